@@ -1,0 +1,334 @@
+"""Frozen, validated configurations: the one place that knows every setting, its range and its meaning.
+
+A field's annotation carries its range and its description; error texts, ``--set``, ``--help`` and the
+app's sliders are all derived from it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import math
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from .errors import ConfigError
+
+SCHEMA_VERSION = 1
+
+
+class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What the kinds of settings share."""
+
+    live: ClassVar[frozenset[str]] = frozenset()
+    """Names of the fields that a running worker takes on without a restart."""
+
+
+class TrainConfig(_Settings, frozen=True, kw_only=True, tag="train"):
+    """One network and how it is trained (Shi et al., arXiv:2407.19353, supplement)."""
+
+    live: ClassVar[frozenset[str]] = frozenset(
+        {"negative_slope", "data_noise", "lr", "dropout", "batch_size"}
+    )
+
+    dataset: Annotated[
+        str,
+        Meta(
+            description="digits, mnist, fashion-mnist, cifar10, gaussian-mixture, gaussian-classes, or the path of an .npz with X and y"
+        ),
+    ] = "digits"
+    data_dir: Annotated[str | None, Meta(description="folder of the data set's original files")] = None
+    train_size: (
+        Annotated[int, Meta(ge=2, le=10_000_000, description="training samples; the rest tests")] | None
+    ) = None
+    image_size: (
+        Annotated[int, Meta(ge=2, le=256, description="side in pixels to which images are resized")] | None
+    ) = None
+    model: Annotated[Literal["mlp", "cnn"], Meta(description="architecture")] = "mlp"
+    depth: Annotated[int, Meta(ge=2, le=256, description="linear maps, the output's included")] = 8
+    width: Annotated[int, Meta(ge=1, le=65_536, description="hidden units (mlp) or channels (cnn)")] = 100
+    activation: Annotated[
+        Literal["leaky_relu", "tanh", "gelu"],
+        Meta(
+            description="what negative_slope blends with the identity; leaky_relu is the paper's, the others are ours"
+        ),
+    ] = "leaky_relu"
+    negative_slope: Annotated[
+        float,
+        Meta(ge=0.0, le=1.0, description="slope for negative inputs; nonlinearity = 1 - negative_slope"),
+    ] = 0.0
+    batch_norm: Annotated[
+        bool, Meta(description="BatchNorm on the input and after each hidden linear map")
+    ] = True
+    bias: Annotated[
+        Literal["on", "off", "zero"], Meta(description="biases: learned, absent, or started at zero")
+    ] = "on"
+    dropout: Annotated[
+        float, Meta(ge=0.0, le=0.99, description="probability that an activation is dropped")
+    ] = 0.0
+    optimizer: Annotated[
+        Literal["adam", "sgd", "sgld", "psgld"], Meta(description="psgld is SGLD with RMS preconditioning")
+    ] = "adam"
+    lr: Annotated[float, Meta(gt=0.0, le=10.0, description="learning rate")] = 1e-3
+    temperature: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=1.0,
+            description="of SGLD and psgld: variance of the noise per step is 2 x lr x temperature",
+        ),
+    ] = 1e-6
+    batch_size: Annotated[
+        int, Meta(ge=1, le=10_000_000, description="samples per step; more than train_size means full batch")
+    ] = 2560
+    epochs: Annotated[int, Meta(ge=1, le=100_000_000, description="passes over the training set")] = 100
+    data_noise: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=1.0,
+            description="fraction of labels replaced, and input noise in units of the batch's pixel s.d.",
+        ),
+    ] = 0.0
+    loss: Annotated[
+        Literal["cross_entropy", "mse", "mse_one_hot"], Meta(description="mse regresses the class index")
+    ] = "cross_entropy"
+    init: Annotated[
+        Literal["default", "orthogonal", "kaiming", "normal", "ntk", "identity"],
+        Meta(description="initialisation of the weights"),
+    ] = "default"
+    init_scale: Annotated[
+        float, Meta(gt=0.0, le=1000.0, description="constant that multiplies the initial weights")
+    ] = 1.0
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="of everything random in the run")] = 0
+    device: Annotated[
+        str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
+    ] = "cpu"
+    threads: Annotated[int, Meta(ge=1, le=1024, description="threads of one worker")] = 1
+    early_stop: Annotated[
+        bool, Meta(description="stop at mean loss < 1e-4 or when it changes by < 1e-10")
+    ] = True
+    measure_every: Annotated[int, Meta(ge=1, le=1_000_000, description="epochs between load curves")] = 1
+    measure_test: Annotated[bool, Meta(description="load curves of the test set too")] = False
+    linear_probes: Annotated[
+        bool, Meta(description="accuracy of a linear classifier on each layer's activations")
+    ] = False
+    hessian: Annotated[bool, Meta(description="Hessian trace and top eigenvalue at the end")] = False
+    checkpoint_every: Annotated[
+        float,
+        Meta(ge=0.0, le=86_400.0, description="seconds between checkpoints; 0 writes one only at the end"),
+    ] = 10.0
+
+
+class ChainConfig(_Settings, frozen=True, kw_only=True, tag="chain"):
+    """A chain of blocks and springs and how it is pulled (DESIGN.md, section 1)."""
+
+    live: ClassVar[frozenset[str]] = frozenset({"mu_right", "mu_left", "noise"})
+
+    blocks: Annotated[int, Meta(ge=1, le=100_000, description="blocks between wall and target")] = 7
+    order: Annotated[Literal[1], Meta(description="1: overdamped")] = 1
+    mu_right: Annotated[float, Meta(ge=0.0, le=1e6, description="friction that resists moving right")] = 0.03
+    mu_left: Annotated[float, Meta(ge=0.0, le=1e6, description="friction that resists moving left")] = 0.138
+    noise: Annotated[
+        float, Meta(ge=0.0, le=1e6, description="s.d. of the random force per block and step")
+    ] = 0.029
+    k: Annotated[float, Meta(gt=0.0, le=1e6, description="stiffness of the springs")] = 1.0
+    eta: Annotated[float, Meta(gt=0.0, le=1e6, description="step size")] = 0.05
+    steps: Annotated[int, Meta(ge=1, le=10**12, description="steps to take")] = 10_000
+    replicas: Annotated[int, Meta(ge=1, le=1_000_000, description="independent copies")] = 100
+    target: Annotated[float, Meta(ge=-1e6, le=1e6, description="where the last spring is held")] = 1.0
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="of the random force")] = 0
+    pace: Annotated[
+        float, Meta(ge=0.0, le=1e9, description="steps per second; 0 is as fast as the machine")
+    ] = 0.0
+    frames: Annotated[float, Meta(gt=0.0, le=60.0, description="records per second")] = 10.0
+
+    def __post_init__(self) -> None:
+        if self.eta * self.k > 0.5:
+            raise ValueError(
+                f"eta x k = {self.eta * self.k:g} is above 0.5: a stretched chain would oscillate with growing "
+                f"amplitude; choose eta <= {0.5 / self.k:g} for k = {self.k:g}"
+            )
+
+
+Settings = TrainConfig | ChainConfig
+KINDS: dict[str, type[TrainConfig] | type[ChainConfig]] = {"train": TrainConfig, "chain": ChainConfig}
+S = TypeVar("S", TrainConfig, ChainConfig)
+
+
+class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``config.json`` holds."""
+
+    schema: int = SCHEMA_VERSION
+    id: str
+    created: float
+    host: str
+    version: str
+    origin: str = "command"
+    settings: Settings
+
+
+def field_range(cls: type[S], name: str) -> str:
+    """The allowed values of one field, in words."""
+    return _describe(_types(cls)[name])
+
+
+def field_help(cls: type[S], name: str) -> str:
+    """The description of one field; empty where it has none."""
+    return next((m.description for m in _metas(_types(cls)[name]) if m.description), "")
+
+
+def default_of(cls: type[S], name: str) -> Any:
+    """The default value of one field."""
+    return getattr(cls(), name)
+
+
+def field_names(cls: type[S]) -> tuple[str, ...]:
+    """The names that ``--set`` takes for this kind of run."""
+    return cls.__struct_fields__
+
+
+def parse_assignments(cls: type[S], pairs: Iterable[str]) -> dict[str, Any]:
+    """Turn ``["lr=1e-2", …]`` into typed values.
+
+    Raises:
+        ConfigError: a pair has no ``=``, or a key or value is not allowed.
+    """
+    out: dict[str, Any] = {}
+    for pair in pairs:
+        key, sep, text = pair.partition("=")
+        key = key.strip().replace("-", "_")
+        if not sep or not key:
+            raise ConfigError(f"--set {pair!r} is not of the form key=value; for example --set seed=1")
+        out[key] = parse_value(cls, key, text.strip())
+    return out
+
+
+def parse_value(cls: type[S], key: str, value: Any) -> Any:
+    """Check one value against its field and convert it to the field's type.
+
+    Raises:
+        ConfigError: names the key, the value, the allowed range and, for an unknown key, the nearest one.
+    """
+    types = _types(cls)
+    if key not in types:
+        raise ConfigError(
+            f"unknown setting {key!r}; the nearest is {_nearest(key, types)!r}. Known: {', '.join(types)}"
+        )
+    annotation = types[key]
+    plain = _plain(annotation)
+    if value is None or (isinstance(value, str) and value.lower() in {"none", "null"}):
+        candidate: Any = None if type(None) in get_args(plain) else value
+    else:
+        candidate = _loosen(plain, value)
+    try:
+        converted = msgspec.convert(candidate, annotation, strict=not isinstance(candidate, str))
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{key} = {value!r} is not allowed; allowed: {_describe(annotation)}") from error
+    if isinstance(converted, float) and not math.isfinite(converted):
+        raise ConfigError(f"{key} = {value!r} is not a finite number; allowed: {_describe(annotation)}")
+    return converted
+
+
+def make(cls: type[S], values: Mapping[str, Any], base: S | None = None) -> S:
+    """A configuration from values of any origin, every one checked.
+
+    Raises:
+        ConfigError: a key or value, or their combination, is not allowed.
+    """
+    checked = {key: parse_value(cls, key, value) for key, value in values.items()}
+    try:
+        return cls(**checked) if base is None else msgspec.structs.replace(base, **checked)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+@functools.cache
+def _types(cls: type[Any]) -> dict[str, Any]:
+    """Field name to annotation, in the order of declaration."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {name: hints[name] for name in cls.__struct_fields__}
+
+
+_MEANT = {
+    "learning_rate": "lr",
+    "alpha": "negative_slope",
+    "slope": "negative_slope",
+    "layers": "depth",
+    "label_noise": "data_noise",
+    "friction": "mu_right",
+    "stiffness": "k",
+    "epsilon": "noise",
+}
+"""What people write for a setting; only ever suggested, so that one concept keeps one name."""
+
+
+def _nearest(key: str, names: Iterable[str]) -> str:
+    known = list(names)
+    meant = {word: name for word, name in _MEANT.items() if name in known}
+    near = difflib.get_close_matches(key, [*known, *meant], n=1, cutoff=0.0)[0]
+    return meant.get(near, near)
+
+
+def _metas(annotation: Any) -> list[Meta]:
+    found = [m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, Meta)]
+    for inner in get_args(annotation):
+        found += _metas(inner)
+    return found
+
+
+def _plain(annotation: Any) -> Any:
+    """The annotation without its metadata, at the top and in a union."""
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    return annotation
+
+
+def _loosen(plain: Any, value: Any) -> Any:
+    """Accept ``1e3`` for a whole number, and on/off, yes/no for a switch."""
+    if isinstance(value, str) and plain is bool:
+        words = {
+            "on": True,
+            "yes": True,
+            "true": True,
+            "1": True,
+            "off": False,
+            "no": False,
+            "false": False,
+            "0": False,
+        }
+        return words.get(value.lower(), value)
+    whole = plain is int or any(_plain(a) is int for a in get_args(plain))
+    if whole and isinstance(value, (str, float)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except ValueError:
+            return value
+        if number.is_integer():
+            return int(value) if isinstance(value, str) and value.lstrip("+-").isdigit() else int(number)
+    return value
+
+
+def _describe(annotation: Any) -> str:
+    plain = _plain(annotation)
+    if get_origin(plain) is Literal:
+        return ", ".join(str(a) for a in get_args(plain))
+    options = [a for a in get_args(plain) if a is not type(None)]
+    if options:
+        return f"{_describe(options[0])}, or none"
+    if plain is bool:
+        return "on or off"
+    metas = _metas(annotation)
+    if plain is str:
+        return next((m.description for m in metas if m.description), "text")
+    bounds = [
+        f"{sign} {limit:g}" if isinstance(limit, float) else f"{sign} {limit}"
+        for m in metas
+        for sign, limit in ((">=", m.ge), (">", m.gt), ("<=", m.le), ("<", m.lt))
+        if limit is not None
+    ]
+    noun = "a whole number" if plain is int else "a number"
+    return f"{noun} {' and '.join(bounds)}".rstrip()

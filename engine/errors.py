@@ -1,0 +1,66 @@
+"""Every error springtui raises on purpose.
+
+    SpringtuiError
+    ├── InputError          the user can mend it: wrong usage, input or surroundings (exit status 2)
+    │   ├── ConfigError         a setting's name or value
+    │   ├── DataError           a data file or data set
+    │   ├── HomeError           the directory that holds the runs
+    │   ├── RunDirectoryError   a run directory that is missing, foreign or damaged
+    │   └── TerminalError       a terminal that cannot carry the app
+    └── RunError            something failed while it ran (exit status 1)
+        ├── DivergedError       a loss or an activation stopped being finite
+        ├── LockedError         another worker writes this run
+        └── WorkerError         a worker process could not be started or died
+
+A message names the thing, the value, what is allowed and what to do.
+"""
+
+from __future__ import annotations
+
+
+class SpringtuiError(Exception):
+    """Base of the tree; ``exit_status`` is what the command line ends with."""
+
+    exit_status = 1
+
+
+class InputError(SpringtuiError):
+    """The user can mend it."""
+
+    exit_status = 2
+
+
+class ConfigError(InputError):
+    """A setting's name or value is not allowed."""
+
+
+class DataError(InputError):
+    """A data file or data set is missing, truncated or wrong."""
+
+
+class HomeError(InputError):
+    """The directory that holds the runs cannot be used."""
+
+
+class RunDirectoryError(InputError):
+    """A run directory is missing, foreign or damaged."""
+
+
+class TerminalError(InputError):
+    """The terminal cannot carry the app."""
+
+
+class RunError(SpringtuiError):
+    """Something failed while it ran."""
+
+
+class DivergedError(RunError):
+    """A loss or an activation stopped being finite."""
+
+
+class LockedError(RunError):
+    """Another worker writes this run."""
+
+
+class WorkerError(RunError):
+    """A worker process could not be started, or died."""

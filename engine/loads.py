@@ -1,0 +1,63 @@
+"""Load curves: what a curve says about who learns. NumPy only, so that the app may use it.
+
+Shapes: a curve is D_0 … D_L, [L+1]; its loads are d_1 … d_L, [L].
+Source: Shi, Pan, Dokmanić, arXiv:2407.19353; He & Su, PNAS 2023.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+BALANCED_CV = 0.25
+"""Loads whose coefficient of variation is below this are called balanced: He & Su's straight line by eye."""
+
+
+class LoadStatistics(NamedTuple):
+    """How evenly a curve's total load is shared."""
+
+    cv: float
+    """Coefficient of variation of the loads (population s.d. / |mean|); 0 is balanced."""
+    asymmetry: float
+    """(load of the shallow half - load of the deep half) / total load; > 0 convex, < 0 concave."""
+    regime: str
+    """balanced, concave, convex, or unclear where the total load is not positive."""
+
+
+def loads(curve: Sequence[float | None]) -> NDArray[np.float64]:
+    """d_l = D_(l-1) - D_l, [L] from [L+1]; NaN where a value is missing."""
+    values = np.array([np.nan if v is None else v for v in curve], dtype=np.float64)
+    return values[:-1] - values[1:]
+
+
+def statistics(curve: Sequence[float | None], *, logits: bool) -> LoadStatistics:
+    """Statistics over the hidden layers.
+
+    Args:
+        curve: D_0 … D_L.
+        logits: whether the last point is the logits', which is left out.
+
+    With an odd number of layers the middle one counts for neither half. Values that are not finite, or a
+    total load of zero, give NaN and ``unclear``.
+    """
+    d = loads(curve)
+    if logits:
+        d = d[:-1]
+    total = float(d.sum()) if d.size else float("nan")
+    if d.size < 2 or not np.isfinite(d).all() or abs(total) < 1e-12:
+        return LoadStatistics(float("nan"), float("nan"), "unclear")
+    half = d.size // 2
+    cv = float(d.std() / abs(d.mean()))
+    asymmetry = float((d[:half].sum() - d[-half:].sum()) / total)
+    return LoadStatistics(cv, asymmetry, _regime(total, cv, asymmetry))
+
+
+def _regime(total: float, cv: float, asymmetry: float) -> str:
+    if total <= 0:
+        return "unclear"
+    if cv < BALANCED_CV:
+        return "balanced"
+    return "convex" if asymmetry > 0 else "concave"

@@ -1,0 +1,130 @@
+"""The records of ``events.jsonl`` and ``control.jsonl``, one JSON object a line.
+
+A load curve is the common currency: a network, a chain and a user's own model all yield a ``Curve``.
+Numbers that are not finite are written as null and read back as None.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from .errors import RunDirectoryError
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    seq: int = 0
+    """Number of the record in its file, from 0; given by the writer."""
+    time: float = 0.0
+    """Seconds since the epoch; given by the writer."""
+
+
+class Started(_Event, frozen=True, kw_only=True, tag="started"):
+    """A worker took the run up, for the first time or again."""
+
+    pid: int
+    host: str
+    settings: dict[str, Any]
+    """Every setting in force, by name."""
+    layers: list[str]
+    """Names of the points of the curve, input first: D_0 … D_L."""
+    total: int
+    """Epochs or steps that the run will take."""
+    facts: dict[str, Any] = {}
+    """What else is worth telling: samples, device, parameters."""
+
+
+class Curve(_Event, frozen=True, kw_only=True, tag="curve"):
+    """One measurement: D_0 … D_L at a moment, and what was measured with it."""
+
+    at: int
+    """Epochs (train) or steps (chain) done."""
+    step: int
+    """Optimiser steps, or steps of the chain, done."""
+    curves: dict[str, list[float | None]]
+    """By measure: ``trace_ratio``, ``fuzziness``, ``inverse_fuzziness`` (natural log); of a chain
+    ``distance``, the mean over replicas of y - x_l for l = 0 … L+1."""
+    scalars: dict[str, float | None] = {}
+    """``train_loss``, ``train_accuracy``, ``test_accuracy``, ``rate`` (epochs or steps per second), …"""
+    positions: list[float] | None = None
+    """Chain only: x_1 … x_L of the first replica."""
+    spread: list[float] | None = None
+    """Chain only: s.d. over replicas of x_1 … x_L."""
+
+
+class Acknowledged(_Event, frozen=True, kw_only=True, tag="ack"):
+    """The worker took a control record; ``step`` is the first step it holds for, so a run replays exactly."""
+
+    control: int
+    """``seq`` of the control record."""
+    action: str
+    step: int
+    settings: dict[str, Any] = {}
+    """The values now in force, for ``set``."""
+    error: str = ""
+    """Why it was refused; empty where it was taken."""
+
+
+class Note(_Event, frozen=True, kw_only=True, tag="note"):
+    """Something a person should read."""
+
+    text: str
+    level: str = "info"
+    """info, warning or error."""
+
+
+class Ended(_Event, frozen=True, kw_only=True, tag="ended"):
+    """The worker let go of the run."""
+
+    reason: str
+    """finished, stopped, diverged or failed."""
+    text: str = ""
+    """One sentence for a person."""
+    at: int = 0
+    summary: dict[str, Any] = {}
+
+
+Event = Started | Curve | Acknowledged | Note | Ended
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of ``control.jsonl``: something asked of a worker."""
+
+    seq: int = 0
+    time: float = 0.0
+    action: str
+    """set, pause, resume or stop."""
+    settings: dict[str, Any] = {}
+    source: str = ""
+    """Who asked, as host:pid."""
+
+
+_encoder = msgspec.json.Encoder()
+_events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_controls = msgspec.json.Decoder(Control)
+
+
+def encode(record: Event | Control) -> bytes:
+    """One line, its newline included."""
+    return _encoder.encode(record) + b"\n"
+
+
+def decode_event(line: bytes) -> Event:
+    """Raises:
+    RunDirectoryError: the line is not a record of a known kind with the right types.
+    """
+    try:
+        return _events.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RunDirectoryError(f"not an event record: {error}") from error
+
+
+def decode_control(line: bytes) -> Control:
+    """Raises:
+    RunDirectoryError: the line is not a control record.
+    """
+    try:
+        return _controls.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RunDirectoryError(f"not a control record: {error}") from error

@@ -1,0 +1,19 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("SPRINGTUI_SHARED", Path(__file__).parents[2] / "shared"))
+"""Where the reference numbers and images lie on the developers' machines; tests that need them skip without."""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home directory of the test's own, also for the processes that it starts."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("SPRINGTUI_HOME", str(home))
+    return home
