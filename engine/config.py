@@ -30,9 +30,7 @@ class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class TrainConfig(_Settings, frozen=True, kw_only=True, tag="train"):
     """One network and how it is trained (Shi et al., arXiv:2407.19353, supplement)."""
 
-    live: ClassVar[frozenset[str]] = frozenset(
-        {"negative_slope", "data_noise", "lr", "dropout", "batch_size"}
-    )
+    live: ClassVar[frozenset[str]] = frozenset({"negative_slope", "data_noise", "lr", "dropout", "batch_size"})
 
     dataset: Annotated[
         str,
@@ -60,15 +58,11 @@ class TrainConfig(_Settings, frozen=True, kw_only=True, tag="train"):
         float,
         Meta(ge=0.0, le=1.0, description="slope for negative inputs; nonlinearity = 1 - negative_slope"),
     ] = 0.0
-    batch_norm: Annotated[
-        bool, Meta(description="BatchNorm on the input and after each hidden linear map")
-    ] = True
+    batch_norm: Annotated[bool, Meta(description="BatchNorm on the input and after each hidden linear map")] = True
     bias: Annotated[
         Literal["on", "off", "zero"], Meta(description="biases: learned, absent, or started at zero")
     ] = "on"
-    dropout: Annotated[
-        float, Meta(ge=0.0, le=0.99, description="probability that an activation is dropped")
-    ] = 0.0
+    dropout: Annotated[float, Meta(ge=0.0, le=0.99, description="probability that an activation is dropped")] = 0.0
     optimizer: Annotated[
         Literal["adam", "sgd", "sgld", "psgld"], Meta(description="psgld is SGLD with RMS preconditioning")
     ] = "adam"
@@ -104,13 +98,11 @@ class TrainConfig(_Settings, frozen=True, kw_only=True, tag="train"):
         float, Meta(gt=0.0, le=1000.0, description="constant that multiplies the initial weights")
     ] = 1.0
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="of everything random in the run")] = 0
-    device: Annotated[
-        str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
-    ] = "cpu"
+    device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")] = (
+        "cpu"
+    )
     threads: Annotated[int, Meta(ge=1, le=1024, description="threads of one worker")] = 1
-    early_stop: Annotated[
-        bool, Meta(description="stop at mean loss < 1e-4 or when it changes by < 1e-10")
-    ] = True
+    early_stop: Annotated[bool, Meta(description="stop at mean loss < 1e-4 or when it changes by < 1e-10")] = True
     measure_every: Annotated[int, Meta(ge=1, le=1_000_000, description="epochs between load curves")] = 1
     measure_test: Annotated[bool, Meta(description="load curves of the test set too")] = False
     linear_probes: Annotated[
@@ -132,18 +124,16 @@ class ChainConfig(_Settings, frozen=True, kw_only=True, tag="chain"):
     order: Annotated[Literal[1], Meta(description="1: overdamped")] = 1
     mu_right: Annotated[float, Meta(ge=0.0, le=1e6, description="friction that resists moving right")] = 0.03
     mu_left: Annotated[float, Meta(ge=0.0, le=1e6, description="friction that resists moving left")] = 0.138
-    noise: Annotated[
-        float, Meta(ge=0.0, le=1e6, description="s.d. of the random force per block and step")
-    ] = 0.029
+    noise: Annotated[float, Meta(ge=0.0, le=1e6, description="s.d. of the random force per block and step")] = (
+        0.029
+    )
     k: Annotated[float, Meta(gt=0.0, le=1e6, description="stiffness of the springs")] = 1.0
     eta: Annotated[float, Meta(gt=0.0, le=1e6, description="step size")] = 0.05
     steps: Annotated[int, Meta(ge=1, le=10**12, description="steps to take")] = 10_000
     replicas: Annotated[int, Meta(ge=1, le=1_000_000, description="independent copies")] = 100
     target: Annotated[float, Meta(ge=-1e6, le=1e6, description="where the last spring is held")] = 1.0
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="of the random force")] = 0
-    pace: Annotated[
-        float, Meta(ge=0.0, le=1e9, description="steps per second; 0 is as fast as the machine")
-    ] = 0.0
+    pace: Annotated[float, Meta(ge=0.0, le=1e9, description="steps per second; 0 is as fast as the machine")] = 0.0
     frames: Annotated[float, Meta(gt=0.0, le=60.0, description="records per second")] = 10.0
 
     def __post_init__(self) -> None:

@@ -27,6 +27,7 @@ from .records import Control, Ended, Event, decode_control, decode_event, encode
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _CONFIG_LIMIT = 1 << 20
+_TAIL_BYTES = 1 << 16
 
 
 def default_home() -> Path:
@@ -190,8 +191,18 @@ class Run:
         """running, or how it ended: finished, stopped, diverged, failed; crashed where it ended without a word."""
         if self.is_live():
             return "running"
-        ended = [event for event in self.events() if isinstance(event, Ended)]
-        return ended[-1].reason if ended else "crashed"
+        last = self.last_events(1)
+        return last[0].reason if last and isinstance(last[0], Ended) else "crashed"
+
+    def last_events(self, count: int) -> list[Event]:
+        """The newest records, oldest first, from the end of the file: a long log costs no more than a short one."""
+        try:
+            with (self.path / "events.jsonl").open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+                lines = file.read(_TAIL_BYTES).split(b"\n")[:-1]
+        except OSError:
+            return []
+        return [event for line in lines if (event := read_event(line)) is not None][-count:]
 
     def _lines(self, name: str) -> list[bytes]:
         tail, lines = Tail(self.path / name), []
@@ -245,7 +256,7 @@ def find_run(home: Path, name: str) -> Run:
         return (exact or fitting)[0]
     if fitting:
         raise RunDirectoryError(
-            f"{name!r} fits {len(fitting)} runs: {', '.join(r.id for r in fitting[:4])}; give more of the name"
+            f"{name!r} fits {len(fitting)} runs, {', '.join(r.id for r in fitting[:4])} …; give more of it"
         )
     raise RunDirectoryError(f"there is no run {name!r} under {home / 'runs'}; springtui runs lists them")
 

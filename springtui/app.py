@@ -1,0 +1,95 @@
+"""The app: one process that reads run directories and draws. It imports no torch, numba or scikit-learn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from .screens.help import HelpScreen
+from .screens.lab import LabScreen
+from .themes import DEFAULT_THEME, load_themes
+
+_LEAVE_ON = (signal.SIGTERM, signal.SIGHUP)
+
+
+class SpringApp(App[int]):
+    """The lab and its help."""
+
+    TITLE = "springtui"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "quit_lab", "Quit", tooltip="stop the lab's runs and leave"),
+        Binding("d", "detach", "Detach", tooltip="leave, and let the runs go on", show=False),
+        Binding("question_mark", "help", "Help", key_display="?"),
+    ]
+
+    def __init__(self, home: Path) -> None:
+        super().__init__()
+        self.home = home
+        self.theme_warnings: list[str] = []
+        for theme in load_themes(self.theme_warnings.append):
+            self.register_theme(theme)
+        self.theme = DEFAULT_THEME
+
+    def on_mount(self) -> None:
+        self._leave_on_signals()
+        self.push_screen(LabScreen(self.home))
+        for warning in self.theme_warnings:
+            self.notify(warning, severity="warning", markup=False)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        yield from super().get_system_commands(screen)
+        yield SystemCommand("Detach", "Leave the lab and let its runs go on", self.action_detach)
+        if isinstance(screen, LabScreen):
+            yield from screen.commands()
+
+    def action_help(self) -> None:
+        """Open the help, once."""
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen())
+
+    async def action_quit_lab(self) -> None:
+        """Stop what the lab started, and leave."""
+        for screen in self.screen_stack:
+            if isinstance(screen, LabScreen):
+                await asyncio.to_thread(screen.stop_runs)
+        self.exit(0)
+
+    def action_detach(self) -> None:
+        """Leave; the runs go on, and the next lab takes them up."""
+        self.exit(0)
+
+    def _leave_on_signals(self) -> None:
+        """Textual does not restore the terminal on SIGTERM and SIGHUP; leaving through ``exit`` does."""
+        loop = asyncio.get_running_loop()
+        for number in _LEAVE_ON:
+            with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+                loop.add_signal_handler(number, self._leave, number)
+
+    def _leave(self, number: int) -> None:
+        self.exit(128 + number)
+
+
+def run_app(home: Path) -> int:
+    """Open the lab; the exit status of the process."""
+    app = SpringApp(home)
+    status = app.run()
+    _let_go_of_the_terminal()
+    return status if status is not None else app.return_code or 0
+
+
+def _let_go_of_the_terminal() -> None:
+    """After a lost terminal nothing may be flushed into it at exit: that would raise, or wait for ever."""
+    for stream in (1, 2):
+        with contextlib.suppress(OSError):
+            if not os.isatty(stream):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)

@@ -1,0 +1,323 @@
+"""The lab: two sliders, a network that learns and a chain that stretches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal, VerticalScroll
+from textual.screen import Screen
+from textual.widgets import Footer, RadioButton, RadioSet, Static, Tab, Tabs
+
+from engine.errors import SpringtuiError
+
+from ..laboratory import PANELS, Laboratory, Panel
+from ..mapping import NOISE_KINDS, NoiseKind, chain_settings
+from ..state import RunState
+from ..terminal import plain_text
+from ..watcher import Watcher
+from ..widgets.chain_view import ChainView
+from ..widgets.load_bars import LoadBars
+from ..widgets.plot import Plot
+from ..widgets.slider import Slider
+from . import lab_panels
+
+WIDE = (110, 34)
+"""Columns and rows from which everything shows at once."""
+SMALLEST = (72, 20)
+"""Columns and rows below which nothing useful fits."""
+START_NONLINEARITY = 0.8
+ASK_SECONDS = 0.05
+"""Slider moves within this time reach the workers as one."""
+PLOT_SECONDS = 0.1
+"""One plot is drawn a tick, so that no key waits for more than one."""
+MEASURES = ("trace_ratio", "fuzziness", "inverse_fuzziness")
+GROUPS = ("network", "chain", "training")
+
+
+class LabScreen(Screen[None]):
+    """Folds the records of two runs into plain states and draws them."""
+
+    CSS_PATH = "lab.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "toggle_pause", "Pause", tooltip="pause or resume both", priority=True),
+        Binding("r", "restart", "Restart", tooltip="start both anew with the settings asked for"),
+        Binding("m", "next_measure", "Measure", tooltip="next measure of separation"),
+        Binding("n", "next_noise", "Noise", tooltip="next kind of noise"),
+        Binding("1", "group('network')", "Network", tooltip="network tab", show=False),
+        Binding("2", "group('chain')", "Chain", tooltip="chain tab", show=False),
+        Binding("3", "group('training')", "Training", tooltip="training tab", show=False),
+        Binding("left_square_bracket,right_square_bracket", "next_group", "Next tab", show=False),
+    ]
+
+    def __init__(self, home: Path) -> None:
+        super().__init__()
+        self.laboratory = Laboratory(home)
+        self.states: dict[Panel, RunState] = {}
+        self.watchers: dict[Panel, Watcher] = {}
+        self.kind: NoiseKind = NOISE_KINDS[0]
+        self.measure = MEASURES[0]
+        self.trouble: dict[Panel, str] = {}
+        self._asking = False
+        self._turn = 0
+        self._stale = False
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(id="lab"):
+            with VerticalScroll(id="controls", can_focus=False):
+                yield Slider("Nonlinearity", minimum=0.0, maximum=1.0, value=START_NONLINEARITY, id="nonlinearity")
+                with RadioSet(id="kinds"):
+                    for kind in NOISE_KINDS:
+                        yield RadioButton(kind.label, value=kind is self.kind, id=kind.key.replace("_", "-"))
+                yield _noise_slider(self.kind)
+                yield Static(id="regime", markup=False)
+                yield Static(id="facts", markup=False)
+            with Container(id="panels"):
+                yield Tabs(*(Tab(group.capitalize(), id=group) for group in GROUPS), id="tabs")
+                with Container(id="grid"):
+                    yield Plot("Network", x_label="layer", id="network-curve", classes="network")
+                    yield Plot("Chain", x_label="block", id="chain-curve", classes="chain")
+                    yield LoadBars(id="loads", classes="network")
+                    yield ChainView(id="chain-view", classes="chain")
+                    yield Plot("Loss", x_label="epoch", id="loss", classes="training")
+                    yield Plot("Accuracy", x_label="epoch", id="accuracy", classes="training")
+        yield Static(id="too-small", markup=False)
+        yield Footer()
+
+    async def on_mount(self) -> None:
+        for selector, title in lab_panels.TITLES.items():
+            self.query_one(selector).border_title = title
+        self.call_after_refresh(self._open)
+
+    def _open(self) -> None:
+        """After the first frame: the disk and the workers can wait that long, the person need not."""
+        self.set_interval(PLOT_SECONDS, self._draw_next)
+        self.set_interval(0.5, self._draw_words)
+        self.run_worker(self._begin(reattach=True), exclusive=True, group="begin")
+
+    # starting and stopping
+
+    async def _begin(self, *, reattach: bool) -> None:
+        for panel in PANELS:
+            try:
+                if not (reattach and await asyncio.to_thread(self.laboratory.reattach, panel)):
+                    await asyncio.to_thread(self.laboratory.start, panel, self._settings(panel))
+            except SpringtuiError as error:
+                self._say_trouble(panel, str(error))
+                continue
+            except OSError as error:
+                self._say_trouble(panel, f"cannot start a run: {error.strerror}; is the disk full?")
+                continue
+            self._watch(panel)
+
+    def _watch(self, panel: Panel) -> None:
+        run = self.laboratory.runs[panel]
+        self.states[panel] = RunState(run.id)
+        self.trouble.pop(panel, None)
+        watcher = Watcher(run, self, self.laboratory.processes.get(panel))
+        self.watchers[panel] = watcher
+        watcher.start()
+        self._stale = True
+
+    def _close_watchers(self) -> None:
+        for watcher in self.watchers.values():
+            watcher.close()
+        self.watchers.clear()
+
+    def stop_runs(self) -> None:
+        """Ask both workers to stop; from a thread."""
+        for panel in PANELS:
+            self.laboratory.stop(panel)
+
+    def on_unmount(self) -> None:
+        self._close_watchers()
+
+    # what the sliders ask for
+
+    def _settings(self, panel: Panel) -> dict[str, Any]:
+        nonlinearity = self.query_one("#nonlinearity", Slider).value
+        noise = self.query_one("#noise", Slider).value
+        if panel == "chain":
+            return dict(chain_settings(nonlinearity, self.kind.relative(noise)))
+        calm = {kind.key: kind.calm for kind in NOISE_KINDS}
+        return {"negative_slope": round(1.0 - nonlinearity, 10), **calm, self.kind.key: noise}
+
+    @on(Slider.Changed)
+    def _slider_moved(self) -> None:
+        if not self._asking:
+            self._asking = True
+            self.set_timer(ASK_SECONDS, self._ask)
+
+    async def _ask(self) -> None:
+        self._asking = False
+        for panel in PANELS:
+            settings = self._settings(panel)
+            state = self.states.get(panel)
+            if state is None or state.is_over:
+                continue
+            changed = {k: v for k, v in settings.items() if state.settings.get(k) != v}
+            if changed:
+                await self._put("set", panel, **changed)
+
+    async def _put(self, action: str, panel: Panel, **settings: Any) -> None:
+        try:
+            await asyncio.to_thread(self.laboratory.ask, action, panel, **settings)
+        except OSError as error:
+            self._say_trouble(panel, f"cannot write to the run's control file: {error.strerror}")
+
+    @on(RadioSet.Changed, "#kinds")
+    def _kind_chosen(self, event: RadioSet.Changed) -> None:
+        self.kind = NOISE_KINDS[event.index]
+        slider = self.query_one("#noise", Slider)
+        slider.configure(**_slider_shape(self.kind))
+        slider.in_force = None
+        self._show_in_force()
+        self._slider_moved()
+
+    # what the watchers tell
+
+    def on_watcher_records_read(self, message: Watcher.RecordsRead) -> None:
+        panel = self._panel_of(message.watcher)
+        if panel is not None:
+            state = self.states[panel]
+            newly = state.latest is None
+            for event in message.events:
+                state.fold(event)
+            self._stale = True
+            self._show_in_force()
+            if panel == "chain" and state.latest is not None:
+                lab_panels.show_chain(self.query_one(ChainView), state)
+            if newly:
+                self._draw_words()
+        message.watcher.folded()
+
+    def on_watcher_liveness_seen(self, message: Watcher.LivenessSeen) -> None:
+        panel = self._panel_of(message.watcher)
+        if panel is None or message.alive:
+            return
+        state = self.states[panel]
+        state.worker_is_gone()
+        if state.status in {"crashed", "failed"}:
+            log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
+            self._say_trouble(panel, f"{state.note or 'the worker died'}; press r to restart. {log}".strip())
+        self._draw_words()
+
+    def _panel_of(self, watcher: Watcher) -> Panel | None:
+        return next((panel for panel, known in self.watchers.items() if known is watcher), None)
+
+    def _say_trouble(self, panel: Panel, text: str) -> None:
+        self.trouble[panel] = plain_text(text)
+        self.notify(self.trouble[panel], title=f"{panel} run", severity="error", timeout=12, markup=False)
+        self._draw_words()
+
+    # drawing
+
+    def _show_in_force(self) -> None:
+        train = self.states.get("train")
+        if train is None or not train.settings:
+            return
+        slope, noise = train.settings.get("negative_slope"), train.settings.get(self.kind.key)
+        if slope is not None:
+            self.query_one("#nonlinearity", Slider).in_force = round(1.0 - slope, 10)
+        if noise is not None:
+            self.query_one("#noise", Slider).in_force = noise
+
+    def _draw_next(self) -> None:
+        """Hand the plots their data, and draw one of those that changed."""
+        if self._stale:
+            self._stale = False
+            lab_panels.show_states(self, self.states, self.measure)
+        plots = list(self.query(Plot))
+        for _ in plots:
+            self._turn = (self._turn + 1) % len(plots)
+            if plots[self._turn].redraw():
+                break
+
+    def _draw_words(self) -> None:
+        regime, facts = lab_panels.words(self.states, self.trouble, self.measure)
+        self.query_one("#regime", Static).update(regime)
+        self.query_one("#facts", Static).update(facts)
+
+    def on_resize(self, event: events.Resize) -> None:
+        columns, rows = event.size
+        small = columns < SMALLEST[0] or rows < SMALLEST[1]
+        wide = columns >= WIDE[0] and rows >= WIDE[1]
+        self.set_class(small, "-small")
+        self.set_class(not wide, "-tabbed")
+        self.query_one("#too-small", Static).update(
+            f"The lab needs {SMALLEST[0]}×{SMALLEST[1]}; this terminal is {columns}×{rows}. Make it larger, "
+            f"or press q to quit."
+        )
+
+    @on(Tabs.TabActivated, "#tabs")
+    def _tab_activated(self, event: Tabs.TabActivated) -> None:
+        for group in GROUPS:
+            self.set_class(event.tab.id == group, f"-{group}")
+
+    # actions
+
+    async def action_toggle_pause(self) -> None:
+        """Pause both runs, or let both go on."""
+        paused = any(state.status == "paused" for state in self.states.values())
+        for panel in PANELS:
+            await self._put("resume" if paused else "pause", panel)
+
+    def action_restart(self) -> None:
+        """Stop both runs and start new ones with what the sliders ask for."""
+        self._close_watchers()
+        self.states.clear()
+        self.run_worker(self._restart(), exclusive=True, group="begin")
+
+    async def _restart(self) -> None:
+        await asyncio.to_thread(self.stop_runs)
+        await self._begin(reattach=False)
+
+    def action_next_measure(self) -> None:
+        """Show the next of the three measures of separation."""
+        self.measure = MEASURES[(MEASURES.index(self.measure) + 1) % len(MEASURES)]
+        self._stale = True
+        self._draw_words()
+
+    def action_next_noise(self) -> None:
+        """Choose the next kind of noise."""
+        following = (NOISE_KINDS.index(self.kind) + 1) % len(NOISE_KINDS)
+        list(self.query(RadioButton))[following].value = True
+
+    def action_group(self, group: str) -> None:
+        """Show one tab."""
+        self.query_one("#tabs", Tabs).active = group
+
+    def action_next_group(self) -> None:
+        """Show the next tab."""
+        self.query_one("#tabs", Tabs).action_next_tab()
+
+    def commands(self) -> Iterable[SystemCommand]:
+        """What the command palette offers here."""
+        yield SystemCommand("Pause or resume", "Both the network and the chain", self.action_toggle_pause)
+        yield SystemCommand("Restart", "Start both anew", self.action_restart)
+        yield SystemCommand("Next measure", "Trace ratio, fuzziness, inverse fuzziness", self.action_next_measure)
+        for index, kind in enumerate(NOISE_KINDS):
+            yield SystemCommand(f"Noise: {kind.label}", kind.description, lambda i=index: self._choose(i))
+
+    def _choose(self, index: int) -> None:
+        list(self.query(RadioButton))[index].value = True
+
+
+def _slider_shape(kind: NoiseKind) -> dict[str, Any]:
+    return {
+        "label": kind.label,
+        "minimum": kind.minimum,
+        "maximum": kind.maximum,
+        "value": kind.default,
+        "scale": kind.scale,
+        "integer": kind.integer,
+    }
+
+
+def _noise_slider(kind: NoiseKind) -> Slider:
+    return Slider(id="noise", **_slider_shape(kind))

@@ -1,0 +1,136 @@
+"""From plain states to what the lab's panels show. No state of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from textual.dom import DOMNode
+
+from engine.loads import loads, statistics
+from engine.records import Curve
+
+from ..laboratory import Panel
+from ..regime import duration, in_words, number, percent, status_line
+from ..state import RunState, signed_curve
+from ..terminal import plain_text
+from ..widgets.chain_view import ChainView
+from ..widgets.load_bars import LoadBars
+from ..widgets.plot import Plot, Series
+
+TITLES = {
+    "#network-curve": "Network · load curve",
+    "#chain-curve": "Chain · load curve",
+    "#loads": "Network · load of each layer",
+    "#chain-view": "Chain · blocks and springs",
+    "#loss": "Training loss",
+    "#accuracy": "Accuracy",
+}
+NAMES = {
+    "trace_ratio": "trace ratio",
+    "fuzziness": "fuzziness",
+    "inverse_fuzziness": "inverse fuzziness",
+}
+_FADES = ("fade3", "fade2", "fade1")
+
+
+def show_states(owner: DOMNode, states: Mapping[Panel, RunState], measure: str) -> None:
+    """Hand every plot what it should show."""
+    train, chain = states.get("train"), states.get("chain")
+    plot = owner.query_one("#network-curve", Plot)
+    plot.border_title = f"Network · load curve · {NAMES[measure]}"
+    plot.show(_curves(train, measure, "primary"))
+    owner.query_one("#chain-curve", Plot).show(_curves(chain, "distance", "accent"))
+    _show_loads(owner.query_one(LoadBars), train, measure)
+    owner.query_one("#loss", Plot).show(_histories(train, [("train_loss", "train", "primary")]))
+    wanted = [("train_accuracy", "train", "muted"), ("test_accuracy", "test", "good")]
+    owner.query_one("#accuracy", Plot).show(_histories(train, wanted))
+
+
+def show_chain(view: ChainView, state: RunState) -> None:
+    """The chain as it stands: of its first replica where one is told, else the mean."""
+    curve = state.latest
+    if curve is not None and curve.positions is not None:
+        view.show(curve.positions, float(state.settings.get("target", 1.0)), curve.spread)
+
+
+def words(states: Mapping[Panel, RunState], trouble: Mapping[Panel, str], measure: str) -> tuple[str, str]:
+    """The regime, and the run's numbers, as text."""
+    train, chain = states.get("train"), states.get("chain")
+    return _regime(train, measure), "\n".join([*_train_facts(train), "", *_chain_facts(chain), *_said(trouble)])
+
+
+def _curves(state: RunState | None, measure: str, role: str) -> list[Series]:
+    """Oldest first, so that the newest is drawn on top."""
+    if state is None or state.latest is None:
+        return []
+    past: list[tuple[Curve | None, str, str]] = [(state.initial, "start", "initial")]
+    echoes = list(state.echoes)
+    past += [(echo, "", fade) for echo, fade in zip(echoes, _FADES[-len(echoes) :], strict=False)]
+    past.append((state.latest, "now", role))
+    return [_series(curve, measure, name, tone) for curve, name, tone in past if curve is not None]
+
+
+def _series(curve: Curve, measure: str, name: str, role: str) -> Series:
+    values = [float("nan") if v is None else v for v in curve.curves.get(measure, [])]
+    return Series(list(range(len(values))), values, name, role)
+
+
+def _histories(state: RunState | None, wanted: Sequence[tuple[str, str, str]]) -> list[Series]:
+    if state is None:
+        return []
+    found = [(state.history[key], name, role) for key, name, role in wanted if key in state.history]
+    return [Series(list(history.x), list(history.y), name, role) for history, name, role in found]
+
+
+def _show_loads(bars: LoadBars, state: RunState | None, measure: str) -> None:
+    if state is None or state.latest is None:
+        return
+    names = [plain_text(name) for name in state.layers[1:]]
+    bars.show([float(d) for d in loads(signed_curve(state.latest, measure))], names)
+
+
+def _regime(state: RunState | None, measure: str) -> str:
+    if state is None or state.latest is None:
+        return "waiting for the first curve"
+    shape = statistics(signed_curve(state.latest, measure), logits=True)
+    return f"{in_words(shape)}\nCV {number(shape.cv, 2)} · asymmetry {number(shape.asymmetry, 2)}"
+
+
+def _train_facts(state: RunState | None) -> list[str]:
+    lines = ["NETWORK  " + status_line(state, "epoch")]
+    if state is None or state.latest is None:
+        return lines
+    scalars = state.latest.scalars
+    lines += [
+        f"elapsed {duration(state.elapsed)} · left {duration(state.seconds_left)}",
+        f"loss {number(scalars.get('train_loss'))}",
+        f"train {percent(scalars.get('train_accuracy'))} · test {percent(scalars.get('test_accuracy'))}",
+    ]
+    return lines + _asides(state)
+
+
+def _chain_facts(state: RunState | None) -> list[str]:
+    lines = ["CHAIN  " + status_line(state, "step")]
+    if state is None or state.latest is None:
+        return lines
+    settings = state.settings
+    lines.append(
+        f"μ→ {number(settings.get('mu_right'))} · μ← {number(settings.get('mu_left'))} · "
+        f"ε {number(settings.get('noise'))}"
+    )
+    shape = statistics(state.latest.curves.get("distance", []), logits=False)
+    lines.append(f"{in_words(shape)} · CV {number(shape.cv, 2)}")
+    return lines + _asides(state)
+
+
+def _asides(state: RunState) -> list[str]:
+    lines = []
+    if state.refused:
+        lines.append("refused: " + plain_text(state.refused))
+    if state.ended is not None:
+        lines.append(plain_text(state.ended.text or state.ended.reason) + " · r restarts")
+    return lines
+
+
+def _said(trouble: Mapping[Panel, str]) -> list[str]:
+    return [f"! {text}" for text in trouble.values()]

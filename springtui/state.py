@@ -1,0 +1,134 @@
+"""What is known of a run, folded from its records. Plain data: no widget, no file, no clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.records import Acknowledged, Curve, Ended, Event, Note, Started
+
+HISTORY_POINTS = 1200
+"""A history longer than this is thinned to half; a plot is at most some 200 cells of 2 dots wide."""
+ECHOES = 3
+"""How many earlier curves fade behind the newest."""
+ECHO_SECONDS = 1.5
+"""Curves closer in time than this look alike."""
+
+
+@dataclass
+class History:
+    """One quantity over epochs or steps, thinned evenly where it grows long."""
+
+    x: list[float] = field(default_factory=list)
+    y: list[float] = field(default_factory=list)
+    stride: int = 1
+    seen: int = 0
+
+    def add(self, x: float, y: float) -> None:
+        """Keep every ``stride``-th point, and always the newest."""
+        if self.x and (self.seen - 1) % self.stride:
+            self.x[-1], self.y[-1] = x, y
+        else:
+            self.x.append(x)
+            self.y.append(y)
+        self.seen += 1
+        if len(self.x) > HISTORY_POINTS:
+            self.x, self.y = self.x[::2], self.y[::2]
+            self.stride *= 2
+
+
+@dataclass
+class RunState:
+    """A run as the screen knows it."""
+
+    run_id: str
+    status: str = "starting"
+    """starting, running, paused, finished, stopped, diverged, failed or crashed."""
+    layers: list[str] = field(default_factory=list)
+    total: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+    """The settings in force, as the worker said."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    initial: Curve | None = None
+    latest: Curve | None = None
+    echoes: deque[Curve] = field(default_factory=lambda: deque(maxlen=ECHOES))
+    """Earlier curves, oldest first."""
+    history: dict[str, History] = field(default_factory=dict)
+    started: float = 0.0
+    ended: Ended | None = None
+    refused: str = ""
+    """Why the worker refused the last request."""
+    note: str = ""
+    records: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in {"finished", "stopped", "diverged", "failed", "crashed"}
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the start to the newest record."""
+        last = self.ended.time if self.ended else self.latest.time if self.latest else self.started
+        return max(0.0, last - self.started)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """By the present rate; None while there is no telling."""
+        rate = self.latest.scalars.get("rate") if self.latest else None
+        if self.latest is None or not rate or self.is_over or self.total <= 0:
+            return None
+        return max(0.0, (self.total - self.latest.at) / rate)
+
+    def fold(self, event: Event) -> None:
+        """Take one record in."""
+        self.records += 1
+        if isinstance(event, Curve):
+            self._fold_curve(event)
+        elif isinstance(event, Started):
+            self._fold_started(event)
+        elif isinstance(event, Acknowledged):
+            self._fold_acknowledged(event)
+        elif isinstance(event, Ended):
+            self.status, self.ended, self.note = event.reason, event, event.text
+        elif isinstance(event, Note):
+            self.note = event.text
+
+    def worker_is_gone(self) -> None:
+        """No live worker holds the run any more."""
+        if not self.is_over:
+            self.status = "crashed"
+
+    def _fold_started(self, event: Started) -> None:
+        self.status, self.ended = "running", None
+        self.layers, self.total = event.layers, event.total
+        self.settings, self.facts = dict(event.settings), dict(event.facts)
+        self.started = self.started or event.time
+
+    def _fold_curve(self, event: Curve) -> None:
+        if self.initial is None:
+            self.initial = event
+        elif self.latest and (not self.echoes or self.latest.time - self.echoes[-1].time >= ECHO_SECONDS):
+            self.echoes.append(self.latest)
+        self.latest = event
+        for name, value in event.scalars.items():
+            if value is not None:
+                self.history.setdefault(name, History()).add(event.at, value)
+
+    def _fold_acknowledged(self, event: Acknowledged) -> None:
+        self.refused = event.error
+        if event.error:
+            return
+        self.settings.update(event.settings)
+        if event.action == "pause":
+            self.status = "paused"
+        elif event.action == "resume":
+            self.status = "running"
+
+
+def signed_curve(curve: Curve, measure: str) -> list[float | None]:
+    """D_0 … D_L of a measure, turned so that separating lowers it (inverse fuzziness rises as classes part)."""
+    values = curve.curves.get(measure, [])
+    if measure == "inverse_fuzziness":
+        return [None if v is None else -v for v in values]
+    return list(values)

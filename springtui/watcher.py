@@ -1,0 +1,89 @@
+"""Follows one run's directory from a thread, and tells the screen in batches.
+
+Reading happens off the event loop because a run may lie on a slow network file system. The next batch is
+read only once the last one was folded, so a long log never floods the screen.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+
+from textual.message import Message
+from textual.message_pump import MessagePump
+
+from engine.files import Tail
+from engine.records import Event
+from engine.rundir import Run, read_event
+
+BUSY, QUIET = 0.04, 0.2
+"""Seconds between looks while records come, and while none do."""
+LIVENESS = 0.5
+"""Seconds between looks at the lock."""
+
+
+class Watcher:
+    """Posts ``RecordsRead`` and ``LivenessSeen`` to a target until it is closed."""
+
+    @dataclass
+    class RecordsRead(Message):
+        """Records came."""
+
+        watcher: Watcher
+        events: list[Event]
+
+    @dataclass
+    class LivenessSeen(Message):
+        """The worker was seen to come or to go."""
+
+        watcher: Watcher
+        alive: bool
+        log: list[str]
+
+    def __init__(self, run: Run, target: MessagePump, process: subprocess.Popen[bytes] | None = None) -> None:
+        self.run = run
+        self._process = process
+        self._target = target
+        self._closed = threading.Event()
+        self._folded = threading.Event()
+        self._folded.set()
+        self._thread = threading.Thread(target=self._follow, name=f"watch-{run.id}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop following; nothing is posted after the batch under way."""
+        self._closed.set()
+        self._folded.set()
+
+    def folded(self) -> None:
+        """The batch posted last was taken in; the next may come."""
+        self._folded.set()
+
+    def _follow(self) -> None:
+        tail = Tail(self.run.path / "events.jsonl")
+        told: bool | None = None
+        next_look = 0.0
+        alive = True
+        while not self._closed.is_set():
+            if time.monotonic() >= next_look:
+                alive, next_look = self._is_alive(), time.monotonic() + LIVENESS
+            lines = tail.read()
+            events = [event for line in lines if (event := read_event(line)) is not None]
+            if events:
+                self._folded.clear()
+                self._target.post_message(self.RecordsRead(self, events))
+                self._folded.wait()
+            elif alive != told and not lines:
+                # only after a look that found nothing more to read, so that no last word is missed
+                told = alive
+                self._target.post_message(self.LivenessSeen(self, alive, self.run.last_log_lines()))
+            self._closed.wait(BUSY if lines else QUIET)
+
+    def _is_alive(self) -> bool:
+        """By the lock; and a worker of ours that still imports, and holds no lock yet, by its process."""
+        return self.run.is_live() or (self._process is not None and self._process.poll() is None)

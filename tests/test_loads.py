@@ -1,0 +1,44 @@
+"""Statistics of load curves against curves whose answer is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from engine.loads import loads, statistics
+
+
+def test_a_straight_line_is_balanced() -> None:
+    shape = statistics([3.0, 2.0, 1.0, 0.0, -9.0], logits=True)
+    assert shape.cv == 0.0
+    assert shape.asymmetry == 0.0
+    assert shape.regime == "balanced"
+
+
+@pytest.mark.parametrize(
+    ("curve", "regime", "sign"), [([4, 4, 4, 2, 0], "concave", -1), ([4, 2, 0, 0, 0], "convex", 1)]
+)
+def test_the_two_lazy_regimes(curve: list[float], regime: str, sign: int) -> None:
+    shape = statistics(curve, logits=False)
+    assert shape.regime == regime
+    assert shape.asymmetry == sign
+    assert shape.cv == pytest.approx(1.0)
+
+
+def test_the_middle_layer_counts_for_neither_half() -> None:
+    assert statistics([3.0, 2.0, 1.0, 0.0], logits=False).asymmetry == 0.0
+    assert statistics([5.0, 4.0, 2.0, 0.0], logits=False).asymmetry == pytest.approx(-1 / 5)
+
+
+@pytest.mark.parametrize("curve", [[1.0, None, 0.0], [1.0, 1.0, 1.0], [], [1.0]])
+def test_what_cannot_be_told_is_unclear(curve: list[float | None]) -> None:
+    shape = statistics(curve, logits=False)
+    assert shape.regime == "unclear"
+    assert math.isnan(shape.cv)
+
+
+def test_loads_sum_to_the_drop() -> None:
+    curve = np.random.default_rng(0).normal(size=9)
+    assert loads(curve.tolist()).sum() == pytest.approx(curve[0] - curve[-1])

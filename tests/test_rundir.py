@@ -1,0 +1,149 @@
+"""Run directories: whole lines, one writer, honest states."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.config import ChainConfig, TrainConfig
+from engine.errors import HomeError, LockedError, RunDirectoryError
+from engine.files import Tail, append_line, replace_file
+from engine.records import Curve, Ended, Note, encode
+from engine.rundir import Controls, Run, find_run, list_runs, open_home
+
+
+@pytest.fixture
+def run(home: Path) -> Run:
+    return Run.create(open_home(home), TrainConfig())
+
+
+def test_a_new_run_is_complete_and_private(run: Run) -> None:
+    assert run.config().settings == TrainConfig()
+    assert run.path.stat().st_mode & 0o777 == 0o700
+    assert {p.name: p.stat().st_mode & 0o777 for p in run.path.iterdir()} == {
+        "config.json": 0o600,
+        "events.jsonl": 0o600,
+        "control.jsonl": 0o600,
+    }
+
+
+def test_records_are_numbered_and_survive(run: Run) -> None:
+    lock = run.take()
+    run.write(Note(text="one"))
+    run.write(Curve(at=1, step=2, curves={"trace_ratio": [float("nan"), 1.0]}))
+    lock.release()
+    events = run.events()
+    assert [e.seq for e in events] == [0, 1]
+    assert isinstance(events[1], Curve)
+    assert events[1].curves == {"trace_ratio": [None, 1.0]}
+
+
+def test_a_torn_line_costs_itself_alone(run: Run) -> None:
+    append_line(run.path / "events.jsonl", encode(Note(text="whole")))
+    append_line(run.path / "events.jsonl", b'{"kind":"note","te')
+    lock = run.take()
+    run.write(Note(text="after"))
+    lock.release()
+    assert [e.text for e in run.events() if isinstance(e, Note)] == ["whole", "after"]
+
+
+def test_one_writer_only(run: Run) -> None:
+    lock = run.take()
+    script = "import sys; from pathlib import Path; from engine.rundir import Run; Run(Path(sys.argv[1])).take()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(run.path)], capture_output=True, text=True, check=False
+    )
+    assert "LockedError" in done.stderr
+    lock.release()
+    run.take().release()
+
+
+def test_a_killed_worker_is_seen_as_crashed(run: Run) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from engine.rundir import Run\n"
+        "lock = Run(Path(sys.argv[1])).take(); print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(run.path)], stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        worker.stdout.readline()
+        assert run.is_live()
+        assert run.status() == "running"
+        with pytest.raises(LockedError):
+            run.take()
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.wait()
+    assert not run.is_live()
+    assert run.status() == "crashed"
+
+
+def test_the_end_is_read_from_the_end(run: Run) -> None:
+    lock = run.take()
+    for i in range(2000):
+        run.write(Note(text=f"{i:050d}"))
+    run.write(Ended(reason="finished"))
+    lock.release()
+    start = time.perf_counter()
+    assert run.status() == "finished"
+    assert len(run.last_events(3)) == 3
+    assert time.perf_counter() - start < 1.0
+
+
+def test_controls_arrive_once(run: Run) -> None:
+    controls = Controls(run)
+    run.ask("set", lr=0.1)
+    append_line(run.path / "control.jsonl", b"nonsense\n")
+    run.ask("pause")
+    assert [(c.action, c.settings) for c in controls.new()] == [("set", {"lr": 0.1}), ("pause", {})]
+    assert controls.new() == []
+
+
+def test_tail_yields_whole_lines_only(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    tail = Tail(path)
+    assert tail.read() == []
+    append_line(path, b"a\nb")
+    assert tail.read() == [b"a"]
+    append_line(path, b"c\n")
+    assert tail.read() == [b"bc"]
+    replace_file(path, b"x\n")
+    assert tail.read() == [b"x"]
+
+
+def test_a_symbolic_link_is_not_followed(run: Run, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text('{"kind":"note","text":"leak"}\n')
+    events = run.path / "events.jsonl"
+    events.unlink()
+    events.symlink_to(secret)
+    assert Tail(events).read() == []
+
+
+def test_find(home: Path) -> None:
+    open_home(home)
+    with pytest.raises(RunDirectoryError, match="springtui runs"):
+        find_run(home, "last")
+    first = Run.create(home, ChainConfig())
+    assert find_run(home, "last").id == find_run(home, first.id).id == first.id
+    assert find_run(home, str(first.path)).path == first.path
+    with pytest.raises(RunDirectoryError):
+        find_run(home, "../x")
+    assert [r.id for r in list_runs(home)] == [first.id]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 99}', "\x00" * 64])
+def test_damaged_config_names_the_file(run: Run, text: str) -> None:
+    (run.path / "config.json").write_text(text)
+    with pytest.raises(RunDirectoryError, match=r"config\.json"):
+        run.config()
+
+
+def test_home_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HomeError, match="SPRINGTUI_HOME"):
+        open_home(tmp_path / "file")
