@@ -195,7 +195,7 @@ class Run:
         return last[0].reason if last and isinstance(last[0], Ended) else "crashed"
 
     def last_events(self, count: int) -> list[Event]:
-        """The newest records, oldest first, from the end of the file: a long log costs no more than a short one."""
+        """The newest records, oldest first, from the end of the file: long logs cost no more than short ones."""
         try:
             with (self.path / "events.jsonl").open("rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
