@@ -1,0 +1,7 @@
+"""``python -m springtui``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

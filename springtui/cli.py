@@ -1,0 +1,97 @@
+"""The command line. Exit status: 0 done, 1 failed or stopped, 2 wrong usage or input.
+
+Only what is light is imported here; a verb imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from engine import __version__
+from engine.errors import SpringtuiError
+
+from .commands.chain import chain
+from .commands.doctor import doctor
+from .commands.lab import open_lab
+from .commands.options import Session, common, examples
+from .commands.runs import runs
+from .commands.separation import separation
+from .commands.train import train
+from .output import say
+
+EPILOG = (
+    examples(
+        "springtui                        open the lab",
+        "springtui train --set seed=1     train one network here",
+        "springtui runs                   what there is to look at",
+        "springtui doctor                 what this terminal and machine can do",
+    )
+    + "\n\n\b\nShell completion: bash, zsh and fish take\n"
+    + '  eval "$(_SPRINGTUI_COMPLETE=bash_source springtui)"\n'
+    + "with zsh_source or fish_source where that is your shell."
+    + "\n\nExit status: 0 done, 1 failed or stopped, 2 wrong usage or input."
+)
+
+
+@click.group(invoke_without_command=True, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="springtui")
+@click.option("--ascii", "plain_signs", is_flag=True, help="Draw with ASCII only.")
+@common
+@click.pass_context
+def cli(context: click.Context, plain_signs: bool) -> int:
+    """A terminal laboratory for the spring-block theory of feature learning.
+
+    Without a verb it opens the lab: a network that trains and a chain that is pulled, side by side.
+    """
+    if plain_signs:
+        os.environ["SPRINGTUI_ASCII"] = "1"
+    if context.invoked_subcommand is None:
+        return open_lab(context.ensure_object(Session))
+    return 0
+
+
+for verb in (train, chain, separation, runs, doctor):
+    cli.add_command(verb)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    session = Session()
+    try:
+        status = _run(session, arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # the reader has had enough; keep the interpreter from complaining when it flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if session.debug:
+            traceback.print_exc()
+        what = f"{type(error).__name__}: {error}".rstrip(": ")
+        say(f"springtui: error: unexpected {what}; --debug shows where. Please report it")
+        return 1
+    return status
+
+
+def _run(session: Session, arguments: Sequence[str] | None) -> int:
+    args = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status: Any = cli.main(args=args, prog_name="springtui", standalone_mode=False, obj=session)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        say("springtui: stopped")
+        return 1
+    except SpringtuiError as error:
+        if session.debug:
+            traceback.print_exc()
+        say(f"springtui: error: {error}")
+        return error.exit_status
+    return status if isinstance(status, int) else 0

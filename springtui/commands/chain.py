@@ -1,0 +1,64 @@
+"""``springtui chain``: one chain of blocks and springs, pulled here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from engine.config import ChainConfig, make, parse_assignments
+from engine.rundir import Run
+
+from ..foreground import run_here
+from ..output import print_json, print_line, print_table
+from ..state import RunState
+from .options import Session, common, describe_settings, examples, json_option, set_option
+from .train import finish
+
+
+@click.command(
+    epilog=examples(
+        "springtui chain",
+        "springtui chain --set mu_right=0.1 --set noise=0.05 --json | jq .effective_friction",
+    )
+    + f"\n\n{describe_settings(ChainConfig)}"
+)
+@set_option("mu_right=0.1")
+@json_option
+@common
+@click.pass_obj
+def chain(session: Session, assignments: tuple[str, ...], as_json: bool) -> int:
+    """Pull one chain here, and print where its blocks end.
+
+    Positions and sd are over the replicas; mean_field is what the theory gives in the long run, by one number,
+    the effective friction.
+    """
+    config = make(ChainConfig, parse_assignments(ChainConfig, assignments))
+    home = session.open_home()
+    from engine.worker import work
+
+    state = run_here(Run.create(home, config), work, "step")
+    result = describe(state)
+    if as_json:
+        print_json(result)
+    else:
+        _print(result)
+    return finish(state)
+
+
+def describe(state: RunState) -> dict[str, Any]:
+    """What ``--json`` gives."""
+    summary = state.ended.summary if state.ended else {}
+    names = ("positions", "sd", "mean_field", "effective_friction")
+    return {"run": state.run_id, "reason": state.status, **{name: summary.get(name) for name in names}}
+
+
+def _print(result: dict[str, Any]) -> None:
+    print_line(f"run                 {result['run']}")
+    print_line(f"effective friction  {result['effective_friction']}")
+    columns = [result[name] or [] for name in ("positions", "sd", "mean_field")]
+    rows = [
+        (str(number), *(f"{value:.5f}" for value in values))
+        for number, values in enumerate(zip(*columns, strict=True), start=1)
+    ]
+    print_table(("block", "position", "sd", "mean field"), rows)

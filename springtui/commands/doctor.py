@@ -1,0 +1,39 @@
+"""``springtui doctor``: what this terminal, machine and installation can do."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import click
+
+from ..output import print_json, print_line
+from .options import Session, common, examples, json_option
+
+_SIGNS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
+
+
+@click.command(
+    epilog=examples("springtui doctor", "springtui doctor --json | jq '.checks[] | select(.state!=\"ok\")'")
+)
+@json_option
+@common
+@click.pass_obj
+def doctor(session: Session, as_json: bool) -> int:
+    """Look at this terminal, machine and installation, and say what to do about each shortcoming.
+
+    Exit status 1 where a check fails. With --json: state, and checks, each with name, state, detail, remedy.
+    """
+    from ..doctor import examine
+
+    checks = examine(session.look_home())
+    counts = Counter(check.state for check in checks)
+    worst = next(state for state in ("fail", "warn", "ok") if counts[state] or state == "ok")
+    if as_json:
+        print_json({"state": worst, "checks": [check._asdict() for check in checks]})
+    else:
+        for check in checks:
+            print_line(f"{_SIGNS[check.state]}  {check.name:12}  {check.detail}")
+            if check.remedy:
+                print_line(f"{'':20}{check.remedy}")
+        print_line(f"{counts['ok']} ok, {counts['warn']} to mind, {counts['fail']} failed")
+    return 1 if worst == "fail" else 0

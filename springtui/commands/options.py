@@ -1,0 +1,91 @@
+"""What every verb shares: its options, and how it learns the home directory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from engine.config import S, default_of, field_help, field_names, field_range
+from engine.rundir import default_home, open_home
+
+_WORDS = {"None": "none", "True": "on", "False": "off"}
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass
+class Session:
+    """What the options before or after the verb said."""
+
+    home: Path | None = None
+    debug: bool = False
+
+    def open_home(self) -> Path:
+        """The home directory, made if need be.
+
+        Raises:
+            HomeError: it cannot be made or written.
+        """
+        return open_home(self.home)
+
+    def look_home(self) -> Path:
+        """The home directory, not made: for verbs that only read."""
+        return self.home or default_home()
+
+
+def _take_home(context: click.Context, _: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        context.ensure_object(Session).home = value.expanduser()
+
+
+def _take_debug(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        context.ensure_object(Session).debug = True
+
+
+def common(function: F) -> F:
+    """``--home`` and ``--debug``, before or after the verb."""
+    for option in (
+        click.option("--debug", is_flag=True, expose_value=False, callback=_take_debug, help="Print tracebacks."),
+        click.option(
+            "--home",
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            expose_value=False,
+            callback=_take_home,
+            help="Where runs are kept; also SPRINGTUI_HOME.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on standard output."
+)
+
+
+def set_option(example: str) -> Callable[[F], F]:
+    """``--set key=value``, as often as you like."""
+    return click.option(
+        "--set", "assignments", multiple=True, metavar="K=V", help=f"Change a setting, as {example}; repeatable."
+    )
+
+
+def examples(*lines: str) -> str:
+    """The end of a verb's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def describe_settings(cls: type[S]) -> str:
+    """A table of the settings that ``--set`` takes, for a verb's help."""
+    rows = ["\b", "Settings:"]
+    for name in field_names(cls):
+        default = default_of(cls, name)
+        about, allowed = field_help(cls, name), field_range(cls, name)
+        limits = "" if allowed == about else f" ({allowed})"
+        rows.append(f"  {name} = {_WORDS.get(str(default), default)}: {about}{limits}")
+    return "\n".join(rows)
