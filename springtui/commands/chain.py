@@ -17,11 +17,12 @@ from .train import finish
 
 
 @click.command(
+    short_help="Pull one chain of blocks and springs here.",
     epilog=examples(
         "springtui chain",
         "springtui chain --set mu_right=0.1 --set noise=0.05 --json | jq .effective_friction",
     )
-    + f"\n\n{describe_settings(ChainConfig)}"
+    + f"\n\n{describe_settings(ChainConfig)}",
 )
 @set_option("mu_right=0.1")
 @json_option

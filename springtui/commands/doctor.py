@@ -13,7 +13,8 @@ _SIGNS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
 
 @click.command(
-    epilog=examples("springtui doctor", "springtui doctor --json | jq '.checks[] | select(.state!=\"ok\")'")
+    short_help="See what this terminal and machine can do.",
+    epilog=examples("springtui doctor", "springtui doctor --json | jq '.checks[] | select(.state!=\"ok\")'"),
 )
 @json_option
 @common

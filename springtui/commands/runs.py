@@ -22,7 +22,8 @@ _SHOWN = ("train_loss", "test_accuracy")
 
 
 @click.command(
-    epilog=examples("springtui runs", "springtui runs --json | jq -r 'select(.status==\"running\").run'")
+    short_help="List all runs and how they stand.",
+    epilog=examples("springtui runs", "springtui runs --json | jq -r 'select(.status==\"running\").run'"),
 )
 @json_option
 @common

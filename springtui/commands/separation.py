@@ -11,7 +11,8 @@ from .options import common, examples, json_option
 
 
 @click.command(
-    epilog=examples("springtui separation layer3.npz", "springtui separation layer3.npz --json | jq .trace_ratio")
+    short_help="Measure how well the classes in a file separate.",
+    epilog=examples("springtui separation layer3.npz", "springtui separation layer3.npz --json | jq .trace_ratio"),
 )
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE.npz")
 @json_option

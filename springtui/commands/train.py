@@ -20,12 +20,13 @@ _RECIPES = "\b\nRecipes:\n" + "\n".join(f"  {name}: {recipe.about}" for name, re
 
 
 @click.command(
+    short_help="Train one network here; print its load curve.",
     epilog=examples(
         "springtui train",
         "springtui train --recipe digits --set seed=1 --set dropout=0.1",
         "springtui train --set dataset=mine.npz --json | jq .load_curve.trace_ratio",
     )
-    + f"\n\n{_RECIPES}\n\n{describe_settings(TrainConfig)}"
+    + f"\n\n{_RECIPES}\n\n{describe_settings(TrainConfig)}",
 )
 @click.option("--recipe", default=DEFAULT_RECIPE, show_default=True, metavar="R", help="Settings to start from.")
 @set_option("lr=1e-2")

@@ -1,0 +1,400 @@
+"""The command line's contract: exit statuses, what goes to which stream, and nothing written half."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.config import ChainConfig, TrainConfig
+from engine.recipes import RECIPES
+from engine.records import Curve, Ended, Started
+from engine.rundir import Run
+from springtui import cli
+from springtui.cli import main
+from springtui.commands import lab
+from springtui.commands.runs import age_in_words
+from springtui.doctor import colours, examine
+
+QUICK = ("--set", "epochs=2", "--set", "width=8", "--set", "depth=3")
+CHAIN = ("--set", "steps=400", "--set", "replicas=8", "--set", "blocks=3")
+
+
+def springtui(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The real program, piped."""
+    return subprocess.run(
+        [sys.executable, "-m", "springtui", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def in_terminal(*arguments: str, term: str) -> tuple[int, str]:
+    """The real program in a pseudo-terminal; its exit status and all that it wrote."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "springtui", *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": term},
+        start_new_session=True,
+    )
+    os.close(theirs)
+    written = b""
+    with open(ours, "rb", buffering=0) as file:
+        try:
+            while chunk := file.read(4096):
+                written += chunk
+        except OSError:  # Linux says so where the other end has closed
+            pass
+    return process.wait(30), written.decode()
+
+
+def runs_in(home: Path) -> list[str]:
+    folder = home / "runs"
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+
+
+def a_run(home: Path, *, ended: str | None = "finished", values: dict[str, float | None] | None = None) -> Run:
+    """A run as a worker leaves it."""
+    run = Run.create(home, TrainConfig(epochs=5))
+    lock = run.take()
+    run.write(Started(pid=1, host="here", settings={}, layers=["input", "1"], total=5))
+    run.write(Curve(at=3, step=9, curves={"trace_ratio": [1.0, 0.5]}, scalars=values or {"train_loss": 0.25}))
+    if ended:
+        run.write(Ended(reason=ended, text="so it ended"))
+    lock.release()
+    return run
+
+
+class TestBadInput:
+    """Exit status 2, a message that helps, and nothing left behind."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["train", "--set", "learning_rat=1"], ["learning_rat", "lr"]),
+            (["train", "--set", "lr=99"], ["lr", "99", "<= 10"]),
+            (["train", "--set", "lr=nan"], ["lr", "nan"]),
+            (["train", "--set", "epochs=2.5"], ["epochs", "2.5", "whole number"]),
+            (["train", "--set", "model=rnn"], ["model", "rnn", "mlp, cnn"]),
+            (["train", "--set", "lr"], ["lr", "key=value"]),
+            (["train", "--recipe", "paper-mpl"], ["paper-mpl", "paper-mlp"]),
+            (["chain", "--set", "mu_rigth=1"], ["mu_rigth", "mu_right"]),
+            (["chain", "--set", "eta=3"], ["eta", "0.5"]),
+            (["chain", "--set", "blocks=0"], ["blocks", ">= 1"]),
+        ],
+    )
+    def test_setting(
+        self, arguments: list[str], words: list[str], home: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main([*arguments, "--json"]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith("springtui: error: ")
+        assert all(word in said.err for word in words)
+        assert not home.exists()
+
+    @pytest.mark.parametrize("arguments", [["trian"], ["train", "--jsno"], ["separation"], ["train", "extra"]])
+    def test_usage(self, arguments: list[str], home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(arguments) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert "Error" in said.err
+        assert not home.exists()
+
+    def test_home_is_a_file(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Tests may run as root, whom permission bits do not bind: a file stands in for the directory."""
+        file = tmp_path / "taken"
+        file.write_text("mine")
+        assert main(["chain", "--home", str(file), *CHAIN]) == 2
+        assert "--home" in capsys.readouterr().err
+        assert file.read_text() == "mine"
+
+    def test_home_is_a_file_for_the_lab(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "taken"
+        file.write_text("mine")
+        monkeypatch.setattr(lab, "check_terminal", lambda: None)
+        assert main(["--home", str(file)]) == 2
+        assert str(file) in capsys.readouterr().err
+
+    def test_piped(self, home: Path) -> None:
+        done = springtui()
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert "not a terminal" in done.stderr
+        assert "springtui train --json" in done.stderr
+        assert not home.exists()
+
+    @pytest.mark.terminal
+    @pytest.mark.parametrize("term", ["dumb", ""])
+    def test_terminal_too_simple(self, term: str, home: Path) -> None:
+        status, written = in_terminal(term=term)
+        assert status == 2
+        assert "TERM" in written
+        assert "xterm-256color" in written
+        assert "\x1b" not in written
+        assert not home.exists()
+
+    @pytest.mark.parametrize("content", ["nothing", "text", "torn", "names", "lengths", "pickled"])
+    def test_npz(self, content: str, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        file = tmp_path / "layer.npz"
+        write_wrong(file, content)
+        assert main(["separation", str(file), "--json"]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert "layer.npz" in said.err
+        assert "Traceback" not in said.err
+
+    @pytest.mark.parametrize("content", ["nothing", "text", "names"])
+    def test_data_of_a_training(self, content: str, tmp_path: Path, home: Path) -> None:
+        file = tmp_path / "mine.npz"
+        write_wrong(file, content)
+        done = springtui("train", "--set", f"dataset={file}", "--json")
+        assert done.returncode == 2, done.stderr
+        assert done.stdout == ""
+        assert "mine.npz" in done.stderr
+        assert runs_in(home) == []
+
+
+def write_wrong(file: Path, content: str) -> None:
+    x, y = np.ones((6, 2)), np.array([0, 0, 0, 1, 1, 1])
+    if content == "text":
+        file.write_text("these are no arrays\n")
+    elif content == "torn":
+        np.savez(file, X=x, y=y)
+        file.write_bytes(file.read_bytes()[:200])
+    elif content == "names":
+        np.savez(file, images=x, labels=y)
+    elif content == "lengths":
+        np.savez(file, X=x, y=y[:-1])
+    elif content == "pickled":
+        np.savez(file, X=np.array([{}, {}], dtype=object), y=np.array([0, 1]))
+
+
+class TestTrain:
+    def test_json(self, home: Path) -> None:
+        done = springtui("train", *QUICK, "--json")
+        assert done.returncode == 0, done.stderr
+        result = json.loads(done.stdout)
+        assert done.stdout.count("\n") == 1
+        assert list(result) == [
+            "run", "reason", "epochs", "train_loss", "test_accuracy", "seconds", "load_curve",
+        ]  # fmt: skip
+        assert (result["reason"], result["epochs"]) == ("finished", 2)
+        assert set(result["load_curve"]) == {"trace_ratio", "fuzziness", "inverse_fuzziness"}
+        assert {len(curve) for curve in result["load_curve"].values()} == {4}
+        assert runs_in(home) == [result["run"]]
+        assert "epoch 2/2" in done.stderr
+
+    def test_diverged(self, home: Path) -> None:
+        """A learning rate far too large, without the BatchNorm that would bear it."""
+        wild = ("optimizer=sgd", "lr=10", "batch_norm=off", "loss=mse", "init_scale=100", "epochs=20")
+        done = springtui("train", *(word for pair in wild for word in ("--set", pair)), "--json")
+        assert done.returncode == 1, done.stderr
+        result = json.loads(done.stdout, parse_constant=pytest.fail)
+        assert result["reason"] == "diverged"
+        assert "diverged" in done.stderr
+        assert "epoch" in done.stderr
+
+    def test_interrupt_stops_in_order(self, home: Path) -> None:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "springtui", "train", "--recipe", "lab", "--set", "epochs=1000000", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_for(lambda: process.poll() is not None or has_curve(home))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 1, err
+        assert json.loads(out)["reason"] == "stopped"
+        assert "Traceback" not in err
+
+    @pytest.mark.parametrize("name", RECIPES)
+    def test_recipe_holds_valid_settings(self, name: str) -> None:
+        from engine.config import make
+
+        assert make(TrainConfig, RECIPES[name].settings)
+
+
+def has_curve(home: Path) -> bool:
+    return any('"curve"' in path.read_text() for path in home.glob("runs/*/events.jsonl"))
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "nothing came"
+        time.sleep(0.05)
+
+
+class TestChain:
+    def test_json(self, home: Path) -> None:
+        done = springtui("chain", *CHAIN, "--json")
+        assert done.returncode == 0, done.stderr
+        result = json.loads(done.stdout)
+        assert {len(result[name]) for name in ("positions", "sd", "mean_field")} == {3}
+        assert isinstance(result["effective_friction"], float)
+        assert runs_in(home) == [result["run"]]
+
+
+class TestSeparation:
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        rng = np.random.default_rng(0)
+        y = np.arange(60) % 3
+        np.savez(tmp_path / "layer.npz", X=rng.normal(size=(60, 4)) + 3 * y[:, None], y=y)
+        return tmp_path / "layer.npz"
+
+    def test_json(self, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["separation", str(file), "--json"]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert set(result) == {"trace_ratio", "fuzziness", "inverse_fuzziness"}
+        assert all(np.isfinite(value) for value in result.values())
+
+    def test_table(self, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["separation", str(file)]) == 0
+        assert "trace_ratio" in capsys.readouterr().out
+
+
+class TestRuns:
+    def list(self, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+        assert main(["runs", "--json"]) == 0
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    def test_none_yet(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert self.list(capsys) == []
+        assert main(["runs"]) == 0
+        assert "No runs yet" in capsys.readouterr().out
+        assert not home.exists()
+
+    def test_every_state(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        expected = {a_run(home, ended=how).id: how or "crashed" for how in ("finished", "diverged", None)}
+        waiting = Run.create(home, ChainConfig())
+        live = Run.create(home, ChainConfig())
+        lock = live.take()
+        expected |= {waiting.id: "starting", live.id: "running"}
+        found = {run["run"]: run["status"] for run in self.list(capsys)}
+        lock.release()
+        assert found == expected
+
+    def test_values(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        a_run(home, values={"train_loss": None, "test_accuracy": 0.5})
+        (run,) = self.list(capsys)
+        assert (run["kind"], run["at"], run["total"]) == ("train", 3, 5)
+        assert run["values"] == {"train_loss": None, "test_accuracy": 0.5}
+        assert main(["runs"]) == 0
+        assert "test_accuracy 0.5" in capsys.readouterr().out
+
+    def test_damaged_run_is_listed(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        run = a_run(home)
+        (run.path / "config.json").write_text("{")
+        assert [run["status"] for run in self.list(capsys)] == ["damaged"]
+        assert main(["runs"]) == 0
+        assert "damaged" in capsys.readouterr().out
+
+    def test_no_control_sequence_reaches_the_terminal(
+        self, home: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run = a_run(home, ended=None, values={"other": 1.0})
+        lock = run.take()
+        run.write(Ended(reason="failed", text="\x1b]0;owned\x07\x1b[2J\x9b31m\x7f"))
+        lock.release()
+        assert main(["runs"]) == 0
+        assert main(["runs", "--json"]) == 0
+        said = capsys.readouterr().out
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", said)
+
+    def test_reader_that_leaves_early(self, home: Path) -> None:
+        for _ in range(5):
+            a_run(home)
+        command = f"'{sys.executable}' -m springtui runs --json | true"
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+        assert done.stderr == ""
+
+    @pytest.mark.parametrize(("seconds", "words"), [(5, "5s"), (300, "5m"), (7300, "2h"), (200_000, "2d")])
+    def test_age(self, seconds: float, words: str) -> None:
+        assert age_in_words(seconds) == words
+
+
+class TestDoctor:
+    def test_json(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        main(["doctor", "--json"])
+        result = json.loads(capsys.readouterr().out)
+        checks = {check["name"]: check for check in result["checks"]}
+        assert {"python", "torch", "terminal", "colours", "home", "cores", "memory", "gpu", "digits"} <= set(
+            checks
+        )
+        assert {check["state"] for check in checks.values()} <= {"ok", "warn", "fail"}
+        assert checks["digits"]["state"] == "ok"
+        assert all(set(check) == {"name", "state", "detail", "remedy"} for check in checks.values())
+
+    def test_failed_check_says_what_to_do(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        file = tmp_path / "taken"
+        file.touch()
+        assert main(["doctor", "--home", str(file)]) == 1
+        assert "FAIL  home" in capsys.readouterr().out
+
+    def test_every_shortcoming_has_a_remedy(self, tmp_path: Path) -> None:
+        for check in examine(tmp_path):
+            assert check.state == "ok" or check.remedy
+
+    @pytest.mark.parametrize(
+        ("environment", "words"),
+        [
+            ({"TERM": "xterm-256color"}, "256"),
+            ({"TERM": "xterm"}, "16,"),
+            ({"TERM": "xterm", "COLORTERM": "truecolor"}, "16 million"),
+            ({"TERM": "xterm-256color", "NO_COLOR": "1"}, "none"),
+        ],
+    )
+    def test_colours(self, environment: dict[str, str], words: str) -> None:
+        assert words in colours(environment)[1]
+
+
+class TestProgram:
+    @pytest.mark.parametrize("verb", sorted(cli.cli.commands))
+    def test_help_has_an_example(self, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main([verb, "--help"]) == 0
+        said = capsys.readouterr().out
+        assert f"springtui {verb}" in said.split("Examples:")[1]
+        assert "--json" in said
+
+    def test_help_tells_of_completion_and_exit_status(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["--help"]) == 0
+        said = capsys.readouterr().out
+        assert "_SPRINGTUI_COMPLETE=bash_source" in said
+        assert "Exit status" in said
+
+    def test_unexpected_error_is_one_sentence(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def broken(_: Path) -> list[Run]:
+            raise RuntimeError("of no kind we know")
+
+        monkeypatch.setattr("springtui.commands.runs.list_runs", broken)
+        assert main(["runs"]) == 1
+        said = capsys.readouterr().err
+        assert "of no kind we know" in said
+        assert "Traceback" not in said
+        assert main(["runs", "--debug"]) == 1
+        assert "Traceback" in capsys.readouterr().err
