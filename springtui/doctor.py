@@ -5,6 +5,7 @@ Looks without importing anything heavy: versions come from the packages' metadat
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
 import locale
@@ -16,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TextIO
 
 from engine.errors import HomeError
 from engine.rundir import open_home
@@ -41,11 +42,21 @@ class Check(NamedTuple):
 def examine(home: Path) -> list[Check]:
     """Every check; one that cannot be made says so and does not keep the others from being made."""
     checks: list[Check] = []
-    for look in (_python, _packages, _terminal, _size, _encoding, _tmux, lambda: _home(home), _machine, _data):
+    for look in (
+        _python,
+        _packages,
+        _terminal,
+        _size,
+        _encoding,
+        _tmux,
+        functools.partial(_home, home),
+        _machine,
+        _data,
+    ):
         try:
             checks += look()
         except (OSError, ValueError) as error:
-            name = getattr(look, "__name__", "home").strip("_<>")
+            name = getattr(look, "__name__", "home").strip("_")
             checks.append(Check(name, "warn", f"could not look: {error}"))
     return checks
 
@@ -64,7 +75,7 @@ def _packages() -> Iterator[Check]:
 
 def _terminal() -> Iterator[Check]:
     term = os.environ.get("TERM", "")
-    streams = [name for name, stream in (("input", sys.stdin), ("output", sys.stdout)) if not stream.isatty()]
+    streams = [name for name, stream in (("input", sys.stdin), ("output", sys.stdout)) if not _is_terminal(stream)]
     if streams:
         where = " and ".join(streams)
         yield Check("terminal", "warn", f"standard {where}: not a terminal", "run the lab in a terminal")
@@ -73,6 +84,10 @@ def _terminal() -> Iterator[Check]:
     else:
         yield Check("terminal", "ok", f"TERM={term}")
     yield Check("colours", *colours(os.environ))
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and not stream.closed and stream.isatty()
 
 
 def colours(environ: Mapping[str, str]) -> tuple[State, str, str]:

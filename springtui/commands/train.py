@@ -28,7 +28,14 @@ _RECIPES = "\b\nRecipes:\n" + "\n".join(f"  {name}: {recipe.about}" for name, re
     )
     + f"\n\n{_RECIPES}\n\n{describe_settings(TrainConfig)}",
 )
-@click.option("--recipe", default=DEFAULT_RECIPE, show_default=True, metavar="R", help="Settings to start from.")
+@click.option(
+    "--recipe",
+    default=DEFAULT_RECIPE,
+    show_default=True,
+    metavar="R",
+    shell_complete=lambda _context, _option, begun: [name for name in RECIPES if name.startswith(begun)],
+    help="Settings to start from.",
+)
 @set_option("lr=1e-2")
 @json_option
 @common
