@@ -1,0 +1,86 @@
+"""A worker in the foreground, followed through its directory like any other; the worker here is a stand-in."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.config import TrainConfig
+from engine.errors import DataError
+from engine.records import Curve, Ended, Started
+from engine.rundir import Controls, Run, open_home
+from springtui.commands.train import describe, finish
+from springtui.foreground import run_here
+
+
+@pytest.fixture
+def run(home: Path) -> Run:
+    return Run.create(open_home(home), TrainConfig(epochs=3))
+
+
+def begin(run: Run) -> None:
+    run.write(Started(pid=os.getpid(), host="here", settings={}, layers=["input", "1"], total=3))
+
+
+def curve(at: int, loss: float) -> Curve:
+    scalars = {"train_loss": loss, "test_accuracy": 0.5}
+    return Curve(at=at, step=at, curves={"trace_ratio": [2.0, 1.0]}, scalars=scalars)
+
+
+def test_result_comes_from_the_records(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    def work(run: Run) -> Ended:
+        begin(run)
+        run.write(curve(3, 0.25))
+        return run.write(Ended(reason="finished"))  # type: ignore[return-value]
+
+    state = run_here(run, work, "epoch")
+    result = describe(state)
+    assert finish(state) == 0
+    assert (result["epochs"], result["train_loss"], result["test_accuracy"]) == (3, 0.25, 0.5)
+    assert result["load_curve"]["trace_ratio"] == [2.0, 1.0]
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "epoch 3/3  loss 0.25" in said.err
+
+
+def test_diverged_run_says_when(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    def work(run: Run) -> Ended:
+        begin(run)
+        run.write(curve(2, float("nan")))
+        return run.write(Ended(reason="diverged", text="diverged at epoch 2"))  # type: ignore[return-value]
+
+    state = run_here(run, work, "epoch")
+    assert finish(state) == 1
+    assert describe(state)["train_loss"] is None
+    assert "diverged at epoch 2" in capsys.readouterr().err
+
+
+def test_wrong_input_leaves_no_run(run: Run) -> None:
+    def work(run: Run) -> Ended:
+        raise DataError("no such data")
+
+    with pytest.raises(DataError, match="no such data"):
+        run_here(run, work, "epoch")
+    assert not run.path.exists()
+
+
+def test_interrupt_asks_the_worker_to_stop(run: Run) -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    def work(run: Run) -> Ended:
+        begin(run)
+        controls = Controls(run)
+        os.kill(os.getpid(), signal.SIGINT)
+        deadline = time.monotonic() + 10
+        while not (asked := controls.new()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert [control.action for control in asked] == ["stop"]
+        return run.write(Ended(reason="stopped"))  # type: ignore[return-value]
+
+    state = run_here(run, work, "epoch")
+    assert (state.status, finish(state)) == ("stopped", 1)
+    assert signal.getsignal(signal.SIGINT) is before
