@@ -1,0 +1,43 @@
+# springtui: `make run` opens the lab, `make test` runs every check. Both make their own environment in .venv.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+JOBS ?= 2
+
+.PHONY: help run test check bench clean
+
+help: ## what there is to make
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+run: $(STAMP) ## open the lab on the embedded data
+	@$(BIN)/springtui
+
+test: check ## every check: ruff, mypy, pytest
+	@$(BIN)/python -m pytest -n $(JOBS) -q
+
+check: $(DEV_STAMP) ## ruff and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: $(DEV_STAMP) ## measure the figures in the README
+	@$(BIN)/python benchmarks/all.py
+
+clean: ## remove the environment and what tools left
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "springtui needs Python 3.11 or newer; none was found" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "springtui needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "springtui: installing into $(VENV) (a minute or two, once)" >&2
+	@$(PIP) -e . && touch $@
+
+$(DEV_STAMP): $(STAMP)
+	@echo "springtui: installing what the checks need" >&2
+	@$(PIP) -e '.[dev]' && touch $@
