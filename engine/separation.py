@@ -1,0 +1,157 @@
+"""Measures of class separation in one layer's activations. Natural logarithms throughout.
+
+Shape legend: N samples, D features, C classes, R rank. Sources: ``trace_ratio`` and ``inverse_fuzziness``, Shi, Pan,
+Dokmanić, arXiv:2407.19353; ``fuzziness``, He & Su, *A law of data separation in deep learning*, PNAS 2023.
+
+Neither scatter matrix is ever inverted as it stands. With the factors W (rows (x_i - x̄_c)/√N) and B (rows
+√(n_c/N) (x̄_c - x̄)), Σ_w = WᵀW and Σ_b = BᵀB, and Σ_b has rank at most C - 1; so all pseudo-inverses come from small
+Gram matrices.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .errors import DataError
+
+MEASURES = ("trace_ratio", "fuzziness", "inverse_fuzziness")
+_REMEDY = "save it with numpy.savez(file, X=features, y=labels): X is N x d numbers, y is N class labels"
+
+
+def separation_measures(x_ND: torch.Tensor, y_N: torch.Tensor, n_classes: int | None = None) -> dict[str, float]:
+    """The three measures by name.
+
+    Args:
+        x_ND: features, floating point; dimensions after the first are flattened.
+        y_N: class indices, int64, from 0.
+        n_classes: how many classes there are; by default one more than the largest label.
+
+    Degenerate cases are defined: everything is NaN without samples, with values that are not finite, and where
+    nothing varies at all. Coinciding class means (or one class alone) give a trace ratio and fuzziness of +inf and
+    an inverse fuzziness of -inf; classes without any spread give -inf, -inf and +inf. A class with a single
+    sample has no spread of its own and counts with its mean.
+    """
+    x_ND = x_ND.detach().reshape(x_ND.shape[0], -1)
+    if x_ND.shape[0] == 0 or not bool(torch.isfinite(x_ND).all()):
+        return dict.fromkeys(MEASURES, math.nan)
+    w_ND, b_CD = scatter_factors(x_ND, y_N, n_classes)
+    within, between = _trace(w_ND), _trace(b_CD)
+    floor = torch.finfo(x_ND.dtype).eps ** 2 * float(x_ND.square().max()) * x_ND.shape[1]
+    if within <= floor and between <= floor:
+        return dict.fromkeys(MEASURES, math.nan)
+    if between <= floor:
+        return dict(zip(MEASURES, (math.inf, math.inf, -math.inf), strict=True))
+    if within <= floor:
+        return dict(zip(MEASURES, (-math.inf, -math.inf, math.inf), strict=True))
+    values = (within / between, fuzziness_ratio(w_ND, b_CD), inverse_fuzziness_ratio(w_ND, b_CD))
+    return {name: math.log(value) if value > 0 else -math.inf for name, value in zip(MEASURES, values, strict=True)}
+
+
+def scatter_factors(
+    x_ND: torch.Tensor, y_N: torch.Tensor, n_classes: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """W [N, D] and B [C, D] with Σ_w = WᵀW and Σ_b = BᵀB; the grand mean is taken off first, for accuracy."""
+    count = n_classes or int(y_N.max()) + 1
+    n = x_ND.shape[0]
+    x_ND = x_ND - x_ND.mean(0)
+    sizes_C = torch.bincount(y_N, minlength=count).to(x_ND.dtype)
+    sums_CD = torch.zeros(count, x_ND.shape[1], dtype=x_ND.dtype, device=x_ND.device).index_add_(0, y_N, x_ND)
+    means_CD = sums_CD / sizes_C.clamp(min=1)[:, None]
+    w_ND = (x_ND - means_CD[y_N]) / math.sqrt(n)
+    return w_ND, means_CD * (sizes_C / n).sqrt()[:, None]
+
+
+def fuzziness_ratio(w_ND: torch.Tensor, b_CD: torch.Tensor) -> float:
+    """Tr(Σ_w Σ_b⁺) by the C x C Gram matrix of B: with B Bᵀ = U S Uᵀ, Σ_b⁺ = Bᵀ U S⁻² Uᵀ B (He & Su, eq. 1)."""
+    b64_CD = b_CD.double()
+    s_C, u_CC = torch.linalg.eigh(b64_CD @ b64_CD.T)
+    keep = s_C > s_C[-1] * _rank_cut(b_CD)
+    axes_DR = (b64_CD.T @ u_CC[:, keep]) / s_C[keep]
+    spread_NR = w_ND @ axes_DR.to(w_ND.dtype)
+    return float(spread_NR.double().square().sum())
+
+
+def inverse_fuzziness_ratio(w_ND: torch.Tensor, b_CD: torch.Tensor) -> float:
+    """Tr(Σ_b Σ_w⁺), from the eigenvectors of Σ_w or of the Gram matrix of W, whichever is smaller."""
+    n, d = w_ND.shape
+    w64_ND, b64_CD = w_ND.double(), b_CD.double()
+    if d <= n:
+        s_D, v_DD = torch.linalg.eigh(w64_ND.T @ w64_ND)
+        keep = s_D > s_D[-1] * _rank_cut(w_ND)
+        onto_CR = b64_CD @ v_DD[:, keep]
+        return float((onto_CR.square() / s_D[keep]).sum())
+    s_N, u_NN = torch.linalg.eigh(w64_ND @ w64_ND.T)
+    keep = s_N > s_N[-1] * _rank_cut(w_ND)
+    onto_CR = (b64_CD @ w64_ND.T) @ u_NN[:, keep]
+    return float((onto_CR.square() / s_N[keep].square()).sum())
+
+
+def _rank_cut(factor: torch.Tensor) -> float:
+    """Eigenvalues below this part of the largest count as zero: what rounding of the features leaves behind."""
+    return max(factor.shape) * torch.finfo(factor.dtype).eps ** 1.5
+
+
+def _trace(factor: torch.Tensor) -> float:
+    return float(factor.square().sum(dtype=torch.float64))
+
+
+def measure_file(path: Path) -> dict[str, float]:
+    """The three measures of an ``.npz`` with ``X`` [N, …] and ``y`` [N].
+
+    Raises:
+        DataError: names the file and what is wrong with it.
+    """
+    x, y = read_npz(path)
+    return separation_measures(torch.from_numpy(x), torch.from_numpy(y))
+
+
+def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """``X`` [N, …] in float32 or float64 and ``y`` [N] as class indices from 0 (labels in ascending order).
+
+    Raises:
+        DataError: names the file and what is wrong with it. Pickled content is never loaded.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = _named_arrays(path, archive)
+    except (OSError, zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot read {path} as .npz: {reason}; {_REMEDY}") from error
+    x, y = arrays
+    problem = _problem(x, y)
+    if problem:
+        raise DataError(f"{path}: {problem}; {_REMEDY}")
+    if x.dtype != np.float64:
+        x = x.astype(np.float32)
+    return x, np.unique(y, return_inverse=True)[1].astype(np.int64)
+
+
+def _named_arrays(path: Path, archive: object) -> tuple[np.ndarray, np.ndarray]:
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise DataError(f"{path} holds one array, not an archive of X and y; {_REMEDY}")
+    missing = [name for name in ("X", "y") if name not in archive.files]
+    if missing:
+        found = ", ".join(archive.files) or "nothing"
+        raise DataError(f"{path} has no array {' and no '.join(missing)}; it has {found}; {_REMEDY}")
+    return archive["X"], archive["y"]
+
+
+def _problem(x: np.ndarray, y: np.ndarray) -> str:
+    """What is wrong with the arrays, or nothing."""
+    if x.dtype.kind not in "fiub":
+        return f"X has the type {x.dtype}, expected real numbers"
+    if x.ndim < 2 or x.size == 0:
+        return f"X has the shape {x.shape}, expected N x d with N and d at least 1"
+    if y.shape != (x.shape[0],):
+        return f"y has the shape {y.shape}, expected ({x.shape[0]},) to match X"
+    if y.dtype.kind not in "iubSU" and not (y.dtype.kind == "f" and np.isfinite(y).all() and (y == y.round()).all()):
+        return f"y has the type {y.dtype}, expected whole numbers or text, one class label a sample"
+    bad = int(x.size - np.isfinite(x).sum())
+    if bad:
+        return f"X holds {bad} values that are not finite"
+    return ""
