@@ -1,0 +1,251 @@
+"""Data sets by name, from local files, or made on the spot, split and resized as the paper does.
+
+Shape legend: N samples, C channels, H and W pixels, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from . import idx
+from .config import TrainConfig
+from .errors import ConfigError, DataError
+from .separation import read_npz
+
+Floats = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+DIGITS_TRAIN = 1280
+PAPER_TRAIN = 2560
+PAPER_SIDE = 10
+_SPLIT_SEED = 1
+"""The split never depends on a run's seed, so that runs differ only in what they learn."""
+_SYNTHETIC = 5120
+
+
+class Dataset(NamedTuple):
+    """A data set, ready to train on."""
+
+    name: str
+    x_train: Floats
+    """[N, D] for an mlp, [N, C, H, W] for a cnn."""
+    y_train: Labels
+    x_test: Floats
+    y_test: Labels
+    n_classes: int
+
+
+class _Pool(NamedTuple):
+    """Samples before the split; a set with a test part of its own has it in the second pair."""
+
+    x: Floats
+    y: Labels
+    x_test: Floats | None = None
+    y_test: Labels | None = None
+
+
+def load_dataset(config: TrainConfig) -> Dataset:
+    """The data set that a configuration asks for.
+
+    Images are scaled to [0, 1], resized (antialiased bilinear) to ``image_size``, and flattened for an mlp. A set
+    without a test part of its own is shuffled by a fixed seed; the first ``train_size`` train, and the rest test
+    (from row 2 x ``train_size`` on for MNIST's test file alone, as in the reference table).
+
+    Raises:
+        ConfigError: the name is unknown, or a setting does not fit the data.
+        DataError: a file is missing, damaged or wrong.
+    """
+    if config.dataset.endswith(".npz"):
+        pool = _npz(config)
+    elif config.dataset in _SOURCES:
+        pool = _SOURCES[config.dataset](config)
+    else:
+        raise ConfigError(
+            f"dataset = {config.dataset!r} is not known; allowed: {', '.join(_SOURCES)}, or the path of an .npz"
+        )
+    pool = _resized(pool, config)
+    train, test = _split(pool, config)
+    shape: Callable[[Floats], Floats] = _as_images(config) if config.model == "cnn" else _flat
+    labels = np.concatenate([train[1], test[1]])
+    return Dataset(config.dataset, shape(train[0]), train[1], shape(test[0]), test[1], int(labels.max()) + 1)
+
+
+def _split(pool: _Pool, config: TrainConfig) -> tuple[tuple[Floats, Labels], tuple[Floats, Labels]]:
+    size = config.train_size or min(_default_train_size(config), max(1, len(pool.y) * 4 // 5))
+    order = torch.randperm(len(pool.y), generator=torch.Generator().manual_seed(_SPLIT_SEED)).numpy()
+    if pool.x_test is not None and pool.y_test is not None:
+        _check_size(size, len(pool.y), config)
+        return (pool.x[order[:size]], pool.y[order[:size]]), (pool.x_test, pool.y_test)
+    _check_size(size, len(pool.y) - 1, config)
+    start = 2 * size if config.dataset == "mnist" and 2 * size < len(pool.y) else size
+    rest = order[start:]
+    return (pool.x[order[:size]], pool.y[order[:size]]), (pool.x[rest], pool.y[rest])
+
+
+def _check_size(size: int, available: int, config: TrainConfig) -> None:
+    if size > available:
+        raise ConfigError(
+            f"train_size = {size} is not allowed; {config.dataset} has at most {available} to train on"
+        )
+
+
+def _default_train_size(config: TrainConfig) -> int:
+    return DIGITS_TRAIN if config.dataset == "digits" else PAPER_TRAIN
+
+
+def _flat(x: Floats) -> Floats:
+    return np.ascontiguousarray(x.reshape(len(x), -1))
+
+
+def _as_images(config: TrainConfig) -> Callable[[Floats], Floats]:
+    def keep(x: Floats) -> Floats:
+        if x.ndim != 4:
+            raise ConfigError(f"model = 'cnn' needs images; {config.dataset} has none: choose model=mlp")
+        return np.ascontiguousarray(x)
+
+    return keep
+
+
+def _resized(pool: _Pool, config: TrainConfig) -> _Pool:
+    if pool.x.ndim != 4:
+        if config.image_size is not None:
+            raise ConfigError(
+                f"image_size = {config.image_size} needs images; {config.dataset} has none: leave it out"
+            )
+        return pool
+    side = config.image_size or (pool.x.shape[-1] if config.dataset in {"digits"} else PAPER_SIDE)
+    test = None if pool.x_test is None else resize(pool.x_test, side)
+    return pool._replace(x=resize(pool.x, side), x_test=test)
+
+
+def resize(x_NCHW: Floats, side: int) -> Floats:
+    """Square images of ``side`` pixels by antialiased bilinear interpolation, [N, C, side, side]."""
+    if x_NCHW.shape[-2:] == (side, side):
+        return x_NCHW
+    parts = [
+        torch.nn.functional.interpolate(part, size=(side, side), mode="bilinear", antialias=True)
+        for part in torch.from_numpy(x_NCHW).split(8192)
+    ]
+    return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
+
+
+# sources
+
+
+def _digits(_config: TrainConfig) -> _Pool:
+    """8 x 8 handwritten digits that scikit-learn carries (Alpaydin & Kaynak, UCI)."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    return _Pool((bunch.images[:, None] / 16).astype(np.float32), bunch.target.astype(np.int64))
+
+
+def _idx_set(openml: str) -> Callable[[TrainConfig], _Pool]:
+    def load(config: TrainConfig) -> _Pool:
+        if config.data_dir is None:
+            return _openml(openml, (1, 28, 28), 60_000)
+        folder = Path(config.data_dir)
+        parts = {part: _idx_part(folder, part) for part in ("train", "t10k")}
+        train, test = parts["train"], parts["t10k"]
+        if train is None and test is None:
+            raise DataError(
+                f"{folder} holds neither train-images-idx3-ubyte nor t10k-images-idx3-ubyte (or .gz); "
+                f"set data_dir to the folder with {config.dataset}'s original files"
+            )
+        if train is None or test is None:
+            return _Pool(*(train or test or ()))
+        return _Pool(*train, *test)
+
+    return load
+
+
+def _idx_part(folder: Path, part: str) -> tuple[Floats, Labels] | None:
+    images = _find(folder, f"{part}-images-idx3-ubyte")
+    if images is None:
+        return None
+    labels = _find(folder, f"{part}-labels-idx1-ubyte")
+    if labels is None:
+        raise DataError(f"{folder} holds {images.name} but no {part}-labels-idx1-ubyte (or .gz) beside it")
+    x, y = idx.read_images(images), idx.read_labels(labels)
+    if len(x) != len(y):
+        raise DataError(f"{images} holds {len(x)} images but {labels} {len(y)} labels; they must match")
+    return (x[:, None] / np.float32(255)).astype(np.float32), y.astype(np.int64)
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    return next((path for ending in ("", ".gz") if (path := folder / (name + ending)).is_file()), None)
+
+
+def _cifar10(config: TrainConfig) -> _Pool:
+    if config.data_dir is None:
+        return _openml("CIFAR_10", (3, 32, 32), 50_000)
+    folder = Path(config.data_dir)
+    train = [folder / f"data_batch_{i}.bin" for i in range(1, 6) if (folder / f"data_batch_{i}.bin").is_file()]
+    if not train:
+        raise DataError(
+            f"{folder} holds no data_batch_1.bin; set data_dir to the folder of CIFAR-10's binary version"
+        )
+    batches = [idx.read_cifar_batch(path) for path in train]
+    x = np.concatenate([b[0] for b in batches]) / np.float32(255)
+    y = np.concatenate([b[1] for b in batches]).astype(np.int64)
+    test = folder / "test_batch.bin"
+    if not test.is_file():
+        return _Pool(x.astype(np.float32), y)
+    x_test, y_test = idx.read_cifar_batch(test)
+    return _Pool(x.astype(np.float32), y, (x_test / np.float32(255)).astype(np.float32), y_test.astype(np.int64))
+
+
+def _openml(name: str, shape: tuple[int, int, int], n_train: int) -> _Pool:
+    """Through scikit-learn's download, which keeps what it fetched."""
+    from sklearn.datasets import fetch_openml
+
+    try:
+        bunch = fetch_openml(name, version=1, as_frame=False)
+    except Exception as error:  # urllib's, http's and scikit-learn's errors share no base
+        raise DataError(
+            f"cannot download {name}: {error}; set data_dir to a folder with its original files, or use dataset=digits"
+        ) from error
+    x = (np.asarray(bunch.data).reshape(-1, *shape) / np.float32(255)).astype(np.float32)
+    y = np.asarray(bunch.target).astype(np.int64)
+    return _Pool(x[:n_train], y[:n_train], x[n_train:], y[n_train:])
+
+
+def _npz(config: TrainConfig) -> _Pool:
+    x, y = read_npz(Path(config.dataset))
+    if len(y) < 4:
+        raise DataError(f"{config.dataset}: {len(y)} samples, expected at least 4 to train and test on")
+    return _Pool(x.astype(np.float32), y)
+
+
+def _gaussian_mixture(config: TrainConfig) -> _Pool:
+    """X = √(μ/N) y uᵀ + Ω/√F, two classes y = ±1, F = 100 features, μ = 4 N (Shi et al., supplement)."""
+    rng = np.random.default_rng(config.seed)
+    n, f = _SYNTHETIC, 100
+    sign = rng.choice([-1.0, 1.0], n)
+    u = rng.normal(size=f) / np.sqrt(f)
+    x = 2.0 * sign[:, None] * u + rng.normal(size=(n, f)) / np.sqrt(f)
+    return _Pool(x.astype(np.float32), (sign > 0).astype(np.int64))
+
+
+def _gaussian_classes(config: TrainConfig) -> _Pool:
+    """Ten classes in 64 dimensions: unit Gaussians about centres drawn with s.d. 0.5 (ours)."""
+    rng = np.random.default_rng(config.seed)
+    y = rng.integers(0, 10, _SYNTHETIC)
+    x = 0.5 * rng.normal(size=(10, 64))[y] + rng.normal(size=(_SYNTHETIC, 64))
+    return _Pool(x.astype(np.float32), y.astype(np.int64))
+
+
+_SOURCES: dict[str, Callable[[TrainConfig], _Pool]] = {
+    "digits": _digits,
+    "mnist": _idx_set("mnist_784"),
+    "fashion-mnist": _idx_set("Fashion-MNIST"),
+    "cifar10": _cifar10,
+    "gaussian-mixture": _gaussian_mixture,
+    "gaussian-classes": _gaussian_classes,
+}
