@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -47,7 +48,7 @@ def train(session: Session, recipe: str, assignments: tuple[str, ...], as_json: 
     status is 1, as it is for a run that diverges. The run is kept under the home directory.
     """
     values = {**find_recipe(recipe).settings, **parse_assignments(TrainConfig, assignments)}
-    config = make(TrainConfig, values)
+    config = make(TrainConfig, with_whole_paths(values))
     home = session.open_home()
     from engine.datasets import load_dataset
     from engine.worker import work
@@ -60,6 +61,14 @@ def train(session: Session, recipe: str, assignments: tuple[str, ...], as_json: 
     else:
         _print(result)
     return finish(state)
+
+
+def with_whole_paths(values: dict[str, Any]) -> dict[str, Any]:
+    """Data files by their absolute paths, so that the run can be taken up again from any directory."""
+    paths = {"data_dir": values.get("data_dir")}
+    if str(values.get("dataset", "")).endswith(".npz"):
+        paths["dataset"] = values["dataset"]
+    return values | {key: str(Path(path).expanduser().absolute()) for key, path in paths.items() if path}
 
 
 def describe(state: RunState) -> dict[str, Any]:
