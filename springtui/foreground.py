@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from engine.errors import InputError
+from engine.errors import InputError, SpringtuiError
 from engine.files import Tail
 from engine.records import Ended
 from engine.rundir import Run, read_event
@@ -37,32 +37,52 @@ def run_here(run: Run, work: Work, unit: str) -> RunState:
     """
     follower = _Follower(run, unit)
     try:
-        with stopped_by_interrupt(run), follower:
+        with stopped_by_signals(run), follower:
             work(run)
     except InputError:
-        if follower.state.latest is None:
+        if not follower.state.records:
             shutil.rmtree(run.path, ignore_errors=True)
+        raise
+    except KeyboardInterrupt:
+        _last_word(run, Ended(reason="stopped", text="broken off"))
+        raise
+    except Exception as error:
+        _last_word(run, Ended(reason="failed", text=f"{type(error).__name__}: {error}"))
         raise
     return follower.state
 
 
+def _last_word(run: Run, ended: Ended) -> None:
+    """Say how it ended where the worker could not, unless another worker has the run."""
+    with contextlib.suppress(SpringtuiError, OSError):
+        lock = run.take()
+        run.write(ended)
+        lock.release()
+
+
 @contextlib.contextmanager
-def stopped_by_interrupt(run: Run) -> Iterator[None]:
-    """The first Ctrl-C asks the worker to stop; the second one interrupts it."""
-
-    def on_interrupt(_signal: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        run.ask("stop")
-        say("springtui: stopping; once more to break off")
-
+def stopped_by_signals(run: Run) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM asks the worker to stop; a second one does what it always does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, on_interrupt)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        restore()
+        run.ask("stop")
+        say("springtui: stopping; once more to break off")
+
+    for number in before:
+        signal.signal(number, on_signal)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()
 
 
 class _Follower:

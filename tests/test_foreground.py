@@ -35,7 +35,7 @@ def test_result_comes_from_the_records(run: Run, capsys: pytest.CaptureFixture[s
     def work(run: Run) -> Ended:
         begin(run)
         run.write(curve(3, 0.25))
-        return run.write(Ended(reason="finished"))  # type: ignore[return-value]
+        return run.write(Ended(reason="finished", at=3))  # type: ignore[return-value]
 
     state = run_here(run, work, "epoch")
     result = describe(state)
@@ -50,12 +50,13 @@ def test_result_comes_from_the_records(run: Run, capsys: pytest.CaptureFixture[s
 def test_diverged_run_says_when(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     def work(run: Run) -> Ended:
         begin(run)
-        run.write(curve(2, float("nan")))
-        return run.write(Ended(reason="diverged", text="diverged at epoch 2"))  # type: ignore[return-value]
+        run.write(curve(1, 3.5))
+        return run.write(Ended(reason="diverged", text="diverged at epoch 2", at=2))  # type: ignore[return-value]
 
     state = run_here(run, work, "epoch")
     assert finish(state) == 1
-    assert describe(state)["train_loss"] is None
+    result = describe(state)
+    assert (result["epochs"], result["train_loss"], result["load_curve"]["trace_ratio"]) == (2, None, None)
     assert "diverged at epoch 2" in capsys.readouterr().err
 
 
@@ -66,6 +67,19 @@ def test_wrong_input_leaves_no_run(run: Run) -> None:
     with pytest.raises(DataError, match="no such data"):
         run_here(run, work, "epoch")
     assert not run.path.exists()
+
+
+def test_failed_work_has_a_last_word(run: Run) -> None:
+    def work(run: Run) -> Ended:
+        begin(run)
+        raise MemoryError("of 8 GiB")
+
+    with pytest.raises(MemoryError):
+        run_here(run, work, "epoch")
+    (last,) = run.last_events(1)
+    assert isinstance(last, Ended)
+    assert (last.reason, last.text) == ("failed", "MemoryError: of 8 GiB")
+    assert run.status() == "failed"
 
 
 def test_interrupt_asks_the_worker_to_stop(run: Run) -> None:

@@ -72,17 +72,18 @@ def with_whole_paths(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe(state: RunState) -> dict[str, Any]:
-    """What ``--json`` gives."""
-    latest = state.latest
+    """What ``--json`` gives; of a diverged network nothing is left to measure."""
+    latest = None if state.status == "diverged" else state.latest
     scalars = latest.scalars if latest else {}
     curves = latest.curves if latest else {}
+    ended = state.ended
     return {
         "run": state.run_id,
         "reason": state.status,
-        "epochs": latest.at if latest else 0,
+        "epochs": ended.at if ended else latest.at if latest else 0,
         "train_loss": scalars.get("train_loss"),
         "test_accuracy": scalars.get("test_accuracy"),
-        "seconds": state.elapsed,
+        "seconds": ended.summary.get("seconds", state.elapsed) if ended else state.elapsed,
         "load_curve": {name: curves.get(name) for name in MEASURES},
     }
 
