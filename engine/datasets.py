@@ -130,7 +130,7 @@ def resize(x_NCHW: Floats, side: int) -> Floats:
         return x_NCHW
     parts = [
         torch.nn.functional.interpolate(part, size=(side, side), mode="bilinear", antialias=True)
-        for part in torch.from_numpy(x_NCHW).split(8192)
+        for part in torch.split(torch.from_numpy(x_NCHW), 8192)
     ]
     return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
 
@@ -209,7 +209,7 @@ def _openml(name: str, shape: tuple[int, int, int], n_train: int) -> _Pool:
         bunch = fetch_openml(name, version=1, as_frame=False)
     except Exception as error:  # urllib's, http's and scikit-learn's errors share no base
         raise DataError(
-            f"cannot download {name}: {error}; set data_dir to a folder with its original files, or use dataset=digits"
+            f"cannot download {name}: {error}; set data_dir to a folder with its original files"
         ) from error
     x = (np.asarray(bunch.data).reshape(-1, *shape) / np.float32(255)).astype(np.float32)
     y = np.asarray(bunch.target).astype(np.int64)

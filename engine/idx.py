@@ -1,4 +1,4 @@
-"""Readers of data sets' original files: IDX (MNIST, Fashion-MNIST; gzipped or not) and CIFAR-10's binary batches."""
+"""Readers of data sets' original files: IDX (MNIST, Fashion-MNIST; gzipped or not) and CIFAR-10's batches."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Measures of class separation in one layer's activations. Natural logarithms throughout.
 
-Shape legend: N samples, D features, C classes, R rank. Sources: ``trace_ratio`` and ``inverse_fuzziness``, Shi, Pan,
-Dokmanić, arXiv:2407.19353; ``fuzziness``, He & Su, *A law of data separation in deep learning*, PNAS 2023.
+Shape legend: N samples, D features, C classes, R rank. Sources: ``trace_ratio`` and ``inverse_fuzziness``, Shi,
+Pan, Dokmanić, arXiv:2407.19353; ``fuzziness``, He & Su, *A law of data separation in deep learning*, PNAS 2023.
 
 Neither scatter matrix is ever inverted as it stands. With the factors W (rows (x_i - x̄_c)/√N) and B (rows
-√(n_c/N) (x̄_c - x̄)), Σ_w = WᵀW and Σ_b = BᵀB, and Σ_b has rank at most C - 1; so all pseudo-inverses come from small
-Gram matrices.
+√(n_c/N) (x̄_c - x̄)), Σ_w = WᵀW and Σ_b = BᵀB, and Σ_b has rank at most C - 1; so all pseudo-inverses come from
+small Gram matrices.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def separation_measures(x_ND: torch.Tensor, y_N: torch.Tensor, n_classes: int | 
     if within <= floor:
         return dict(zip(MEASURES, (-math.inf, -math.inf, math.inf), strict=True))
     values = (within / between, fuzziness_ratio(w_ND, b_CD), inverse_fuzziness_ratio(w_ND, b_CD))
-    return {name: math.log(value) if value > 0 else -math.inf for name, value in zip(MEASURES, values, strict=True)}
+    return {
+        name: math.log(value) if value > 0 else -math.inf for name, value in zip(MEASURES, values, strict=True)
+    }
 
 
 def scatter_factors(
@@ -88,16 +90,16 @@ def inverse_fuzziness_ratio(w_ND: torch.Tensor, b_CD: torch.Tensor) -> float:
     s_N, u_NN = torch.linalg.eigh(w64_ND @ w64_ND.T)
     keep = s_N > s_N[-1] * _rank_cut(w_ND)
     onto_CR = (b64_CD @ w64_ND.T) @ u_NN[:, keep]
-    return float((onto_CR.square() / s_N[keep].square()).sum())
+    return float((onto_CR.square() / s_N[keep].square()).sum().item())
 
 
 def _rank_cut(factor: torch.Tensor) -> float:
     """Eigenvalues below this part of the largest count as zero: what rounding of the features leaves behind."""
-    return max(factor.shape) * torch.finfo(factor.dtype).eps ** 1.5
+    return float(max(factor.shape) * torch.finfo(factor.dtype).eps ** 1.5)
 
 
 def _trace(factor: torch.Tensor) -> float:
-    return float(factor.square().sum(dtype=torch.float64))
+    return float(factor.square().sum(dtype=torch.float64).item())
 
 
 def measure_file(path: Path) -> dict[str, float]:
@@ -149,7 +151,9 @@ def _problem(x: np.ndarray, y: np.ndarray) -> str:
         return f"X has the shape {x.shape}, expected N x d with N and d at least 1"
     if y.shape != (x.shape[0],):
         return f"y has the shape {y.shape}, expected ({x.shape[0]},) to match X"
-    if y.dtype.kind not in "iubSU" and not (y.dtype.kind == "f" and np.isfinite(y).all() and (y == y.round()).all()):
+    if y.dtype.kind not in "iubSU" and not (
+        y.dtype.kind == "f" and np.isfinite(y).all() and (y == y.round()).all()
+    ):
         return f"y has the type {y.dtype}, expected whole numbers or text, one class label a sample"
     bad = int(x.size - np.isfinite(x).sum())
     if bad:

@@ -146,7 +146,8 @@ class _Lines:
             say(summary(state, self._unit))
 
     def close(self, state: RunState) -> None:
-        say(summary(state, self._unit))
+        if state.latest is not None:
+            say(summary(state, self._unit))
 
 
 class _Bar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any
 
 import click
@@ -13,7 +14,7 @@ from ..foreground import run_here
 from ..output import print_json, print_line, print_table
 from ..state import RunState
 from .options import Session, common, describe_settings, examples, json_option, set_option
-from .train import finish
+from .train import finish, shown
 
 
 @click.command(
@@ -55,11 +56,8 @@ def describe(state: RunState) -> dict[str, Any]:
 
 
 def _print(result: dict[str, Any]) -> None:
-    print_line(f"run                 {result['run']}")
-    print_line(f"effective friction  {result['effective_friction']}")
+    for name in ("run", "reason", "effective_friction"):
+        print_line(f"{name:18}  {shown(result[name])}")
     columns = [result[name] or [] for name in ("positions", "sd", "mean_field")]
-    rows = [
-        (str(number), *(f"{value:.5f}" for value in values))
-        for number, values in enumerate(zip(*columns, strict=True), start=1)
-    ]
+    rows = [(str(number), *map(shown, values)) for number, values in enumerate(zip_longest(*columns), start=1)]
     print_table(("block", "position", "sd", "mean field"), rows)

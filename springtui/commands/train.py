@@ -90,12 +90,13 @@ def describe(state: RunState) -> dict[str, Any]:
 
 def _print(result: dict[str, Any]) -> None:
     for name in ("run", "reason", "epochs", "train_loss", "test_accuracy", "seconds"):
-        print_line(f"{name:18} {_shown(result[name])}")
+        print_line(f"{name:18} {shown(result[name])}")
     for name, curve in result["load_curve"].items():
-        print_line(f"{name:18} {' '.join(_shown(value) for value in curve or [])}")
+        print_line(f"{name:18} {' '.join(shown(value) for value in curve or [])}")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value for a person: four digits, and a dash for none."""
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

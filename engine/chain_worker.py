@@ -1,0 +1,142 @@
+"""Fills the directory of a ``chain`` run: pulls one chain and obeys its control file."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from .chain import Chain
+from .config import ChainConfig, make
+from .controlled import ControlLoop, Interrupted
+from .errors import ConfigError, DivergedError, RunError
+from .mean_field import effective_friction, mean_field_positions
+from .records import Curve, Ended, Started
+from .rundir import Controls, Run
+
+_SLICE = 0.03
+"""Seconds of work, at most, between looks at the control file."""
+
+
+def run_chain(run: Run, controls: Controls, interrupted: Interrupted | None = None) -> Ended:
+    """Pull to the end, or until stopped; the lock is the caller's. The last record is returned."""
+    config = run.config().settings
+    if not isinstance(config, ChainConfig):
+        raise RunError(f"{run.id} is no chain run")
+    ended = _Job(run, controls, interrupted, config).run()
+    run.write(ended)
+    return ended
+
+
+class _Job:
+    """One pull, from its first record to its last."""
+
+    def __init__(self, run: Run, controls: Controls, interrupted: Interrupted | None, config: ChainConfig) -> None:
+        self.at_file = run
+        self.config = config
+        self.chain = Chain(config)
+        self.loop = ControlLoop(run, controls, self._change, interrupted)
+        self.began = time.monotonic()
+        self._speed = 1000.0
+        """Steps per second that the machine manages; measured as it goes."""
+        self._recorded_at = -1
+
+    def run(self) -> Ended:
+        self._write_started()
+        try:
+            done = self._pull()
+        except DivergedError as error:
+            return self._ended("diverged", str(error))
+        self._record(0.0)
+        text = f"{'finished' if done else 'stopped'} after {self.chain.steps} steps"
+        return self._ended("finished" if done else "stopped", text)
+
+    def _pull(self) -> bool:
+        """Steps in slices, a record ``frames`` times a second, held to ``pace``; whether the end was reached."""
+        config, chain = self.config, self.chain
+        self._record(0.0)
+        frame_time, frame_steps = time.monotonic(), 0
+        while chain.steps < config.steps:
+            if not self.loop.poll(chain.steps):
+                return False
+            now = time.monotonic()
+            if now - frame_time >= 1.0 / config.frames:
+                self._record((chain.steps - frame_steps) / (now - frame_time))
+                frame_time, frame_steps = now, chain.steps
+            chain.advance(min(self._next_slice(), config.steps - chain.steps))
+            if config.pace:
+                time.sleep(max(0.0, self._slice_seconds() - (time.monotonic() - now)))
+            else:
+                self._learn_speed(chain.steps - frame_steps, time.monotonic() - frame_time)
+        return True
+
+    def _slice_seconds(self) -> float:
+        return min(_SLICE, 1.0 / self.config.frames)
+
+    def _next_slice(self) -> int:
+        rate = self.config.pace or self._speed
+        return max(1, round(rate * self._slice_seconds()))
+
+    def _learn_speed(self, steps: int, seconds: float) -> None:
+        if steps and seconds > 0.001:
+            self._speed = steps / seconds
+
+    def _change(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        fixed = sorted(set(settings) - ChainConfig.live)
+        if fixed:
+            raise ConfigError(
+                f"{fixed[0]!r} cannot change while pulling; these can: {', '.join(sorted(ChainConfig.live))}"
+            )
+        self.config = make(ChainConfig, settings, self.config)
+        self.chain.change(self.config)
+        return {name: getattr(self.config, name) for name in settings}
+
+    def _record(self, rate: float) -> None:
+        chain = self.chain
+        if chain.steps == self._recorded_at:
+            return
+        self._recorded_at = chain.steps
+        y = self.config.target
+        self.at_file.write(
+            Curve(
+                at=chain.steps,
+                step=chain.steps,
+                curves={"distance": [y, *(y - chain.mean()).tolist(), 0.0]},
+                scalars={"rate": rate, "effective_friction": self._friction()},
+                positions=chain.x_RL[0].tolist(),
+                spread=chain.sd().tolist(),
+            )
+        )
+
+    def _friction(self) -> float:
+        return effective_friction(self.config.mu_right, self.config.mu_left)
+
+    def _write_started(self) -> None:
+        blocks = [f"block {i + 1}" for i in range(self.config.blocks)]
+        self.at_file.write(
+            Started(
+                pid=os.getpid(),
+                host=socket.gethostname(),
+                settings=msgspec.structs.asdict(self.config),
+                layers=["wall", *blocks, "target"],
+                total=self.config.steps,
+            )
+        )
+
+    def _ended(self, reason: str, text: str) -> Ended:
+        chain = self.chain
+        summary = {
+            "steps": chain.steps,
+            "seconds": time.monotonic() - self.began - self.loop.paused_seconds,
+            "positions": chain.mean().tolist(),
+            "sd": chain.sd().tolist(),
+            "effective_friction": self._friction(),
+        }
+        if reason != "diverged":
+            done = msgspec.structs.replace(self.config, steps=max(1, chain.steps))
+            summary["mean_field"] = mean_field_positions(done).tolist()
+        return Ended(reason=reason, text=text, at=chain.steps, summary=summary)

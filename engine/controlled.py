@@ -1,0 +1,94 @@
+"""A worker's ear: takes what is asked in ``control.jsonl``, answers each request, and holds pause and stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Any
+
+from .errors import ConfigError
+from .records import Acknowledged, Control
+from .rundir import Controls, Run
+
+_LOOK = 0.02
+"""Seconds between looks at the control file while working: a slider is answered before the eye sees it."""
+_REST = 0.03
+"""Seconds between looks while paused."""
+
+Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Takes settings on and returns the values now in force, or raises ConfigError and changes nothing."""
+
+
+class Interrupted:
+    """Turns SIGTERM into a request to stop; installed before anything slow is imported."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def install(self) -> None:
+        """Only the main thread of a process may hear signals; elsewhere this does nothing."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._hear)
+
+    def _hear(self, _signal: int, _frame: FrameType | None) -> None:
+        self.asked = True
+
+
+class ControlLoop:
+    """Polled between steps; ``step`` in every answer is the first step that the answer holds for."""
+
+    def __init__(
+        self, run: Run, controls: Controls, change: Change, interrupted: Interrupted | None = None
+    ) -> None:
+        self.stopped = False
+        self.paused_seconds = 0.0
+        self._run = run
+        self._controls = controls
+        self._change = change
+        self._interrupted = interrupted
+        self._paused = False
+        self._next = 0.0
+
+    def poll(self, step: int, *, now: bool = False) -> bool:
+        """Take what was asked, and wait out a pause; whether to go on.
+
+        ``now`` looks at the file even if the last look was a moment ago.
+        """
+        clock = time.monotonic()
+        if self._interrupted is not None and self._interrupted.asked:
+            self.stopped = True
+        if not self.stopped and (now or clock >= self._next):
+            self._next = clock + _LOOK
+            self._take_all(step)
+            while self._paused and not self.stopped:
+                time.sleep(_REST)
+                if self._interrupted is not None and self._interrupted.asked:
+                    self.stopped = True
+                self._take_all(step)
+            if (waited := time.monotonic() - clock) > _REST:
+                self.paused_seconds += waited
+        return not self.stopped
+
+    def _take_all(self, step: int) -> None:
+        for control in self._controls.new():
+            self._take(control, step)
+
+    def _take(self, control: Control, step: int) -> None:
+        error, settings = "", {}
+        try:
+            if control.action == "set":
+                settings = dict(self._change(control.settings))
+            elif control.action in {"pause", "resume"}:
+                self._paused = control.action == "pause"
+            elif control.action == "stop":
+                self.stopped = True
+            else:
+                error = f"unknown request {control.action!r}; allowed: set, pause, resume, stop"
+        except ConfigError as refusal:
+            error = str(refusal)
+        self._run.write(
+            Acknowledged(control=control.seq, action=control.action, step=step, settings=settings, error=error)
+        )

@@ -1,0 +1,95 @@
+"""The chain's mean field: what remains of friction after averaging over the noise (DESIGN.md, section 1; ours).
+
+    ẋ = g(F),  g(F) = ε̄ [φ(a) + a Φ(a)] - ε̄ [φ(b) + b Φ(b)],  a = (F - μ→)/ε̄,  b = (-F - μ←)/ε̄.
+
+In the long run F_l = F*, the root of g, the effective friction: x_l = y l/(L+1) - (F*/2k) l (L+1-l).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import ChainConfig
+
+Floats = NDArray[np.float64]
+
+_MOST_STEPS = 100_000
+
+_erf = np.frompyfunc(math.erf, 1, 1)
+
+
+def mean_velocity(force: Floats | float, mu_right: float, mu_left: float, noise: float) -> Floats:
+    """g(F), the mean of σ(F + ε̄ ξ); without noise σ(F) itself."""
+    f = np.asarray(force, dtype=np.float64)
+    if noise == 0.0:
+        return np.asarray(np.maximum(f - mu_right, 0.0) + np.minimum(f + mu_left, 0.0))
+    return np.asarray(noise * (_ramp((f - mu_right) / noise) - _ramp((-f - mu_left) / noise)))
+
+
+def _ramp(a: Floats) -> Floats:
+    """φ(a) + a Φ(a), the mean of max(a + ξ, 0)."""
+    density = np.exp(-0.5 * a * a) / math.sqrt(2.0 * math.pi)
+    below = 0.5 * (1.0 + np.asarray(_erf(a / math.sqrt(2.0)), dtype=np.float64))
+    return np.asarray(density + a * below)
+
+
+def effective_friction(mu_right: float, mu_left: float) -> float:
+    """F* = (μ→ - μ←)/2, the root of g.
+
+    φ(a) + aΦ(a) grows with a, so g(F) = 0 means a = b, which no noise enters: noise sets how fast the chain gets
+    there, and without noise it never does (see ``quasi_static``).
+    """
+    return 0.5 * (mu_right - mu_left)
+
+
+def quasi_static(config: ChainConfig) -> Floats:
+    """Where the noise-free chain comes to rest, x_1 … x_L, [L], with the target put at y at once from rest.
+
+    For y > 0 the moved blocks all end on the edge of friction, F = μ→; the others keep x = 0. With m moved blocks
+    (those nearest the target) the m + 1 springs have extensions e, e + f, e + 2f, … from the innermost, f = μ→/k,
+    summing to y; m is the largest number for which the innermost extension e stays positive. For y < 0 the mirror.
+    """
+    f = (config.mu_right if config.target >= 0 else config.mu_left) / config.k
+    y, blocks = abs(config.target), config.blocks
+    moved = max((m for m in range(1, blocks + 1) if _innermost(y, f, m) > 0.0), default=0)
+    x = np.zeros(blocks)
+    if moved:
+        first = _innermost(y, f, moved)
+        x[blocks - moved :] = np.cumsum(first + f * np.arange(moved))
+    return math.copysign(1.0, config.target) * x
+
+
+def _innermost(y: float, f: float, moved: int) -> float:
+    """Extension of the spring on the wall's side of the innermost moved block."""
+    return (y - f * moved * (moved + 1) / 2.0) / (moved + 1)
+
+
+def settled(config: ChainConfig) -> Floats:
+    """The long-time mean positions x_1 … x_L, [L]: a parabola through wall and target."""
+    n = config.blocks + 1
+    at = np.arange(1, n, dtype=np.float64)
+    bend = effective_friction(config.mu_right, config.mu_left) / (2.0 * config.k)
+    return np.asarray(config.target * at / n - bend * at * (n - at))
+
+
+def mean_field_positions(config: ChainConfig) -> Floats:
+    """x_1 … x_L, [L], after ``config.steps`` steps of x ← x + η g(F), from all blocks at the wall.
+
+    Beyond a hundred thousand steps the step grows in proportion, as far as stability lets it.
+    """
+    steps, eta = config.steps, config.eta
+    if steps > _MOST_STEPS:
+        eta = min(0.4 / config.k, eta * steps / _MOST_STEPS)
+        steps = min(_MOST_STEPS, math.ceil(config.steps * config.eta / eta))
+    x = np.zeros(config.blocks + 2)
+    x[-1] = config.target
+    for _ in range(steps):
+        force = config.k * (x[2:] - 2.0 * x[1:-1] + x[:-2])
+        move = eta * mean_velocity(force, config.mu_right, config.mu_left, config.noise)
+        x[1:-1] += move
+        if float(np.abs(move).max()) < 1e-15:
+            break
+    return x[1:-1].copy()

@@ -1,0 +1,66 @@
+"""The lab's two sliders, and what each system makes of them.
+
+For data noise the map to the chain is measured on the paper's diagram (DESIGN.md, section 1, the mechanical twin):
+μ→ = .030 + .055 (1 - α), μ← = .138, ε̄ = .029 + .042 q. For the other three knobs the slider's relative position,
+times .8, stands in for q: a guess to look at, not a fit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+Q_MAX = 0.8
+"""Data noise at the end of the paper's axis."""
+
+
+@dataclass(frozen=True)
+class NoiseKind:
+    """One of the four knobs that make training noisy."""
+
+    key: str
+    """The setting's name."""
+    label: str
+    minimum: float
+    maximum: float
+    default: float
+    """Where the slider starts when the knob is chosen."""
+    calm: float
+    """What it returns to when another knob is chosen."""
+    scale: Literal["linear", "log"]
+    integer: bool
+    description: str
+    falling: bool = False
+    """Whether smaller values are noisier."""
+
+    def relative(self, value: float) -> float:
+        """How noisy a value is, from 0 (calm end of the axis) to 1 (noisy end)."""
+        low, high, at = self.minimum, self.maximum, min(max(value, self.minimum), self.maximum)
+        if self.scale == "log":
+            low, high, at = math.log(low), math.log(high), math.log(at)
+        part = (at - low) / (high - low)
+        return 1.0 - part if self.falling else part
+
+
+NOISE_KINDS: tuple[NoiseKind, ...] = (
+    NoiseKind(
+        "data_noise", "Data noise", 0.0, Q_MAX, 0.2, 0.0, "linear", False,
+        "fraction of labels replaced, and noise added to the inputs",
+    ),
+    NoiseKind("lr", "Learning rate", 1e-4, 0.5, 1e-3, 1e-3, "log", False, "step size of Adam"),
+    NoiseKind("dropout", "Dropout", 0.0, 0.3, 0.1, 0.0, "linear", False, "fraction of activations dropped"),
+    NoiseKind(
+        "batch_size", "Batch size", 5, 1280, 128, 128, "log", True,
+        "samples per step; small batches are noisy", falling=True,
+    ),
+)  # fmt: skip
+
+
+def chain_settings(nonlinearity: float, relative_noise: float) -> dict[str, float]:
+    """Friction and noise of the chain for the two sliders, each from 0 to 1."""
+    return {
+        "mu_right": round(0.030 + 0.055 * nonlinearity, 6),
+        "mu_left": 0.138,
+        "noise": round(0.029 + 0.042 * Q_MAX * relative_noise, 6),
+    }
