@@ -5,6 +5,7 @@ Only what is light is imported here; a verb imports what it needs when it runs.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -63,6 +64,8 @@ for verb in (train, chain, separation, runs, doctor):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     session = Session()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a locale without UTF-8 is no reason to fail
     try:
         status = _run(session, arguments)
         sys.stdout.flush()

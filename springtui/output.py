@@ -7,19 +7,25 @@ holds can reach the terminal as a control sequence.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
-
-import msgspec
 
 from .terminal import plain_text
 
 
 def print_json(value: Any) -> None:
     """One object on one line; numbers that are not finite become null."""
-    finite = msgspec.json.decode(msgspec.json.encode(value))
-    print_line(json.dumps(finite).replace("\x7f", "\\u007f"), plain=False)
+    print_line(json.dumps(_finite(value), allow_nan=False).replace("\x7f", "\\u007f"), plain=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def print_line(text: str, *, plain: bool = True) -> None:

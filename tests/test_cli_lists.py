@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -78,6 +79,22 @@ class TestRuns:
         assert main(["runs", "--json"]) == 0
         said = capsys.readouterr().out
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", said)
+
+    def test_locale_without_unicode(self, home: Path) -> None:
+        run = a_run(home, ended=None, values={"other": 1.0})
+        lock = run.take()
+        run.write(Ended(reason="failed", text="Größe \u202e unklar"))
+        lock.release()
+        for form in ([], ["--json"]):
+            done = subprocess.run(
+                [sys.executable, "-m", "springtui", "runs", *form],
+                capture_output=True,
+                env={**os.environ, "PYTHONIOENCODING": "ascii"},
+                timeout=60,
+                check=False,
+            )
+            assert (done.returncode, done.stderr) == (0, b"")
+            assert done.stdout.isascii()
 
     def test_reader_that_leaves_early(self, home: Path) -> None:
         for _ in range(5):
