@@ -162,7 +162,7 @@ _INITIALISERS: dict[str, Callable[[Tensor], object]] = {
 
 
 def _initialise(network: Network, config: TrainConfig) -> None:
-    """``default`` is PyTorch's own. ``normal`` has s.d. 1/√(features in); ``ntk`` 1, scaled in the forward pass."""
+    """``default`` is PyTorch's own. ``normal`` has s.d. 1/√(features in); ``ntk`` 1, scaled in forward."""
     if config.init == "ntk" and config.model == "cnn":
         raise ConfigError(
             "init = 'ntk' is not allowed with model = 'cnn'; allowed there: all other initialisations"

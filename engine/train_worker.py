@@ -95,9 +95,7 @@ class _Job:
         self.latest = trainer.measure()
         scalars: dict[str, float | None] = {**self.latest.scalars, "rate": self._rate()}
         curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in self.latest.curves.items()}
-        self.at_file.write(
-            Curve(at=trainer.epoch, step=trainer.step_count, curves=curves, scalars=scalars)
-        )
+        self.at_file.write(Curve(at=trainer.epoch, step=trainer.step_count, curves=curves, scalars=scalars))
 
     def _rate(self) -> float:
         """Epochs per second over the last second or so, pauses left out."""

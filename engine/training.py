@@ -123,7 +123,7 @@ class Trainer:
         return loss.detach()
 
     def _noisy(self, x: Tensor, y_B: Tensor) -> tuple[Tensor, Tensor]:
-        """A fraction q of the labels uniform, and Gaussian noise of s.d. q x the batch's pixel s.d. (DESIGN, 1)."""
+        """A fraction q of labels uniform, and Gaussian noise of s.d. q x the batch's pixel s.d."""
         q = self.config.data_noise
         if q == 0.0:
             return x, y_B

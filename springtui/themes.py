@@ -70,10 +70,11 @@ def load_theme(path: Path) -> Theme:
         raise ConfigError(f"{path}: dark = {dark!r} is not allowed; allowed: true or false")
     if not isinstance(colors, dict):
         raise ConfigError(f"{path}: the table [colors] is missing; it holds {', '.join(COLORS)}")
-    return Theme(name=name, dark=dark, **_checked(path, colors))
+    chosen: dict[str, Any] = _checked(path, colors)
+    return Theme(name=name, dark=dark, **chosen)
 
 
-def _checked(path: Path, colors: dict[str, Any]) -> dict[str, str]:
+def _checked(path: Path, colors: dict[str, Any]) -> dict[str, Any]:
     for key, value in colors.items():
         if key not in COLORS:
             raise ConfigError(f"{path}: unknown color {key!r}; allowed: {', '.join(COLORS)}")

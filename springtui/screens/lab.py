@@ -80,12 +80,12 @@ class LabScreen(Screen[None]):
             with Container(id="panels"):
                 yield Tabs(*(Tab(group.capitalize(), id=group) for group in GROUPS), id="tabs")
                 with Container(id="grid"):
-                    yield Plot("Network", x_label="layer", id="network-curve", classes="network")
-                    yield Plot("Chain", x_label="block", id="chain-curve", classes="chain")
+                    yield Plot(id="network-curve", classes="network")
+                    yield Plot(id="chain-curve", classes="chain")
                     yield LoadBars(id="loads", classes="network")
                     yield ChainView(id="chain-view", classes="chain")
-                    yield Plot("Loss", x_label="epoch", id="loss", classes="training")
-                    yield Plot("Accuracy", x_label="epoch", id="accuracy", classes="training")
+                    yield Plot(id="loss", classes="training")
+                    yield Plot(id="accuracy", classes="training")
         yield Static(id="too-small", markup=False)
         yield Footer()
 

@@ -50,7 +50,7 @@ def show_chain(view: ChainView, state: RunState) -> None:
     """The chain as it stands: of its first replica where one is told, else the mean."""
     curve = state.latest
     if curve is not None and curve.positions is not None:
-        view.show(curve.positions, float(state.settings.get("target", 1.0)), curve.spread)
+        view.show(curve.positions, float(state.settings.get("target", 1.0)))
 
 
 def words(states: Mapping[Panel, RunState], trouble: Mapping[Panel, str], measure: str) -> tuple[str, str]:

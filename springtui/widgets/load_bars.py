@@ -16,7 +16,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 class LoadBars(Widget):
-    """One line a layer: name, bar, value. Negative loads (a layer that mixes the classes) are in another colour."""
+    """One line a layer: name, bar, value. Negative loads (the layer mixes the classes) have another colour."""
 
     DEFAULT_CSS = "LoadBars { color: $foreground; }"
 

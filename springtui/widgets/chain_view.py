@@ -1,0 +1,119 @@
+"""The chain as it stands: a wall, springs that stretch, numbered blocks, and the target that pulls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import Color
+from textual.strip import Strip
+from textual.widget import Widget
+
+from springtui.terminal import ascii_only
+
+_Cell = tuple[str, str]
+"""A character and its role."""
+
+
+class ChainView(Widget):
+    """Draws cells itself, line by line, and repaints only where a cell changed."""
+
+    DEFAULT_CSS = "ChainView { color: $foreground; }"
+
+    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._positions: list[float] = []
+        self._target = 1.0
+        self._lines: list[list[_Cell]] = []
+
+    def show(self, positions: Sequence[float], target: float) -> None:
+        """Draw blocks at x_1 … x_L between the wall at 0 and the target."""
+        self._positions, self._target = list(positions), target
+        self._lay_out()
+
+    def on_resize(self) -> None:
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        lines = self._picture() if self._positions and self.size.width > 8 else []
+        if lines != self._lines:
+            self._lines = lines
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        width, base = self.size.width, self.rich_style
+        top = max(0, (self.size.height - len(self._lines)) // 2)
+        if not self._lines and y == self.size.height // 2:
+            return Strip([Segment("waiting for the chain".center(width)[:width], base + self._role("calm"))])
+        if not top <= y < top + len(self._lines):
+            return Strip.blank(width, base)
+        segments = [Segment(char, base + self._role(role)) for char, role in self._lines[y - top]]
+        return Strip(Segment.simplify(segments)).adjust_cell_length(width, base)
+
+    def _picture(self) -> list[list[_Cell]]:
+        """Numbers on blocks, springs between them, the floor, and each extension below its spring."""
+        width = self.size.width
+        plain = ascii_only()
+        wall, post, body, floor = ("|", ">", "#", "-") if plain else ("▌", "▶", "█", "▔")
+        columns = [self._column(x) for x in [0.0, *self._positions, self._target]]
+        upper: list[_Cell] = [(" ", "")] * width
+        middle: list[_Cell] = [(" ", "")] * width
+        lower: list[_Cell] = [(" ", "")] * width
+        points = [0.0, *self._positions, self._target]
+        mean = self._target / (len(points) - 1)
+        for i in range(1, len(points)):
+            self._spring(middle, columns[i - 1], columns[i], self._heat(points[i] - points[i - 1], mean), plain)
+            self._extension(lower, columns[i - 1], columns[i], points[i] - points[i - 1])
+        for number, column in enumerate(columns[1:-1], 1):
+            _put(upper, column, str(number), "block")
+            _put(middle, column, body, "block")
+        for line in (upper, middle):
+            _put(line, columns[0], wall, "wall")
+            _put(line, columns[-1], post, "target")
+        ground: list[_Cell] = [(floor, "calm")] * width
+        return [upper, middle, ground, lower]
+
+    def _column(self, x: float) -> int:
+        """The cell of a position; what lies outside wall and target is drawn at the edge."""
+        if not math.isfinite(x) or self._target == 0.0:
+            return 0
+        part = min(1.0, max(0.0, x / self._target))
+        return round(part * (self.size.width - 1))
+
+    def _spring(self, line: list[_Cell], left: int, right: int, role: str, plain: bool) -> None:
+        """A zigzag; the more it is stretched, the fewer turns in a cell."""
+        signs = "/\\" if plain else "╱╲"
+        gap = right - left - 1
+        straight = "-" if plain else "─"
+        period = max(1, gap // 6)
+        for k in range(max(0, gap)):
+            turn = k % (period + 1) == 0 or period == 1
+            line[left + 1 + k] = (signs[(k // period) % 2] if turn else straight, role)
+
+    def _extension(self, line: list[_Cell], left: int, right: int, extension: float) -> None:
+        text = f"{extension:.2f}".replace("0.", ".", 1)
+        if right - left > len(text):
+            _put(line, left + (right - left + 1 - len(text)) // 2, text, "calm")
+
+    def _heat(self, extension: float, mean: float) -> str:
+        if not mean or not math.isfinite(extension):
+            return "calm"
+        ratio = extension / mean
+        return "hot" if ratio > 1.25 else "slack" if ratio < 0.75 else "even"
+
+    def _role(self, role: str) -> Style:
+        names = {
+            "block": "primary", "wall": "secondary", "target": "warning", "calm": "secondary",
+            "hot": "error", "slack": "secondary", "even": "accent",
+        }  # fmt: skip
+        if role not in names:
+            return Style()
+        return Style(color=Color.parse(self.app.theme_variables[names[role]]).rich_color, bold=role == "block")
+
+
+def _put(line: list[_Cell], column: int, text: str, role: str) -> None:
+    for k, char in enumerate(text):
+        if 0 <= column + k < len(line):
+            line[column + k] = (char, role)

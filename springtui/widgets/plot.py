@@ -1,0 +1,159 @@
+"""A thin widget that lets plotext draw curves, and parses its drawing once per change of data."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import Color
+from textual.strip import Strip
+from textual.widget import Widget
+
+from springtui.terminal import ascii_only
+
+_ROLES: dict[str, tuple[str, float]] = {
+    "primary": ("primary", 1.0),
+    "accent": ("accent", 1.0),
+    "good": ("success", 1.0),
+    "warn": ("warning", 1.0),
+    "muted": ("secondary", 1.0),
+    "initial": ("secondary", 0.6),
+    "fade1": ("foreground", 0.45),
+    "fade2": ("foreground", 0.3),
+    "fade3": ("foreground", 0.2),
+}
+"""The theme's colour of each role, and how far it stands out from the background."""
+_SGR = re.compile(r"\x1b\[([0-9;]*)m")
+_SMALLEST = (12, 4)
+
+
+class Series(NamedTuple):
+    """One curve; points that are not finite are left out."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    name: str = ""
+    role: str = "accent"
+
+
+class Plot(Widget):
+    """Curves with axes, in braille where the terminal has it.
+
+    ``show`` is cheap and only notes that the data changed; ``redraw`` draws, and its owner decides how often.
+    """
+
+    DEFAULT_CSS = "Plot { color: $foreground; }"
+
+    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._series: list[Series] = []
+        self._strips: list[Strip] = []
+        self._drawn: object = None
+        self._version = 0
+
+    def show(self, series: Sequence[Series]) -> None:
+        """Take data; the picture follows at the next ``redraw``."""
+        series = list(series)
+        if series != self._series:
+            self._series = series
+            self._version += 1
+
+    def redraw(self) -> bool:
+        """Draw if data, size or theme changed and the plot can be seen; whether it did."""
+        wanted = (self._version, self.size, self.app.theme)
+        width, height = self.size
+        if wanted == self._drawn or not self.is_on_screen or width < _SMALLEST[0] or height < _SMALLEST[1]:
+            return False
+        self._drawn = wanted
+        series = [s for s in (_finite(s) for s in self._series) if s.x]
+        self._strips = self._draw(series, width, height) if series else []
+        self.refresh()
+        return True
+
+    @property
+    def is_on_screen(self) -> bool:
+        """Whether any of it can be seen."""
+        return self.display and self.is_attached and self.size.area > 0
+
+    def render_line(self, y: int) -> Strip:
+        width, base = self.size.width, self.rich_style
+        if y < len(self._strips):
+            return self._strips[y].adjust_cell_length(width, base)
+        if not self._strips and y == self.size.height // 2:
+            text = "waiting for the first measurement"
+            dim = base + Style(color=self.app.theme_variables.get("secondary"))
+            return Strip([Segment(text.center(width)[:width], dim)])
+        return Strip.blank(width, base)
+
+    def _draw(self, series: list[Series], width: int, height: int) -> list[Strip]:
+        import plotext  # costs 0.1 s, which the first frame need not wait for
+
+        plotext.terminal.limit(False, False)
+        figure = plotext.figure
+        figure.clear()
+        figure.plot_size(width, height)
+        figure.theme("colorless")
+        marker = "*" if ascii_only() else "braille"
+        for one in series:
+            pixel = plotext.pixel(self._color(one.role).rgb)
+            signal = figure.signal(list(one.x), list(one.y), marker=plotext.marker(marker, pixel))
+            if len(one.x) > 1:
+                signal.lines()
+            figure.draw(signal)
+        self._rulers(figure, series)
+        text = figure.build().string()
+        return _parse(_ascii(text) if ascii_only() else text, self.rich_style, self._color("fade1"))
+
+    def _rulers(self, figure: Any, series: list[Series]) -> None:
+        low, high = min(min(s.y) for s in series), max(max(s.y) for s in series)
+        if high - low < 1e-9:
+            figure.ruler("y", "left").lim(low - 0.5, high + 0.5)
+        right = max(max(s.x) for s in series)
+        if right <= 16 and all(float(x).is_integer() for s in series for x in s.x):
+            ticks = list(range(int(right) + 1))
+            figure.ruler("x", "lower").ticks(ticks, [str(tick) for tick in ticks])
+
+    def _color(self, role: str) -> Color:
+        name, strength = _ROLES.get(role, _ROLES["accent"])
+        variables = self.app.theme_variables
+        return Color.parse(variables["background"]).blend(Color.parse(variables[name]), strength)
+
+
+def _finite(series: Series) -> Series:
+    points = [(x, y) for x, y in zip(series.x, series.y, strict=True) if math.isfinite(x) and math.isfinite(y)]
+    return series._replace(x=[p[0] for p in points], y=[p[1] for p in points])
+
+
+def _parse(text: str, base: Style, frame: Color) -> list[Strip]:
+    """plotext's coloured text as strips, neighbours of one style merged; its backgrounds are left out."""
+    plain = base + Style(color=frame.rich_color)
+    strips = []
+    for line in text.split("\n"):
+        segments: list[Segment] = []
+        style = plain
+        for i, part in enumerate(_SGR.split(line)):
+            if i % 2:
+                style = _style(part, style, plain, base)
+            elif part:
+                segments.append(Segment(part, style))
+        strips.append(Strip(Segment.simplify(segments)))
+    return strips
+
+
+def _style(codes: str, now: Style, plain: Style, base: Style) -> Style:
+    """The style after one escape sequence: 24-bit foregrounds count, all else is the frame's."""
+    numbers = codes.split(";")
+    if numbers[:2] == ["38", "2"] and len(numbers) >= 5:
+        return base + Style(color="#{:02x}{:02x}{:02x}".format(*(int(n) for n in numbers[2:5])))
+    return plain if codes in {"", "0"} or numbers[0] == "38" else now
+
+
+_BOX = str.maketrans({"─": "-", "│": "|", **dict.fromkeys("┌┐└┘├┤┬┴┼", "+")})
+
+
+def _ascii(text: str) -> str:
+    return text.translate(_BOX)

@@ -1,0 +1,108 @@
+"""The lab screen with real workers behind it, driven as a person drives it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from textual.pilot import Pilot
+
+from engine.records import Acknowledged
+from engine.rundir import Run, list_runs
+from springtui.app import SpringApp
+from springtui.screens.help import HelpScreen
+from springtui.screens.lab import LabScreen
+from springtui.widgets.slider import Slider
+
+
+@asynccontextmanager
+async def open_lab(home: Path, size: tuple[int, int] = (120, 40)) -> AsyncIterator[tuple[LabScreen, Pilot[int]]]:
+    """The app with its two workers; they are stopped at the end."""
+    app = SpringApp(home)
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        screen = app.screen
+        assert isinstance(screen, LabScreen)
+        try:
+            yield screen, pilot
+        finally:
+            processes = list(screen.laboratory.processes.values())
+            await asyncio.to_thread(screen.stop_runs)
+            for process in processes:
+                await asyncio.to_thread(process.wait, 20)
+
+
+async def until(pilot: Pilot[int], true: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait for something to become true, looking often."""
+    for _ in range(int(seconds / 0.05)):
+        if true():
+            return
+        await pilot.pause(0.05)
+    raise AssertionError("waited in vain")
+
+
+def acknowledged(run: Run) -> list[dict[str, object]]:
+    return [e.settings for e in run.events() if isinstance(e, Acknowledged)]
+
+
+async def test_both_systems_live_and_follow_the_sliders(home: Path) -> None:
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in ("train", "chain")))
+        slider = lab.query_one("#nonlinearity", Slider)
+        slider.focus()
+        await pilot.press("home")
+        train, chain = lab.laboratory.runs["train"], lab.laboratory.runs["chain"]
+        await until(pilot, lambda: {"negative_slope": 1.0} in acknowledged(train))
+        await until(pilot, lambda: any(s.get("mu_right") == 0.03 for s in acknowledged(chain)))
+        await until(pilot, lambda: slider.in_force == 0.0)
+        await pilot.press("space")
+        await until(pilot, lambda: all(s.status == "paused" for s in lab.states.values()))
+        at = train.last_events(1)[0].seq
+        await pilot.pause(0.5)
+        assert train.last_events(1)[0].seq == at
+        await pilot.press("space")
+        await until(pilot, lambda: all(s.status == "running" for s in lab.states.values()))
+        await pilot.press("n")
+        await until(
+            pilot, lambda: any("dropout" in s or "lr" in s or "data_noise" in s for s in acknowledged(train))
+        )
+    assert [run.status() for run in list_runs(home)] == ["stopped", "stopped"]
+
+
+async def test_a_killed_worker_is_told_and_restarted(home: Path) -> None:
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: "train" in lab.states and lab.states["train"].latest is not None)
+        lab.laboratory.processes["train"].kill()
+        await until(pilot, lambda: lab.states["train"].status == "crashed")
+        assert "press r" in lab.trouble["train"]
+        old = lab.laboratory.runs["train"].id
+        await pilot.press("r")
+        await until(pilot, lambda: "train" in lab.states and lab.states["train"].run_id != old)
+        await until(pilot, lambda: lab.states["train"].latest is not None)
+        assert "train" not in lab.trouble
+
+
+async def test_sizes_and_help(home: Path) -> None:
+    async with open_lab(home, (80, 24)) as (lab, pilot):
+        assert lab.has_class("-tabbed")
+        await pilot.press("2")
+        await until(pilot, lambda: lab.has_class("-chain"))
+        assert lab.query_one("#chain-view").display
+        assert not lab.query_one("#loss").display
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
+        await pilot.press("escape")
+        await pilot.resize_terminal(50, 12)
+        await until(pilot, lambda: lab.has_class("-small"))
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: not lab.has_class("-tabbed"))
+        assert lab.query_one("#loss").display
+
+
+async def test_an_unwritable_home_is_said_and_the_app_stays(home: Path) -> None:
+    home.write_text("in the way")
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: set(lab.trouble) == {"train", "chain"})
+        assert "SPRINGTUI_HOME" in lab.trouble["train"]
