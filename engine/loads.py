@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 BALANCED_CV = 0.25
 """Loads whose coefficient of variation is below this are called balanced: He & Su's straight line by eye."""
+EVEN_HALVES = 0.1
+"""Halves that differ by less than this part of the total carry the same: uneven loads are then scattered."""
 
 
 class LoadStatistics(NamedTuple):
@@ -24,7 +26,8 @@ class LoadStatistics(NamedTuple):
     asymmetry: float
     """(load of the shallow half - load of the deep half) / total load; > 0 convex, < 0 concave."""
     regime: str
-    """balanced, concave, convex, or unclear where the total load is not positive."""
+    """balanced; concave; convex; uneven, where the halves carry the same but their layers do not; or unclear,
+    where the total load is not positive."""
 
 
 def loads(curve: Sequence[float | None]) -> NDArray[np.float64]:
@@ -60,4 +63,6 @@ def _regime(total: float, cv: float, asymmetry: float) -> str:
         return "unclear"
     if cv < BALANCED_CV:
         return "balanced"
+    if abs(asymmetry) < EVEN_HALVES:
+        return "uneven"
     return "convex" if asymmetry > 0 else "concave"

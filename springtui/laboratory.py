@@ -34,6 +34,8 @@ class Laboratory:
         self.home = home
         self.runs: dict[Panel, Run] = {}
         self.processes: dict[Panel, subprocess.Popen[bytes]] = {}
+        self.leaving: list[subprocess.Popen[bytes]] = []
+        """Workers that were asked to stop; kept until they are seen to have ended."""
 
     def reattach(self, panel: Panel) -> bool:
         """Take up the run of a lab that was left while it ran; whether there is one."""
@@ -74,6 +76,9 @@ class Laboratory:
         """Ask a panel's worker to stop and let go of it."""
         run = self.runs.pop(panel, None)
         process = self.processes.pop(panel, None)
+        self.leaving = [old for old in self.leaving if old.poll() is None]
+        if process is not None:
+            self.leaving.append(process)
         working = process is not None and process.poll() is None
         if run is None or not (working or run.is_live()):
             return

@@ -12,6 +12,7 @@ _WORDS = {
     "concave": "shallow layers lazy",
     "convex": "deep layers lazy",
     "balanced": "balanced",
+    "uneven": "uneven, neither end lazy",
     "unclear": "not separating",
 }
 

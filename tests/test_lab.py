@@ -28,9 +28,8 @@ async def open_lab(home: Path, size: tuple[int, int] = (120, 40)) -> AsyncIterat
         try:
             yield screen, pilot
         finally:
-            processes = list(screen.laboratory.processes.values())
             await asyncio.to_thread(screen.stop_runs)
-            for process in processes:
+            for process in screen.laboratory.leaving:
                 await asyncio.to_thread(process.wait, 20)
 
 
@@ -87,7 +86,7 @@ async def test_a_killed_worker_is_told_and_restarted(home: Path) -> None:
 async def test_sizes_and_help(home: Path) -> None:
     async with open_lab(home, (80, 24)) as (lab, pilot):
         assert lab.has_class("-tabbed")
-        await pilot.press("2")
+        await pilot.press("right_square_bracket")
         await until(pilot, lambda: lab.has_class("-chain"))
         assert lab.query_one("#chain-view").display
         assert not lab.query_one("#loss").display

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
+
+from springtui.widgets.slider import Slider
+
+from .lab import LabScreen
 
 _WORDS = """\
 [b]What you see[/b]
@@ -71,18 +76,17 @@ class HelpScreen(ModalScreen[None]):
         """Scroll a line up."""
         self.query_one(VerticalScroll).scroll_up(animate=False)
 
-    def _keys(self) -> str:
+    def _keys(self) -> Text:
         """Generated from the bindings, so that it cannot grow stale."""
-        from ..widgets.slider import Slider
-        from .lab import LabScreen
-
-        lines = ["[b]Keys[/b]"]
-        for heading, owner in (("everywhere", self.app), ("lab", LabScreen), ("on a slider", Slider)):
-            lines.append(f"[dim]{heading}[/dim]")
+        text = Text("Keys\n", style="bold")
+        for heading, owner in (("everywhere", type(self.app)), ("lab", LabScreen), ("on a slider", Slider)):
+            text.append(f"{heading}\n", style="italic not bold")
             for binding in owner.BINDINGS:
                 if isinstance(binding, Binding) and binding.description:
-                    key = binding.key_display or binding.key.replace(",", " ").replace("_", " ")
-                    lines.append(f"  {key:<22} {binding.tooltip or binding.description}")
-        lines.append("  type a number          set the focused slider; Enter accepts, Esc cancels")
-        lines.append("  mouse                  click or drag the track, or turn the wheel")
-        return "\n".join(lines)
+                    key = binding.key_display or binding.key.replace(",", " ")
+                    text.append(f"  {key:<22} {binding.tooltip or binding.description}\n", style="not bold")
+        text.append(
+            "  type a number          set the focused slider; Enter accepts, Esc cancels\n", style="not bold"
+        )
+        text.append("  mouse                  click or drag the track, or turn the wheel", style="not bold")
+        return text

@@ -49,10 +49,8 @@ class LabScreen(Screen[None]):
         Binding("r", "restart", "Restart", tooltip="start both anew with the settings asked for"),
         Binding("m", "next_measure", "Measure", tooltip="next measure of separation"),
         Binding("n", "next_noise", "Noise", tooltip="next kind of noise"),
-        Binding("1", "group('network')", "Network", tooltip="network tab", show=False),
-        Binding("2", "group('chain')", "Chain", tooltip="chain tab", show=False),
-        Binding("3", "group('training')", "Training", tooltip="training tab", show=False),
-        Binding("left_square_bracket,right_square_bracket", "next_group", "Next tab", show=False),
+        Binding("right_square_bracket", "next_group(1)", "Next tab", key_display="]", show=False),
+        Binding("left_square_bracket", "next_group(-1)", "Previous tab", key_display="[", show=False),
     ]
 
     def __init__(self, home: Path) -> None:
@@ -288,13 +286,10 @@ class LabScreen(Screen[None]):
         following = (NOISE_KINDS.index(self.kind) + 1) % len(NOISE_KINDS)
         list(self.query(RadioButton))[following].value = True
 
-    def action_group(self, group: str) -> None:
-        """Show one tab."""
-        self.query_one("#tabs", Tabs).active = group
-
-    def action_next_group(self) -> None:
-        """Show the next tab."""
-        self.query_one("#tabs", Tabs).action_next_tab()
+    def action_next_group(self, step: int) -> None:
+        """Show the next tab, or the one before."""
+        tabs = self.query_one("#tabs", Tabs)
+        tabs.active = GROUPS[(GROUPS.index(tabs.active) + step) % len(GROUPS)]
 
     def commands(self) -> Iterable[SystemCommand]:
         """What the command palette offers here."""
