@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
@@ -18,6 +19,8 @@ from .screens.help import HelpScreen
 from .screens.lab import LabScreen
 from .themes import DEFAULT_THEME, load_themes
 
+LEAVE_SECONDS = 2.0
+"""A terminal that takes no more output must not keep a process that was told to leave."""
 _LEAVE_ON = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -77,6 +80,9 @@ class SpringApp(App[int]):
 
     def _leave(self, number: int) -> None:
         self.exit(128 + number)
+        last_resort = threading.Timer(LEAVE_SECONDS, os._exit, [128 + number])
+        last_resort.daemon = True
+        last_resort.start()
 
 
 def run_app(home: Path) -> int:

@@ -16,13 +16,12 @@ from engine.config import ChainConfig, TrainConfig, make
 from engine.errors import SpringtuiError
 from engine.files import read_file, replace_file
 from engine.launch import launch
+from engine.recipes import RECIPES
 from engine.rundir import Run, open_home
 
 Panel = Literal["train", "chain"]
 PANELS: tuple[Panel, Panel] = ("train", "chain")
 
-LAB_TRAIN: dict[str, Any] = {"dataset": "digits", "batch_size": 128, "epochs": 5000, "early_stop": False}
-"""The embedded digits in small batches, for long enough to play with the sliders."""
 LAB_CHAIN: dict[str, Any] = {"replicas": 64, "pace": 300.0, "frames": 20.0, "steps": 1_080_000}
 """An hour of pulling, twenty pictures a second."""
 
@@ -58,7 +57,7 @@ class Laboratory:
         open_home(self.home)
         config: TrainConfig | ChainConfig
         if panel == "train":
-            config = make(TrainConfig, {**LAB_TRAIN, **settings})
+            config = make(TrainConfig, {**RECIPES["lab"].settings, **settings})
         else:
             config = make(ChainConfig, {**LAB_CHAIN, **settings})
         run = Run.create(self.home, config, origin="lab")

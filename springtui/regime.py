@@ -31,7 +31,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def percent(value: float | None) -> str:
     """A fraction as a percentage, or a dash."""
-    return "–" if value is None or not math.isfinite(value) else f"{100 * value:.1f} %"
+    return "–" if value is None or not math.isfinite(value) else f"{100 * value:.1f}%"
 
 
 def duration(seconds: float | None) -> str:
@@ -46,14 +46,9 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
-def status_line(state: RunState | None, unit: str) -> str:
-    """One line on where a run stands."""
-    if state is None:
-        return "starting"
-    if state.latest is None:
-        return state.status
-    rate = state.latest.scalars.get("rate")
-    parts = [state.status, f"{unit} {state.latest.at}/{state.total}"]
-    if rate and not state.is_over:
-        parts.append(f"{number(rate)}/s")
-    return " · ".join(parts)
+def progress_line(state: RunState, unit: str) -> str:
+    """How far a run has come, and how fast."""
+    at = state.latest.at if state.latest else 0
+    rate = state.latest.scalars.get("rate") if state.latest else None
+    pace = f" · {number(rate)}/s" if rate and not state.is_over else ""
+    return f"{unit} {at}/{state.total}{pace}"

@@ -15,9 +15,9 @@ _TOO_SIMPLE = {"", "dumb", "unknown"}
 
 def check_terminal() -> None:
     """Raises:
-    TerminalError: standard input or output is no terminal, or it cannot move its cursor.
+    TerminalError: a standard stream is no terminal (Textual draws on standard error), or it cannot move its cursor.
     """
-    for name, stream in (("input", sys.stdin), ("output", sys.stdout)):
+    for name, stream in (("input", sys.stdin), ("output", sys.stdout), ("error", sys.stderr)):
         if stream is None or stream.closed or not stream.isatty():
             raise TerminalError(f"standard {name} is not a terminal, and the lab needs one; {_WITHOUT}")
     term = os.environ.get("TERM", "")

@@ -12,7 +12,7 @@ from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Footer, RadioButton, RadioSet, Static, Tab, Tabs
+from textual.widgets import Footer, RadioSet, Static, Tab, Tabs
 
 from engine.errors import SpringtuiError
 
@@ -22,6 +22,7 @@ from ..state import RunState
 from ..terminal import plain_text
 from ..watcher import Watcher
 from ..widgets.chain_view import ChainView
+from ..widgets.choice import Choice
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot
 from ..widgets.slider import Slider
@@ -64,6 +65,7 @@ class LabScreen(Screen[None]):
         self._asking = False
         self._turn = 0
         self._stale = False
+        self._words: dict[str, str] = {}
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="lab"):
@@ -71,7 +73,7 @@ class LabScreen(Screen[None]):
                 yield Slider("Nonlinearity", minimum=0.0, maximum=1.0, value=START_NONLINEARITY, id="nonlinearity")
                 with RadioSet(id="kinds"):
                     for kind in NOISE_KINDS:
-                        yield RadioButton(kind.label, value=kind is self.kind, id=kind.key.replace("_", "-"))
+                        yield Choice(kind.label, value=kind is self.kind, id=kind.key.replace("_", "-"))
                 yield _noise_slider(self.kind)
                 yield Static(id="regime", markup=False)
                 yield Static(id="facts", markup=False)
@@ -90,6 +92,8 @@ class LabScreen(Screen[None]):
     async def on_mount(self) -> None:
         for selector, title in lab_panels.TITLES.items():
             self.query_one(selector).border_title = title
+        for selector, legend in lab_panels.LEGENDS.items():
+            self.query_one(selector).border_subtitle = legend
         self.call_after_refresh(self._open)
 
     def _open(self) -> None:
@@ -237,9 +241,12 @@ class LabScreen(Screen[None]):
                 break
 
     def _draw_words(self) -> None:
-        regime, facts = lab_panels.words(self.states, self.trouble, self.measure)
-        self.query_one("#regime", Static).update(regime)
-        self.query_one("#facts", Static).update(facts)
+        chain_first = self.has_class("-tabbed") and self.has_class("-chain")
+        regime, facts = lab_panels.words(self.states, self.trouble, self.measure, chain_first=chain_first)
+        for selector, text in (("#regime", regime), ("#facts", facts)):
+            if self._words.get(selector) != text:  # an update repaints, whether anything changed or not
+                self._words[selector] = text
+                self.query_one(selector, Static).update(text)
 
     def on_resize(self, event: events.Resize) -> None:
         columns, rows = event.size
@@ -256,6 +263,7 @@ class LabScreen(Screen[None]):
     def _tab_activated(self, event: Tabs.TabActivated) -> None:
         for group in GROUPS:
             self.set_class(event.tab.id == group, f"-{group}")
+        self._draw_words()
 
     # actions
 
@@ -269,6 +277,8 @@ class LabScreen(Screen[None]):
         """Stop both runs and start new ones with what the sliders ask for."""
         self._close_watchers()
         self.states.clear()
+        self.trouble.clear()
+        self.app.clear_notifications()
         self.run_worker(self._restart(), exclusive=True, group="begin")
 
     async def _restart(self) -> None:
@@ -284,7 +294,7 @@ class LabScreen(Screen[None]):
     def action_next_noise(self) -> None:
         """Choose the next kind of noise."""
         following = (NOISE_KINDS.index(self.kind) + 1) % len(NOISE_KINDS)
-        list(self.query(RadioButton))[following].value = True
+        list(self.query(Choice))[following].value = True
 
     def action_next_group(self, step: int) -> None:
         """Show the next tab, or the one before."""
@@ -300,7 +310,7 @@ class LabScreen(Screen[None]):
             yield SystemCommand(f"Noise: {kind.label}", kind.description, lambda i=index: self._choose(i))
 
     def _choose(self, index: int) -> None:
-        list(self.query(RadioButton))[index].value = True
+        list(self.query(Choice))[index].value = True
 
 
 def _slider_shape(kind: NoiseKind) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from engine.loads import loads, statistics
 from engine.records import Curve
 
 from ..laboratory import Panel
-from ..regime import duration, in_words, number, percent, status_line
+from ..regime import duration, in_words, number, percent, progress_line
 from ..state import RunState, signed_curve
 from ..terminal import plain_text
 from ..widgets.chain_view import ChainView
@@ -25,6 +25,12 @@ TITLES = {
     "#loss": "Training loss",
     "#accuracy": "Accuracy",
 }
+LEGENDS = {
+    "#network-curve": "[$secondary 60%]start[/] [$foreground 40%]before[/] [$primary]now[/]",
+    "#chain-curve": "[$secondary 60%]start[/] [$foreground 40%]before[/] [$accent]now[/]",
+    "#accuracy": "[$secondary]train[/] [$success]test[/]",
+}
+"""In the colours of the curves."""
 NAMES = {
     "trace_ratio": "trace ratio",
     "fuzziness": "fuzziness",
@@ -53,10 +59,14 @@ def show_chain(view: ChainView, state: RunState) -> None:
         view.show(curve.positions, float(state.settings.get("target", 1.0)))
 
 
-def words(states: Mapping[Panel, RunState], trouble: Mapping[Panel, str], measure: str) -> tuple[str, str]:
-    """The regime, and the run's numbers, as text."""
+def words(
+    states: Mapping[Panel, RunState], trouble: Mapping[Panel, str], measure: str, *, chain_first: bool = False
+) -> tuple[str, str]:
+    """The regime, and the runs' numbers, as text."""
     train, chain = states.get("train"), states.get("chain")
-    return _regime(train, measure), "\n".join([*_train_facts(train), "", *_chain_facts(chain), *_said(trouble)])
+    facts = [_train_facts(train), _chain_facts(chain)]
+    first, second = reversed(facts) if chain_first else facts
+    return _regime(train, measure), "\n".join([*_said(trouble), *first, "", *second])
 
 
 def _curves(state: RunState | None, measure: str, role: str) -> list[Series]:
@@ -97,11 +107,12 @@ def _regime(state: RunState | None, measure: str) -> str:
 
 
 def _train_facts(state: RunState | None) -> list[str]:
-    lines = ["NETWORK  " + status_line(state, "epoch")]
+    lines = ["NETWORK  " + (state.status if state else "starting")]
     if state is None or state.latest is None:
         return lines
     scalars = state.latest.scalars
     lines += [
+        progress_line(state, "epoch"),
         f"elapsed {duration(state.elapsed)} · left {duration(state.seconds_left)}",
         f"loss {number(scalars.get('train_loss'))}",
         f"train {percent(scalars.get('train_accuracy'))} · test {percent(scalars.get('test_accuracy'))}",
@@ -110,10 +121,11 @@ def _train_facts(state: RunState | None) -> list[str]:
 
 
 def _chain_facts(state: RunState | None) -> list[str]:
-    lines = ["CHAIN  " + status_line(state, "step")]
+    lines = ["CHAIN  " + (state.status if state else "starting")]
     if state is None or state.latest is None:
         return lines
     settings = state.settings
+    lines.append(progress_line(state, "step"))
     lines.append(
         f"μ→ {number(settings.get('mu_right'))} · μ← {number(settings.get('mu_left'))} · "
         f"ε {number(settings.get('noise'))}"

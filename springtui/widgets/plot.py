@@ -14,6 +14,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from springtui.terminal import ascii_only
+from springtui.ticks import round_ticks
 
 _ROLES: dict[str, tuple[str, float]] = {
     "primary": ("primary", 1.0),
@@ -104,23 +105,29 @@ class Plot(Widget):
             if len(one.x) > 1:
                 signal.lines()
             figure.draw(signal)
-        self._rulers(figure, series)
+        self._rulers(figure, series, width, height)
         text = figure.build().string()
         return _parse(_ascii(text) if ascii_only() else text, self.rich_style, self._color("fade1"))
 
-    def _rulers(self, figure: Any, series: list[Series]) -> None:
+    def _rulers(self, figure: Any, series: list[Series], width: int, height: int) -> None:
         low, high = min(min(s.y) for s in series), max(max(s.y) for s in series)
         if high - low < 1e-9:
-            figure.ruler("y", "left").lim(low - 0.5, high + 0.5)
-        right = max(max(s.x) for s in series)
-        if right <= 16 and all(float(x).is_integer() for s in series for x in s.x):
-            ticks = list(range(int(right) + 1))
-            figure.ruler("x", "lower").ticks(ticks, [str(tick) for tick in ticks])
+            low, high = low - 0.5, high + 0.5
+            figure.ruler("y", "left").lim(low, high)
+        _set_ticks(figure.ruler("y", "left"), round_ticks(low, high, max(2, (height - 3) // 2)))
+        left, right = min(min(s.x) for s in series), max(max(s.x) for s in series)
+        whole = all(float(x).is_integer() for s in series for x in s.x)
+        _set_ticks(figure.ruler("x", "lower"), round_ticks(left, right, max(2, (width - 6) // 4), whole=whole))
 
     def _color(self, role: str) -> Color:
         name, strength = _ROLES.get(role, _ROLES["accent"])
         variables = self.app.theme_variables
         return Color.parse(variables["background"]).blend(Color.parse(variables[name]), strength)
+
+
+def _set_ticks(ruler: Any, ticks: list[tuple[float, str]]) -> None:
+    if ticks:
+        ruler.ticks([value for value, _ in ticks], [label for _, label in ticks])
 
 
 def _finite(series: Series) -> Series:
