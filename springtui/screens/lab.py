@@ -36,7 +36,7 @@ START_NONLINEARITY = 0.8
 ASK_SECONDS = 0.05
 """Slider moves within this time reach the workers as one."""
 PLOT_SECONDS = 0.1
-"""One plot is drawn a tick, so that no key waits for more than one."""
+"""One plot is drawn a tick, so that no key waits for more than one; new data is handed out once a round."""
 MEASURES = ("trace_ratio", "fuzziness", "inverse_fuzziness")
 GROUPS = ("network", "chain", "training")
 
@@ -230,15 +230,15 @@ class LabScreen(Screen[None]):
             self.query_one("#noise", Slider).in_force = noise
 
     def _draw_next(self) -> None:
-        """Hand the plots their data, and draw one of those that changed."""
-        if self._stale:
+        """Hand the plots their data once a round, and draw one of those that changed."""
+        plots = list(self.query(Plot))
+        if self._turn == 0 and self._stale:
             self._stale = False
             lab_panels.show_states(self, self.states, self.measure)
-        plots = list(self.query(Plot))
-        for _ in plots:
-            self._turn = (self._turn + 1) % len(plots)
-            if plots[self._turn].redraw():
-                break
+        self._turn = (self._turn + 1) % len(plots)
+        waiting = (plot for plot in plots[self._turn :] + plots[: self._turn] if plot.is_stale())
+        if (plot := next(waiting, None)) is not None:
+            plot.redraw()
 
     def _draw_words(self) -> None:
         chain_first = self.has_class("-tabbed") and self.has_class("-chain")

@@ -43,7 +43,9 @@ def show_states(owner: DOMNode, states: Mapping[Panel, RunState], measure: str) 
     """Hand every plot what it should show."""
     train, chain = states.get("train"), states.get("chain")
     plot = owner.query_one("#network-curve", Plot)
-    plot.border_title = f"Network · load curve · {NAMES[measure]}"
+    title = f"Network · load curve · {NAMES[measure]}"
+    if plot.border_title != title:  # setting it repaints the whole plot
+        plot.border_title = title
     plot.show(_curves(train, measure, "primary"))
     owner.query_one("#chain-curve", Plot).show(_curves(chain, "distance", "accent"))
     _show_loads(owner.query_one(LoadBars), train, measure)

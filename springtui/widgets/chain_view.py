@@ -9,24 +9,24 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
 from textual.strip import Strip
-from textual.widget import Widget
 
 from springtui.terminal import ascii_only
+
+from .canvas import Canvas
 
 _Cell = tuple[str, str]
 """A character and its role."""
 
 
-class ChainView(Widget):
-    """Draws cells itself, line by line, and repaints only where a cell changed."""
+class ChainView(Canvas):
+    """Draws cells itself, line by line."""
 
-    DEFAULT_CSS = "ChainView { color: $foreground; }"
+    EMPTY = "waiting for the chain"
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._positions: list[float] = []
         self._target = 1.0
-        self._lines: list[list[_Cell]] = []
 
     def show(self, positions: Sequence[float], target: float) -> None:
         """Draw blocks at x_1 … x_L between the wall at 0 and the target."""
@@ -37,20 +37,19 @@ class ChainView(Widget):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        lines = self._picture() if self._positions and self.size.width > 8 else []
-        if lines != self._lines:
-            self._lines = lines
-            self.refresh()
-
-    def render_line(self, y: int) -> Strip:
-        width, base = self.size.width, self.rich_style
-        top = max(0, (self.size.height - len(self._lines)) // 2)
-        if not self._lines and y == self.size.height // 2:
-            return Strip([Segment("waiting for the chain".center(width)[:width], base + self._role("calm"))])
-        if not top <= y < top + len(self._lines):
-            return Strip.blank(width, base)
-        segments = [Segment(char, base + self._role(role)) for char, role in self._lines[y - top]]
-        return Strip(Segment.simplify(segments)).adjust_cell_length(width, base)
+        if not self._positions or self.size.width <= 8:
+            self.paint([])
+            return
+        base = self.rich_style
+        styles: dict[str, Style] = {}
+        lines = []
+        for cells in self._picture():
+            for _, role in cells:
+                if role not in styles:
+                    styles[role] = base + self._role(role)
+            lines.append(Strip(Segment.simplify(Segment(char, styles[role]) for char, role in cells)))
+        above = [Strip.blank(self.size.width, base)] * max(0, (self.size.height - len(lines)) // 2)
+        self.paint([*above, *lines])
 
     def _picture(self) -> list[list[_Cell]]:
         """Numbers on blocks, springs between them, the floor, and each extension below its spring."""

@@ -11,10 +11,11 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
 from textual.strip import Strip
-from textual.widget import Widget
 
 from springtui.terminal import ascii_only
 from springtui.ticks import round_ticks
+
+from .canvas import Canvas
 
 _ROLES: dict[str, tuple[str, float]] = {
     "primary": ("primary", 1.0),
@@ -41,18 +42,15 @@ class Series(NamedTuple):
     role: str = "accent"
 
 
-class Plot(Widget):
+class Plot(Canvas):
     """Curves with axes, in braille where the terminal has it.
 
     ``show`` is cheap and only notes that the data changed; ``redraw`` draws, and its owner decides how often.
     """
 
-    DEFAULT_CSS = "Plot { color: $foreground; }"
-
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._series: list[Series] = []
-        self._strips: list[Strip] = []
         self._drawn: object = None
         self._version = 0
 
@@ -63,32 +61,23 @@ class Plot(Widget):
             self._series = series
             self._version += 1
 
-    def redraw(self) -> bool:
-        """Draw if data, size or theme changed and the plot can be seen; whether it did."""
-        wanted = (self._version, self.size, self.app.theme)
+    def is_stale(self) -> bool:
+        """Whether data, size or theme changed since it was drawn, and it can be seen."""
         width, height = self.size
-        if wanted == self._drawn or not self.is_on_screen or width < _SMALLEST[0] or height < _SMALLEST[1]:
+        if not self.is_on_screen or width < _SMALLEST[0] or height < _SMALLEST[1]:
             return False
-        self._drawn = wanted
+        return (self._version, self.size, self.app.theme) != self._drawn
+
+    def redraw(self) -> None:
+        """Draw the data."""
+        self._drawn = (self._version, self.size, self.app.theme)
         series = [s for s in (_finite(s) for s in self._series) if s.x]
-        self._strips = self._draw(series, width, height) if series else []
-        self.refresh()
-        return True
+        self.paint(self._draw(series, *self.size) if series else [])
 
     @property
     def is_on_screen(self) -> bool:
         """Whether any of it can be seen."""
         return self.display and self.is_attached and self.size.area > 0
-
-    def render_line(self, y: int) -> Strip:
-        width, base = self.size.width, self.rich_style
-        if y < len(self._strips):
-            return self._strips[y].adjust_cell_length(width, base)
-        if not self._strips and y == self.size.height // 2:
-            text = "waiting for the first measurement"
-            dim = base + Style(color=self.app.theme_variables.get("secondary"))
-            return Strip([Segment(text.center(width)[:width], dim)])
-        return Strip.blank(width, base)
 
     def _draw(self, series: list[Series], width: int, height: int) -> list[Strip]:
         import plotext  # costs 0.1 s, which the first frame need not wait for

@@ -1,0 +1,66 @@
+"""A widget of prepared lines that repaints only the cells that changed: on a slow link every byte counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+_Cells = list[tuple[str, Style | None]]
+
+
+class Canvas(Widget):
+    """Subclasses hand over whole pictures with ``paint``; it finds out what is new in them."""
+
+    DEFAULT_CSS = "Canvas { color: $foreground; }"
+    EMPTY = "waiting for the first measurement"
+    """What stands there before the first picture."""
+
+    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._strips: list[Strip] = []
+
+    def paint(self, strips: Sequence[Strip]) -> None:
+        """Show these lines, from the top; only the cells that differ are sent to the terminal."""
+        width, height = self.size
+        base = self.rich_style
+        new = [strip.adjust_cell_length(width, base) for strip in strips[:height]]
+        old, self._strips = self._strips, new
+        if not old or not new:
+            self.refresh()
+            return
+        blank = Strip.blank(width, base)
+        regions = [
+            Region(span[0], y, span[1] - span[0], 1)
+            for y, (before, after) in enumerate(zip_longest(old, new, fillvalue=blank))
+            if before is not after and (span := _changed(before, after)) is not None
+        ]
+        if regions:
+            self.refresh(*regions)
+
+    def render_line(self, y: int) -> Strip:
+        width, base = self.size.width, self.rich_style
+        if y < len(self._strips):
+            return self._strips[y].adjust_cell_length(width, base)
+        if not self._strips and y == self.size.height // 2:
+            dim = base + Style(color=self.app.theme_variables.get("secondary"))
+            return Strip([Segment(self.EMPTY.center(width)[:width], dim)])
+        return Strip.blank(width, base)
+
+
+def _changed(before: Strip, after: Strip) -> tuple[int, int] | None:
+    """The first and the one-past-last column that differ; None where none does. Every character is one cell."""
+    old, new = _cells(before), _cells(after)
+    if len(old) != len(new):
+        return 0, max(len(old), len(new))
+    differing = [column for column, (a, b) in enumerate(zip(old, new, strict=True)) if a != b]
+    return (differing[0], differing[-1] + 1) if differing else None
+
+
+def _cells(strip: Strip) -> _Cells:
+    return [(char, segment.style) for segment in strip for char in segment.text]
