@@ -220,6 +220,9 @@ def _npz(config: TrainConfig) -> _Pool:
     x, y = read_npz(Path(config.dataset))
     if len(y) < 4:
         raise DataError(f"{config.dataset}: {len(y)} samples, expected at least 4 to train and test on")
+    largest = float(np.abs(x).max())
+    if largest > float(np.finfo(np.float32).max):
+        raise DataError(f"{config.dataset}: X holds {largest:g}, which float32 cannot; scale it down")
     return _Pool(x.astype(np.float32), y)
 
 

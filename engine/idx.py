@@ -75,6 +75,8 @@ def _read(path: Path, magic: int, dims: int) -> NDArray[np.uint8]:
             f"{path}: {len(data)} bytes, expected {expected} for the shape {tuple(shape)} that its header gives; "
             f"fetch the file again"
         )
+    if expected == header:
+        raise DataError(f"{path}: its header gives the shape {tuple(shape)}, which holds nothing")
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 _MOST_STEPS = 100_000
 
-_erf = np.frompyfunc(math.erf, 1, 1)
+_erfc = np.frompyfunc(math.erfc, 1, 1)
 
 
 def mean_velocity(force: Floats | float, mu_right: float, mu_left: float, noise: float) -> Floats:
@@ -32,7 +32,7 @@ def mean_velocity(force: Floats | float, mu_right: float, mu_left: float, noise:
 def _ramp(a: Floats) -> Floats:
     """φ(a) + a Φ(a), the mean of max(a + ξ, 0)."""
     density = np.exp(-0.5 * a * a) / math.sqrt(2.0 * math.pi)
-    below = 0.5 * (1.0 + np.asarray(_erf(a / math.sqrt(2.0)), dtype=np.float64))
+    below = 0.5 * np.asarray(_erfc(-a / math.sqrt(2.0)), dtype=np.float64)  # exact far out, where 1 + erf is not
     return np.asarray(density + a * below)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from .errors import DataError
 
 MEASURES = ("trace_ratio", "fuzziness", "inverse_fuzziness")
 _REMEDY = "save it with numpy.savez(file, X=features, y=labels): X is N x d numbers, y is N class labels"
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+"""What a damaged archive makes numpy raise; RuntimeError of an encrypted or unknown kind of archive."""
 
 
 def separation_measures(x_ND: torch.Tensor, y_N: torch.Tensor, n_classes: int | None = None) -> dict[str, float]:
@@ -31,17 +34,19 @@ def separation_measures(x_ND: torch.Tensor, y_N: torch.Tensor, n_classes: int | 
         y_N: class indices, int64, from 0.
         n_classes: how many classes there are; by default one more than the largest label.
 
-    Degenerate cases are defined: everything is NaN without samples, with values that are not finite, and where
-    nothing varies at all. Coinciding class means (or one class alone) give a trace ratio and fuzziness of +inf and
-    an inverse fuzziness of -inf; classes without any spread give -inf, -inf and +inf. A class with a single
-    sample has no spread of its own and counts with its mean.
+    No measure depends on the features' unit. Degenerate cases are defined: everything is NaN without samples, with
+    values that are not finite, and where nothing varies at all. Coinciding class means (or one class alone) give a
+    trace ratio and fuzziness of +inf and an inverse fuzziness of -inf; classes without any spread give -inf, -inf
+    and +inf. A class with a single sample has no spread of its own and counts with its mean.
     """
-    x_ND = x_ND.detach().reshape(x_ND.shape[0], -1)
-    if x_ND.shape[0] == 0 or not bool(torch.isfinite(x_ND).all()):
+    x_ND = x_ND.detach().reshape(x_ND.shape[0], math.prod(x_ND.shape[1:]))
+    largest = float(torch.linalg.vector_norm(x_ND, math.inf)) if x_ND.numel() else math.nan
+    if not math.isfinite(largest) or largest == 0.0:
         return dict.fromkeys(MEASURES, math.nan)
-    w_ND, b_CD = scatter_factors(x_ND, y_N, n_classes)
+    w_ND, b_CD = scatter_factors(x_ND / largest, y_N, n_classes)
     within, between = _trace(w_ND), _trace(b_CD)
-    floor = torch.finfo(x_ND.dtype).eps ** 2 * float(x_ND.square().max()) * x_ND.shape[1]
+    n, d = x_ND.shape
+    floor = torch.finfo(x_ND.dtype).eps ** 2 * (d + 4 * n * (within + between))  # of storing, and of averaging
     if within <= floor and between <= floor:
         return dict.fromkeys(MEASURES, math.nan)
     if between <= floor:
@@ -65,7 +70,9 @@ def scatter_factors(
     sums_CD = torch.zeros(count, x_ND.shape[1], dtype=x_ND.dtype, device=x_ND.device).index_add_(0, y_N, x_ND)
     means_CD = sums_CD / sizes_C.clamp(min=1)[:, None]
     w_ND = (x_ND - means_CD[y_N]) / math.sqrt(n)
-    return w_ND, means_CD * (sizes_C / n).sqrt()[:, None]
+    parts_C = sizes_C / n
+    means_CD = means_CD - parts_C @ means_CD  # what rounding left, lest equal means seem to differ
+    return w_ND, means_CD * parts_C.sqrt()[:, None]
 
 
 def fuzziness_ratio(w_ND: torch.Tensor, b_CD: torch.Tensor) -> float:
@@ -94,8 +101,12 @@ def inverse_fuzziness_ratio(w_ND: torch.Tensor, b_CD: torch.Tensor) -> float:
 
 
 def _rank_cut(factor: torch.Tensor) -> float:
-    """Eigenvalues below this part of the largest count as zero: what rounding of the features leaves behind."""
-    return float(max(factor.shape) * torch.finfo(factor.dtype).eps ** 1.5)
+    """Eigenvalues below this part of the largest count as zero: what rounding of the features leaves behind.
+
+    Features in float64 are no better known than float32 stores them, so that rank does not depend on the type.
+    """
+    eps = max(torch.finfo(factor.dtype).eps, torch.finfo(torch.float32).eps)
+    return float(max(factor.shape) * eps**1.5)
 
 
 def _trace(factor: torch.Tensor) -> float:
@@ -119,12 +130,11 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
         DataError: names the file and what is wrong with it. Pickled content is never loaded.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = _named_arrays(path, archive)
-    except (OSError, zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
+        with path.open("rb") as file:
+            x, y = _named_arrays(path, np.load(file, allow_pickle=False))
+    except _UNREADABLE as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"cannot read {path} as .npz: {reason}; {_REMEDY}") from error
-    x, y = arrays
     problem = _problem(x, y)
     if problem:
         raise DataError(f"{path}: {problem}; {_REMEDY}")

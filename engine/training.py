@@ -74,7 +74,7 @@ class Trainer:
         self.optimiser = build_optimiser(config, self.network.parameters(), self.generator)
 
     def change(self, settings: Mapping[str, Any]) -> None:
-        """Take settings on from the next step; ``batch_size`` from the next epoch's first batch.
+        """Take settings on from the next step; early stopping compares no loss with one from before.
 
         Raises:
             ConfigError: a setting is not allowed, or not alterable while training.
@@ -88,7 +88,7 @@ class Trainer:
         self.knobs.negative_slope, self.knobs.dropout = self.config.negative_slope, self.config.dropout
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.lr
-        self.converged = False
+        self.converged, self._last_loss = False, None
 
     def run_epoch(self) -> Iterator[None]:
         """Train one epoch; yields before each step, where settings may change.
@@ -103,13 +103,19 @@ class Trainer:
         start = 0
         while start < n:
             yield
-            rows_B = order_N[start : start + self.config.batch_size]
-            if len(rows_B) == 1 and n > 1 and self.config.batch_norm:
-                break  # BatchNorm has no variance over one sample
+            rows_B = order_N[start : self._batch_end(start)]
             total += self._step(rows_B) * len(rows_B)
             start += len(rows_B)
         self.epoch += 1
         self._judge(float(total) / n)
+
+    def _batch_end(self, start: int) -> int:
+        """Where a batch ends. BatchNorm has no variance over one sample, so it is left none alone."""
+        n, size = len(self.x_train), self.config.batch_size
+        if not self.config.batch_norm:
+            return start + size
+        end = start + max(size, 2)
+        return n if end == n - 1 else end
 
     def _step(self, rows_B: Tensor) -> Tensor:
         full = len(rows_B) == len(self.x_train)
