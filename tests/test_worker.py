@@ -282,6 +282,7 @@ class TestDetached:
         self, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "engine.py").write_text("raise SystemExit('not this one')\n")
+        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # a relative one would not survive chdir
         monkeypatch.chdir(tmp_path)
         assert start(ChainConfig(steps=10, replicas=2)).end()[0] == 0
 
