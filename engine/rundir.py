@@ -23,7 +23,7 @@ import platformdirs
 from .config import SCHEMA_VERSION, RunConfig, Settings
 from .errors import HomeError, RunDirectoryError
 from .files import Lock, Tail, append_line, is_held, read_file, replace_file
-from .records import Control, Ended, Event, decode_control, decode_event, encode
+from .records import Acknowledged, Control, Ended, Event, decode_control, decode_event, encode
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _CONFIG_LIMIT = 1 << 20
@@ -177,6 +177,11 @@ class Run:
         """All records that can be read; lines that cannot are passed over."""
         return [event for line in self._lines("events.jsonl") if (event := read_event(line)) is not None]
 
+    def answered(self) -> set[int]:
+        """Numbers of the requests that a worker has acknowledged."""
+        acks = (read_event(line) for line in self._lines("events.jsonl") if b'"ack"' in line)
+        return {event.control for event in acks if isinstance(event, Acknowledged)}
+
     def last_log_lines(self, count: int = 12) -> list[str]:
         """The end of ``worker.log``."""
         try:
@@ -220,10 +225,11 @@ def read_event(line: bytes) -> Event | None:
 
 
 class Controls:
-    """The worker's reader of ``control.jsonl``."""
+    """The worker's reader of ``control.jsonl``; what an earlier worker of the run answered is not asked again."""
 
     def __init__(self, run: Run, *, skip_old: bool = False) -> None:
         self._tail = Tail(run.path / "control.jsonl")
+        self._answered = run.answered()
         if skip_old:
             while self._tail.read():
                 pass
@@ -233,9 +239,11 @@ class Controls:
         found = []
         for line in self._tail.read():
             try:
-                found.append(decode_control(line))
+                control = decode_control(line)
             except RunDirectoryError:
                 continue
+            if control.seq not in self._answered:
+                found.append(control)
         return found
 
 

@@ -226,6 +226,21 @@ class TestEnds:
         assert again.run.status() == "stopped"
         assert [event.seq for event in again.run.events()] == list(range(len(again.run.events())))
 
+    def test_stopped_is_taken_up_and_not_stopped_again(self, start: Start) -> None:
+        """What the first worker answered is history to the second; its knobs come from the checkpoint."""
+        first = start(ENDLESS_TRAIN).working()
+        first.ask("set", lr=0.01)
+        first.run.ask("stop")
+        _, ended = first.end()
+        again = Worker(first.run)
+        try:
+            again.until(lambda: len(again.all(Started)) == 2 and again.all(Curve)[-1].at > ended.at + 1)
+        finally:
+            again.process.terminate()
+            again.process.wait(PATIENCE)
+        assert again.all(Started)[-1].settings["lr"] == 0.01
+        assert [a.action for a in again.all(Acknowledged)] == ["set", "stop"]
+
     def test_two_never_write_one_run(self, start: Start) -> None:
         worker = start(ENDLESS_CHAIN).working()
         second = launch(worker.run)
@@ -267,6 +282,7 @@ class TestDetached:
         self, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "engine.py").write_text("raise SystemExit('not this one')\n")
+        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # a relative one would not survive chdir
         monkeypatch.chdir(tmp_path)
         assert start(ChainConfig(steps=10, replicas=2)).end()[0] == 0
 
