@@ -1,0 +1,40 @@
+"""A wheel, built here and installed with its dependencies in an empty environment, opens the lab."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+from real_terminal import Terminal, stop_workers
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_wheel_opens_the_lab_and_finds_its_themes(tmp_path: Path, home: Path) -> None:
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    pip = [str(python), "-m", "pip", "install", "-q", "-c", str(ROOT / "constraints.txt"), str(wheel)]
+    subprocess.run(pip, check=True, capture_output=True, cwd=tmp_path)
+
+    where = "import springtui.themes as t; print(t.__file__, t.theme_folder(), len(t.load_themes(print)))"
+    told = subprocess.run([str(python), "-c", where], check=True, capture_output=True, text=True, cwd=tmp_path)
+    module, folder, themes = told.stdout.split()
+    assert Path(module).is_relative_to(tmp_path)
+    assert Path(folder).is_relative_to(tmp_path)
+    assert int(themes) >= 2
+
+    try:
+        with Terminal([str(tmp_path / "env" / "bin" / "springtui")], cwd=tmp_path) as terminal:
+            terminal.wait_for(lambda text: "epoch" in text and "step" in text, 60)
+            terminal.press("q")
+            assert terminal.wait_exit() == 0
+    finally:
+        stop_workers(home)

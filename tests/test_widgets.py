@@ -1,0 +1,250 @@
+"""The lab's own widgets, each alone in a small app."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.widget import Widget
+
+from engine.errors import ConfigError
+from springtui import themes
+from springtui.mapping import NOISE_KINDS, chain_settings
+from springtui.ticks import round_ticks
+from springtui.widgets.chain_view import ChainView
+from springtui.widgets.load_bars import LoadBars
+from springtui.widgets.plot import Plot, Series
+from springtui.widgets.slider import Slider
+
+
+class Stage(App[None]):
+    """One widget that fills the screen."""
+
+    def __init__(self, widget: Widget) -> None:
+        super().__init__()
+        self.widget = widget
+        self.asked: list[float] = []
+
+    def compose(self) -> ComposeResult:
+        yield self.widget
+
+    def on_slider_changed(self, message: Slider.Changed) -> None:
+        self.asked.append(message.value)
+
+    def picture(self) -> list[str]:
+        """The widget's lines as text."""
+        return [self.widget.render_line(y).text for y in range(self.widget.size.height)]
+
+
+def linear(**changes: object) -> Slider:
+    shape = {"minimum": 0.0, "maximum": 1.0, "value": 0.5, **changes}
+    return Slider("Noise", **shape)  # type: ignore[arg-type]
+
+
+async def test_a_slider_moves_by_keys_and_stays_in_range() -> None:
+    app = Stage(linear())
+    async with app.run_test(size=(42, 3)) as pilot:
+        await pilot.press("right", "left", "pageup", "shift+right", "end", "right", "home", "left")
+        await pilot.pause()
+    assert app.asked == [0.525, 0.5, 0.625, 0.63, 1.0, 0.0]
+
+
+async def test_a_typed_number_is_set_or_refused_with_the_range() -> None:
+    app = Stage(linear())
+    async with app.run_test(size=(42, 3)) as pilot:
+        await pilot.press(*"0.25", "enter")
+        await pilot.pause()
+        assert app.asked == [0.25]
+        await pilot.press("7", "enter")
+        await pilot.pause()
+        assert "7: 0 to 1" in app.picture()[2]
+        await pilot.press("1", "-", "enter")
+        await pilot.pause()
+        assert "no number" in app.picture()[2]
+        await pilot.press("9", "escape")
+        await pilot.pause()
+        assert app.asked == [0.25]
+
+
+async def test_a_slider_follows_click_drag_and_wheel() -> None:
+    app = Stage(linear())
+    async with app.run_test(size=(41, 3)) as pilot:
+        await pilot.click(Slider, offset=(10, 1))
+        assert app.asked == [0.25]
+        await pilot.mouse_down(Slider, offset=(20, 1))
+        await pilot.hover(Slider, offset=(30, 1))
+        await pilot.mouse_up(Slider, offset=(30, 1))
+        assert app.asked[1:] == [0.5, 0.75]
+        app.widget.post_message(_scroll(app))
+        await pilot.pause()
+        assert app.asked[-1] == 0.775
+
+
+def _scroll(app: Stage) -> object:
+    from textual.events import MouseScrollUp
+
+    return MouseScrollUp(app.widget, 5, 1, 0, 0, 0, False, False, False, 5, 1)
+
+
+async def test_a_logarithmic_slider_covers_its_decades_evenly() -> None:
+    slider = linear(minimum=1e-4, maximum=1.0, value=1e-2, scale="log")
+    app = Stage(slider)
+    async with app.run_test(size=(41, 3)):
+        assert slider.place == pytest.approx(0.5)
+        assert app.picture()[1].index("●") == 20
+
+
+async def test_a_slider_of_whole_numbers_moves_by_one_at_least() -> None:
+    app = Stage(linear(minimum=5, maximum=1280, value=5, scale="log", integer=True))
+    async with app.run_test(size=(41, 3)) as pilot:
+        await pilot.press("right")
+        await pilot.pause()
+    assert app.asked == [6]
+
+
+async def test_a_slider_tells_what_is_asked_and_what_is_in_force() -> None:
+    slider = linear()
+    app = Stage(slider)
+    async with app.run_test(size=(42, 3)) as pilot:
+        assert "asked" in app.picture()[2]
+        slider.in_force = 0.4
+        await pilot.pause()
+        assert "in force 0.4" in app.picture()[2]
+        slider.in_force = 0.5
+        await pilot.pause()
+        assert "✓ in force" in app.picture()[2]
+
+
+async def test_a_plot_draws_in_braille_and_sends_only_what_changed() -> None:
+    plot = Plot()
+    app = Stage(plot)
+    sent: list[Sequence[object]] = []
+    async with app.run_test(size=(60, 15)) as pilot:
+        assert any("waiting" in line for line in app.picture())
+        plot.show([Series([0, 1, 2, 3], [4.0, 2.0, 1.0, 0.0], "now", "primary")])
+        plot.redraw()
+        await pilot.pause()
+        first = app.picture()
+        assert any(0x2800 < ord(char) <= 0x28FF for line in first for char in line)
+        assert not plot.is_stale()
+        plot.show([Series([0, 1, 2, 3], [4.0, 2.0, 1.0, 0.0], "now", "primary")])
+        assert not plot.is_stale()  # the same data
+        plot.refresh = lambda *regions, **_: sent.append(regions) or plot  # type: ignore[assignment,method-assign]
+        plot.show([Series([0, 1, 2, 3], [4.0, 2.0, 1.5, 0.0], "now", "primary")])
+        plot.redraw()
+    assert 0 < sum(region.area for regions in sent for region in regions) < 60 * 15 / 3  # type: ignore[attr-defined]
+
+
+async def test_a_plot_leaves_out_what_is_not_finite() -> None:
+    plot = Plot()
+    app = Stage(plot)
+    async with app.run_test(size=(60, 15)):
+        plot.show([Series([0, 1, 2], [math.nan, math.inf, 1.0]), Series([0, 1], [math.nan, math.nan])])
+        plot.redraw()
+        assert not any("nan" in line or "inf" in line for line in app.picture())
+        plot.show([])
+        plot.redraw()
+        assert any("waiting" in line for line in app.picture())
+
+
+async def test_the_chain_stands_where_its_positions_say() -> None:
+    view = ChainView()
+    app = Stage(view)
+    async with app.run_test(size=(101, 6)):
+        view.show([0.25, 0.5, 0.75], 1.0)
+        line = next(line for line in app.picture() if "█" in line)
+        assert [i for i, char in enumerate(line) if char in "▌█▶"] == [0, 25, 50, 75, 100]
+        view.show([math.nan, -3.0, 9.0], 1.0)  # drawn at the edges rather than not at all
+        assert any("█" in line or "▶" in line for line in app.picture())
+
+
+async def test_bars_are_as_long_as_the_loads() -> None:
+    bars = LoadBars()
+    app = Stage(bars)
+    async with app.run_test(size=(60, 3)):
+        bars.show([1.0, 0.5, -0.25], ["layer 1", "layer 2", "[b]evil\x1b[2J"])
+        full, half, negative = app.picture()
+        assert full.count("█") == pytest.approx(2 * half.count("█"), abs=1)
+        assert "-0.250" in negative
+        assert "\x1b" not in negative
+        bars.show([1.0] * 5, [f"layer {i}" for i in range(5)])
+        assert "3 more layers" in app.picture()[2]
+        bars.show([math.nan, 1.0], ["a", "b"])
+        assert app.picture()[0].rstrip().endswith("-")
+
+
+async def test_ascii_terminals_get_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPRINGTUI_ASCII", "1")
+    for widget in (linear(), Plot(), ChainView(), LoadBars()):
+        app = Stage(widget)
+        async with app.run_test(size=(60, 12)):
+            if isinstance(widget, Plot):
+                widget.show([Series([0, 1], [0.0, 1.0])])
+                widget.redraw()
+            elif isinstance(widget, ChainView):
+                widget.show([0.4], 1.0)
+            elif isinstance(widget, LoadBars):
+                widget.show([1.0], ["layer 1"])
+            assert all(line.isascii() for line in app.picture()), app.picture()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "most", "labels"),
+    [
+        (0, 100, 6, ["0", "20", "40", "60", "80", "100"]),
+        (0.0, 1.0, 3, ["0.0", "0.5", "1.0"]),
+        (-4.8, 0.5, 4, ["-4", "-2", "0"]),
+        (0, 3_000_000, 4, ["0", "1e6", "2e6", "3e6"]),
+    ],
+)
+def test_ticks_are_round(low: float, high: float, most: int, labels: list[str]) -> None:
+    assert [label for _, label in round_ticks(low, high, most)] == labels
+
+
+def test_ticks_of_counts_are_whole() -> None:
+    assert [label for _, label in round_ticks(0, 2, 10, whole=True)] == ["0", "1", "2"]
+    assert round_ticks(math.nan, 1.0, 4) == []
+
+
+@pytest.mark.parametrize("kind", NOISE_KINDS, ids=lambda kind: kind.key)
+def test_each_noise_runs_from_calm_to_noisy(kind: object) -> None:
+    from springtui.mapping import NoiseKind
+
+    assert isinstance(kind, NoiseKind)
+    ends = kind.relative(kind.minimum), kind.relative(kind.maximum)
+    assert sorted(ends) == [0.0, 1.0]
+    assert kind.falling == (ends[0] == 1.0)
+
+
+def test_the_map_to_the_chain_is_the_measured_one() -> None:
+    assert chain_settings(1.0, 1.0) == {"mu_right": 0.085, "mu_left": 0.138, "noise": 0.0626}
+    assert chain_settings(0.0, 0.0) == {"mu_right": 0.03, "mu_left": 0.138, "noise": 0.029}
+
+
+def test_shipped_themes_are_sound() -> None:
+    warnings: list[str] = []
+    assert {"springtui-dark", "springtui-light"} <= {theme.name for theme in themes.load_themes(warnings.append)}
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name = 3", "name = 3"),
+        ('name = "x"', "[colors]"),
+        ('name = "x"\nsize = 3', "unknown key 'size'"),
+        ('name = "x"\n[colors]\nprimary = "mud"', "'mud' is no color"),
+        ('name = "x"\n[colors]\nborder = "red"', "unknown color 'border'"),
+        ('name = "x"\n[colors]\naccent = "red"', "primary is missing"),
+        ("name = ", "cannot read the theme"),
+    ],
+)
+def test_a_wrong_theme_is_named_with_what_is_allowed(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"mine\.toml") as caught:
+        themes.load_theme(path)
+    assert said in str(caught.value)
