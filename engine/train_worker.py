@@ -19,7 +19,7 @@ from .errors import DivergedError, RunError
 from .files import read_file, replace_file
 from .hessian import Curvature
 from .loads import statistics
-from .records import Curve, Ended, Started
+from .records import Curve, Ended, Note, Started
 from .replay import Replay
 from .rundir import Controls, Run
 from .training import Measurement, Trainer
@@ -39,7 +39,11 @@ def run_training(run: Run, controls: Controls, interrupted: Interrupted | None =
     if not isinstance(config, TrainConfig):
         raise RunError(f"{run.id} is no training run")
     torch.set_num_threads(config.threads)
-    dataset = load_dataset(config)
+
+    def note(text: str) -> None:
+        run.write(Note(text=text))
+
+    dataset = load_dataset(config, note)
     job = _Job(run, controls, interrupted, Trainer(config, dataset), dataset)
     ended = job.run()
     run.write(ended)
