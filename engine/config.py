@@ -45,6 +45,15 @@ class TrainConfig(_Settings, frozen=True, kw_only=True, tag="train"):
     image_size: (
         Annotated[int, Meta(ge=2, le=256, description="side in pixels to which images are resized")] | None
     ) = None
+    mixture_mu: Annotated[
+        float,
+        Meta(
+            ge=0.0, le=1e9, description="of gaussian-mixture: mu in X = sqrt(mu/N) y u + Omega/sqrt(F), N = 5120"
+        ),
+    ] = 20480.0
+    mixture_features: Annotated[
+        int, Meta(ge=1, le=65_536, description="of gaussian-mixture: F, the dimensions")
+    ] = 100
     model: Annotated[Literal["mlp", "cnn"], Meta(description="architecture")] = "mlp"
     depth: Annotated[int, Meta(ge=2, le=256, description="linear maps, the output's included")] = 8
     width: Annotated[int, Meta(ge=1, le=65_536, description="hidden units (mlp) or channels (cnn)")] = 100
@@ -104,11 +113,20 @@ class TrainConfig(_Settings, frozen=True, kw_only=True, tag="train"):
     threads: Annotated[int, Meta(ge=1, le=1024, description="threads of one worker")] = 1
     early_stop: Annotated[bool, Meta(description="stop at mean loss < 1e-4 or when it changes by < 1e-10")] = True
     measure_every: Annotated[int, Meta(ge=1, le=1_000_000, description="epochs between load curves")] = 1
+    measure_steps: (
+        Annotated[
+            int, Meta(ge=1, le=10**12, description="optimiser steps between load curves, in place of epochs")
+        ]
+        | None
+    ) = None
     measure_test: Annotated[bool, Meta(description="load curves of the test set too")] = False
     linear_probes: Annotated[
-        bool, Meta(description="accuracy of a linear classifier on each layer's activations")
+        bool,
+        Meta(description="test accuracy of a linear classifier on each layer's activations, with every curve"),
     ] = False
-    hessian: Annotated[bool, Meta(description="Hessian trace and top eigenvalue at the end")] = False
+    hessian: Annotated[
+        bool, Meta(description="trace and top eigenvalue of the loss's Hessian once training has finished")
+    ] = True
     checkpoint_every: Annotated[
         float,
         Meta(ge=0.0, le=86_400.0, description="seconds between checkpoints; 0 writes one only at the end"),

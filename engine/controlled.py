@@ -20,6 +20,12 @@ _REST = 0.03
 
 Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Takes settings on and returns the values now in force, or raises ConfigError and changes nothing."""
+Hold = Callable[[int], bool]
+"""Whether settings must wait at this step."""
+
+
+def _never(_step: int) -> bool:
+    return False
 
 
 class Interrupted:
@@ -41,7 +47,12 @@ class ControlLoop:
     """Polled between steps; ``step`` in every answer is the first step that the answer holds for."""
 
     def __init__(
-        self, run: Run, controls: Controls, change: Change, interrupted: Interrupted | None = None
+        self,
+        run: Run,
+        controls: Controls,
+        change: Change,
+        interrupted: Interrupted | None = None,
+        hold: Hold = _never,
     ) -> None:
         self.stopped = False
         self.paused_seconds = 0.0
@@ -49,6 +60,8 @@ class ControlLoop:
         self._controls = controls
         self._change = change
         self._interrupted = interrupted
+        self._hold = hold
+        self._held: list[Control] = []
         self._paused = False
         self._next = 0.0
 
@@ -73,8 +86,12 @@ class ControlLoop:
         return not self.stopped
 
     def _take_all(self, step: int) -> None:
-        for control in self._controls.new():
-            self._take(control, step)
+        asked, self._held = [*self._held, *self._controls.new()], []
+        for control in asked:
+            if control.action == "set" and self._hold(step):
+                self._held.append(control)
+            else:
+                self._take(control, step)
 
     def _take(self, control: Control, step: int) -> None:
         error, settings = "", {}

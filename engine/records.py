@@ -47,6 +47,8 @@ class Curve(_Event, frozen=True, kw_only=True, tag="curve"):
     ``distance``, the mean over replicas of y - x_l for l = 0 … L+1."""
     scalars: dict[str, float | None] = {}
     """``train_loss``, ``train_accuracy``, ``test_accuracy``, ``rate`` (epochs or steps per second), …"""
+    linear_probes: list[float] | None = None
+    """On request: test accuracy of a linear classifier on the activations at D_0 … D_L."""
     positions: list[float] | None = None
     """Chain only: x_1 … x_L of the first replica."""
     spread: list[float] | None = None

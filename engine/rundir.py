@@ -23,7 +23,7 @@ import platformdirs
 from .config import SCHEMA_VERSION, RunConfig, Settings
 from .errors import HomeError, RunDirectoryError
 from .files import Lock, Tail, append_line, is_held, read_file, replace_file
-from .records import Acknowledged, Control, Ended, Event, decode_control, decode_event, encode
+from .records import Acknowledged, Control, Ended, Event, Started, decode_control, decode_event, encode
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _CONFIG_LIMIT = 1 << 20
@@ -182,6 +182,12 @@ class Run:
         acks = (read_event(line) for line in self._lines("events.jsonl") if b'"ack"' in line)
         return {event.control for event in acks if isinstance(event, Acknowledged)}
 
+    def was_begun(self) -> bool:
+        """Whether a worker has ever taken the run up."""
+        return any(
+            b'"started"' in line and isinstance(read_event(line), Started) for line in self._lines("events.jsonl")
+        )
+
     def last_log_lines(self, count: int = 12) -> list[str]:
         """The end of ``worker.log``."""
         try:
@@ -225,17 +231,29 @@ def read_event(line: bytes) -> Event | None:
 
 
 class Controls:
-    """The worker's reader of ``control.jsonl``; what an earlier worker of the run answered is not asked again."""
+    """The worker's reader of ``control.jsonl``; what an earlier worker of the run answered is not asked again.
+
+    Nor does a pause or a stop that an earlier worker left unanswered reach the one that takes the run up again;
+    a moved setting does.
+    """
 
     def __init__(self, run: Run, *, skip_old: bool = False) -> None:
         self._tail = Tail(run.path / "control.jsonl")
         self._answered = run.answered()
+        self._waiting: list[Control] = []
         if skip_old:
             while self._tail.read():
                 pass
+        elif run.was_begun():
+            while left := self._read():
+                self._waiting += [control for control in left if control.action == "set"]
 
     def new(self) -> list[Control]:
         """What has been asked since the last call; damaged lines are passed over."""
+        found, self._waiting = self._waiting + self._read(), []
+        return found
+
+    def _read(self) -> list[Control]:
         found = []
         for line in self._tail.read():
             try:

@@ -17,8 +17,10 @@ from .controlled import ControlLoop, Interrupted
 from .datasets import Dataset, load_dataset
 from .errors import DivergedError, RunError
 from .files import read_file, replace_file
+from .hessian import Curvature
 from .loads import statistics
-from .records import Curve, Ended, Started
+from .records import Curve, Ended, Note, Started
+from .replay import Replay
 from .rundir import Controls, Run
 from .training import Measurement, Trainer
 
@@ -28,14 +30,20 @@ _CHECKPOINT_LIMIT = 1 << 34
 def run_training(run: Run, controls: Controls, interrupted: Interrupted | None = None) -> Ended:
     """Train to the end, or until stopped; the lock is the caller's. The last record is returned.
 
+    Where the run was begun before, it goes on from the checkpoint, bit for bit as if it had never been broken off.
+
     Raises:
-        InputError: the settings or the data are wrong; nothing was recorded.
+        InputError: the settings, the data or the checkpoint are wrong.
     """
     config = run.config().settings
     if not isinstance(config, TrainConfig):
         raise RunError(f"{run.id} is no training run")
     torch.set_num_threads(config.threads)
-    dataset = load_dataset(config)
+
+    def note(text: str) -> None:
+        run.write(Note(text=text))
+
+    dataset = load_dataset(config, note)
     job = _Job(run, controls, interrupted, Trainer(config, dataset), dataset)
     ended = job.run()
     run.write(ended)
@@ -51,51 +59,83 @@ class _Job:
         self.at_file = run
         self.trainer = trainer
         self.dataset = dataset
-        self.loop = ControlLoop(run, controls, self._change, interrupted)
+        self.replay = Replay(run.events())
+        self.loop = ControlLoop(run, controls, self._change, interrupted, self.replay.behind)
         self.latest: Measurement | None = None
+        self.curvature: Curvature | None = None
+        self.earlier_seconds = 0.0
+        """What earlier workers took to reach the checkpoint."""
+        self._take_up()
         self.began = self.saved = time.monotonic()
-        self._mark = (time.monotonic(), 0)
+        self._mark = (time.monotonic(), trainer.epoch)
         self._measured_at = -1
 
+    def _take_up(self) -> None:
+        path = self.at_file.checkpoint_path
+        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+            leftover.unlink(missing_ok=True)  # a worker was killed while it wrote; the lock is ours now
+        if path.exists():
+            notes = self.trainer.load_state(read_file(path, _CHECKPOINT_LIMIT))
+            self.replay.taken = min(int(notes.get("moves", 0)), len(self.replay.moves))
+            self.earlier_seconds = float(notes.get("seconds", 0.0))
+
     def run(self) -> Ended:
-        if self.at_file.checkpoint_path.exists():
-            self.trainer.load_state(read_file(self.at_file.checkpoint_path, _CHECKPOINT_LIMIT))
         self._write_started()
         try:
             reason, text = self._train()
-            self._measure()
+            self._measure(last=True)
+            self._save()
+            if reason == "finished" and self.trainer.config.hessian:
+                self.curvature = self.trainer.curvature(lambda: self.loop.poll(self.trainer.step_count))
         except DivergedError as error:
             return self._ended("diverged", str(error))
-        self._save()
         return self._ended(reason, text)
 
     def _train(self) -> tuple[str, str]:
-        trainer = self.trainer
-        self._measure()
-        while trainer.epoch < trainer.config.epochs and not trainer.converged:
+        trainer, config = self.trainer, self.trainer.config
+        if trainer.step_count == 0:
+            self._measure()
+        while trainer.epoch < config.epochs and not trainer.converged:
             for _ in trainer.run_epoch():
-                if not self.loop.poll(trainer.step_count):
+                if not self._between_steps():
                     return "stopped", f"stopped at epoch {trainer.epoch}"
-            if trainer.epoch % trainer.config.measure_every == 0:
+            if not config.measure_steps and trainer.epoch % config.measure_every == 0:
                 self._measure()
-            if 0 < trainer.config.checkpoint_every <= time.monotonic() - self.saved:
-                self._save()
-        early = trainer.converged and trainer.epoch < trainer.config.epochs
+        early = trainer.converged and trainer.epoch < config.epochs
         return "finished", f"{'converged' if early else 'finished'} after {trainer.epoch} epochs"
+
+    def _between_steps(self) -> bool:
+        """Measure, keep, then take what was asked, in this order: a move holds from the next step on."""
+        step, config = self.trainer.step_count, self.trainer.config
+        if config.measure_steps and step % config.measure_steps == 0:
+            self._measure()
+        if 0 < config.checkpoint_every <= time.monotonic() - self.saved:
+            self._save()
+        for settings in self.replay.due(step):
+            self.trainer.change(settings)
+        return self.loop.poll(step)
 
     def _change(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
         self.trainer.change(settings)
-        return {name: getattr(self.trainer.config, name) for name in settings}
+        in_force = {name: getattr(self.trainer.config, name) for name in settings}
+        self.replay.took(self.trainer.step_count, in_force)
+        return in_force
 
-    def _measure(self) -> None:
+    def _measure(self, *, last: bool = False) -> None:
+        """Record a curve, unless an earlier worker did; the ``last`` is measured all the same, for the summary."""
         trainer = self.trainer
-        if self._measured_at == trainer.epoch:
+        step, known = trainer.step_count, trainer.step_count <= self.replay.recorded
+        if self._measured_at == step or (known and not last):
             return
-        self._measured_at = trainer.epoch
+        self._measured_at = step
         self.latest = trainer.measure()
+        if known:
+            return
         scalars: dict[str, float | None] = {**self.latest.scalars, "rate": self._rate()}
         curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in self.latest.curves.items()}
-        self.at_file.write(Curve(at=trainer.epoch, step=trainer.step_count, curves=curves, scalars=scalars))
+        self.at_file.write(
+            Curve(at=trainer.epoch, step=step, curves=curves, scalars=scalars, linear_probes=self.latest.probes)
+        )
 
     def _rate(self) -> float:
         """Epochs per second over the last second or so, pauses left out."""
@@ -107,8 +147,13 @@ class _Job:
         return rate
 
     def _save(self) -> None:
-        replace_file(self.at_file.checkpoint_path, self.trainer.state())
+        notes = {"moves": self.replay.taken, "seconds": self._seconds()}
+        replace_file(self.at_file.checkpoint_path, self.trainer.state(notes))
         self.saved = time.monotonic()
+
+    def _seconds(self) -> float:
+        """Time spent on the run, pauses left out, by all its workers."""
+        return self.earlier_seconds + time.monotonic() - self.began - self.loop.paused_seconds
 
     def _write_started(self) -> None:
         trainer, dataset = self.trainer, self.dataset
@@ -116,7 +161,7 @@ class _Job:
             Started(
                 pid=os.getpid(),
                 host=socket.gethostname(),
-                settings=msgspec.structs.asdict(trainer.config),
+                settings=msgspec.structs.asdict(trainer.config) | self.replay.ahead(),
                 layers=trainer.network.points,
                 total=trainer.config.epochs,
                 facts={
@@ -125,6 +170,8 @@ class _Job:
                     "classes": dataset.n_classes,
                     "device": str(trainer.device),
                     "parameters": sum(p.numel() for p in trainer.network.parameters()),
+                    "from_step": trainer.step_count,
+                    "known_to_step": max(self.replay.horizon, trainer.step_count),
                 },
             )
         )
@@ -132,13 +179,18 @@ class _Job:
     def _ended(self, reason: str, text: str) -> Ended:
         summary: dict[str, Any] = {
             "epochs": self.trainer.epoch,
-            "seconds": time.monotonic() - self.began - self.loop.paused_seconds,
+            "seconds": self._seconds(),
         }
         if self.latest is not None:
             shape = statistics(self.latest.curves["trace_ratio"], logits=True)
             summary |= {**self.latest.scalars, "load_curve": self.latest.curves, "regime": shape.regime}
             summary |= {"cv": _finite(shape.cv), "asymmetry": _finite(shape.asymmetry)}
+            summary |= {"linear_probes": self.latest.probes, "hessian": _plain(self.curvature)}
         return Ended(reason=reason, text=text, at=self.trainer.epoch, summary=summary)
+
+
+def _plain(found: Curvature | None) -> dict[str, float | None] | None:
+    return None if found is None else {name: _finite(value) for name, value in found._asdict().items()}
 
 
 def _finite(value: float) -> float | None:

@@ -5,11 +5,13 @@ Shape legend: N samples, B batch, … the sample's own dimensions, K classes.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from .config import TrainConfig, make
 from .datasets import Dataset
 from .errors import ConfigError, DivergedError, RunDirectoryError
+from .hessian import Curvature, always, curvature, hessian_product
 from .networks import Knobs, build_network
 from .optimisers import build_optimiser
 from .separation import separation_measures
@@ -26,6 +29,8 @@ LOSS_FLOOR = 1e-4
 """Training stops early at a mean loss below this (Shi et al.)."""
 LOSS_CHANGE = 1e-10
 """… or where an epoch changes it by less than this."""
+_CHUNK = 4096
+"""Samples whose graph is held at once for the Hessian."""
 
 
 class Measurement(NamedTuple):
@@ -34,6 +39,8 @@ class Measurement(NamedTuple):
     curves: dict[str, list[float]]
     """D_0 … D_L by measure; with ``measure_test`` also under ``test_…``."""
     scalars: dict[str, float]
+    probes: list[float] | None = None
+    """With ``linear_probes``: test accuracy of a linear classifier at D_0 … D_L."""
 
 
 class _Progress(msgspec.Struct):
@@ -41,10 +48,12 @@ class _Progress(msgspec.Struct):
 
     epoch: int = 0
     step: int = 0
+    start: int = 0
     last_loss: float | None = None
     converged: bool = False
     settings: dict[str, Any] = {}
     optimiser: list[dict[str, Any]] = []
+    notes: dict[str, Any] = {}
 
 
 class Trainer:
@@ -61,17 +70,24 @@ class Trainer:
         self.step_count = 0
         self.converged = False
         self._last_loss: float | None = None
+        self._order_N: Tensor | None = None
+        """The epoch under way: its order, how much of it is done, and its loss so far."""
+        self._start = 0
+        self._total = torch.zeros((), device=self.device)
         self.n_classes = dataset.n_classes
-        self.x_train = torch.from_numpy(dataset.x_train).to(self.device)
-        self.y_train = torch.from_numpy(dataset.y_train).to(self.device)
-        self.x_test = torch.from_numpy(dataset.x_test).to(self.device)
-        self.y_test = torch.from_numpy(dataset.y_test).to(self.device)
+        self.x_train, self.y_train = self._samples(dataset.x_train), self._samples(dataset.y_train)
+        self.x_test, self.y_test = self._samples(dataset.x_test), self._samples(dataset.y_test)
         self.order_generator = torch.Generator().manual_seed(config.seed)
         self.generator = torch.Generator(self.device).manual_seed(config.seed + 1)
         self.knobs = Knobs(config.negative_slope, config.dropout, self.generator)
         shape = tuple(dataset.x_train.shape[1:])
         self.network = build_network(config, shape, dataset.n_classes, self.knobs).to(self.device)
         self.optimiser = build_optimiser(config, self.network.parameters(), self.generator)
+
+    def _samples(self, values: np.ndarray) -> Tensor:
+        """In memory of torch's own, which is always aligned alike: the order of sums may depend on it."""
+        tensor = torch.tensor(values, device=self.device)
+        return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
     def change(self, settings: Mapping[str, Any]) -> None:
         """Take settings on from the next step; early stopping compares no loss with one from before.
@@ -91,23 +107,24 @@ class Trainer:
         self.converged, self._last_loss = False, None
 
     def run_epoch(self) -> Iterator[None]:
-        """Train one epoch; yields before each step, where settings may change.
+        """Train one epoch, or the rest of one; yields before each step, where settings may change or it may end.
 
         Raises:
             DivergedError: the loss is no longer finite; names the epoch.
         """
         self.network.train()
         n = len(self.x_train)
-        order_N = torch.randperm(n, generator=self.order_generator).to(self.device)
-        total = torch.zeros((), device=self.device)
-        start = 0
-        while start < n:
+        if self._order_N is None:
+            self._order_N = torch.randperm(n, generator=self.order_generator).to(self.device)
+            self._start, self._total = 0, torch.zeros((), device=self.device)
+        while self._start < n:
             yield
-            rows_B = order_N[start : self._batch_end(start)]
-            total += self._step(rows_B) * len(rows_B)
-            start += len(rows_B)
+            rows_B = self._order_N[self._start : self._batch_end(self._start)]
+            self._total += self._step(rows_B) * len(rows_B)
+            self._start += len(rows_B)
+        self._order_N = None
         self.epoch += 1
-        self._judge(float(total) / n)
+        self._judge(float(self._total) / n)
 
     def _batch_end(self, start: int) -> int:
         """Where a batch ends. BatchNorm has no variance over one sample, so it is left none alone."""
@@ -163,12 +180,12 @@ class Trainer:
         Raises:
             DivergedError: the activations are no longer finite.
         """
+        both = self.config.measure_test or self.config.linear_probes
         was = self.network.training
         self.network.eval()
         try:
             features = self.network.features(self.x_train)
-            out_test = self.network.features(self.x_test) if self.config.measure_test else []
-            logits = out_test[-1] if out_test else self.network(self.x_test)
+            out_test = self.network.features(self.x_test) if both else [self.network(self.x_test)]
         finally:
             self.network.train(was)
         loss = float(self._loss(features[-1], self.y_train))
@@ -177,13 +194,43 @@ class Trainer:
                 f"the network diverged at epoch {self.epoch}: its outputs are not finite; lower lr"
             )
         curves = self._curves(features, self.y_train, "")
-        curves |= self._curves(out_test, self.y_test, "test_")
+        if self.config.measure_test:
+            curves |= self._curves(out_test, self.y_test, "test_")
         scalars = {
             "train_loss": loss,
             "train_accuracy": self._accuracy(features[-1], self.y_train),
-            "test_accuracy": self._accuracy(logits, self.y_test),
+            "test_accuracy": self._accuracy(out_test[-1], self.y_test),
         }
-        return Measurement(curves, scalars)
+        probes = None
+        if self.config.linear_probes:
+            from .linear_probes import probe_accuracies  # scikit-learn is slow to import
+
+            probes = probe_accuracies(features, self.y_train, out_test, self.y_test)
+        return Measurement(curves, scalars, probes)
+
+    def curvature(self, going: Callable[[], bool] = always) -> Curvature | None:
+        """The Hessian of the mean training loss in eval mode on clean data, over all trained parameters.
+
+        Training mode and random state stay untouched; None where ``going`` said no.
+        """
+        was = self.network.training
+        self.network.eval()
+        try:
+            n, parameters = len(self.x_train), list(self.network.parameters())
+            parts = [
+                functools.partial(self._part_of_loss, slice(start, start + _CHUNK))
+                for start in range(0, n, _CHUNK)
+            ]
+            generator = torch.Generator(self.device).manual_seed(self.config.seed)
+            size = sum(p.numel() for p in parameters)
+            return curvature(hessian_product(parts, parameters), size, generator, going)
+        finally:
+            self.network.train(was)
+
+    def _part_of_loss(self, rows: slice) -> Tensor:
+        """What some samples add to the mean loss."""
+        y_B = self.y_train[rows]
+        return self._loss(self.network(self.x_train[rows]), y_B) * (len(y_B) / len(self.y_train))
 
     def _curves(self, features: list[Tensor], y_N: Tensor, prefix: str) -> dict[str, list[float]]:
         points = [separation_measures(x, y_N, self.n_classes) for x in features]
@@ -199,18 +246,25 @@ class Trainer:
 
     # checkpoints
 
-    def state(self) -> bytes:
-        """Everything needed to go on bit for bit, as safetensors."""
+    def state(self, notes: Mapping[str, Any] | None = None) -> bytes:
+        """Everything needed to go on bit for bit, also in the middle of an epoch, as safetensors.
+
+        ``notes`` is kept beside it, as JSON, for whoever calls ``load_state``.
+        """
         tensors = {f"network.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
         saved = self.optimiser.state_dict()
         for index, entry in saved["state"].items():
             for name, value in entry.items():
-                tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value)
+                tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).contiguous()
         tensors["random.order"] = self.order_generator.get_state()
         tensors["random.noise"] = self.generator.get_state()
+        if self._order_N is not None:
+            tensors |= {"epoch.order": self._order_N, "epoch.total": self._total}
         progress = _Progress(
             epoch=self.epoch,
             step=self.step_count,
+            start=self._start,
+            notes=dict(notes or {}),
             last_loss=self._last_loss,
             converged=self.converged,
             settings={name: getattr(self.config, name) for name in sorted(TrainConfig.live)},
@@ -218,8 +272,8 @@ class Trainer:
         )
         return save_tensors(tensors, {"progress": msgspec.json.encode(progress).decode()})
 
-    def load_state(self, data: bytes) -> None:
-        """Go on from ``state()``.
+    def load_state(self, data: bytes) -> dict[str, Any]:
+        """Go on from ``state()``; its notes are returned.
 
         Raises:
             RunDirectoryError: the checkpoint is damaged or of another network.
@@ -232,6 +286,7 @@ class Trainer:
             raise RunDirectoryError(f"the checkpoint does not fit this run: {error}") from error
         except Exception as error:  # safetensors' own error derives from Exception alone
             raise RunDirectoryError(f"the checkpoint is damaged: {error}") from error
+        return progress.notes
 
     def _restore(self, tensors: dict[str, Tensor], progress: _Progress) -> None:
         self.network.load_state_dict(
@@ -246,6 +301,9 @@ class Trainer:
         self.change(progress.settings)
         self.order_generator.set_state(tensors["random.order"])
         self.generator.set_state(tensors["random.noise"])
+        self._order_N, self._start = tensors.get("epoch.order"), progress.start
+        if self._order_N is not None:
+            self._order_N, self._total = self._order_N.to(self.device), tensors["epoch.total"].to(self.device)
         self.epoch, self.step_count = progress.epoch, progress.step
         self._last_loss, self.converged = progress.last_loss, progress.converged
 

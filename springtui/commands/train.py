@@ -17,7 +17,6 @@ from ..state import RunState
 from .options import Session, common, describe_settings, examples, json_option, set_option
 
 MEASURES = ("trace_ratio", "fuzziness", "inverse_fuzziness")
-_RECIPES = "\b\nRecipes:\n" + "\n".join(f"  {name}: {recipe.about}" for name, recipe in RECIPES.items())
 
 
 @click.command(
@@ -25,9 +24,11 @@ _RECIPES = "\b\nRecipes:\n" + "\n".join(f"  {name}: {recipe.about}" for name, re
     epilog=examples(
         "springtui train",
         "springtui train --recipe digits --set seed=1 --set dropout=0.1",
+        "springtui train --recipe paper-mlp --set data_dir=mnist --set data_noise=0.4",
         "springtui train --set dataset=mine.npz --json | jq .load_curve.trace_ratio",
+        "springtui train --list-recipes",
     )
-    + f"\n\n{_RECIPES}\n\n{describe_settings(TrainConfig)}",
+    + f"\n\nRecipes: {', '.join(RECIPES)}.\n\n{describe_settings(TrainConfig)}",
 )
 @click.option(
     "--recipe",
@@ -37,23 +38,26 @@ _RECIPES = "\b\nRecipes:\n" + "\n".join(f"  {name}: {recipe.about}" for name, re
     shell_complete=lambda _context, _option, begun: [name for name in RECIPES if name.startswith(begun)],
     help="Settings to start from.",
 )
+@click.option("--list-recipes", is_flag=True, help="List the recipes with their settings, and train nothing.")
 @set_option("lr=1e-2")
 @json_option
 @common
 @click.pass_obj
-def train(session: Session, recipe: str, assignments: tuple[str, ...], as_json: bool) -> int:
+def train(session: Session, recipe: str, list_recipes: bool, assignments: tuple[str, ...], as_json: bool) -> int:
     """Train one network here, and print its load curve.
 
     Progress goes to standard error. Ctrl-C stops the run in order: what it measured is printed, and the exit
     status is 1, as it is for a run that diverges. The run is kept under the home directory.
     """
+    if list_recipes:
+        return _list_recipes(as_json)
     values = {**find_recipe(recipe).settings, **parse_assignments(TrainConfig, assignments)}
     config = make(TrainConfig, with_whole_paths(values))
     home = session.open_home()
-    from engine.datasets import load_dataset
+    from engine.datasets import prepare_dataset
     from engine.worker import work
 
-    load_dataset(config)  # wrong data is refused before a run is written
+    prepare_dataset(config, say)  # a download is done, and what is missing refused, before a run is written
     state = run_here(Run.create(home, config), work, "epoch")
     result = describe(state)
     if as_json:
@@ -61,6 +65,21 @@ def train(session: Session, recipe: str, assignments: tuple[str, ...], as_json: 
     else:
         _print(result)
     return finish(state)
+
+
+def _list_recipes(as_json: bool) -> int:
+    if as_json:
+        print_json({"recipes": [{"name": name, **recipe._asdict()} for name, recipe in RECIPES.items()]})
+        return 0
+    for name, recipe in RECIPES.items():
+        print_line(f"{name:24} {recipe.about}")
+        print_line(f"{'':24} {' '.join(f'{key}={_word(value)}' for key, value in recipe.settings.items())}")
+    return 0
+
+
+def _word(value: object) -> str:
+    """A value as ``--set`` takes it."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
 def with_whole_paths(values: dict[str, Any]) -> dict[str, Any]:
@@ -77,6 +96,8 @@ def describe(state: RunState) -> dict[str, Any]:
     scalars = latest.scalars if latest else {}
     curves = latest.curves if latest else {}
     ended = state.ended
+    told = ended.summary if ended and latest else {}
+    test_curves = {name: curves[f"test_{name}"] for name in MEASURES if f"test_{name}" in curves}
     return {
         "run": state.run_id,
         "reason": state.status,
@@ -85,14 +106,28 @@ def describe(state: RunState) -> dict[str, Any]:
         "test_accuracy": scalars.get("test_accuracy"),
         "seconds": ended.summary.get("seconds", state.elapsed) if ended else state.elapsed,
         "load_curve": {name: curves.get(name) for name in MEASURES},
+        "train_accuracy": scalars.get("train_accuracy"),
+        "cv": told.get("cv"),
+        "asymmetry": told.get("asymmetry"),
+        "regime": told.get("regime"),
+        "hessian": told.get("hessian"),
+        "linear_probes": told.get("linear_probes"),
+        "test_load_curve": test_curves or None,
     }
 
 
 def _print(result: dict[str, Any]) -> None:
-    for name in ("run", "reason", "epochs", "train_loss", "test_accuracy", "seconds"):
-        print_line(f"{name:18} {shown(result[name])}")
-    for name, curve in result["load_curve"].items():
-        print_line(f"{name:18} {' '.join(shown(value) for value in curve or [])}")
+    for name in ("run", "reason", "epochs", "train_loss", "train_accuracy", "test_accuracy", "seconds"):
+        print_line(f"{name:22} {shown(result[name])}")
+    for name in ("cv", "asymmetry", "regime"):
+        print_line(f"{name:22} {shown(result[name])}")
+    if hessian := result["hessian"]:
+        print_line(f"{'hessian trace':22} {shown(hessian['trace'])} ± {shown(hessian['trace_error'])}")
+        print_line(f"{'hessian top':22} {shown(hessian['top'])}")
+    tests = {f"test_{name}": curve for name, curve in (result["test_load_curve"] or {}).items()}
+    probes = {"linear_probes": result["linear_probes"]} if result["linear_probes"] else {}
+    for name, curve in {**result["load_curve"], **tests, **probes}.items():
+        print_line(f"{name:22} {' '.join(shown(value) for value in curve or [])}")
 
 
 def shown(value: object) -> str:

@@ -1,0 +1,194 @@
+"""Our networks against the authors': load curves and test accuracy over the data-noise diagram, cell by cell.
+
+    python benchmarks/agreement.py                  every cell, a table on standard output
+    python benchmarks/agreement.py --cells 12       so many, spread over the table
+    python benchmarks/agreement.py --write          and docs/agreement.md
+
+The images are MNIST's test file as IDX: --data-dir, else SPRINGTUI_DATA, else ../shared/data/mnist beside the
+checkout. Where they are absent nothing is compared, which is said, and the exit status is 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+REFERENCE = ROOT / "tests" / "data" / "load_curves_data_noise.json"
+DOCUMENT = ROOT / "docs" / "agreement.md"
+SEEDS = (0, 1, 2)
+SLACK = 0.1
+"""A point may be off by this and three combined standard errors."""
+POINTS = 1.5
+"""Test accuracy may be off by so many percentage points."""
+
+
+class Agreement(NamedTuple):
+    """How one cell of ours lies beside the authors'."""
+
+    negative_slope: float
+    noise: float
+    ours: list[float]
+    """Mean over seeds of D_0 … D_L, ``trace_ratio``."""
+    gap: float
+    """Largest |ours - theirs| along the curve."""
+    used: float
+    """Largest part of the allowed difference that a point uses; at most 1 agrees."""
+    accuracy: float
+    """Our mean test accuracy."""
+    accuracy_gap: float
+    """Ours - theirs in percentage points."""
+
+    @property
+    def agrees(self) -> bool:
+        return self.used <= 1.0 and abs(self.accuracy_gap) <= POINTS
+
+
+def read_reference() -> list[dict[str, Any]]:
+    """The authors' 54 cells."""
+    cells: list[dict[str, Any]] = json.loads(REFERENCE.read_text(encoding="utf-8"))["cells"]
+    return cells
+
+
+def default_data_dir() -> Path:
+    """Where MNIST's files are looked for."""
+    return Path(os.environ.get("SPRINGTUI_DATA", ROOT.parent / "shared" / "data" / "mnist"))
+
+
+def spread(cells: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """So many cells, evenly over the table in its own order; its first and last among them."""
+    picks = np.linspace(0, len(cells) - 1, min(max(count, 1), len(cells)))
+    return [cells[round(float(i))] for i in picks]
+
+
+def compare(cell: dict[str, Any], data_dir: Path, seeds: Iterable[int] = SEEDS) -> Agreement:
+    """Train one cell's networks, and lay their mean curve beside the authors'."""
+    import torch
+
+    from engine.config import TrainConfig
+    from engine.datasets import load_dataset
+    from engine.training import Trainer
+
+    torch.set_num_threads(1)
+    knobs = {"negative_slope": float(cell["negative_slope"]), "data_noise": float(cell["noise"])}
+    dataset = load_dataset(TrainConfig(dataset="mnist", data_dir=str(data_dir)))
+    curves, accuracies = [], []
+    for seed in seeds:
+        config = TrainConfig(dataset="mnist", data_dir=str(data_dir), seed=seed, **knobs)
+        trainer = Trainer(config, dataset)
+        while trainer.epoch < config.epochs and not trainer.converged:
+            for _ in trainer.run_epoch():
+                pass
+        found = trainer.measure()
+        curves.append(found.curves["trace_ratio"])
+        accuracies.append(found.scalars["test_accuracy"])
+    return judge(cell, np.array(curves), np.array(accuracies))
+
+
+def judge(cell: dict[str, Any], curves: np.ndarray, accuracies: np.ndarray) -> Agreement:
+    """Curves [seeds, L+1] and accuracies [seeds] of ours beside a cell of the authors'."""
+    n = len(curves)
+    theirs, sd = np.array(cell["log_trace_ratio_mean"]), np.array(cell["log_trace_ratio_sd"])
+    error = np.sqrt(sd**2 / cell["seeds"] + curves.std(0, ddof=1) ** 2 / n)
+    gap = np.abs(curves.mean(0) - theirs)
+    return Agreement(
+        negative_slope=float(cell["negative_slope"]),
+        noise=float(cell["noise"]),
+        ours=[float(d) for d in curves.mean(0)],
+        gap=float(gap.max()),
+        used=float((gap / (3.0 * error + SLACK)).max()),
+        accuracy=float(accuracies.mean()),
+        accuracy_gap=100.0 * float(accuracies.mean() - cell["test_accuracy_mean"]),
+    )
+
+
+def run(cells: Sequence[dict[str, Any]], data_dir: Path, jobs: int) -> list[Agreement]:
+    """Every cell, several at once in processes of one thread each."""
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        found = []
+        for result in pool.map(compare, cells, [data_dir] * len(cells)):
+            found.append(result)
+            print(f"{len(found)}/{len(cells)} {row(result)}", file=sys.stderr, flush=True)
+        return found
+
+
+HEADER = """\
+| α | noise | largest gap along the curve | of the allowed | test accuracy | minus the authors' | agrees |
+| --- | --- | --- | --- | --- | --- | --- |"""
+
+
+def row(a: Agreement) -> str:
+    return (
+        f"| {a.negative_slope:g} | {a.noise:g} | {a.gap:.3f} | {a.used:.0%} | {a.accuracy:.2%} | "
+        f"{a.accuracy_gap:+.2f} points | {'yes' if a.agrees else '**no**'} |"
+    )
+
+
+def report(found: Sequence[Agreement]) -> str:
+    """What docs/agreement.md says."""
+    agree, gap = sum(a.agrees for a in found), max(a.gap for a in found)
+    rms = math.sqrt(sum(a.gap**2 for a in found) / len(found))
+    used, points = max(a.used for a in found), max(abs(a.accuracy_gap) for a in found)
+    return f"""# Agreement with the authors' networks
+
+The `data-noise` diagram of Shi, Pan, Dokmanić (arXiv:2407.19353): MNIST at 10×10, 2560 training images, depth 8,
+width 100, Adam, learning rate 1e-3, full batch, 100 epochs. In each cell our mean `trace_ratio` curve over seeds
+{", ".join(map(str, SEEDS))} lies beside the authors' over three (`tests/data/load_curves_data_noise.json`).
+A cell agrees where every point D_0 … D_8 is within 3 combined standard errors + {SLACK} and the test accuracy
+within {POINTS} points.
+
+**{agree} of {len(found)} cells agree.** The largest gap of a point is {gap:.3f} (r.m.s. over cells {rms:.3f});
+no point uses more than {used:.0%} of what is allowed; the largest difference in accuracy is {points:.2f} points.
+
+`python benchmarks/agreement.py --write` makes this page anew; `tests/test_agreement.py` checks two of the cells.
+
+{HEADER}
+{chr(10).join(row(a) for a in found)}
+"""
+
+
+def main() -> int:
+    """Exit status 1 where a cell disagrees."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--data-dir", type=Path, default=default_data_dir(), help="folder of MNIST's IDX files")
+    parser.add_argument("--cells", type=int, default=54, help="how many cells, spread over the table")
+    parser.add_argument("--jobs", type=int, default=2, help="processes at once")
+    parser.add_argument("--write", action="store_true", help=f"write {DOCUMENT.relative_to(ROOT)} too")
+    options = parser.parse_args()
+    if not options.data_dir.is_dir():
+        print(f"skipped: {options.data_dir} is not there; name the folder of MNIST's IDX files with --data-dir")
+        return 0
+    began = time.monotonic()
+    found = run(spread(read_reference(), options.cells), options.data_dir, options.jobs)
+    print("\n".join([HEADER, *(row(a) for a in found)]))
+    summary = {
+        "benchmark": "agreement",
+        "cells": len(found),
+        "agree": sum(a.agrees for a in found),
+        "largest_gap": max(a.gap for a in found),
+        "largest_part_of_allowed": max(a.used for a in found),
+        "largest_accuracy_gap_points": max(abs(a.accuracy_gap) for a in found),
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    print(json.dumps(summary))
+    if options.write:
+        DOCUMENT.parent.mkdir(exist_ok=True)
+        DOCUMENT.write_text(report(found), encoding="utf-8")
+    return 0 if all(a.agrees for a in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,226 @@
+"""A run that is broken off and taken up again equals one that never was, bit for bit."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import torch
+
+from engine.config import TrainConfig
+from engine.datasets import load_dataset
+from engine.launch import launch
+from engine.records import Acknowledged, Curve, Ended, Event, Started
+from engine.replay import Replay
+from engine.rundir import Run, open_home
+from engine.training import Trainer
+
+SMALL: dict[str, Any] = {
+    "width": 16, "depth": 4, "batch_size": 32, "epochs": 80, "dropout": 0.1, "data_noise": 0.2,
+    "early_stop": False, "hessian": False, "seed": 5,
+}  # fmt: skip
+E = TypeVar("E", bound=Event)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Broken:
+    """A run whose workers are killed and started again."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = launch(self.run)
+
+    def all(self, kind: type[E]) -> list[E]:
+        return [event for event in self.run.events() if isinstance(event, kind)]
+
+    def until(self, what: Callable[[], Any]) -> None:
+        assert self.process is not None
+        deadline = time.monotonic() + 60.0
+        while not what():
+            assert self.process.poll() is None, self.run.last_log_lines()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def curves_beyond(self, count: int) -> None:
+        self.until(lambda: len(self.all(Curve)) >= count)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def finish(self) -> Ended:
+        assert self.process is not None
+        assert self.process.wait(90) == 0, self.run.last_log_lines()
+        return self.all(Ended)[-1]
+
+
+Begin = Callable[..., Broken]
+
+
+@pytest.fixture
+def begin(home: Path) -> Iterator[Begin]:
+    """Starts a run, and leaves no worker behind."""
+    begun: list[Broken] = []
+
+    def make(**settings: Any) -> Broken:
+        begun.append(Broken(Run.create(open_home(home), TrainConfig(**{**SMALL, **settings}))))
+        begun[-1].start()
+        return begun[-1]
+
+    yield make
+    for broken in begun:
+        if broken.process is not None:
+            broken.process.kill()
+            broken.process.wait()
+
+
+def assert_never_broken(broken: Broken) -> None:
+    """Each curve equals that of a training in one go here, with the moves at the steps that were acknowledged."""
+    config = broken.run.config().settings
+    assert isinstance(config, TrainConfig)
+    moves = [(a.step, a.settings) for a in broken.all(Acknowledged) if a.action == "set" and not a.error]
+    trainer = Trainer(config, load_dataset(config))
+    expected = {0: trainer.measure().curves}
+    while trainer.epoch < config.epochs:
+        for _ in trainer.run_epoch():
+            for _, settings in filter(lambda move: move[0] == trainer.step_count, moves):
+                trainer.change(settings)
+            if config.measure_steps and trainer.step_count % config.measure_steps == 0:
+                expected[trainer.step_count] = trainer.measure().curves
+        if not config.measure_steps:
+            expected[trainer.step_count] = trainer.measure().curves
+    expected[trainer.step_count] = trainer.measure().curves
+    found = broken.all(Curve)
+    assert [curve.step for curve in found] == sorted({curve.step for curve in found}), "no step twice"
+    by_step: dict[int, Any] = {curve.step: curve.curves for curve in found}
+    assert by_step.keys() >= expected.keys()
+    assert {step: by_step[step] for step in expected} == expected
+
+
+class TestKilled:
+    def test_with_moved_sliders(self, begin: Begin) -> None:
+        """Killed thrice, at moments of chance: after checkpoints, and moves acknowledged since."""
+        broken = begin(checkpoint_every=0.3)
+        for at, settings in (
+            (8, {"lr": 0.003, "dropout": 0.3}),
+            (20, {"data_noise": 0.5, "negative_slope": 0.4}),
+            (32, {"batch_size": 48}),
+        ):
+            broken.curves_beyond(at)
+            broken.run.ask("set", **settings)
+            asked = len(broken.all(Acknowledged))
+            broken.until(lambda n=asked: len(broken.all(Acknowledged)) > n)
+            broken.curves_beyond(at + 5)
+            broken.kill()
+            assert broken.run.status() == "crashed"
+            broken.start()
+        ended = broken.finish()
+        assert (ended.reason, ended.at) == ("finished", 80)
+        assert len(broken.all(Started)) == 4
+        assert len(broken.all(Acknowledged)) == 3
+        last = broken.all(Started)[-1].settings
+        assert (last["lr"], last["data_noise"], last["batch_size"]) == (0.003, 0.5, 48)
+        assert_never_broken(broken)
+
+    def test_before_the_first_checkpoint(self, begin: Begin) -> None:
+        """All is repeated; a move that was asked of the dead holds from the first new step, and a stop is void."""
+        broken = begin(checkpoint_every=0, epochs=30)
+        broken.curves_beyond(6)
+        broken.run.ask("set", lr=0.005)
+        broken.curves_beyond(12)
+        broken.kill()
+        assert not broken.run.checkpoint_path.exists()
+        horizon = broken.all(Curve)[-1].step
+        broken.run.ask("set", dropout=0.4)
+        broken.run.ask("stop")
+        broken.start()
+        assert broken.finish().reason == "finished"
+        acks = broken.all(Acknowledged)
+        assert [(a.action, a.settings) for a in acks] == [("set", {"lr": 0.005}), ("set", {"dropout": 0.4})]
+        assert acks[1].step >= horizon
+        facts = broken.all(Started)[-1].facts
+        assert (facts["from_step"], facts["known_to_step"]) == (0, horizon)
+        assert_never_broken(broken)
+
+    def test_curves_every_few_steps(self, begin: Begin) -> None:
+        broken = begin(checkpoint_every=0.1, measure_steps=7, epochs=20)
+        broken.curves_beyond(25)
+        broken.kill()
+        broken.start()
+        broken.finish()
+        assert {curve.step % 7 for curve in broken.all(Curve)[:-1]} == {0}
+        assert_never_broken(broken)
+
+    def test_once_it_had_finished(self, begin: Begin) -> None:
+        """There is nothing left to do, and nothing is recorded again."""
+        broken = begin(epochs=3)
+        first = broken.finish()
+        count = len(broken.all(Curve))
+        broken.start()
+        again = broken.finish()
+        assert len(broken.all(Curve)) == count
+        assert (again.reason, again.at) == (first.reason, first.at)
+        assert again.summary["load_curve"] == first.summary["load_curve"]
+        assert again.summary["seconds"] > first.summary["seconds"] * 0.99
+
+
+class TestStopped:
+    def test_within_an_epoch(self, begin: Begin) -> None:
+        """A large epoch of small batches is broken off in its middle."""
+        broken = begin(batch_size=2, epochs=6, checkpoint_every=0)
+        broken.curves_beyond(2)
+        for _ in range(2):
+            broken.run.ask("set", lr=0.002)
+            broken.run.ask("stop")
+            assert broken.finish().reason == "stopped"
+            broken.start()
+            broken.until(lambda: broken.run.is_live() and broken.run.status() == "running")
+            broken.until(lambda: isinstance(broken.run.events()[-1], Curve | Started))
+        assert any(curve.step % 640 for curve in broken.all(Curve)), "no stop fell within an epoch"
+        assert broken.finish().reason == "finished"
+        assert_never_broken(broken)
+
+
+class TestReplay:
+    EVENTS: tuple[Event, ...] = (
+        Curve(at=0, step=0, curves={}),
+        Acknowledged(control=1, action="set", step=3, settings={"lr": 0.1}),
+        Acknowledged(control=2, action="set", step=3, settings={"lr": 0.2}),
+        Acknowledged(control=3, action="set", step=4, error="refused"),
+        Curve(at=1, step=5, curves={}),
+        Acknowledged(control=4, action="pause", step=6),
+        Acknowledged(control=5, action="set", step=9, settings={"dropout": 0.5}),
+    )
+
+    def test_moves_come_due_once(self) -> None:
+        replay = Replay(self.EVENTS)
+        assert (replay.recorded, replay.horizon) == (5, 9)
+        assert replay.ahead() == {"lr": 0.2, "dropout": 0.5}
+        assert replay.due(2) == []
+        assert replay.due(3) == [{"lr": 0.1}, {"lr": 0.2}]
+        assert replay.due(3) == []
+        assert replay.ahead() == {"dropout": 0.5}
+        assert [replay.behind(step) for step in (8, 9)] == [True, False]
+        assert replay.due(9) == [{"dropout": 0.5}]
+        replay.took(12, {"lr": 1.0})
+        assert (replay.taken, replay.due(20)) == (4, [])
+
+    def test_first_worker_repeats_nothing(self) -> None:
+        replay = Replay([])
+        assert (replay.recorded, replay.horizon, replay.ahead(), replay.due(0)) == (-1, -1, {}, [])
+        assert not replay.behind(0)
