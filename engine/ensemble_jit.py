@@ -6,10 +6,14 @@ cacheable, accumulates into its result and takes part of an array; numba's ``np.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import get_cython_function_address, intrinsic
@@ -23,14 +27,37 @@ _FAST = {"contract", "nsz"}
 def jit(function: F) -> F:
     """Compile without the interpreter lock and keep the result on disk.
 
-    numba writes beside the source, or into the user's cache directory where that is read-only; where neither can be
-    written, every process compiles for itself.
+    numba writes beside the source, or into the user's cache directory where that is read-only; where neither can
+    be written, every process compiles for itself.
     """
-    options: dict[str, Any] = {"nogil": True, "fastmath": _FAST, "error_model": "numpy"}
+    return _compiled(function, _FAST)
+
+
+def _compiled(function: F, fastmath: set[str]) -> F:
+    options: dict[str, Any] = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
     try:
-        return cast("F", numba.njit(cache=True, **options)(function))
-    except RuntimeError:
-        return cast("F", numba.njit(**options)(function))
+        dispatcher = numba.njit(cache=True, **options)(function)
+        file = dispatcher._cache._cache_file
+        file._source_stamp = f"{file._source_stamp} {_sources()}"
+    except (RuntimeError, AttributeError):
+        dispatcher = numba.njit(**options)(function)
+    return cast("F", dispatcher)
+
+
+@functools.cache
+def _sources() -> str:
+    """A digest of all compiled modules.
+
+    numba takes a cached function for fresh as long as its own file is the same, though it holds the machine code
+    of what it calls in other files: a change there would go unseen.
+    """
+    files = sorted(Path(__file__).parent.glob("ensemble_*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def jit_sums(function: F) -> F:
+    """As ``jit``, for functions that add up: their sums may be taken in any order, which lets them vectorise."""
+    return _compiled(function, _FAST | {"reassoc"})
 
 
 def sgemm_address() -> int:
@@ -38,8 +65,7 @@ def sgemm_address() -> int:
     return int(get_cython_function_address("scipy.linalg.cython_blas", "sgemm"))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def as_float(_context: Any, bits: Any) -> Any:
+def _as_float(_context: Any, _bits: Any) -> Any:
     """The float32 with these 32 bits."""
 
     def generate(_ctx: Any, builder: Any, _sig: Any, args: Any) -> Any:
@@ -48,8 +74,7 @@ def as_float(_context: Any, bits: Any) -> Any:
     return types.float32(types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def as_bits(_context: Any, value: Any) -> Any:
+def _as_bits(_context: Any, _value: Any) -> Any:
     """The 32 bits of a float32, as a signed whole number."""
 
     def generate(_ctx: Any, builder: Any, _sig: Any, args: Any) -> Any:
@@ -58,51 +83,55 @@ def as_bits(_context: Any, value: Any) -> Any:
     return types.int32(types.float32), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
 def _fortran_sgemm(
-    _context: Any, address: Any, ta: Any, tb: Any, m: Any, n: Any, k: Any,
-    a: Any, lda: Any, b: Any, ldb: Any, beta: Any, c: Any, ldc: Any,
+    _context: Any, _address: Any, _ta: Any, _tb: Any, _m: Any, _n: Any, _k: Any,
+    _a: Any, _lda: Any, _b: Any, _ldb: Any, _beta: Any, _c: Any, _ldc: Any,
 ) -> Any:  # fmt: skip
-    """C = op(A) op(B) + beta C, column-major, through the pointer at ``address``."""
+    """C [m, n] = op(A) op(B) + beta C, column-major, by BLAS's sgemm at ``address``; arrays are addresses too."""
     whole, pointer = types.int64, types.uintp
     signature = types.void(
-        whole, whole, whole, whole, whole, whole, pointer, whole, pointer, whole, types.float32, pointer, whole
+        pointer, whole, whole, whole, whole, whole, pointer, whole, pointer, whole, types.float32, pointer, whole
     )
 
     def generate(_ctx: Any, builder: Any, _sig: Any, args: Any) -> Any:
         byte, i32, f32 = ir.IntType(8), ir.IntType(32), ir.FloatType()
-        of = ir.PointerType
 
         def kept(value: Any) -> Any:
-            return cgutils.alloca_once_value(builder, value)
+            return cgutils.alloca_once_value(builder, value)  # type: ignore[no-untyped-call]
 
         def letter(flag: Any) -> Any:
-            is_set = builder.icmp_unsigned("!=", flag, flag.type(0))
-            return kept(builder.select(is_set, byte(ord("T")), byte(ord("N"))))
+            turned = builder.icmp_unsigned("!=", flag, flag.type(0))
+            return kept(builder.select(turned, byte(ord("T")), byte(ord("N"))))
 
         def size(value: Any) -> Any:
             return kept(builder.trunc(value, i32))
 
         def array(value: Any) -> Any:
-            return builder.inttoptr(value, of(f32))
+            return builder.inttoptr(value, ir.PointerType(f32))
 
         values = [letter(args[1]), letter(args[2]), size(args[3]), size(args[4]), size(args[5]), kept(f32(1.0))]
         values += [array(args[6]), size(args[7]), array(args[8]), size(args[9]), kept(args[10])]
         values += [array(args[11]), size(args[12])]
-        function = ir.FunctionType(ir.VoidType(), [value.type for value in values])
-        builder.call(builder.inttoptr(args[0], of(function)), values)
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+        builder.call(builder.inttoptr(args[0], ir.PointerType(kind)), values)
         return _ctx.get_dummy_value()
 
     return signature, generate
 
 
+as_float: Any = intrinsic(_as_float)
+as_bits: Any = intrinsic(_as_bits)
+_sgemm: Any = intrinsic(_fortran_sgemm)
+
+
 @jit
 def multiply(address: int, a: Any, b: Any, c: Any, m: int, n: int, k: int, kind: int, beta: Any) -> None:
-    """Row-major c [m, n] = product + beta c. ``kind`` 0: a [m, k] b [k, n]; 1: a [m, k] b [n, k]ᵀ; 2: a [k, m]ᵀ b [k, n].
+    """Row-major c [m, n] = product + beta c, of one-dimensional contiguous arrays.
 
-    The arrays are one-dimensional and contiguous. Column-major BLAS sees transposes, so the factors swap.
+    ``kind`` 0: a [m, k] b [k, n]; 1: a [m, k] b [n, k]ᵀ; 2: a [k, m]ᵀ b [k, n]. Column-major BLAS sees transposes,
+    so the factors swap.
     """
     ta, tb = (1, 0) if kind == 1 else ((0, 1) if kind == 2 else (0, 0))
     ldb = k if kind == 1 else n
     lda = m if kind == 2 else k
-    _fortran_sgemm(address, ta, tb, n, m, k, b.ctypes.data, ldb, a.ctypes.data, lda, beta, c.ctypes.data, n)
+    _sgemm(np.uint64(address), ta, tb, n, m, k, b.ctypes.data, ldb, a.ctypes.data, lda, beta, c.ctypes.data, n)

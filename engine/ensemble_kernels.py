@@ -1,16 +1,18 @@
 """A member's training steps in compiled code: no Python runs between the first and the last step of an epoch.
 
-Shape legend: N samples, B batch, R rows of a block, D input features, H width, K classes, L linear maps, P parameters,
-T rows of a tile. Large arrays are flat.
+Shape legend: N samples, B batch, R rows of a block, D input features, H width, K classes, L linear maps,
+P parameters, T rows of a tile. Large arrays are flat.
 
-A step keeps only the linear maps' outputs z. Blocks of R rows that fit the nearest cache go through everything that
-can be done to them at once: an activation is made from z right before the product that needs it, and once more in the
-backward pass, which costs less than to write it to memory and read it back. So each layer is walked once each way:
+A step keeps only the linear maps' outputs z. Blocks of R rows that fit the nearest cache go through everything
+that can be done to them at once: an activation is made from z right before the product that needs it, and once more
+in the backward pass, which costs less than to write it to memory and read it back. So each layer is walked once
+each way:
 
     forward   z_l = f(z_(l-1)) W_l, and the moments of z_l
     backward  dz_l from dy_l; dW_l += f(z_(l-1))ᵀ dz_l; dy_(l-1) from dz_l W_lᵀ, and its sums
 
-Weights are kept as [in, out]. BatchNorm takes the bias of a linear map off again, so it enters the running mean alone.
+Weights are kept as [in, out]. BatchNorm takes the bias of a linear map off again, so it enters the running mean
+alone.
 """
 
 from __future__ import annotations
@@ -22,12 +24,14 @@ import numpy as np
 from .ensemble_jit import jit, multiply
 from .ensemble_layers import (
     activate,
+    activate_drop,
     adam,
     add_moments,
     back_activate,
     back_normalise,
     centre_scale,
     cross_entropy,
+    dot,
     drop,
     fold,
     normalise,
@@ -66,7 +70,7 @@ def _blocks(plan: Plan, count: int) -> int:
 
 @jit
 def _bounds(plan: Plan, block: int, blocks: int, count: int, sweep: int) -> Any:
-    """Rows of a block. Each sweep runs against the one before, so that it begins with what the caches still hold."""
+    """Rows of a block. Each sweep runs against the one before, and so begins with what caches still hold."""
     place = blocks - 1 - block if sweep % 2 else block
     return place * plan.rows, min((place + 1) * plan.rows, count)
 
@@ -81,9 +85,12 @@ def _entering(plan: Plan, state: State, work: Workspace, x: Any, layer: int, sta
     out = work.a[: (stop - start) * plan.width]
     here = slice(start * plan.width, stop * plan.width)
     tiles = work.tiles[layer - 2]
-    activate(work.z[layer - 2][here], tiles[0], tiles[1], np.float32(state.knobs[0]), out)
+    z, slope = work.z[layer - 2][here], np.float32(state.knobs[0])
     if state.knobs[1] > 0.0:
-        drop(work.masks[layer - 2][here], np.float32(1.0 / (1.0 - state.knobs[1])), out)
+        factor = np.float32(1.0 / (1.0 - state.knobs[1]))
+        activate_drop(z, tiles[0], tiles[1], slope, work.masks[layer - 2][here], factor, out)
+    else:
+        activate(z, tiles[0], tiles[1], slope, out)
     return out
 
 
@@ -113,7 +120,7 @@ def _batch(plan: Plan, data: Data, state: State, work: Workspace, rows_B: Any) -
             x[i * d : (i + 1) * d] = data.x[rows_B[i] * d : (rows_B[i] + 1) * d]
     if q > 0.0:
         add_gaussians(state.lanes, work.bits, x, x, np.float32(q * _spread(x, work.sums_in, data.centre)))
-        hits = int(round(q * count))
+        hits = round(q * count)
         for i in range(count):
             work.places[i] = i
         shuffle(state.sequence, work.places[:count], hits)
@@ -212,23 +219,24 @@ def _head(plan: Plan, state: State, work: Workspace, x: Any, count: int) -> floa
         for i in range(logits.size):
             grad_b[i % k] += logits[i]
         multiply(plan.address, a, logits, grad, h, k, stop - start, 2, _ZERO if block == 0 else _ONE)
-        _leave(plan, state, work, logits, turned, last, start, stop, k, 0)
+        _leave(plan, state, work, logits, turned, last, start, stop, 0)
     return total
 
 
 @jit
 def _leave(
-    plan: Plan, state: State, work: Workspace, dz: Any, w: Any, layer: int, start: int, stop: int, k: int, kind: int
+    plan: Plan, state: State, work: Workspace, dz: Any, w: Any, layer: int, start: int, stop: int, kind: int
 ) -> None:
-    """From a block of dz of ``layer`` [R, k] to dy of the layer before it, and the sums of that."""
+    """From a block of dz of ``layer`` to dy of the layer before it, and the sums of that."""
     h = plan.width
+    k = dz.size // (stop - start)
     here = slice(start * h, stop * h)
-    da = work.da[: (stop - start) * h]
-    multiply(plan.address, dz, w, da, stop - start, h, k, kind, _ZERO)
+    dy = work.dy[here]
+    multiply(plan.address, dz, w, dy, stop - start, h, k, kind, _ZERO)
     if state.knobs[1] > 0.0:
-        drop(work.masks[layer - 2][here], np.float32(1.0 / (1.0 - state.knobs[1])), da)
+        drop(work.masks[layer - 2][here], np.float32(1.0 / (1.0 - state.knobs[1])), dy)
     slope, tiles = np.float32(state.knobs[0]), work.tiles[layer - 2]
-    back_activate(da, work.z[layer - 2][here], tiles, slope, work.dy[here], work.sums[0], work.sums[1])
+    back_activate(dy, work.z[layer - 2][here], tiles, slope, work.sums[0], work.sums[1])
 
 
 @jit
@@ -247,7 +255,7 @@ def _backward(plan: Plan, state: State, work: Workspace, x: Any, count: int, lay
     kind = 1
     if layer > 1 and blocks > 2:
         turned = work.turned[: h * h]
-        transpose(w, h, h, turned)  # costs less than what a product with a transposed factor loses over many blocks
+        transpose(w, h, h, turned)  # costs less than products with a transposed factor lose over many blocks
         w, kind = turned, 0
     for block in range(blocks):
         start, stop = _bounds(plan, block, blocks, count, layer)
@@ -263,7 +271,7 @@ def _backward(plan: Plan, state: State, work: Workspace, x: Any, count: int, lay
             a = _entering(plan, state, work, x, layer, start, stop)
         multiply(plan.address, a, dz, grad, fan_in, h, stop - start, 2, _ZERO if block == 0 else _ONE)
         if layer > 1:
-            _leave(plan, state, work, dz, w, layer, start, stop, h, kind)
+            _leave(plan, state, work, dz, w, layer, start, stop, kind)
     fold(work.shift, bias)
 
 
@@ -294,13 +302,9 @@ def _leave_entry(plan: Plan, state: State, work: Workspace) -> None:
     sums = _vector(plan, work.grad, 1, 0)
     for i in range(d):
         row, m = w[i * h : (i + 1) * h], grad[i * h : (i + 1) * h]
-        for_gain, for_offset = _ZERO, _ZERO
+        work.grad[i], work.grad[d + i] = dot(row, m), dot(row, sums)
         for k in range(h):
-            for_gain += row[k] * m[k]
-            for_offset += row[k] * sums[k]
             m[k] = gain[i] * m[k] + offset[i] * sums[k]
-        work.grad[i] = for_gain
-        work.grad[d + i] = for_offset
 
 
 @jit
@@ -315,12 +319,12 @@ def gradients(plan: Plan, data: Data, state: State, work: Workspace, rows_B: Any
     for layer in range(plan.hidden, 0, -1):
         _backward(plan, state, work, x, count, layer)
     _leave_entry(plan, state, work)
-    return total / count
+    return float(total / count)
 
 
 @jit
 def train_steps(plan: Plan, data: Data, state: State, work: Workspace, order: Any, start: int, most: int) -> Any:
-    """Up to ``most`` steps of an epoch over ``order``, from sample ``start``; the next start and the loss x samples.
+    """Up to ``most`` steps of an epoch over ``order``, from sample ``start``: the next start, and loss x samples.
 
     A last batch of one sample is left out, since BatchNorm has no variance over it: then the next start is N.
     """

@@ -2,9 +2,9 @@
 
 Shape legend: R rows, W a layer's width, K classes, T rows that share one tile. All arrays are one-dimensional.
 
-Per-column numbers are repeated T times into *tiles* of T x W, and blocks are walked a tile at a time: the inner loops
-are then long and contiguous whatever the width, which is what makes them vectorise well. A *sum tile* holds T x W
-partial sums; ``fold`` adds its rows up.
+Per-column numbers are repeated T times into *tiles* of T x W, and blocks are walked a tile or two at a time: the
+inner loops are then long and contiguous whatever the width, which is what makes them vectorise well. A *sum tile*
+holds T x W partial sums; ``fold`` adds its rows up.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .ensemble_jit import as_float, jit
+from .ensemble_jit import as_float, jit, jit_sums
 
 TILE_ROWS = 4
 BN_EPS = 1e-5
@@ -54,19 +54,17 @@ def add_moments(block: Any, shift: Any, sums: Any, squares: Any) -> None:
     """Add the first and second moments about ``shift``, so that nothing cancels when a variance is formed."""
     span = shift.size
     start = 0
-    while start + 4 * span <= block.size:
+    while start + 2 * span <= block.size:
         one, two = block[start : start + span], block[start + span : start + 2 * span]
-        three, four = block[start + 2 * span : start + 3 * span], block[start + 3 * span : start + 4 * span]
         for k in range(span):
-            c = shift[k]
-            p, q, r, t = one[k] - c, two[k] - c, three[k] - c, four[k] - c
-            sums[k] += (p + q) + (r + t)
-            squares[k] += (p * p + q * q) + (r * r + t * t)
-        start += 4 * span
+            p, q = one[k] - shift[k], two[k] - shift[k]
+            sums[k] += p + q
+            squares[k] += p * p + q * q
+        start += 2 * span
     for begin in range(start, block.size, span):
-        part = block[begin : begin + span]
-        for k in range(part.size):
-            p = part[k] - shift[k]
+        rest = block[begin : begin + span]
+        for k in range(rest.size):
+            p = rest[k] - shift[k]
             sums[k] += p
             squares[k] += p * p
 
@@ -129,6 +127,17 @@ def activate(z: Any, scale: Any, shift: Any, slope: Any, out: Any) -> None:
 
 
 @jit
+def activate_drop(z: Any, scale: Any, shift: Any, slope: Any, mask: Any, factor: Any, out: Any) -> None:
+    """BatchNorm, LeakyReLU and dropout: kept activations grow by ``factor``."""
+    for start in range(0, z.size, scale.size):
+        stop = start + scale.size
+        given, kept, made = z[start:stop], mask[start:stop], out[start:stop]
+        for k in range(given.size):
+            y = given[k] * scale[k] + shift[k]
+            made[k] = (y if y > _ZERO else slope * y) * (factor * np.float32(kept[k]))
+
+
+@jit
 def drop(mask: Any, factor: Any, out: Any) -> None:
     """Dropout: out x mask x factor, in place."""
     for k in range(out.size):
@@ -141,58 +150,51 @@ def _back_bend(v: Any, g: Any, scale: Any, shift: Any, slope: Any) -> Any:
 
 
 @jit
-def back_activate(da: Any, z: Any, tiles: Any, slope: Any, dy: Any, sums: Any, products: Any) -> None:
-    """Through LeakyReLU: dy; and the sums of dy and of dy (z - mean) that BatchNorm's gradient needs."""
+def back_activate(dy: Any, z: Any, tiles: Any, slope: Any, sums: Any, products: Any) -> None:
+    """Through LeakyReLU, in place; and the sums of dy and of dy (z - mean) that BatchNorm's gradient needs."""
     scale, shift, mean = tiles[0], tiles[1], tiles[2]
     span = scale.size
     start = 0
-    while start + 4 * span <= z.size:
-        i, j, m, n = start + span, start + 2 * span, start + 3 * span, start + 4 * span
-        at1, at2, at3, at4 = z[start:i], z[i:j], z[j:m], z[m:n]
-        up1, up2, up3, up4 = da[start:i], da[i:j], da[j:m], da[m:n]
-        out1, out2, out3, out4 = dy[start:i], dy[i:j], dy[j:m], dy[m:n]
+    while start + 2 * span <= z.size:
+        middle, stop = start + span, start + 2 * span
+        at1, at2, up1, up2 = z[start:middle], z[middle:stop], dy[start:middle], dy[middle:stop]
         for k in range(span):
-            a, b, c = scale[k], shift[k], mean[k]
-            d1 = _back_bend(at1[k], up1[k], a, b, slope)
-            d2 = _back_bend(at2[k], up2[k], a, b, slope)
-            d3 = _back_bend(at3[k], up3[k], a, b, slope)
-            d4 = _back_bend(at4[k], up4[k], a, b, slope)
-            sums[k] += (d1 + d2) + (d3 + d4)
-            products[k] += (d1 * (at1[k] - c) + d2 * (at2[k] - c)) + (d3 * (at3[k] - c) + d4 * (at4[k] - c))
-            out1[k], out2[k], out3[k], out4[k] = d1, d2, d3, d4
-        start = n
+            d1 = _back_bend(at1[k], up1[k], scale[k], shift[k], slope)
+            d2 = _back_bend(at2[k], up2[k], scale[k], shift[k], slope)
+            sums[k] += d1 + d2
+            products[k] += d1 * (at1[k] - mean[k]) + d2 * (at2[k] - mean[k])
+            up1[k], up2[k] = d1, d2
+        start = stop
     for begin in range(start, z.size, span):
-        at, up, out = z[begin : begin + span], da[begin : begin + span], dy[begin : begin + span]
+        at, up = z[begin : begin + span], dy[begin : begin + span]
         for k in range(at.size):
             d = _back_bend(at[k], up[k], scale[k], shift[k], slope)
             sums[k] += d
             products[k] += d * (at[k] - mean[k])
-            out[k] = d
+            up[k] = d
 
 
 @jit
 def back_normalise(dy: Any, z: Any, scale: Any, tilt: Any, level: Any, out: Any, sums: Any) -> None:
-    """Through BatchNorm: out = scale dy + tilt z + level, and its column sums, the bias's gradient."""
+    """Through BatchNorm: out = scale dy + tilt z + level; and its column sums, the bias's gradient."""
     span = scale.size
     start = 0
-    while start + 4 * span <= z.size:
-        i, j, m, n = start + span, start + 2 * span, start + 3 * span, start + 4 * span
-        at1, at2, at3, at4 = z[start:i], z[i:j], z[j:m], z[m:n]
-        up1, up2, up3, up4 = dy[start:i], dy[i:j], dy[j:m], dy[m:n]
-        out1, out2, out3, out4 = out[start:i], out[i:j], out[j:m], out[m:n]
+    while start + 2 * span <= z.size:
+        middle, stop = start + span, start + 2 * span
+        at1, at2, up1, up2 = z[start:middle], z[middle:stop], dy[start:middle], dy[middle:stop]
+        out1, out2 = out[start:middle], out[middle:stop]
         for k in range(span):
-            a, b, c = scale[k], tilt[k], level[k]
-            d1, d2 = a * up1[k] + (b * at1[k] + c), a * up2[k] + (b * at2[k] + c)
-            d3, d4 = a * up3[k] + (b * at3[k] + c), a * up4[k] + (b * at4[k] + c)
-            sums[k] += (d1 + d2) + (d3 + d4)
-            out1[k], out2[k], out3[k], out4[k] = d1, d2, d3, d4
-        start = n
+            d1 = scale[k] * up1[k] + (tilt[k] * at1[k] + level[k])
+            d2 = scale[k] * up2[k] + (tilt[k] * at2[k] + level[k])
+            sums[k] += d1 + d2
+            out1[k], out2[k] = d1, d2
+        start = stop
     for begin in range(start, z.size, span):
         at, up, made = z[begin : begin + span], dy[begin : begin + span], out[begin : begin + span]
         for k in range(at.size):
             d = scale[k] * up[k] + (tilt[k] * at[k] + level[k])
-            made[k] = d
             sums[k] += d
+            made[k] = d
 
 
 @jit
@@ -241,6 +243,15 @@ def cross_entropy(logits: Any, bias: Any, labels: Any, inverse_count: Any) -> fl
         for k in range(classes):
             row[k] *= factor
         row[labels[i]] -= inverse_count
+    return total
+
+
+@jit_sums
+def dot(a: Any, b: Any) -> Any:
+    """Σ a b."""
+    total = _ZERO
+    for k in range(a.size):
+        total += a[k] * b[k]
     return total
 
 

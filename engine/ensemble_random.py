@@ -83,7 +83,7 @@ def draw_below(state: Any, limit: int) -> int:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     z = z ^ (z >> np.uint64(31))
-    return np.int64(((z >> np.uint64(32)) * np.uint64(limit)) >> np.uint64(32))
+    return int(((z >> np.uint64(32)) * np.uint64(limit)) >> np.uint64(32))
 
 
 @jit
@@ -98,14 +98,12 @@ def shuffle(state: Any, order: Any, count: int) -> None:
 @jit
 def draw_mask(state: Any, bits: Any, mask: Any, p: float) -> None:
     """1 with probability 1 - p, else 0, p rounded to 2⁻¹⁶; ``bits`` is scratch of at least ``mask.size / 2``."""
-    half = (mask.size + 1) // 2
-    draw_bits(state, bits[: -(-half // LANES) * LANES])
-    threshold = _U(round(p * 65536.0))
-    low, high = mask[:half], mask[half:]
-    for k in range(low.size):
-        low[k] = np.uint8((bits[k] & _U(0xFFFF)) >= threshold)
-    for k in range(high.size):
-        high[k] = np.uint8((bits[k] >> _U(16)) >= threshold)
+    words = (mask.size + 1) // 2
+    draw_bits(state, bits[: -(-words // LANES) * LANES])
+    threshold = np.uint16(min(round(p * 65536.0), 65535))
+    halves = bits.view(np.uint16)
+    for k in range(mask.size):
+        mask[k] = np.uint8(halves[k] >= threshold)
 
 
 @jit
@@ -113,8 +111,8 @@ def _minus_two_log(u: Any) -> Any:
     """-2 ln u for u in (0, 1]."""
     bits = as_bits(u)
     # Split u = 2^e m with m in [√½, √2): adding the distance from 1.0 to √½ carries into the exponent.
-    shifted = bits + np.int32(0x3F800000 - 0x3F3504F3)
-    e = _F(np.int32(shifted >> np.int32(23)) - np.int32(127))
+    shifted = np.int32(bits + np.int32(0x3F800000 - 0x3F3504F3))
+    e = _F(np.int32(np.int32(shifted >> np.int32(23)) - np.int32(127)))
     x = as_float(np.int32(np.int32(shifted & np.int32(0x007FFFFF)) + np.int32(0x3F3504F3))) - _ONE
     y = _LOG[0]
     y = y * x + _LOG[1]
@@ -139,15 +137,15 @@ def add_gaussians(state: Any, bits: Any, source: Any, out: Any, sd: Any) -> None
     for start in range(0, out.size, 2 * LANES):
         draw_bits(state, bits[: 2 * LANES])
         for k in range(LANES):
-            r = sd * math.sqrt(_minus_two_log(_F(np.int32(radius[k] >> _U(8)) + np.int32(1)) * _UNIT))
+            r = sd * math.sqrt(_minus_two_log(_F(np.int32(radius[k] >> _U(8))) * _UNIT + _UNIT))
             quarters = _F(np.int32(turn[k] >> _U(8))) * _UNIT * _FOUR
             q = np.int32(quarters + _HALF)
             x = (quarters - _F(q)) * _QUARTER_TURN
             z = x * x
             s = ((_SIN[0] * z + _SIN[1]) * z + _SIN[2]) * z * x + x
             c = ((_COS[0] * z + _COS[1]) * z + _COS[2]) * z * z - _HALF * z + _ONE
-            odd = (q & np.int32(1)) != np.int32(0)
-            negative = _ONE - _F(q & np.int32(2))
+            odd = np.int32(q & np.int32(1)) != np.int32(0)
+            negative = _ONE - _F(np.int32(q & np.int32(2)))
             first[k] = r * negative * (c if odd else s)
             second[k] = r * negative * (s if odd else c)
         stop = min(2 * LANES, out.size - start)

@@ -1,14 +1,16 @@
 """The arrays that an ensemble's compiled code works on, and how they come from a network.
 
-Shape legend: N samples, B batch, R rows of a block, D input features, H width, K classes, L linear maps, P parameters,
-T rows of a tile. Large arrays are flat.
+Shape legend: N samples, B batch, R rows of a block, D input features, H width, K classes, L linear maps,
+P parameters, T rows of a tile. Large arrays are flat.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -23,6 +25,9 @@ Wholes = NDArray[np.int64]
 
 _SMALL_PRODUCT = 800_000
 """Products below a million multiplications take OpenBLAS's path without packing, which is the fastest for them."""
+
+_HUGE_PAGE = 1 << 19
+"""Of float32: 2 MiB."""
 
 
 class Plan(NamedTuple):
@@ -86,7 +91,6 @@ class Workspace(NamedTuple):
     a: Floats
     """The block that enters a product, [R max(D, H)]."""
     dz: Floats
-    da: Floats
     """[R H]."""
     logits: Floats
     """[R K]."""
@@ -139,48 +143,94 @@ def make_data(dataset: Dataset, batch: int) -> Data:
 
 def make_state(network: Network, seed: int) -> State:
     """A member with a network's initial weights and random streams of its own, from its seed alone."""
-    weights = np.concatenate([part.ravel() for part in _weight_parts(network)])
-    running = np.concatenate([part.ravel() for part in _running_parts(network)])
+    weights, running = _flat(_weights(network)), _flat(_running(network))
     zeros = np.zeros_like(weights)
     knobs, steps = np.zeros(4), np.zeros(1, np.int64)
     lanes, sequence = lanes_from_seed(seed), sequence_from_seed(seed)
     return State(weights, zeros, zeros.copy(), running, lanes, sequence, knobs, steps)
 
 
-def _norms(network: Network) -> list[nn.Module]:
-    return [network.entry, *(block[1] for block in network.blocks)]  # type: ignore[index]
+def store_weights(state: State, network: Network) -> None:
+    """Put a member's weights and running moments into a network."""
+    with torch.no_grad():
+        for tensors, flat in ((_weights(network), state.weights), (_running(network), state.running)):
+            start = 0
+            for tensor in tensors:
+                part = torch.from_numpy(flat[start : start + tensor.numel()])
+                tensor.copy_(part.view(tensor.shape))
+                start += tensor.numel()
 
 
-def _weight_parts(network: Network) -> list[Floats]:
+def _weights(network: Network) -> list[torch.Tensor]:
+    """Parameters in the order of ``State.weights``; those of linear maps as views [in, out]."""
     entry, *norms = _norms(network)
-    tensors = [entry.weight, entry.bias]
-    for block, norm in zip(network.blocks, norms, strict=True):
-        linear = block[0]  # type: ignore[index]
+    maps = [_linear(block[0]) for block in _blocks(network)]
+    tensors: list[torch.Tensor] = [entry.weight, entry.bias]
+    for linear, norm in zip(maps, norms, strict=True):
         tensors += [linear.weight.T, linear.bias, norm.weight, norm.bias]
-    tensors += [network.head.weight.T, network.head.bias]  # type: ignore[operator]
-    return [np.ascontiguousarray(t.detach().numpy()) for t in tensors]  # type: ignore[operator, union-attr]
+    head = _linear(network.head)
+    return [tensor.detach() for tensor in (*tensors, head.weight.T, head.bias)]
 
 
-def _running_parts(network: Network) -> list[Floats]:
-    tensors = [t for norm in _norms(network) for t in (norm.running_mean, norm.running_var)]
-    return [t.numpy() for t in tensors]  # type: ignore[operator, union-attr]
+def _running(network: Network) -> list[torch.Tensor]:
+    found = [tensor for norm in _norms(network) for tensor in (norm.running_mean, norm.running_var)]
+    return [tensor for tensor in found if tensor is not None]
+
+
+def _norms(network: Network) -> list[nn.BatchNorm1d]:
+    found = [network.entry, *(block[1] for block in _blocks(network))]
+    return [norm for norm in found if isinstance(norm, nn.BatchNorm1d)]
+
+
+def _blocks(network: Network) -> list[nn.Sequential]:
+    return [block for block in network.blocks if isinstance(block, nn.Sequential)]
+
+
+def _linear(module: nn.Module) -> nn.Linear:
+    if not isinstance(module, nn.Linear):
+        raise TypeError(f"{type(module).__name__} is no linear map; an ensemble trains an mlp's alone")
+    return module
+
+
+def _flat(tensors: list[torch.Tensor]) -> Floats:
+    return np.concatenate([tensor.numpy().ravel() for tensor in tensors])
+
+
+class _Arena:
+    """Hands out float32 arrays from one piece of memory.
+
+    One large piece gets huge pages where the system has them, and each array begins on a cache line of its own.
+    """
+
+    def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        raw = np.zeros(sum(map(_padded, shapes.values())) + _HUGE_PAGE, np.float32)
+        rest = raw[-(raw.ctypes.data // 4) % _HUGE_PAGE :]
+        self.arrays: dict[str, Floats] = {}
+        for name, shape in shapes.items():
+            self.arrays[name] = rest[: math.prod(shape)].reshape(shape)
+            rest = rest[_padded(shape) :]
+
+
+def _padded(shape: tuple[int, ...]) -> int:
+    return -(-math.prod(shape) // 16) * 16
 
 
 def make_workspace(plan: Plan) -> Workspace:
-    """Scratch for one thread; its size is about (L + D / H) batches of hidden activations."""
+    """Scratch for one thread; its size is about L + 1 + D / H batches of hidden activations."""
     b, d, h, k, r, hidden = plan.batch, plan.inputs, plan.width, plan.classes, plan.rows, plan.hidden
     t = min(TILE_ROWS, b)
-
-    def floats(*shape: int) -> Floats:
-        return np.zeros(shape, np.float32)
-
     parameters = layer_start(plan, hidden + 1) + h * k + k
+    floats: dict[str, tuple[int, ...]] = {
+        "x": (b * d,), "z": (hidden, b * h), "dy": (b * h,), "grad": (parameters,), "a": (r * max(d, h),),
+        "dz": (r * h,), "logits": (r * k,), "turned": (max(h, k) * h,), "tiles_in": (4, t * d),
+        "tiles": (hidden, 4, t * h), "sums_in": (2, t * d), "sums": (2, t * h), "shift": (t * h,),
+        "slopes": (2, t * h), "columns_in": (3, d), "columns": (3, h),
+    }  # fmt: skip
     bits = -(-max(r * h, 2 * LANES) // LANES) * LANES
     return Workspace(
-        x=floats(b * d), labels=np.zeros(b, np.int64), places=np.zeros(b, np.int64), z=floats(hidden, b * h),
-        masks=np.zeros((hidden, b * h), np.uint8), dy=floats(b * h), grad=floats(parameters),
-        a=floats(r * max(d, h)), dz=floats(r * h), da=floats(r * h), logits=floats(r * k),
-        turned=floats(max(h, k) * h), tiles_in=floats(4, t * d), tiles=floats(hidden, 4, t * h),
-        sums_in=floats(2, t * d), sums=floats(2, t * h), shift=floats(t * h), slopes=floats(2, t * h),
-        columns_in=floats(3, d), columns=floats(3, h), bits=np.zeros(bits, np.uint32),
-    )  # fmt: skip
+        **_Arena(floats).arrays,
+        labels=np.zeros(b, np.int64),
+        places=np.zeros(b, np.int64),
+        masks=np.zeros((hidden, b * h), np.uint8),
+        bits=np.zeros(bits, np.uint32),
+    )
