@@ -101,7 +101,7 @@ def _second_order(
     x: Any, v: Any, generator: Any, targets: Any, amplitudes: Any,
     k: Any, dt: Any, mu_right: Any, mu_left: Any, mass: Any, gamma: Any, common: bool,
 ) -> None:  # fmt: skip
-    """Implicit in friction: (m + γ dt) v' is m v + dt F + noise brought towards zero by dt μ, zero within it.
+    """Implicit in friction: (m + γ dt) v' is m v + dt F + noise brought towards zero by dt μ.
 
     That solves Coulomb's law over a step exactly: v' = 0 is its solution if and only if the impulse lies within the
     friction band.

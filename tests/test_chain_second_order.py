@@ -30,8 +30,8 @@ def config_of(case: dict[str, Any], replicas: int) -> ChainConfig:
 def authors_chain(case: dict[str, Any], dt: float, replicas: int, times: list[float]) -> list[np.ndarray]:
     """The authors' integrator, [R, L] at each time.
 
-    sdeint's Itô SRK2 (Rößler 2010) is Heun's rule for the drift where the noise does not depend on the state. Their
-    friction is explicit: -μ→ while v > 0, +μ← while v < 0.
+    sdeint's Itô SRK2 (Rößler 2010) is Heun's rule for the drift where the noise does not depend on the state.
+    Their friction is explicit: -μ→ while v > 0, +μ← while v < 0.
     """
     rng = np.random.default_rng(11)
     blocks, k, gamma, mass = case["blocks"], case["k"], case["gamma"], case["m"]
@@ -85,7 +85,7 @@ def test_agrees_with_the_authors_within_four_standard_errors(case: dict[str, Any
 
 @pytest.mark.parametrize("case", [c for c in REFERENCE if c["eps"] < 0.001], ids=name)
 def test_agrees_with_the_authors_but_for_their_chatter(case: dict[str, Any]) -> None:
-    """Where a step's friction outweighs its noise, their blocks chatter about v = 0 instead of sticking, and creep.
+    """Where a step's friction outweighs its noise, their blocks chatter about v = 0 instead of sticking: they creep.
 
     The chatter is an error of their step: with a step 8 times smaller, their integrator and ours agree within 4
     standard errors and ours' own step error (what halving our step changes), and the distance between theirs and
