@@ -4,9 +4,9 @@ Shape legend: N samples, B batch, R rows of a block, D input features, H width, 
 P parameters, T rows of a tile. Large arrays are flat.
 
 A step keeps only the linear maps' outputs z. Blocks of R rows that fit the nearest cache go through everything
-that can be done to them at once: an activation is made from z right before the product that needs it, and once more
-in the backward pass, which costs less than to write it to memory and read it back. So each layer is walked once
-each way:
+that can be done to them at once: an activation is made from z right before the product that needs it, and once
+more in the backward pass, which costs less than to write it to memory and read it back. So each layer is walked
+once each way:
 
     forward   z_l = f(z_(l-1)) W_l, and the moments of z_l
     backward  dz_l from dy_l; dW_l += f(z_(l-1))ᵀ dz_l; dy_(l-1) from dz_l W_lᵀ, and its sums
