@@ -21,6 +21,7 @@ BN_EPS = 1e-5
 BN_MOMENTUM = 0.1
 
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+_DROPPED = np.uint8(0)
 _LOG2E = np.float32(1.44269504088896)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
 _EXP = tuple(
@@ -134,14 +135,16 @@ def activate_drop(z: Any, scale: Any, shift: Any, slope: Any, mask: Any, factor:
         given, kept, made = z[start:stop], mask[start:stop], out[start:stop]
         for k in range(given.size):
             y = given[k] * scale[k] + shift[k]
-            made[k] = (y if y > _ZERO else slope * y) * (factor * np.float32(kept[k]))
+            grown = factor * (y if y > _ZERO else slope * y)
+            made[k] = grown if kept[k] != _DROPPED else _ZERO
 
 
 @jit
 def drop(mask: Any, factor: Any, out: Any) -> None:
     """Dropout: out x mask x factor, in place."""
     for k in range(out.size):
-        out[k] = out[k] * (factor * np.float32(mask[k]))
+        grown = factor * out[k]
+        out[k] = grown if mask[k] != _DROPPED else _ZERO
 
 
 @jit

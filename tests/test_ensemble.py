@@ -27,6 +27,7 @@ from engine.ensemble_random import (
 )
 from engine.ensemble_state import State, Workspace, make_workspace, store_weights
 from engine.ensemble_threads import single_threaded, train_ensemble
+from engine.ensemble_torch import train_stacked
 from engine.errors import ConfigError, RunDirectoryError
 from engine.networks import Knobs, Network, build_network
 from engine.training import Measurement, Trainer
@@ -393,3 +394,38 @@ def test_a_workspace_stays_small() -> None:
     group = Group(TrainConfig(), some_data(2560, 100))
     size = sum(np.asarray(part).nbytes for part in make_workspace(group.plan))
     assert size < 32 << 20
+
+
+# stacked, for accelerators
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"batch_size": 200, "epochs": 6}, {"batch_size": 64, "epochs": 2, "data_noise": 0.3, "dropout": 0.2}],
+    ids=str,
+)
+def test_a_stacked_member_is_the_trainers_network(settings: dict[str, float]) -> None:
+    """It draws what ``Trainer`` draws, so that even noisy curves are the same."""
+    data = some_data(200, 20)
+    config = small(**settings)
+    members = [member_of(config), Member(seed=7, dropout=0.1), Member(seed=8, data_noise=0.2, lr=1e-2)]
+    results = train_stacked(config, members, data, "cpu")
+    for member, result in zip(members, results, strict=True):
+        theirs = trained(msgspec.structs.replace(config, **msgspec.structs.asdict(member)), data)
+        for name in ("trace_ratio", "fuzziness"):
+            np.testing.assert_allclose(result.curves[name], theirs.curves[name], rtol=0.02, atol=0.02)
+        (alone,) = train_stacked(config, [member], data, "cpu", memory=1)
+        np.testing.assert_allclose(result.curves["trace_ratio"], alone.curves["trace_ratio"], atol=5e-3)
+
+
+def test_a_stacked_member_stops_alone() -> None:
+    data = some_data(64, 40)
+    config = small(epochs=400, lr=0.02, width=50)
+    quick, slow, wild = train_stacked(config, [Member(lr=0.02), Member(lr=1e-5), Member(lr=10.0)], data, "cpu")
+    assert quick.converged
+    assert quick.epochs < 400
+    assert slow.epochs == 400
+    assert not slow.converged
+    assert wild.finished
+    data.x_train[0, 1] = 1e30
+    assert all(r.diverged for r in train_stacked(small(epochs=2), [Member(), Member()], data, "cpu"))
