@@ -60,7 +60,7 @@ def member_of(config: TrainConfig) -> Member:
 
 
 def why_not(config: TrainConfig) -> str:
-    """Why an ensemble cannot train this configuration; empty where it can."""
+    """Why an ensemble cannot train this configuration; empty where it can. The device is the caller's choice."""
     needed: dict[str, tuple[Any, ...]] = {
         "model": ("mlp",),
         "activation": ("leaky_relu",),
@@ -69,7 +69,6 @@ def why_not(config: TrainConfig) -> str:
         "optimizer": ("adam",),
         "loss": ("cross_entropy",),
         "init": ("default", "orthogonal", "kaiming", "normal", "identity"),
-        "device": ("cpu", "auto"),
     }
     for name, allowed in needed.items():
         if getattr(config, name) not in allowed:
@@ -104,6 +103,55 @@ class Group:
         return make_workspace(self.plan)
 
 
+@torch.no_grad()
+def measure_network(network: Network, group: Group, epoch: int) -> Measurement:
+    """The load curves and accuracies of a network in eval mode on the group's clean data.
+
+    Raises:
+        DivergedError: the activations are no longer finite; names the epoch.
+    """
+    features = network.features(group.x_train)
+    out_test = network.features(group.x_test) if group.config.measure_test else []
+    logits = out_test[-1] if out_test else network(group.x_test)
+    loss = float(nn.functional.cross_entropy(features[-1], group.y_train))
+    if not math.isfinite(loss):
+        raise DivergedError(f"the network diverged at epoch {epoch}: its outputs are not finite; lower lr")
+    classes = group.dataset.n_classes
+    curves = _curves(features, group.y_train, classes, "") | _curves(out_test, group.y_test, classes, "test_")
+    scalars = {
+        "train_loss": loss,
+        "train_accuracy": float((features[-1].argmax(1) == group.y_train).double().mean()),
+        "test_accuracy": float((logits.argmax(1) == group.y_test).double().mean()),
+    }
+    return Measurement(curves, scalars)
+
+
+def _curves(features: list[torch.Tensor], y_N: torch.Tensor, classes: int, prefix: str) -> dict[str, list[float]]:
+    points = [separation_measures(x, y_N, classes) for x in features]
+    names = points[0] if points else {}
+    return {prefix + name: [point[name] for point in points] for name in names}
+
+
+def initial_network(config: TrainConfig, group: Group, knobs: Knobs) -> Network:
+    """The network that ``Trainer`` would begin with, in eval mode."""
+    shape = tuple(group.dataset.x_train.shape[1:])
+    with _build_lock:
+        return build_network(config, shape, group.dataset.n_classes, knobs).eval()
+
+
+def judge(loss: float, before: float, epoch: int, config: TrainConfig) -> bool:
+    """Whether training stops early after an epoch of this mean loss; ``before`` is the last one's, NaN at first.
+
+    Raises:
+        DivergedError: the loss is not finite; names the epoch.
+    """
+    if not math.isfinite(loss):
+        raise DivergedError(
+            f"the network diverged at epoch {epoch}: the loss is {loss}; try a smaller lr (now {config.lr:g})"
+        )
+    return config.early_stop and (loss < LOSS_FLOOR or abs(loss - before) < LOSS_CHANGE)
+
+
 class MemberTrainer:
     """One member, epoch by epoch.
 
@@ -119,9 +167,7 @@ class MemberTrainer:
         self.train_loss = math.nan
         """Mean over the last epoch's batches, as they were trained on."""
         self._knobs = Knobs(member.negative_slope, member.dropout, torch.Generator())
-        shape = tuple(group.dataset.x_train.shape[1:])
-        with _build_lock:
-            self._network = build_network(self.config, shape, group.dataset.n_classes, self._knobs).eval()
+        self._network = initial_network(self.config, group, self._knobs)
         self._state = make_state(self._network, member.seed)
         self._turn_knobs()
 
@@ -170,52 +216,23 @@ class MemberTrainer:
             start, part = train_steps(plan, self.group.data, self._state, work, order, start, _STEPS_AT_ONCE)
             total += part
         self.epoch += 1
-        self._judge(total / plan.samples)
-        return True
-
-    def _judge(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"the network diverged at epoch {self.epoch}: the loss is {loss}; try a smaller lr "
-                f"(now {self.config.lr:g})"
-            )
-        settled = abs(loss - self.train_loss) < LOSS_CHANGE  # NaN before the first epoch: false
-        self.converged = self.config.early_stop and (loss < LOSS_FLOOR or settled)
+        loss = total / plan.samples
+        self.converged = judge(loss, self.train_loss, self.epoch, self.config)
         self.train_loss = loss
+        return True
 
     def network(self) -> Network:
         """The network as it is now, in eval mode; the next call changes the same object."""
         store_weights(self._state, self._network)
         return self._network
 
-    @torch.no_grad()
     def measure(self) -> Measurement:
         """The load curves and accuracies in eval mode on clean data, as ``Trainer.measure``.
 
         Raises:
             DivergedError: the activations are no longer finite.
         """
-        network, g = self.network(), self.group
-        features = network.features(g.x_train)
-        out_test = network.features(g.x_test) if self.config.measure_test else []
-        logits = out_test[-1] if out_test else network(g.x_test)
-        loss = float(nn.functional.cross_entropy(features[-1], g.y_train))
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"the network diverged at epoch {self.epoch}: its outputs are not finite; lower lr"
-            )
-        curves = self._curves(features, g.y_train, "") | self._curves(out_test, g.y_test, "test_")
-        scalars = {
-            "train_loss": loss,
-            "train_accuracy": float((features[-1].argmax(1) == g.y_train).double().mean()),
-            "test_accuracy": float((logits.argmax(1) == g.y_test).double().mean()),
-        }
-        return Measurement(curves, scalars)
-
-    def _curves(self, features: list[torch.Tensor], y_N: torch.Tensor, prefix: str) -> dict[str, list[float]]:
-        points = [separation_measures(x, y_N, self.group.plan.classes) for x in features]
-        names = points[0] if points else {}
-        return {prefix + name: [point[name] for point in points] for name in names}
+        return measure_network(self.network(), self.group, self.epoch)
 
     def state(self) -> bytes:
         """Everything needed to go on bit for bit, as safetensors."""

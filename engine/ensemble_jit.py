@@ -135,3 +135,10 @@ def multiply(address: int, a: Any, b: Any, c: Any, m: int, n: int, k: int, kind:
     ldb = k if kind == 1 else n
     lda = m if kind == 2 else k
     _sgemm(np.uint64(address), ta, tb, n, m, k, b.ctypes.data, ldb, a.ctypes.data, lda, beta, c.ctypes.data, n)
+
+
+@jit
+def multiply_padded(address: int, a: Any, b: Any, c: Any, m: int, n: int, k: int, stride: int) -> None:
+    """Row-major c [m, n] = a [m, k] b [k, n], the rows of b ``stride`` apart."""
+    zero = np.float32(0.0)
+    _sgemm(np.uint64(address), 0, 0, n, m, k, b.ctypes.data, stride, a.ctypes.data, k, zero, c.ctypes.data, n)

@@ -4,9 +4,9 @@ Shape legend: N samples, B batch, R rows of a block, D input features, H width, 
 P parameters, T rows of a tile. Large arrays are flat.
 
 A step keeps only the linear maps' outputs z. Blocks of R rows that fit the nearest cache go through everything
-that can be done to them at once: an activation is made from z right before the product that needs it, and once more
-in the backward pass, which costs less than to write it to memory and read it back. So each layer is walked once
-each way:
+that can be done to them at once: an activation is made from z right before the product that needs it, and once
+more in the backward pass, which costs less than to write it to memory and read it back. So each layer is walked
+once each way:
 
     forward   z_l = f(z_(l-1)) W_l, and the moments of z_l
     backward  dz_l from dy_l; dW_l += f(z_(l-1))ᵀ dz_l; dy_(l-1) from dz_l W_lᵀ, and its sums
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from .ensemble_jit import jit, multiply
+from .ensemble_jit import jit, multiply, multiply_padded
 from .ensemble_layers import (
     activate,
     activate_drop,
@@ -35,12 +35,13 @@ from .ensemble_layers import (
     drop,
     fold,
     normalise,
+    pad,
     repeat,
     scale_shift,
     transpose,
 )
 from .ensemble_random import add_gaussians, draw_below, draw_mask, shuffle
-from .ensemble_state import Data, Plan, State, Workspace, layer_start
+from .ensemble_state import Data, Plan, State, Workspace, layer_start, line
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
@@ -164,12 +165,17 @@ def _forward(plan: Plan, state: State, work: Workspace, x: Any, count: int, laye
     h, sums, blocks = plan.width, work.sums, _blocks(plan, count)
     w, z = _weights(plan, state.weights, layer, h), work.z[layer - 1]
     sums[:] = _ZERO
+    stride = h
+    if blocks > 2:
+        stride = line(h)
+        pad(w, h, stride, work.turned)
+        w = work.turned
     for block in range(blocks):
         start, stop = _bounds(plan, block, blocks, count, layer)
         _new_mask(plan, state, work, layer, start, stop)
         a = _entering(plan, state, work, x, layer, start, stop)
         made = z[start * h : stop * h]
-        multiply(plan.address, a, w, made, stop - start, h, _fan_in(plan, layer), 0, _ZERO)
+        multiply_padded(plan.address, a, w, made, stop - start, h, _fan_in(plan, layer), stride)
         if block == 0:
             _first_mean(made, work.columns[0])
             repeat(work.columns[0], work.shift)
@@ -206,8 +212,7 @@ def _head(plan: Plan, state: State, work: Workspace, x: Any, count: int) -> floa
     grad, grad_b = work.grad[start_w : start_w + h * k], work.grad[start_w + h * k : start_w + h * k + k]
     grad_b[:] = _ZERO
     work.sums[:] = _ZERO
-    turned = work.turned[: h * k]
-    transpose(w, h, k, turned)
+    transpose(w, h, k, line(h), work.turned)
     total, inverse = 0.0, np.float32(1.0 / count)
     for block in range(blocks):
         start, stop = _bounds(plan, block, blocks, count, last)
@@ -219,20 +224,26 @@ def _head(plan: Plan, state: State, work: Workspace, x: Any, count: int) -> floa
         for i in range(logits.size):
             grad_b[i % k] += logits[i]
         multiply(plan.address, a, logits, grad, h, k, stop - start, 2, _ZERO if block == 0 else _ONE)
-        _leave(plan, state, work, logits, turned, last, start, stop, 0)
+        _leave(plan, state, work, logits, work.turned, last, start, stop, line(h))
     return total
 
 
 @jit
 def _leave(
-    plan: Plan, state: State, work: Workspace, dz: Any, w: Any, layer: int, start: int, stop: int, kind: int
+    plan: Plan, state: State, work: Workspace, dz: Any, w: Any, layer: int, start: int, stop: int, stride: int
 ) -> None:
-    """From a block of dz of ``layer`` to dy of the layer before it, and the sums of that."""
+    """From a block of dz of ``layer`` to dy of the layer before it, and the sums of that.
+
+    ``w`` is the layer's weights transposed, with rows ``stride`` apart; or, where that is 0, as they are.
+    """
     h = plan.width
     k = dz.size // (stop - start)
     here = slice(start * h, stop * h)
     dy = work.dy[here]
-    multiply(plan.address, dz, w, dy, stop - start, h, k, kind, _ZERO)
+    if stride:
+        multiply_padded(plan.address, dz, w, dy, stop - start, h, k, stride)
+    else:
+        multiply(plan.address, dz, w, dy, stop - start, h, k, 1, _ZERO)
     if state.knobs[1] > 0.0:
         drop(work.masks[layer - 2][here], np.float32(1.0 / (1.0 - state.knobs[1])), dy)
     slope, tiles = np.float32(state.knobs[0]), work.tiles[layer - 2]
@@ -252,11 +263,11 @@ def _backward(plan: Plan, state: State, work: Workspace, x: Any, count: int, lay
     work.sums[:] = _ZERO
     work.shift[:] = _ZERO
     w, grad = _weights(plan, state.weights, layer, h), _weights(plan, work.grad, layer, h)
-    kind = 1
+    stride = 0
     if layer > 1 and blocks > 2:
-        turned = work.turned[: h * h]
-        transpose(w, h, h, turned)  # costs less than products with a transposed factor lose over many blocks
-        w, kind = turned, 0
+        stride = line(h)
+        transpose(w, h, h, stride, work.turned)  # costs less than products with a transposed factor lose
+        w = work.turned
     for block in range(blocks):
         start, stop = _bounds(plan, block, blocks, count, layer)
         here = slice(start * h, stop * h)
@@ -271,7 +282,7 @@ def _backward(plan: Plan, state: State, work: Workspace, x: Any, count: int, lay
             a = _entering(plan, state, work, x, layer, start, stop)
         multiply(plan.address, a, dz, grad, fan_in, h, stop - start, 2, _ZERO if block == 0 else _ONE)
         if layer > 1:
-            _leave(plan, state, work, dz, w, layer, start, stop, kind)
+            _leave(plan, state, work, dz, w, layer, start, stop, stride)
     fold(work.shift, bias)
 
 

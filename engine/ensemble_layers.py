@@ -21,6 +21,7 @@ BN_EPS = 1e-5
 BN_MOMENTUM = 0.1
 
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+_DROPPED = np.uint8(0)
 _LOG2E = np.float32(1.44269504088896)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
 _EXP = tuple(
@@ -134,14 +135,16 @@ def activate_drop(z: Any, scale: Any, shift: Any, slope: Any, mask: Any, factor:
         given, kept, made = z[start:stop], mask[start:stop], out[start:stop]
         for k in range(given.size):
             y = given[k] * scale[k] + shift[k]
-            made[k] = (y if y > _ZERO else slope * y) * (factor * np.float32(kept[k]))
+            grown = factor * (y if y > _ZERO else slope * y)
+            made[k] = grown if kept[k] != _DROPPED else _ZERO
 
 
 @jit
 def drop(mask: Any, factor: Any, out: Any) -> None:
     """Dropout: out x mask x factor, in place."""
     for k in range(out.size):
-        out[k] = out[k] * (factor * np.float32(mask[k]))
+        grown = factor * out[k]
+        out[k] = grown if mask[k] != _DROPPED else _ZERO
 
 
 @jit
@@ -256,13 +259,20 @@ def dot(a: Any, b: Any) -> Any:
 
 
 @jit
-def transpose(w: Any, rows: int, columns: int, out: Any) -> None:
-    """out [columns, rows] from w [rows, columns], both flat; in squares that stay in the nearest cache."""
+def pad(w: Any, columns: int, stride: int, out: Any) -> None:
+    """Copy rows of ``columns`` numbers, ``stride`` apart: whole cache lines, so that products load none twice."""
+    for i in range(w.size // columns):
+        out[i * stride : i * stride + columns] = w[i * columns : (i + 1) * columns]
+
+
+@jit
+def transpose(w: Any, rows: int, columns: int, stride: int, out: Any) -> None:
+    """wᵀ [columns, rows] of w [rows, columns], its rows ``stride`` apart; in squares that stay in cache."""
     for i0 in range(0, rows, 16):
         for j0 in range(0, columns, 16):
             for j in range(j0, min(j0 + 16, columns)):
                 for i in range(i0, min(i0 + 16, rows)):
-                    out[j * rows + i] = w[i * columns + j]
+                    out[j * stride + i] = w[i * columns + j]
 
 
 @jit

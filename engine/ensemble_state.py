@@ -95,7 +95,7 @@ class Workspace(NamedTuple):
     logits: Floats
     """[R K]."""
     turned: Floats
-    """A weight matrix transposed, [max(H, K) H]."""
+    """A weight matrix with padded rows, or its transpose, [max(D, H, K), line(H)]."""
     tiles_in: Floats
     """[4, T D]."""
     tiles: Floats
@@ -114,6 +114,12 @@ class Workspace(NamedTuple):
     """[3, H]."""
     bits: NDArray[np.uint32]
     """Random bits for one block."""
+
+
+@jit
+def line(width: int) -> int:
+    """The width rounded up to whole cache lines of 16 float32."""
+    return (width + 15) // 16 * 16
 
 
 @jit
@@ -212,7 +218,7 @@ class _Arena:
 
 
 def _padded(shape: tuple[int, ...]) -> int:
-    return -(-math.prod(shape) // 16) * 16
+    return int(line(math.prod(shape)))
 
 
 def make_workspace(plan: Plan) -> Workspace:
@@ -222,7 +228,7 @@ def make_workspace(plan: Plan) -> Workspace:
     parameters = layer_start(plan, hidden + 1) + h * k + k
     floats: dict[str, tuple[int, ...]] = {
         "x": (b * d,), "z": (hidden, b * h), "dy": (b * h,), "grad": (parameters,), "a": (r * max(d, h),),
-        "dz": (r * h,), "logits": (r * k,), "turned": (max(h, k) * h,), "tiles_in": (4, t * d),
+        "dz": (r * h,), "logits": (r * k,), "turned": (max(d, h, k) * line(h),), "tiles_in": (4, t * d),
         "tiles": (hidden, 4, t * h), "sums_in": (2, t * d), "sums": (2, t * h), "shift": (t * h,),
         "slopes": (2, t * h), "columns_in": (3, d), "columns": (3, h),
     }  # fmt: skip
