@@ -103,7 +103,7 @@ def _second_order(
 ) -> None:  # fmt: skip
     """Implicit in friction: (m + γ dt) v' is m v + dt F + noise brought towards zero by dt μ.
 
-    That solves Coulomb's law over a step exactly: v' = 0 is its solution if and only if the impulse lies within the
+    That solves Coulomb's law over a step exactly: v' = 0 is its solution if and only if the impulse lies in the
     friction band.
     """
     size = x.size - 2 * LANES

@@ -85,7 +85,7 @@ def test_agrees_with_the_authors_within_four_standard_errors(case: dict[str, Any
 
 @pytest.mark.parametrize("case", [c for c in REFERENCE if c["eps"] < 0.001], ids=name)
 def test_agrees_with_the_authors_but_for_their_chatter(case: dict[str, Any]) -> None:
-    """Where a step's friction outweighs its noise, their blocks chatter about v = 0 instead of sticking: they creep.
+    """Where a step's friction outweighs its noise, their blocks chatter about v = 0, where ours stick.
 
     The chatter is an error of their step: with a step 8 times smaller, their integrator and ours agree within 4
     standard errors and ours' own step error (what halving our step changes), and the distance between theirs and
