@@ -9,7 +9,7 @@ from pathlib import Path
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-import pytest
+import pytest  # noqa: E402
 
 SHARED = Path(os.environ.get("SPRINGTUI_SHARED", Path(__file__).parents[2] / "shared"))
 """Where the reference numbers and images lie on the developers' machines; tests that need them skip without."""
