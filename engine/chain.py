@@ -1,57 +1,44 @@
-"""The chain of blocks and springs, first order (overdamped), many replicas at once.
+"""The chain of blocks and springs in plain NumPy, both orders: the live chain, and the kernels' oracle.
 
 Shape legend: R replicas, L blocks. Source: Shi, Pan, Dokmanić, arXiv:2407.19353; DESIGN.md, section 1.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .config import ChainConfig
 from .errors import DivergedError
+from .pulling import amplitudes, targets
 
 Floats = NDArray[np.float64]
 
 
-class Chain:
-    """L blocks between a wall at 0 and a target at y, all at the wall to begin with.
+class Pulled(ABC):
+    """What any chain can do, whoever computes it."""
 
-    A step is x ← x + η σ(F + ε̄ ξ), F_l = k (x_(l+1) - 2 x_l + x_(l-1)), ξ ~ N(0, 1) per block and step, all blocks
-    from their old positions; σ(z) = z - μ→ above μ→, z + μ← below -μ←, 0 between.
-    """
-
-    def __init__(self, config: ChainConfig) -> None:
-        self.config = config
-        self.steps = 0
-        self._generator = np.random.Generator(np.random.SFC64(config.seed))
-        self._padded = np.zeros((config.replicas, config.blocks + 2))
-        self._padded[:, -1] = config.target
+    config: ChainConfig
+    steps: int
 
     @property
+    @abstractmethod
     def x_RL(self) -> Floats:
         """Positions of the blocks, [R, L]."""
-        return self._padded[:, 1:-1]
 
-    def change(self, config: ChainConfig) -> None:
-        """Take friction and noise on from the next step; positions stay."""
-        self.config = config
-
+    @abstractmethod
     def advance(self, steps: int) -> None:
         """Take a number of steps.
 
         Raises:
             DivergedError: a position is no longer finite.
         """
-        c, p = self.config, self._padded
-        for _ in range(steps):
-            z_RL = c.k * (p[:, 2:] - 2.0 * p[:, 1:-1] + p[:, :-2])
-            if c.noise:
-                z_RL += c.noise * self._generator.standard_normal(z_RL.shape)
-            p[:, 1:-1] += c.eta * (np.maximum(z_RL - c.mu_right, 0.0) + np.minimum(z_RL + c.mu_left, 0.0))
-        self.steps += steps
-        if not np.isfinite(p).all():
-            raise DivergedError(f"the chain diverged by step {self.steps}; choose a smaller eta (now {c.eta:g})")
+
+    def change(self, config: ChainConfig) -> None:
+        """Take live settings on from the next step; positions stay."""
+        self.config = config
 
     def mean(self) -> Floats:
         """Mean over replicas of x_1 … x_L, [L]."""
@@ -60,3 +47,84 @@ class Chain:
     def sd(self) -> Floats:
         """Sample s.d. over replicas, [L]; zero for a single one."""
         return np.asarray(self.x_RL.std(0, ddof=1)) if self.config.replicas > 1 else np.zeros(self.config.blocks)
+
+
+class Chain(Pulled):
+    """L blocks between a wall at 0 and a target at y, all at rest at the wall to begin with; float64.
+
+    First order: x ← x + η σ(F + noise), F_l = k (x_(l+1) - 2 x_l + x_(l-1)), all blocks from their old positions;
+    σ(z) = z - μ→ above μ→, z + μ← below -μ←, 0 between.
+
+    Second order: m v̇ = F - γ v + friction + noise, friction -μ→ while moving right, +μ← while moving left, and
+    whatever holds the block still while the rest stays within that band. A step is implicit in drag and friction:
+    (m + γη) v' is the impulse m v + η F + noise brought towards zero by η μ, and zero within the band; then
+    x' = x + η v'. Sticking is exact: v' = 0 solves Coulomb's law if and only if the impulse lies within the band.
+    """
+
+    def __init__(self, config: ChainConfig) -> None:
+        self.config = config
+        self.steps = 0
+        self._generator = np.random.Generator(np.random.SFC64(config.seed))
+        self._padded = np.zeros((config.replicas, config.blocks + 2))
+        self.v_RL = np.zeros((config.replicas, config.blocks))
+        """Velocities, [R, L]; zero in the first order."""
+
+    @property
+    def x_RL(self) -> Floats:
+        return self._padded[:, 1:-1]
+
+    def advance(self, steps: int) -> None:
+        step = self._first_order if self.config.order == 1 else self._second_order
+        pulled = zip(
+            targets(self.config, self.steps, steps), amplitudes(self.config, self.steps, steps), strict=True
+        )
+        for target, amplitude in pulled:
+            self._padded[:, -1] = target
+            step(self._noise(float(amplitude)))
+        self.steps += steps
+        check_finite(self._padded, self.config, self.steps)
+
+    def _noise(self, amplitude: float) -> Floats | float:
+        if not amplitude:
+            return 0.0
+        shape = (self.config.replicas, 1 if self.config.common_noise else self.config.blocks)
+        return amplitude * self._generator.standard_normal(shape)
+
+    def _forces(self) -> Floats:
+        p = self._padded
+        return np.asarray(self.config.k * (p[:, 2:] - 2.0 * p[:, 1:-1] + p[:, :-2]))
+
+    def _first_order(self, noise_RL: Floats | float) -> None:
+        c = self.config
+        self.x_RL[:] += c.eta * softened(self._forces() + noise_RL, c.mu_right, c.mu_left)
+
+    def _second_order(self, noise_RL: Floats | float) -> None:
+        c = self.config
+        impulse_RL = c.mass * self.v_RL + c.eta * self._forces() + noise_RL
+        self.v_RL = softened(impulse_RL, c.eta * c.mu_right, c.eta * c.mu_left) / (c.mass + c.gamma * c.eta)
+        self.x_RL[:] += c.eta * self.v_RL
+
+
+def softened(force: Floats, right: float, left: float) -> Floats:
+    """σ: a force brought towards zero by friction, and to zero within its band."""
+    return np.asarray(np.maximum(force - right, 0.0) + np.minimum(force + left, 0.0))
+
+
+def check_finite(positions: NDArray[np.floating], config: ChainConfig, steps: int) -> None:
+    """Raises:
+    DivergedError: a position is not finite.
+    """
+    if not np.isfinite(positions).all():
+        raise DivergedError(f"the chain diverged by step {steps}; choose a smaller eta (now {config.eta:g})")
+
+
+def new_chain(config: ChainConfig) -> Pulled:
+    """The chain that suits a configuration: compiled for bulk, NumPy for one that is watched or has no noise.
+
+    Which it is depends on the configuration alone, so the same one always gives the same numbers.
+    """
+    if config.pace or not config.noise:
+        return Chain(config)
+    from .chain_ensemble import ChainEnsemble  # compiled code costs a second to load
+
+    return ChainEnsemble(config)

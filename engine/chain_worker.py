@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from .chain import Chain
+from .chain import Floats, new_chain
 from .config import ChainConfig, make
 from .controlled import ControlLoop, Interrupted
 from .errors import ConfigError, DivergedError, RunError
-from .mean_field import effective_friction, mean_field_positions
+from .mean_field import MeanField, effective_friction, mean_field_positions, settled
 from .records import Curve, Ended, Started
 from .rundir import Controls, Run
 
@@ -38,7 +38,9 @@ class _Job:
     def __init__(self, run: Run, controls: Controls, interrupted: Interrupted | None, config: ChainConfig) -> None:
         self.at_file = run
         self.config = config
-        self.chain = Chain(config)
+        self.chain = new_chain(config)
+        self.theory = MeanField(config) if config.pace and config.order == 1 else None
+        """Beside a chain that is watched; in step with it."""
         self.loop = ControlLoop(run, controls, self._change, interrupted)
         self.began = time.monotonic()
         self._speed = 1000.0
@@ -67,12 +69,17 @@ class _Job:
             if now - frame_time >= 1.0 / config.frames:
                 self._record((chain.steps - frame_steps) / (now - frame_time))
                 frame_time, frame_steps = now, chain.steps
-            chain.advance(min(self._next_slice(), config.steps - chain.steps))
+            self._advance(min(self._next_slice(), config.steps - chain.steps))
             if config.pace:
                 time.sleep(max(0.0, self._slice_seconds() - (time.monotonic() - now)))
             else:
                 self._learn_speed(chain.steps - frame_steps, time.monotonic() - frame_time)
         return True
+
+    def _advance(self, steps: int) -> None:
+        self.chain.advance(steps)
+        if self.theory is not None:
+            self.theory.advance(steps)
 
     def _slice_seconds(self) -> float:
         return min(_SLICE, 1.0 / self.config.frames)
@@ -93,6 +100,8 @@ class _Job:
             )
         self.config = make(ChainConfig, settings, self.config)
         self.chain.change(self.config)
+        if self.theory is not None:
+            self.theory.change(self.config)
         return {name: getattr(self.config, name) for name in settings}
 
     def _record(self, rate: float) -> None:
@@ -100,17 +109,27 @@ class _Job:
         if chain.steps == self._recorded_at:
             return
         self._recorded_at = chain.steps
-        y = self.config.target
+        x_RL = chain.x_RL
         self.at_file.write(
             Curve(
                 at=chain.steps,
                 step=chain.steps,
-                curves={"distance": [y, *(y - chain.mean()).tolist(), 0.0]},
+                curves={"distance": self._curve(chain.mean()), **self._theory_curve()},
                 scalars={"rate": rate, "effective_friction": self._friction()},
-                positions=chain.x_RL[0].tolist(),
+                positions=x_RL[0].tolist(),
                 spread=chain.sd().tolist(),
             )
         )
+
+    def _curve(self, x_L: Floats) -> list[float | None]:
+        """y - x_l for l = 0 … L + 1."""
+        y = self.config.target
+        return [y, *(y - x_L).tolist(), 0.0]
+
+    def _theory_curve(self) -> dict[str, list[float | None]]:
+        if self.theory is not None:
+            return {"mean_field": self._curve(self.theory.x_L)}
+        return {"mean_field": self._curve(settled(self.config))} if self.config.pace else {}
 
     def _friction(self) -> float:
         return effective_friction(self.config.mu_right, self.config.mu_left)
@@ -138,5 +157,6 @@ class _Job:
         }
         if reason != "diverged":
             done = msgspec.structs.replace(self.config, steps=max(1, chain.steps))
-            summary["mean_field"] = mean_field_positions(done).tolist()
+            theory = mean_field_positions(done)
+            summary["mean_field"] = None if theory is None else theory.tolist()
         return Ended(reason=reason, text=text, at=chain.steps, summary=summary)

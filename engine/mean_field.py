@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from .config import ChainConfig
+from .pulling import amplitudes, targets
 
 Floats = NDArray[np.float64]
 
@@ -75,21 +77,51 @@ def settled(config: ChainConfig) -> Floats:
     return np.asarray(config.target * at / n - bend * at * (n - at))
 
 
-def mean_field_positions(config: ChainConfig) -> Floats:
-    """x_1 … x_L, [L], after ``config.steps`` steps of x ← x + η g(F), from all blocks at the wall.
+class MeanField:
+    """The deterministic chain ẋ = g(F), in step with a first-order chain of the same settings: x ← x + η g(F)."""
 
-    Beyond a hundred thousand steps the step grows in proportion, as far as stability lets it.
+    def __init__(self, config: ChainConfig) -> None:
+        self.config = config
+        self.steps = 0
+        self._padded = np.zeros(config.blocks + 2)
+
+    @property
+    def x_L(self) -> Floats:
+        """Mean positions x_1 … x_L, [L]."""
+        return self._padded[1:-1]
+
+    def change(self, config: ChainConfig) -> None:
+        """Take live settings on from the next step; positions stay."""
+        self.config = config
+
+    def advance(self, steps: int) -> None:
+        """Take a number of steps."""
+        c, x = self.config, self._padded
+        pulled = zip(targets(c, self.steps, steps), amplitudes(c, self.steps, steps), strict=True)
+        for target, amplitude in pulled:
+            x[-1] = target
+            force = c.k * (x[2:] - 2.0 * x[1:-1] + x[:-2])
+            x[1:-1] += c.eta * mean_velocity(force, c.mu_right, c.mu_left, float(amplitude))
+        self.steps += steps
+
+
+def mean_field_positions(config: ChainConfig) -> Floats | None:
+    """Mean positions x_1 … x_L, [L], by theory, after ``config.steps`` steps from all blocks at the wall.
+
+    First order: the trajectory of ``MeanField``; beyond a hundred thousand steps its step grows in proportion, as
+    far as stability lets it. Second order: the parabola to which any steady noise leads (its velocities are then
+    spread evenly about zero under the same F*); None where the noise fades or is absent: it may stick before.
     """
+    if config.order == 2:
+        return settled(config) if config.noise and not config.noise_decay else None
     steps, eta = config.steps, config.eta
     if steps > _MOST_STEPS:
         eta = min(0.4 / config.k, eta * steps / _MOST_STEPS)
         steps = min(_MOST_STEPS, math.ceil(config.steps * config.eta / eta))
-    x = np.zeros(config.blocks + 2)
-    x[-1] = config.target
-    for _ in range(steps):
-        force = config.k * (x[2:] - 2.0 * x[1:-1] + x[:-2])
-        move = eta * mean_velocity(force, config.mu_right, config.mu_left, config.noise)
-        x[1:-1] += move
-        if float(np.abs(move).max()) < 1e-15:
+    theory = MeanField(msgspec.structs.replace(config, steps=steps, eta=eta))
+    while theory.steps < steps:
+        before = theory.x_L.copy()
+        theory.advance(min(500, steps - theory.steps))
+        if theory.steps * eta > config.pull_time and float(np.abs(theory.x_L - before).max()) < 1e-14:
             break
-    return x[1:-1].copy()
+    return theory.x_L.copy()

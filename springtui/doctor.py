@@ -19,8 +19,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, TextIO
 
-from engine.errors import HomeError
+from engine.errors import ConfigError, HomeError
 from engine.rundir import open_home
+
+from .themes import load_themes
 
 State = Literal["ok", "warn", "fail"]
 PACKAGES = ("textual", "rich", "plotext", "click", "numpy", "msgspec", "platformdirs", "safetensors")
@@ -50,6 +52,7 @@ def examine(home: Path) -> list[Check]:
         _encoding,
         _tmux,
         functools.partial(_home, home),
+        _themes,
         _machine,
         _data,
     ):
@@ -75,7 +78,11 @@ def _packages() -> Iterator[Check]:
 
 def _terminal() -> Iterator[Check]:
     term = os.environ.get("TERM", "")
-    streams = [name for name, stream in (("input", sys.stdin), ("output", sys.stdout)) if not _is_terminal(stream)]
+    streams = [
+        name
+        for name, stream in (("input", sys.stdin), ("output", sys.stdout), ("error", sys.stderr))
+        if not _is_terminal(stream)
+    ]
     if streams:
         where = " and ".join(streams)
         yield Check("terminal", "warn", f"standard {where}: not a terminal", "run the lab in a terminal")
@@ -138,20 +145,38 @@ def _tmux() -> Iterator[Check]:
 
 
 def _home(home: Path) -> Iterator[Check]:
+    """Whether runs can be kept; looks only, and makes nothing but a file that is gone at once."""
     remedy = "choose another with --home or SPRINGTUI_HOME"
+    there = next((path for path in (home, *home.parents) if path.exists()), home)
     try:
-        open_home(home)
-        with tempfile.TemporaryFile(dir=home):
+        if home.exists():
+            open_home(home)
+        with tempfile.TemporaryFile(dir=there):
             pass
     except HomeError as error:
         yield Check("home", "fail", str(error))
         return
     except OSError as error:
-        yield Check("home", "fail", f"cannot write under {home}: {error.strerror}", remedy)
+        yield Check("home", "fail", f"cannot write under {there}: {error.strerror}", remedy)
         return
-    free = shutil.disk_usage(home).free / _GIB
+    free = shutil.disk_usage(there).free / _GIB
     state: State = "ok" if free >= 1 else "warn"
-    yield Check("home", state, f"{home}, {free:.1f} GiB free", "" if free >= 1 else f"make room, or {remedy}")
+    made = "" if home.exists() else ", made with the first run"
+    yield Check(
+        "home", state, f"{home}, {free:.1f} GiB free{made}", "" if free >= 1 else f"make room, or {remedy}"
+    )
+
+
+def _themes() -> Iterator[Check]:
+    warnings: list[str] = []
+    try:
+        names = [theme.name for theme in load_themes(warnings.append)]
+    except (ConfigError, StopIteration) as error:
+        yield Check("themes", "fail", str(error) or "none found", "install springtui again; they come with it")
+        return
+    for warning in warnings:
+        yield Check("themes", "warn", warning, "mend or remove the file")
+    yield Check("themes", "ok", ", ".join(names))
 
 
 def _machine() -> Iterator[Check]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
+# Tests run side by side, so each keeps to one core; before anything loads a linear algebra library.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import pytest  # noqa: E402
 
 SHARED = Path(os.environ.get("SPRINGTUI_SHARED", Path(__file__).parents[2] / "shared"))
 """Where the reference numbers and images lie on the developers' machines; tests that need them skip without."""

@@ -66,10 +66,14 @@ def test_importing_springtui_pulls_in_neither_app_nor_torch() -> None:
     assert not modules_after("import springtui") & ({"textual", "rich", "plotext"} | HEAVY)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["runs"], ["doctor"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["runs"], ["--version"]])
 def test_light_verb_imports_nothing_heavy(arguments: list[str], home: Path) -> None:
     names = modules_after(f"from springtui.cli import main\nmain({arguments!r})")
     assert not names & (HEAVY | {"textual", "plotext"})
+
+
+def test_doctor_looks_at_torch_without_importing_it(home: Path) -> None:
+    assert not modules_after("from springtui.cli import main\nmain(['doctor'])") & HEAVY
 
 
 def test_app_process_imports_no_torch() -> None:

@@ -34,9 +34,9 @@ To the chain it is friction μ→ against moving right.
 [b]Noise[/b]  one of four knobs: data noise, learning rate, dropout, batch size. To the chain it is the
 random force ε that shakes the blocks. Changing the knob returns the former one to its calm value.
 
-[b]Network and chain[/b]  For data noise the map from sliders to chain is measured (DESIGN, the mechanical
-twin): μ→ = .030 + .055 x nonlinearity, ε = .029 + .042 x noise. For the other three knobs the slider's
-relative position stands in for the noise; that is a guess to look at, not a fit.
+[b]Network and chain[/b]  For data noise the map from sliders to chain is measured on the paper's diagram:
+μ→ = .030 + .055 x nonlinearity, ε = .029 + .042 x noise. For the other three knobs the slider's relative
+position stands in for the noise; that is a guess to look at, not a fit.
 
 [b]Files[/b]  Every run is a directory under the home directory; springtui runs lists them.
 """

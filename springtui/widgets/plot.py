@@ -103,7 +103,7 @@ class Plot(Canvas):
         if high - low < 1e-9:
             low, high = low - 0.5, high + 0.5
             figure.ruler("y", "left").lim(low, high)
-        _set_ticks(figure.ruler("y", "left"), round_ticks(low, high, max(2, (height - 3) // 2)))
+        _set_ticks(figure.ruler("y", "left"), round_ticks(low, high, max(3, (height - 2) // 2)))
         left, right = min(min(s.x) for s in series), max(max(s.x) for s in series)
         whole = all(float(x).is_integer() for s in series for x in s.x)
         _set_ticks(figure.ruler("x", "lower"), round_ticks(left, right, max(2, (width - 6) // 4), whole=whole))

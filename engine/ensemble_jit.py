@@ -1,0 +1,144 @@
+"""Compiling for the ensemble: a caching decorator, and what NumPy-level code cannot say in numba.
+
+``sgemm`` calls the BLAS that SciPy carries through an address given at run time, so that compiled code stays
+cacheable, accumulates into its result and takes part of an array; numba's ``np.dot`` does neither.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import get_cython_function_address, intrinsic
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FAST = {"contract", "nsz"}
+"""Fused multiply-adds; infinities and NaN keep their meaning, since they tell that a network diverged."""
+
+
+def jit(function: F) -> F:
+    """Compile without the interpreter lock and keep the result on disk.
+
+    numba writes beside the source, or into the user's cache directory where that is read-only; where neither can
+    be written, every process compiles for itself.
+    """
+    return _compiled(function, _FAST)
+
+
+def _compiled(function: F, fastmath: set[str]) -> F:
+    options: dict[str, Any] = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
+    try:
+        dispatcher = numba.njit(cache=True, **options)(function)
+        file = dispatcher._cache._cache_file
+        file._source_stamp = f"{file._source_stamp} {_sources()}"
+    except (RuntimeError, AttributeError):
+        dispatcher = numba.njit(**options)(function)
+    return cast("F", dispatcher)
+
+
+@functools.cache
+def _sources() -> str:
+    """A digest of all compiled modules.
+
+    numba takes a cached function for fresh as long as its own file is the same, though it holds the machine code
+    of what it calls in other files: a change there would go unseen.
+    """
+    files = sorted(Path(__file__).parent.glob("ensemble_*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def jit_sums(function: F) -> F:
+    """As ``jit``, for functions that add up: their sums may be taken in any order, which lets them vectorise."""
+    return _compiled(function, _FAST | {"reassoc"})
+
+
+def sgemm_address() -> int:
+    """Where SciPy's single-precision matrix product lies in this process."""
+    return int(get_cython_function_address("scipy.linalg.cython_blas", "sgemm"))
+
+
+def _as_float(_context: Any, _bits: Any) -> Any:
+    """The float32 with these 32 bits."""
+
+    def generate(_ctx: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        return builder.bitcast(builder.trunc(args[0], ir.IntType(32)), ir.FloatType())
+
+    return types.float32(types.int64), generate
+
+
+def _as_bits(_context: Any, _value: Any) -> Any:
+    """The 32 bits of a float32, as a signed whole number."""
+
+    def generate(_ctx: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(32))
+
+    return types.int32(types.float32), generate
+
+
+def _fortran_sgemm(
+    _context: Any, _address: Any, _ta: Any, _tb: Any, _m: Any, _n: Any, _k: Any,
+    _a: Any, _lda: Any, _b: Any, _ldb: Any, _beta: Any, _c: Any, _ldc: Any,
+) -> Any:  # fmt: skip
+    """C [m, n] = op(A) op(B) + beta C, column-major, by BLAS's sgemm at ``address``; arrays are addresses too."""
+    whole, pointer = types.int64, types.uintp
+    signature = types.void(
+        pointer, whole, whole, whole, whole, whole, pointer, whole, pointer, whole, types.float32, pointer, whole
+    )
+
+    def generate(_ctx: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        byte, i32, f32 = ir.IntType(8), ir.IntType(32), ir.FloatType()
+
+        def kept(value: Any) -> Any:
+            return cgutils.alloca_once_value(builder, value)  # type: ignore[no-untyped-call]
+
+        def letter(flag: Any) -> Any:
+            turned = builder.icmp_unsigned("!=", flag, flag.type(0))
+            return kept(builder.select(turned, byte(ord("T")), byte(ord("N"))))
+
+        def size(value: Any) -> Any:
+            return kept(builder.trunc(value, i32))
+
+        def array(value: Any) -> Any:
+            return builder.inttoptr(value, ir.PointerType(f32))
+
+        values = [letter(args[1]), letter(args[2]), size(args[3]), size(args[4]), size(args[5]), kept(f32(1.0))]
+        values += [array(args[6]), size(args[7]), array(args[8]), size(args[9]), kept(args[10])]
+        values += [array(args[11]), size(args[12])]
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+        builder.call(builder.inttoptr(args[0], ir.PointerType(kind)), values)
+        return _ctx.get_dummy_value()
+
+    return signature, generate
+
+
+as_float: Any = intrinsic(_as_float)
+as_bits: Any = intrinsic(_as_bits)
+_sgemm: Any = intrinsic(_fortran_sgemm)
+
+
+@jit
+def multiply(address: int, a: Any, b: Any, c: Any, m: int, n: int, k: int, kind: int, beta: Any) -> None:
+    """Row-major c [m, n] = product + beta c, of one-dimensional contiguous arrays.
+
+    ``kind`` 0: a [m, k] b [k, n]; 1: a [m, k] b [n, k]ᵀ; 2: a [k, m]ᵀ b [k, n]. Column-major BLAS sees transposes,
+    so the factors swap.
+    """
+    ta, tb = (1, 0) if kind == 1 else ((0, 1) if kind == 2 else (0, 0))
+    ldb = k if kind == 1 else n
+    lda = m if kind == 2 else k
+    _sgemm(np.uint64(address), ta, tb, n, m, k, b.ctypes.data, ldb, a.ctypes.data, lda, beta, c.ctypes.data, n)
+
+
+@jit
+def multiply_padded(address: int, a: Any, b: Any, c: Any, m: int, n: int, k: int, stride: int) -> None:
+    """Row-major c [m, n] = a [m, k] b [k, n], the rows of b ``stride`` apart."""
+    zero = np.float32(0.0)
+    _sgemm(np.uint64(address), 0, 0, n, m, k, b.ctypes.data, stride, a.ctypes.data, k, zero, c.ctypes.data, n)

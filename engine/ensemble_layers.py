@@ -1,0 +1,291 @@
+"""What one layer does to a block of rows, fused and compiled.
+
+Shape legend: R rows, W a layer's width, K classes, T rows that share one tile. All arrays are one-dimensional.
+
+Per-column numbers are repeated T times into *tiles* of T x W, and blocks are walked a tile or two at a time: the
+inner loops are then long and contiguous whatever the width, which is what makes them vectorise well. A *sum tile*
+holds T x W partial sums; ``fold`` adds its rows up.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .ensemble_jit import as_float, jit, jit_sums
+
+TILE_ROWS = 4
+BN_EPS = 1e-5
+BN_MOMENTUM = 0.1
+
+_ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+_DROPPED = np.uint8(0)
+_LOG2E = np.float32(1.44269504088896)
+_LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
+_EXP = tuple(
+    np.float32(c)
+    for c in (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+)
+_SMALLEST = np.float32(-87.0)
+
+
+@jit
+def repeat(row: Any, tile: Any) -> None:
+    """Fill a tile with one row."""
+    width = row.size
+    for start in range(0, tile.size, width):
+        tile[start : start + width] = row
+
+
+@jit
+def fold(sums: Any, row: Any) -> None:
+    """Add a sum tile's rows up into ``row``."""
+    width = row.size
+    row[:] = sums[:width]
+    for start in range(width, sums.size, width):
+        part = sums[start : start + width]
+        for k in range(width):
+            row[k] += part[k]
+
+
+@jit
+def add_moments(block: Any, shift: Any, sums: Any, squares: Any) -> None:
+    """Add the first and second moments about ``shift``, so that nothing cancels when a variance is formed."""
+    span = shift.size
+    start = 0
+    while start + 2 * span <= block.size:
+        one, two = block[start : start + span], block[start + span : start + 2 * span]
+        for k in range(span):
+            p, q = one[k] - shift[k], two[k] - shift[k]
+            sums[k] += p + q
+            squares[k] += p * p + q * q
+        start += 2 * span
+    for begin in range(start, block.size, span):
+        rest = block[begin : begin + span]
+        for k in range(rest.size):
+            p = rest[k] - shift[k]
+            sums[k] += p
+            squares[k] += p * p
+
+
+@jit
+def normalise(moments: Any, count: int, gain: Any, offset: Any, bias: Any, running: Any, tiles: Any) -> None:
+    """From sums to BatchNorm's coefficients, as ``torch.nn.BatchNorm1d`` has them.
+
+    Args:
+        moments: shift, sums and squares, [3, W], over ``count`` rows.
+        gain, offset: γ and β, [W].
+        bias: what the linear map adds, [W]; it shifts the mean alone, so it is never added to the activations.
+        running: mean and variance for eval mode, [2, W]; moved on.
+        tiles: scale and shift with y = scale z + shift, then mean and 1/s.d.; [4, T W].
+    """
+    width = gain.size
+    for k in range(width):
+        off = moments[1, k] / count
+        variance = max(moments[2, k] / count - off * off, _ZERO)
+        mean = moments[0, k] + off
+        inverse = np.float32(1.0 / math.sqrt(variance + BN_EPS))
+        tiles[0, k] = gain[k] * inverse
+        tiles[1, k] = offset[k] - mean * gain[k] * inverse
+        tiles[2, k] = mean
+        tiles[3, k] = inverse
+        running[0, k] += np.float32(BN_MOMENTUM) * (mean + bias[k] - running[0, k])
+        unbiased = np.float32(variance * (count / (count - 1.0)))
+        running[1, k] += np.float32(BN_MOMENTUM) * (unbiased - running[1, k])
+    for i in range(4):
+        for start in range(width, tiles.shape[1], width):
+            tiles[i, start : start + width] = tiles[i, :width]
+
+
+@jit
+def scale_shift(z: Any, scale: Any, shift: Any, out: Any) -> None:
+    """out = scale z + shift."""
+    for start in range(0, z.size, scale.size):
+        given, made = z[start : start + scale.size], out[start : start + scale.size]
+        for k in range(given.size):
+            made[k] = given[k] * scale[k] + shift[k]
+
+
+@jit
+def centre_scale(z: Any, mean: Any, inverse: Any, out: Any) -> None:
+    """out = (z - mean) inverse, the normalised activations."""
+    for start in range(0, z.size, mean.size):
+        given, made = z[start : start + mean.size], out[start : start + mean.size]
+        for k in range(given.size):
+            made[k] = (given[k] - mean[k]) * inverse[k]
+
+
+@jit
+def activate(z: Any, scale: Any, shift: Any, slope: Any, out: Any) -> None:
+    """BatchNorm and LeakyReLU."""
+    for start in range(0, z.size, scale.size):
+        given, made = z[start : start + scale.size], out[start : start + scale.size]
+        for k in range(given.size):
+            y = given[k] * scale[k] + shift[k]
+            made[k] = y if y > _ZERO else slope * y
+
+
+@jit
+def activate_drop(z: Any, scale: Any, shift: Any, slope: Any, mask: Any, factor: Any, out: Any) -> None:
+    """BatchNorm, LeakyReLU and dropout: kept activations grow by ``factor``."""
+    for start in range(0, z.size, scale.size):
+        stop = start + scale.size
+        given, kept, made = z[start:stop], mask[start:stop], out[start:stop]
+        for k in range(given.size):
+            y = given[k] * scale[k] + shift[k]
+            grown = factor * (y if y > _ZERO else slope * y)
+            made[k] = grown if kept[k] != _DROPPED else _ZERO
+
+
+@jit
+def drop(mask: Any, factor: Any, out: Any) -> None:
+    """Dropout: out x mask x factor, in place."""
+    for k in range(out.size):
+        grown = factor * out[k]
+        out[k] = grown if mask[k] != _DROPPED else _ZERO
+
+
+@jit
+def _back_bend(v: Any, g: Any, scale: Any, shift: Any, slope: Any) -> Any:
+    return g if v * scale + shift > _ZERO else slope * g
+
+
+@jit
+def back_activate(dy: Any, z: Any, tiles: Any, slope: Any, sums: Any, products: Any) -> None:
+    """Through LeakyReLU, in place; and the sums of dy and of dy (z - mean) that BatchNorm's gradient needs."""
+    scale, shift, mean = tiles[0], tiles[1], tiles[2]
+    span = scale.size
+    start = 0
+    while start + 2 * span <= z.size:
+        middle, stop = start + span, start + 2 * span
+        at1, at2, up1, up2 = z[start:middle], z[middle:stop], dy[start:middle], dy[middle:stop]
+        for k in range(span):
+            d1 = _back_bend(at1[k], up1[k], scale[k], shift[k], slope)
+            d2 = _back_bend(at2[k], up2[k], scale[k], shift[k], slope)
+            sums[k] += d1 + d2
+            products[k] += d1 * (at1[k] - mean[k]) + d2 * (at2[k] - mean[k])
+            up1[k], up2[k] = d1, d2
+        start = stop
+    for begin in range(start, z.size, span):
+        at, up = z[begin : begin + span], dy[begin : begin + span]
+        for k in range(at.size):
+            d = _back_bend(at[k], up[k], scale[k], shift[k], slope)
+            sums[k] += d
+            products[k] += d * (at[k] - mean[k])
+            up[k] = d
+
+
+@jit
+def back_normalise(dy: Any, z: Any, scale: Any, tilt: Any, level: Any, out: Any, sums: Any) -> None:
+    """Through BatchNorm: out = scale dy + tilt z + level; and its column sums, the bias's gradient."""
+    span = scale.size
+    start = 0
+    while start + 2 * span <= z.size:
+        middle, stop = start + span, start + 2 * span
+        at1, at2, up1, up2 = z[start:middle], z[middle:stop], dy[start:middle], dy[middle:stop]
+        out1, out2 = out[start:middle], out[middle:stop]
+        for k in range(span):
+            d1 = scale[k] * up1[k] + (tilt[k] * at1[k] + level[k])
+            d2 = scale[k] * up2[k] + (tilt[k] * at2[k] + level[k])
+            sums[k] += d1 + d2
+            out1[k], out2[k] = d1, d2
+        start = stop
+    for begin in range(start, z.size, span):
+        at, up, made = z[begin : begin + span], dy[begin : begin + span], out[begin : begin + span]
+        for k in range(at.size):
+            d = scale[k] * up[k] + (tilt[k] * at[k] + level[k])
+            sums[k] += d
+            made[k] = d
+
+
+@jit
+def _exponential(x: Any) -> Any:
+    """exp(x) for x <= 0 to float32 rounding (Cephes)."""
+    x = max(x, _SMALLEST)
+    n = np.int32(x * _LOG2E - _HALF)
+    e = np.float32(n)
+    r = x - e * _LN2_HIGH - e * _LN2_LOW
+    y = _EXP[0]
+    y = y * r + _EXP[1]
+    y = y * r + _EXP[2]
+    y = y * r + _EXP[3]
+    y = y * r + _EXP[4]
+    y = y * r + _EXP[5]
+    y = y * (r * r) + r + _ONE
+    return y * as_float(np.int32(np.int32(n + np.int32(127)) << np.int32(23)))
+
+
+@jit
+def cross_entropy(logits: Any, bias: Any, labels: Any, inverse_count: Any) -> float:
+    """The summed loss of a block; ``logits`` [R K] become the loss's gradient by them.
+
+    ``bias`` [K] is added first; ``inverse_count`` is 1 / batch size.
+    """
+    classes = bias.size
+    total = 0.0
+    for i in range(labels.size):
+        row = logits[i * classes : (i + 1) * classes]
+        top = row[0] + bias[0]
+        for k in range(classes):
+            row[k] += bias[k]
+            top = max(top, row[k])
+        total += top - row[labels[i]]
+        for k in range(classes):
+            row[k] -= top
+    for k in range(logits.size):
+        logits[k] = _exponential(logits[k])
+    for i in range(labels.size):
+        row = logits[i * classes : (i + 1) * classes]
+        mass = _ZERO
+        for k in range(classes):
+            mass += row[k]
+        total += math.log(mass)
+        factor = inverse_count / mass
+        for k in range(classes):
+            row[k] *= factor
+        row[labels[i]] -= inverse_count
+    return total
+
+
+@jit_sums
+def dot(a: Any, b: Any) -> Any:
+    """Σ a b."""
+    total = _ZERO
+    for k in range(a.size):
+        total += a[k] * b[k]
+    return total
+
+
+@jit
+def pad(w: Any, columns: int, stride: int, out: Any) -> None:
+    """Copy rows of ``columns`` numbers, ``stride`` apart: whole cache lines, so that products load none twice."""
+    for i in range(w.size // columns):
+        out[i * stride : i * stride + columns] = w[i * columns : (i + 1) * columns]
+
+
+@jit
+def transpose(w: Any, rows: int, columns: int, stride: int, out: Any) -> None:
+    """wᵀ [columns, rows] of w [rows, columns], its rows ``stride`` apart; in squares that stay in cache."""
+    for i0 in range(0, rows, 16):
+        for j0 in range(0, columns, 16):
+            for j in range(j0, min(j0 + 16, columns)):
+                for i in range(i0, min(i0 + 16, rows)):
+                    out[j * stride + i] = w[i * columns + j]
+
+
+@jit
+def adam(w: Any, grad: Any, first: Any, second: Any, lr: float, step: int) -> None:
+    """One step of ``torch.optim.Adam`` with its default settings (Kingma & Ba, 2015)."""
+    size = np.float32(lr / (1.0 - 0.9**step))
+    inverse = np.float32(1.0 / math.sqrt(1.0 - 0.999**step))
+    keep, gain, eps = np.float32(0.999), np.float32(0.001), np.float32(1e-8)
+    toward = np.float32(0.1)
+    for k in range(w.size):
+        g = grad[k]
+        m = first[k] + toward * (g - first[k])
+        v = keep * second[k] + gain * (g * g)
+        first[k] = m
+        second[k] = v
+        w[k] -= size * m / (np.float32(math.sqrt(v)) * inverse + eps)

@@ -1,0 +1,53 @@
+"""How the target gets to where the chain is pulled, and how the noise fades meanwhile.
+
+The schedules are ours, after the folding ruler of Shi et al. (arXiv:2407.19353), which opens one way when it is
+pulled slowly and steadily and another when quickly and jerkily.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import ChainConfig
+
+Floats = NDArray[np.float64]
+
+JERKS = 10
+"""Jumps of a jerky pull."""
+OVERSHOOT, OVERSHOOT_PART = 1.0, 0.25
+"""A jump goes too far by this many jumps, for this part of the time to the next."""
+
+
+def targets(config: ChainConfig, start: int, steps: int) -> Floats:
+    """The target's place at steps ``start`` … ``start + steps - 1``, [steps].
+
+    ``at_once``: at ``target`` from the first step. ``steady``: at constant speed, there after ``pull_time``.
+    ``jerky``: in ``JERKS`` equal jumps over ``pull_time``; each overshoots by its own length and soon falls back.
+    """
+    if config.pulling == "at_once":
+        return np.full(steps, config.target)
+    part = np.arange(start + 1, start + steps + 1) * (config.eta / config.pull_time)
+    if config.pulling == "steady":
+        return np.asarray(config.target * np.minimum(part, 1.0))
+    jumps = np.floor(part * JERKS)
+    too_far = np.where(part * JERKS - jumps < OVERSHOOT_PART, OVERSHOOT, 0.0)
+    reached = np.minimum((jumps + 1.0 + too_far) / JERKS, 1.0 + too_far / JERKS)
+    return np.asarray(config.target * np.where(part >= 1.0, 1.0, reached))
+
+
+def amplitudes(config: ChainConfig, start: int, steps: int) -> Floats:
+    """S.d. of a step's random force (order 1) or impulse (order 2) on a block, [steps].
+
+    ε e^(-λt), t = step x eta; times √eta in the second order, a Wiener increment; times √L where it is common,
+    since the authors' code adds the noise of L unit sources.
+    """
+    scale = config.noise * (math.sqrt(config.eta) if config.order == 2 else 1.0)
+    if config.common_noise:
+        scale *= math.sqrt(config.blocks)
+    if config.noise_decay == 0.0:
+        return np.full(steps, scale)
+    time = np.arange(start, start + steps) * config.eta
+    return np.asarray(scale * np.exp(-config.noise_decay * time))
