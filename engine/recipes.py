@@ -76,7 +76,7 @@ RECIPES: dict[str, Recipe] = {
     "paper-kaiming": _initial("kaiming", "Kaiming's"),
     "paper-normal": _initial("normal", "normal, s.d. 1/sqrt(inputs),"),
     "paper-ntk": _initial("ntk", "NTK's, s.d. 1 with 1/sqrt(width) in the forward pass,", lr=0.01),
-    "paper-identity": _initial("identity", "identity"),
+    "paper-identity": _initial("identity", "identity", epochs=200),  # BatchNorm's means follow late here
     "paper-mse": _paper("squared error on the class index", loss="mse"),
     "paper-mse-one-hot": _paper("squared error on one-hot targets", loss="mse_one_hot"),
     "paper-no-batch-norm": _paper("without BatchNorm", batch_norm=False),

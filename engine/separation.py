@@ -21,6 +21,7 @@ import torch
 from .errors import DataError
 
 MEASURES = ("trace_ratio", "fuzziness", "inverse_fuzziness")
+_BLOCK_NUMBERS = 1 << 18
 _REMEDY = "save it with numpy.savez(file, X=features, y=labels): X is N x d numbers, y is N class labels"
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 """What a damaged archive makes numpy raise; RuntimeError of an encrypted or unknown kind of archive."""
@@ -65,14 +66,25 @@ def scatter_factors(
     """W [N, D] and B [C, D] with Σ_w = WᵀW and Σ_b = BᵀB; the grand mean is taken off first, for accuracy."""
     count = n_classes or int(y_N.max()) + 1
     n = x_ND.shape[0]
-    x_ND = x_ND - x_ND.mean(0)
+    w_ND = x_ND - torch.full((n,), 1.0 / n, dtype=x_ND.dtype, device=x_ND.device) @ x_ND
+    blocks = [slice(start, start + _block(x_ND)) for start in range(0, n, _block(x_ND))]
     sizes_C = torch.bincount(y_N, minlength=count).to(x_ND.dtype)
-    sums_CD = torch.zeros(count, x_ND.shape[1], dtype=x_ND.dtype, device=x_ND.device).index_add_(0, y_N, x_ND)
-    means_CD = sums_CD / sizes_C.clamp(min=1)[:, None]
-    w_ND = (x_ND - means_CD[y_N]) / math.sqrt(n)
+    means_CD = torch.zeros(count, x_ND.shape[1], dtype=x_ND.dtype, device=x_ND.device)
+    for rows in blocks:  # as products, which sum in the same order each time on any device
+        belongs_CN = torch.nn.functional.one_hot(y_N[rows], count).T.to(x_ND.dtype)
+        means_CD.addmm_(belongs_CN, w_ND[rows])
+    means_CD /= sizes_C.clamp(min=1)[:, None]
+    for rows in blocks:
+        w_ND[rows] -= means_CD[y_N[rows]]
+        w_ND[rows] /= math.sqrt(n)
     parts_C = sizes_C / n
     means_CD = means_CD - parts_C @ means_CD  # what rounding left, lest equal means seem to differ
     return w_ND, means_CD * parts_C.sqrt()[:, None]
+
+
+def _block(x_ND: torch.Tensor) -> int:
+    """Rows whose features a processor's cache holds: memory is what wide layers wait for."""
+    return max(1, _BLOCK_NUMBERS // max(1, x_ND.shape[1]))
 
 
 def fuzziness_ratio(w_ND: torch.Tensor, b_CD: torch.Tensor) -> float:

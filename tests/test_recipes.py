@@ -58,7 +58,7 @@ def test_paper_set_up(name: str) -> None:
     assert (config.depth, config.train_size, config.batch_size) == (8, 2560, 2560)
     assert (config.model, config.width) == (("cnn", 20) if name == "paper-cnn" else ("mlp", 100))
     assert config.image_size == (None if name == "paper-gaussian-mixture" else 10)
-    assert config.epochs == (200 if name in {"paper-cnn", "learning-rate"} else 100)
+    assert config.epochs == (200 if name in {"paper-cnn", "learning-rate", "paper-identity"} else 100)
 
 
 def test_every_kind_of_experiment_has_a_name() -> None:
