@@ -58,11 +58,12 @@ def pull_cells(
     configs: Sequence[ChainConfig],
     *,
     threads: int | None = None,
+    first_cell: int = 0,
     on_cell: Callable[[int, CellResult], None] | None = None,
 ) -> list[CellResult]:
     """Pull every cell's replicas to the end, over all cores; ``on_cell`` hears of each in turn.
 
-    A cell's stream is set by its own seed and its place in the list, so cells do not share noise.
+    A cell's stream is set by its own seed and its number, from ``first_cell`` on, so cells do not share noise.
 
     Raises:
         DivergedError: a position is no longer finite.
@@ -71,7 +72,7 @@ def pull_cells(
     with ThreadPoolExecutor(threads or cores()) as pool:
         pulls = [
             [pool.submit(_pull_group, config, cell, group) for group in range(-(-config.replicas // LANES))]
-            for cell, config in enumerate(configs)
+            for cell, config in enumerate(configs, first_cell)
         ]
         for number, (config, groups) in enumerate(zip(configs, pulls, strict=True)):
             x_LR = np.concatenate([group.result() for group in groups], axis=1)[:, : config.replicas]

@@ -186,9 +186,42 @@ class ChainConfig(_Settings, frozen=True, kw_only=True, tag="chain"):
             )
 
 
-Settings = TrainConfig | ChainConfig
-KINDS: dict[str, type[TrainConfig] | type[ChainConfig]] = {"train": TrainConfig, "chain": ChainConfig}
-S = TypeVar("S", TrainConfig, ChainConfig)
+class SweepConfig(_Settings, frozen=True, kw_only=True, tag="sweep"):
+    """A phase diagram: a grid of networks or chains over two axes; see ``sweep``."""
+
+    recipe: Annotated[str, Meta(description="the diagram it began from")] = ""
+    system: Annotated[Literal["network", "chain"], Meta(description="what is swept")] = "network"
+    x_axis: Annotated[str, Meta(description="the setting that varies along the columns, usually a noise")] = (
+        "data_noise"
+    )
+    x_values: tuple[float, ...] = (0.0,)
+    y_axis: Annotated[str, Meta(description="the setting that varies along the rows, usually negative_slope")] = (
+        "negative_slope"
+    )
+    y_values: tuple[float, ...] = (0.0,)
+    seeds: Annotated[int, Meta(ge=1, le=10_000, description="networks per cell")] = 3
+    method: Annotated[
+        Literal["mean_field", "replicas"], Meta(description="of a chain's cells: by theory, or by many copies")
+    ] = "mean_field"
+    threads: Annotated[int, Meta(ge=0, le=1024, description="networks at once; 0 is one per core")] = 0
+    settings: dict[str, Any] = {}
+    """What the cells share, over the defaults of their system."""
+
+
+Settings = TrainConfig | ChainConfig | SweepConfig
+KINDS: dict[str, type[TrainConfig] | type[ChainConfig] | type[SweepConfig]] = {
+    "train": TrainConfig,
+    "chain": ChainConfig,
+    "sweep": SweepConfig,
+}
+
+
+def kind_of(settings: Settings) -> str:
+    """train, chain or sweep."""
+    return next(kind for kind, cls in KINDS.items() if isinstance(settings, cls))
+
+
+S = TypeVar("S", TrainConfig, ChainConfig, SweepConfig)
 
 
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -65,6 +65,11 @@ class ControlLoop:
         self._paused = False
         self._next = 0.0
 
+    @property
+    def paused(self) -> bool:
+        """Whether a pause is in force."""
+        return self._paused
+
     def poll(self, step: int, *, now: bool = False) -> bool:
         """Take what was asked, and wait out a pause; whether to go on.
 

@@ -61,7 +61,9 @@ def _settle(
                 after = here[l + 1] if l + 1 < blocks else target
                 force = k * (after - 2.0 * here[l] + before)
                 if sd > 0.0:
-                    speed = sd * (_ramp(table, (force - right) * inverse) - _ramp(table, (-force - left) * inverse))
+                    speed = sd * (
+                        _ramp(table, (force - right) * inverse) - _ramp(table, (-force - left) * inverse)
+                    )
                 else:
                     speed = max(force - right, 0.0) + min(force + left, 0.0)
                 before = here[l]

@@ -55,6 +55,24 @@ class Curve(_Event, frozen=True, kw_only=True, tag="curve"):
     """Chain only: s.d. over replicas of x_1 … x_L."""
 
 
+class Cell(_Event, frozen=True, kw_only=True, tag="cell"):
+    """One network or chain of a sweep: as it stands, or once and for all where ``final``."""
+
+    cell: int
+    """Row by row: y index times columns, plus x index."""
+    member: int
+    """0 … seeds - 1; its seed is the sweep's first plus this."""
+    final: bool
+    at: int
+    """Epochs or steps done."""
+    curves: dict[str, list[float | None]] = {}
+    scalars: dict[str, float | None] = {}
+    text: str = ""
+    """What went wrong, where it did."""
+    done: int = 0
+    """Members finished by then, this one included."""
+
+
 class Acknowledged(_Event, frozen=True, kw_only=True, tag="ack"):
     """The worker took a control record; ``step`` is the first step it holds for, so a run replays exactly."""
 
@@ -87,7 +105,7 @@ class Ended(_Event, frozen=True, kw_only=True, tag="ended"):
     summary: dict[str, Any] = {}
 
 
-Event = Started | Curve | Acknowledged | Note | Ended
+Event = Started | Curve | Cell | Acknowledged | Note | Ended
 
 
 class Control(msgspec.Struct, frozen=True, kw_only=True):

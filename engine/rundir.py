@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 import platformdirs
 
-from .config import SCHEMA_VERSION, RunConfig, Settings
+from .config import SCHEMA_VERSION, RunConfig, Settings, kind_of
 from .errors import HomeError, RunDirectoryError
 from .files import Lock, Tail, append_line, is_held, read_file, replace_file
 from .records import Acknowledged, Control, Ended, Event, Started, decode_control, decode_event, encode
@@ -82,7 +82,7 @@ class Run:
         from . import __version__
 
         now = time.time()
-        kind = "train" if type(settings).__name__ == "TrainConfig" else "chain"
+        kind = kind_of(settings)
         stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
         name = f"{stamp}-{kind}-{secrets.token_hex(3)}"
         config = RunConfig(

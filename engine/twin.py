@@ -5,7 +5,7 @@ Nonlinearity becomes friction against moving right, noise the random force: μ�
 curves are scaled to run from 1 at the input to 0 at the last hidden layer.
 
 What cannot be told apart: a settled curve is a parabola with one free number, the effective friction
-F* = (μ→ - μ←)/2. Only because the curves of a diagram are not all settled, and are compared after the same time, do
+F* = (μ→ - μ←)/2. Only because the curves of a diagram are not all settled, and are compared after one time, do
 its cells together fix μ→, μ← and ε̄; a single curve fixes F* alone.
 
 Shape legend: C cells, S seeds, H hidden layers.
@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import DataError
 from .mean_field_cells import mean_field_cells
+from .twin_map import TwinMap
 
 Floats = NDArray[np.float64]
 
@@ -32,54 +33,11 @@ _BOUNDS = (np.array([0.0, -0.5, 0.0, 1e-3, -0.5]), np.array([1.0, 1.0, 1.0, 1.0,
 _START = np.array([0.03, 0.05, 0.12, 0.03, 0.05])
 
 
-class TwinMap(msgspec.Struct, frozen=True, kw_only=True):
-    """From a network's two knobs to a chain's friction and noise, and how well that was seen to work."""
-
-    friction: float
-    """a: μ→ of a linear network."""
-    friction_per_nonlinearity: float
-    """b"""
-    mu_left: float
-    noise: float
-    """c: ε̄ of a calm network."""
-    noise_per_noise: float
-    """d: per unit of the noise axis, in the diagram's own coordinate."""
-    noise_axis: str = "data_noise"
-    provenance: str = ""
-    rms: float = float("nan")
-    """Root mean square error of the scaled curves."""
-    asymmetry_correlation: float = float("nan")
-    left_out_rms: float = float("nan")
-    """The same error for rows that the fit did not see, each in turn."""
-    converged: bool = True
-
-    def chain(self, nonlinearity: ArrayLike, noise: ArrayLike) -> tuple[Floats, Floats, Floats]:
-        """μ→, μ← and ε̄ for a network's knobs, kept where a chain can be."""
-        right = self.friction + self.friction_per_nonlinearity * np.asarray(nonlinearity, np.float64)
-        sd = self.noise + self.noise_per_noise * np.asarray(noise, np.float64)
-        right, sd = np.broadcast_arrays(np.maximum(right, 0.0), np.maximum(sd, 0.0))
-        return np.array(right), np.full(right.shape, self.mu_left), np.array(sd)
-
-    def curves(self, nonlinearity: ArrayLike, noise: ArrayLike, layers: int) -> Floats:
-        """Predicted curves, [C, H + 1], from 1 to 0."""
-        x = mean_field_cells(*self.chain(nonlinearity, noise), blocks=layers - 1, eta=ETA, steps=STEPS)
-        ends = np.zeros((len(x), 1))
-        return 1.0 - np.hstack([ends, x, ends + 1.0])
-
-
-PRESETS: dict[str, TwinMap] = {
-    "data_noise": TwinMap(
-        friction=0.030,
-        friction_per_nonlinearity=0.055,
-        mu_left=0.138,
-        noise=0.029,
-        noise_per_noise=0.042,
-        provenance="fitted to 54 cells x 3 seeds of the authors' network on MNIST, full batch, 100 epochs",
-        rms=0.037,
-        asymmetry_correlation=0.94,
-    ),
-}
-"""Fitted maps by noise axis."""
+def predict(twin: TwinMap, nonlinearity: ArrayLike, noise: ArrayLike, layers: int) -> Floats:
+    """A map's curves over the hidden layers, [C, H + 1], from 1 to 0."""
+    x = mean_field_cells(*twin.chain(nonlinearity, noise), blocks=layers - 1, eta=ETA, steps=STEPS)
+    ends = np.zeros((len(x), 1))
+    return 1.0 - np.hstack([ends, x, ends + 1.0])
 
 
 class CurveFit(NamedTuple):
@@ -106,7 +64,9 @@ def scaled(curves: ArrayLike) -> Floats:
         raise DataError(f"a twin needs the curve of at least 2 hidden layers; this one has {d.shape[-1] - 1}")
     total = d[..., :1] - d[..., -1:]
     if not np.isfinite(d).all() or (total <= 0).any():
-        raise DataError("the curve does not fall from input to last hidden layer: nothing is separated yet, no twin")
+        raise DataError(
+            "the curve does not fall from input to last hidden layer: nothing is separated yet, no twin"
+        )
     return np.asarray((d - d[..., -1:]) / total)
 
 
@@ -125,7 +85,9 @@ def fit_curve(curves: ArrayLike, *, resamples: int = 1000, seed: int = 0) -> Cur
     if len(d) > 1:
         rng = np.random.default_rng(seed)
         picks = d[rng.integers(0, len(d), (resamples, len(d)))].mean(1)
-        error = float(np.std([_parabola(scaled(pick))[0] for pick in picks], ddof=1)) * (len(d) / (len(d) - 1)) ** 0.5
+        error = (
+            float(np.std([_parabola(scaled(pick))[0] for pick in picks], ddof=1)) * (len(d) / (len(d) - 1)) ** 0.5
+        )
     else:
         bends = _bends(layers)
         free = max(1, layers - 2)
@@ -190,7 +152,7 @@ def fit_map(
     best, error = fits[0]
     converged = len(fits) < 2 or fits[1][1] <= 1.01 * error
     made = _named(best)
-    predicted = made.curves(alpha_C, noise_C, wanted.shape[1] - 1)
+    predicted = predict(made, alpha_C, noise_C, wanted.shape[1] - 1)
     left_out = _left_out(alpha_C, noise_C, wanted, best) if leave_out else float("nan")
     return msgspec.structs.replace(
         made,
@@ -213,7 +175,7 @@ def _least_squares(alpha_C: Floats, noise_C: Floats, wanted: Floats, start: Floa
     from scipy.optimize import least_squares  # half a second to load
 
     def misfit(numbers: Floats) -> Floats:
-        return (_named(numbers).curves(alpha_C, noise_C, wanted.shape[1] - 1) - wanted).ravel()
+        return (predict(_named(numbers), alpha_C, noise_C, wanted.shape[1] - 1) - wanted).ravel()
 
     start = np.clip(start, _BOUNDS[0] + 1e-6, _BOUNDS[1] - 1e-6)
     found = least_squares(misfit, start, bounds=_BOUNDS, x_scale=_START, diff_step=1e-4, max_nfev=60)
@@ -229,7 +191,7 @@ def _left_out(alpha_C: Floats, noise_C: Floats, wanted: Floats, start: Floats) -
     for row in rows:
         out = alpha_C == row
         numbers, _ = _least_squares(alpha_C[~out], noise_C[~out], wanted[~out], start)
-        off = _named(numbers).curves(alpha_C[out], noise_C[out], wanted.shape[1] - 1) - wanted[out]
+        off = predict(_named(numbers), alpha_C[out], noise_C[out], wanted.shape[1] - 1) - wanted[out]
         squares, count = squares + float((off**2).sum()), count + off.size
     return float(np.sqrt(squares / count))
 

@@ -8,6 +8,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from .config import kind_of
 from .controlled import Interrupted
 from .errors import SpringtuiError
 from .records import Ended
@@ -27,10 +28,15 @@ def work(run: Run, interrupted: Interrupted | None = None) -> Ended:
     lock = run.take()
     try:
         controls = Controls(run)
-        if run.config().settings.__class__.__name__ == "ChainConfig":
+        kind = kind_of(run.config().settings)
+        if kind == "chain":
             from .chain_worker import run_chain
 
             return run_chain(run, controls, interrupted)
+        if kind == "sweep":
+            from .sweep_worker import run_sweep
+
+            return run_sweep(run, controls, interrupted)
         from .train_worker import run_training
 
         return run_training(run, controls, interrupted)

@@ -21,9 +21,12 @@ from .commands.chain import chain
 from .commands.doctor import doctor
 from .commands.lab import open_lab
 from .commands.options import Session, common, examples
+from .commands.resume import resume
 from .commands.runs import runs
 from .commands.separation import separation
+from .commands.sweep import sweep
 from .commands.train import train
+from .commands.twin import twin
 from .output import say
 
 EPILOG = (
@@ -57,7 +60,7 @@ def cli(context: click.Context, plain_signs: bool) -> int:
     return 0
 
 
-for verb in (train, chain, separation, runs, doctor):
+for verb in (train, chain, sweep, twin, separation, runs, resume, doctor):
     cli.add_command(verb)
 
 

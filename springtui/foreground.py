@@ -123,11 +123,11 @@ class _Follower:
 
 def summary(state: RunState, unit: str) -> str:
     """One line on where the run stands."""
-    if state.latest is None:
+    if not state.total:
         return state.status
-    parts = [f"{unit} {state.latest.at}/{state.total}"]
+    parts = [f"{unit} {state.at}/{state.total}"]
     for name, label in (("train_loss", "loss"), ("test_accuracy", "test accuracy")):
-        value = state.latest.scalars.get(name)
+        value = state.latest.scalars.get(name) if state.latest else None
         if value is not None:
             parts.append(f"{label} {value:.4g}")
     return "  ".join(parts)
@@ -141,12 +141,12 @@ class _Lines:
         self._next = time.monotonic()
 
     def show(self, state: RunState) -> None:
-        if state.latest is not None and time.monotonic() >= self._next:
+        if state.at and time.monotonic() >= self._next:
             self._next = time.monotonic() + _LINE_EVERY
             say(summary(state, self._unit))
 
     def close(self, state: RunState) -> None:
-        if state.latest is not None:
+        if state.at:
             say(summary(state, self._unit))
 
 
@@ -170,9 +170,8 @@ class _Bar:
         self._bar.start()
 
     def show(self, state: RunState) -> None:
-        at = state.latest.at if state.latest else 0
         self._bar.update(
-            self._task, total=state.total or None, completed=at, description=summary(state, self._unit)
+            self._task, total=state.total or None, completed=state.at, description=summary(state, self._unit)
         )
 
     def close(self, state: RunState) -> None:

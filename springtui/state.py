@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.records import Acknowledged, Curve, Ended, Event, Note, Started
+from engine.records import Acknowledged, Cell, Curve, Ended, Event, Note, Started
 
 HISTORY_POINTS = 1200
 """A history longer than this is thinned to half; a plot is at most some 200 cells of 2 dots wide."""
@@ -60,11 +60,22 @@ class RunState:
     refused: str = ""
     """Why the worker refused the last request."""
     note: str = ""
+    cells: dict[tuple[int, int], Cell] = field(default_factory=dict)
+    """A sweep's finished members, by cell and member."""
+    done: int = 0
+    """How many of them, as the worker counts."""
+    present: dict[tuple[int, int], Cell] = field(default_factory=dict)
+    """Its members under way, as they were last seen."""
     records: int = 0
 
     @property
     def is_over(self) -> bool:
         return self.status in {"finished", "stopped", "diverged", "failed", "crashed"}
+
+    @property
+    def at(self) -> int:
+        """Epochs, steps, or a sweep's members done."""
+        return self.latest.at if self.latest else self.done
 
     @property
     def elapsed(self) -> float:
@@ -85,6 +96,8 @@ class RunState:
         self.records += 1
         if isinstance(event, Curve):
             self._fold_curve(event)
+        elif isinstance(event, Cell):
+            self._fold_cell(event)
         elif isinstance(event, Started):
             self._fold_started(event)
         elif isinstance(event, Acknowledged):
@@ -114,6 +127,15 @@ class RunState:
         for name, value in event.scalars.items():
             if value is not None:
                 self.history.setdefault(name, History()).add(event.at, value)
+
+    def _fold_cell(self, event: Cell) -> None:
+        key = event.cell, event.member
+        self.done = event.done
+        if event.final:
+            self.cells[key] = event
+            self.present.pop(key, None)
+        elif key not in self.cells:
+            self.present[key] = event
 
     def _fold_acknowledged(self, event: Acknowledged) -> None:
         self.refused = event.error

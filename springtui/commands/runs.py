@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from engine.config import RunConfig, TrainConfig
+from engine.config import RunConfig, SweepConfig, TrainConfig, kind_of
 from engine.errors import RunDirectoryError
 from engine.rundir import Run, list_runs
+from engine.sweep import members, size
 
 from ..output import print_json, print_line, print_table, say
 from ..state import RunState
@@ -62,11 +63,11 @@ def describe(run: Run) -> dict[str, Any]:
     latest = state.latest
     return {
         "run": run.id,
-        "kind": "train" if isinstance(settings, TrainConfig) else "chain",
+        "kind": kind_of(settings),
         "status": _status(state, live, age),
         "created": config.created,
         "age": age,
-        "at": latest.at if latest else 0,
+        "at": state.at,
         "total": _total(config),
         "values": dict(latest.scalars) if latest else {},
         "text": state.ended.text if state.ended else "",
@@ -75,6 +76,8 @@ def describe(run: Run) -> dict[str, Any]:
 
 def _total(config: RunConfig) -> int:
     settings = config.settings
+    if isinstance(settings, SweepConfig):
+        return size(settings) * members(settings)
     return settings.epochs if isinstance(settings, TrainConfig) else settings.steps
 
 
@@ -103,7 +106,7 @@ def _row(run: dict[str, Any]) -> tuple[str, ...]:
 
 def age_in_words(seconds: float) -> str:
     """One number and one unit: 5s, 12m, 3h, 4d."""
-    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
-        if seconds >= size:
-            return f"{int(seconds // size)}{unit}"
+    for unit, seconds_each in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= seconds_each:
+            return f"{int(seconds // seconds_each)}{unit}"
     return f"{int(seconds)}s"

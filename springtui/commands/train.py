@@ -58,7 +58,11 @@ def train(session: Session, recipe: str, list_recipes: bool, assignments: tuple[
     from engine.worker import work
 
     prepare_dataset(config, say)  # a download is done, and what is missing refused, before a run is written
-    state = run_here(Run.create(home, config), work, "epoch")
+    return report(run_here(Run.create(home, config), work, "epoch"), as_json=as_json)
+
+
+def report(state: RunState, *, as_json: bool) -> int:
+    """Print what came of a training; the exit status."""
     result = describe(state)
     if as_json:
         print_json(result)

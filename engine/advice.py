@@ -1,0 +1,71 @@
+"""One honest sentence: which layers are lazy, and which knob moves a network towards balance. Light (ours)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .loads import statistics
+from .mean_field import predicted_asymmetry
+from .twin_axis import noise_coordinate
+from .twin_map import PRESETS
+
+NAMES = {"data_noise": "data noise", "lr": "learning rate", "dropout": "dropout", "batch_size": "batch size"}
+_STEP = 0.2
+"""How far a knob is turned in thought: a fifth of its axis."""
+_WORDS = {"concave": "the shallow layers are lazy", "convex": "the deep layers are lazy"}
+
+
+def advise(curve: Sequence[float | None], nonlinearity: float, noise_axis: str, noise: float) -> str:
+    """What the loads say and what the fitted map predicts.
+
+    Args:
+        curve: D_0 … D_L, the logits last.
+        nonlinearity: 1 - α in force.
+        noise_axis: the knob that makes the noise.
+        noise: its value in force.
+    """
+    shape = statistics(curve, logits=True)
+    if shape.regime == "unclear":
+        return "Cannot tell: the layers do not separate the classes yet."
+    if shape.regime == "balanced":
+        return f"The layers share the load (coefficient of variation {shape.cv:.2f}): nothing to mend."
+    if shape.regime == "uneven":
+        return "The halves share the load, but single layers do not: neither knob evens that out."
+    says = f"{_WORDS[shape.regime].capitalize()} (asymmetry {shape.asymmetry:+.2f})"
+    if noise_axis not in PRESETS:
+        return (
+            f"{says}; cannot tell which way {NAMES.get(noise_axis, noise_axis)} works: no map was fitted for it."
+        )
+    return f"{says}; {_turn(shape.asymmetry, nonlinearity, noise_axis, noise)}."
+
+
+def _turn(asymmetry: float, nonlinearity: float, noise_axis: str, noise: float) -> str:
+    twin = PRESETS[noise_axis]
+    at = noise_coordinate(noise_axis, noise)
+
+    def predicted(alpha: float, q: float) -> float:
+        right, left, sd = (float(value) for value in twin.chain(alpha, q))
+        return predicted_asymmetry(right, left, sd)
+
+    now = predicted(nonlinearity, at)
+    uncertainty = math.sqrt(max(0.0, 1.0 - twin.asymmetry_correlation**2))
+    turns = [
+        (f"{word} {name}", predicted(a, q) - now)
+        for word, name, a, q in (
+            ("more", NAMES[noise_axis], nonlinearity, min(1.0, at + _STEP)),
+            ("less", NAMES[noise_axis], nonlinearity, max(0.0, at - _STEP)),
+            ("more", "nonlinearity", min(1.0, nonlinearity + _STEP), at),
+            ("less", "nonlinearity", max(0.0, nonlinearity - _STEP), at),
+        )
+    ]
+    best, change = min(turns, key=lambda turn: abs(asymmetry + turn[1]))
+    if abs(change) < 0.02 or change * asymmetry >= 0:
+        return "cannot tell which knob would help: the fitted map predicts next to no change from here"
+    sure = (
+        "fairly sure" if abs(now - asymmetry) < uncertainty * 0.5 else "a guess: the map fits this network badly"
+    )
+    return (
+        f"{best} moves towards balance (the fitted map predicts {change:+.2f} for a fifth of the axis; {sure}, "
+        f"its asymmetries correlate {twin.asymmetry_correlation:.2f} with networks')"
+    )

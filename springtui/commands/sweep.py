@@ -1,0 +1,154 @@
+"""``springtui sweep``: a phase diagram, made here on all cores."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import click
+
+from engine.config import ChainConfig, SweepConfig, TrainConfig, parse_assignments
+from engine.rundir import Run
+
+from ..foreground import run_here
+from ..output import print_json, print_line, print_table, say
+from ..state import RunState
+from .options import Session, common, examples, json_option, set_option
+from .train import finish, shown, with_whole_paths
+
+
+def _about_recipes() -> str:
+    from engine.sweep import DIAGRAMS
+
+    return "\b\nRecipes:\n" + "\n".join(f"  {name}: {diagram.about}" for name, diagram in DIAGRAMS.items())
+
+
+@click.command(
+    short_help="Make a phase diagram of networks or chains here.",
+    epilog=examples(
+        "springtui sweep --recipe data-noise --seeds 3 --json",
+        "springtui sweep --recipe dropout --set dataset=mnist --set data_dir=mnist",
+        "springtui sweep --recipe data-noise --x lr=1e-4:1e-1:7:log --y depth=4,6,8",
+        "springtui sweep --recipe chain",
+    )
+    + f"\n\n{_about_recipes()}",
+)
+@click.option("--recipe", required=True, metavar="R", help="The diagram; see below.")
+@click.option("--seeds", default=3, show_default=True, metavar="N", help="Networks per cell.")
+@click.option("--x", "x_axis", metavar="AXIS", help="Columns: NAME=FROM:TO:COUNT[:log] or NAME=A,B,C.")
+@click.option("--y", "y_axis", metavar="AXIS", help="Rows, likewise.")
+@click.option(
+    "--method",
+    type=click.Choice(["mean_field", "replicas"]),
+    default="mean_field",
+    show_default=True,
+    help="Of a chain's cells: by theory, or by many copies.",
+)
+@click.option("--threads", default=0, metavar="N", help="Networks at once; 0 is one per core.")
+@set_option("epochs=50")
+@json_option
+@common
+@click.pass_obj
+def sweep(
+    session: Session,
+    recipe: str,
+    seeds: int,
+    x_axis: str | None,
+    y_axis: str | None,
+    method: str,
+    threads: int,
+    assignments: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Make a phase diagram here, and print its cells.
+
+    Progress goes to standard error. Ctrl-C stops in order: what was made is printed, and springtui resume RUN
+    goes on from there. The run is kept under the home directory.
+    """
+    config = _config(recipe, x_axis, y_axis, assignments, seeds=seeds, method=method, threads=threads)
+    home = session.open_home()
+    if config.system == "network":
+        from engine.datasets import prepare_dataset
+        from engine.sweep import cell_settings
+
+        first = cell_settings(config, 0)
+        assert isinstance(first, TrainConfig)
+        prepare_dataset(first, say)
+    from engine.worker import work
+
+    state = run_here(Run.create(home, config), work, _unit(config))
+    return report(config, state, as_json=as_json)
+
+
+def _config(
+    recipe: str, x_axis: str | None, y_axis: str | None, assignments: tuple[str, ...], **fields: Any
+) -> SweepConfig:
+    from engine.sweep import DIAGRAMS, make_sweep, parse_axis
+
+    system = DIAGRAMS[recipe].system if recipe in DIAGRAMS else "network"
+    cls: Any = TrainConfig if system == "network" else ChainConfig
+    settings = with_whole_paths(parse_assignments(cls, assignments))
+    axes = {name: parse_axis(system, text) for name, text in (("x", x_axis), ("y", y_axis)) if text is not None}
+    return make_sweep(recipe, settings, axes=axes, **fields)
+
+
+def _unit(config: SweepConfig) -> str:
+    return "networks" if config.system == "network" else "chains"
+
+
+def report(config: SweepConfig, state: RunState, *, as_json: bool) -> int:
+    """Print what came of a sweep; the exit status."""
+    result = describe(config, state)
+    if as_json:
+        print_json(result)
+    else:
+        _print(config, result)
+    return finish(state)
+
+
+def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
+    """What ``--json`` gives."""
+    from engine.sweep import MEASURES, accuracy_cv_correlation, summarise
+
+    summaries = summarise(config, state.cells.values())
+    main = MEASURES[config.system]
+    cells = [
+        {
+            "nonlinearity": 1.0 - s.y if config.y_axis == "negative_slope" else s.y,
+            "noise": s.x,
+            config.x_axis: s.x,
+            config.y_axis: s.y,
+            "seeds": s.done,
+            "diverged": s.diverged,
+            "load_curve": s.curves.get(main),
+            "load_curve_sd": s.spread.get(main) or s.curves.get("sd"),
+            "cv": _finite(s.cv),
+            "asymmetry": _finite(s.asymmetry),
+            "test_accuracy": s.scalars.get("test_accuracy"),
+            "train_loss": s.scalars.get("train_loss"),
+            "final": s.final,
+        }
+        for s in summaries
+    ]
+    return {
+        "run": state.run_id,
+        "reason": state.status,
+        "recipe": config.recipe,
+        "x_axis": config.x_axis,
+        "y_axis": config.y_axis,
+        "cells": cells,
+        "spearman_accuracy_cv": _finite(accuracy_cv_correlation(summaries)),
+        "seconds": state.ended.summary.get("seconds") if state.ended else None,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _print(config: SweepConfig, result: dict[str, Any]) -> None:
+    for name in ("run", "reason", "recipe", "seconds", "spearman_accuracy_cv"):
+        print_line(f"{name:22} {shown(result[name])}")
+    columns = (config.y_axis, config.x_axis, "seeds", "cv", "asymmetry", "test_accuracy")
+    rows = [tuple(shown(cell[name]) for name in columns) for cell in result["cells"]]
+    print_table(columns, rows)
