@@ -27,6 +27,7 @@ from .ensemble_layers import (
     activate_drop,
     adam,
     add_moments,
+    add_rows,
     back_activate,
     back_normalise,
     centre_scale,
@@ -221,8 +222,7 @@ def _head(plan: Plan, state: State, work: Workspace, x: Any, count: int) -> floa
         logits = work.logits[: (stop - start) * k]
         multiply(plan.address, a, w, logits, stop - start, k, h, 0, _ZERO)
         total += cross_entropy(logits, bias, work.labels[start:stop], inverse)
-        for i in range(logits.size):
-            grad_b[i % k] += logits[i]
+        add_rows(logits, grad_b)
         multiply(plan.address, a, logits, grad, h, k, stop - start, 2, _ZERO if block == 0 else _ONE)
         _leave(plan, state, work, logits, work.turned, last, start, stop, line(h))
     return total

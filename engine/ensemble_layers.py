@@ -40,14 +40,20 @@ def repeat(row: Any, tile: Any) -> None:
 
 
 @jit
+def add_rows(block: Any, total: Any) -> None:
+    """Add the rows of a block to ``total``."""
+    width = total.size
+    for start in range(0, block.size, width):
+        row = block[start : start + width]
+        for k in range(width):
+            total[k] += row[k]
+
+
+@jit
 def fold(sums: Any, row: Any) -> None:
     """Add a sum tile's rows up into ``row``."""
-    width = row.size
-    row[:] = sums[:width]
-    for start in range(width, sums.size, width):
-        part = sums[start : start + width]
-        for k in range(width):
-            row[k] += part[k]
+    row[:] = _ZERO
+    add_rows(sums, row)
 
 
 @jit

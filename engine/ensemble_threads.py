@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from .config import TrainConfig
 from .datasets import Dataset
 from .ensemble import Group, Member, MemberResult, MemberTrainer, Progress
+from .ensemble_jit import sgemm_address
 from .ensemble_state import Workspace
 from .errors import DivergedError
 
@@ -34,6 +35,7 @@ def cores() -> int:
 def single_threaded() -> Iterator[None]:
     """BLAS and torch on one thread each, for the process and the calling thread; put back afterwards."""
     before = torch.get_num_threads()
+    sgemm_address()  # loads the BLAS, which could not be limited before
     with threadpool_limits(1, user_api="blas"):
         torch.set_num_threads(1)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterator
 
 import msgspec
 import numpy as np
@@ -16,15 +17,6 @@ from engine.datasets import Dataset, load_dataset
 from engine.ensemble import Group, Member, MemberResult, MemberTrainer, Progress, member_of, why_not
 from engine.ensemble_kernels import gradients, train_steps
 from engine.ensemble_layers import adam
-from engine.ensemble_random import (
-    LANES,
-    add_gaussians,
-    draw_below,
-    draw_mask,
-    lanes_from_seed,
-    sequence_from_seed,
-    shuffle,
-)
 from engine.ensemble_state import State, Workspace, make_workspace, store_weights
 from engine.ensemble_threads import single_threaded, train_ensemble
 from engine.ensemble_torch import train_stacked
@@ -33,6 +25,13 @@ from engine.networks import Knobs, Network, build_network
 from engine.training import Measurement, Trainer
 
 MEASURES = ("trace_ratio", "fuzziness", "inverse_fuzziness")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """PyTorch's threads only get in each other's way at these sizes, all the more on a busy machine."""
+    with single_threaded():
+        yield
 
 
 def some_data(n: int, d: int, classes: int = 10, seed: int = 0) -> Dataset:
@@ -146,42 +145,6 @@ def test_adam_is_torchs() -> None:
         p.grad = torch.from_numpy(g)
         optimiser.step()
     torch.testing.assert_close(torch.from_numpy(w), p.detach(), rtol=1e-5, atol=2e-6)
-
-
-# randomness
-
-
-def test_gaussians_are_gaussian() -> None:
-    from scipy import stats
-
-    x = np.zeros(400_003, np.float32)
-    lanes = lanes_from_seed(3)
-    add_gaussians(lanes, np.empty(2 * LANES, np.uint32), x, x, np.float32(1.0))
-    assert stats.kstest(x, "norm").pvalue > 1e-3
-    assert abs(float(stats.kurtosis(x))) < 0.05
-    pairs = x[: x.size // 128 * 128].reshape(-1, 2, 64)
-    assert abs(float(np.corrcoef(pairs[:, 0].ravel(), pairs[:, 1].ravel())[0, 1])) < 0.01
-    again = np.zeros_like(x)
-    add_gaussians(lanes, np.empty(2 * LANES, np.uint32), again, again, np.float32(1.0))
-    assert abs(float(np.corrcoef(x, again)[0, 1])) < 0.01
-
-
-@pytest.mark.parametrize("p", [0.02, 0.3, 0.9])
-def test_masks_drop_a_fraction_p(p: float) -> None:
-    mask = np.empty(300_001, np.uint8)
-    draw_mask(lanes_from_seed(1), np.empty(1 << 18, np.uint32), mask, p)
-    assert set(np.unique(mask)) == {0, 1}
-    assert abs(mask.mean() - (1 - p)) < 5 * math.sqrt(p * (1 - p) / mask.size)
-
-
-def test_small_draws_are_uniform() -> None:
-    state = sequence_from_seed(5)
-    counts = np.bincount([draw_below(state, 10) for _ in range(50_000)], minlength=10)
-    assert np.abs(counts - 5000).max() < 5 * math.sqrt(4500)
-    order = np.arange(1000)
-    shuffle(state, order, 1000)
-    assert sorted(order) == list(range(1000))
-    assert abs(np.corrcoef(order, np.arange(1000))[0, 1]) < 0.2
 
 
 def test_data_noise_is_the_papers() -> None:
@@ -420,11 +383,11 @@ def test_a_stacked_member_is_the_trainers_network(settings: dict[str, float]) ->
 
 def test_a_stacked_member_stops_alone() -> None:
     data = some_data(64, 40)
-    config = small(epochs=400, lr=0.02, width=50)
+    config = small(epochs=250, lr=0.02, width=50)
     quick, slow, wild = train_stacked(config, [Member(lr=0.02), Member(lr=1e-5), Member(lr=10.0)], data, "cpu")
     assert quick.converged
-    assert quick.epochs < 400
-    assert slow.epochs == 400
+    assert quick.epochs < 250
+    assert slow.epochs == 250
     assert not slow.converged
     assert wild.finished
     data.x_train[0, 1] = 1e30

@@ -1,0 +1,239 @@
+"""The mechanical twin: a chain that predicts a network's load curve (DESIGN.md, section 1; ours).
+
+Nonlinearity becomes friction against moving right, noise the random force: μ→ = a + b (1 - α), μ← fixed,
+ε̄ = c + d q. A network of H hidden layers is a chain of H springs, so of H - 1 blocks between wall and target; both
+curves are scaled to run from 1 at the input to 0 at the last hidden layer.
+
+What cannot be told apart: a settled curve is a parabola with one free number, the effective friction
+F* = (μ→ - μ←)/2. Only because the curves of a diagram are not all settled, and are compared after the same time, do
+its cells together fix μ→, μ← and ε̄; a single curve fixes F* alone.
+
+Shape legend: C cells, S seeds, H hidden layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import DataError
+from .mean_field_cells import mean_field_cells
+
+Floats = NDArray[np.float64]
+
+ETA, STEPS = 0.05, 4000
+"""Step and steps of the mean field that stands for training."""
+RESTARTS = 4
+_BOUNDS = (np.array([0.0, -0.5, 0.0, 1e-3, -0.5]), np.array([1.0, 1.0, 1.0, 1.0, 1.0]))
+_START = np.array([0.03, 0.05, 0.12, 0.03, 0.05])
+
+
+class TwinMap(msgspec.Struct, frozen=True, kw_only=True):
+    """From a network's two knobs to a chain's friction and noise, and how well that was seen to work."""
+
+    friction: float
+    """a: μ→ of a linear network."""
+    friction_per_nonlinearity: float
+    """b"""
+    mu_left: float
+    noise: float
+    """c: ε̄ of a calm network."""
+    noise_per_noise: float
+    """d: per unit of the noise axis, in the diagram's own coordinate."""
+    noise_axis: str = "data_noise"
+    provenance: str = ""
+    rms: float = float("nan")
+    """Root mean square error of the scaled curves."""
+    asymmetry_correlation: float = float("nan")
+    left_out_rms: float = float("nan")
+    """The same error for rows that the fit did not see, each in turn."""
+    converged: bool = True
+
+    def chain(self, nonlinearity: ArrayLike, noise: ArrayLike) -> tuple[Floats, Floats, Floats]:
+        """μ→, μ← and ε̄ for a network's knobs, kept where a chain can be."""
+        right = self.friction + self.friction_per_nonlinearity * np.asarray(nonlinearity, np.float64)
+        sd = self.noise + self.noise_per_noise * np.asarray(noise, np.float64)
+        right, sd = np.broadcast_arrays(np.maximum(right, 0.0), np.maximum(sd, 0.0))
+        return np.array(right), np.full(right.shape, self.mu_left), np.array(sd)
+
+    def curves(self, nonlinearity: ArrayLike, noise: ArrayLike, layers: int) -> Floats:
+        """Predicted curves, [C, H + 1], from 1 to 0."""
+        x = mean_field_cells(*self.chain(nonlinearity, noise), blocks=layers - 1, eta=ETA, steps=STEPS)
+        ends = np.zeros((len(x), 1))
+        return 1.0 - np.hstack([ends, x, ends + 1.0])
+
+
+PRESETS: dict[str, TwinMap] = {
+    "data_noise": TwinMap(
+        friction=0.030,
+        friction_per_nonlinearity=0.055,
+        mu_left=0.138,
+        noise=0.029,
+        noise_per_noise=0.042,
+        provenance="fitted to 54 cells x 3 seeds of the authors' network on MNIST, full batch, 100 epochs",
+        rms=0.037,
+        asymmetry_correlation=0.94,
+    ),
+}
+"""Fitted maps by noise axis."""
+
+
+class CurveFit(NamedTuple):
+    """The effective friction of one network's curve."""
+
+    effective_friction: float
+    """F*/k in units of the chain's length; > 0 concave, 0 balanced, < 0 convex."""
+    standard_error: float
+    """By bootstrap over seeds; from the residual where there is one curve only."""
+    residual: float
+    """Root mean square distance of the scaled curve from the parabola."""
+    curve: list[float]
+    """The parabola in the curve's own units, D_0 … D_H."""
+
+
+def scaled(curves: ArrayLike) -> Floats:
+    """Curves D_0 … D_H, [..., H + 1], as (D - D_H) / (D_0 - D_H).
+
+    Raises:
+        DataError: a curve has fewer than 3 points, is not finite, or does not fall.
+    """
+    d = np.asarray(curves, dtype=np.float64)
+    if d.shape[-1] < 3:
+        raise DataError(f"a twin needs the curve of at least 2 hidden layers; this one has {d.shape[-1] - 1}")
+    total = d[..., :1] - d[..., -1:]
+    if not np.isfinite(d).all() or (total <= 0).any():
+        raise DataError("the curve does not fall from input to last hidden layer: nothing is separated yet, no twin")
+    return np.asarray((d - d[..., -1:]) / total)
+
+
+def fit_curve(curves: ArrayLike, *, resamples: int = 1000, seed: int = 0) -> CurveFit:
+    """The effective friction of the mean of S curves, [S, H + 1] or [H + 1], logits left out.
+
+    The parabola 1 - l/H + F*/2 l (H - l) is linear in F*, so its fit is exact.
+
+    Raises:
+        DataError: as ``scaled``.
+    """
+    d = np.atleast_2d(np.asarray(curves, dtype=np.float64))
+    mean = d.mean(0)
+    friction, residual = _parabola(scaled(mean))
+    layers = len(mean) - 1
+    if len(d) > 1:
+        rng = np.random.default_rng(seed)
+        picks = d[rng.integers(0, len(d), (resamples, len(d)))].mean(1)
+        error = float(np.std([_parabola(scaled(pick))[0] for pick in picks], ddof=1)) * (len(d) / (len(d) - 1)) ** 0.5
+    else:
+        bends = _bends(layers)
+        free = max(1, layers - 2)
+        error = residual * ((layers + 1) / free / float(bends @ bends)) ** 0.5
+    line = 1.0 - np.arange(layers + 1) / layers + friction * _bends(layers)
+    return CurveFit(friction, error, residual, (mean[-1] + (mean[0] - mean[-1]) * line).tolist())
+
+
+def _bends(layers: int) -> Floats:
+    at = np.arange(layers + 1, dtype=np.float64)
+    return np.asarray(0.5 * at * (layers - at))
+
+
+def _parabola(curve: Floats) -> tuple[float, float]:
+    layers = len(curve) - 1
+    bends = _bends(layers)
+    rest = curve - (1.0 - np.arange(layers + 1) / layers)
+    friction = float(bends @ rest / (bends @ bends))
+    return friction, float(np.sqrt(np.mean((rest - friction * bends) ** 2)))
+
+
+def asymmetries(curves: Floats) -> Floats:
+    """(load of the shallow half - load of the deep half) / total, of scaled curves [C, H + 1]; [C]."""
+    loads = -np.diff(curves, axis=1)
+    half = loads.shape[1] // 2
+    return np.asarray((loads[:, :half].sum(1) - loads[:, -half:].sum(1)) / loads.sum(1))
+
+
+def fit_map(
+    nonlinearity: ArrayLike,
+    noise: ArrayLike,
+    curves: ArrayLike,
+    *,
+    noise_axis: str = "data_noise",
+    provenance: str = "",
+    restarts: int = RESTARTS,
+    leave_out: bool = True,
+    seed: int = 0,
+) -> TwinMap:
+    """One global map, five numbers, fitted to all cells by least squares from several starts.
+
+    Args:
+        nonlinearity: 1 - α of each cell, [C].
+        noise: of each cell, in the axis' own coordinate, [C].
+        curves: D_0 … D_H of each cell, logits left out, [C, H + 1].
+        noise_axis: the setting that the noise is.
+        provenance: where the curves came from.
+        restarts: starts beside the usual one; the fit has converged if two of the best agree to 1 % in error.
+        leave_out: also fit without each row of equal nonlinearity and measure the error on it.
+        seed: of the restarts.
+
+    Raises:
+        DataError: a curve cannot be scaled, or there are fewer cells than the map has numbers.
+    """
+    alpha_C, noise_C = np.asarray(nonlinearity, np.float64), np.asarray(noise, np.float64)
+    wanted = scaled(curves)
+    if len(wanted) < len(_START):
+        raise DataError(f"a map has {len(_START)} numbers; {len(wanted)} cells cannot fix it")
+    rng = np.random.default_rng(seed)
+    starts = [_START, *(_START * rng.uniform(0.3, 2.5, (restarts, len(_START))))]
+    fits = sorted((_least_squares(alpha_C, noise_C, wanted, start) for start in starts), key=lambda fit: fit[1])
+    best, error = fits[0]
+    converged = len(fits) < 2 or fits[1][1] <= 1.01 * error
+    made = _named(best)
+    predicted = made.curves(alpha_C, noise_C, wanted.shape[1] - 1)
+    left_out = _left_out(alpha_C, noise_C, wanted, best) if leave_out else float("nan")
+    return msgspec.structs.replace(
+        made,
+        noise_axis=noise_axis,
+        provenance=provenance,
+        rms=error,
+        asymmetry_correlation=float(np.corrcoef(asymmetries(predicted), asymmetries(wanted))[0, 1]),
+        left_out_rms=left_out,
+        converged=converged,
+    )
+
+
+def _named(numbers: Floats) -> TwinMap:
+    a, b, left, c, d = (float(number) for number in numbers)
+    return TwinMap(friction=a, friction_per_nonlinearity=b, mu_left=left, noise=c, noise_per_noise=d)
+
+
+def _least_squares(alpha_C: Floats, noise_C: Floats, wanted: Floats, start: Floats) -> tuple[Floats, float]:
+    """The best numbers from a start, and their root mean square error."""
+    from scipy.optimize import least_squares  # half a second to load
+
+    def misfit(numbers: Floats) -> Floats:
+        return (_named(numbers).curves(alpha_C, noise_C, wanted.shape[1] - 1) - wanted).ravel()
+
+    start = np.clip(start, _BOUNDS[0] + 1e-6, _BOUNDS[1] - 1e-6)
+    found = least_squares(misfit, start, bounds=_BOUNDS, x_scale=_START, diff_step=1e-4, max_nfev=60)
+    return found.x, float(np.sqrt(np.mean(found.fun**2)))
+
+
+def _left_out(alpha_C: Floats, noise_C: Floats, wanted: Floats, start: Floats) -> float:
+    """Root mean square error on rows of equal nonlinearity, each predicted from the others."""
+    squares, count = 0.0, 0
+    rows = np.unique(alpha_C)
+    if len(rows) < 3:
+        return float("nan")
+    for row in rows:
+        out = alpha_C == row
+        numbers, _ = _least_squares(alpha_C[~out], noise_C[~out], wanted[~out], start)
+        off = _named(numbers).curves(alpha_C[out], noise_C[out], wanted.shape[1] - 1) - wanted[out]
+        squares, count = squares + float((off**2).sum()), count + off.size
+    return float(np.sqrt(squares / count))
+
+
+def hidden(curve: Sequence[float | None]) -> list[float]:
+    """D_0 … D_H of a network's recorded curve, the logits left out; NaN where a value is missing."""
+    return [float("nan") if value is None else value for value in curve[:-1]]
