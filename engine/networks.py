@@ -62,6 +62,14 @@ class ScaledLinear(nn.Linear):
         return nn.functional.linear(x, self.weight / math.sqrt(self.in_features), self.bias)
 
 
+class ScaledConv2d(nn.Conv2d):
+    """A convolution divided by √(inputs of one output): the NTK parametrisation's forward scaling."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self._conv_forward(x, self.weight / math.sqrt(self.weight[0].numel()), self.bias)
+        return out
+
+
 class Network(nn.Module):
     """A stack of blocks whose outputs are the points of the load curve.
 
@@ -102,7 +110,7 @@ def build_network(config: TrainConfig, sample_shape: tuple[int, ...], n_classes:
     """A network with its initial weights, drawn from ``config.seed`` alone.
 
     Raises:
-        ConfigError: the initialisation does not fit the architecture.
+        ConfigError: the images do not fit the architecture.
     """
     outputs = 1 if config.loss == "mse" else n_classes
     with torch.random.fork_rng(devices=[]):
@@ -138,15 +146,16 @@ def _cnn(config: TrainConfig, shape: tuple[int, ...], outputs: int, knobs: Knobs
     if height % 2 or width % 2:
         raise ConfigError(f"image_size = {height} is odd; the cnn pools 2 x 2 and needs an even side")
     bias = config.bias != "off"
+    linear, convolve = (ScaledLinear, ScaledConv2d) if config.init == "ntk" else (nn.Linear, nn.Conv2d)
     blocks: list[nn.Module] = []
     for _ in range(config.depth - 1):
         norm = [nn.BatchNorm2d(config.width)] if config.batch_norm else []
-        convolution = nn.Conv2d(channels, config.width, 3, padding=1, bias=bias)
+        convolution = convolve(channels, config.width, 3, padding=1, bias=bias)
         blocks.append(nn.Sequential(convolution, *norm, Activation(config.activation, knobs), nn.MaxPool2d(2)))
         channels = config.width
     entry = nn.BatchNorm2d(shape[0]) if config.batch_norm else nn.Identity()
     between = nn.Sequential(nn.Upsample(scale_factor=2), Dropout(knobs))
-    head = nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, outputs, bias=bias))
+    head = nn.Sequential(nn.Flatten(), linear(channels * height * width, outputs, bias=bias))
     return Network(entry, blocks, between, head)
 
 
@@ -161,10 +170,6 @@ _INITIALISERS: dict[str, Callable[[Tensor], object]] = {
 
 def _initialise(network: Network, config: TrainConfig) -> None:
     """``default`` is PyTorch's own. ``normal`` has s.d. 1/√(features in); ``ntk`` 1, scaled in forward."""
-    if config.init == "ntk" and config.model == "cnn":
-        raise ConfigError(
-            "init = 'ntk' is not allowed with model = 'cnn'; allowed there: all other initialisations"
-        )
     for module in network.modules():
         if not isinstance(module, nn.Linear | nn.Conv2d):
             continue

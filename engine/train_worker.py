@@ -6,6 +6,7 @@ import math
 import os
 import socket
 import time
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from .config import TrainConfig
 from .controlled import ControlLoop, Interrupted
 from .datasets import Dataset, load_dataset
-from .errors import DivergedError, RunError
+from .errors import DivergedError, RunDirectoryError, RunError
 from .files import read_file, replace_file
 from .hessian import Curvature
 from .loads import statistics
@@ -63,6 +64,8 @@ class _Job:
         self.loop = ControlLoop(run, controls, self._change, interrupted, self.replay.behind)
         self.latest: Measurement | None = None
         self.curvature: Curvature | None = None
+        self.labels = zlib.crc32(dataset.y_test.tobytes(), zlib.crc32(dataset.y_train.tobytes()))
+        """Tells data sets apart. Labels, since resized pixels may differ in their last bits between machines."""
         self.earlier_seconds = 0.0
         """What earlier workers took to reach the checkpoint."""
         self._take_up()
@@ -76,6 +79,11 @@ class _Job:
             leftover.unlink(missing_ok=True)  # a worker was killed while it wrote; the lock is ours now
         if path.exists():
             notes = self.trainer.load_state(read_file(path, _CHECKPOINT_LIMIT))
+            if notes.get("labels", self.labels) != self.labels:
+                raise RunDirectoryError(
+                    f"{self.at_file.id} cannot go on: its data set, {self.trainer.config.dataset}, has changed "
+                    f"since the checkpoint was written; put the old data back, or train anew"
+                )
             self.replay.taken = min(int(notes.get("moves", 0)), len(self.replay.moves))
             self.earlier_seconds = float(notes.get("seconds", 0.0))
 
@@ -147,7 +155,7 @@ class _Job:
         return rate
 
     def _save(self) -> None:
-        notes = {"moves": self.replay.taken, "seconds": self._seconds()}
+        notes = {"moves": self.replay.taken, "seconds": self._seconds(), "labels": self.labels}
         replace_file(self.at_file.checkpoint_path, self.trainer.state(notes))
         self.saved = time.monotonic()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,10 @@ from torch import Tensor, nn
 from engine.config import TrainConfig
 from engine.datasets import Dataset
 from engine.hessian import curvature, hessian_product, hutchinson_trace, top_eigenvalue
+from engine.records import Curve, Ended
+from engine.rundir import Run, open_home
 from engine.training import Trainer
+from engine.worker import work
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +97,32 @@ def test_against_the_exact_hessian(name: str) -> None:
     assert found.top == pytest.approx(float(eigenvalues[-1]), rel=2e-3)
     assert abs(found.trace - exact) <= 4 * found.trace_error + 1e-3 * abs(exact)
     assert found.trace_error < 0.5 * abs(exact)
+
+
+class TestRun:
+    """What a worker records."""
+
+    def work(self, home: Path, **settings: Any) -> tuple[Ended, list[Curve]]:
+        run = Run.create(open_home(home), TrainConfig(width=4, depth=3, train_size=64, epochs=2, **settings))
+        ended = work(run)
+        return ended, [event for event in run.events() if isinstance(event, Curve)]
+
+    def test_at_the_end_by_default(self, home: Path) -> None:
+        ended, _ = self.work(home)
+        assert set(ended.summary["hessian"]) == {"trace", "trace_error", "top", "top_error", "products"}
+        assert all(math.isfinite(value) for value in ended.summary["hessian"].values())
+
+    def test_not_where_switched_off(self, home: Path) -> None:
+        assert self.work(home, hessian=False)[0].summary["hessian"] is None
+
+    def test_probes_and_test_curves_on_request(self, home: Path) -> None:
+        ended, curves = self.work(home, linear_probes=True, measure_test=True, hessian=False)
+        assert [len(curve.linear_probes or []) for curve in curves] == [4, 4, 4]
+        assert ended.summary["linear_probes"] == curves[-1].linear_probes
+        assert len(curves[-1].curves["test_trace_ratio"]) == 4
+        ended, curves = self.work(home, hessian=False)
+        assert {curve.linear_probes for curve in curves} == {None}
+        assert not [name for name in curves[-1].curves if name.startswith("test_")]
 
 
 def test_product_is_exact() -> None:

@@ -119,6 +119,16 @@ class TestInitial:
         hidden = network.features(x)[1]
         torch.testing.assert_close(network.features(x)[2], torch.relu(hidden @ second.weight.T / 20))
 
+    def test_ntk_of_a_convolution(self) -> None:
+        """Nine pixels of each of two channels make an output; the head sees eight channels of 4 x 4."""
+        network = built((2, 4, 4), init="ntk", model="cnn", width=8, bias="off", depth=2, batch_norm=False)
+        first, last = maps(network)
+        x = torch.randn(3, 2, 4, 4)
+        assert float(first.weight.detach().std()) == pytest.approx(1.0, rel=0.25)
+        torch.testing.assert_close(first(x), F.conv2d(x, first.weight, padding=1) / math.sqrt(18))
+        hidden = torch.randn(3, 128)
+        torch.testing.assert_close(last(hidden), hidden @ last.weight.T / math.sqrt(128))
+
     @pytest.mark.parametrize("init", ["default", "orthogonal", "kaiming", "normal", "identity"])
     def test_constant_multiplies_the_weights_alone(self, init: str) -> None:
         for shape, model in (((12,), "mlp"), ((2, 4, 4), "cnn")):

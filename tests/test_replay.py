@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pytest
 import torch
 
@@ -113,6 +114,7 @@ def assert_never_broken(broken: Broken) -> None:
 
 
 class TestKilled:
+    @pytest.mark.slow
     def test_with_moved_sliders(self, begin: Begin) -> None:
         """Killed thrice, at moments of chance: after checkpoints, and moves acknowledged since."""
         broken = begin(checkpoint_every=0.3)
@@ -178,8 +180,21 @@ class TestKilled:
         assert again.summary["load_curve"] == first.summary["load_curve"]
         assert again.summary["seconds"] > first.summary["seconds"] * 0.99
 
+    def test_other_data_are_refused(self, begin: Begin, tmp_path: Path) -> None:
+        x, y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 3
+        np.savez(tmp_path / "mine.npz", X=x, y=y)
+        broken = begin(dataset=str(tmp_path / "mine.npz"), epochs=100_000, checkpoint_every=0.05, measure_every=50)
+        broken.until(broken.run.checkpoint_path.is_file)
+        broken.kill()
+        np.savez(tmp_path / "mine.npz", X=x, y=y[::-1])
+        broken.start()
+        assert broken.process is not None
+        assert broken.process.wait(60) == 1
+        assert "mine.npz, has changed" in broken.all(Ended)[-1].text
+
 
 class TestStopped:
+    @pytest.mark.slow
     def test_within_an_epoch(self, begin: Begin) -> None:
         """A large epoch of small batches is broken off in its middle."""
         broken = begin(batch_size=2, epochs=6, checkpoint_every=0)

@@ -128,10 +128,6 @@ class TestInitialWeights:
         assert isinstance(network.head, nn.Linear)
         np.testing.assert_allclose(network.head(x).detach(), (x @ network.head.weight.T / 10).detach(), rtol=1e-4)
 
-    def test_ntk_not_for_a_cnn(self) -> None:
-        with pytest.raises(ConfigError, match="'ntk' is not allowed with model = 'cnn'"):
-            built((1, 8, 8), model="cnn", init="ntk")
-
     def test_biases(self) -> None:
         linear = [m for m in built(bias="zero").modules() if isinstance(m, nn.Linear)]
         assert all(m.bias is not None and not m.bias.any() for m in linear)

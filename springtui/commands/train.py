@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ..output import print_json, print_line, say
 from ..state import RunState
 from .options import Session, common, describe_settings, examples, json_option, set_option
 
+_NAMES = textwrap.wrap(", ".join(RECIPES), 76, break_on_hyphens=False)
+_RECIPES = "\b\nRecipes:\n" + "\n".join(f"  {line}" for line in _NAMES)
 MEASURES = ("trace_ratio", "fuzziness", "inverse_fuzziness")
 
 
@@ -28,7 +31,7 @@ MEASURES = ("trace_ratio", "fuzziness", "inverse_fuzziness")
         "springtui train --set dataset=mine.npz --json | jq .load_curve.trace_ratio",
         "springtui train --list-recipes",
     )
-    + f"\n\nRecipes: {', '.join(RECIPES)}.\n\n{describe_settings(TrainConfig)}",
+    + f"\n\n{_RECIPES}\n\n{describe_settings(TrainConfig)}",
 )
 @click.option(
     "--recipe",
