@@ -46,7 +46,7 @@ class CurveFit(NamedTuple):
     effective_friction: float
     """F*/k in units of the chain's length; > 0 concave, 0 balanced, < 0 convex."""
     standard_error: float
-    """By bootstrap over seeds; from the residual where there is one curve only."""
+    """By bootstrap over seeds; from the scatter of its points where there is one curve only, NaN for 2 layers."""
     residual: float
     """Root mean square distance of the scaled curve from the parabola."""
     curve: list[float]
@@ -89,11 +89,25 @@ def fit_curve(curves: ArrayLike, *, resamples: int = 1000, seed: int = 0) -> Cur
             float(np.std([_parabola(scaled(pick))[0] for pick in picks], ddof=1)) * (len(d) / (len(d) - 1)) ** 0.5
         )
     else:
-        bends = _bends(layers)
-        free = max(1, layers - 2)
-        error = residual * ((layers + 1) / free / float(bends @ bends)) ** 0.5
+        error = _error_alone(mean)
     line = 1.0 - np.arange(layers + 1) / layers + friction * _bends(layers)
     return CurveFit(friction, error, residual, (mean[-1] + (mean[0] - mean[-1]) * line).tolist())
+
+
+def _error_alone(curve: Floats) -> float:
+    """The error of F* from one curve, its points' scatter taken from how far they lie from their own parabola.
+
+    The ends are noisy too and scale all others: a point moves by (δ_l - S_l δ_0 - (1 - S_l) δ_H) / (D_0 - D_H).
+    """
+    layers = len(curve) - 1
+    if layers < 3:
+        return float("nan")
+    at = np.arange(layers + 1, dtype=np.float64)
+    rest = curve - np.polyval(np.polyfit(at, curve, 2), at)
+    scatter = float(np.sqrt(rest @ rest / (layers - 2))) / (curve[0] - curve[-1])
+    bends, s = _bends(layers), scaled(curve)
+    gain = bends @ bends + (bends @ s) ** 2 + (bends @ (1.0 - s)) ** 2
+    return float(scatter * np.sqrt(gain) / (bends @ bends))
 
 
 def _bends(layers: int) -> Floats:
