@@ -15,6 +15,7 @@ from .config import ChainConfig, make
 from .controlled import ControlLoop, Interrupted
 from .errors import ConfigError, DivergedError, RunError
 from .mean_field import MeanField, effective_friction, mean_field_positions, settled
+from .pulling import targets
 from .records import Curve, Ended, Started
 from .rundir import Controls, Run
 
@@ -115,7 +116,7 @@ class _Job:
                 at=chain.steps,
                 step=chain.steps,
                 curves={"distance": self._curve(chain.mean()), **self._theory_curve()},
-                scalars={"rate": rate, "effective_friction": self._friction()},
+                scalars={"rate": rate, "effective_friction": self._friction(), "target": self._held()},
                 positions=x_RL[0].tolist(),
                 spread=chain.sd().tolist(),
             )
@@ -124,7 +125,11 @@ class _Job:
     def _curve(self, x_L: Floats) -> list[float | None]:
         """y - x_l for l = 0 … L + 1."""
         y = self.config.target
-        return [y, *(y - x_L).tolist(), 0.0]
+        return [y, *(y - x_L).tolist(), y - self._held()]
+
+    def _held(self) -> float:
+        """Where the last spring is held now."""
+        return float(targets(self.config, max(0, self.chain.steps - 1), 1)[0])
 
     def _theory_curve(self) -> dict[str, list[float | None]]:
         if self.theory is not None:

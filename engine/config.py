@@ -30,7 +30,9 @@ class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class TrainConfig(_Settings, frozen=True, kw_only=True, tag="train"):
     """One network and how it is trained (Shi et al., arXiv:2407.19353, supplement)."""
 
-    live: ClassVar[frozenset[str]] = frozenset({"negative_slope", "data_noise", "lr", "dropout", "batch_size"})
+    live: ClassVar[frozenset[str]] = frozenset(
+        {"negative_slope", "data_noise", "lr", "dropout", "batch_size", "linear_probes"}
+    )
 
     dataset: Annotated[
         str,

@@ -8,6 +8,8 @@ from typing import Any
 
 from engine.records import Acknowledged, Cell, Curve, Ended, Event, Note, Started
 
+from .measures import PROBES
+
 HISTORY_POINTS = 1200
 """A history longer than this is thinned to half; a plot is at most some 200 cells of 2 dots wide."""
 ECHOES = 3
@@ -149,8 +151,8 @@ class RunState:
 
 
 def signed_curve(curve: Curve, measure: str) -> list[float | None]:
-    """D_0 … D_L of a measure, turned so that separating lowers it (inverse fuzziness rises as classes part)."""
-    values = curve.curves.get(measure, [])
-    if measure == "inverse_fuzziness":
+    """D_0 … D_L of a measure, turned so that separating lowers it: inverse fuzziness and probes rise."""
+    values = curve.linear_probes or [] if measure == PROBES else curve.curves.get(measure, [])
+    if measure in {"inverse_fuzziness", PROBES}:
         return [None if v is None else -v for v in values]
     return list(values)

@@ -56,7 +56,7 @@ def fit_run(run: Run, config: TrainConfig) -> dict[str, Any]:
         DataError: the curve does not fall.
     """
     from engine.advice import advise
-    from engine.twin import fit_curve, hidden
+    from engine.twin_curve import fit_curve, hidden
 
     curves = [event for event in run.events() if isinstance(event, Curve)]
     if not curves:
@@ -83,8 +83,9 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
     import msgspec
 
     from engine.sweep import summarise
-    from engine.twin import fit_map, hidden
+    from engine.twin import fit_map
     from engine.twin_axis import noise_coordinate
+    from engine.twin_curve import hidden
 
     if config.system != "network" or config.y_axis != "negative_slope":
         raise ConfigError(f"{run.id} is no diagram of networks over negative_slope; a map needs one")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,10 +15,13 @@ from textual.containers import Container, Horizontal, VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Footer, RadioSet, Static, Tab, Tabs
 
+from engine.advice import advise
 from engine.errors import SpringtuiError
+from engine.loads import statistics
 
 from ..laboratory import PANELS, Laboratory, Panel
 from ..mapping import NOISE_KINDS, NoiseKind, chain_settings
+from ..measures import MEASURES, PROBES
 from ..state import RunState
 from ..terminal import plain_text
 from ..watcher import Watcher
@@ -37,7 +41,14 @@ ASK_SECONDS = 0.05
 """Slider moves within this time reach the workers as one."""
 PLOT_SECONDS = 0.1
 """One plot is drawn a tick, so that no key waits for more than one; new data is handed out once a round."""
-MEASURES = ("trace_ratio", "fuzziness", "inverse_fuzziness")
+PULLINGS = ("at_once", "steady", "jerky")
+_PULLS: dict[str, dict[str, Any]] = {
+    "at_once": {},
+    "steady": {"pulling": "steady", "pull_time": 100.0},
+    "jerky": {"order": 2, "pulling": "jerky", "pull_time": 50.0, "mass": 4.0, "gamma": 0.3},
+}
+"""A jerk needs inertia to be felt."""
+_FIXED = {"order", "pulling", "pull_time", "mass", "gamma"}
 GROUPS = ("network", "chain", "training")
 
 
@@ -50,6 +61,8 @@ class LabScreen(Screen[None]):
         Binding("r", "restart", "Restart", tooltip="start both anew with the settings asked for"),
         Binding("m", "next_measure", "Measure", tooltip="next measure of separation"),
         Binding("n", "next_noise", "Noise", tooltip="next kind of noise"),
+        Binding("v", "toggle_ruler", "View", tooltip="blocks and springs, or a folding ruler", show=False),
+        Binding("p", "next_pulling", "Pull", tooltip="pull anew: at once, steadily, jerkily", show=False),
         Binding("right_square_bracket", "next_group(1)", "Next tab", key_display="]", show=False),
         Binding("left_square_bracket", "next_group(-1)", "Previous tab", key_display="[", show=False),
     ]
@@ -63,6 +76,8 @@ class LabScreen(Screen[None]):
         self.measure = MEASURES[0]
         self.trouble: dict[Panel, str] = {}
         self._asking = False
+        self.pulling = PULLINGS[0]
+        self._advised: tuple[object, ...] = ()
         self._turn = 0
         self._stale = False
         self._words: dict[str, str] = {}
@@ -77,6 +92,7 @@ class LabScreen(Screen[None]):
                 yield _noise_slider(self.kind)
                 yield Static(id="regime", markup=False)
                 yield Static(id="facts", markup=False)
+                yield Static(id="advice", markup=False)
             with Container(id="panels"):
                 yield Tabs(*(Tab(group.capitalize(), id=group) for group in GROUPS), id="tabs")
                 with Container(id="grid"):
@@ -100,21 +116,24 @@ class LabScreen(Screen[None]):
         """After the first frame: the disk and the workers can wait that long, the person need not."""
         self.set_interval(PLOT_SECONDS, self._draw_next)
         self.set_interval(0.5, self._draw_words)
+        self.set_interval(2.0, self._advise)
         self.run_worker(self._begin(reattach=True), exclusive=True, group="begin")
 
     # starting and stopping
 
     async def _begin(self, *, reattach: bool) -> None:
         for panel in PANELS:
-            try:
-                if not (reattach and await asyncio.to_thread(self.laboratory.reattach, panel)):
-                    await asyncio.to_thread(self.laboratory.start, panel, self._settings(panel))
-            except SpringtuiError as error:
-                self._say_trouble(panel, str(error))
-                continue
-            except OSError as error:
-                self._say_trouble(panel, f"cannot start a run: {error.strerror}; is the disk full?")
-                continue
+            await self._begin_one(panel, reattach=reattach)
+
+    async def _begin_one(self, panel: Panel, *, reattach: bool) -> None:
+        try:
+            if not (reattach and await asyncio.to_thread(self.laboratory.reattach, panel)):
+                await asyncio.to_thread(self.laboratory.start, panel, self._settings(panel))
+        except SpringtuiError as error:
+            self._say_trouble(panel, str(error))
+        except OSError as error:
+            self._say_trouble(panel, f"cannot start a run: {error.strerror}; is the disk full?")
+        else:
             self._watch(panel)
 
     def _watch(self, panel: Panel) -> None:
@@ -145,9 +164,10 @@ class LabScreen(Screen[None]):
         nonlinearity = self.query_one("#nonlinearity", Slider).value
         noise = self.query_one("#noise", Slider).value
         if panel == "chain":
-            return dict(chain_settings(nonlinearity, self.kind.relative(noise)))
+            return {**chain_settings(nonlinearity, self.kind.relative(noise)), **_PULLS[self.pulling]}
         calm = {kind.key: kind.calm for kind in NOISE_KINDS}
-        return {"negative_slope": round(1.0 - nonlinearity, 10), **calm, self.kind.key: noise}
+        probes = self.measure == PROBES
+        return {"negative_slope": round(1.0 - nonlinearity, 10), **calm, self.kind.key: noise, PROBES: probes}
 
     @on(Slider.Changed)
     def _slider_moved(self) -> None:
@@ -162,7 +182,7 @@ class LabScreen(Screen[None]):
             state = self.states.get(panel)
             if state is None or state.is_over:
                 continue
-            changed = {k: v for k, v in settings.items() if state.settings.get(k) != v}
+            changed = {k: v for k, v in settings.items() if state.settings.get(k) != v and k not in _FIXED}
             if changed:
                 await self._put("set", panel, **changed)
 
@@ -248,6 +268,20 @@ class LabScreen(Screen[None]):
                 self._words[selector] = text
                 self.query_one(selector, Static).update(text)
 
+    async def _advise(self) -> None:
+        """A sentence of advice, when what it rests on has changed; reckoned off the screen's own thread."""
+        train = self.states.get("train")
+        if train is None or train.latest is None or not train.settings:
+            return
+        curve = train.latest.curves.get("trace_ratio", [])
+        nonlinearity, noise = 1.0 - train.settings["negative_slope"], float(train.settings[self.kind.key])
+        asymmetry = statistics(curve, logits=True).asymmetry
+        basis = (round(asymmetry, 1) if math.isfinite(asymmetry) else None, nonlinearity, self.kind.key, noise)
+        if basis != self._advised:
+            self._advised = basis
+            said = await asyncio.to_thread(advise, curve, nonlinearity, self.kind.key, noise)
+            self.query_one("#advice", Static).update(said)
+
     def on_resize(self, event: events.Resize) -> None:
         columns, rows = event.size
         small = columns < SMALLEST[0] or rows < SMALLEST[1]
@@ -288,8 +322,30 @@ class LabScreen(Screen[None]):
     def action_next_measure(self) -> None:
         """Show the next of the three measures of separation."""
         self.measure = MEASURES[(MEASURES.index(self.measure) + 1) % len(MEASURES)]
+        self._slider_moved()  # probes cost time: they are taken only while they are looked at
         self._stale = True
         self._draw_words()
+
+    def action_toggle_ruler(self) -> None:
+        """Draw the chain as blocks and springs, or as a folding ruler."""
+        as_ruler = self.query_one(ChainView).toggle_ruler()
+        self._name_chain("folding ruler" if as_ruler else "blocks and springs")
+
+    def action_next_pulling(self) -> None:
+        """Pull the chain anew, in the next way."""
+        self.pulling = PULLINGS[(PULLINGS.index(self.pulling) + 1) % len(PULLINGS)]
+        self.notify(f"pulled {self.pulling.replace('_', ' ')}", title="chain", timeout=3, markup=False)
+        self.run_worker(self._pull_anew(), exclusive=True, group="pull")
+
+    async def _pull_anew(self) -> None:
+        if (watcher := self.watchers.pop("chain", None)) is not None:
+            watcher.close()
+        self.states.pop("chain", None)
+        await asyncio.to_thread(self.laboratory.stop, "chain")
+        await self._begin_one("chain", reattach=False)
+
+    def _name_chain(self, view: str) -> None:
+        self.query_one(ChainView).border_title = f"Chain · {view}"
 
     def action_next_noise(self) -> None:
         """Choose the next kind of noise."""
@@ -305,7 +361,13 @@ class LabScreen(Screen[None]):
         """What the command palette offers here."""
         yield SystemCommand("Pause or resume", "Both the network and the chain", self.action_toggle_pause)
         yield SystemCommand("Restart", "Start both anew", self.action_restart)
-        yield SystemCommand("Next measure", "Trace ratio, fuzziness, inverse fuzziness", self.action_next_measure)
+        yield SystemCommand(
+            "Next measure", "Separation by three measures, linear probes", self.action_next_measure
+        )
+        yield SystemCommand(
+            "Folding ruler", "Draw the chain as one, or as springs again", self.action_toggle_ruler
+        )
+        yield SystemCommand("Pull anew", "At once, steadily, jerkily", self.action_next_pulling)
         for index, kind in enumerate(NOISE_KINDS):
             yield SystemCommand(f"Noise: {kind.label}", kind.description, lambda i=index: self._choose(i))
 

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from textual.dom import DOMNode
 
+from engine.errors import DataError
 from engine.loads import loads, statistics
 from engine.records import Curve
+from engine.twin_curve import CurveFit, fit_curve, hidden
 
 from ..laboratory import Panel
+from ..measures import PROBES
 from ..regime import duration, in_words, number, percent, progress_line
 from ..state import RunState, signed_curve
 from ..terminal import plain_text
@@ -26,8 +29,8 @@ TITLES = {
     "#accuracy": "Accuracy",
 }
 LEGENDS = {
-    "#network-curve": "[$secondary 60%]start[/] [$foreground 40%]before[/] [$primary]now[/]",
-    "#chain-curve": "[$secondary 60%]start[/] [$foreground 40%]before[/] [$accent]now[/]",
+    "#network-curve": "[$secondary 60%]start[/] [$foreground 40%]before[/] [$primary]now[/] [$warning]twin[/]",
+    "#chain-curve": "[$secondary 60%]start[/] [$foreground 40%]before[/] [$accent]now[/] [$warning]theory[/]",
     "#accuracy": "[$secondary]train[/] [$success]test[/]",
 }
 """In the colours of the curves."""
@@ -35,6 +38,7 @@ NAMES = {
     "trace_ratio": "trace ratio",
     "fuzziness": "fuzziness",
     "inverse_fuzziness": "inverse fuzziness",
+    PROBES: "linear probes",
 }
 _FADES = ("fade3", "fade2", "fade1")
 
@@ -46,8 +50,9 @@ def show_states(owner: DOMNode, states: Mapping[Panel, RunState], measure: str) 
     title = f"Network · load curve · {NAMES[measure]}"
     if plot.border_title != title:  # setting it repaints the whole plot
         plot.border_title = title
-    plot.show(_curves(train, measure, "primary"))
-    owner.query_one("#chain-curve", Plot).show(_curves(chain, "distance", "accent"))
+    plot.show([*_curves(train, measure, "primary"), *twin_series(train, measure)])
+    theory = _theory(chain)
+    owner.query_one("#chain-curve", Plot).show([*theory, *_curves(chain, "distance", "accent")])
     _show_loads(owner.query_one(LoadBars), train, measure)
     owner.query_one("#loss", Plot).show(_histories(train, [("train_loss", "train", "primary")]))
     wanted = [("train_accuracy", "train", "muted"), ("test_accuracy", "test", "good")]
@@ -58,7 +63,7 @@ def show_chain(view: ChainView, state: RunState) -> None:
     """The chain as it stands: of its first replica where one is told, else the mean."""
     curve = state.latest
     if curve is not None and curve.positions is not None:
-        view.show(curve.positions, float(state.settings.get("target", 1.0)))
+        view.show(curve.positions, float(state.settings.get("target", 1.0)), curve.scalars.get("target"))
 
 
 def words(
@@ -82,8 +87,32 @@ def _curves(state: RunState | None, measure: str, role: str) -> list[Series]:
     return [_series(curve, measure, name, tone) for curve, name, tone in past if curve is not None]
 
 
+def _theory(state: RunState | None) -> list[Series]:
+    """The chain's mean field beside it, where the worker reckons it."""
+    if state is None or state.latest is None or "mean_field" not in state.latest.curves:
+        return []
+    return [_series(state.latest, "mean_field", "theory", "warn")]
+
+
+def twin_of(state: RunState | None) -> CurveFit | None:
+    """The chain that the newest curve behaves like; none before the classes part."""
+    if state is None or state.latest is None:
+        return None
+    try:
+        return fit_curve(hidden(state.latest.curves.get("trace_ratio", [])))
+    except DataError:
+        return None
+
+
+def twin_series(state: RunState | None, measure: str) -> list[Series]:
+    """The twin's parabola, over the measure that it is fitted to."""
+    fit = twin_of(state) if measure == "trace_ratio" else None
+    return [] if fit is None else [Series(list(range(len(fit.curve))), fit.curve, "twin", "warn")]
+
+
 def _series(curve: Curve, measure: str, name: str, role: str) -> Series:
-    values = [float("nan") if v is None else v for v in curve.curves.get(measure, [])]
+    found = curve.linear_probes or [] if measure == PROBES else curve.curves.get(measure, [])
+    values = [float("nan") if v is None else v for v in found]
     return Series(list(range(len(values))), values, name, role)
 
 
@@ -104,6 +133,7 @@ def _show_loads(bars: LoadBars, state: RunState | None, measure: str) -> None:
 def _regime(state: RunState | None, measure: str) -> str:
     if state is None or state.latest is None:
         return "waiting for the first curve"
+    measure = "trace_ratio" if measure == PROBES else measure
     shape = statistics(signed_curve(state.latest, measure), logits=True)
     return f"{in_words(shape)}\nCV {number(shape.cv, 2)} · asymmetry {number(shape.asymmetry, 2)}"
 
@@ -117,9 +147,17 @@ def _train_facts(state: RunState | None) -> list[str]:
         progress_line(state, "epoch"),
         f"elapsed {duration(state.elapsed)} · left {duration(state.seconds_left)}",
         f"loss {number(scalars.get('train_loss'))}",
+        *_twin_fact(state),
         f"train {percent(scalars.get('train_accuracy'))} · test {percent(scalars.get('test_accuracy'))}",
     ]
     return lines + _asides(state)
+
+
+def _twin_fact(state: RunState) -> list[str]:
+    fit = twin_of(state)
+    if fit is None:
+        return []
+    return [f"twin F* {fit.effective_friction:+.3f} ± {number(fit.standard_error, 1)}"]
 
 
 def _chain_facts(state: RunState | None) -> list[str]:

@@ -13,6 +13,7 @@ from textual.strip import Strip
 from springtui.terminal import ascii_only
 
 from .canvas import Canvas
+from .ruler import corners, draw
 
 _Cell = tuple[str, str]
 """A character and its role."""
@@ -27,11 +28,20 @@ class ChainView(Canvas):
         super().__init__(id=id, classes=classes)
         self._positions: list[float] = []
         self._target = 1.0
+        self._held = 1.0
+        self._as_ruler = False
 
-    def show(self, positions: Sequence[float], target: float) -> None:
-        """Draw blocks at x_1 … x_L between the wall at 0 and the target."""
+    def show(self, positions: Sequence[float], target: float, held: float | None = None) -> None:
+        """Blocks at x_1 … x_L between the wall and the target; ``held`` is where the last spring is now."""
         self._positions, self._target = list(positions), target
+        self._held = target if held is None else held
         self._lay_out()
+
+    def toggle_ruler(self) -> bool:
+        """Blocks and springs, or a folding ruler; whether it is the ruler now."""
+        self._as_ruler = not self._as_ruler
+        self._lay_out()
+        return self._as_ruler
 
     def on_resize(self) -> None:
         self._lay_out()
@@ -41,6 +51,9 @@ class ChainView(Canvas):
             self.paint([])
             return
         base = self.rich_style
+        if self._as_ruler:
+            self.paint(self._ruler(base))
+            return
         styles: dict[str, Style] = {}
         lines = []
         for cells in self._picture():
@@ -51,17 +64,27 @@ class ChainView(Canvas):
         above = [Strip.blank(self.size.width, base)] * max(0, (self.size.height - len(lines)) // 2)
         self.paint([*above, *lines])
 
+    def _ruler(self, base: Style) -> list[Strip]:
+        """Segments long enough to stay folded when the load is shared, by the golden ratio."""
+        if not all(math.isfinite(x) for x in self._positions):
+            return []
+        length = 1.618 * abs(self._target) / (len(self._positions) + 1)
+        hinges = corners([*self._positions, self._held], self._target, length)
+        lines = draw(hinges, self.size.width, max(1, self.size.height), plain=ascii_only())
+        style = base + self._role("even")
+        return [Strip([Segment(line, style)]) for line in lines]
+
     def _picture(self) -> list[list[_Cell]]:
         """Numbers on blocks, springs between them, the floor, and each extension below its spring."""
         width = self.size.width
         plain = ascii_only()
         wall, post, body, floor = ("|", ">", "#", "-") if plain else ("▌", "▶", "█", "▔")
-        columns = [self._column(x) for x in [0.0, *self._positions, self._target]]
+        columns = [self._column(x) for x in [0.0, *self._positions, self._held]]
         upper: list[_Cell] = [(" ", "")] * width
         middle: list[_Cell] = [(" ", "")] * width
         lower: list[_Cell] = [(" ", "")] * width
-        points = [0.0, *self._positions, self._target]
-        mean = self._target / (len(points) - 1)
+        points = [0.0, *self._positions, self._held]
+        mean = self._held / (len(points) - 1)
         for i in range(1, len(points)):
             self._spring(middle, columns[i - 1], columns[i], self._heat(points[i] - points[i - 1], mean), plain)
             self._extension(lower, columns[i - 1], columns[i], points[i] - points[i - 1])

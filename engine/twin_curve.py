@@ -1,0 +1,111 @@
+"""The twin of one load curve: its effective friction. Light: the app fits it live (ours).
+
+Shape legend: S seeds, H hidden layers, C cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import DataError
+
+Floats = NDArray[np.float64]
+
+
+class CurveFit(NamedTuple):
+    """The effective friction of one network's curve."""
+
+    effective_friction: float
+    """F*/k in units of the chain's length; > 0 concave, 0 balanced, < 0 convex."""
+    standard_error: float
+    """By bootstrap over seeds; from the scatter of its points where there is one curve only, NaN for 2 layers."""
+    residual: float
+    """Root mean square distance of the scaled curve from the parabola."""
+    curve: list[float]
+    """The parabola in the curve's own units, D_0 … D_H."""
+
+
+def scaled(curves: ArrayLike) -> Floats:
+    """Curves D_0 … D_H, [..., H + 1], as (D - D_H) / (D_0 - D_H).
+
+    Raises:
+        DataError: a curve has fewer than 3 points, is not finite, or does not fall.
+    """
+    d = np.asarray(curves, dtype=np.float64)
+    if d.shape[-1] < 3:
+        raise DataError(f"a twin needs the curve of at least 2 hidden layers; this one has {d.shape[-1] - 1}")
+    total = d[..., :1] - d[..., -1:]
+    if not np.isfinite(d).all() or (total <= 0).any():
+        raise DataError(
+            "the curve does not fall from input to last hidden layer: nothing is separated yet, no twin"
+        )
+    return np.asarray((d - d[..., -1:]) / total)
+
+
+def fit_curve(curves: ArrayLike, *, resamples: int = 1000, seed: int = 0) -> CurveFit:
+    """The effective friction of the mean of S curves, [S, H + 1] or [H + 1], logits left out.
+
+    The parabola 1 - l/H + F*/2 l (H - l) is linear in F*, so its fit is exact.
+
+    Raises:
+        DataError: as ``scaled``.
+    """
+    d = np.atleast_2d(np.asarray(curves, dtype=np.float64))
+    mean = d.mean(0)
+    friction, residual = _parabola(scaled(mean))
+    layers = len(mean) - 1
+    if len(d) > 1:
+        rng = np.random.default_rng(seed)
+        picks = d[rng.integers(0, len(d), (resamples, len(d)))].mean(1)
+        error = (
+            float(np.std([_parabola(scaled(pick))[0] for pick in picks], ddof=1)) * (len(d) / (len(d) - 1)) ** 0.5
+        )
+    else:
+        error = _error_alone(mean)
+    line = 1.0 - np.arange(layers + 1) / layers + friction * _bends(layers)
+    return CurveFit(friction, error, residual, (mean[-1] + (mean[0] - mean[-1]) * line).tolist())
+
+
+def _error_alone(curve: Floats) -> float:
+    """The error of F* from one curve, its points' scatter taken from how far they lie from their own parabola.
+
+    The ends are noisy too and scale all others: a point moves by (δ_l - S_l δ_0 - (1 - S_l) δ_H) / (D_0 - D_H).
+    """
+    layers = len(curve) - 1
+    if layers < 3:
+        return float("nan")
+    at = np.arange(layers + 1, dtype=np.float64)
+    rest = curve - np.polyval(np.polyfit(at, curve, 2), at)
+    scatter = float(np.sqrt(rest @ rest / (layers - 2))) / (curve[0] - curve[-1])
+    bends, s = _bends(layers), scaled(curve)
+    gain = bends @ bends + (bends @ s) ** 2 + (bends @ (1.0 - s)) ** 2
+    return float(scatter * np.sqrt(gain) / (bends @ bends))
+
+
+def _bends(layers: int) -> Floats:
+    at = np.arange(layers + 1, dtype=np.float64)
+    return np.asarray(0.5 * at * (layers - at))
+
+
+def _parabola(curve: Floats) -> tuple[float, float]:
+    layers = len(curve) - 1
+    bends = _bends(layers)
+    rest = curve - (1.0 - np.arange(layers + 1) / layers)
+    friction = float(bends @ rest / (bends @ bends))
+    return friction, float(np.sqrt(np.mean((rest - friction * bends) ** 2)))
+
+
+def asymmetries(curves: Floats) -> Floats:
+    """(load of the shallow half - load of the deep half) / total, of scaled curves [C, H + 1]; [C]."""
+    loads = -np.diff(curves, axis=1)
+    half = loads.shape[1] // 2
+    return np.asarray((loads[:, :half].sum(1) - loads[:, -half:].sum(1)) / loads.sum(1))
+
+
+def hidden(curve: Sequence[float | None]) -> list[float]:
+    """D_0 … D_H of a network's recorded curve, the logits left out; NaN where a value is missing."""
+    return [float("nan") if value is None else value for value in curve[:-1]]

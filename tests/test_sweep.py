@@ -1,0 +1,209 @@
+"""Sweeps: grid and order, what is refused, what records amount to, and that nothing is lost or made twice."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from engine.config import ChainConfig, SweepConfig, TrainConfig
+from engine.errors import ConfigError
+from engine.launch import launch
+from engine.records import Cell
+from engine.rundir import Run, open_home
+from engine.sweep import (
+    DIAGRAMS,
+    accuracy_cv_correlation,
+    cell_settings,
+    coarse_to_fine,
+    make_sweep,
+    parse_axis,
+    place,
+    size,
+    spearman,
+    summarise,
+)  # fmt: skip
+from engine.worker import work
+
+SMALL = {"epochs": 3, "width": 16, "depth": 4, "train_size": 200, "batch_size": 50}
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(1, 1), (9, 6), (2, 7), (16, 6), (5, 1), (50, 50)])
+def test_coarse_to_fine_makes_every_cell_once_and_the_corners_first(columns: int, rows: int) -> None:
+    order = coarse_to_fine(columns, rows)
+    assert sorted(order) == list(range(columns * rows))
+    corners = {0, columns - 1, (rows - 1) * columns, rows * columns - 1}
+    assert corners <= set(order[:16])
+
+
+def test_the_papers_diagrams_are_the_papers() -> None:
+    shapes = {name: (len(d.x_values), len(d.y_values)) for name, d in DIAGRAMS.items() if d.system == "network"}
+    assert shapes == {"data-noise": (9, 6), "learning-rate": (12, 6), "dropout": (16, 6), "batch-size": (10, 6),
+                      "cnn": (8, 6)}  # fmt: skip
+    assert DIAGRAMS["batch-size"].x_values[-1] == 2560
+    config = make_sweep("data-noise", {"dataset": "mnist"})
+    settings = cell_settings(config, 10, member=2)
+    assert isinstance(settings, TrainConfig)
+    assert (settings.data_noise, settings.negative_slope, settings.seed) == (0.1, 0.2, 2)
+    assert (settings.train_size, settings.image_size, settings.batch_size) == (2560, 10, 2560)
+
+
+def test_the_chain_over_a_networks_knobs_goes_through_the_map() -> None:
+    config = make_sweep("chain-twin", {})
+    settings = cell_settings(config, 0)
+    assert isinstance(settings, ChainConfig)
+    assert place(config, 0) == (0.0, 0.0)
+    assert (settings.mu_right, settings.mu_left, settings.noise) == pytest.approx((0.085, 0.138, 0.029))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "axes", "said"),
+    [
+        ("data-nois", {}, {}, "'data-noise'"),
+        ("data-noise", {"data_noise": 0.1}, {}, "is an axis"),
+        ("data-noise", {"lr": -1}, {}, "lr = -1"),
+        ("data-noise", {}, {"x": ("negative_slope", (0.1,))}, "both axes"),
+        ("data-noise", {}, {"x": ("lr", ())}, "no values"),
+        ("data-noise", {}, {"x": ("lr", (0.1, 0.1))}, "twice"),
+        ("data-noise", {}, {"x": ("lr", (0.1, 99.0))}, "lr = 99"),
+        ("data-noise", {}, {"x": ("depht", (3.0,))}, "'depth'"),
+        ("chain", {"eta": 0.9}, {}, "eta x k"),
+        ("chain-twin", {}, {"x": ("lr", (0.1,))}, "no fitted map for 'lr'"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_before_anything_runs(
+    recipe: str, settings: dict[str, float], axes: dict[str, tuple[str, tuple[float, ...]]], said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_sweep(recipe, settings, axes=axes)
+    assert said in str(caught.value)
+
+
+def test_axes_are_read_as_they_are_written() -> None:
+    assert parse_axis("network", "lr=1e-4:1e-1:4:log") == ("lr", (1e-4, 1e-3, 1e-2, 1e-1))
+    assert parse_axis("network", "data-noise=0:0.8:5") == ("data_noise", (0.0, 0.2, 0.4, 0.6, 0.8))
+    assert parse_axis("network", "depth=4,6,8") == ("depth", (4.0, 6.0, 8.0))
+    assert parse_axis("chain", "mu_right=0,0.1") == ("mu_right", (0.0, 0.1))
+    for wrong in ("lr", "lr=", "lr=1:2", "lr=0:1:3:log", "lr=a,b", "lr=1e-3:1e-2:0", "depth=2.5"):
+        with pytest.raises(ConfigError):
+            parse_axis("network", wrong)
+
+
+def test_rank_correlation_is_scipys() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 6, 40).astype(float), rng.standard_normal(40)
+    assert spearman(a, b) == pytest.approx(stats.spearmanr(a, b).statistic)
+    assert np.isnan(spearman([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]))
+    assert np.isnan(spearman([1.0, 2.0], [1.0, 2.0]))
+
+
+def test_a_summary_takes_ended_members_and_tells_diverged_ones() -> None:
+    config = SweepConfig(x_values=(0.0, 0.1), y_values=(0.0,), seeds=3)
+    curves = [[3.0, 2.0, 1.0, 0.0], [3.0, 1.0, 1.0, 0.0]]
+    cells = [
+        Cell(cell=0, member=0, final=False, at=1, curves={"trace_ratio": [9.0, 9.0, 9.0, 9.0]}),
+        Cell(
+            cell=0, member=0, final=True, at=3, curves={"trace_ratio": curves[0]}, scalars={"test_accuracy": 0.9}
+        ),
+        Cell(
+            cell=0, member=1, final=True, at=3, curves={"trace_ratio": curves[1]}, scalars={"test_accuracy": 0.7}
+        ),
+        Cell(cell=0, member=2, final=True, at=0, text="diverged"),
+        Cell(cell=1, member=0, final=False, at=2, curves={"trace_ratio": [2.0, 1.0, 0.0, 0.0]}),
+        Cell(cell=77, member=0, final=True, at=2),
+    ]
+    first, second = summarise(config, cells)
+    assert first.curves["trace_ratio"] == [3.0, 1.5, 1.0, 0.0]
+    assert (first.done, first.diverged, first.final) == (3, 1, True)
+    assert first.scalars["test_accuracy"] == pytest.approx(0.8)
+    assert first.total_separation == 2.0
+    assert first.cv == pytest.approx(0.5)
+    assert (second.done, second.final) == (0, False)
+    assert second.curves["trace_ratio"] == [2.0, 1.0, 0.0, 0.0]
+    assert np.isnan(accuracy_cv_correlation([first, second]))
+
+
+def finals(run: Run) -> dict[tuple[int, int], Cell]:
+    """The finished members; fails where one was made twice."""
+    made = [event for event in run.events() if isinstance(event, Cell) and event.final]
+    found = {(cell.cell, cell.member): cell for cell in made}
+    assert len(found) == len(made), "a member was made twice"
+    return found
+
+
+def same(a: Run, b: Run) -> bool:
+    ours, theirs = finals(a), finals(b)
+    return ours.keys() == theirs.keys() and all(
+        ours[key].curves == theirs[key].curves and ours[key].scalars == theirs[key].scalars for key in ours
+    )
+
+
+def kill_until_done(run: Run, waits: list[float]) -> int:
+    """Start the worker, kill it after a while, and so on; then let it end. How many kills fell while it worked."""
+    hits = 0
+    for wait in waits:
+        process = launch(run)
+        time.sleep(wait)
+        hits += process.poll() is None
+        process.kill()
+        process.wait(10)
+    assert launch(run).wait(120) == 0
+    return hits
+
+
+@pytest.mark.slow
+def test_chains_killed_at_twenty_random_moments_are_neither_lost_nor_repeated(home: Path) -> None:
+    axes = {"x": ("noise", tuple(0.01 * i for i in range(1, 31))), "y": ("mu_right", (0.0, 0.05, 0.1))}
+    config = make_sweep("chain", {"replicas": 640, "steps": 60_000}, axes=axes, method="replicas", threads=1)
+    open_home(home)
+    broken, whole = Run.create(home, config), Run.create(home, config)
+    rng = random.Random(5)
+    hits = kill_until_done(broken, [rng.uniform(0.3, 1.6) for _ in range(20)])
+    assert hits >= 5
+    assert work(whole).reason == "finished"
+    assert len(finals(broken)) == size(config)
+    assert same(broken, whole)
+
+
+@pytest.mark.slow
+def test_networks_killed_are_made_again_the_same(home: Path) -> None:
+    axes = {"x": ("data_noise", (0.0, 0.4)), "y": ("negative_slope", (0.0, 0.5, 1.0))}
+    config = make_sweep("data-noise", SMALL | {"epochs": 60}, axes=axes, seeds=4)
+    open_home(home)
+    broken, whole = Run.create(home, config), Run.create(home, config)
+    kill_until_done(broken, [3.0, 3.5, 4.0])
+    assert work(whole).reason == "finished"
+    assert len(finals(whole)) == 24
+    assert same(broken, whole)
+
+
+def test_a_stopped_sweep_says_so_and_a_diverged_network_does_not_end_it(home: Path) -> None:
+    axes = {"x": ("lr", (1e-3, 10.0)), "y": ("negative_slope", (0.0,))}
+    config = make_sweep("learning-rate", SMALL | {"batch_norm": "off"}, axes=axes, seeds=1)
+    open_home(home)
+    run = Run.create(home, config)
+    ended = work(run)
+    assert ended.reason == "finished"
+    found = finals(run)
+    assert found[0, 0].curves
+    again = Run.create(home, config)
+    again.ask("stop")
+    ended = work(again)
+    assert ended.reason == "stopped"
+    assert "of 2 networks" in ended.text
+
+
+def test_each_batch_size_is_trained_as_asked(home: Path) -> None:
+    axes = {"x": ("batch_size", (20.0, 200.0)), "y": ("negative_slope", (0.0, 1.0))}
+    config = make_sweep("batch-size", {k: v for k, v in SMALL.items() if k != "batch_size"}, axes=axes, seeds=2)
+    open_home(home)
+    run = Run.create(home, config)
+    assert work(run).reason == "finished"
+    summaries = summarise(config, finals(run).values())
+    assert [s.x for s in summaries] == [20.0, 200.0, 20.0, 200.0]
+    assert all(s.final and s.done == 2 for s in summaries)
+    assert summaries[0].scalars["train_loss"] < summaries[1].scalars["train_loss"]  # more steps an epoch
