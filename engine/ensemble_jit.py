@@ -51,7 +51,8 @@ def _sources() -> str:
     numba takes a cached function for fresh as long as its own file is the same, though it holds the machine code
     of what it calls in other files: a change there would go unseen.
     """
-    files = sorted(Path(__file__).parent.glob("ensemble_*.py"))
+    names = ("ensemble_*.py", "gaussians.py", "chain_kernels.py", "mean_field_cells.py")
+    files = sorted(path for name in names for path in Path(__file__).parent.glob(name))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 

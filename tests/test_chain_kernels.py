@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +136,20 @@ def test_slow_and_quick_pulls_end_differently_without_noise() -> None:
         ends[pulling] = chain.mean()
     spread = {name: np.std(np.diff([0.0, *x, 1.0])) for name, x in ends.items()}
     assert spread["jerky"] < 0.9 * spread["steady"]
+
+
+def test_the_second_start_compiles_nothing(tmp_path: Path) -> None:
+    """Two processes share a fresh cache: the first fills it, the second only reads."""
+    script = (
+        "from engine.chain_ensemble import ChainEnsemble; from engine.config import ChainConfig\n"
+        "from engine import chain_kernels as k; ChainEnsemble(ChainConfig(replicas=64)).advance(8)\n"
+        "print(sum(k._first_order.stats.cache_hits.values()), sum(k._first_order.stats.cache_misses.values()))"
+    )
+    told = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", script], env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        told.append(done.stdout.split())
+    assert told == [["0", "1"], ["1", "0"]]
