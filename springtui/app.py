@@ -7,9 +7,9 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -35,9 +35,11 @@ class SpringApp(App[int]):
         Binding("question_mark", "help", "Help", key_display="?"),
     ]
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, settings: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         self.home = home
+        self.settings = settings
+        """Of the lab's network, where a person chose them."""
         self.theme_warnings: list[str] = []
         for theme in load_themes(self.theme_warnings.append):
             self.register_theme(theme)
@@ -45,7 +47,7 @@ class SpringApp(App[int]):
 
     def on_mount(self) -> None:
         self._leave_on_signals()
-        self.push_screen(LabScreen(self.home))
+        self.push_screen(LabScreen(self.home, self.settings))
         for warning in self.theme_warnings:
             self.notify(warning, severity="warning", markup=False)
 
@@ -85,9 +87,9 @@ class SpringApp(App[int]):
         last_resort.start()
 
 
-def run_app(home: Path) -> int:
+def run_app(home: Path, settings: Mapping[str, Any] | None = None) -> int:
     """Open the lab; the exit status of the process."""
-    app = SpringApp(home)
+    app = SpringApp(home, settings)
     status = app.run()
     _let_go_of_the_terminal()
     return status if status is not None else app.return_code or 0

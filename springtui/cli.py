@@ -19,7 +19,7 @@ from engine.errors import SpringtuiError
 
 from .commands.chain import chain
 from .commands.doctor import doctor
-from .commands.lab import open_lab
+from .commands.lab import lab, open_lab
 from .commands.options import Session, common, examples
 from .commands.resume import resume
 from .commands.runs import runs
@@ -60,7 +60,7 @@ def cli(context: click.Context, plain_signs: bool) -> int:
     return 0
 
 
-for verb in (train, chain, sweep, twin, separation, runs, resume, doctor):
+for verb in (lab, train, chain, sweep, twin, separation, runs, resume, doctor):
     cli.add_command(verb)
 
 

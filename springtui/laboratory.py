@@ -29,8 +29,11 @@ LAB_CHAIN: dict[str, Any] = {"replicas": 64, "pace": 300.0, "frames": 20.0, "ste
 class Laboratory:
     """Starts, finds again, asks and stops the lab's runs under one home."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, settings: Mapping[str, Any] | None = None) -> None:
         self.home = home
+        self.chosen = settings is not None
+        """Whether a person asked for this network, so that no other lab's may stand in for it."""
+        self.network = dict(RECIPES["lab"].settings if settings is None else settings)
         self.runs: dict[Panel, Run] = {}
         self.processes: dict[Panel, subprocess.Popen[bytes]] = {}
         self.leaving: list[subprocess.Popen[bytes]] = []
@@ -38,6 +41,8 @@ class Laboratory:
 
     def reattach(self, panel: Panel) -> bool:
         """Take up the run of a lab that was left while it ran; whether there is one."""
+        if self.chosen:
+            return False
         try:
             noted = msgspec.json.decode(read_file(self._memo, 4096), type=dict[str, str])
             run = Run(self.home / "runs" / Path(noted[panel]).name)
@@ -57,7 +62,7 @@ class Laboratory:
         open_home(self.home)
         config: TrainConfig | ChainConfig
         if panel == "train":
-            config = make(TrainConfig, {**RECIPES["lab"].settings, **settings})
+            config = make(TrainConfig, {**self.network, **settings})
         else:
             config = make(ChainConfig, {**LAB_CHAIN, **settings})
         run = Run.create(self.home, config, origin="lab")

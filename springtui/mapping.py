@@ -8,11 +8,13 @@ times .8, stands in for q: a guess to look at, not a fit.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Q_MAX = 0.8
 """Data noise at the end of the paper's axis."""
+START_NONLINEARITY = 0.8
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,21 @@ NOISE_KINDS: tuple[NoiseKind, ...] = (
     NoiseKind("lr", "Learning rate", 1e-4, 0.5, 1e-3, 1e-3, "log", False, "step size of Adam"),
     NoiseKind("dropout", "Dropout", 0.0, 0.3, 0.1, 0.0, "linear", False, "fraction of activations dropped"),
     NoiseKind(
-        "batch_size", "Batch size", 5, 1280, 128, 128, "log", True,
+        "batch_size", "Batch size", 5, 2560, 128, 128, "log", True,
         "samples per step; small batches are noisy", falling=True,
     ),
 )  # fmt: skip
+
+
+def start_of(settings: Mapping[str, Any], *, chosen: bool) -> tuple[float, NoiseKind, float]:
+    """Where the sliders start for a network: nonlinearity, which noise, and how much of it.
+
+    A network that a person chose starts at its own settings; the lab's starts where there is something to see.
+    """
+    kind = next((k for k in NOISE_KINDS if k.key in settings and settings[k.key] != k.calm), NOISE_KINDS[0])
+    if not chosen:
+        return START_NONLINEARITY, NOISE_KINDS[0], NOISE_KINDS[0].default
+    return 1.0 - float(settings.get("negative_slope", 0.0)), kind, float(settings.get(kind.key, kind.calm))
 
 
 def chain_settings(nonlinearity: float, relative_noise: float) -> dict[str, float]:

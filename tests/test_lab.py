@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from textual.pilot import Pilot
 
@@ -18,9 +19,11 @@ from springtui.widgets.slider import Slider
 
 
 @asynccontextmanager
-async def open_lab(home: Path, size: tuple[int, int] = (120, 40)) -> AsyncIterator[tuple[LabScreen, Pilot[int]]]:
+async def open_lab(
+    home: Path, size: tuple[int, int] = (120, 40), settings: dict[str, Any] | None = None
+) -> AsyncIterator[tuple[LabScreen, Pilot[int]]]:
     """The app with its two workers; they are stopped at the end."""
-    app = SpringApp(home)
+    app = SpringApp(home, settings)
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
         screen = app.screen
@@ -105,3 +108,34 @@ async def test_an_unwritable_home_is_said_and_the_app_stays(home: Path) -> None:
     async with open_lab(home) as (lab, pilot):
         await until(pilot, lambda: set(lab.trouble) == {"train", "chain"})
         assert "SPRINGTUI_HOME" in lab.trouble["train"]
+
+
+async def test_probes_ruler_and_pulling_by_keys(home: Path) -> None:
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in ("train", "chain")))
+        for _ in range(3):
+            await pilot.press("m")
+        await until(pilot, lambda: lab.states["train"].latest.linear_probes is not None)  # type: ignore[union-attr]
+        assert "linear probes" in str(lab.query_one("#network-curve").border_title)
+        await pilot.press("m")
+        await until(pilot, lambda: lab.states["train"].latest.linear_probes is None)  # type: ignore[union-attr]
+        await pilot.press("v")
+        assert "folding ruler" in str(lab.query_one("#chain-view").border_title)
+        old = lab.laboratory.runs["chain"].id
+        await pilot.press("p")
+        await until(pilot, lambda: "chain" in lab.states and lab.states["chain"].run_id != old)
+        await until(pilot, lambda: lab.states["chain"].settings.get("pulling") == "steady")
+        await until(pilot, lambda: bool(lab._words.get("#facts")) and "twin F*" in lab._words["#facts"])
+
+
+async def test_a_lab_of_ones_own_network_starts_at_its_settings(home: Path) -> None:
+    settings = {"dataset": "digits", "depth": 5, "width": 20, "batch_size": 64, "dropout": 0.1, "epochs": 300}
+    async with open_lab(home, settings=settings) as (lab, pilot):
+        await until(pilot, lambda: "train" in lab.states and lab.states["train"].latest is not None)
+        state = lab.states["train"]
+        assert len(state.layers) == 6
+        assert {k: state.settings[k] for k in ("dropout", "batch_size", "negative_slope")} == {
+            "dropout": 0.1, "batch_size": 64, "negative_slope": 0.0,
+        }  # fmt: skip
+        assert lab.kind.key == "dropout"
+        assert lab.query_one("#noise", Slider).value == 0.1

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
+from typing import Any
 
+import click
+
+from engine.config import TrainConfig, make, parse_assignments
 from engine.errors import TerminalError
+from engine.recipes import find_recipe
 
-from .options import Session
+from .options import Session, common, examples, set_option
+from .train import with_whole_paths
 
 _WITHOUT = "without one, use a verb: springtui train --json, springtui runs, springtui --help"
 _TOO_SIMPLE = {"", "dumb", "unknown"}
@@ -29,10 +36,32 @@ def check_terminal() -> None:
         )
 
 
-def open_lab(session: Session) -> int:
+def open_lab(session: Session, settings: Mapping[str, Any] | None = None) -> int:
     """Check terminal and home before anything is drawn, then hand over to the app."""
     check_terminal()
     home = session.open_home()
     from ..app import run_app
 
-    return run_app(home)
+    return run_app(home, settings)
+
+
+@click.command(
+    short_help="Open the lab, with a network of your choice.",
+    epilog=examples(
+        "springtui lab --recipe paper-mlp --set data_dir=mnist",
+        "springtui lab --set dataset=mine.npz --set depth=12 --set epochs=1000",
+    ),
+)
+@click.option("--recipe", default="lab", show_default=True, metavar="R", help="Settings to start from.")
+@set_option("width=50")
+@common
+@click.pass_obj
+def lab(session: Session, recipe: str, assignments: tuple[str, ...]) -> int:
+    """Open the lab with a network of your choice; the sliders start at its settings.
+
+    Takes the recipes and settings of springtui train. A lab that was left running is not taken up.
+    """
+    values = {**find_recipe(recipe).settings, **parse_assignments(TrainConfig, assignments)}
+    settings = with_whole_paths(values)
+    make(TrainConfig, settings)
+    return open_lab(session, settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ from engine.errors import SpringtuiError
 from engine.loads import statistics
 
 from ..laboratory import PANELS, Laboratory, Panel
-from ..mapping import NOISE_KINDS, NoiseKind, chain_settings
+from ..mapping import NOISE_KINDS, NoiseKind, chain_settings, start_of
 from ..measures import MEASURES, PROBES
 from ..state import RunState
 from ..terminal import plain_text
@@ -36,7 +36,6 @@ WIDE = (110, 34)
 """Columns and rows from which everything shows at once."""
 SMALLEST = (72, 20)
 """Columns and rows below which nothing useful fits."""
-START_NONLINEARITY = 0.8
 ASK_SECONDS = 0.05
 """Slider moves within this time reach the workers as one."""
 PLOT_SECONDS = 0.1
@@ -67,12 +66,13 @@ class LabScreen(Screen[None]):
         Binding("left_square_bracket", "next_group(-1)", "Previous tab", key_display="[", show=False),
     ]
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, settings: Mapping[str, Any] | None = None) -> None:
         super().__init__()
-        self.laboratory = Laboratory(home)
+        self.laboratory = Laboratory(home, settings)
         self.states: dict[Panel, RunState] = {}
         self.watchers: dict[Panel, Watcher] = {}
-        self.kind: NoiseKind = NOISE_KINDS[0]
+        start = start_of(self.laboratory.network, chosen=self.laboratory.chosen)
+        self._nonlinearity, self.kind, self._noise = start
         self.measure = MEASURES[0]
         self.trouble: dict[Panel, str] = {}
         self._asking = False
@@ -85,11 +85,11 @@ class LabScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         with Horizontal(id="lab"):
             with VerticalScroll(id="controls", can_focus=False):
-                yield Slider("Nonlinearity", minimum=0.0, maximum=1.0, value=START_NONLINEARITY, id="nonlinearity")
+                yield Slider("Nonlinearity", minimum=0.0, maximum=1.0, value=self._nonlinearity, id="nonlinearity")
                 with RadioSet(id="kinds"):
                     for kind in NOISE_KINDS:
                         yield Choice(kind.label, value=kind is self.kind, id=kind.key.replace("_", "-"))
-                yield _noise_slider(self.kind)
+                yield Slider(id="noise", **_slider_shape(self.kind, self._noise))
                 yield Static(id="regime", markup=False)
                 yield Static(id="facts", markup=False)
                 yield Static(id="advice", markup=False)
@@ -165,7 +165,7 @@ class LabScreen(Screen[None]):
         noise = self.query_one("#noise", Slider).value
         if panel == "chain":
             return {**chain_settings(nonlinearity, self.kind.relative(noise)), **_PULLS[self.pulling]}
-        calm = {kind.key: kind.calm for kind in NOISE_KINDS}
+        calm = {kind.key: self.laboratory.network.get(kind.key, kind.calm) for kind in NOISE_KINDS}
         probes = self.measure == PROBES
         return {"negative_slope": round(1.0 - nonlinearity, 10), **calm, self.kind.key: noise, PROBES: probes}
 
@@ -196,7 +196,7 @@ class LabScreen(Screen[None]):
     def _kind_chosen(self, event: RadioSet.Changed) -> None:
         self.kind = NOISE_KINDS[event.index]
         slider = self.query_one("#noise", Slider)
-        slider.configure(**_slider_shape(self.kind))
+        slider.configure(**_slider_shape(self.kind, self.kind.default))
         slider.in_force = None
         self._show_in_force()
         self._slider_moved()
@@ -375,16 +375,12 @@ class LabScreen(Screen[None]):
         list(self.query(Choice))[index].value = True
 
 
-def _slider_shape(kind: NoiseKind) -> dict[str, Any]:
+def _slider_shape(kind: NoiseKind, value: float) -> dict[str, Any]:
     return {
         "label": kind.label,
         "minimum": kind.minimum,
         "maximum": kind.maximum,
-        "value": kind.default,
+        "value": value,
         "scale": kind.scale,
         "integer": kind.integer,
     }
-
-
-def _noise_slider(kind: NoiseKind) -> Slider:
-    return Slider(id="noise", **_slider_shape(kind))
