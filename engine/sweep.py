@@ -254,7 +254,7 @@ def summarise_cell(config: SweepConfig, index: int, found: Sequence[Cell]) -> Su
     shown = [cell for cell in ended if cell.curves] or [cell for cell in found if cell.curves]
     curves, spread = _mean_curves([cell.curves for cell in shown])
     main = curves.get(MEASURES[config.system], [])
-    shape = statistics(main, logits=True)
+    shape = statistics(main, logits=config.system == "network")
     x, y = place(config, index)
     return Summary(
         cell=index,
@@ -267,14 +267,14 @@ def summarise_cell(config: SweepConfig, index: int, found: Sequence[Cell]) -> Su
         cv=shape.cv,
         asymmetry=shape.asymmetry,
         regime=shape.regime,
-        total_separation=_total(main),
+        total_separation=_total(main if config.system == "chain" else main[:-1]),
         scalars=_mean_scalars([cell.scalars for cell in shown]),
         final=len(ended) == members(config),
     )
 
 
 def _total(curve: Sequence[float | None]) -> float:
-    first, last = (curve[0], curve[-2]) if len(curve) > 2 else (None, None)
+    first, last = (curve[0], curve[-1]) if len(curve) > 1 else (None, None)
     return math.nan if first is None or last is None else first - last
 
 

@@ -15,6 +15,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from .desk import Desk
 from .screens.help import HelpScreen
 from .screens.lab import LabScreen
 from .themes import DEFAULT_THEME, load_themes
@@ -31,6 +32,7 @@ class SpringApp(App[int]):
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit_lab", "Quit", tooltip="stop the lab's runs and leave"),
+        Binding("f", "open_phase", "Phase", tooltip="phase diagrams of networks and chains"),
         Binding("d", "detach", "Detach", tooltip="leave, and let the runs go on", show=False),
         Binding("question_mark", "help", "Help", key_display="?"),
     ]
@@ -40,6 +42,7 @@ class SpringApp(App[int]):
         self.home = home
         self.settings = settings
         """Of the lab's network, where a person chose them."""
+        self.desk = Desk(home)
         self.theme_warnings: list[str] = []
         for theme in load_themes(self.theme_warnings.append):
             self.register_theme(theme)
@@ -55,7 +58,29 @@ class SpringApp(App[int]):
         yield from super().get_system_commands(screen)
         yield SystemCommand("Detach", "Leave the lab and let its runs go on", self.action_detach)
         if isinstance(screen, LabScreen):
-            yield from screen.commands()
+            yield SystemCommand("Phase diagrams", "Of networks, and the chain beside", self.action_open_phase)
+        if (commands := getattr(screen, "commands", None)) is not None:
+            yield from commands()
+
+    async def action_open_lab(self) -> None:
+        """Back to the lab."""
+        if not isinstance(self.screen, LabScreen):
+            await self.pop_screen()
+
+    def action_open_phase(self) -> None:
+        """The phase diagrams, over the lab."""
+        if isinstance(self.screen, LabScreen):
+            from .screens.phase import PhaseScreen  # the lab's first frame need not wait for it
+
+            self.push_screen(PhaseScreen(self.desk))
+
+    async def open_lab_with(self, settings: Mapping[str, Any]) -> None:
+        """The lab anew, with a network of these settings."""
+        await self.action_open_lab()
+        old = self.screen
+        if isinstance(old, LabScreen):
+            await asyncio.to_thread(old.stop_runs)
+        await self.switch_screen(LabScreen(self.home, settings))
 
     def action_help(self) -> None:
         """Open the help, once."""
@@ -67,6 +92,7 @@ class SpringApp(App[int]):
         for screen in self.screen_stack:
             if isinstance(screen, LabScreen):
                 await asyncio.to_thread(screen.stop_runs)
+        await asyncio.to_thread(self.desk.stop_ours)
         self.exit(0)
 
     def action_detach(self) -> None:

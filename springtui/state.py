@@ -58,6 +58,8 @@ class RunState:
     """Earlier curves, oldest first."""
     history: dict[str, History] = field(default_factory=dict)
     started: float = 0.0
+    resumed: float = 0.0
+    """When the present worker took it up."""
     ended: Ended | None = None
     refused: str = ""
     """Why the worker refused the last request."""
@@ -119,6 +121,7 @@ class RunState:
         self.layers, self.total = event.layers, event.total
         self.settings, self.facts = dict(event.settings), dict(event.facts)
         self.started = self.started or event.time
+        self.resumed = event.time
 
     def _fold_curve(self, event: Curve) -> None:
         if self.initial is None:

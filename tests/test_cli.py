@@ -266,7 +266,7 @@ class TestProgram:
         assert main([verb, "--help"]) == 0
         said = capsys.readouterr().out
         assert f"springtui {verb}" in said.split("Examples:")[1]
-        assert "--json" in said
+        assert "--json" in said or verb == "lab"  # a screen prints nothing
 
     def test_help_tells_of_completion_and_exit_status(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["--help"]) == 0

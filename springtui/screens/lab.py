@@ -251,6 +251,8 @@ class LabScreen(Screen[None]):
 
     def _draw_next(self) -> None:
         """Hand the plots their data once a round, and draw one of those that changed."""
+        if not self.is_current:
+            return
         plots = list(self.query(Plot))
         if self._turn == 0 and self._stale:
             self._stale = False

@@ -40,6 +40,8 @@ class Series(NamedTuple):
     y: Sequence[float]
     name: str = ""
     role: str = "accent"
+    lines: bool = True
+    """Whether neighbours are joined."""
 
 
 class Plot(Canvas):
@@ -91,7 +93,7 @@ class Plot(Canvas):
         for one in series:
             pixel = plotext.pixel(self._color(one.role).rgb)
             signal = figure.signal(list(one.x), list(one.y), marker=plotext.marker(marker, pixel))
-            if len(one.x) > 1:
+            if one.lines and len(one.x) > 1:
                 signal.lines()
             figure.draw(signal)
         self._rulers(figure, series, width, height)

@@ -1,0 +1,91 @@
+"""The Phase screen's runs: a diagram of networks, and the chain's beside it. Owns processes and directories.
+
+Every call may touch the disk: call it from a thread.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from engine.config import SweepConfig
+from engine.errors import SpringtuiError
+from engine.launch import launch
+from engine.rundir import Run, list_runs, open_home
+from engine.sweep import make_sweep
+from engine.twin_map import PRESETS
+
+_PATIENCE = 10.0
+"""Seconds for a worker that said its last word to be gone."""
+_LOOK_BACK = 200
+"""How many runs are looked through for the newest diagram."""
+
+
+class Desk:
+    """Starts, finds, pauses and stops sweeps under one home."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        """Workers of ours, by run."""
+
+    def newest(self, system: str, like: SweepConfig | None = None) -> Run | None:
+        """The newest sweep of networks or chains; with ``like``, one over the same axes that was finished."""
+        for run in list_runs(self.home)[:_LOOK_BACK]:
+            if "-sweep-" not in run.id:
+                continue
+            try:
+                config = run.config().settings
+            except SpringtuiError:
+                continue
+            if not isinstance(config, SweepConfig) or config.system != system:
+                continue
+            if like is None or (_grid(config) == _grid(like) and run.status() == "finished"):
+                return run
+        return None
+
+    def start(self, recipe: str, settings: dict[str, Any], seeds: int) -> Run:
+        """Begin a diagram; a worker of its own makes it.
+
+        Raises:
+            SpringtuiError: a setting, the home or the worker is at fault.
+        """
+        open_home(self.home)
+        return self._launched(Run.create(self.home, make_sweep(recipe, settings, seeds=seeds), origin="phase"))
+
+    def start_chain(self, network: SweepConfig) -> Run | None:
+        """The chain over the same knobs by the fitted map; None where no map was fitted."""
+        if network.y_axis != "negative_slope" or network.x_axis not in PRESETS:
+            return None
+        if (known := self.newest("chain", network)) is not None:
+            return known
+        axes = {"x": (network.x_axis, network.x_values), "y": (network.y_axis, network.y_values)}
+        depth = int(network.settings.get("depth", 8))
+        config = make_sweep("chain-twin", {"blocks": max(1, depth - 2)}, axes=axes)
+        return self._launched(Run.create(self.home, config, origin="phase"))
+
+    def resume(self, run: Run) -> None:
+        """Let a worker go on with a sweep that was left.
+
+        Raises:
+            SpringtuiError: the worker cannot be started.
+        """
+        self._launched(run)
+
+    def stop_ours(self) -> None:
+        """Ask every worker that this desk started to stop; what it made is kept."""
+        for name, process in self.processes.items():
+            if process.poll() is None:
+                Run(self.home / "runs" / name).ask("stop")
+                process.terminate()
+
+    def _launched(self, run: Run) -> Run:
+        if (ended := self.processes.get(run.id)) is not None:
+            ended.wait(_PATIENCE)
+        self.processes[run.id] = launch(run)
+        return run
+
+
+def _grid(config: SweepConfig) -> tuple[object, ...]:
+    return config.x_axis, config.x_values, config.y_axis, config.y_values

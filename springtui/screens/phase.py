@@ -1,0 +1,325 @@
+"""The Phase screen: a diagram of networks over noise and nonlinearity, and the chain's beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from engine.config import SweepConfig
+from engine.errors import SpringtuiError
+from engine.rundir import Run
+from engine.sweep import DIAGRAMS, MEASURES, Summary, place
+
+from ..desk import Desk
+from ..diagram import COLOURS, correlation_text, facts_of, grid_of, scaled_curve, summaries_of
+from ..export import export_diagram
+from ..regime import duration
+from ..state import RunState
+from ..terminal import plain_text
+from ..watcher import Watcher
+from ..widgets.heat_map import HeatMap
+from ..widgets.plot import Plot, Series
+
+RECIPES = tuple(name for name, diagram in DIAGRAMS.items() if diagram.system == "network")
+SEEDS = 3
+DRAW_SECONDS = 0.5
+_EMPTY = "No diagram yet: g makes {recipe} on the embedded digits, t chooses another diagram."
+
+
+class PhaseScreen(Screen[None]):
+    """Folds the records of two sweeps and draws them."""
+
+    CSS_PATH = "phase.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("g", "go", "Make", tooltip="make the diagram, or go on with it"),
+        Binding("space", "toggle_pause", "Pause", priority=True),
+        Binding("s", "stop", "Stop", tooltip="stop; g goes on"),
+        Binding("t", "next_recipe", "Diagram", tooltip="choose another diagram"),
+        Binding("c", "next_colour", "Colour", tooltip="colour by another quantity"),
+        Binding("x", "export", "Export", tooltip="PNG, SVG, CSV and JSON"),
+        Binding("escape", "app.open_lab", "Lab"),
+    ]
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        self.recipe = RECIPES[0]
+        self.colour = COLOURS[0]
+        self.runs: dict[str, Run] = {}
+        self.configs: dict[str, SweepConfig] = {}
+        self.states: dict[str, RunState] = {}
+        self.watchers: dict[str, Watcher] = {}
+        self.summaries: dict[str, list[Summary]] = {"network": [], "chain": []}
+        self._stale = False
+        self._told = ""
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="progress", markup=False)
+        with Horizontal(id="maps"):
+            yield HeatMap(id="network")
+            yield HeatMap(id="chain")
+        with Horizontal(id="below"):
+            yield Plot(id="curve")
+            with Container(id="said"):
+                yield Static(id="cell", markup=False)
+            yield Plot(id="scatter")
+        yield Footer()
+
+    async def on_mount(self) -> None:
+        titles = {"#network": "Networks", "#chain": "Chain, by the fitted map", "#curve": "Load curve of the cell",
+                  "#said": "Cell", "#scatter": "Accuracy over coefficient of variation"}  # fmt: skip
+        for selector, title in titles.items():
+            self.query_one(selector).border_title = title
+        self.query_one("#curve").border_subtitle = "[$primary]networks[/] [$secondary]± s.d.[/] [$accent]chain[/]"
+        self.query_one("#network").focus()
+        self.set_interval(DRAW_SECONDS, self._draw)
+        self.run_worker(self._take_up(), exclusive=True, group="take-up")
+        self._draw()
+
+    def on_unmount(self) -> None:
+        for watcher in self.watchers.values():
+            watcher.close()
+
+    # runs
+
+    async def _take_up(self) -> None:
+        """Show the newest diagram there is."""
+        run = await asyncio.to_thread(self.desk.newest, "network")
+        if run is not None:
+            await self._show_run("network", run)
+
+    async def _show_run(self, system: str, run: Run) -> None:
+        config = (await asyncio.to_thread(run.config)).settings
+        assert isinstance(config, SweepConfig)
+        if (old := self.watchers.pop(system, None)) is not None:
+            old.close()
+        self.runs[system], self.configs[system], self.states[system] = run, config, RunState(run.id)
+        self.summaries[system] = []
+        self.watchers[system] = Watcher(run, self, self.desk.processes.get(run.id))
+        self.watchers[system].start()
+        self._stale = True
+        if system == "network":
+            if config.recipe in RECIPES:
+                self.recipe = config.recipe
+            chain = await asyncio.to_thread(self.desk.start_chain, config)
+            if chain is not None:
+                await self._show_run("chain", chain)
+            else:
+                self.summaries["chain"] = []
+                self.configs.pop("chain", None)
+
+    def on_watcher_records_read(self, message: Watcher.RecordsRead) -> None:
+        system = self._system_of(message.watcher)
+        if system is not None:
+            for event in message.events:
+                self.states[system].fold(event)
+            self._stale = True
+        message.watcher.folded()
+
+    def on_watcher_liveness_seen(self, message: Watcher.LivenessSeen) -> None:
+        system = self._system_of(message.watcher)
+        if system is None or message.alive:
+            return
+        state = self.states[system]
+        state.worker_is_gone()
+        if state.status in {"crashed", "failed"}:
+            log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
+            text = plain_text(f"{state.note or 'the worker died'}; press g to go on. {log}")
+            self.notify(text, title=f"{system} diagram", severity="error", timeout=12, markup=False)
+        self._stale = True
+
+    def _system_of(self, watcher: Watcher) -> str | None:
+        return next((system for system, known in self.watchers.items() if known is watcher), None)
+
+    # actions
+
+    async def action_go(self) -> None:
+        """Make the chosen diagram, or go on with the one that was left."""
+        state, config = self.states.get("network"), self.configs.get("network")
+        if state is not None and config is not None and config.recipe == self.recipe:
+            if not state.is_over:
+                await self._ask("resume")
+                return
+            if state.status != "finished":
+                await self._guarded(self.desk.resume, self.runs["network"])
+                await self._show_run("network", self.runs["network"])
+                return
+        run = await self._guarded(self.desk.start, self.recipe, {}, SEEDS)
+        if isinstance(run, Run):
+            await self._show_run("network", run)
+
+    async def action_toggle_pause(self) -> None:
+        """Hold the diagram, or go on."""
+        state = self.states.get("network")
+        if state is not None and not state.is_over:
+            await self._ask("resume" if state.status == "paused" else "pause")
+
+    async def action_stop(self) -> None:
+        """Stop; finished cells are kept."""
+        await self._ask("stop")
+
+    async def _ask(self, action: str) -> None:
+        if "network" in self.runs:
+            await self._guarded(self.runs["network"].ask, action)
+
+    async def _guarded(self, call: Any, *arguments: Any) -> Any:
+        try:
+            return await asyncio.to_thread(call, *arguments)
+        except (SpringtuiError, OSError) as error:
+            self.notify(plain_text(str(error)), severity="error", timeout=10, markup=False)
+            return None
+
+    def action_next_recipe(self) -> None:
+        """Choose another diagram for g to make."""
+        self.recipe = RECIPES[(RECIPES.index(self.recipe) + 1) % len(RECIPES)]
+        self.notify(f"g makes {self.recipe}: {DIAGRAMS[self.recipe].about}", timeout=4, markup=False)
+        self._stale = True
+
+    def action_next_colour(self) -> None:
+        """Colour the cells by another quantity."""
+        self.colour = COLOURS[(COLOURS.index(self.colour) + 1) % len(COLOURS)]
+        self._stale = True
+        self._draw()
+
+    async def action_export(self) -> None:
+        """Write the diagram as PNG, SVG, CSV and JSON under the home directory."""
+        config = self.configs.get("network")
+        if config is None or not self.summaries["network"]:
+            self.notify("there is nothing to export yet", timeout=4)
+            return
+        folder = self.desk.home / "exports"
+        made = await self._guarded(
+            export_diagram, folder, self.runs["network"].id, config, self.summaries["network"], self.colour
+        )
+        if made:
+            self.notify(f"written: {', '.join(path.name for path in made)} in {folder}", timeout=8, markup=False)
+
+    @on(HeatMap.Moved)
+    def _moved(self, message: HeatMap.Moved) -> None:
+        for heat_map in self.query(HeatMap):
+            if heat_map is not message.heat_map:
+                heat_map.point_at(message.cell)
+        self._draw_cell()
+
+    @on(HeatMap.Opened)
+    def _opened(self, message: HeatMap.Opened) -> None:
+        config = self.configs.get("network")
+        if config is None:
+            return
+        x, y = place(config, message.cell)
+        self.app.call_later(self.app.open_lab_with, {**config.settings, config.x_axis: x, config.y_axis: y})  # type: ignore[attr-defined]
+
+    # drawing
+
+    def _draw(self) -> None:
+        self._draw_progress()
+        if not self._stale:
+            return
+        self._stale = False
+        for system in ("network", "chain"):
+            config = self.configs.get(system)
+            if config is not None:
+                self.summaries[system] = summaries_of(config, self.states[system])
+            colour = self.colour if system == "network" or self.colour.key in _OF_CHAINS else COLOURS[2]
+            grid = None if config is None else grid_of(config, self.summaries[system], colour)
+            heat_map = self.query_one(f"#{system}", HeatMap)
+            heat_map.show(grid)
+            name = "Networks" if system == "network" else "Chain, by the fitted map"
+            title = f"{name} · {colour.title}"
+            if heat_map.border_title != title:
+                heat_map.border_title = title
+            axes = "" if grid is None else f"{grid.row_title} over {grid.column_title}"
+            if heat_map.border_subtitle != axes:
+                heat_map.border_subtitle = axes
+        self._draw_scatter()
+        self._draw_cell()
+
+    def _draw_progress(self) -> None:
+        state, config = self.states.get("network"), self.configs.get("network")
+        if state is None or config is None:
+            text = _EMPTY.format(recipe=self.recipe)
+        else:
+            left = max(0, state.total - state.done)
+            parts = [f"{config.recipe} · {config.settings.get('dataset', 'digits')}", state.status]
+            parts.append(f"{state.done}/{state.total} networks")
+            if rate := self._rate(state):
+                parts += [f"{rate:.2g}/s", f"left {duration(left / rate)}"]
+            parts.append(correlation_text(self.summaries["network"]))
+            if config.recipe != self.recipe:
+                parts.append(f"g makes {self.recipe}")
+            text = " · ".join(parts)
+        if text != self._told:
+            self._told = text
+            self.query_one("#progress", Static).update(plain_text(text))
+
+    def _rate(self, state: RunState) -> float:
+        """Members a second since the first of this worker's; 0 while there is no telling or no work."""
+        times = [cell.time for cell in state.cells.values() if cell.time >= state.resumed]
+        if state.is_over or state.status == "paused" or len(times) < 3:
+            return 0.0
+        span = max(times) - state.resumed
+        return len(times) / span if span > 0 else 0.0
+
+    def _draw_scatter(self) -> None:
+        plot = self.query_one("#scatter", Plot)
+        points = [
+            (s.cv, s.scalars["test_accuracy"])
+            for s in self.summaries["network"]
+            if "test_accuracy" in s.scalars and math.isfinite(s.cv)
+        ]
+        plot.show([Series([p[0] for p in points], [p[1] for p in points], "", "primary", lines=False)])
+        subtitle = correlation_text(self.summaries["network"])
+        if plot.border_subtitle != subtitle:
+            plot.border_subtitle = subtitle
+        if plot.is_stale():
+            plot.redraw()
+
+    def _draw_cell(self) -> None:
+        config = self.configs.get("network")
+        if config is None:
+            return
+        cell = self.query_one("#network", HeatMap).cursor
+        self.query_one("#cell", Static).update("\n".join(facts_of(config, self.summaries["network"], cell)))
+        plot = self.query_one("#curve", Plot)
+        plot.show(self._cell_series(cell))
+        if plot.is_stale():
+            plot.redraw()
+
+    def _cell_series(self, cell: int) -> list[Series]:
+        """The cell's curve with its spread, and its twin, all scaled from 1 to 0 over the hidden layers."""
+        series = []
+        found = next((s for s in self.summaries["network"] if s.cell == cell), None)
+        if found is not None:
+            mean = found.curves.get(MEASURES["network"], [])
+            line = scaled_curve(mean[:-1])
+            if line and (spread := found.spread.get(MEASURES["network"])):
+                total = (mean[0] or 0.0) - (mean[-2] or 0.0)
+                for sign in (1, -1):
+                    edge = [v + sign * (s or 0.0) / total for v, s in zip(line, spread, strict=False)]
+                    series.append(Series(list(range(len(edge))), edge, "", "fade1"))
+            series.append(Series(list(range(len(line))), line, "networks", "primary"))
+        twin = next((s for s in self.summaries["chain"] if s.cell == cell), None)
+        if twin is not None:
+            curve = [v for v in twin.curves.get(MEASURES["chain"], []) if v is not None]
+            series.append(Series(list(range(len(curve))), curve, "chain", "accent"))
+        return series
+
+    def commands(self) -> Iterable[SystemCommand]:
+        """What the command palette offers here."""
+        yield SystemCommand("Make the diagram", "Or go on with it", self.action_go)
+        yield SystemCommand("Stop the diagram", "What was made is kept", self.action_stop)
+        yield SystemCommand("Next diagram", "Data noise, learning rate, dropout …", self.action_next_recipe)
+        yield SystemCommand("Next colour", "Accuracy, coefficient of variation …", self.action_next_colour)
+        yield SystemCommand("Export", "PNG, SVG, CSV and JSON", self.action_export)
+
+
+_OF_CHAINS = {"cv", "asymmetry", "total_separation"}

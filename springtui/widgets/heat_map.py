@@ -1,0 +1,199 @@
+"""A phase diagram: a coloured cell for every pair of knobs, its small load curve on it, and its number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.strip import Strip
+
+from springtui.palette import LEVELS, color, ink, level
+from springtui.terminal import ascii_only
+
+from .canvas import Canvas
+from .ruler import draw
+
+_LABEL = 6
+_Cell = tuple[str, Style]
+
+
+@dataclass
+class Grid:
+    """What a heat map shows, row by row."""
+
+    columns: Sequence[str]
+    rows: Sequence[str]
+    values: Sequence[float]
+    """NaN where there is none."""
+    curves: Sequence[Sequence[float]]
+    """Scaled from 1 to 0; empty where there is none."""
+    final: Sequence[bool]
+    column_title: str = ""
+    row_title: str = ""
+    low: float = 0.0
+    high: float = 1.0
+    digits: int = 2
+    texts: Sequence[str] = field(default_factory=list)
+    """What stands on a cell in place of its number."""
+
+
+class HeatMap(Canvas, can_focus=True):
+    """Cells in 16 colours with their numbers, so that it can be read without colour too; a cursor among them."""
+
+    EMPTY = "nothing here yet"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h", "move(-1, 0)", "Left", show=False),
+        Binding("right,l", "move(1, 0)", "Right", show=False),
+        Binding("up,k", "move(0, -1)", "Up", show=False),
+        Binding("down,j", "move(0, 1)", "Down", show=False),
+        Binding("enter", "open", "Open", show=False),
+    ]
+
+    @dataclass
+    class Moved(Message):
+        """The cursor stands on another cell."""
+
+        heat_map: HeatMap
+        cell: int
+
+    @dataclass
+    class Opened(Message):
+        """A cell was chosen."""
+
+        heat_map: HeatMap
+        cell: int
+
+    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._grid: Grid | None = None
+        self.cursor = 0
+
+    def show(self, grid: Grid | None) -> None:
+        """Draw a grid, or that there is none."""
+        self._grid = grid
+        self._lay_out()
+
+    def point_at(self, cell: int) -> None:
+        """Put the cursor on a cell; nothing is posted."""
+        if cell != self.cursor:
+            self.cursor = cell
+            self._lay_out()
+
+    def on_resize(self) -> None:
+        self._lay_out()
+
+    def action_move(self, columns: int, rows: int) -> None:
+        """Move the cursor, and stop at the edges."""
+        if self._grid is None:
+            return
+        row, column = divmod(self.cursor, len(self._grid.columns))
+        row = min(len(self._grid.rows) - 1, max(0, row + rows))
+        column = min(len(self._grid.columns) - 1, max(0, column + columns))
+        self._go(row * len(self._grid.columns) + column)
+
+    def action_open(self) -> None:
+        """Choose the cell under the cursor."""
+        if self._grid is not None:
+            self.post_message(self.Opened(self, self.cursor))
+
+    def on_click(self, event: events.Click) -> None:
+        if self._grid is None:
+            return
+        wide, tall = self._cell_size(self._grid)
+        column, row = (event.x - _LABEL) // wide, event.y // tall
+        if 0 <= column < len(self._grid.columns) and 0 <= row < len(self._grid.rows):
+            self._go(row * len(self._grid.columns) + column)
+            if event.chain == 2:
+                self.action_open()
+
+    def _go(self, cell: int) -> None:
+        if cell != self.cursor:
+            self.cursor = cell
+            self._lay_out()
+            self.post_message(self.Moved(self, cell))
+
+    def _cell_size(self, grid: Grid) -> tuple[int, int]:
+        width, height = self.size.width - _LABEL, self.size.height - 3
+        return max(2, width // len(grid.columns)), max(1, height // len(grid.rows))
+
+    def _lay_out(self) -> None:
+        grid = self._grid
+        if grid is None or not grid.values or self.size.width <= _LABEL + 2 or self.size.height < 4:
+            self.paint([])
+            return
+        wide, tall = self._cell_size(grid)
+        lines = []
+        for row in range(len(grid.rows)):
+            cells = [self._cell(grid, row * len(grid.columns) + c, wide, tall) for c in range(len(grid.columns))]
+            for y in range(tall):
+                label = grid.rows[row] if y == 0 else ""
+                lines.append(self._line(label, [cell[y] for cell in cells]))
+        lines.append(self._names(grid, wide))
+        lines.append(self._legend(grid))
+        self.paint(lines[: self.size.height])
+
+    def _line(self, label: str, cells: Sequence[Sequence[_Cell]]) -> Strip:
+        base = self.rich_style
+        segments = [Segment(label[: _LABEL - 1].rjust(_LABEL - 1) + " ", base + self._dim())]
+        segments += [Segment(text, style) for cell in cells for text, style in cell]
+        return Strip(segments)
+
+    def _cell(self, grid: Grid, index: int, wide: int, tall: int) -> list[list[_Cell]]:
+        """The lines of a cell: its number on the first, its curve on all."""
+        value = grid.values[index]
+        here = index == self.cursor
+        number = level(value, grid.low, grid.high)
+        style = self.rich_style if number is None else Style(bgcolor=color(number).rich_color)
+        if number is not None:
+            style = self.rich_style + style + Style(color=ink(color(number)).rich_color, bold=here)
+        text = self._text(grid, index, value)
+        curve = grid.curves[index]
+        lines = [" " * wide] * tall
+        if tall >= 2 and wide >= 4 and len(curve) > 1:
+            points = [(i / (len(curve) - 1), min(1.0, max(0.0, v))) for i, v in enumerate(curve)]
+            lines = draw(points, wide - 1, tall, plain=ascii_only())
+            lines = [line + " " for line in lines]
+            text = text if tall >= 3 else ""
+        if text and len(text) < wide:
+            lines[0] = lines[0][: wide - 1 - len(text)] + text + lines[0][wide - 1 :]
+        if here:
+            left, right = ("[", "]") if ascii_only() else ("▐", "▌")
+            style = style + Style(reverse=True) if wide < 3 else style
+            lines = [left + line[1:-1] + right if wide >= 3 else line for line in lines]
+        return [[(line, style)] for line in lines]
+
+    def _text(self, grid: Grid, index: int, value: float) -> str:
+        if grid.texts:
+            return grid.texts[index]
+        if not math.isfinite(value):
+            return "·"
+        text = f"{value:.{grid.digits}f}"
+        text = text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+        return text if grid.final[index] else text + "…"
+
+    def _names(self, grid: Grid, wide: int) -> Strip:
+        """Column values, as many as there is room for."""
+        every = max(1, math.ceil((max(map(len, grid.columns)) + 1) / wide))
+        cells = [
+            (name[: wide * every - 1].ljust(wide * every) if i % every == 0 else "")
+            for i, name in enumerate(grid.columns)
+        ]
+        line = " " * _LABEL + "".join(cells)
+        return Strip([Segment(line.rstrip()[: self.size.width], self.rich_style + self._dim())])
+
+    def _legend(self, grid: Grid) -> Strip:
+        """The colours with the numbers that they stand for."""
+        base = self.rich_style
+        low, high = f"{grid.low:.{grid.digits}f} ", f" {grid.high:.{grid.digits}f}"
+        bars = [Segment("  ", base + Style(bgcolor=color(n).rich_color)) for n in range(LEVELS)]
+        return Strip([Segment(" " * _LABEL + low, base + self._dim()), *bars, Segment(high, base + self._dim())])
+
+    def _dim(self) -> Style:
+        return Style(color=self.app.theme_variables.get("secondary"))

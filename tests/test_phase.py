@@ -1,0 +1,169 @@
+"""The Phase screen: finished diagrams drawn, real small sweeps made, paused, stopped and exported."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+from test_lab import until
+from textual.pilot import Pilot
+
+from engine.config import SweepConfig
+from engine.rundir import Run, open_home
+from engine.sweep import DIAGRAMS, make_sweep, summarise
+from engine.worker import work
+from springtui.app import SpringApp
+from springtui.desk import Desk
+from springtui.diagram import COLOURS, facts_of, grid_of, scaled_curve, short
+from springtui.export import export_diagram
+from springtui.palette import LEVELS, color, ink, level
+from springtui.screens.lab import LabScreen
+from springtui.screens.phase import PhaseScreen
+from springtui.widgets.heat_map import HeatMap
+
+SMALL = {"epochs": 3, "width": 16, "depth": 5, "train_size": 200, "batch_size": 50}
+AXES = {"x": ("data_noise", (0.0, 0.4)), "y": ("negative_slope", (0.0, 0.5, 1.0))}
+
+
+@pytest.fixture
+def finished(home: Path) -> Run:
+    """A small diagram, made."""
+    open_home(home)
+    run = Run.create(home, make_sweep("data-noise", SMALL, axes=AXES, seeds=2))
+    assert work(run).reason == "finished"
+    return run
+
+
+async def let_go(desk: Desk) -> None:
+    """Stop the desk's workers and see them end."""
+    await asyncio.to_thread(desk.stop_ours)
+    for process in desk.processes.values():
+        await asyncio.to_thread(process.wait, 20)
+
+
+async def open_phase(pilot: Pilot[int]) -> PhaseScreen:
+    """From the lab by its key."""
+    await pilot.pause()
+    await pilot.press("f")
+    await until(pilot, lambda: isinstance(pilot.app.screen, PhaseScreen))
+    screen = pilot.app.screen
+    assert isinstance(screen, PhaseScreen)
+    return screen
+
+
+@pytest.fixture
+def app(home: Path, monkeypatch: pytest.MonkeyPatch) -> SpringApp:
+    """The app, its lab without workers."""
+    monkeypatch.setattr(LabScreen, "_open", lambda self: None)
+    return SpringApp(home)
+
+
+async def test_the_newest_diagram_is_drawn_with_the_chain_beside_it(
+    finished: Run, app: SpringApp, home: Path
+) -> None:
+    async with app.run_test(size=(140, 45)) as pilot:
+        phase = await open_phase(pilot)
+        await until(pilot, lambda: len(phase.summaries["network"]) == 6 and len(phase.summaries["chain"]) == 6)
+        heat_map = phase.query_one("#network", HeatMap)
+        lines = [heat_map.render_line(y).text for y in range(heat_map.size.height)]
+        assert lines[0].split()[0] == "1"  # the first row is nonlinearity 1
+        await pilot.press("right", "down")
+        await pilot.pause()
+        assert heat_map.cursor == 3
+        assert phase.query_one("#chain", HeatMap).cursor == 3
+        assert "finished" in phase._told
+        await pilot.press("c", "x")
+        await until(pilot, lambda: len(list((home / "exports").glob("*"))) == 4)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
+        await let_go(phase.desk)
+
+
+async def test_a_diagram_is_made_stopped_and_gone_on_with(
+    app: SpringApp, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = DIAGRAMS["data-noise"]._replace(settings=SMALL | {"epochs": 40}, x_values=(0.0, 0.4))
+    monkeypatch.setitem(DIAGRAMS, "data-noise", small)
+    async with app.run_test(size=(140, 45)) as pilot:
+        phase = await open_phase(pilot)
+        await until(pilot, lambda: "No diagram yet" in phase._told)
+        await pilot.press("g")
+        await until(pilot, lambda: "network" in phase.states and phase.states["network"].done >= 2, 60)
+        await pilot.press("s")
+        await until(pilot, lambda: phase.states["network"].status == "stopped")
+        made = phase.states["network"].done
+        await pilot.press("g")
+        await until(pilot, lambda: phase.states["network"].status == "finished", 90)
+        assert made < phase.states["network"].total == 36
+        assert len(phase.states["network"].cells) == 36
+        await let_go(phase.desk)
+
+
+async def test_a_cell_opens_in_the_lab_with_its_settings(finished: Run, home: Path) -> None:
+    app = SpringApp(home)
+    async with app.run_test(size=(140, 45)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, LabScreen) and "train" in app.screen.states)
+        first = app.screen
+        phase = await open_phase(pilot)
+        await until(pilot, lambda: len(phase.summaries["network"]) == 6)
+        await pilot.press("right", "down", "enter")
+        await until(pilot, lambda: isinstance(app.screen, LabScreen) and app.screen is not first)
+        lab = app.screen
+        assert isinstance(lab, LabScreen)
+        await until(pilot, lambda: "train" in lab.states and bool(lab.states["train"].settings))
+        settings = lab.states["train"].settings
+        assert (settings["data_noise"], settings["negative_slope"], settings["width"]) == (0.4, 0.5, 16)
+        await asyncio.to_thread(lab.stop_runs)
+        assert isinstance(first, LabScreen)
+        for process in [*lab.laboratory.leaving, *first.laboratory.leaving]:
+            await asyncio.to_thread(process.wait, 20)
+        await let_go(phase.desk)
+
+
+def test_exports_hold_the_cells(finished: Run, tmp_path: Path) -> None:
+    config = finished.config().settings
+    assert isinstance(config, SweepConfig)
+    summaries = summarise(config, (e for e in finished.events() if e.__class__.__name__ == "Cell"))  # type: ignore[misc]
+    paths = export_diagram(tmp_path, "diagram", config, summaries, COLOURS[0])
+    assert [path.suffix for path in paths] == [".png", ".svg", ".csv", ".json"]
+    assert paths[0].read_bytes().startswith(b"\x89PNG")
+    assert paths[1].read_text().count("<polyline") == sum(
+        1 for s in summaries if scaled_curve(s.curves["trace_ratio"][:-1])
+    )
+    rows = list(csv.DictReader(paths[2].read_text().splitlines()))
+    assert len(rows) == 6
+    assert float(rows[0]["test_accuracy"]) == pytest.approx(summaries[0].scalars["test_accuracy"])
+    assert json.loads(paths[3].read_text())[5]["data_noise"] == 0.4
+
+
+def test_a_damaged_run_does_not_hide_the_others(finished: Run, home: Path) -> None:
+    broken = home / "runs" / "99999999-000000-sweep-ffffff"
+    broken.mkdir()
+    (broken / "config.json").write_text("{")
+    found = Desk(home).newest("network")
+    assert found is not None
+    assert found.id == finished.id
+
+
+def test_colours_are_sixteen_and_legible() -> None:
+    assert [level(v, 0.0, 1.0) for v in (-1.0, 0.0, 0.5, 1.0, 9.0)] == [0, 0, 8, 15, 15]
+    assert level(math.nan, 0.0, 1.0) is None
+    assert level(3.0, 2.0, 2.0) == 8
+    for number in range(LEVELS):
+        ground = color(number)
+        assert abs(ground.brightness - ink(ground).brightness) > 0.4
+    assert color(0).brightness < color(7).brightness < color(15).brightness
+
+
+def test_numbers_are_short() -> None:
+    assert [short(v) for v in (0.2, 1.0, 1e-4, 2560.0, 0.0005)] == [".2", "1", "1e-4", "2.56e3", "5e-4"]
+
+
+def test_nothing_known_gives_no_grid_and_says_so() -> None:
+    config = SweepConfig(x_values=(0.0, 0.1), y_values=(0.0,))
+    assert grid_of(config, [], COLOURS[0]) is None
+    assert facts_of(config, [], 1)[-1] == "not made yet"
