@@ -17,6 +17,8 @@ from .config import ChainConfig, SweepConfig, TrainConfig, make, parse_value
 from .errors import ConfigError
 from .loads import statistics
 from .records import Cell
+from .twin_axis import noise_coordinate
+from .twin_map import PRESETS
 
 MEASURES = {"network": "trace_ratio", "chain": "distance"}
 """The curve whose loads a diagram is about."""
@@ -175,13 +177,11 @@ def cell_settings(config: SweepConfig, index: int, member: int = 0) -> TrainConf
 
 def _chain_axes(config: SweepConfig, x: float, y: float) -> dict[str, float]:
     """A chain's own settings, or a network's knobs through the fitted map."""
-    from .twin_map import PRESETS
-
     if config.y_axis != "negative_slope":
         return {config.x_axis: x, config.y_axis: y}
     if config.x_axis not in PRESETS:
         raise ConfigError(f"there is no fitted map for {config.x_axis!r}; known: {', '.join(PRESETS)}")
-    right, left, noise = PRESETS[config.x_axis].chain(1.0 - y, x)
+    right, left, noise = PRESETS[config.x_axis].chain(1.0 - y, noise_coordinate(config.x_axis, x))
     return {"mu_right": float(right), "mu_left": float(left), "noise": float(noise)}
 
 

@@ -1,16 +1,13 @@
-"""The lab's two sliders, and what each system makes of them.
-
-For data noise the map to the chain is measured on the paper's diagram (DESIGN.md, section 1, the mechanical twin):
-μ→ = .030 + .055 (1 - α), μ← = .138, ε̄ = .029 + .042 q. For the other three knobs the slider's relative position,
-times .8, stands in for q: a guess to look at, not a fit.
-"""
+"""The lab's two sliders, and what each system makes of them: networks take the values, the chain the fitted map."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from engine.twin_axis import noise_coordinate
+from engine.twin_map import PRESETS
 
 Q_MAX = 0.8
 """Data noise at the end of the paper's axis."""
@@ -33,16 +30,6 @@ class NoiseKind:
     scale: Literal["linear", "log"]
     integer: bool
     description: str
-    falling: bool = False
-    """Whether smaller values are noisier."""
-
-    def relative(self, value: float) -> float:
-        """How noisy a value is, from 0 (calm end of the axis) to 1 (noisy end)."""
-        low, high, at = self.minimum, self.maximum, min(max(value, self.minimum), self.maximum)
-        if self.scale == "log":
-            low, high, at = math.log(low), math.log(high), math.log(at)
-        part = (at - low) / (high - low)
-        return 1.0 - part if self.falling else part
 
 
 NOISE_KINDS: tuple[NoiseKind, ...] = (
@@ -54,7 +41,7 @@ NOISE_KINDS: tuple[NoiseKind, ...] = (
     NoiseKind("dropout", "Dropout", 0.0, 0.3, 0.1, 0.0, "linear", False, "fraction of activations dropped"),
     NoiseKind(
         "batch_size", "Batch size", 5, 2560, 128, 128, "log", True,
-        "samples per step; small batches are noisy", falling=True,
+        "samples per step; small batches are noisy",
     ),
 )  # fmt: skip
 
@@ -70,10 +57,7 @@ def start_of(settings: Mapping[str, Any], *, chosen: bool) -> tuple[float, Noise
     return 1.0 - float(settings.get("negative_slope", 0.0)), kind, float(settings.get(kind.key, kind.calm))
 
 
-def chain_settings(nonlinearity: float, relative_noise: float) -> dict[str, float]:
-    """Friction and noise of the chain for the two sliders, each from 0 to 1."""
-    return {
-        "mu_right": round(0.030 + 0.055 * nonlinearity, 6),
-        "mu_left": 0.138,
-        "noise": round(0.029 + 0.042 * Q_MAX * relative_noise, 6),
-    }
+def chain_settings(nonlinearity: float, kind: NoiseKind, noise: float) -> dict[str, float]:
+    """Friction and noise of the chain for the two sliders, by the map fitted for this kind of noise."""
+    right, left, sd = PRESETS[kind.key].chain(nonlinearity, noise_coordinate(kind.key, noise))
+    return {"mu_right": round(float(right), 6), "mu_left": float(left), "noise": round(float(sd), 6)}

@@ -72,7 +72,7 @@ def test_the_chain_over_a_networks_knobs_goes_through_the_map() -> None:
         ("data-noise", {}, {"x": ("lr", (0.1, 99.0))}, "lr = 99"),
         ("data-noise", {}, {"x": ("depht", (3.0,))}, "'depth'"),
         ("chain", {"eta": 0.9}, {}, "eta x k"),
-        ("chain-twin", {}, {"x": ("lr", (0.1,))}, "no fitted map for 'lr'"),
+        ("chain-twin", {}, {"x": ("width", (10.0,))}, "no fitted map for 'width'"),
     ],
 )
 def test_what_cannot_be_made_is_refused_before_anything_runs(

@@ -135,7 +135,7 @@ def test_coordinates_of_the_axes_run_from_calm_to_noisy() -> None:
             "data_noise",
             "more data noise moves towards balance",
         ),
-        ([4.0, 1.5, 0.5, 0.2, 0.1, 0.0, 0.0, 0.0], "lr", "cannot tell which way learning rate works"),
+        ([4.0, 1.5, 0.5, 0.2, 0.1, 0.0, 0.0, 0.0], "temperature", "cannot tell which way temperature works"),
     ],
 )
 def test_advice_says_what_it_knows_and_no_more(curve: list[float], axis: str, said: str) -> None:

@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from engine.errors import ConfigError
 from springtui import themes
-from springtui.mapping import NOISE_KINDS, chain_settings
+from springtui.mapping import NOISE_KINDS, NoiseKind, chain_settings
 from springtui.ticks import round_ticks
 from springtui.widgets.chain_view import ChainView
 from springtui.widgets.load_bars import LoadBars
@@ -210,18 +210,16 @@ def test_ticks_of_counts_are_whole() -> None:
 
 
 @pytest.mark.parametrize("kind", NOISE_KINDS, ids=lambda kind: kind.key)
-def test_each_noise_runs_from_calm_to_noisy(kind: object) -> None:
-    from springtui.mapping import NoiseKind
-
-    assert isinstance(kind, NoiseKind)
-    ends = kind.relative(kind.minimum), kind.relative(kind.maximum)
-    assert sorted(ends) == [0.0, 1.0]
-    assert kind.falling == (ends[0] == 1.0)
+def test_more_of_each_noise_shakes_the_chain_more(kind: NoiseKind) -> None:
+    calm, noisy = (kind.maximum, kind.minimum) if kind.key == "batch_size" else (kind.minimum, kind.maximum)
+    assert chain_settings(0.5, kind, calm)["noise"] < chain_settings(0.5, kind, noisy)["noise"]
+    assert chain_settings(0.0, kind, calm)["mu_right"] < chain_settings(1.0, kind, calm)["mu_right"]
 
 
 def test_the_map_to_the_chain_is_the_measured_one() -> None:
-    assert chain_settings(1.0, 1.0) == {"mu_right": 0.085, "mu_left": 0.138, "noise": 0.0626}
-    assert chain_settings(0.0, 0.0) == {"mu_right": 0.03, "mu_left": 0.138, "noise": 0.029}
+    data_noise = NOISE_KINDS[0]
+    assert chain_settings(1.0, data_noise, 0.8) == {"mu_right": 0.085, "mu_left": 0.138, "noise": 0.0626}
+    assert chain_settings(0.0, data_noise, 0.0) == {"mu_right": 0.03, "mu_left": 0.138, "noise": 0.029}
 
 
 def test_shipped_themes_are_sound() -> None:

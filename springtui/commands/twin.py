@@ -15,6 +15,9 @@ from ..output import print_json, print_line
 from .options import Session, common, examples, json_option
 from .train import shown
 
+LEAST_SEPARATION = 0.5
+"""A cell's least total separation (natural log) for its scaled curve to mean something."""
+
 
 @click.command(
     short_help="Fit the chain to a run or a phase diagram.",
@@ -82,7 +85,7 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
     """
     import msgspec
 
-    from engine.sweep import summarise
+    from engine.sweep import size, summarise
     from engine.twin import fit_map
     from engine.twin_axis import noise_coordinate
     from engine.twin_curve import hidden
@@ -92,13 +95,19 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
     summaries = [
         s
         for s in summarise(config, (event for event in run.events() if isinstance(event, Cell)))
-        if s.curves and s.total_separation > 0
+        if s.curves and s.total_separation >= LEAST_SEPARATION
     ]
     made = fit_map(
         [1.0 - s.y for s in summaries],
         [noise_coordinate(config.x_axis, s.x) for s in summaries],
         [hidden(s.curves["trace_ratio"]) for s in summaries],
         noise_axis=config.x_axis,
-        provenance=f"fitted to {len(summaries)} cells of {run.id}",
+        provenance=f"fitted to {len(summaries)} of {size(config)} cells of {run.id}",
     )
-    return {"run": run.id, "cells": len(summaries), **msgspec.structs.asdict(made)}
+    return {
+        "run": run.id,
+        "cells": len(summaries),
+        **msgspec.structs.asdict(made),
+        "note": f"cells that separate by less than {LEAST_SEPARATION} are left out: scaling would blow up their noise; "
+        "of settled curves only the effective friction is fixed, so some of the five numbers trade off",
+    }

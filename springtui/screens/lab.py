@@ -164,7 +164,7 @@ class LabScreen(Screen[None]):
         nonlinearity = self.query_one("#nonlinearity", Slider).value
         noise = self.query_one("#noise", Slider).value
         if panel == "chain":
-            return {**chain_settings(nonlinearity, self.kind.relative(noise)), **_PULLS[self.pulling]}
+            return {**chain_settings(nonlinearity, self.kind, noise), **_PULLS[self.pulling]}
         calm = {kind.key: self.laboratory.network.get(kind.key, kind.calm) for kind in NOISE_KINDS}
         probes = self.measure == PROBES
         return {"negative_slope": round(1.0 - nonlinearity, 10), **calm, self.kind.key: noise, PROBES: probes}
