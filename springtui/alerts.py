@@ -101,16 +101,19 @@ class Alerts:
     _held: dict[tuple[str, int], bool] = field(default_factory=dict)
     """Whether a rule held for a run when last seen."""
 
-    def seen(self, run: str, state: str, values: Mapping[str, float | None]) -> list[Alert]:
-        """What fires now that a run is known to be in a state, with the newest scalars of its records."""
+    def seen(self, run: str, state: str, values: Mapping[str, float | None], *, new: bool = False) -> list[Alert]:
+        """What fires now that a run is known to be in a state, with the newest scalars of its records.
+
+        ``new``: it was made while this terminal looked on, so that even what it is first seen in may fire.
+        """
         fired = []
         for number, rule in enumerate(self.rules):
             holds = rule.holds(state, values)
             if holds is None:
                 continue
-            before = self._held.get((run, number))
+            before = self._held.get((run, number), not new)
             self._held[run, number] = holds
-            if holds and before is False:
+            if holds and not before:
                 fired.append(Alert(rule, run, rule.on, values.get(rule.metric) if rule.metric else None))
         return fired
 
