@@ -27,6 +27,7 @@ from .commands.separation import separation
 from .commands.sweep import sweep
 from .commands.train import train
 from .commands.twin import twin
+from .completion import add_bash
 from .output import say
 
 EPILOG = (
@@ -38,7 +39,7 @@ EPILOG = (
     )
     + "\n\n\b\nShell completion: bash, zsh and fish take\n"
     + '  eval "$(_SPRINGTUI_COMPLETE=bash_source springtui)"\n'
-    + "with zsh_source or fish_source where that is your shell."
+    + "with zsh_source or fish_source where that is your shell; it knows runs, recipes, settings and their values."
     + "\n\nExit status: 0 done, 1 failed or stopped, 2 wrong usage or input."
 )
 
@@ -62,6 +63,9 @@ def cli(context: click.Context, plain_signs: bool) -> int:
 
 for verb in (lab, train, chain, sweep, twin, separation, runs, resume, doctor):
     cli.add_command(verb)
+
+
+add_bash()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
