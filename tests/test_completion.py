@@ -90,7 +90,8 @@ def test_other_shells(shell: str, home: Path) -> None:
 def test_nothing_heavy_is_imported(home: Path) -> None:
     names = modules_after(
         "import os\n"
-        "os.environ |= dict(_SPRINGTUI_COMPLETE='bash_complete', COMP_WORDS='springtui train --set l', COMP_CWORD='3')\n"
+        "os.environ |= dict(_SPRINGTUI_COMPLETE='bash_complete', COMP_WORDS='springtui train --set l')\n"
+        "os.environ['COMP_CWORD'] = '3'\n"
         "from springtui.cli import main\n"
         "try: main([])\n"
         "except SystemExit: print()"
