@@ -40,8 +40,10 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
 def complete_run(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
     """Runs under the home, newest first, and ``last``."""
-    session = context.find_root().obj
-    home = getattr(session, "home", None) or default_home()
+    try:
+        home = context.find_root().obj.look_home()
+    except (SpringtuiError, AttributeError):
+        home = default_home()
     names = ["last", *(run.id for run in list_runs(home)[:_MOST_RUNS])]
     return [CompletionItem(name) for name in names if name.startswith(begun)]
 
