@@ -14,6 +14,7 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
 
 from engine.config import S, default_of, field_choices, field_help, field_names
+from engine.errors import SpringtuiError
 from engine.recipes import RECIPES
 from engine.rundir import default_home, list_runs
 
