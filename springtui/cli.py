@@ -20,6 +20,7 @@ from engine.errors import SpringtuiError
 from .commands.chain import chain
 from .commands.config import config
 from .commands.doctor import doctor
+from .commands.export import export
 from .commands.lab import lab, open_lab
 from .commands.options import Session, common, examples
 from .commands.resume import resume
@@ -62,7 +63,7 @@ def cli(context: click.Context, plain_signs: bool) -> int:
     return 0
 
 
-for verb in (lab, train, chain, sweep, twin, separation, runs, resume, doctor, config):
+for verb in (lab, train, chain, sweep, twin, separation, runs, resume, export, doctor, config):
     cli.add_command(verb)
 
 

@@ -58,6 +58,17 @@ def complete_names(names: Callable[[], Iterable[str]]) -> Completer:
     return complete
 
 
+def complete_list(names: Callable[[], Iterable[str]]) -> Completer:
+    """Names with commas between them."""
+
+    def complete(_context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
+        before, comma, last = begun.rpartition(",")
+        taken = set(before.split(","))
+        return [CompletionItem(before + comma + n) for n in names() if n.startswith(last) and n not in taken]
+
+    return complete
+
+
 def complete_assignment(cls: type[Any]) -> Completer:
     """``key=`` for every setting of a kind of run, then its values, or its default where they are numbers."""
 
