@@ -11,7 +11,6 @@ from textual import on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
-from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from engine.config import SweepConfig
@@ -21,13 +20,14 @@ from engine.sweep import DIAGRAMS, MEASURES, Summary, place
 
 from ..desk import Desk
 from ..diagram import COLOURS, correlation_text, facts_of, grid_of, scaled_curve, summaries_of
-from ..export import export_diagram
+from ..export import export_aside, written
 from ..regime import duration
 from ..state import RunState
 from ..terminal import plain_text
 from ..watcher import Watcher
 from ..widgets.heat_map import HeatMap
 from ..widgets.plot import Plot, Series
+from .base import BaseScreen
 
 RECIPES = tuple(name for name, diagram in DIAGRAMS.items() if diagram.system == "network")
 SEEDS = 3
@@ -35,7 +35,7 @@ DRAW_SECONDS = 0.5
 _EMPTY = "No diagram yet: g makes {recipe} on the embedded digits, t chooses another diagram."
 
 
-class PhaseScreen(Screen[None]):
+class PhaseScreen(BaseScreen[None]):
     """Folds the records of two sweeps and draws them."""
 
     CSS_PATH = "phase.tcss"
@@ -190,18 +190,18 @@ class PhaseScreen(Screen[None]):
         self._stale = True
         self._draw()
 
-    async def action_export(self) -> None:
+    def action_export(self) -> None:
         """Write the diagram as PNG, SVG, CSV and JSON under the home directory."""
-        config = self.configs.get("network")
-        if config is None or not self.summaries["network"]:
+        if not self.summaries["network"]:
             self.notify("there is nothing to export yet", timeout=4)
             return
+        self.run_worker(self._export(self.runs["network"]), exclusive=True, group="export")
+
+    async def _export(self, run: Run) -> None:
         folder = self.desk.home / "exports"
-        made = await self._guarded(
-            export_diagram, folder, self.runs["network"].id, config, self.summaries["network"], self.colour
-        )
+        made = await self._guarded(export_aside, run, folder, self.colour.key)
         if made:
-            self.notify(f"written: {', '.join(path.name for path in made)} in {folder}", timeout=8, markup=False)
+            self.notify(written(made), timeout=8, markup=False)
 
     @on(HeatMap.Moved)
     def _moved(self, message: HeatMap.Moved) -> None:
