@@ -22,10 +22,13 @@ from .commands.config import config
 from .commands.doctor import doctor
 from .commands.export import export
 from .commands.lab import lab, open_lab
+from .commands.note import note
 from .commands.options import Session, common, examples
 from .commands.resume import resume
+from .commands.rm import rm
 from .commands.runs import runs
 from .commands.separation import separation
+from .commands.stop import stop
 from .commands.sweep import sweep
 from .commands.train import train
 from .commands.twin import twin
@@ -63,7 +66,7 @@ def cli(context: click.Context, plain_signs: bool) -> int:
     return 0
 
 
-for verb in (lab, train, chain, sweep, twin, separation, runs, resume, export, doctor, config):
+for verb in (lab, train, chain, sweep, twin, separation, runs, note, stop, resume, rm, export, doctor, config):
     cli.add_command(verb)
 
 
