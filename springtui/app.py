@@ -11,26 +11,26 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from engine.errors import SpringtuiError
 
 from .desk import Desk
-from .preferences import Effective, load_preferences
+from .preferences import Effective
+from .preferred import PreferredApp
 from .screens.help import HelpScreen
 from .screens.lab import LabScreen
 from .screenshot import picture_of, save_picture, screen_name
-from .terminal import draw_ascii, plain_text
-from .themes import DEFAULT_THEME, load_themes
+from .terminal import plain_text
 
 LEAVE_SECONDS = 2.0
 """A terminal that takes no more output must not keep a process that was told to leave."""
 _LEAVE_ON = (signal.SIGTERM, signal.SIGHUP)
 
 
-class SpringApp(App[int]):
+class SpringApp(PreferredApp):
     """The lab and its help."""
 
     TITLE = "springtui"
@@ -49,25 +49,16 @@ class SpringApp(App[int]):
     def __init__(
         self, home: Path, settings: Mapping[str, Any] | None = None, effective: Effective | None = None
     ) -> None:
-        effective = effective or load_preferences()
-        draw_ascii(effective.values.ascii)
-        super().__init__()
+        super().__init__(effective)
         self.home = home
-        self.preferences = effective.values
         self.settings = settings
         """Of the lab's network, where a person chose them."""
         self.desk = Desk(home)
-        self.warnings: list[str] = list(effective.problems)
-        """What is told once the app is open."""
-        for theme in load_themes(self.warnings.append):
-            self.register_theme(theme)
-        self.theme = DEFAULT_THEME
 
     def on_mount(self) -> None:
         self._leave_on_signals()
         self.push_screen(LabScreen(self.home, self.settings))
-        for warning in self.warnings:
-            self.notify(plain_text(warning), severity="warning", timeout=12, markup=False)
+        self.tell_warnings()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         yield from (c for c in super().get_system_commands(screen) if c.title != "Screenshot")

@@ -108,7 +108,7 @@ class LabScreen(BaseScreen[None]):
     async def on_mount(self) -> None:
         for selector, title in lab_panels.TITLES.items():
             self.query_one(selector).border_title = title
-        for selector, legend in lab_panels.LEGENDS.items():
+        for selector, legend in lab_panels.legends().items():
             self.query_one(selector).border_subtitle = legend
         self.call_after_refresh(self._open)
 
