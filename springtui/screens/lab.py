@@ -189,8 +189,8 @@ class LabScreen(BaseScreen[None]):
     async def _put(self, action: str, panel: Panel, **settings: Any) -> None:
         try:
             await asyncio.to_thread(self.laboratory.ask, action, panel, **settings)
-        except OSError as error:
-            self._say_trouble(panel, f"cannot write to the run's control file: {error.strerror}")
+        except (SpringtuiError, OSError) as error:
+            self._say_trouble(panel, f"cannot ask the {panel} run: {error}")
 
     @on(RadioSet.Changed, "#kinds")
     def _kind_chosen(self, event: RadioSet.Changed) -> None:
