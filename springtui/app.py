@@ -15,11 +15,15 @@ from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from engine.errors import SpringtuiError
+
 from .desk import Desk
 from .preferences import Effective
 from .preferred import PreferredApp
 from .screens.help import HelpScreen
 from .screens.lab import LabScreen
+from .screenshot import picture_of, save_picture, screen_name
+from .terminal import plain_text
 
 LEAVE_SECONDS = 2.0
 """A terminal that takes no more output must not keep a process that was told to leave."""
@@ -36,7 +40,11 @@ class SpringApp(PreferredApp):
         Binding("f", "open_phase", "Phase", tooltip="phase diagrams of networks and chains"),
         Binding("d", "detach", "Detach", tooltip="leave, and let the runs go on", show=False),
         Binding("question_mark", "help", "Help", key_display="?"),
-    ]
+        Binding(
+            "ctrl+s", "save_screen", "Picture", id="app.save_screen", show=False, priority=True,
+            tooltip="save the screen as SVG under the home directory",
+        ),
+    ]  # fmt: skip
 
     def __init__(
         self, home: Path, settings: Mapping[str, Any] | None = None, effective: Effective | None = None
@@ -53,7 +61,8 @@ class SpringApp(PreferredApp):
         self.tell_warnings()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        yield from super().get_system_commands(screen)
+        yield from (c for c in super().get_system_commands(screen) if c.title != "Screenshot")
+        yield SystemCommand("Save the screen", "As SVG, under the home directory", self._save_when_drawn)
         yield SystemCommand("Detach", "Leave the lab and let its runs go on", self.action_detach)
         if isinstance(screen, LabScreen):
             yield SystemCommand("Phase diagrams", "Of networks, and the chain beside", self.action_open_phase)
@@ -96,6 +105,20 @@ class SpringApp(PreferredApp):
     def action_detach(self) -> None:
         """Leave; the runs go on, and the next lab takes them up."""
         self.exit(0)
+
+    async def action_save_screen(self) -> None:
+        """Save the screen as SVG in ``exports`` under the home directory, and say where."""
+        picture, name = picture_of(self), screen_name(self)
+        try:
+            path = await asyncio.to_thread(save_picture, self.home / "exports", name, picture)
+        except (OSError, SpringtuiError) as error:
+            self.notify(plain_text(f"cannot save the screen: {error}"), severity="error", timeout=8, markup=False)
+        else:
+            self.notify(plain_text(f"written: {path}"), timeout=6, markup=False)
+
+    def _save_when_drawn(self) -> None:
+        """The palette that asked for it is gone from the screen a moment later."""
+        self.set_timer(0.2, self.action_save_screen)
 
     def _leave_on_signals(self) -> None:
         """Textual does not restore the terminal on SIGTERM and SIGHUP; leaving through ``exit`` does."""

@@ -24,6 +24,7 @@ from .commands.export import export
 from .commands.lab import lab, open_lab
 from .commands.note import note
 from .commands.options import Session, common, examples
+from .commands.record import play, record
 from .commands.resume import resume
 from .commands.rm import rm
 from .commands.runs import runs
@@ -66,7 +67,25 @@ def cli(context: click.Context, plain_signs: bool) -> int:
     return 0
 
 
-for verb in (lab, train, chain, sweep, twin, separation, runs, note, stop, resume, rm, export, doctor, config):
+VERBS = (
+    lab,
+    train,
+    chain,
+    sweep,
+    twin,
+    separation,
+    runs,
+    note,
+    stop,
+    resume,
+    rm,
+    export,
+    record,
+    play,
+    doctor,
+    config,
+)
+for verb in VERBS:
     cli.add_command(verb)
 
 
