@@ -103,6 +103,11 @@ def _look(path: Path) -> Liveness:
     return _out_of_sight(owner, last, facts) if alive is None else _gone(owner, last, held, facts)
 
 
+def has_ended(owner: Owner, path: Path) -> bool:
+    """Whether a worker said that it ended, in its lock or in the run's records."""
+    return owner.ended is not None or _last_word(owner, last_events(path, 1)) is not None
+
+
 def _without_owner(events: Sequence[Event], held: bool | None) -> Liveness:
     last = events[-1] if events else None
     if isinstance(last, Ended):
