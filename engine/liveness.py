@@ -161,7 +161,7 @@ def _gone(owner: Owner, last: Event | None, held: bool | None, facts: dict[str, 
     if held:
         text += ". A process that it started still holds its lock"
     since = max(owner.time, last.time if last else 0.0)
-    return Liveness(state="crashed", text=text, since=since, live=False, **facts)
+    return Liveness(state="crashed", text=text, since=since, live=held, **facts)
 
 
 def _out_of_sight(owner: Owner, last: Event | None, facts: dict[str, Any]) -> Liveness:
