@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import traceback
+from concurrent.futures import Executor
 from pathlib import Path
 
 from .config import kind_of
@@ -18,8 +19,10 @@ _NICENESS = 5
 """The lab's screen goes before its workers on a busy machine."""
 
 
-def work(run: Run, interrupted: Interrupted | None = None) -> Ended:
+def work(run: Run, interrupted: Interrupted | None = None, *, executor: Executor | str | None = None) -> Ended:
     """Fill a run's directory here, in this process, and say how it ended.
+
+    A sweep's cells may be made by any ``executor``, in place of the one that its configuration names.
 
     Raises:
         InputError: the settings or the data are wrong.
@@ -36,7 +39,7 @@ def work(run: Run, interrupted: Interrupted | None = None) -> Ended:
         if kind == "sweep":
             from .sweep_worker import run_sweep
 
-            return run_sweep(run, controls, interrupted)
+            return run_sweep(run, controls, interrupted, executor)
         from .train_worker import run_training
 
         return run_training(run, controls, interrupted)

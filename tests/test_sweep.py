@@ -21,12 +21,12 @@ from engine.sweep import (
     cell_settings,
     coarse_to_fine,
     make_sweep,
-    parse_axis,
     place,
     size,
     spearman,
     summarise,
 )  # fmt: skip
+from engine.sweep_axes import parse_axis
 from engine.worker import work
 
 SMALL = {"epochs": 3, "width": 16, "depth": 4, "train_size": 200, "batch_size": 50}

@@ -68,6 +68,13 @@ json_option = click.option(
 )
 
 
+executor_option = click.option(
+    "--executor",
+    metavar="E",
+    help="Where cells are made: threads (default), processes, in-process, or a Dask cluster, dask://host:port.",
+)
+
+
 def set_option(example: str) -> Callable[[F], F]:
     """``--set key=value``, as often as you like."""
     return click.option(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import click
 
 from engine.config import ChainConfig, SweepConfig
@@ -9,7 +11,7 @@ from engine.errors import ConfigError
 from engine.rundir import find_run
 
 from ..foreground import run_here
-from .options import Session, common, examples, json_option
+from .options import Session, common, examples, executor_option, json_option
 
 
 @click.command(
@@ -17,10 +19,11 @@ from .options import Session, common, examples, json_option
     epilog=examples("springtui resume last", "springtui resume 20260101-120000-train-1a2b3c --json"),
 )
 @click.argument("run")
+@executor_option
 @json_option
 @common
 @click.pass_obj
-def resume(session: Session, run: str, as_json: bool) -> int:
+def resume(session: Session, run: str, executor: str | None, as_json: bool) -> int:
     """Go on with a run here, from its checkpoint, as if it had not been broken off.
 
     RUN is the run's name, a unique beginning of it, ``last``, or its path. Prints what train, or sweep, prints.
@@ -36,5 +39,8 @@ def resume(session: Session, run: str, as_json: bool) -> int:
     from .train import report as report_training
 
     if isinstance(settings, SweepConfig):
-        return report_sweep(settings, run_here(found, work, "cells"), as_json=as_json)
+        make = functools.partial(work, executor=executor or settings.executor)
+        return report_sweep(settings, run_here(found, make, "networks"), as_json=as_json)
+    if executor is not None:
+        raise ConfigError(f"{found.id} is one training; --executor is for sweeps")
     return report_training(run_here(found, work, "epoch"), as_json=as_json)

@@ -90,16 +90,17 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
     from engine.twin_axis import noise_coordinate
     from engine.twin_curve import hidden
 
-    if config.system != "network" or config.y_axis != "negative_slope":
-        raise ConfigError(f"{run.id} is no diagram of networks over negative_slope; a map needs one")
+    words = any(isinstance(x, str) for x in config.x_values)
+    if config.system != "network" or config.y_axis != "negative_slope" or words:
+        raise ConfigError(f"{run.id} is no diagram of networks over negative_slope and a number; a map needs one")
     summaries = [
         s
         for s in summarise(config, (event for event in run.events() if isinstance(event, Cell)))
         if s.curves and s.total_separation >= LEAST_SEPARATION
     ]
     made = fit_map(
-        [1.0 - s.y for s in summaries],
-        [noise_coordinate(config.x_axis, s.x) for s in summaries],
+        [1.0 - float(s.y) for s in summaries],
+        [noise_coordinate(config.x_axis, float(s.x)) for s in summaries],
         [hidden(s.curves["trace_ratio"]) for s in summaries],
         noise_axis=config.x_axis,
         provenance=f"fitted to {len(summaries)} of {size(config)} cells of {run.id}",
