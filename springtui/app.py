@@ -16,8 +16,10 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from .desk import Desk
+from .preferences import Effective, load_preferences
 from .screens.help import HelpScreen
 from .screens.lab import LabScreen
+from .terminal import draw_ascii, plain_text
 from .themes import DEFAULT_THEME, load_themes
 
 LEAVE_SECONDS = 2.0
@@ -37,22 +39,28 @@ class SpringApp(App[int]):
         Binding("question_mark", "help", "Help", key_display="?"),
     ]
 
-    def __init__(self, home: Path, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, home: Path, settings: Mapping[str, Any] | None = None, effective: Effective | None = None
+    ) -> None:
+        effective = effective or load_preferences()
+        draw_ascii(effective.values.ascii)
         super().__init__()
         self.home = home
+        self.preferences = effective.values
         self.settings = settings
         """Of the lab's network, where a person chose them."""
         self.desk = Desk(home)
-        self.theme_warnings: list[str] = []
-        for theme in load_themes(self.theme_warnings.append):
+        self.warnings: list[str] = list(effective.problems)
+        """What is told once the app is open."""
+        for theme in load_themes(self.warnings.append):
             self.register_theme(theme)
         self.theme = DEFAULT_THEME
 
     def on_mount(self) -> None:
         self._leave_on_signals()
         self.push_screen(LabScreen(self.home, self.settings))
-        for warning in self.theme_warnings:
-            self.notify(warning, severity="warning", markup=False)
+        for warning in self.warnings:
+            self.notify(plain_text(warning), severity="warning", timeout=12, markup=False)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
@@ -113,10 +121,10 @@ class SpringApp(App[int]):
         last_resort.start()
 
 
-def run_app(home: Path, settings: Mapping[str, Any] | None = None) -> int:
+def run_app(home: Path, settings: Mapping[str, Any] | None = None, effective: Effective | None = None) -> int:
     """Open the lab; the exit status of the process."""
-    app = SpringApp(home, settings)
-    status = app.run()
+    app = SpringApp(home, settings, effective)
+    status = app.run(mouse=app.preferences.mouse)
     _let_go_of_the_terminal()
     return status if status is not None else app.return_code or 0
 
