@@ -27,7 +27,7 @@ from .rundir import Controls, Run
 from .sweep import accuracy_cv_correlation, cell_settings, coarse_to_fine, members, size, summarise
 from .sweep_backends import Given, check_executor, open_backend
 from .sweep_crew import CHAINS_AT_ONCE, LOOK, Crew, ExecutorCrew, Orders, Queue, ThreadCrew
-from .sweep_task import Job
+from .sweep_task import Job, only_chains
 
 SLICE_SECONDS = 2.0
 """Of a network's training on an executor: how long a pause may take to be obeyed."""

@@ -40,7 +40,7 @@ def resume(session: Session, run: str, executor: str | None, as_json: bool) -> i
 
     if isinstance(settings, SweepConfig):
         make = functools.partial(work, executor=executor or settings.executor)
-        return report_sweep(settings, run_here(found, make, "networks"), as_json=as_json)
+        return report_sweep(settings, run_here(found, make, f"{settings.system}s"), as_json=as_json)
     if executor is not None:
         raise ConfigError(f"{found.id} is one training; --executor is for sweeps")
     return report_training(run_here(found, work, "epoch"), as_json=as_json)

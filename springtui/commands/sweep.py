@@ -38,7 +38,7 @@ def _about_recipes() -> str:
 @click.option("--recipe", required=True, metavar="R", help="The diagram; see below.")
 @click.option("--seeds", default=3, show_default=True, metavar="N", help="Networks per cell.")
 @click.option(
-    "--x", "x_axis", metavar="AXIS", help="Columns: any setting, as NAME=FROM:TO:COUNT[:log] or NAME=A,B,C."
+    "--x", "x_axis", metavar="AXIS", help="Columns: a setting, as NAME=FROM:TO:COUNT[:log] or NAME=A,B,C."
 )
 @click.option("--y", "y_axis", metavar="AXIS", help="Rows, likewise.")
 @click.option(
