@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -212,13 +213,15 @@ def check_executor(name: str) -> None:
         return
     address, file = _scheduler_of(name)
     try:
-        known = file or urlsplit(name).port
+        known = bool(file and file != "/") if address is None else urlsplit(name).port is not None
     except ValueError:
-        known = None
-    if not known or (address is None and not file):
+        known = False
+    if not known:
         raise ConfigError(
             f"executor = {name!r} names no scheduler; write dask://host:port, or dask:///path/to/scheduler.json"
         )
+    if file and not Path(file).is_file():
+        raise ConfigError(f"executor = {name!r}: there is no {file}; dask scheduler --scheduler-file writes it")
     if importlib.util.find_spec("distributed") is None:
         raise ConfigError(f"executor = {name!r} needs Dask: pip install 'springtui[cluster]'")
 
