@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import replace
+from pathlib import Path
 
 from engine.rundir import Run
 
@@ -166,9 +167,9 @@ class Follower:
         self.version += 1
 
 
-def _size(path: os.PathLike[str]) -> int:
+def _size(path: Path) -> int:
     try:
-        return os.stat(path, follow_symlinks=False).st_size
+        return path.lstat().st_size
     except OSError:
         return 0
 
