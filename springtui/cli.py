@@ -27,6 +27,7 @@ from .commands.separation import separation
 from .commands.sweep import sweep
 from .commands.train import train
 from .commands.twin import twin
+from .commands.watch import watch
 from .output import say
 
 EPILOG = (
@@ -34,6 +35,7 @@ EPILOG = (
         "springtui                        open the lab",
         "springtui train --set seed=1     train one network here",
         "springtui runs                   what there is to look at",
+        "springtui watch                  the newest run that goes on",
         "springtui doctor                 what this terminal and machine can do",
     )
     + "\n\n\b\nShell completion: bash, zsh and fish take\n"
@@ -60,7 +62,7 @@ def cli(context: click.Context, plain_signs: bool) -> int:
     return 0
 
 
-for verb in (lab, train, chain, sweep, twin, separation, runs, resume, doctor):
+for verb in (lab, train, chain, sweep, twin, separation, runs, watch, resume, doctor):
     cli.add_command(verb)
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
+from engine.config import RunConfig, parse_value
+from engine.errors import ConfigError
 from engine.records import Acknowledged, Control
 
 from .terminal import plain_text
@@ -51,3 +54,27 @@ class Requests:
             return f"{asked.words}: asked …"
         why = "no worker holds the run" if not alive else "the worker is alive and has not looked yet"
         return f"{asked.words}: not acknowledged for {waited:.0f} s: {why}"
+
+
+def movable(config: RunConfig | None) -> list[str]:
+    """Names of the settings that a running worker takes on."""
+    return sorted(getattr(type(config.settings), "live", ())) if config is not None else []
+
+
+def parse_move(config: RunConfig | None, text: str) -> dict[str, Any]:
+    """``key=value`` as a setting that may change while the run goes on.
+
+    Raises:
+        ConfigError: names what is wrong and what is allowed.
+    """
+    key, sign, value = text.partition("=")
+    key = key.strip().replace("-", "_")
+    if not sign or not key:
+        raise ConfigError(f"{text!r} is not of the form key=value; for example lr=0.01")
+    if config is None:
+        raise ConfigError("the run's configuration cannot be read, so nothing can be checked")
+    cls: Any = type(config.settings)
+    parsed = parse_value(cls, key, value.strip())
+    if key not in movable(config):
+        raise ConfigError(f"{key!r} cannot change while it runs; these can: {', '.join(movable(config))}")
+    return {key: parsed}

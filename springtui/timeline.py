@@ -1,8 +1,9 @@
 """A run's records as a line in time, in bounded memory: its histories, its end, and its state at any moment.
 
 A log may be larger than memory. Curves are decoded in full only where they are looked at; on the way through,
-only their scalars are. At every so many bytes a mark keeps what was known there, so that the state at a moment costs the
-records since the mark before it, and no more. Safe to share between one thread that fills it and others that look.
+only their scalars are. At every so many bytes a mark keeps what was known there, so that the state at a moment
+costs the records since the mark before it, and no more. Safe to share between one thread that fills it and others
+that look.
 """
 
 from __future__ import annotations
@@ -233,7 +234,7 @@ class Timeline:
         return View(state, parts, curves, damaged=self.damaged, moves=moves)
 
     def position_after(self, position: int, seconds: float) -> tuple[int, float]:
-        """The curve that a replay reaches ``seconds`` of the run's time after another, and what is left of them."""
+        """The curve that a replay reaches ``seconds`` of the run's time after another, and what is left."""
         reached, last = position, None
         for number, time in self._times_from(position):
             if last is not None:

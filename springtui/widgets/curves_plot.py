@@ -62,9 +62,13 @@ class CurvesPlot(Plot, can_focus=True):
         def control(self) -> CurvesPlot:
             return self.plot
 
-    def __init__(self, id: str | None = None, classes: str | None = None, heading: str = "") -> None:
+    def __init__(
+        self, id: str | None = None, classes: str | None = None, *, heading: str = "", legend: str = ""
+    ) -> None:
         super().__init__(id=id, classes=classes)
         self.heading = heading
+        self.legend = legend
+        """Markup that stands below where no cursor is."""
         self.axis = ""
         """What the horizontal axis counts."""
         self.cursor: float | None = None
@@ -74,7 +78,7 @@ class CurvesPlot(Plot, can_focus=True):
         self._shaped: list[Series] = []
         self._window: tuple[float, float] | None = None
         self._margin = 0
-        self._said: tuple[str, str] = ("", "")
+        self._said: tuple[str, str] | None = None
 
     def show_curves(self, series: Sequence[Series]) -> None:
         """Take curves, each sorted along x; the picture follows at the next ``redraw``."""
@@ -139,11 +143,8 @@ class CurvesPlot(Plot, can_focus=True):
         if (title, said) != self._said:  # setting either repaints the whole
             self._said = (title, said)
             self.border_title = Content(title)
-            self._tell_below(said)
+            self.border_subtitle = Content(said) if said else self.legend
             self.post_message(self.ReadOut(self))
-
-    def _tell_below(self, said: str) -> None:
-        self.border_subtitle = Content(said)
 
     def _rulers(self, figure: Any, series: list[Series], width: int, height: int) -> None:
         low, high = min(min(s.y) for s in series), max(max(s.y) for s in series)
