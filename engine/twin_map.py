@@ -69,7 +69,7 @@ PRESETS: dict[str, TwinMap] = {
         noise=0.1652,
         noise_per_noise=0.0794,
         noise_axis="lr",
-        provenance="fitted to 72 cells x 3 seeds of our networks on MNIST, recipe learning-rate; mu_left at its bound",
+        provenance="fitted to 72 cells x 3 seeds of our networks on MNIST, recipe learning-rate; mu_left bound",
         rms=0.112,
         asymmetry_correlation=0.905,
         left_out_rms=0.119,
@@ -90,6 +90,6 @@ PRESETS: dict[str, TwinMap] = {
 }
 """Fitted maps by noise axis; the axis' coordinate is ``twin_axis.noise_coordinate``.
 
-The paper's learning rates and batch sizes reach where networks mix the classes again half-way; no chain pulled from
-rest does that, so their maps fit worse, as their errors say.
+The paper's learning rates and batch sizes reach where networks mix the classes again half-way; no chain pulled
+from rest does that, so their maps fit worse, as their errors say.
 """

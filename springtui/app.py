@@ -8,22 +8,26 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import msgspec
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from engine.rundir import Run
 
+from .alerts import AlertRule, Alerts, deliver
 from .desk import Desk
 from .place import load_place, save_place
+from .preferences import Effective, load_preferences
 from .screens.help import HelpScreen
 from .screens.lab import LabScreen
 from .screens.prompt import ChoiceScreen
+from .terminal import draw_ascii, plain_text
 from .themes import DEFAULT_THEME, load_themes
 from .trash import Trash
 
@@ -62,10 +66,17 @@ class SpringApp(App[int]):
     ]
 
     def __init__(
-        self, home: Path, settings: Mapping[str, Any] | None = None, opening: Opening | None = None
+        self,
+        home: Path,
+        settings: Mapping[str, Any] | None = None,
+        effective: Effective | None = None,
+        opening: Opening | None = None,
     ) -> None:
+        effective = effective or load_preferences()
+        draw_ascii(effective.values.ascii)
         super().__init__()
         self.home = home
+        self.preferences = effective.values
         self.opening = opening
         """None opens where the app was left."""
         self.place = load_place(home)
@@ -73,8 +84,10 @@ class SpringApp(App[int]):
         """Of the lab's network, where a person chose them."""
         self.desk = Desk(home)
         self.trash = Trash(home)
-        self.theme_warnings: list[str] = []
-        for theme in load_themes(self.theme_warnings.append):
+        self.warnings: list[str] = list(effective.problems)
+        """What is told once the app is open."""
+        self.alerts = Alerts(alert_rules(effective.values.alerts, self.warnings.append))
+        for theme in load_themes(self.warnings.append):
             self.register_theme(theme)
         self.theme = DEFAULT_THEME
 
@@ -82,8 +95,8 @@ class SpringApp(App[int]):
         self._leave_on_signals()
         self._open_first()
         self.set_interval(SAVE_SECONDS, self._save_place)
-        for warning in self.theme_warnings:
-            self.notify(warning, severity="warning", markup=False)
+        for warning in self.warnings:
+            self.notify(plain_text(warning), severity="warning", timeout=12, markup=False)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
@@ -189,12 +202,28 @@ class SpringApp(App[int]):
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen())
 
+    def tell_alerts(
+        self, run_id: str, state: str, values: Mapping[str, float | None], *, new: bool = False
+    ) -> None:
+        """A screen knows a run anew: ring, notify and start what a person's rules say."""
+        fired = self.alerts.seen(run_id, state, values, new=new)
+        if not fired:
+            return
+        for alert in fired:
+            self.notify(plain_text(alert.text), title="alert", severity="warning", timeout=15, markup=False)
+        deliver(fired, self.bell, self._complain)
+
+    def _complain(self, text: str) -> None:
+        """From a thread: an alert's command went wrong."""
+        with contextlib.suppress(RuntimeError):  # the app is closed by then
+            self.call_from_thread(self.notify, plain_text(text), severity="error", timeout=12, markup=False)
+
     # leaving
 
     async def action_quit_lab(self) -> None:
         """Leave; what becomes of the runs that were begun here is asked, or a preference says it."""
         going = await asyncio.to_thread(self._going)
-        choice = on_quit() if going else "detach"
+        choice = self.preferences.on_quit if going else "detach"
         if choice == "ask":
             words = f"{going} run{'s' if going > 1 else ''} begun here still go{'es' if going == 1 else ''} on."
             question = (
@@ -255,19 +284,26 @@ class SpringApp(App[int]):
         last_resort.start()
 
 
-def on_quit() -> str:
-    """What becomes of runs that go on: ask, detach or stop; a person's preference."""
-    try:
-        from .preferences import load_preferences
-    except ImportError:
-        return "ask"
-    return str(load_preferences().values.on_quit)
+def alert_rules(rules: Iterable[Mapping[str, Any]], complain: Callable[[str], object]) -> tuple[AlertRule, ...]:
+    """The rules of the preferences that are sound; what is wrong with the others is told."""
+    sound = []
+    for number, rule in enumerate(rules, 1):
+        try:
+            sound.append(msgspec.convert(rule, AlertRule))
+        except msgspec.ValidationError as error:
+            complain(f"rule {number} under [[alerts]] is left out: {error}")
+    return tuple(sound)
 
 
-def run_app(home: Path, settings: Mapping[str, Any] | None = None, opening: Opening | None = None) -> int:
+def run_app(
+    home: Path,
+    settings: Mapping[str, Any] | None = None,
+    effective: Effective | None = None,
+    opening: Opening | None = None,
+) -> int:
     """Open the app; the exit status of the process."""
-    app = SpringApp(home, settings, opening)
-    status = app.run()
+    app = SpringApp(home, settings, effective, opening)
+    status = app.run(mouse=app.preferences.mouse)
     _let_go_of_the_terminal()
     return status if status is not None else app.return_code or 0
 

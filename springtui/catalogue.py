@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ConfigError
+from engine.labels import NO_LABEL, Label, read_label
+from engine.liveness import OVER
 from engine.rundir import Run, list_runs
 
 from .commands.runs import describe
-from .run_labels import LABEL_FILE, Label, read_label
 
 _NAME = re.compile(r"(\d{8}-\d{6})-([a-z]+)-")
-OVER = {"finished", "stopped", "diverged", "failed", "crashed", "damaged"}
+NOT_LIVE = OVER | {"damaged"}
+_LABEL = "label.json"
 _AGAIN = 1.5
 """Seconds after which a run that is not over is looked at again."""
 
@@ -34,7 +36,7 @@ class Row:
     run: Run
     kind: str
     created: float
-    label: Label = field(default_factory=Label)
+    label: Label = NO_LABEL
     about: dict[str, Any] = field(default_factory=dict)
     size: int = 0
     """Bytes of its files."""
@@ -56,7 +58,7 @@ class Row:
 
     @property
     def is_over(self) -> bool:
-        return self.status in OVER
+        return self.status in NOT_LIVE
 
     def value(self, name: str) -> float | None:
         """The newest value of a scalar."""
@@ -79,10 +81,10 @@ class Catalogue:
         changed = known.keys() != self.rows.keys()
         rows = {name: self.rows.get(name) or _row(run) for name, run in known.items()}
         for name, row in rows.items():
-            mark = _mtime(row.run.path / LABEL_FILE)
+            mark = _mtime(row.run.path / _LABEL)
             if mark != self._label_marks.get(name, 0):
                 self._label_marks[name] = mark
-                row.label = read_label(row.run)
+                row.label = read_label(row.run.path)
                 changed = True
         self.rows = rows
         return changed
@@ -206,5 +208,5 @@ def make_filter(text: str) -> Callable[[Row], bool] | None:
 
 
 def _words(row: Row) -> str:
-    label, text = row.label, str(row.about.get("text", ""))
-    return " ".join(part for part in (row.id, label.name, label.note, row.kind, row.status, text) if part)
+    parts = (row.id, row.label.name, row.label.text, row.kind, row.status, str(row.about.get("text", "")))
+    return " ".join(part for part in parts if part)

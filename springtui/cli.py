@@ -18,6 +18,7 @@ from engine import __version__
 from engine.errors import SpringtuiError
 
 from .commands.chain import chain
+from .commands.config import config
 from .commands.doctor import doctor
 from .commands.lab import lab, open_lab
 from .commands.options import Session, common, examples
@@ -55,14 +56,14 @@ def cli(context: click.Context, plain_signs: bool) -> int:
 
     Without a verb it opens the lab: a network that trains and a chain that is pulled, side by side.
     """
-    if plain_signs:
-        os.environ["SPRINGTUI_ASCII"] = "1"
+    session = context.ensure_object(Session)
+    session.ascii = plain_signs
     if context.invoked_subcommand is None:
-        return open_lab(context.ensure_object(Session))
+        return open_lab(session)
     return 0
 
 
-for verb in (lab, train, chain, sweep, twin, separation, runs, watch, resume, doctor):
+for verb in (lab, train, chain, sweep, twin, separation, runs, watch, resume, doctor, config):
     cli.add_command(verb)
 
 

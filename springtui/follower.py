@@ -14,12 +14,14 @@ from collections import deque
 from dataclasses import replace
 from pathlib import Path
 
+from engine.files import open_plain
+from engine.liveness import LIVE, Liveness
 from engine.rundir import Run
 
 from .glance import LONG, glance
 from .state import RunState
-from .timeline import Points, Timeline, View, open_plain, read_at
-from .usage import Sample, Usage, is_here
+from .timeline import Points, Timeline, View, read_at
+from .usage import Sample, Usage
 
 PIECE = 1 << 16
 """Bytes that are taken in at once: about a millisecond of work."""
@@ -27,7 +29,7 @@ BREATH = 0.001
 """Seconds between pieces; other threads have their turn."""
 BUSY, QUIET = 0.04, 0.2
 """Seconds between looks while records come, and while none do."""
-LIVENESS, USAGE = 0.5, 1.0
+LIVENESS, USAGE = 0.7, 1.0
 LOG_BYTES = 1 << 16
 SAMPLES = 240
 
@@ -39,7 +41,7 @@ class Follower:
         self.run = run
         self.timeline = Timeline(run.path / "events.jsonl", run.id)
         self.version = 0
-        self.alive: bool | None = None
+        self.liveness: Liveness | None = None
         """None until it was looked at."""
         self.gone = False
         """The directory is no more."""
@@ -49,7 +51,7 @@ class Follower:
         self.complete = False
         """Whether the log was read to what was its end at the time."""
         self._glimpse: RunState | None = None
-        self._told_alive: bool | None = None
+        self._told: Liveness | None = None
         self._size = 0
         self._process = process
         self._meter: Usage | None = None
@@ -76,8 +78,9 @@ class Follower:
         if self._glimpse is not None:
             view = self._blended(view, self._glimpse)
             state = view.state
-        if self.alive is False and self.complete:
-            state.worker_is_gone()
+        found = self.liveness
+        if found is not None and self.complete and found.state not in LIVE:
+            state.status = found.state
         view.read = 1.0 if self.complete or not self._size else min(1.0, self.timeline.offset / self._size)
         return view
 
@@ -92,7 +95,7 @@ class Follower:
 
     def _follow(self) -> None:
         path = self.timeline.path
-        self.alive = self._is_alive()
+        self.liveness = self.run.liveness()
         if (size := _size(path)) >= LONG:
             self._size = size
             self._glimpse = glance(path, self.run.id)
@@ -109,7 +112,7 @@ class Follower:
     def _take_piece(self) -> float:
         """Take in the next bytes; how long to wait then."""
         timeline = self.timeline
-        alive = self.alive  # looked at before the end was read, so that no last word is missed
+        found = self.liveness  # looked at before the end was read, so that no last word is missed
         size = _size(timeline.path)
         if size < timeline.offset:  # another file in its place, or one cut short: from the front
             self.timeline = timeline = Timeline(timeline.path, self.run.id)
@@ -121,26 +124,29 @@ class Follower:
             self.version += 1
         if len(data) == PIECE:
             return BREATH
-        if not self.complete or self._told_alive != alive:
-            self._told_alive, self.complete, self._glimpse = alive, True, None
+        if not self.complete or self._told != found:
+            self._told, self.complete, self._glimpse = found, True, None
             self.version += 1
         return BUSY if lines else QUIET
 
     def _look_alive(self) -> None:
-        alive = self._is_alive()
-        gone = not self.run.path.is_dir()
-        if (alive, gone) != (self.alive, self.gone):
-            self.alive, self.gone = alive, gone
+        found, gone = self.run.liveness(), not self.run.path.is_dir()
+        if (found, gone) != (self.liveness, self.gone):
+            self.liveness, self.gone = found, gone
             self.version += 1
 
-    def _is_alive(self) -> bool:
-        """By the lock; and a worker of ours that still imports, and holds no lock yet, by its process."""
-        return self.run.is_live() or (self._process is not None and self._process.poll() is None)
+    @property
+    def alive(self) -> bool | None:
+        """Whether a worker holds the run; None where that cannot be seen from here. One that starts counts."""
+        if self.liveness is None:
+            return None
+        starting = self._process is not None and self._process.poll() is None
+        return True if starting else self.liveness.live
 
     def _look_log(self) -> None:
         path = self.run.log_path
         try:
-            fd = open_plain(path)
+            fd = open_plain(path, os.O_RDONLY)
         except OSError:
             return
         with os.fdopen(fd, "rb") as file:
@@ -156,13 +162,13 @@ class Follower:
 
     def _look_usage(self) -> None:
         """Of the worker where it lives on this host; of the machine in any case."""
-        if not self.alive:
+        found = self.liveness
+        if found is None or not found.in_sight:
             return
         if self._meter is None:
             self._meter = Usage()
             self.gpu_note = self._meter.gpu_note
-        pid, host = self.timeline.worker
-        self.usage.append(self._meter.sample(pid if is_here(host) else None))
+        self.usage.append(self._meter.sample(found.pid))
         self.gpu_note = self._meter.gpu_note
         self.version += 1
 

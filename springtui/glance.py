@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from engine.files import open_plain
 from engine.records import Event
 from engine.rundir import read_event
 
 from .state import RunState
-from .timeline import open_plain
 
 LONG = 1 << 22
 """Bytes from which a log is glanced at before it is read through."""
@@ -25,7 +25,7 @@ def glance(path: Path, run_id: str) -> RunState:
     """
     state = RunState(run_id)
     try:
-        fd = open_plain(path)
+        fd = open_plain(path, os.O_RDONLY)
     except OSError:
         return state
     try:

@@ -1,4 +1,4 @@
-"""The lab's two sliders, and what each system makes of them: networks take the values, the chain the fitted map."""
+"""The lab's two sliders, and what each system makes of them: networks take the values, chains the fitted map."""
 
 from __future__ import annotations
 

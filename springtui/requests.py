@@ -52,7 +52,10 @@ class Requests:
         waited = now - asked.control.time
         if waited < PATIENCE:
             return f"{asked.words}: asked …"
-        why = "no worker holds the run" if not alive else "the worker is alive and has not looked yet"
+        if alive is None:
+            why = "whether a worker holds the run cannot be seen from here"
+        else:
+            why = "the worker lives and has not looked yet" if alive else "no worker holds the run"
         return f"{asked.words}: not acknowledged for {waited:.0f} s: {why}"
 
 

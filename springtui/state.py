@@ -90,10 +90,10 @@ class RunState:
         elif isinstance(event, Note):
             self.note = event.text
 
-    def worker_is_gone(self) -> None:
-        """No live worker holds the run any more."""
+    def worker_is_gone(self, state: str = "crashed") -> None:
+        """No live worker is seen to hold the run any more; ``state`` is what its directory tells."""
         if not self.is_over:
-            self.status = "crashed"
+            self.status = state
 
     def _fold_started(self, event: Started) -> None:
         self.status, self.ended = "running", None

@@ -11,11 +11,22 @@ _UNSAFE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
 def ascii_only() -> bool:
-    """Whether drawings must do without Unicode: ``SPRINGTUI_ASCII`` is set, or the locale is not UTF-8."""
-    if os.environ.get("SPRINGTUI_ASCII", "") not in {"", "0"}:
-        return True
-    encoding = locale.getpreferredencoding(False)
-    return encoding.replace("-", "").replace("_", "").lower() != "utf8"
+    """Whether drawings must do without Unicode: by ``SPRINGTUI_ASCII``, else where the locale is not UTF-8."""
+    said = os.environ.get("SPRINGTUI_ASCII", "").lower()
+    return said in _ON if said in _ON | _OFF else _locale_is_plain()
+
+
+def draw_ascii(choice: str) -> None:
+    """The preference ``on``, ``off`` or ``auto``, from now on."""
+    os.environ["SPRINGTUI_ASCII"] = choice
+
+
+_ON, _OFF = {"1", "on", "true"}, {"0", "off", "false"}
+
+
+def _locale_is_plain() -> bool:
+    """By the locale itself: Python's UTF-8 mode, which the C locale switches on, says nothing of the terminal."""
+    return locale.getencoding().replace("-", "").replace("_", "").lower() != "utf8"
 
 
 def plain_text(text: str) -> str:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from engine.files import open_plain
 from engine.records import Acknowledged, Cell, Curve, Ended, Event, Note, Started
 from engine.rundir import read_event
 
@@ -86,19 +87,10 @@ class View:
     moves: list[Move] = field(default_factory=list)
 
 
-def open_plain(path: Path) -> int:
-    """A descriptor for reading; links are not followed and no other kind of file is waited for.
-
-    Raises:
-        OSError: it cannot be opened.
-    """
-    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-
-
 def read_at(path: Path, offset: int, count: int) -> bytes:
     """Bytes of a file from an offset; nothing where it cannot be read."""
     try:
-        fd = open_plain(path)
+        fd = open_plain(path, os.O_RDONLY)
     except OSError:
         return b""
     try:
@@ -118,8 +110,6 @@ class Timeline:
         """Bytes taken in, whole lines and the beginning of one."""
         self.records = self.curves = self.damaged = 0
         self.moves: list[Move] = []
-        self.worker: tuple[int | None, str] = (None, "")
-        """Process id and host of the newest worker."""
         self.answers: deque[Acknowledged] = deque(maxlen=200)
         self._lock = threading.RLock()
         self._state = RunState(run_id)
@@ -182,8 +172,6 @@ class Timeline:
     def _take_event(self, event: Event) -> None:
         self._state.fold(event)
         self._bare = None
-        if isinstance(event, Started):
-            self.worker = event.pid, event.host
         if isinstance(event, Acknowledged):
             self.answers.append(event)
             if not event.error and event.action != "stop":

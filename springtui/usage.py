@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,8 +83,3 @@ class Usage:
             "gpu_memory_total": memory.total / _MIB,
             "worker_gpu_memory": (ours[0].usedGpuMemory or 0) / _MIB if ours else None,
         }
-
-
-def is_here(host: str) -> bool:
-    """Whether a run's host is this one."""
-    return host == socket.gethostname()

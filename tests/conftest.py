@@ -15,6 +15,15 @@ SHARED = Path(os.environ.get("SPRINGTUI_SHARED", Path(__file__).parents[2] / "sh
 """Where the reference numbers and images lie on the developers' machines; tests that need them skip without."""
 
 
+@pytest.fixture(autouse=True)
+def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads the preferences of whoever runs it, nor is it shown the tour unasked."""
+    path = tmp_path / "configuration" / "config.toml"
+    monkeypatch.setenv("SPRINGTUI_CONFIG", str(path))
+    monkeypatch.setenv("SPRINGTUI_TOUR", "off")
+    return path
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home directory of the test's own, also for the processes that it starts."""

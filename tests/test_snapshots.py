@@ -36,7 +36,7 @@ def network_state() -> RunState:
     )
     for epoch in range(41):
         learnt = 1.0 - 0.8**epoch
-        curve = [0.5 - learnt * (0.04 * i**2 + 0.2 * i) for i in range(9)]
+        curve = [0.5 - learnt * (0.04 * i**2 + 0.2 * i + 0.05 * (i % 2)) for i in range(9)]
         scalars = {"train_loss": 2.3 - 2.0 * learnt, "train_accuracy": 0.1 + 0.9 * learnt,
                    "test_accuracy": 0.1 + 0.86 * learnt, "rate": 20.0}  # fmt: skip
         state.fold(

@@ -12,8 +12,10 @@ import click
 from engine.config import TrainConfig, make, parse_assignments
 from engine.errors import TerminalError
 from engine.recipes import find_recipe
+from engine.rundir import open_home
 
-from .options import Session, common, examples, set_option
+from ..preferences import load_preferences
+from .options import Session, common, examples, home_of, set_option
 from .train import with_whole_paths
 
 _WITHOUT = "without one, use a verb: springtui train --json, springtui runs, springtui --help"
@@ -39,10 +41,11 @@ def check_terminal() -> None:
 def open_lab(session: Session, settings: Mapping[str, Any] | None = None) -> int:
     """Check terminal and home before anything is drawn, then hand over to the app."""
     check_terminal()
-    home = session.open_home()
+    effective = load_preferences(session.options())  # a wrong line is told in the app, and closes it to nobody
+    home = open_home(session.home or home_of(effective))
     from ..app import run_app
 
-    return run_app(home, settings)
+    return run_app(home, settings, effective)
 
 
 @click.command(

@@ -12,6 +12,8 @@ import click
 from engine.config import S, default_of, field_help, field_names, field_range
 from engine.rundir import default_home, open_home
 
+from ..preferences import Effective, strict_preferences
+
 _WORDS = {"None": "none", "True": "on", "False": "off"}
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,19 +23,44 @@ class Session:
     """What the options before or after the verb said."""
 
     home: Path | None = None
+    ascii: bool = False
     debug: bool = False
+
+    def preferences(self) -> Effective:
+        """The preferences in force.
+
+        Raises:
+            ConfigError: something in the file or the environment is not allowed.
+        """
+        return strict_preferences(self.options())
+
+    def options(self) -> dict[str, Any]:
+        """What the command line says, by the preferences' names."""
+        home = None if self.home is None else str(self.home)
+        return {"home": home, "ascii": "on" if self.ascii else None}
 
     def open_home(self) -> Path:
         """The home directory, made if need be.
 
         Raises:
+            ConfigError: the preferences are wrong.
             HomeError: it cannot be made or written.
         """
-        return open_home(self.home)
+        return open_home(self.look_home())
 
     def look_home(self) -> Path:
-        """The home directory, not made: for verbs that only read."""
-        return self.home or default_home()
+        """The home directory, not made: for verbs that only read.
+
+        Raises:
+            ConfigError: the preferences are wrong.
+        """
+        return self.home or home_of(self.preferences())
+
+
+def home_of(effective: Effective) -> Path:
+    """The home directory that the preferences name, else the platform's."""
+    named = effective.values.home
+    return Path(named).expanduser() if named else default_home()
 
 
 def _take_home(context: click.Context, _: click.Parameter, value: Path | None) -> None:

@@ -108,6 +108,6 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
         "run": run.id,
         "cells": len(summaries),
         **msgspec.structs.asdict(made),
-        "note": f"cells that separate by less than {LEAST_SEPARATION} are left out: scaling would blow up their noise; "
-        "of settled curves only the effective friction is fixed, so some of the five numbers trade off",
+        "note": f"cells that separate by less than {LEAST_SEPARATION} are left out: scaling would blow up their "
+        "noise; of settled curves only the effective friction is fixed, so some of the five numbers trade off",
     }

@@ -15,6 +15,7 @@ from engine.records import Ended
 from engine.rundir import Run, find_run, list_runs, read_event
 
 from ..output import print_json
+from ..preferences import load_preferences
 from .lab import check_terminal
 from .options import Session, common, examples, json_option
 
@@ -50,9 +51,10 @@ def watch(session: Session, run: str | None, read_only: bool, as_json: bool) -> 
     if as_json:
         return _stream(found, created)
     check_terminal()
+    effective = load_preferences(session.options())
     from ..app import Opening, run_app
 
-    return run_app(home, opening=Opening("watch", found, read_only))
+    return run_app(home, None, effective, Opening("watch", found, read_only))
 
 
 def newest(home: Path) -> Run:

@@ -13,7 +13,6 @@ from textual import events, on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, VerticalScroll
-from textual.screen import Screen
 from textual.widgets import Footer, RadioSet, Static, Tab, Tabs
 
 from engine.advice import advise
@@ -33,6 +32,7 @@ from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot
 from ..widgets.slider import Slider
 from . import lab_panels
+from .base import BaseScreen
 
 WIDE = (110, 34)
 """Columns and rows from which everything shows at once."""
@@ -53,7 +53,7 @@ _FIXED = {"order", "pulling", "pull_time", "mass", "gamma"}
 GROUPS = ("network", "chain", "training")
 
 
-class LabScreen(Screen[None]):
+class LabScreen(BaseScreen[None]):
     """Folds the records of two runs into plain states and draws them."""
 
     CSS_PATH = "lab.tcss"
@@ -221,6 +221,8 @@ class LabScreen(Screen[None]):
             newly = state.latest is None
             for event in message.events:
                 state.fold(event)
+            if state.run_id in self._caught_up:
+                self.tell_alerts(state, new=panel in self.laboratory.processes)
             self._stale = True
             self._show_in_force()
             if panel == "chain" and state.latest is not None:
@@ -238,10 +240,11 @@ class LabScreen(Screen[None]):
             self._catch_up(panel, state)
         if message.alive:
             return
-        state.worker_is_gone()
-        if state.status in {"crashed", "failed"}:
+        state.worker_is_gone(message.found.state)
+        self.tell_alerts(state, new=panel in self.laboratory.processes)
+        if state.status in {"crashed", "failed", "unknown"}:
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
-            self._say_trouble(panel, f"{state.note or 'the worker died'}; press r to restart. {log}".strip())
+            self._say_trouble(panel, f"{state.note or message.found.text}; press r to restart. {log}".strip())
         self._draw_words()
 
     def _catch_up(self, panel: Panel, state: RunState) -> None:

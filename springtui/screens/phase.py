@@ -11,7 +11,6 @@ from textual import on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
-from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from engine.config import SweepConfig
@@ -29,6 +28,7 @@ from ..terminal import plain_text
 from ..watcher import Watcher
 from ..widgets.heat_map import HeatMap
 from ..widgets.plot import Plot, Series
+from .base import BaseScreen
 
 RECIPES = tuple(name for name, diagram in DIAGRAMS.items() if diagram.system == "network")
 SEEDS = 3
@@ -36,7 +36,7 @@ DRAW_SECONDS = 0.5
 _EMPTY = "No diagram yet: g makes {recipe} on the embedded digits, t chooses another diagram."
 
 
-class PhaseScreen(Screen[None]):
+class PhaseScreen(BaseScreen[None]):
     """Folds the records of two sweeps and draws them."""
 
     CSS_PATH = "phase.tcss"
@@ -137,10 +137,10 @@ class PhaseScreen(Screen[None]):
         if system is None or message.alive:
             return
         state = self.states[system]
-        state.worker_is_gone()
-        if state.status in {"crashed", "failed"}:
+        state.worker_is_gone(message.found.state)
+        if state.status in {"crashed", "failed", "unknown"}:
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
-            text = plain_text(f"{state.note or 'the worker died'}; press g to go on. {log}")
+            text = plain_text(f"{state.note or message.found.text}; press g to go on. {log}")
             self.notify(text, title=f"{system} diagram", severity="error", timeout=12, markup=False)
         self._stale = True
 

@@ -121,8 +121,12 @@ class RunsScreen(RunActions):
             self.table.EMPTY = "no runs yet: Escape, then the lab begins one"
             self.table.point_at(self.place.run)
             self.table.refresh()
-        if await self._describe(self.table.in_view):
+        live = [name for name, row in self.catalogue.rows.items() if row.about and not row.is_over]
+        if await self._describe([*self.table.in_view, *live]):
             self.table.draw()
+        for name in live:
+            if (row := self.catalogue.rows.get(name)) is not None:
+                self.app.tell_alerts(name, row.status, row.about.get("values", {}))  # type: ignore[attr-defined]
         await self._read_pictures()
         self._draw()
         if self._needs_all():
@@ -211,6 +215,7 @@ class RunsScreen(RunActions):
             plot.redraw()
 
     def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
         columns, rows = event.size
         self.set_class(columns < SMALLEST[0] or rows < SMALLEST[1], "-small")
         self.set_class(rows < LOW, "-low")

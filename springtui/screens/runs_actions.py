@@ -8,23 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from textual.screen import Screen
-
 from engine.config import make, parse_assignments
 from engine.errors import SpringtuiError
+from engine.labels import write_label
 from engine.rundir import Run
 
 from ..catalogue import Catalogue, Row
 from ..desk import Desk
-from ..run_labels import check_text, write_label
 from ..terminal import plain_text
 from ..trash import Trash
 from ..widgets.run_table import RunTable
+from .base import BaseScreen
 from .prompt import ChoiceScreen, PromptScreen
 
 
-class RunActions(Screen[None]):
-    """The half of the screen that acts, on the marked runs, else on the one under the cursor. Its other half lists."""
+class RunActions(BaseScreen[None]):
+    """The half of the screen that acts: on the marked runs, else on the one under the cursor."""
 
     home: Path
     desk: Desk
@@ -63,31 +62,26 @@ class RunActions(Screen[None]):
     async def action_pin(self) -> None:
         """Keep the run on top, or no longer."""
         if (row := self.row) is not None:
-            await self._guarded(write_label, row.run, pinned=not row.label.pinned)
+            await self._guarded(write_label, row.run.path, pinned=not row.label.pinned)
             self.look_again()
 
     def action_rename(self) -> None:
         """Give the run a name."""
-        self._label("name", "What the run is called here; empty: its own name.")
+        if (row := self.row) is not None:
+            self._ask_label(row, "name", "Name", "What the run is called here; empty: its own name.")
 
     def action_note(self) -> None:
         """Write a note to the run."""
-        self._label("note", "A note that stays with the run.")
+        if (row := self.row) is not None:
+            self._ask_label(row, "text", "Note", "A note that stays with the run; empty: none.")
 
-    def _label(self, what: str, about: str) -> None:
-        row = self.row
-        if row is None:
-            return
-
+    def _ask_label(self, row: Row, field: str, title: str, about: str) -> None:
         async def chosen(text: str | None) -> None:
             if text is not None:
-                await self._guarded(write_label, row.run, **{what: text.strip()})
+                await self._guarded(write_label, row.run.path, **{field: text})
                 self.look_again()
 
-        prompt = PromptScreen(
-            what.capitalize(), about, getattr(row.label, what), check=lambda text: check_text(text, what)
-        )
-        self.app.push_screen(prompt, chosen)
+        self.app.push_screen(PromptScreen(title, about, getattr(row.label, field)), chosen)
 
     async def action_stop(self) -> None:
         """Ask the workers of the chosen runs to stop."""

@@ -96,8 +96,7 @@ def about(row: Row | None, room: int) -> str:
         return ""
     found = row.about
     lines = [row.id] if row.label.name else []
-    if row.label.note:
-        lines.append(row.label.note)
+    lines += row.label.text.splitlines()
     if found.get("text"):
         lines.append(str(found["text"]))
     if found.get("total"):

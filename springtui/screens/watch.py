@@ -24,7 +24,6 @@ from ..place import Place, away
 from ..requests import Requests
 from ..terminal import plain_text
 from ..timeline import View
-from ..usage import is_here
 from ..widgets.chain_view import ChainView
 from ..widgets.curves_plot import CurvesPlot
 from ..widgets.lines import Console
@@ -199,6 +198,8 @@ class WatchScreen(RunControl):
         """What the follower knows now."""
         self._drawn_version = self.follower.version
         self.whole = self.follower.view()
+        if self.follower.complete:
+            self.tell_alerts(self.whole.state)
         self.requests.settle(list(self.follower.timeline.answers))
         if self._away is None and self.follower.complete:
             self._away = away(self.place.seen.get(self.run_dir.id), self.whole.state.records, time.time())
@@ -227,10 +228,8 @@ class WatchScreen(RunControl):
         lines = watch_panels.facts(view.state, self.measure)
         lines += ["", *watch_panels.settings_lines(view.state, self.config, facts.size.width)]
         follower = self.follower
-        pid, host = follower.timeline.worker
-        here = pid is None or is_here(host)
         usage = watch_panels.usage_lines(
-            list(follower.usage), follower.gpu_note, host=host, here=here, alive=bool(follower.alive),
+            list(follower.usage), follower.gpu_note, follower.liveness,
             width=max(10, self.query_one("#usage").size.width),
         )  # fmt: skip
         name = self.run_dir.id
@@ -239,7 +238,6 @@ class WatchScreen(RunControl):
             name,
             self.kind,
             replayed=self.position is not None,
-            alive=follower.alive,
             width=self.size.width - 2,
         )
         self._tell({"#facts": "\n".join(lines), "#usage": "\n".join(usage), "#head": head})
@@ -258,8 +256,9 @@ class WatchScreen(RunControl):
         """The line for what is wrong, what was asked and what came while one was away."""
         asked = self.requests.said(time.time(), alive=self.follower.alive)
         gone = "the run's directory is gone; what was read is still shown" if self.follower.gone else ""
-        wrong = gone or self.trouble
-        self._tell({"#said": wrong or asked or self._away or ("read-only" if self.read_only else "")})
+        wrong = gone or self.trouble or watch_panels.what_went_wrong(self.follower.liveness)
+        notes = [text for text in (wrong, asked, self._away, "read-only" if self.read_only else "") if text]
+        self._tell({"#said": plain_text(watch_panels.fitting(notes, self.size.width - 2))})
         self.query_one("#said").set_class(
             bool(wrong) or "not acknowledged" in asked or "refused" in asked, "-wrong"
         )
@@ -379,6 +378,7 @@ class WatchScreen(RunControl):
         self._drawn_version = -1
 
     def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
         columns, rows = event.size
         small = columns < SMALLEST[0] or rows < SMALLEST[1]
         self.set_class(small, "-small")

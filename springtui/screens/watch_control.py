@@ -6,18 +6,17 @@ import asyncio
 import functools
 from typing import Any
 
-from textual.screen import Screen
-
 from engine.config import RunConfig
 from engine.rundir import Run
 
 from ..requests import Requests, movable, parse_move
 from ..terminal import plain_text
 from ..timeline import View
+from .base import BaseScreen
 from .prompt import PromptScreen
 
 
-class RunControl(Screen[None]):
+class RunControl(BaseScreen[None]):
     """The half of the screen that asks; its other half shows."""
 
     run_dir: Run

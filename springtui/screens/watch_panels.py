@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from engine.config import RunConfig, kind_of
+from engine.liveness import Liveness
 from engine.loads import loads, statistics
 
 from ..measures import PROBES
@@ -71,12 +72,12 @@ def history_series(
     return series
 
 
-def header(view: View, name: str, kind: str, *, replayed: bool, alive: bool | None, width: int) -> str:
+def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> str:
     """Which run, how it stands, how far it has come; what does not fit is left out whole."""
     state = view.state
     unit = UNITS.get(kind, "step")
     total = f"/{state.total}" if state.total > 0 else ""
-    parts = [name, kind, "replay" if replayed else _status(state, alive), f"{unit} {state.at}{total}"]
+    parts = [name, kind, "replay" if replayed else state.status, f"{unit} {state.at}{total}"]
     if view.read < 1.0:
         parts.append(f"reading {100 * view.read:.0f}%")
     if not replayed and not state.is_over and state.latest is not None:
@@ -99,8 +100,11 @@ def fitting(parts: Sequence[str], width: int) -> str:
     return shown
 
 
-def _status(state: RunState, alive: bool | None) -> str:
-    return "no live worker" if alive is False and not state.is_over and state.records else state.status
+def what_went_wrong(found: Liveness | None) -> str:
+    """How a run stands that did not end well, or is out of sight; empty where all is well."""
+    if found is None or found.state not in {"crashed", "failed", "diverged", "unknown"}:
+        return ""
+    return f"{found.state}: {found.text}"
 
 
 def facts(state: RunState, measure: str) -> list[str]:
@@ -153,14 +157,15 @@ def _value(value: Any) -> str:
     return text if len(text) <= _VALUE_WIDTH else "…" + text[1 - _VALUE_WIDTH :]
 
 
-def usage_lines(
-    samples: Sequence[Sample], gpu_note: str, *, host: str, here: bool, alive: bool, width: int
-) -> list[str]:
+def usage_lines(samples: Sequence[Sample], gpu_note: str, found: Liveness | None, *, width: int) -> list[str]:
     """Processor, memory and GPU: of the worker, and of this machine."""
-    if not here:
-        return [f"The worker is on {plain_text(host) or 'another host'}; its use is measured there only."]
+    if found is not None and not found.in_sight and found.live is not False:
+        return [
+            f"The worker is on {plain_text(found.host) or 'another host'};",
+            "its use can be measured there only.",
+        ]
     if not samples:
-        return ["measuring …" if alive else "No live worker: nothing to measure."]
+        return ["measuring …" if found is None or found.in_sight else "no live worker, so nothing to measure"]
     last = samples[-1]
     rows: list[tuple[str, list[float | None], str, str, float]] = [
         ("worker", [s.worker_cpu for s in samples], _percent(last.worker_cpu), _mib(last.worker_memory), 1.0),

@@ -1,0 +1,75 @@
+"""``springtui config``: the preferences in force, and where each comes from."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from engine.errors import ConfigError
+
+from ..output import print_json, print_line, print_table, say
+from ..preferences import Effective, commented_file, config_path, names, schema
+from .options import Session, common, examples, json_option
+
+
+@click.command(
+    short_help="See the preferences in force, and where each comes from.",
+    epilog=examples(
+        "springtui config                 every value, and where it comes from",
+        "springtui config --init          write a file of comments to begin with",
+        "springtui config --schema        the file's JSON schema",
+        "SPRINGTUI_THEME=high-contrast springtui",
+    )
+    + "\n\nExit status: 0 done, 1 the file is there already (--init), 2 something in it is not allowed.",
+)
+@click.option("--path", "only_path", is_flag=True, help="Print where the file is looked for, and no more.")
+@click.option("--schema", "only_schema", is_flag=True, help="Print the file's JSON schema.")
+@click.option("--init", "begin", is_flag=True, help="Write a commented file; one that is there stays as it is.")
+@json_option
+@common
+@click.pass_obj
+def config(session: Session, only_path: bool, only_schema: bool, begin: bool, as_json: bool) -> int:
+    """Show the preferences in force and where each comes from: default, file, environment or command line.
+
+    The file is config.toml in the platform's configuration directory, or what SPRINGTUI_CONFIG names. A variable
+    SPRINGTUI_ and a key in capitals, as SPRINGTUI_THEME, goes before the file; options go before both.
+    With --json: path, exists, and values, each with value and origin.
+    """
+    if only_path:
+        print_json({"path": str(config_path())}) if as_json else print_line(str(config_path()))
+        return 0
+    if only_schema:
+        print_line(json.dumps(schema(), indent=None if as_json else 2), plain=False)
+        return 0
+    if begin:
+        return _begin(as_json)
+    _show(session.preferences(), as_json)
+    return 0
+
+
+def _begin(as_json: bool) -> int:
+    path = config_path()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(commented_file())
+    except FileExistsError:
+        say(f"springtui: {path} is there already, and stays as it is")
+        return 1
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}; SPRINGTUI_CONFIG names another") from error
+    print_json({"path": str(path)}) if as_json else print_line(f"written: {path}")
+    return 0
+
+
+def _show(effective: Effective, as_json: bool) -> None:
+    values = {key: getattr(effective.values, key) for key in names()}
+    exists = effective.path.exists()
+    if as_json:
+        told = {key: {"value": value, "origin": effective.origins[key]} for key, value in values.items()}
+        print_json({"path": str(effective.path), "exists": exists, "values": told})
+        return
+    print_line(f"{effective.path}{'' if exists else '  (not there; springtui config --init writes one)'}")
+    rows = [(key, json.dumps(value, ensure_ascii=False), effective.origins[key]) for key, value in values.items()]
+    print_table(("key", "value", "from"), rows)
