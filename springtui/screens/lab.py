@@ -112,7 +112,7 @@ class LabScreen(BaseScreen[None]):
                     yield Plot(id="loss", classes="training")
                     yield Plot(id="accuracy", classes="training")
         yield Static(id="too-small", markup=False)
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     async def on_mount(self) -> None:
         for selector, title in lab_panels.TITLES.items():

@@ -49,8 +49,9 @@ class RunsScreen(RunActions):
         Binding("p", "pin", "Pin", id="runs.pin", tooltip="keep the run on top, or no longer", show=False),
         Binding("e", "rename", "Name", id="runs.rename", tooltip="give the run a name", show=False),
         Binding("n", "note", "Note", id="runs.note", tooltip="write a note to the run", show=False),
-        Binding("x", "stop", "Stop", id="runs.stop", tooltip="ask the worker to stop; what it wrote is kept"),
-        Binding("r", "resume", "Resume", id="runs.resume", tooltip="go on with a run that was left"),
+        Binding("x", "stop", "Stop", id="runs.stop", tooltip="ask the worker to stop; what it wrote is kept",
+                show=False),
+        Binding("r", "resume", "Resume", id="runs.resume", tooltip="go on with a run that was left", show=False),
         Binding("w", "duplicate", "Duplicate", id="runs.duplicate", tooltip="a new run like this, with changes",
                 show=False),
         Binding("D,delete", "delete", "Delete", id="runs.delete", tooltip="delete, after a question", show=False),
@@ -192,7 +193,7 @@ class RunsScreen(RunActions):
         self._tell(
             {
                 "#head": runs_panels.head(catalogue, len(self.table.ids), self.sort, self.wanted, described),
-                "#said": runs_panels.hint(len(self.marked), len(self.trash.names)),
+                "#said": runs_panels.hint(len(self.marked), len(self.trash.names), self.size.width - 2),
                 "#about": runs_panels.about(self.row, about.size.height),
             }
         )

@@ -11,13 +11,14 @@ from ..overlay import LOAD_CURVE
 from ..regime import number, percent
 from ..terminal import plain_text
 from ..widgets.run_table import Column, Line
+from .watch_panels import fitting
 
 COLUMNS = (
     Column("name", "NAME", 30),
-    Column("kind", "KIND", 6),
+    Column("kind", "KIND", 6, shown_from=90),
     Column("state", "STATE", 9),
-    Column("progress", "PROGRESS", 9, right=True),
-    Column("loss", "LOSS", 9, right=True),
+    Column("progress", "DONE", 6, right=True),
+    Column("loss", "LOSS", 8, right=True),
     Column("accuracy", "ACCURACY", 9, right=True),
     Column("age", "AGE", 5, right=True),
     Column("size", "SIZE", 8, right=True, shown_from=96),
@@ -26,7 +27,9 @@ COLORS = {
     "running": "success", "paused": "warning", "starting": "accent", "finished": "primary", "stopped": "secondary",
     "diverged": "error", "failed": "error", "crashed": "error", "damaged": "error",
 }  # fmt: skip
-_HINT = "space marks · o overlays · / filters · s sorts · e names · n notes · p pins · w duplicates · D deletes"
+_HINTS = (
+    "x stops", "r resumes", "e names", "n notes", "p pins", "w duplicates", "D deletes", "S turns the order round",
+)  # fmt: skip
 
 
 def line_of(row: Row | None, *, marked: bool) -> Line:
@@ -82,12 +85,12 @@ def head(catalogue: Catalogue, shown: int, sort: tuple[str, bool], wanted: str, 
     return plain_text(" · ".join(parts))
 
 
-def hint(marked: int, deleted: int) -> str:
+def hint(marked: int, deleted: int, width: int) -> str:
     """What can be done, and what was."""
     parts = [f"{marked} marked"] if marked else []
     if deleted:
         parts.append(f"{deleted} deleted, u brings back")
-    return " · ".join([*parts, _HINT])
+    return fitting([*parts, *_HINTS], width)
 
 
 def about(row: Row | None, room: int) -> str:
