@@ -7,28 +7,28 @@ import contextlib
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import msgspec
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from engine.errors import SpringtuiError
 from engine.rundir import Run
 
-from .alerts import AlertRule, Alerts, deliver
+from .alerts import Alerts, deliver
 from .desk import Desk
 from .place import load_place, save_place
-from .preferences import Effective, load_preferences
+from .preferences import Effective
+from .preferred import PreferredApp
 from .screens.help import HelpScreen
 from .screens.lab import LabScreen
 from .screens.prompt import ChoiceScreen
-from .terminal import draw_ascii, plain_text
-from .themes import DEFAULT_THEME, load_themes
+from .screenshot import picture_of, save_picture, screen_name
+from .terminal import plain_text
 from .trash import Trash
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Opening:
     read_only: bool = False
 
 
-class SpringApp(App[int]):
+class SpringApp(PreferredApp):
     """The screens, one over the other, and what they share."""
 
     TITLE = "springtui"
@@ -63,7 +63,11 @@ class SpringApp(App[int]):
         Binding("u", "open_runs", "Runs", id="app.runs", tooltip="all runs: watch, replay, compare, stop, resume"),
         Binding("d", "detach", "Detach", id="app.detach", tooltip="leave, and let the runs go on", show=False),
         Binding("question_mark", "help", "Help", id="app.help", key_display="?", tooltip="this help"),
-    ]
+        Binding(
+            "ctrl+s", "save_screen", "Picture", id="app.save_screen", show=False, priority=True,
+            tooltip="save the screen as SVG under the home directory",
+        ),
+    ]  # fmt: skip
 
     def __init__(
         self,
@@ -72,11 +76,8 @@ class SpringApp(App[int]):
         effective: Effective | None = None,
         opening: Opening | None = None,
     ) -> None:
-        effective = effective or load_preferences()
-        draw_ascii(effective.values.ascii)
-        super().__init__()
+        super().__init__(effective)
         self.home = home
-        self.preferences = effective.values
         self.opening = opening
         """None opens where the app was left."""
         self.place = load_place(home)
@@ -84,22 +85,17 @@ class SpringApp(App[int]):
         """Of the lab's network, where a person chose them."""
         self.desk = Desk(home)
         self.trash = Trash(home)
-        self.warnings: list[str] = list(effective.problems)
-        """What is told once the app is open."""
-        self.alerts = Alerts(alert_rules(effective.values.alerts, self.warnings.append))
-        for theme in load_themes(self.warnings.append):
-            self.register_theme(theme)
-        self.theme = DEFAULT_THEME
+        self.alerts = Alerts(tuple(self.preferences.alerts))
 
     def on_mount(self) -> None:
         self._leave_on_signals()
         self._open_first()
         self.set_interval(SAVE_SECONDS, self._save_place)
-        for warning in self.warnings:
-            self.notify(plain_text(warning), severity="warning", timeout=12, markup=False)
+        self.tell_warnings()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        yield from super().get_system_commands(screen)
+        yield from (c for c in super().get_system_commands(screen) if c.title != "Screenshot")
+        yield SystemCommand("Save the screen", "As SVG, under the home directory", self._save_when_drawn)
         yield SystemCommand("Runs", "All of them: watch, replay, compare, stop, resume", self.action_open_runs)
         yield SystemCommand("Detach", "Leave the lab and let its runs go on", self.action_detach)
         if isinstance(screen, LabScreen):
@@ -259,7 +255,6 @@ class SpringApp(App[int]):
         for screen in self.screen_stack:
             if (note := getattr(screen, "note_place", None)) is not None:
                 note(place)
-        place.left = time.time()
 
     async def _save_place(self) -> None:
         self._note_place()
@@ -268,6 +263,20 @@ class SpringApp(App[int]):
     def on_unmount(self) -> None:
         save_place(self.home, self.place)
         self.trash.empty()
+
+    async def action_save_screen(self) -> None:
+        """Save the screen as SVG in ``exports`` under the home directory, and say where."""
+        picture, name = picture_of(self), screen_name(self)
+        try:
+            path = await asyncio.to_thread(save_picture, self.home / "exports", name, picture)
+        except (OSError, SpringtuiError) as error:
+            self.notify(plain_text(f"cannot save the screen: {error}"), severity="error", timeout=8, markup=False)
+        else:
+            self.notify(plain_text(f"written: {path}"), timeout=6, markup=False)
+
+    def _save_when_drawn(self) -> None:
+        """The palette that asked for it is gone from the screen a moment later."""
+        self.set_timer(0.2, self.action_save_screen)
 
     def _leave_on_signals(self) -> None:
         """Textual does not restore the terminal on SIGTERM and SIGHUP; leaving through ``exit`` does."""
@@ -282,17 +291,6 @@ class SpringApp(App[int]):
         last_resort = threading.Timer(LEAVE_SECONDS, os._exit, [128 + number])
         last_resort.daemon = True
         last_resort.start()
-
-
-def alert_rules(rules: Iterable[Mapping[str, Any]], complain: Callable[[str], object]) -> tuple[AlertRule, ...]:
-    """The rules of the preferences that are sound; what is wrong with the others is told."""
-    sound = []
-    for number, rule in enumerate(rules, 1):
-        try:
-            sound.append(msgspec.convert(rule, AlertRule))
-        except msgspec.ValidationError as error:
-            complain(f"rule {number} under [[alerts]] is left out: {error}")
-    return tuple(sound)
 
 
 def run_app(

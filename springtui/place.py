@@ -37,8 +37,6 @@ class Place(msgspec.Struct, kw_only=True):
     tab: str = ""
     measure: str = ""
     noise: str = ""
-    left: float = 0.0
-    """When the app was last known to be open."""
     seen: dict[str, Seen] = {}
 
     def look_at(self, run_id: str, records: int) -> None:

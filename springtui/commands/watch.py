@@ -14,6 +14,7 @@ from engine.files import Tail
 from engine.records import Ended
 from engine.rundir import Run, find_run, list_runs, read_event
 
+from ..completion import complete_run
 from ..output import print_json
 from ..preferences import load_preferences
 from .lab import check_terminal
@@ -34,7 +35,7 @@ _LOOK_BACK = 200
         "springtui watch last --json | jq .scalars.train_loss",
     ),
 )
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_run)
 @click.option("--read-only", is_flag=True, help="Ask nothing of the worker: no pause, stop or change.")
 @json_option
 @common

@@ -20,15 +20,16 @@ from engine.sweep import DIAGRAMS, MEASURES, Summary, place
 
 from ..desk import Desk
 from ..diagram import COLOURS, correlation_text, facts_of, grid_of, scaled_curve, summaries_of
-from ..export import export_diagram
+from ..export import export_aside, written
 from ..place import Place
 from ..regime import duration
 from ..state import RunState
-from ..terminal import plain_text
+from ..terminal import ascii_only, plain_text
 from ..watcher import Watcher
 from ..widgets.heat_map import HeatMap
 from ..widgets.plot import Plot, Series
 from .base import BaseScreen
+from .lab_panels import legend
 
 RECIPES = tuple(name for name, diagram in DIAGRAMS.items() if diagram.system == "network")
 SEEDS = 3
@@ -82,7 +83,9 @@ class PhaseScreen(BaseScreen[None]):
                   "#said": "Cell", "#scatter": "Accuracy over coefficient of variation"}  # fmt: skip
         for selector, title in titles.items():
             self.query_one(selector).border_title = title
-        self.query_one("#curve").border_subtitle = "[$primary]networks[/] [$secondary]± s.d.[/] [$accent]chain[/]"
+        spread = "s.d." if ascii_only() else "± s.d."
+        curves = ("networks", "$primary"), (spread, "$foreground 45%"), ("chain", "$accent")
+        self.query_one("#curve").border_subtitle = legend(*curves)
         self.query_one("#network").focus()
         self.set_interval(DRAW_SECONDS, self._draw)
         self.run_worker(self._take_up(), exclusive=True, group="take-up")
@@ -197,18 +200,18 @@ class PhaseScreen(BaseScreen[None]):
         self._stale = True
         self._draw()
 
-    async def action_export(self) -> None:
+    def action_export(self) -> None:
         """Write the diagram as PNG, SVG, CSV and JSON under the home directory."""
-        config = self.configs.get("network")
-        if config is None or not self.summaries["network"]:
+        if not self.summaries["network"]:
             self.notify("there is nothing to export yet", timeout=4)
             return
+        self.run_worker(self._export(self.runs["network"]), exclusive=True, group="export")
+
+    async def _export(self, run: Run) -> None:
         folder = self.desk.home / "exports"
-        made = await self._guarded(
-            export_diagram, folder, self.runs["network"].id, config, self.summaries["network"], self.colour
-        )
+        made = await self._guarded(export_aside, run, folder, self.colour.key)
         if made:
-            self.notify(f"written: {', '.join(path.name for path in made)} in {folder}", timeout=8, markup=False)
+            self.notify(written(made), timeout=8, markup=False)
 
     @on(HeatMap.Moved)
     def _moved(self, message: HeatMap.Moved) -> None:
