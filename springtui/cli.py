@@ -27,6 +27,7 @@ from .commands.record import play, record
 from .commands.resume import resume
 from .commands.runs import runs
 from .commands.separation import separation
+from .commands.serve import serve
 from .commands.sweep import sweep
 from .commands.train import train
 from .commands.twin import twin
@@ -64,7 +65,11 @@ def cli(context: click.Context, plain_signs: bool) -> int:
     return 0
 
 
-for verb in (lab, train, chain, sweep, twin, separation, runs, resume, export, record, play, doctor, config):
+_VERBS = (
+    *(lab, train, chain, sweep, twin, separation),
+    *(runs, resume, export, record, play, serve, doctor, config),
+)
+for verb in _VERBS:
     cli.add_command(verb)
 
 
