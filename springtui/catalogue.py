@@ -114,7 +114,7 @@ class Catalogue:
         row.about = describe(row.run)
         row.kind = row.about.get("kind") or row.kind
         row.created = row.about.get("created") or row.created
-        row.size = _size(row.run.path)
+        row.size = row.about.get("size", 0)
 
 
 def _row(run: Run) -> Row:
@@ -145,15 +145,6 @@ def _signature(path: Path) -> tuple[int, ...]:
         else:
             parts += [seen.st_size, seen.st_mtime_ns]
     return tuple(parts)
-
-
-def _size(path: Path) -> int:
-    total = 0
-    with contextlib.suppress(OSError):
-        for entry in path.iterdir():
-            with contextlib.suppress(OSError):
-                total += entry.lstat().st_size
-    return total
 
 
 # order and choice

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from engine.errors import LockedError, RunDirectoryError
+from engine.errors import RunDirectoryError
 from engine.rundir import Run
 
 LIMIT = 20
@@ -29,11 +29,10 @@ class Trash:
         """Move a run there.
 
         Raises:
-            LockedError: a worker writes it.
+            LockedError: a worker writes it, or may do so on another host.
             OSError: it cannot be moved.
         """
-        if run.is_live():
-            raise LockedError(f"{run.id} is being written by a worker; stop it first with x")
+        run.may_be_taken()
         self.folder.mkdir(mode=0o700, exist_ok=True)
         target = self.folder / run.id
         if os.path.lexists(target):
