@@ -1,4 +1,4 @@
-"""The process that fills one run directory: ``python -P -m engine.worker [--force] RUN_DIRECTORY``."""
+"""The process that fills one run directory: ``python -P -m engine.worker [--force] [--executor=E] RUN_DIRECTORY``."""
 
 from __future__ import annotations
 
@@ -61,9 +61,10 @@ def work(
 
 def main() -> int:
     """Exit status 0 where the run finished or was stopped, 1 where not."""
-    arguments = [word for word in sys.argv[1:] if word != "--force"]
-    if len(arguments) != 1:
-        print("usage: python -P -m engine.worker [--force] RUN_DIRECTORY", file=sys.stderr)
+    options = {word.partition("=")[0]: word.partition("=")[2] for word in sys.argv[1:] if word.startswith("--")}
+    arguments = [word for word in sys.argv[1:] if not word.startswith("--")]
+    if len(arguments) != 1 or options.keys() - {"--force", "--executor"}:
+        print("usage: python -P -m engine.worker [--force] [--executor=E] RUN_DIRECTORY", file=sys.stderr)
         return 2
     faulthandler.enable()  # a crash of compiled code leaves a trace in the log
     interrupted = Interrupted()
@@ -71,9 +72,10 @@ def main() -> int:
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
     run = Run(Path(arguments[0]))
-    force = len(arguments) < len(sys.argv) - 1
+    force, executor = "--force" in options, options.get("--executor")
     try:
-        return 0 if work(run, interrupted, force=force).reason in {"finished", "stopped"} else 1
+        ended = work(run, interrupted, force=force, executor=executor)
+        return 0 if ended.reason in {"finished", "stopped"} else 1
     except SpringtuiError as error:
         _say_failed(run, str(error))
         _log(f"springtui: error: {error}")

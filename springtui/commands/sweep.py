@@ -100,6 +100,8 @@ def _config(
     cls: Any = TrainConfig if system == "network" else ChainConfig
     settings = with_whole_paths(parse_assignments(cls, assignments))
     axes = {name: parse_axis(system, text) for name, text in (("x", x_axis), ("y", y_axis)) if text is not None}
+    for name, (axis, values) in axes.items():  # paths are taken from where this was typed
+        axes[name] = axis, tuple(with_whole_paths({axis: value})[axis] for value in values)
     return make_sweep(recipe, settings, axes=axes, **fields)
 
 
