@@ -94,10 +94,10 @@ def trace_ratio_influence(w_ND: torch.Tensor, b_CD: torch.Tensor, y_N: torch.Ten
     Giving sample i the weight (1 + ε)/N changes the measure by ε/N times its influence, to first order.
     """
     n = len(w_ND)
-    parts_C = torch.bincount(y_N, minlength=len(b_CD)).clamp(min=1) / n
+    parts_C = torch.bincount(y_N, minlength=len(b_CD)).clamp(min=1).double() / n
     within_N = w_ND.square().sum(1).double() * n
-    means_C = (b_CD.square().sum(1) / parts_C).double()
-    directions_CD = b_CD / parts_C.to(b_CD.dtype).sqrt()[:, None]
+    means_C = b_CD.square().sum(1).double() / parts_C
+    directions_CD = b_CD / parts_C.sqrt().to(b_CD.dtype)[:, None]
     along_N = (w_ND @ directions_CD.T).gather(1, y_N[:, None])[:, 0].double() * math.sqrt(n)
     within, between = within_N.mean(), b_CD.double().square().sum()
     return within_N / within - (means_C[y_N] + 2.0 * along_N) / between

@@ -201,8 +201,9 @@ class Trainer:
             "train_loss": loss,
             "train_accuracy": self._accuracy(features[-1], self.y_train),
             "test_accuracy": self._accuracy(out_test[-1], self.y_test),
-            "friction_error": error,
         }
+        if math.isfinite(error):
+            scalars["friction_error"] = error
         probes = None
         if self.config.linear_probes:
             from .linear_probes import probe_accuracies  # scikit-learn is slow to import
@@ -234,9 +235,7 @@ class Trainer:
         y_B = self.y_train[rows]
         return self._loss(self.network(self.x_train[rows]), y_B) * (len(y_B) / len(self.y_train))
 
-    def _curves(
-        self, features: list[Tensor], y_N: Tensor, prefix: str
-    ) -> tuple[dict[str, list[float]], float]:
+    def _curves(self, features: list[Tensor], y_N: Tensor, prefix: str) -> tuple[dict[str, list[float]], float]:
         """The measures at each point, and how well these samples fix the twin's friction (``friction_error``)."""
         found = [separation_and_influence(x, y_N, self.n_classes) for x in features]
         names = found[0][0] if found else {}

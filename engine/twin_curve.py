@@ -50,9 +50,7 @@ def scaled(curves: ArrayLike) -> Floats:
     return np.asarray((d - d[..., -1:]) / total)
 
 
-def fit_curve(
-    curves: ArrayLike, *, error: float | None = None, resamples: int = 1000, seed: int = 0
-) -> CurveFit:
+def fit_curve(curves: ArrayLike, *, error: float | None = None, resamples: int = 1000, seed: int = 0) -> CurveFit:
     """The effective friction of the mean of S curves, [S, H + 1] or [H + 1], logits left out.
 
     The parabola 1 - l/H + F*/2 l (H - l) is linear in F*, so its fit is exact.

@@ -15,6 +15,8 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from engine.twin_map import TwinMap
+
 from .desk import Desk
 from .preferences import Effective, load_preferences
 from .screens.help import HelpScreen
@@ -40,7 +42,11 @@ class SpringApp(App[int]):
     ]
 
     def __init__(
-        self, home: Path, settings: Mapping[str, Any] | None = None, effective: Effective | None = None
+        self,
+        home: Path,
+        settings: Mapping[str, Any] | None = None,
+        effective: Effective | None = None,
+        twin: TwinMap | None = None,
     ) -> None:
         effective = effective or load_preferences()
         draw_ascii(effective.values.ascii)
@@ -49,6 +55,8 @@ class SpringApp(App[int]):
         self.preferences = effective.values
         self.settings = settings
         """Of the lab's network, where a person chose them."""
+        self.twin = twin
+        """The map that drives the lab's chain, where a person chose one."""
         self.desk = Desk(home)
         self.warnings: list[str] = list(effective.problems)
         """What is told once the app is open."""
@@ -58,7 +66,7 @@ class SpringApp(App[int]):
 
     def on_mount(self) -> None:
         self._leave_on_signals()
-        self.push_screen(LabScreen(self.home, self.settings))
+        self.push_screen(LabScreen(self.home, self.settings, self.twin))
         for warning in self.warnings:
             self.notify(plain_text(warning), severity="warning", timeout=12, markup=False)
 
@@ -88,7 +96,7 @@ class SpringApp(App[int]):
         old = self.screen
         if isinstance(old, LabScreen):
             await asyncio.to_thread(old.stop_runs)
-        await self.switch_screen(LabScreen(self.home, settings))
+        await self.switch_screen(LabScreen(self.home, settings, self.twin))
 
     def action_help(self) -> None:
         """Open the help, once."""
@@ -121,9 +129,14 @@ class SpringApp(App[int]):
         last_resort.start()
 
 
-def run_app(home: Path, settings: Mapping[str, Any] | None = None, effective: Effective | None = None) -> int:
+def run_app(
+    home: Path,
+    settings: Mapping[str, Any] | None = None,
+    effective: Effective | None = None,
+    twin: TwinMap | None = None,
+) -> int:
     """Open the lab; the exit status of the process."""
-    app = SpringApp(home, settings, effective)
+    app = SpringApp(home, settings, effective, twin)
     status = app.run(mouse=app.preferences.mouse)
     _let_go_of_the_terminal()
     return status if status is not None else app.return_code or 0

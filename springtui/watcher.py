@@ -18,7 +18,7 @@ from engine.files import Tail
 from engine.records import Event
 from engine.rundir import Run, read_event
 
-BUSY, QUIET = 0.04, 0.2
+BUSY, QUIET = 0.03, 0.2
 """Seconds between looks while records come, and while none do."""
 LIVENESS = 0.5
 """Seconds between looks at the lock."""

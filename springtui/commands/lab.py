@@ -12,7 +12,8 @@ import click
 from engine.config import TrainConfig, make, parse_assignments
 from engine.errors import TerminalError
 from engine.recipes import find_recipe
-from engine.rundir import open_home
+from engine.rundir import find_run, open_home
+from engine.twin_map import load_map
 
 from ..preferences import load_preferences
 from .options import Session, common, examples, home_of, set_option
@@ -38,14 +39,15 @@ def check_terminal() -> None:
         )
 
 
-def open_lab(session: Session, settings: Mapping[str, Any] | None = None) -> int:
+def open_lab(session: Session, settings: Mapping[str, Any] | None = None, twin: str | None = None) -> int:
     """Check terminal and home before anything is drawn, then hand over to the app."""
     check_terminal()
     effective = load_preferences(session.options())  # a wrong line is told in the app, and closes it to nobody
     home = open_home(session.home or home_of(effective))
+    fitted = None if twin is None else load_map(find_run(home, twin).path)
     from ..app import run_app
 
-    return run_app(home, settings, effective)
+    return run_app(home, settings, effective, fitted)
 
 
 @click.command(
@@ -53,13 +55,15 @@ def open_lab(session: Session, settings: Mapping[str, Any] | None = None) -> int
     epilog=examples(
         "springtui lab --recipe paper-mlp --set data_dir=mnist",
         "springtui lab --set dataset=mine.npz --set depth=12 --set epochs=1000",
+        "springtui lab --twin last --recipe dropout --set data_dir=mnist",
     ),
 )
 @click.option("--recipe", default="lab", show_default=True, metavar="R", help="Settings to start from.")
 @set_option("width=50")
+@click.option("--twin", metavar="RUN", help="A sweep whose map, fitted by springtui twin, drives the chain.")
 @common
 @click.pass_obj
-def lab(session: Session, recipe: str, assignments: tuple[str, ...]) -> int:
+def lab(session: Session, recipe: str, assignments: tuple[str, ...], twin: str | None) -> int:
     """Open the lab with a network of your choice; the sliders start at its settings.
 
     Takes the recipes and settings of springtui train. A lab that was left running is not taken up.
@@ -67,4 +71,4 @@ def lab(session: Session, recipe: str, assignments: tuple[str, ...]) -> int:
     values = {**find_recipe(recipe).settings, **parse_assignments(TrainConfig, assignments)}
     settings = with_whole_paths(values)
     make(TrainConfig, settings)
-    return open_lab(session, settings)
+    return open_lab(session, settings, twin)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,12 +14,12 @@ from textual.containers import Container, Horizontal, VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Footer, RadioSet, Static, Tab, Tabs
 
-from engine.advice import advise
 from engine.errors import SpringtuiError
-from engine.loads import statistics
+from engine.twin_map import TwinMap
 
+from ..foresight import Foresight
 from ..laboratory import PANELS, Laboratory, Panel
-from ..mapping import NOISE_KINDS, NoiseKind, chain_settings, start_of
+from ..mapping import NOISE_KINDS, NoiseKind, start_of
 from ..measures import MEASURES, PROBES
 from ..state import RunState
 from ..terminal import plain_text
@@ -47,7 +46,7 @@ _PULLS: dict[str, dict[str, Any]] = {
     "jerky": {"order": 2, "pulling": "jerky", "pull_time": 50.0, "mass": 4.0, "gamma": 0.3},
 }
 """A jerk needs inertia to be felt."""
-_FIXED = {"order", "pulling", "pull_time", "mass", "gamma"}
+_FIXED = {"blocks", "order", "pulling", "pull_time", "mass", "gamma"}
 GROUPS = ("network", "chain", "training")
 
 
@@ -66,9 +65,10 @@ class LabScreen(Screen[None]):
         Binding("left_square_bracket", "next_group(-1)", "Previous tab", key_display="[", show=False),
     ]
 
-    def __init__(self, home: Path, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, home: Path, settings: Mapping[str, Any] | None = None, twin: TwinMap | None = None) -> None:
         super().__init__()
         self.laboratory = Laboratory(home, settings)
+        self.foresight = Foresight(twin)
         self.states: dict[Panel, RunState] = {}
         self.watchers: dict[Panel, Watcher] = {}
         start = start_of(self.laboratory.network, chosen=self.laboratory.chosen)
@@ -77,7 +77,6 @@ class LabScreen(Screen[None]):
         self.trouble: dict[Panel, str] = {}
         self._asking = False
         self.pulling = PULLINGS[0]
-        self._advised: tuple[object, ...] = ()
         self._turn = 0
         self._stale = False
         self._words: dict[str, str] = {}
@@ -110,6 +109,8 @@ class LabScreen(Screen[None]):
             self.query_one(selector).border_title = title
         for selector, legend in lab_panels.LEGENDS.items():
             self.query_one(selector).border_subtitle = legend
+        if (own := self.foresight.own) is not None:
+            self.notify(f"{own.provenance} (r.m.s. {own.rms:.3f})", title="the chain's map", markup=False)
         self.call_after_refresh(self._open)
 
     def _open(self) -> None:
@@ -164,7 +165,8 @@ class LabScreen(Screen[None]):
         nonlinearity = self.query_one("#nonlinearity", Slider).value
         noise = self.query_one("#noise", Slider).value
         if panel == "chain":
-            return {**chain_settings(nonlinearity, self.kind, noise), **_PULLS[self.pulling]}
+            depth = int(self.laboratory.network.get("depth", 8))
+            return {**self.foresight.chain(nonlinearity, self.kind, noise, depth), **_PULLS[self.pulling]}
         calm = {kind.key: self.laboratory.network.get(kind.key, kind.calm) for kind in NOISE_KINDS}
         probes = self.measure == PROBES
         return {"negative_slope": round(1.0 - nonlinearity, 10), **calm, self.kind.key: noise, PROBES: probes}
@@ -224,7 +226,9 @@ class LabScreen(Screen[None]):
             return
         state = self.states[panel]
         state.worker_is_gone()
-        if state.status in {"crashed", "failed"}:
+        if state.status == "diverged":
+            self.notify(plain_text(state.note), title="diverged", severity="error", timeout=12, markup=False)
+        elif state.status in {"crashed", "failed"}:
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
             self._say_trouble(panel, f"{state.note or 'the worker died'}; press r to restart. {log}".strip())
         self._draw_words()
@@ -256,7 +260,7 @@ class LabScreen(Screen[None]):
         plots = list(self.query(Plot))
         if self._turn == 0 and self._stale:
             self._stale = False
-            lab_panels.show_states(self, self.states, self.measure)
+            lab_panels.show_states(self, self.states, self.measure, self.foresight.predicted)
         self._turn = (self._turn + 1) % len(plots)
         waiting = (plot for plot in plots[self._turn :] + plots[: self._turn] if plot.is_stale())
         if (plot := next(waiting, None)) is not None:
@@ -271,18 +275,11 @@ class LabScreen(Screen[None]):
                 self.query_one(selector, Static).update(text)
 
     async def _advise(self) -> None:
-        """A sentence of advice, when what it rests on has changed; reckoned off the screen's own thread."""
+        """A sentence of advice, and what the map predicts, when what they rest on has changed."""
         train = self.states.get("train")
-        if train is None or train.latest is None or not train.settings:
-            return
-        curve = train.latest.curves.get("trace_ratio", [])
-        nonlinearity, noise = 1.0 - train.settings["negative_slope"], float(train.settings[self.kind.key])
-        asymmetry = statistics(curve, logits=True).asymmetry
-        basis = (round(asymmetry, 1) if math.isfinite(asymmetry) else None, nonlinearity, self.kind.key, noise)
-        if basis != self._advised:
-            self._advised = basis
-            said = await asyncio.to_thread(advise, curve, nonlinearity, self.kind.key, noise)
-            self.query_one("#advice", Static).update(said)
+        if train is not None and await self.foresight.reckon(train, self.kind):
+            self._stale = True
+            self.query_one("#advice", Static).update(self.foresight.advice)
 
     def on_resize(self, event: events.Resize) -> None:
         columns, rows = event.size
@@ -299,6 +296,11 @@ class LabScreen(Screen[None]):
     def _tab_activated(self, event: Tabs.TabActivated) -> None:
         for group in GROUPS:
             self.set_class(event.tab.id == group, f"-{group}")
+        controls, advice, facts = (self.query_one(name) for name in ("#controls", "#advice", "#facts"))
+        if event.tab.id == "training":  # a small terminal has no room for both
+            controls.move_child(advice, before=facts)
+        else:
+            controls.move_child(advice, after=facts)
         self._draw_words()
 
     # actions
