@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from springtui.widgets.slider import Slider
 
+from .base import BaseScreen
 from .lab import LabScreen
 
 _WORDS = """\
@@ -48,7 +49,7 @@ layers are lazy, 0 in balance, < 0 where deep ones are; ± is its standard error
 """
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(BaseScreen[None], ModalScreen[None]):
     """Scrolls; any of the usual keys closes it."""
 
     DEFAULT_CSS = """
