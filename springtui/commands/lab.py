@@ -15,6 +15,7 @@ from engine.recipes import find_recipe
 from engine.rundir import find_run, open_home
 from engine.twin_map import load_map
 
+from ..completion import complete_recipe, complete_run
 from ..preferences import load_preferences
 from .options import Session, common, examples, home_of, set_option
 from .train import with_whole_paths
@@ -58,9 +59,21 @@ def open_lab(session: Session, settings: Mapping[str, Any] | None = None, twin: 
         "springtui lab --twin last --recipe dropout --set data_dir=mnist",
     ),
 )
-@click.option("--recipe", default="lab", show_default=True, metavar="R", help="Settings to start from.")
+@click.option(
+    "--recipe",
+    default="lab",
+    show_default=True,
+    metavar="R",
+    shell_complete=complete_recipe,
+    help="Settings to start from.",
+)
 @set_option("width=50")
-@click.option("--twin", metavar="RUN", help="A sweep whose map, fitted by springtui twin, drives the chain.")
+@click.option(
+    "--twin",
+    metavar="RUN",
+    shell_complete=complete_run,
+    help="A sweep whose map, fitted by springtui twin, drives the chain.",
+)
 @common
 @click.pass_obj
 def lab(session: Session, recipe: str, assignments: tuple[str, ...], twin: str | None) -> int:

@@ -11,6 +11,7 @@ from engine.errors import ConfigError, DataError
 from engine.records import Cell
 from engine.rundir import Run, find_run
 
+from ..completion import complete_run
 from ..mapping import noise_of
 from ..output import print_json, print_line, print_table, say
 from ..state import RunState
@@ -29,7 +30,7 @@ LEAST_SEPARATION = 0.5
         "springtui twin --maps",
     ),
 )
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_run)
 @click.option("--maps", is_flag=True, help="List the maps that are shipped, and fit nothing.")
 @json_option
 @common

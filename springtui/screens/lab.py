@@ -21,7 +21,7 @@ from ..laboratory import PANELS, Laboratory, Panel
 from ..mapping import NOISE_KINDS, NoiseKind, start_of
 from ..measures import MEASURES, PROBES
 from ..state import RunState
-from ..terminal import plain_text
+from ..terminal import is_behind, plain_text
 from ..watcher import Watcher
 from ..widgets.chain_view import ChainView
 from ..widgets.choice import Choice
@@ -214,7 +214,7 @@ class LabScreen(BaseScreen[None]):
                 state.fold(event)
             self._stale = True
             self._show_in_force()
-            if panel == "chain" and state.latest is not None:
+            if panel == "chain" and state.latest is not None and not is_behind(self.app._driver):
                 lab_panels.show_chain(self.query_one(ChainView), state)
             if newly:
                 self._draw_words()
@@ -255,7 +255,7 @@ class LabScreen(BaseScreen[None]):
 
     def _draw_next(self) -> None:
         """Hand the plots their data once a round, and draw one of those that changed."""
-        if not self.is_current:
+        if not self.is_current or is_behind(self.app._driver):
             return
         plots = list(self.query(Plot))
         if self._turn == 0 and self._stale:
