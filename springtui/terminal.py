@@ -35,7 +35,7 @@ def is_behind(driver: object) -> bool:
     Textual writes from a thread whose queue holds 30 writes, seconds of delay on a slow link; it tells nobody.
     """
     queue = getattr(getattr(driver, "_writer_thread", None), "_queue", None)
-    return queue is not None and queue.qsize() > 1
+    return queue is not None and queue.qsize() > 0
 
 
 def plain_text(text: str) -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from textual.app import App, ComposeResult
+from textual.drivers._writer_thread import WriterThread
 from textual.widget import Widget
 
 from engine.errors import ConfigError
 from springtui import themes
 from springtui.mapping import NOISE_KINDS, NoiseKind, chain_settings
+from springtui.terminal import is_behind
 from springtui.ticks import round_ticks
 from springtui.widgets.chain_view import ChainView
 from springtui.widgets.load_bars import LoadBars
@@ -246,3 +250,22 @@ def test_a_wrong_theme_is_named_with_what_is_allowed(tmp_path: Path, text: str, 
     with pytest.raises(ConfigError, match=r"mine\.toml") as caught:
         themes.load_theme(path)
     assert said in str(caught.value)
+
+
+def test_a_terminal_that_takes_no_more_is_seen_to_be_behind() -> None:
+    """Textual's own writer, into a pipe that nobody reads: what waits there is told, until it is read."""
+    reading, writing = os.pipe()
+    with open(writing, "w") as file:
+        driver = SimpleNamespace(_writer_thread=WriterThread(file))
+        driver._writer_thread.start()
+        assert not is_behind(driver)
+        for _ in range(3):
+            driver._writer_thread.write("x" * 200_000)
+        assert is_behind(driver)
+        left = 600_000
+        while left:
+            left -= len(os.read(reading, left))
+        driver._writer_thread.stop()
+        assert not is_behind(driver)
+    os.close(reading)
+    assert not is_behind(None)
