@@ -11,25 +11,27 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from engine.errors import SpringtuiError
 from engine.twin_map import TwinMap
 
 from .desk import Desk
-from .preferences import Effective, load_preferences
+from .preferences import Effective
+from .preferred import PreferredApp
 from .screens.help import HelpScreen
 from .screens.lab import LabScreen
-from .terminal import draw_ascii, plain_text
-from .themes import DEFAULT_THEME, load_themes
+from .screenshot import picture_of, save_picture, screen_name
+from .terminal import plain_text
 
 LEAVE_SECONDS = 2.0
 """A terminal that takes no more output must not keep a process that was told to leave."""
 _LEAVE_ON = (signal.SIGTERM, signal.SIGHUP)
 
 
-class SpringApp(App[int]):
+class SpringApp(PreferredApp):
     """The lab and its help."""
 
     TITLE = "springtui"
@@ -39,7 +41,11 @@ class SpringApp(App[int]):
         Binding("f", "open_phase", "Phase", tooltip="phase diagrams of networks and chains"),
         Binding("d", "detach", "Detach", tooltip="leave, and let the runs go on", show=False),
         Binding("question_mark", "help", "Help", key_display="?"),
-    ]
+        Binding(
+            "ctrl+s", "save_screen", "Picture", id="app.save_screen", show=False, priority=True,
+            tooltip="save the screen as SVG under the home directory",
+        ),
+    ]  # fmt: skip
 
     def __init__(
         self,
@@ -48,30 +54,22 @@ class SpringApp(App[int]):
         effective: Effective | None = None,
         twin: TwinMap | None = None,
     ) -> None:
-        effective = effective or load_preferences()
-        draw_ascii(effective.values.ascii)
-        super().__init__()
+        super().__init__(effective)
         self.home = home
-        self.preferences = effective.values
         self.settings = settings
         """Of the lab's network, where a person chose them."""
         self.twin = twin
         """The map that drives the lab's chain, where a person chose one."""
         self.desk = Desk(home)
-        self.warnings: list[str] = list(effective.problems)
-        """What is told once the app is open."""
-        for theme in load_themes(self.warnings.append):
-            self.register_theme(theme)
-        self.theme = DEFAULT_THEME
 
     def on_mount(self) -> None:
         self._leave_on_signals()
         self.push_screen(LabScreen(self.home, self.settings, self.twin))
-        for warning in self.warnings:
-            self.notify(plain_text(warning), severity="warning", timeout=12, markup=False)
+        self.tell_warnings()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        yield from super().get_system_commands(screen)
+        yield from (c for c in super().get_system_commands(screen) if c.title != "Screenshot")
+        yield SystemCommand("Save the screen", "As SVG, under the home directory", self._save_when_drawn)
         yield SystemCommand("Detach", "Leave the lab and let its runs go on", self.action_detach)
         if isinstance(screen, LabScreen):
             yield SystemCommand("Phase diagrams", "Of networks, and the chain beside", self.action_open_phase)
@@ -114,6 +112,20 @@ class SpringApp(App[int]):
     def action_detach(self) -> None:
         """Leave; the runs go on, and the next lab takes them up."""
         self.exit(0)
+
+    async def action_save_screen(self) -> None:
+        """Save the screen as SVG in ``exports`` under the home directory, and say where."""
+        picture, name = picture_of(self), screen_name(self)
+        try:
+            path = await asyncio.to_thread(save_picture, self.home / "exports", name, picture)
+        except (OSError, SpringtuiError) as error:
+            self.notify(plain_text(f"cannot save the screen: {error}"), severity="error", timeout=8, markup=False)
+        else:
+            self.notify(plain_text(f"written: {path}"), timeout=6, markup=False)
+
+    def _save_when_drawn(self) -> None:
+        """The palette that asked for it is gone from the screen a moment later."""
+        self.set_timer(0.2, self.action_save_screen)
 
     def _leave_on_signals(self) -> None:
         """Textual does not restore the terminal on SIGTERM and SIGHUP; leaving through ``exit`` does."""

@@ -107,7 +107,7 @@ class LabScreen(BaseScreen[None]):
     async def on_mount(self) -> None:
         for selector, title in lab_panels.TITLES.items():
             self.query_one(selector).border_title = title
-        for selector, legend in lab_panels.LEGENDS.items():
+        for selector, legend in lab_panels.legends().items():
             self.query_one(selector).border_subtitle = legend
         if (own := self.foresight.own) is not None:
             self.notify(f"{own.provenance} (r.m.s. {own.rms:.3f})", title="the chain's map", markup=False)
@@ -191,8 +191,8 @@ class LabScreen(BaseScreen[None]):
     async def _put(self, action: str, panel: Panel, **settings: Any) -> None:
         try:
             await asyncio.to_thread(self.laboratory.ask, action, panel, **settings)
-        except OSError as error:
-            self._say_trouble(panel, f"cannot write to the run's control file: {error.strerror}")
+        except (SpringtuiError, OSError) as error:
+            self._say_trouble(panel, f"cannot ask the {panel} run: {error}")
 
     @on(RadioSet.Changed, "#kinds")
     def _kind_chosen(self, event: RadioSet.Changed) -> None:

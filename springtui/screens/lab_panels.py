@@ -16,7 +16,7 @@ from ..laboratory import Panel
 from ..measures import PROBES
 from ..regime import duration, in_words, number, percent, progress_line
 from ..state import RunState, signed_curve
-from ..terminal import plain_text
+from ..terminal import ascii_only, plain_text
 from ..widgets.chain_view import ChainView
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot, Series
@@ -29,13 +29,25 @@ TITLES = {
     "#loss": "Training loss",
     "#accuracy": "Accuracy",
 }
-LEGENDS = {
-    "#network-curve": "[$secondary 60%]start[/] [$foreground 40%]before[/] [$primary]now[/] [$warning]twin[/]"
-    " [$success]map[/]",
-    "#chain-curve": "[$secondary 60%]start[/] [$foreground 40%]before[/] [$accent]now[/] [$warning]theory[/]",
-    "#accuracy": "[$secondary]train[/] [$success]test[/]",
-}
-"""In the colours of the curves."""
+
+
+def legends() -> dict[str, str]:
+    """Below the plots: each curve's colour and its name, as markup."""
+    past = (("start", "$secondary 60%"), ("before", "$foreground 40%"))
+    return {
+        "#network-curve": legend(*past, ("now", "$primary"), ("twin", "$theory"), ("map", "$success")),
+        "#chain-curve": legend(*past, ("now", "$accent"), ("theory", "$theory")),
+        "#accuracy": legend(("train", "$secondary"), ("test", "$success")),
+    }
+
+
+def legend(*curves: tuple[str, str]) -> str:
+    """A piece of line in each curve's colour; names in one that can be read."""
+    line = "-" if ascii_only() else "━"
+    gap = " " if len(curves) > 4 else "  "  # five must fit beside each other at 120 columns
+    return gap.join(f"[{color}]{line}[/] [$secondary]{name}[/]" for name, color in curves)
+
+
 NAMES = {
     "trace_ratio": "trace ratio",
     "fuzziness": "fuzziness",
@@ -95,7 +107,7 @@ def _theory(state: RunState | None) -> list[Series]:
     """The chain's mean field beside it, where the worker reckons it."""
     if state is None or state.latest is None or "mean_field" not in state.latest.curves:
         return []
-    return [_series(state.latest, "mean_field", "theory", "warn")]
+    return [_series(state.latest, "mean_field", "theory", "theory")]
 
 
 def twin_of(state: RunState | None) -> CurveFit | None:
@@ -115,7 +127,7 @@ def twin_series(state: RunState | None, measure: str, predicted: Sequence[float]
     if fit is None:
         return []
     layers, last = list(range(len(fit.curve))), fit.curve[-1]
-    series = [Series(layers, fit.curve, "twin", "warn")]
+    series = [Series(layers, fit.curve, "twin", "theory")]
     if len(predicted) == len(layers):
         series.insert(0, Series(layers, [last + (fit.curve[0] - last) * p for p in predicted], "map", "good"))
     return series
@@ -181,8 +193,8 @@ def _chain_facts(state: RunState | None) -> list[str]:
         return lines
     settings = state.settings
     lines += [*_asides(state), progress_line(state, "step")]
-    time = state.latest.at * float(settings.get("eta", 0.0))
-    lines.append(f"time {time:.0f} · the map holds at {TWIN_TIME:.0f}")
+    if eta := settings.get("eta"):
+        lines.append(f"time {state.latest.at * eta:.0f} · the map holds at {TWIN_TIME:.0f}")
     lines.append(
         f"μ→ {number(settings.get('mu_right'))} · μ← {number(settings.get('mu_left'))} · "
         f"ε {number(settings.get('noise'))}"

@@ -23,11 +23,12 @@ from ..diagram import COLOURS, correlation_text, facts_of, grid_of, scaled_curve
 from ..export import export_aside, written
 from ..regime import duration
 from ..state import RunState
-from ..terminal import plain_text
+from ..terminal import ascii_only, plain_text
 from ..watcher import Watcher
 from ..widgets.heat_map import HeatMap
 from ..widgets.plot import Plot, Series
 from .base import BaseScreen
+from .lab_panels import legend
 
 RECIPES = tuple(name for name, diagram in DIAGRAMS.items() if diagram.system == "network")
 SEEDS = 3
@@ -79,7 +80,9 @@ class PhaseScreen(BaseScreen[None]):
                   "#said": "Cell", "#scatter": "Accuracy over coefficient of variation"}  # fmt: skip
         for selector, title in titles.items():
             self.query_one(selector).border_title = title
-        self.query_one("#curve").border_subtitle = "[$primary]networks[/] [$secondary]± s.d.[/] [$accent]chain[/]"
+        spread = "s.d." if ascii_only() else "± s.d."
+        curves = ("networks", "$primary"), (spread, "$foreground 45%"), ("chain", "$accent")
+        self.query_one("#curve").border_subtitle = legend(*curves)
         self.query_one("#network").focus()
         self.set_interval(DRAW_SECONDS, self._draw)
         self.run_worker(self._take_up(), exclusive=True, group="take-up")

@@ -9,6 +9,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
+from textual.theme import Theme
 from textual.widget import Widget
 
 _Cells = list[tuple[str, Style | None]]
@@ -24,6 +25,15 @@ class Canvas(Widget):
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._strips: list[Strip] = []
+
+    def on_mount(self) -> None:
+        self.app.theme_changed_signal.subscribe(self, self._theme_changed)
+
+    def _theme_changed(self, _: Theme) -> None:
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Draw anew what is there, in the theme's colours."""
 
     def paint(self, strips: Sequence[Strip]) -> None:
         """Show these lines, from the top; only the cells that differ are sent to the terminal."""

@@ -21,7 +21,7 @@ _ROLES: dict[str, tuple[str, float]] = {
     "primary": ("primary", 1.0),
     "accent": ("accent", 1.0),
     "good": ("success", 1.0),
-    "warn": ("warning", 1.0),
+    "theory": ("theory", 1.0),
     "muted": ("secondary", 1.0),
     "initial": ("secondary", 0.6),
     "fade1": ("foreground", 0.45),
@@ -70,6 +70,10 @@ class Plot(Canvas):
             return False
         return (self._version, self.size, self.app.theme) != self._drawn
 
+    def _lay_out(self) -> None:
+        if self.is_stale():
+            self.redraw()
+
     def redraw(self) -> None:
         """Draw the data."""
         self._drawn = (self._version, self.size, self.app.theme)
@@ -113,7 +117,8 @@ class Plot(Canvas):
     def _color(self, role: str) -> Color:
         name, strength = _ROLES.get(role, _ROLES["accent"])
         variables = self.app.theme_variables
-        return Color.parse(variables["background"]).blend(Color.parse(variables[name]), strength)
+        color = variables.get(name, variables["warning"])  # not every theme is ours
+        return Color.parse(variables["background"]).blend(Color.parse(color), strength)
 
 
 def _set_ticks(ruler: Any, ticks: list[tuple[float, str]]) -> None:
