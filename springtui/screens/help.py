@@ -37,12 +37,12 @@ random force ε that shakes the blocks. Changing the knob returns the former one
 
 [b]Network and chain[/b]  The map from sliders to chain was fitted, for each kind of noise, to a
 diagram of networks on MNIST: for data noise μ→ = .030 + .055 x nonlinearity, ε = .029 + .042 x
-noise. It predicts well for data noise and dropout (asymmetries correlate .94 and .99), less well for
-learning rate and batch size; springtui twin --maps tells all. The chain has a spring for each hidden
-layer. The map compares it with a trained network at time 200 of its pull, and that prediction is
-drawn over the network's curve (map). Pulled on, a noisy chain creeps to its parabola, of which the
-map says nothing. A sweep of your own, fitted by springtui twin, drives the chain with springtui lab
---twin RUN.
+noise. It predicts well for data noise and dropout (asymmetries correlate .94 and .99), less well
+for learning rate and batch size; springtui twin --maps tells all. The chain has a spring for
+each hidden layer. The map compares it with a trained network at time 200 of its pull, and that
+prediction is drawn over the network's curve (map). Pulled on, a noisy chain creeps to its
+parabola, of which the map says nothing. A sweep of your own, fitted by springtui twin, drives
+the chain with springtui lab --twin RUN.
 [b]Twin[/b]  The chain that the newest load curve behaves like. Its effective friction F* is > 0 where
 shallow layers are lazy, 0 in balance, < 0 where deep ones are; ± is its standard error over the
 training samples.
