@@ -7,13 +7,11 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
 from .desk import Desk
 from .preferences import Effective
@@ -32,10 +30,10 @@ class SpringApp(PreferredApp):
     TITLE = "springtui"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q", "quit_lab", "Quit", tooltip="stop the lab's runs and leave"),
-        Binding("f", "open_phase", "Phase", tooltip="phase diagrams of networks and chains"),
-        Binding("d", "detach", "Detach", tooltip="leave, and let the runs go on", show=False),
-        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("q", "quit_lab", "Quit", id="app.quit", tooltip="stop the lab's runs and leave"),
+        Binding("f", "open_phase", "Phase", id="app.phase", tooltip="phase diagrams of networks and chains"),
+        Binding("d", "detach", "Detach", id="app.detach", tooltip="leave, and let the runs go on", show=False),
+        Binding("question_mark", "help", "Help", id="app.help", key_display="?", tooltip="this help"),
     ]
 
     def __init__(
@@ -51,14 +49,6 @@ class SpringApp(PreferredApp):
         self._leave_on_signals()
         self.push_screen(LabScreen(self.home, self.settings))
         self.tell_warnings()
-
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        yield from super().get_system_commands(screen)
-        yield SystemCommand("Detach", "Leave the lab and let its runs go on", self.action_detach)
-        if isinstance(screen, LabScreen):
-            yield SystemCommand("Phase diagrams", "Of networks, and the chain beside", self.action_open_phase)
-        if (commands := getattr(screen, "commands", None)) is not None:
-            yield from commands()
 
     async def action_open_lab(self) -> None:
         """Back to the lab."""

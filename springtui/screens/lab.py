@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events, on
 from textual.app import ComposeResult, SystemCommand
@@ -25,12 +25,15 @@ from ..state import RunState
 from ..terminal import plain_text
 from ..watcher import Watcher
 from ..widgets.chain_view import ChainView
-from ..widgets.choice import Choice
+from ..widgets.choice import Choice, Choices
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot
 from ..widgets.slider import Slider
 from . import lab_panels
 from .base import BaseScreen
+
+if TYPE_CHECKING:
+    from ..preferred import PreferredApp
 
 WIDE = (110, 34)
 """Columns and rows from which everything shows at once."""
@@ -55,15 +58,53 @@ class LabScreen(BaseScreen[None]):
     """Folds the records of two runs into plain states and draws them."""
 
     CSS_PATH = "lab.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "toggle_pause", "Pause", tooltip="pause or resume both", priority=True),
-        Binding("r", "restart", "Restart", tooltip="start both anew with the settings asked for"),
-        Binding("m", "next_measure", "Measure", tooltip="next measure of separation"),
-        Binding("n", "next_noise", "Noise", tooltip="next kind of noise"),
-        Binding("v", "toggle_ruler", "View", tooltip="blocks and springs, or a folding ruler", show=False),
-        Binding("p", "next_pulling", "Pull", tooltip="pull anew: at once, steadily, jerkily", show=False),
-        Binding("right_square_bracket", "next_group(1)", "Next tab", key_display="]", show=False),
-        Binding("left_square_bracket", "next_group(-1)", "Previous tab", key_display="[", show=False),
+    BINDINGS: ClassVar[list[BindingType]] = [  # fmt: skip
+        Binding("space", "toggle_pause", "Pause", id="lab.pause", tooltip="pause or resume both", priority=True),
+        Binding(
+            "r", "restart", "Restart", id="lab.restart", tooltip="start both anew with what the sliders ask for"
+        ),
+        Binding("m", "next_measure", "Measure", id="lab.measure", tooltip="next measure of separation"),
+        Binding("n", "next_noise", "Noise", id="lab.noise", tooltip="next kind of noise"),
+        Binding("v", "toggle_ruler", "View", id="lab.view", tooltip="springs or a folding ruler", show=False),
+        Binding("p", "next_pulling", "Pull", id="lab.pull", tooltip="pull anew: next way", show=False),
+        Binding(
+            "right_square_bracket",
+            "next_group(1)",
+            "Next tab",
+            id="lab.next_tab",
+            key_display="]",
+            show=False,
+            tooltip="next tab, where the terminal is small",
+        ),
+        Binding(
+            "left_square_bracket",
+            "next_group(-1)",
+            "Previous tab",
+            id="lab.previous_tab",
+            key_display="[",
+            show=False,
+            tooltip="the tab before",
+        ),
+        Binding(
+            "down,j", "app.focus_next", "Next control", id="lab.next_control", show=False, tooltip="next control"
+        ),
+        Binding(
+            "up,k",
+            "app.focus_previous",
+            "Control before",
+            id="lab.previous_control",
+            show=False,
+            tooltip="the control before",
+        ),
+        Binding(
+            "shift+down,J",
+            "scroll_words(1)",
+            "Words down",
+            id="lab.words_down",
+            show=False,
+            tooltip="scroll what is said below the sliders",
+        ),
+        Binding("shift+up,K", "scroll_words(-1)", "Words up", id="lab.words_up", show=False, tooltip="and back"),
     ]
 
     def __init__(self, home: Path, settings: Mapping[str, Any] | None = None) -> None:
@@ -86,7 +127,7 @@ class LabScreen(BaseScreen[None]):
         with Horizontal(id="lab"):
             with VerticalScroll(id="controls", can_focus=False):
                 yield Slider("Nonlinearity", minimum=0.0, maximum=1.0, value=self._nonlinearity, id="nonlinearity")
-                with RadioSet(id="kinds"):
+                with Choices(id="kinds"):
                     for kind in NOISE_KINDS:
                         yield Choice(kind.label, value=kind is self.kind, id=kind.key.replace("_", "-"))
                 yield Slider(id="noise", **_slider_shape(self.kind, self._noise))
@@ -118,6 +159,7 @@ class LabScreen(BaseScreen[None]):
         self.set_interval(0.5, self._draw_words)
         self.set_interval(2.0, self._advise)
         self.run_worker(self._begin(reattach=True), exclusive=True, group="begin")
+        cast("PreferredApp", self.app).first_tour()
 
     # starting and stopping
 
@@ -321,6 +363,10 @@ class LabScreen(BaseScreen[None]):
         await asyncio.to_thread(self.stop_runs)
         await self._begin(reattach=False)
 
+    def action_scroll_words(self, lines: int) -> None:
+        """Scroll the column at the left, where it is longer than the terminal."""
+        self.query_one("#controls").scroll_relative(y=2 * lines, animate=False)
+
     def action_next_measure(self) -> None:
         """Show the next of the three measures of separation."""
         self.measure = MEASURES[(MEASURES.index(self.measure) + 1) % len(MEASURES)]
@@ -360,16 +406,7 @@ class LabScreen(BaseScreen[None]):
         tabs.active = GROUPS[(GROUPS.index(tabs.active) + step) % len(GROUPS)]
 
     def commands(self) -> Iterable[SystemCommand]:
-        """What the command palette offers here."""
-        yield SystemCommand("Pause or resume", "Both the network and the chain", self.action_toggle_pause)
-        yield SystemCommand("Restart", "Start both anew", self.action_restart)
-        yield SystemCommand(
-            "Next measure", "Separation by three measures, linear probes", self.action_next_measure
-        )
-        yield SystemCommand(
-            "Folding ruler", "Draw the chain as one, or as springs again", self.action_toggle_ruler
-        )
-        yield SystemCommand("Pull anew", "At once, steadily, jerkily", self.action_next_pulling)
+        """What the command palette offers here beside the bindings."""
         for index, kind in enumerate(NOISE_KINDS):
             yield SystemCommand(f"Noise: {kind.label}", kind.description, lambda i=index: self._choose(i))
 
