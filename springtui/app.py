@@ -7,17 +7,23 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from engine.errors import SpringtuiError
 
 from .desk import Desk
 from .preferences import Effective
 from .preferred import PreferredApp
 from .screens.help import HelpScreen
 from .screens.lab import LabScreen
+from .screenshot import picture_of, save_picture, screen_name
+from .terminal import plain_text
 
 LEAVE_SECONDS = 2.0
 """A terminal that takes no more output must not keep a process that was told to leave."""
@@ -34,7 +40,11 @@ class SpringApp(PreferredApp):
         Binding("f", "open_phase", "Phase", id="app.phase", tooltip="phase diagrams of networks and chains"),
         Binding("d", "detach", "Detach", id="app.detach", tooltip="leave, and let the runs go on", show=False),
         Binding("question_mark", "help", "Help", id="app.help", key_display="?", tooltip="this help"),
-    ]
+        Binding(
+            "ctrl+s", "save_screen", "Picture", id="app.save_screen", show=False, priority=True,
+            tooltip="save the screen as SVG under the home directory",
+        ),
+    ]  # fmt: skip
 
     def __init__(
         self, home: Path, settings: Mapping[str, Any] | None = None, effective: Effective | None = None
@@ -49,6 +59,11 @@ class SpringApp(PreferredApp):
         self._leave_on_signals()
         self.push_screen(LabScreen(self.home, self.settings))
         self.tell_warnings()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        own = {"Screenshot", "Picture"}  # a picture is taken once the palette is gone
+        yield from (c for c in super().get_system_commands(screen) if c.title.split("  [")[0] not in own)
+        yield SystemCommand("Save the screen", "As SVG, under the home directory", self._save_when_drawn)
 
     async def action_open_lab(self) -> None:
         """Back to the lab."""
@@ -86,6 +101,20 @@ class SpringApp(PreferredApp):
     def action_detach(self) -> None:
         """Leave; the runs go on, and the next lab takes them up."""
         self.exit(0)
+
+    async def action_save_screen(self) -> None:
+        """Save the screen as SVG in ``exports`` under the home directory, and say where."""
+        picture, name = picture_of(self), screen_name(self)
+        try:
+            path = await asyncio.to_thread(save_picture, self.home / "exports", name, picture)
+        except (OSError, SpringtuiError) as error:
+            self.notify(plain_text(f"cannot save the screen: {error}"), severity="error", timeout=8, markup=False)
+        else:
+            self.notify(plain_text(f"written: {path}"), timeout=6, markup=False)
+
+    def _save_when_drawn(self) -> None:
+        """The palette that asked for it is gone from the screen a moment later."""
+        self.set_timer(0.2, self.action_save_screen)
 
     def _leave_on_signals(self) -> None:
         """Textual does not restore the terminal on SIGTERM and SIGHUP; leaving through ``exit`` does."""

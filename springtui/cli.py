@@ -23,6 +23,7 @@ from .commands.doctor import doctor
 from .commands.export import export
 from .commands.lab import lab, open_lab
 from .commands.options import Session, common, examples
+from .commands.record import play, record
 from .commands.resume import resume
 from .commands.runs import runs
 from .commands.separation import separation
@@ -63,7 +64,7 @@ def cli(context: click.Context, plain_signs: bool) -> int:
     return 0
 
 
-for verb in (lab, train, chain, sweep, twin, separation, runs, resume, export, doctor, config):
+for verb in (lab, train, chain, sweep, twin, separation, runs, resume, export, record, play, doctor, config):
     cli.add_command(verb)
 
 

@@ -17,7 +17,8 @@ NETWORK = (
     Term(
         "Separation D",
         "D_ℓ = log(Tr Σ_w / Tr Σ_b)",
-        "How badly the classes are mixed after layer ℓ: scatter within the classes (Σ_w) over scatter between them "
+        "How badly the classes are mixed after layer ℓ: scatter within the classes (Σ_w) over scatter between "
+        "them "
         "(Σ_b). Lower is better separated. D_0 is the input, D_L the logits.",
     ),
     Term(
@@ -26,7 +27,8 @@ NETWORK = (
     Term(
         "Fuzziness",
         "log Tr(Σ_w Σ_b⁺)",
-        "The same with a pseudo-inverse Σ_b⁺, which weighs each direction by how far it parts the classes (He & Su).",
+        "The same with a pseudo-inverse Σ_b⁺, which weighs each direction by how far it parts the classes (He & "
+        "Su).",
     ),
     Term("Inverse fuzziness", "log Tr(Σ_b Σ_w⁺)", "The other way round: it rises as classes part."),
     Term(
@@ -45,7 +47,8 @@ NETWORK = (
     Term(
         "Regime",
         "the curve's shape over the hidden layers",
-        "Balanced: a straight line, all layers share the load. Shallow layers lazy: concave, deep ones carry it. Deep "
+        "Balanced: a straight line, all layers share the load. Shallow layers lazy: concave, deep ones carry it. "
+        "Deep "
         "layers lazy: convex, shallow ones carry it.",
     ),
     Term("CV", "s.d. of the loads / their mean", "Coefficient of variation: 0 where every layer does the same."),
@@ -57,7 +60,8 @@ NETWORK = (
     Term(
         "Nonlinearity",
         "1 - α",
-        "α is the slope of LeakyReLU for negative inputs: 0 is a linear network, 1 is ReLU. More nonlinearity makes "
+        "α is the slope of LeakyReLU for negative inputs: 0 is a linear network, 1 is ReLU. More nonlinearity "
+        "makes "
         "shallow layers lazy. To the chain it is the friction μ→.",
     ),
     Term(
@@ -68,7 +72,8 @@ NETWORK = (
     Term(
         "Learning rate, dropout, batch size",
         "lr; p; B",
-        "Three other ways to make training noisy: larger steps, dropped activations, smaller batches. Changing the "
+        "Three other ways to make training noisy: larger steps, dropped activations, smaller batches. Changing "
+        "the "
         "knob returns the former one to its calm value.",
     ),
 )
@@ -76,7 +81,8 @@ CHAIN = (
     Term(
         "Spring force",
         "F_ℓ = k (x_(ℓ+1) - 2 x_ℓ + x_(ℓ-1))",
-        "Blocks x_1 … x_L hang between a wall and a target y that pulls. A spring's extension x_ℓ - x_(ℓ-1) is the "
+        "Blocks x_1 … x_L hang between a wall and a target y that pulls. A spring's extension x_ℓ - x_(ℓ-1) is "
+        "the "
         "load of layer ℓ, and y - x_ℓ is the chain's load curve.",
     ),
     Term(
@@ -98,7 +104,8 @@ CHAIN = (
     Term(
         "Effective friction F*",
         "g(F*) = 0;  x_ℓ = y ℓ/(L+1) - (F*/2k) ℓ (L+1-ℓ)",
-        "The one number that a chain at rest is known by: above 0 shallow layers lazy, 0 balanced, below 0 deep lazy.",
+        "The one number that a chain at rest is known by: above 0 shallow layers lazy, 0 balanced, below 0 deep "
+        "lazy.",
     ),
     Term(
         "Twin",
@@ -113,7 +120,8 @@ CHAIN = (
     Term(
         "Map from sliders to chain",
         "data noise: μ→ = .030 + .055 (1 - α),  μ← = .138,  ε = .029 + .042 q",
-        "Fitted for each kind of noise to a whole diagram of networks on MNIST. It predicts well for data noise and "
+        "Fitted for each kind of noise to a whole diagram of networks on MNIST. It predicts well for data noise "
+        "and "
         "dropout (asymmetries correlate .94 and .99), less well for learning rate and batch size.",
     ),
 )

@@ -1,4 +1,4 @@
-"""The keys as they are bound: every binding of ours by its id, the preferences' changes to them, and who has which.
+"""The keys as they are bound: every binding of ours by its id, and the preferences' changes to them.
 
 A binding's id is its place and its action, as ``lab.restart``. Two places share the keyboard where both can be at
 work at once: a screen with the app above it and the widgets on it. There no key may mean two things by a person's
@@ -92,7 +92,8 @@ def _check_one(name: str, text: str, bound: list[Bound], keys: Mapping[str, str]
     for key in normal(text):
         if not is_key(key):
             raise ConfigError(
-                f"{where}: keys: {name} = {text!r}: {key!r} is no key; allowed: a character, or names as f5, ctrl+r, "
+                f"{where}: keys: {name} = {text!r}: {key!r} is no key; allowed: a character, or names as f5, "
+                f"ctrl+r, "
                 "shift+left, pageup, space, with a comma between several"
             )
         if key in _TEXTUALS:
@@ -101,13 +102,15 @@ def _check_one(name: str, text: str, bound: list[Bound], keys: Mapping[str, str]
             for other in bound:
                 if other.binding.id != name and _meet(mine.owner, other.owner) and key in _now(other, keys):
                     raise ConfigError(
-                        f"{where}: keys: {name} = {text!r}: {key} is {other.binding.id}'s already; choose another, or "
+                        f"{where}: keys: {name} = {text!r}: {key} is {other.binding.id}'s already; choose "
+                        f"another, or "
                         f"give {other.binding.id} another too"
                     )
 
 
 def _now(bound: Bound, keys: Mapping[str, str]) -> list[str]:
-    return normal(keys[bound.binding.id]) if bound.binding.id in keys else bound.keys
+    changed = keys.get(bound.binding.id or "")
+    return normal(changed) if changed else bound.keys
 
 
 def is_key(key: str) -> bool:
@@ -166,6 +169,8 @@ def readable(key: str) -> str:
     """A key as it is printed on keyboards."""
     *modifiers, last = key.strip().split("+")
     names = {"left": "←", "right": "→", "up": "↑", "down": "↓", "pageup": "PgUp", "pagedown": "PgDn",
-             "escape": "Esc", "enter": "Enter", "space": "Space", "home": "Home", "end": "End", "delete": "Del"}  # fmt: skip
+             "escape": "Esc", "enter": "Enter", "space": "Space", "home": "Home", "end": "End",
+             "delete": "Del"}  # fmt: skip
     last = names.get(last) or (last if len(last) == 1 else format_key(last))
+    last = last.upper() if last[1:].isdigit() else last
     return "+".join([*(m.capitalize() for m in modifiers), last.upper() if modifiers and len(last) == 1 else last])

@@ -58,8 +58,7 @@ class PreferredApp(App[int]):
         told: set[str] = set()
         for active in screen.active_bindings.values():
             binding = active.binding
-            ours = type(active.node).__module__.startswith("springtui")
-            if not ours or not binding.description or binding.action in told:
+            if binding.id is None or not binding.description or binding.action in told:  # Textual's have no id
                 continue
             told.add(binding.action)
             title = f"{binding.description}  [{binding.key_display or readable(binding.key)}]"

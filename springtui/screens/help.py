@@ -1,4 +1,4 @@
-"""Help: the keys of the screen it was opened from as they are bound, and the theory's terms with their formulas."""
+"""Help: the keys of the screen it was opened from as they are bound, and the theory's terms, with formulas."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from ..widgets.scroll import Scroll
 from .base import BaseScreen
 
 _WORDS = (
-    "A deep network learns; a chain of blocks and springs is pulled. The same two sliders drive both, and both are "
+    "A deep network learns; a chain of blocks and springs is pulled. The same two sliders drive both, and both "
+    "are "
     "drawn as the same picture, a load curve. Its shape tells which layers carry the load."
 )
 _MOUSE = (
@@ -63,7 +64,8 @@ class HelpScreen(BaseScreen[None], ModalScreen[None]):
                 self._append_term(text, term)
         text.append("\nFiles\n", style=self._style("accent", "bold"))
         text.append(
-            "Every run is a directory under the home directory; springtui runs lists them, springtui config says where "
+            "Every run is a directory under the home directory; springtui runs lists them, springtui config says "
+            "where "
             "it is. An id in brackets above, in the table [keys] of config.toml, gives a binding other keys."
         )
         return text
@@ -75,8 +77,8 @@ class HelpScreen(BaseScreen[None], ModalScreen[None]):
         if below is not None:
             name = type(below).__name__.removesuffix("Screen").lower()
             sections.append((f"Keys of this screen: {name}", list(lines_of(type(below), keymap))))
-            for widget in sorted({type(each) for each in below.query("*")}, key=lambda cls: cls.__name__):
-                sections.append((f"On a {_in_words(widget.__name__)}", list(lines_of(widget, keymap))))
+            widgets = sorted({type(each) for each in below.query("*")}, key=lambda cls: cls.__name__)
+            sections += [(f"On a {_in_words(each.__name__)}", list(lines_of(each, keymap))) for each in widgets]
         sections.append(
             ("Everywhere", [*lines_of(type(self.app), keymap), Line("Ctrl+P", "all commands, by name")])
         )

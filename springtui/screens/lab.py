@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual import events, on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal, VerticalScroll
+from textual.containers import Container, Horizontal
 from textual.widgets import Footer, RadioSet, Static, Tab, Tabs
 
 from engine.advice import advise
@@ -28,6 +28,7 @@ from ..widgets.chain_view import ChainView
 from ..widgets.choice import Choice, Choices
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot
+from ..widgets.scroll import Column
 from ..widgets.slider import Slider
 from . import lab_panels
 from .base import BaseScreen
@@ -58,7 +59,7 @@ class LabScreen(BaseScreen[None]):
     """Folds the records of two runs into plain states and draws them."""
 
     CSS_PATH = "lab.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [  # fmt: skip
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "toggle_pause", "Pause", id="lab.pause", tooltip="pause or resume both", priority=True),
         Binding(
             "r", "restart", "Restart", id="lab.restart", tooltip="start both anew with what the sliders ask for"
@@ -125,7 +126,7 @@ class LabScreen(BaseScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="lab"):
-            with VerticalScroll(id="controls", can_focus=False):
+            with Column(id="controls"):
                 yield Slider("Nonlinearity", minimum=0.0, maximum=1.0, value=self._nonlinearity, id="nonlinearity")
                 with Choices(id="kinds"):
                     for kind in NOISE_KINDS:
@@ -231,8 +232,8 @@ class LabScreen(BaseScreen[None]):
     async def _put(self, action: str, panel: Panel, **settings: Any) -> None:
         try:
             await asyncio.to_thread(self.laboratory.ask, action, panel, **settings)
-        except OSError as error:
-            self._say_trouble(panel, f"cannot write to the run's control file: {error.strerror}")
+        except (SpringtuiError, OSError) as error:
+            self._say_trouble(panel, f"cannot ask the {panel} run: {error}")
 
     @on(RadioSet.Changed, "#kinds")
     def _kind_chosen(self, event: RadioSet.Changed) -> None:

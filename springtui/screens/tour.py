@@ -27,13 +27,15 @@ class Card(NamedTuple):
 CARDS = (
     Card(
         "Two systems, one picture",
-        "At the left of each row a real network learns to read digits. At the right a chain of blocks and springs is "
+        "At the left of each row a real network learns to read digits. At the right a chain of blocks and "
+        "springs is "
         "pulled by its end. Both have begun, and neither waits for you.",
         "#panels",
     ),
     Card(
         "Load",
-        "This curve says how badly the classes are mixed after each layer. It falls where a layer does work, and a "
+        "This curve says how badly the classes are mixed after each layer. It falls where a layer does work, and "
+        "a "
         "layer's drop is its load. A straight line: all layers share the load. For the chain, a load is how far a "
         "spring is stretched.",
         "#network-curve",
@@ -46,13 +48,15 @@ CARDS = (
     ),
     Card(
         "Noise",
-        "Noise shakes the blocks free, so that all springs stretch alike. Wrong labels, large steps, dropout and small "
+        "Noise shakes the blocks free, so that all springs stretch alike. Wrong labels, large steps, dropout and "
+        "small "
         "batches do the same for layers: lazy ones get to work.",
         "#noise",
     ),
     Card(
         "What to try",
-        "With the arrow keys, set nonlinearity to 1 and noise to 0: shallow layers are lazy. Then turn up the noise, "
+        "With the arrow keys, set nonlinearity to 1 and noise to 0: shallow layers are lazy. Then turn up the "
+        "noise, "
         "and watch both curves straighten. Press ? for every key and term, Ctrl+P for every command.",
         "#controls",
     ),

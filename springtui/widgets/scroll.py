@@ -8,6 +8,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 
 
+class Column(VerticalScroll, can_focus=False, inherit_bindings=False):
+    """Scrolls by the wheel, and leaves every key to the screen."""
+
+
 class Scroll(VerticalScroll):
     """A vertical scroll with the keys of vi beside the arrows."""
 
