@@ -349,8 +349,8 @@ def find_run(home: Path, name: str) -> Run:
     Raises:
         RunDirectoryError: there is none, or more than one.
     """
-    if os.sep in name and (Path(name) / "config.json").is_file():
-        return Run(Path(name))
+    if os.sep in name:
+        return _run_at(Path(os.path.abspath(name)))  # noqa: PTH100 (resolving would follow a link)
     known = list_runs(home)
     if name == "last" and known:
         return known[0]
@@ -363,6 +363,14 @@ def find_run(home: Path, name: str) -> Run:
             f"{name!r} fits {len(fitting)} runs, {', '.join(r.id for r in fitting[:4])} …; give more of it"
         )
     raise RunDirectoryError(f"there is no run {name!r} under {home / 'runs'}; springtui runs lists them")
+
+
+def _run_at(path: Path) -> Run:
+    if path.is_symlink():
+        raise RunDirectoryError(f"{path} is a symbolic link, which is not followed; name {path.readlink()} itself")
+    if not os.path.lexists(path / "config.json"):
+        raise RunDirectoryError(f"{path} is no run: it holds no config.json; springtui runs lists them")
+    return Run(path)
 
 
 def list_runs(home: Path) -> list[Run]:
