@@ -66,9 +66,15 @@ def show_states(
     title = f"Network · load curve · {NAMES[measure]}"
     if plot.border_title != title:  # setting it repaints the whole plot
         plot.border_title = title
+<<<<<<< HEAD
     plot.show([*_curves(train, measure, "primary"), *twin_series(train, measure, predicted)])
     theory = _theory(chain)
     owner.query_one("#chain-curve", Plot).show([*theory, *_curves(chain, "distance", "accent")])
+=======
+    plot.show([*curves_of(train, measure, "primary"), *twin_series(train, measure)])
+    theory = theory_of(chain)
+    owner.query_one("#chain-curve", Plot).show([*theory, *curves_of(chain, "distance", "accent")])
+>>>>>>> main
     _show_loads(owner.query_one(LoadBars), train, measure)
     owner.query_one("#loss", Plot).show(_histories(train, [("train_loss", "train", "primary")]))
     wanted = [("train_accuracy", "train", "muted"), ("test_accuracy", "test", "good")]
@@ -92,7 +98,7 @@ def words(
     return _regime(train, measure), "\n".join([*_said(trouble), *first, "", *second])
 
 
-def _curves(state: RunState | None, measure: str, role: str) -> list[Series]:
+def curves_of(state: RunState | None, measure: str, role: str) -> list[Series]:
     """Oldest first, so that the newest is drawn on top."""
     if state is None or state.latest is None:
         return []
@@ -103,7 +109,7 @@ def _curves(state: RunState | None, measure: str, role: str) -> list[Series]:
     return [_series(curve, measure, name, tone) for curve, name, tone in past if curve is not None]
 
 
-def _theory(state: RunState | None) -> list[Series]:
+def theory_of(state: RunState | None) -> list[Series]:
     """The chain's mean field beside it, where the worker reckons it."""
     if state is None or state.latest is None or "mean_field" not in state.latest.curves:
         return []
