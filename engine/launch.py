@@ -20,8 +20,8 @@ def launch(run: Run, *, force: bool = False, executor: str | None = None) -> sub
 
     The run's lock file says at once who it is, and, as long as this process lives to see it, how it ended.
     ``-P`` keeps the working directory off the import path: a file named engine.py there is not ours.
-    ``force`` also takes up a run whose last worker, on another host, is not known to have ended. ``executor`` stands
-    in for the one that a sweep names.
+    ``force`` also takes up a run whose last worker, on another host, is not known to have ended. ``executor``
+    stands in for the one that a sweep names.
 
     Raises:
         LockedError: another worker writes this run, or may do so.

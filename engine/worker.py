@@ -1,4 +1,4 @@
-"""The process that fills one run directory: ``python -P -m engine.worker [--force] [--executor=E] RUN_DIRECTORY``."""
+"""The process that fills one run directory: ``python -P -m engine.worker [--force] [--executor=E] DIRECTORY``."""
 
 from __future__ import annotations
 
