@@ -51,7 +51,7 @@ def record(session: Session, file: Path | None, arguments: tuple[str, ...], limi
         file, arguments = None, (str(file), *arguments)
     columns, rows = terminal_size()
     path = file or Path(time.strftime("springtui-%Y%m%d-%H%M%S.cast"))
-    command = [sys.executable, "-m", "springtui", *_again(session), *arguments]
+    command = [sys.executable, "-m", "springtui", *again(session), *arguments]
     title = " ".join(["springtui", *arguments])
     recorder = Recorder(path, columns, rows, title=title, limit=limit * MEBIBYTE)
     try:
@@ -69,7 +69,7 @@ def record(session: Session, file: Path | None, arguments: tuple[str, ...], limi
     return status if status >= 0 else 128 - status
 
 
-def _again(session: Session) -> list[str]:
+def again(session: Session) -> list[str]:
     """The options before the verb, for the program that is recorded."""
     options = ["--home", str(session.home)] if session.home else []
     return [*options, *(["--ascii"] if session.ascii else []), *(["--debug"] if session.debug else [])]
