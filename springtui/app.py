@@ -58,14 +58,9 @@ class SpringApp(PreferredApp):
     TITLE = "springtui"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
-<<<<<<< HEAD
-        Binding("q", "quit_lab", "Quit", id="app.quit", tooltip="stop the lab's runs and leave"),
-        Binding("f", "open_phase", "Phase", id="app.phase", tooltip="phase diagrams of networks and chains"),
-=======
         Binding("q", "quit_lab", "Quit", id="app.quit", tooltip="leave; asks what becomes of the runs that go on"),
         Binding("f", "open_phase", "Phase", id="app.phase", tooltip="phase diagrams of networks and chains"),
         Binding("u", "open_runs", "Runs", id="app.runs", tooltip="all runs: watch, replay, compare, stop, resume"),
->>>>>>> main
         Binding("d", "detach", "Detach", id="app.detach", tooltip="leave, and let the runs go on", show=False),
         Binding("question_mark", "help", "Help", id="app.help", key_display="?", tooltip="this help"),
         Binding(
@@ -102,15 +97,6 @@ class SpringApp(PreferredApp):
         own = {"Screenshot", "Picture"}  # a picture is taken once the palette is gone
         yield from (c for c in super().get_system_commands(screen) if c.title.split("  [")[0] not in own)
         yield SystemCommand("Save the screen", "As SVG, under the home directory", self._save_when_drawn)
-<<<<<<< HEAD
-=======
-        yield SystemCommand("Runs", "All of them: watch, replay, compare, stop, resume", self.action_open_runs)
-        yield SystemCommand("Detach", "Leave the lab and let its runs go on", self.action_detach)
-        if isinstance(screen, LabScreen):
-            yield SystemCommand("Phase diagrams", "Of networks, and the chain beside", self.action_open_phase)
-        if (commands := getattr(screen, "commands", None)) is not None:
-            yield from commands()
->>>>>>> main
 
     # screens
 
