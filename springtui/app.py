@@ -17,7 +17,11 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from engine.errors import SpringtuiError
+<<<<<<< HEAD
+from engine.twin_map import TwinMap
+=======
 from engine.rundir import Run
+>>>>>>> main
 
 from .alerts import Alerts, deliver
 from .desk import Desk
@@ -74,7 +78,11 @@ class SpringApp(PreferredApp):
         home: Path,
         settings: Mapping[str, Any] | None = None,
         effective: Effective | None = None,
+<<<<<<< HEAD
+        twin: TwinMap | None = None,
+=======
         opening: Opening | None = None,
+>>>>>>> main
     ) -> None:
         super().__init__(effective)
         self.home = home
@@ -83,14 +91,20 @@ class SpringApp(PreferredApp):
         self.place = load_place(home)
         self.settings = settings
         """Of the lab's network, where a person chose them."""
+        self.twin = twin
+        """The map that drives the lab's chain, where a person chose one."""
         self.desk = Desk(home)
         self.trash = Trash(home)
         self.alerts = Alerts(tuple(self.preferences.alerts))
 
     def on_mount(self) -> None:
         self._leave_on_signals()
+<<<<<<< HEAD
+        self.push_screen(LabScreen(self.home, self.settings, self.twin))
+=======
         self._open_first()
         self.set_interval(SAVE_SECONDS, self._save_place)
+>>>>>>> main
         self.tell_warnings()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
@@ -186,7 +200,11 @@ class SpringApp(PreferredApp):
         old = self.screen
         if isinstance(old, LabScreen):
             await asyncio.to_thread(old.stop_runs)
+<<<<<<< HEAD
+        await self.switch_screen(LabScreen(self.home, settings, self.twin))
+=======
         await self.switch_screen(LabScreen(self.home, settings, self.place))
+>>>>>>> main
 
     def action_help(self) -> None:
         """Open the help, once."""
@@ -292,10 +310,17 @@ def run_app(
     home: Path,
     settings: Mapping[str, Any] | None = None,
     effective: Effective | None = None,
+<<<<<<< HEAD
+    twin: TwinMap | None = None,
+) -> int:
+    """Open the lab; the exit status of the process."""
+    app = SpringApp(home, settings, effective, twin)
+=======
     opening: Opening | None = None,
 ) -> int:
     """Open the app; the exit status of the process."""
     app = SpringApp(home, settings, effective, opening)
+>>>>>>> main
     status = app.run(mouse=app.preferences.mouse)
     _let_go_of_the_terminal()
     return status if status is not None else app.return_code or 0

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+<<<<<<< HEAD
+=======
 import math
 import time
+>>>>>>> main
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -15,16 +18,16 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.widgets import Footer, RadioSet, Static, Tab, Tabs
 
-from engine.advice import advise
 from engine.errors import SpringtuiError
-from engine.loads import statistics
+from engine.twin_map import TwinMap
 
+from ..foresight import Foresight
 from ..laboratory import PANELS, Laboratory, Panel
-from ..mapping import NOISE_KINDS, NoiseKind, chain_settings, start_of
+from ..mapping import NOISE_KINDS, NoiseKind, start_of
 from ..measures import MEASURES, PROBES
 from ..place import Place, away
 from ..state import RunState
-from ..terminal import plain_text
+from ..terminal import is_behind, plain_text
 from ..watcher import Watcher
 from ..widgets.chain_view import ChainView
 from ..widgets.choice import Choice, Choices
@@ -53,7 +56,7 @@ _PULLS: dict[str, dict[str, Any]] = {
     "jerky": {"order": 2, "pulling": "jerky", "pull_time": 50.0, "mass": 4.0, "gamma": 0.3},
 }
 """A jerk needs inertia to be felt."""
-_FIXED = {"order", "pulling", "pull_time", "mass", "gamma"}
+_FIXED = {"blocks", "order", "pulling", "pull_time", "mass", "gamma"}
 GROUPS = ("network", "chain", "training")
 
 
@@ -110,10 +113,15 @@ class LabScreen(BaseScreen[None]):
         Binding("shift+up,K", "scroll_words(-1)", "Words up", id="lab.words_up", show=False, tooltip="and back"),
     ]
 
+<<<<<<< HEAD
+    def __init__(self, home: Path, settings: Mapping[str, Any] | None = None, twin: TwinMap | None = None) -> None:
+=======
     def __init__(self, home: Path, settings: Mapping[str, Any] | None = None, place: Place | None = None) -> None:
+>>>>>>> main
         super().__init__()
         self.place = place or Place()
         self.laboratory = Laboratory(home, settings)
+        self.foresight = Foresight(twin)
         self.states: dict[Panel, RunState] = {}
         self.watchers: dict[Panel, Watcher] = {}
         start = start_of(self.laboratory.network, chosen=self.laboratory.chosen)
@@ -128,7 +136,6 @@ class LabScreen(BaseScreen[None]):
         self.trouble: dict[Panel, str] = {}
         self._asking = False
         self.pulling = PULLINGS[0]
-        self._advised: tuple[object, ...] = ()
         self._turn = 0
         self._stale = False
         self._words: dict[str, str] = {}
@@ -161,8 +168,13 @@ class LabScreen(BaseScreen[None]):
             self.query_one(selector).border_title = title
         for selector, legend in lab_panels.legends().items():
             self.query_one(selector).border_subtitle = legend
+<<<<<<< HEAD
+        if (own := self.foresight.own) is not None:
+            self.notify(f"{own.provenance} (r.m.s. {own.rms:.3f})", title="the chain's map", markup=False)
+=======
         if self.place.tab in GROUPS:
             self.query_one("#tabs", Tabs).active = self.place.tab
+>>>>>>> main
         self.call_after_refresh(self._open)
 
     def _open(self) -> None:
@@ -218,7 +230,8 @@ class LabScreen(BaseScreen[None]):
         nonlinearity = self.query_one("#nonlinearity", Slider).value
         noise = self.query_one("#noise", Slider).value
         if panel == "chain":
-            return {**chain_settings(nonlinearity, self.kind, noise), **_PULLS[self.pulling]}
+            depth = int(self.laboratory.network.get("depth", 8))
+            return {**self.foresight.chain(nonlinearity, self.kind, noise, depth), **_PULLS[self.pulling]}
         calm = {kind.key: self.laboratory.network.get(kind.key, kind.calm) for kind in NOISE_KINDS}
         probes = self.measure == PROBES
         return {"negative_slope": round(1.0 - nonlinearity, 10), **calm, self.kind.key: noise, PROBES: probes}
@@ -268,7 +281,7 @@ class LabScreen(BaseScreen[None]):
                 self.tell_alerts(state, new=panel in self.laboratory.processes)
             self._stale = True
             self._show_in_force()
-            if panel == "chain" and state.latest is not None:
+            if panel == "chain" and state.latest is not None and not is_behind(self.app._driver):
                 lab_panels.show_chain(self.query_one(ChainView), state)
             if newly:
                 self._draw_words()
@@ -279,6 +292,12 @@ class LabScreen(BaseScreen[None]):
         if panel is None:
             return
         state = self.states[panel]
+<<<<<<< HEAD
+        state.worker_is_gone()
+        if state.status == "diverged":
+            self.notify(plain_text(state.note), title="diverged", severity="error", timeout=12, markup=False)
+        elif state.status in {"crashed", "failed"}:
+=======
         if state.run_id not in self._caught_up:
             self._catch_up(panel, state)
         if message.alive:
@@ -286,6 +305,7 @@ class LabScreen(BaseScreen[None]):
         state.worker_is_gone(message.found.state)
         self.tell_alerts(state, new=panel in self.laboratory.processes)
         if state.status in {"crashed", "failed", "unknown"}:
+>>>>>>> main
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
             self._say_trouble(panel, f"{state.note or message.found.text}; press r to restart. {log}".strip())
         self._draw_words()
@@ -328,12 +348,12 @@ class LabScreen(BaseScreen[None]):
 
     def _draw_next(self) -> None:
         """Hand the plots their data once a round, and draw one of those that changed."""
-        if not self.is_current:
+        if not self.is_current or is_behind(self.app._driver):
             return
         plots = list(self.query(Plot))
         if self._turn == 0 and self._stale:
             self._stale = False
-            lab_panels.show_states(self, self.states, self.measure)
+            lab_panels.show_states(self, self.states, self.measure, self.foresight.predicted)
         self._turn = (self._turn + 1) % len(plots)
         waiting = (plot for plot in plots[self._turn :] + plots[: self._turn] if plot.is_stale())
         if (plot := next(waiting, None)) is not None:
@@ -348,18 +368,11 @@ class LabScreen(BaseScreen[None]):
                 self.query_one(selector, Static).update(text)
 
     async def _advise(self) -> None:
-        """A sentence of advice, when what it rests on has changed; reckoned off the screen's own thread."""
+        """A sentence of advice, and what the map predicts, when what they rest on has changed."""
         train = self.states.get("train")
-        if train is None or train.latest is None or not train.settings:
-            return
-        curve = train.latest.curves.get("trace_ratio", [])
-        nonlinearity, noise = 1.0 - train.settings["negative_slope"], float(train.settings[self.kind.key])
-        asymmetry = statistics(curve, logits=True).asymmetry
-        basis = (round(asymmetry, 1) if math.isfinite(asymmetry) else None, nonlinearity, self.kind.key, noise)
-        if basis != self._advised:
-            self._advised = basis
-            said = await asyncio.to_thread(advise, curve, nonlinearity, self.kind.key, noise)
-            self.query_one("#advice", Static).update(said)
+        if train is not None and await self.foresight.reckon(train, self.kind):
+            self._stale = True
+            self.query_one("#advice", Static).update(self.foresight.advice)
 
     def on_resize(self, event: events.Resize) -> None:
         columns, rows = event.size
@@ -376,7 +389,15 @@ class LabScreen(BaseScreen[None]):
     def _tab_activated(self, event: Tabs.TabActivated) -> None:
         for group in GROUPS:
             self.set_class(event.tab.id == group, f"-{group}")
+<<<<<<< HEAD
+        controls, advice, facts = (self.query_one(name) for name in ("#controls", "#advice", "#facts"))
+        if event.tab.id == "training":  # a small terminal has no room for both
+            controls.move_child(advice, before=facts)
+        else:
+            controls.move_child(advice, after=facts)
+=======
         self.tab = event.tab.id or GROUPS[0]
+>>>>>>> main
         self._draw_words()
 
     # actions
