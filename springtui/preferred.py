@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 from textual.screen import Screen
 from textual.theme import Theme
 
@@ -44,6 +45,26 @@ class PreferredApp(App[int]):
         """What is told once the app is open."""
         self._dress()
         self._bind_keys()
+
+    # pace
+
+    @property
+    def frames_per_second(self) -> float:
+        """Pictures a second at most."""
+        return self.preferences.frames_per_second
+
+    def get_driver_class(self) -> type[Driver]:
+        """The terminal's driver with a pace; in a browser and in tests Textual's own."""
+        chosen = super().get_driver_class()
+        if chosen.__name__ == "LinuxDriver":
+            from .paced_driver import PacedDriver
+
+            return PacedDriver
+        return chosen
+
+    def post_display_hook(self) -> None:
+        if (end := getattr(self._driver, "end_picture", None)) is not None:
+            end()
 
     # keys
 

@@ -68,9 +68,13 @@ class Terminal:
             data = os.read(self._master, 65536)
         except OSError:  # Linux says EIO when the other end was closed
             return b""
+        self.take(data)
+        return data
+
+    def take(self, data: bytes) -> None:
+        """Draw what came."""
         self.raw += data
         self._stream.feed(_UNKNOWN_TO_PYTE.sub(b"", data))
-        return data
 
     def text(self) -> str:
         """The screen as lines of text."""
