@@ -49,7 +49,7 @@ class PhaseScreen(BaseScreen[None]):
         Binding("t", "next_recipe", "Diagram", id="phase.diagram", tooltip="choose another diagram"),
         Binding("c", "next_colour", "Colour", id="phase.colour", tooltip="colour by another quantity"),
         Binding("x", "export", "Export", id="phase.export", tooltip="PNG, SVG, CSV and JSON"),
-        Binding("escape", "app.back", "Back", id="phase.back", tooltip="back to the screen before"),
+        Binding("escape", "app.back", "Back", id="phase.back", tooltip="back to where you came from"),
     ]
 
     def __init__(self, desk: Desk, first: Run | None = None) -> None:
