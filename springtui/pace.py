@@ -1,10 +1,10 @@
 """How fast the terminal takes what is drawn, and so when the next picture may go out.
 
-A program's writes say nothing of a slow link: ssh, the kernel and the network take seconds of output before a write
-waits. So each picture ends with a question that every terminal answers, where the cursor is. What is not answered is
-still on its way, and while much of it is, nothing new is drawn: pictures are left out, and none waits in a line. As
-the delay of answers beyond the quickest is what waits in queues, that is kept small (the idea of RFC 6817, LEDBAT).
-A terminal that never answers is judged by the writes alone.
+A program's writes say nothing of a slow link: ssh, the kernel and the network take seconds of output before a
+write waits. So each picture ends with a question that every terminal answers, where the cursor is. What is not
+answered is still on its way, and while much of it is, nothing new is drawn: pictures are left out, and none waits
+in a line. The delay of answers beyond the quickest is what waits in queues; it is kept small by a window that
+grows by one and shrinks at once (the idea of LEDBAT, RFC 6817). A deaf terminal is judged by its writes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ QUEUED = 0.12
 """Seconds that output may wait in queues before pictures are left out."""
 MOST_ASKED = 4
 """Pictures on their way at once; more would gain nothing."""
-DEAF = 3.0
+DEAF = 2.0
 """A terminal that has not answered its first question in this many seconds never will."""
 STALLED = 5.0
 """Seconds without an answer after which one more picture is risked, should answers have been lost."""
@@ -52,7 +52,7 @@ class Pace:
         self._written = 0
         self._answers: bool | None = None
         self._quickest = float("inf")
-        self._delay = 0.0
+        self._window = 1
         self._drew = self._heard = float("-inf")
         self._pressed = float("-inf")
 
@@ -70,12 +70,7 @@ class Pace:
             if not size:
                 return False
             self._drew = now
-            if self._answers is False:
-                return False
-            if self._answers is None and self._asked and now - self._asked[0].at > DEAF:
-                self._answers = False
-                self._asked.clear()
-                self._drained.notify_all()
+            if self._is_deaf(now):
                 return False
             self._asked.append(_Asked(now, size))
             return True
@@ -89,7 +84,10 @@ class Pace:
                 return  # one that was given up
             took = now - self._asked.popleft().at
             self._quickest = min(self._quickest, took)
-            self._delay = took - self._quickest
+            if took - self._quickest > QUEUED:
+                self._window = 1
+            elif len(self._asked) + 1 >= self._window:  # all of it was used, and did no harm
+                self._window = min(MOST_ASKED, self._window + 1)
             if not self._asked:
                 self._drained.notify_all()
 
@@ -129,14 +127,22 @@ class Pace:
             return self.backlog() == 0 and sum(each.size for each in self._asked) <= URGENT_BYTES
         return now - self._drew >= self.interval and self._has_room(now)
 
+    def _is_deaf(self, now: float) -> bool:
+        if self._answers is None and self._asked and now - self._asked[0].at > DEAF:
+            self._answers = False
+            self._asked.clear()
+            self._drained.notify_all()
+        return self._answers is False
+
     def _has_room(self, now: float) -> bool:
         if self.backlog() > 0:
             return False
-        if not self._asked or self._answers is not True:
+        if self._is_deaf(now) or not self._asked:
             return True
+        if self._answers is None:
+            return len(self._asked) < MOST_ASKED
         oldest = now - self._asked[0].at
         if oldest > STALLED:
             self._asked.clear()
             return True
-        late = max(self._delay, oldest - self._quickest)
-        return late <= QUEUED and len(self._asked) < MOST_ASKED
+        return oldest - self._quickest <= QUEUED and len(self._asked) < self._window

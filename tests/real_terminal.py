@@ -43,6 +43,7 @@ class Terminal:
         self.raw = bytearray()
         """Everything the program wrote."""
         self._master, slave = pty.openpty()
+        self.screen.write_process_input = self._answer
         self.resize(columns, rows, tell=False)
         environ = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
         for name in ("COLUMNS", "LINES"):  # a test runner's own size
@@ -70,6 +71,12 @@ class Terminal:
             return b""
         self.take(data)
         return data
+
+    def _answer(self, data: str) -> None:
+        """What a terminal says when it is asked, as where its cursor is."""
+        if self._master >= 0:
+            with contextlib.suppress(OSError):
+                os.write(self._master, data.encode())
 
     def take(self, data: bytes) -> None:
         """Draw what came."""

@@ -6,7 +6,6 @@ from textual import events
 from textual.screen import Screen, ScreenResultType
 
 from ..pace import Pace
-
 from ..state import RunState
 
 
