@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .config import kind_of
 from .controlled import Interrupted
-from .errors import SpringtuiError
+from .errors import ConfigError, SpringtuiError
 from .records import Ended
 from .rundir import Controls, Run
 
@@ -37,6 +37,8 @@ def work(run: Run, interrupted: Interrupted | None = None) -> Ended:
             from .sweep_worker import run_sweep
 
             return run_sweep(run, controls, interrupted)
+        if kind == "probe":
+            raise ConfigError(f"{run.id} is filled by a training of your own; run that script again for a new run")
         from .train_worker import run_training
 
         return run_training(run, controls, interrupted)

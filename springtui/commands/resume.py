@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from engine.config import ChainConfig, SweepConfig
+from engine.config import ChainConfig, ProbeConfig, SweepConfig
 from engine.errors import ConfigError
 from engine.rundir import find_run
 
@@ -24,12 +24,14 @@ def resume(session: Session, run: str, as_json: bool) -> int:
     """Go on with a run here, from its checkpoint, as if it had not been broken off.
 
     RUN is the run's name, a unique beginning of it, ``last``, or its path. Prints what train, or sweep, prints.
-    A chain has no checkpoint: it is quick to pull anew.
+    A chain has no checkpoint: it is quick to pull anew. A training of your own that a probe watched is your script's.
     """
     found = find_run(session.look_home(), run)
     settings = found.config().settings
     if isinstance(settings, ChainConfig):
         raise ConfigError(f"{found.id} is a chain, which keeps no checkpoint; pull it anew with springtui chain")
+    if isinstance(settings, ProbeConfig):
+        raise ConfigError(f"{found.id} watched a training of your own; go on with that in your script")
     from engine.worker import work
 
     from .sweep import report as report_sweep

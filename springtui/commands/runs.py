@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from engine.config import RunConfig, SweepConfig, TrainConfig, kind_of
+from engine.config import ChainConfig, RunConfig, SweepConfig, TrainConfig, kind_of
 from engine.errors import RunDirectoryError
 from engine.rundir import Run, list_runs
 from engine.sweep import members, size
@@ -19,7 +19,7 @@ from .options import Session, common, examples, json_option
 _STARTING = 60.0
 """Seconds in which a worker that has not said a word may still be importing."""
 _RECORDS = 64
-_SHOWN = ("train_loss", "test_accuracy")
+_SHOWN = ("train_loss", "test_accuracy", "loss", "effective_friction")
 
 
 @click.command(
@@ -75,10 +75,13 @@ def describe(run: Run) -> dict[str, Any]:
 
 
 def _total(config: RunConfig) -> int:
+    """How far it will go; 0 where that is not known, as of a user's own training."""
     settings = config.settings
     if isinstance(settings, SweepConfig):
         return size(settings) * members(settings)
-    return settings.epochs if isinstance(settings, TrainConfig) else settings.steps
+    if isinstance(settings, TrainConfig):
+        return settings.epochs
+    return settings.steps if isinstance(settings, ChainConfig) else 0
 
 
 def _status(state: RunState, live: bool, age: float) -> str:
@@ -99,7 +102,7 @@ def _row(run: dict[str, Any]) -> tuple[str, ...]:
         run["kind"],
         run["status"],
         age_in_words(run["age"]),
-        f"{run['at']}/{run['total']}",
+        f"{run['at']}/{run['total']}" if run["total"] else f"{run['at']}",
         ", ".join(shown) or run["text"],
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from engine.config import SweepConfig, TrainConfig
+from engine.config import ProbeConfig, SweepConfig, TrainConfig
 from engine.errors import ConfigError
 from engine.records import Cell, Curve
 from engine.rundir import Run, find_run
@@ -38,7 +38,7 @@ def twin(session: Session, run: str, as_json: bool) -> int:
     settings = found.config().settings
     if isinstance(settings, SweepConfig):
         result = fit_sweep(found, settings)
-    elif isinstance(settings, TrainConfig):
+    elif isinstance(settings, TrainConfig | ProbeConfig):
         result = fit_run(found, settings)
     else:
         raise ConfigError(f"{found.id} is a chain itself; a twin is fitted to a network's run or to a sweep")
@@ -51,7 +51,7 @@ def twin(session: Session, run: str, as_json: bool) -> int:
     return 0
 
 
-def fit_run(run: Run, config: TrainConfig) -> dict[str, Any]:
+def fit_run(run: Run, config: TrainConfig | ProbeConfig) -> dict[str, Any]:
     """The effective friction of a network's last curve.
 
     Raises:
@@ -66,12 +66,14 @@ def fit_run(run: Run, config: TrainConfig) -> dict[str, Any]:
         raise ConfigError(f"{run.id} has no load curve yet; wait for its first measurement")
     curve = hidden(curves[-1].curves["trace_ratio"])
     fit = fit_curve(curve)
+    # what makes the noise in a user's own training is not known, and no map was fitted for it
+    knobs = (0.0, "noise", 0.0)
+    if isinstance(config, TrainConfig):
+        knobs = (1.0 - config.negative_slope, "data_noise", config.data_noise)
     return {
         "run": run.id,
         **fit._asdict(),
-        "advice": advise(
-            curves[-1].curves["trace_ratio"], 1.0 - config.negative_slope, "data_noise", config.data_noise
-        ),
+        "advice": advise(curves[-1].curves["trace_ratio"], *knobs),
         "note": "one curve fixes the effective friction alone: not μ→, μ← and the noise apart",
     }
 
