@@ -8,6 +8,7 @@
     │   ├── RunDirectoryError   a run directory that is missing, foreign or damaged
     │   └── TerminalError       a terminal that cannot carry the app
     └── RunError            something failed while it ran (exit status 1)
+        ├── DiskFullError       there is no room for what must be written
         ├── DivergedError       a loss or an activation stopped being finite
         ├── LockedError         another worker writes this run
         └── WorkerError         a worker process could not be started or died
@@ -54,6 +55,10 @@ class TerminalError(InputError):
 
 class RunError(SpringtuiError):
     """Something failed while it ran."""
+
+
+class DiskFullError(RunError):
+    """There is no room for what must be written; what was written before is intact."""
 
 
 class DivergedError(RunError):

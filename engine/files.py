@@ -1,43 +1,131 @@
-"""Small, careful file habits: append whole lines, tail whole lines, replace whole files, lock.
+"""Small, careful file habits: append whole lines, tail whole lines, replace whole files.
 
-Plain POSIX calls that also hold on NFS. Nothing here follows a symbolic link in a run directory.
+Plain POSIX calls that also hold on NFS. Nothing here follows a symbolic link in a run directory, and nothing opens
+what is no plain file: a FIFO would block, a device or a socket might do worse.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import os
-import time
+import stat
 from pathlib import Path
 
-from .errors import LockedError, RunDirectoryError
+from .errors import DiskFullError, RunDirectoryError
 
-_OPEN = os.O_CLOEXEC | os.O_NOFOLLOW
+LINE_LIMIT = 1 << 25
+"""Bytes of the longest line that is read; the longest that springtui writes is a quarter of it."""
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+def open_plain(path: Path, flags: int) -> int:
+    """A descriptor of a plain file; with ``O_CREAT`` a new one is the owner's alone, whatever the umask.
+
+    Raises:
+        OSError: it is missing, a link, or no plain file; such a one is not opened at all.
+    """
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        found = None
+    if found is not None:
+        _must_be_plain(path, found)
+    elif flags & os.O_CREAT:
+        with contextlib.suppress(FileExistsError):
+            fd = os.open(path, flags | os.O_EXCL | _OPEN, 0o600)
+            os.fchmod(fd, 0o600)
+            return fd
+    fd = os.open(path, (flags & ~(os.O_CREAT | os.O_EXCL)) | _OPEN)
+    try:
+        _must_be_plain(path, os.fstat(fd))
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _must_be_plain(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        what = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "no plain file"
+        raise OSError(errno.EINVAL, f"it is {what}, which springtui never opens", str(path))
 
 
 def append_line(path: Path, line: bytes) -> None:
-    """Append one line with a single write, so that readers never see two writers' lines mixed."""
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _OPEN, 0o600)
+    """Append one line with a single write, so that readers never see two writers' lines mixed.
+
+    Where the disk fills up in the middle of it, what was written is taken back, so that the next line is whole.
+
+    Raises:
+        DiskFullError: there is no room for it.
+        OSError: it cannot be written for another reason.
+    """
+    fd = open_plain(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
-        os.write(fd, line)
+        _append(fd, line)
+    except OSError as error:
+        raise_if_full(error, path)
+        raise
     finally:
         os.close(fd)
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write beside, sync, rename: a reader sees the old file or the new one, whole."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _OPEN, 0o600)
+def _append(fd: int, line: bytes) -> None:
+    written = os.write(fd, line)
+    if written == len(line):
+        return
+    end = os.lseek(fd, 0, os.SEEK_CUR)
+    start = end - written
     try:
+        while written < len(line):
+            written += os.write(fd, line[written:])
+    except OSError:
+        end = max(end, start + written)
+        if os.fstat(fd).st_size == end:
+            os.ftruncate(fd, start)
+        else:  # another has written behind it; cutting would cut that
+            with contextlib.suppress(OSError):
+                os.write(fd, b"\n")
+        raise
+    if os.lseek(fd, 0, os.SEEK_CUR) != start + len(line):
+        os.write(fd, b"\n" + line)  # another wrote in between: the pieces are damaged lines, this one is whole
+
+
+def raise_if_full(error: OSError, path: Path) -> None:
+    """Raises:
+    DiskFullError: the error says that there is no room; it names what to do.
+    """
+    if error.errno in FULL:
+        raise DiskFullError(
+            f"cannot write {path}: {error.strerror}. All that was recorded before is intact: make room "
+            f"(springtui rm removes runs), then springtui resume {path.parent.name} goes on"
+        ) from error
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write beside, sync, rename: a reader sees the old file or the new one, whole.
+
+    Raises:
+        DiskFullError: there is no room; the old file is untouched.
+        OSError: it cannot be written for another reason.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            beside.unlink()
+        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
+        os.fchmod(fd, 0o600)
         with os.fdopen(fd, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             beside.unlink()
+        if isinstance(error, OSError):
+            raise_if_full(error, path)
         raise
 
 
@@ -48,8 +136,7 @@ def read_file(path: Path, limit: int) -> bytes:
         RunDirectoryError: it is missing, no plain file, or larger.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _OPEN)
-        with os.fdopen(fd, "rb") as file:
+        with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
             data = file.read(limit + 1)
     except OSError as error:
         raise RunDirectoryError(f"cannot read {path}: {error.strerror}") from error
@@ -59,76 +146,70 @@ def read_file(path: Path, limit: int) -> bytes:
 
 
 class Tail:
-    """Reads what was appended to a file since the last call, in whole lines."""
+    """Reads what was appended to a file since the last call, in whole lines.
 
-    def __init__(self, path: Path) -> None:
+    ``offset`` is where the next line begins: a line that is not ended yet is read again, so that it does no harm
+    if its writer takes it back. A line longer than ``LINE_LIMIT`` is passed over, piece by piece, as empty lines.
+    """
+
+    def __init__(self, path: Path, offset: int = 0) -> None:
         self.path = path
-        self.offset = 0
-        self._rest = b""
+        self.offset = offset
+        self._passing_over = False
+        self._seen: tuple[int, int] | None = None
+        """Size and time of change of a file that ended in the middle of a line, or at the end of one."""
 
     def read(self, limit: int = 1 << 20) -> list[bytes]:
         """The complete lines that have come; at most about ``limit`` bytes a call, so that no caller stalls."""
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | _OPEN)
+            fd = open_plain(self.path, os.O_RDONLY)
         except OSError:
             return []
-        with os.fdopen(fd, "rb") as file:
-            if os.fstat(fd).st_size < self.offset:
-                self.offset, self._rest = 0, b""
+        with os.fdopen(fd, "rb", buffering=0) as file:
+            found = os.fstat(fd)
+            if found.st_size < self.offset:
+                self.offset, self._passing_over = 0, False
+            if (found.st_size, found.st_mtime_ns) == self._seen:
+                return []
+            self._seen = None
             file.seek(self.offset)
             data = file.read(limit)
-        self.offset += len(data)
-        *lines, self._rest = (self._rest + data).split(b"\n")
+            while b"\n" not in data and len(data) < LINE_LIMIT and (more := file.read(limit)):
+                data += more
+        end = data.rfind(b"\n") + 1
+        if not end and len(data) < LINE_LIMIT and not self._passing_over:
+            self._seen = (found.st_size, found.st_mtime_ns)
+            return []
+        return self._taken(data, end)
+
+    def _taken(self, data: bytes, end: int) -> list[bytes]:
+        if not end:
+            self._passing_over = True
+            self.offset += len(data)
+            return [b""] if data else []
+        lines = data[: end - 1].split(b"\n")
+        if self._passing_over:
+            self._passing_over = False
+            lines[0] = b""
+        self.offset += end
         return lines
 
 
-class Lock:
-    """An advisory lock held by a live worker for as long as it lives; the kernel lets go for the dead."""
+def last_lines(path: Path, count: int, window: int = 1 << 16) -> list[bytes]:
+    """At most ``count`` complete lines from the end of a file, oldest first; none where it cannot be read.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._fd: int | None = None
-
-    def acquire(self, owner: bytes, patience: float = 1.0) -> None:
-        """Take the lock and write who holds it.
-
-        Raises:
-            LockedError: another process holds it. A reader's glance (see ``is_held``) is waited out.
-        """
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | _OPEN, 0o600)
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if time.monotonic() >= deadline:
-                    os.close(fd)
-                    raise LockedError(
-                        f"{self.path.parent.name} is being written by another worker; "
-                        f"stop it first, or watch it: springtui runs"
-                    ) from error
-                time.sleep(0.02)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, owner, 0)
-        self._fd = fd
-
-    def release(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-
-
-def is_held(path: Path) -> bool:
-    """Whether a live process holds the lock; a file that is not there is not held."""
+    Reads ``window`` bytes from the end, and more only while not one whole line was among them.
+    """
     try:
-        fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | _OPEN)
+        with os.fdopen(open_plain(path, os.O_RDONLY), "rb", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            while True:
+                file.seek(max(0, size - window))
+                *lines, _unended = file.read(window).split(b"\n")
+                if window < size:
+                    lines = lines[1:]  # its beginning may lie before the window
+                if lines or window >= min(size, 2 * LINE_LIMIT):
+                    return lines[-count:]
+                window *= 4
     except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(fd)
-    return False
+        return []

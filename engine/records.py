@@ -6,30 +6,36 @@ Numbers that are not finite are written as null and read back as None.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from .errors import RunDirectoryError
 
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""What springtui counts fits; a number beyond is damage, and would break who formats or plots it."""
+Moment = Annotated[float, Meta(ge=0.0, le=1e11)]
+"""Seconds since the epoch, up to the year 5138: what calendars bear."""
+
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
-    seq: int = 0
+    seq: Count = 0
     """Number of the record in its file, from 0; given by the writer."""
-    time: float = 0.0
-    """Seconds since the epoch; given by the writer."""
+    time: Moment = 0.0
+    """Given by the writer. Clocks are set now and then: the order of records is that of ``seq``."""
 
 
 class Started(_Event, frozen=True, kw_only=True, tag="started"):
     """A worker took the run up, for the first time or again."""
 
-    pid: int
+    pid: Count
     host: str
     settings: dict[str, Any]
     """Every setting in force, by name."""
     layers: list[str]
     """Names of the points of the curve, input first: D_0 … D_L."""
-    total: int
+    total: Count
     """Epochs or steps that the run will take."""
     facts: dict[str, Any] = {}
     """What else is worth telling: samples, device, parameters."""
@@ -38,9 +44,9 @@ class Started(_Event, frozen=True, kw_only=True, tag="started"):
 class Curve(_Event, frozen=True, kw_only=True, tag="curve"):
     """One measurement: D_0 … D_L at a moment, and what was measured with it."""
 
-    at: int
+    at: Count
     """Epochs (train) or steps (chain) done."""
-    step: int
+    step: Count
     """Optimiser steps, or steps of the chain, done."""
     curves: dict[str, list[float | None]]
     """By measure: ``trace_ratio``, ``fuzziness``, ``inverse_fuzziness`` (natural log); of a chain
@@ -58,28 +64,28 @@ class Curve(_Event, frozen=True, kw_only=True, tag="curve"):
 class Cell(_Event, frozen=True, kw_only=True, tag="cell"):
     """One network or chain of a sweep: as it stands, or once and for all where ``final``."""
 
-    cell: int
+    cell: Count
     """Row by row: y index times columns, plus x index."""
-    member: int
+    member: Count
     """0 … seeds - 1; its seed is the sweep's first plus this."""
     final: bool
-    at: int
+    at: Count
     """Epochs or steps done."""
     curves: dict[str, list[float | None]] = {}
     scalars: dict[str, float | None] = {}
     text: str = ""
     """What went wrong, where it did."""
-    done: int = 0
+    done: Count = 0
     """Members finished by then, this one included."""
 
 
 class Acknowledged(_Event, frozen=True, kw_only=True, tag="ack"):
     """The worker took a control record; ``step`` is the first step it holds for, so a run replays exactly."""
 
-    control: int
+    control: Count
     """``seq`` of the control record."""
     action: str
-    step: int
+    step: Count
     settings: dict[str, Any] = {}
     """The values now in force, for ``set``."""
     error: str = ""
@@ -97,11 +103,11 @@ class Note(_Event, frozen=True, kw_only=True, tag="note"):
 class Ended(_Event, frozen=True, kw_only=True, tag="ended"):
     """The worker let go of the run."""
 
-    reason: str
+    reason: Annotated[str, Meta(pattern=r"\A(finished|stopped|diverged|failed)\Z")]
     """finished, stopped, diverged or failed."""
     text: str = ""
     """One sentence for a person."""
-    at: int = 0
+    at: Count = 0
     summary: dict[str, Any] = {}
 
 
@@ -111,8 +117,8 @@ Event = Started | Curve | Cell | Acknowledged | Note | Ended
 class Control(msgspec.Struct, frozen=True, kw_only=True):
     """One line of ``control.jsonl``: something asked of a worker."""
 
-    seq: int = 0
-    time: float = 0.0
+    seq: Count = 0
+    time: Moment = 0.0
     action: str
     """set, pause, resume or stop."""
     settings: dict[str, Any] = {}
@@ -148,3 +154,11 @@ def decode_control(line: bytes) -> Control:
         return _controls.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RunDirectoryError(f"not a control record: {error}") from error
+
+
+def read_event(line: bytes) -> Event | None:
+    """The record on a line, or None where there is none."""
+    try:
+        return decode_event(line) if line.strip() else None
+    except RunDirectoryError:
+        return None

@@ -5,29 +5,37 @@ events.jsonl            what happened, appended by the worker alone
 control.jsonl           what was asked since, appended by anyone
 checkpoint.safetensors  where to go on from
 worker.log              what the worker printed
-lock                    held by the live worker
+lock                    held by the live worker; says who that is or was
+label.json              a person's name and note for it, where there are any
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
 import secrets
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import platformdirs
 
 from .config import SCHEMA_VERSION, RunConfig, Settings, kind_of
-from .errors import HomeError, RunDirectoryError
-from .files import Lock, Tail, append_line, is_held, read_file, replace_file
-from .records import Acknowledged, Control, Ended, Event, Started, decode_control, decode_event, encode
+from .errors import HomeError, LockedError, RunDirectoryError
+from .files import Tail, append_line, open_plain, read_file, replace_file
+from .liveness import Liveness, last_events, look
+from .locks import Lock, Owner, is_held, read_owner, this_process
+from .records import Acknowledged, Control, Event, Started, decode_control, encode, read_event
+
+__all__ = ["Controls", "Run", "default_home", "find_run", "list_runs", "open_home", "read_event"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _CONFIG_LIMIT = 1 << 20
-_TAIL_BYTES = 1 << 16
+_LOG_BYTES = 1 << 16
 
 
 def default_home() -> Path:
@@ -45,12 +53,23 @@ def open_home(home: Path | None = None) -> Path:
     home = home or default_home()
     remedy = "choose another with --home or SPRINGTUI_HOME"
     try:
-        (home / "runs").mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (home, home / "runs"):
+            _make_private(folder)
     except OSError as error:
         raise HomeError(f"cannot make the home directory {home}: {error.strerror}; {remedy}") from error
     if not os.access(home / "runs", os.W_OK | os.X_OK):
         raise HomeError(f"the home directory {home} is not writable; make it so, or {remedy}")
     return home
+
+
+def _make_private(folder: Path) -> None:
+    """A directory that is the owner's alone, whatever the umask; one that is there stays as it is."""
+    with contextlib.suppress(FileExistsError):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
+        folder.chmod(0o700)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "it is no directory", str(folder))
 
 
 class Run:
@@ -59,6 +78,7 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._next_event = 0
+        self._lock: Lock | None = None
 
     @property
     def id(self) -> str:
@@ -95,7 +115,9 @@ class Run:
         )
         beside = home / "runs" / f".{name}"
         try:
-            beside.mkdir(mode=0o700, parents=True)
+            _make_private(home)
+            _make_private(home / "runs")
+            _make_private(beside)
             replace_file(
                 beside / "config.json", msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
             )
@@ -125,22 +147,67 @@ class Run:
 
     # the worker's side
 
-    def take(self) -> Lock:
+    def take(self, *, force: bool = False) -> Lock:
         """Become the run's one writer, and go on numbering where the file ends.
 
+        ``force`` also takes a run whose last worker, on another host, is not known to have ended.
+
         Raises:
-            LockedError: another worker writes this run.
+            LockedError: another worker writes this run, or may do so.
+            OSError: the directory is gone or cannot be written.
         """
         lock = Lock(self.path / "lock")
-        owner = {"pid": os.getpid(), "host": socket.gethostname(), "time": time.time()}
-        lock.acquire(msgspec.json.encode(owner) + b"\n")
-        self._mend_torn_line()
-        self._next_event = sum(1 for _ in self._lines("events.jsonl"))
+        before = lock.acquire()
+        try:
+            if not force:
+                self._must_be_free_of(before)
+            owner = this_process()
+            lock.note(owner)
+            self._mend_torn_line()
+            self._next_event = next((event.seq + 1 for event in reversed(self.last_events(64))), 0)
+            lock.note(msgspec.structs.replace(owner, first=self._next_event))
+        except BaseException:
+            lock.release()
+            raise
+        self._lock = lock
         return lock
 
+    def may_be_taken(self) -> None:
+        """Whether a worker could take the run up now, asked before one is started.
+
+        Raises:
+            LockedError: another worker writes this run, or may do so.
+        """
+        if self.is_live():
+            found = self.liveness()
+            raise LockedError(
+                f"{self.id} is being written by another worker ({found.text}); stop it first (springtui stop)"
+            )
+        self._must_be_free_of(read_owner(self.path / "lock"))
+
+    def _must_be_free_of(self, before: Owner | None) -> None:
+        """``flock`` may not reach across hosts; what the lock file says does."""
+        if before is None or before.is_here or before.ended is not None:
+            return
+        if self.liveness().state != "unknown":
+            return
+        raise LockedError(
+            f"{self.id} was taken up by process {before.pid} on {before.host}, which cannot be seen from here and "
+            f"has not said that it ended; go on there, or, if you know that it is gone, use --force"
+        )
+
+    def still_ours(self) -> bool:
+        """Whether the directory that the worker holds is still there; asked now and then while it works."""
+        return self._lock is None or self._lock.still_ours()
+
     def write(self, event: Event) -> Event:
-        """Append one event, numbered and dated."""
-        event = msgspec.structs.replace(event, seq=self._next_event, time=time.time())
+        """Append one event, numbered and dated.
+
+        Raises:
+            DiskFullError: there is no room; all earlier records are intact.
+            OSError: the directory is gone or cannot be written.
+        """
+        event = msgspec.structs.replace(event, seq=self._next_event, time=max(0.0, time.time()))
         append_line(self.path / "events.jsonl", encode(event))
         self._next_event += 1
         return event
@@ -148,8 +215,8 @@ class Run:
     def _mend_torn_line(self) -> None:
         """A writer killed in the middle of a line leaves no newline; end it, so that the next line is whole."""
         path = self.path / "events.jsonl"
-        if path.exists() and path.stat().st_size:
-            with path.open("rb") as file:
+        with contextlib.suppress(FileNotFoundError), os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
+            if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":
                     append_line(path, b"\n")
@@ -170,8 +237,16 @@ class Run:
         return control
 
     def is_live(self) -> bool:
-        """Whether a worker holds the run now."""
-        return is_held(self.path / "lock")
+        """Whether a worker is seen to hold the run now."""
+        return bool(is_held(self.path / "lock"))
+
+    def liveness(self) -> Liveness:
+        """How the run stands, told from facts; see ``liveness.look``. Never raises."""
+        return look(self.path)
+
+    def status(self) -> str:
+        """The state alone: one of ``liveness.STATES``."""
+        return self.liveness().state
 
     def events(self) -> list[Event]:
         """All records that can be read; lines that cannot are passed over."""
@@ -191,43 +266,21 @@ class Run:
     def last_log_lines(self, count: int = 12) -> list[str]:
         """The end of ``worker.log``."""
         try:
-            with self.log_path.open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - 65536))
-                text = file.read().decode("utf-8", "replace")
+            with os.fdopen(open_plain(self.log_path, os.O_RDONLY), "rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_BYTES))
+                text = file.read(_LOG_BYTES).decode("utf-8", "replace")
         except OSError:
             return []
         return text.splitlines()[-count:]
 
-    def status(self) -> str:
-        """running, or how it ended: finished, stopped, diverged, failed; crashed where it ended without a word."""
-        if self.is_live():
-            return "running"
-        last = self.last_events(1)
-        return last[0].reason if last and isinstance(last[0], Ended) else "crashed"
-
     def last_events(self, count: int) -> list[Event]:
-        """The newest records, oldest first, from the end of the file: long logs cost no more than short ones."""
-        try:
-            with (self.path / "events.jsonl").open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
-                lines = file.read(_TAIL_BYTES).split(b"\n")[:-1]
-        except OSError:
-            return []
-        return [event for line in lines if (event := read_event(line)) is not None][-count:]
+        """The newest records, oldest first: long logs cost no more than short ones."""
+        return last_events(self.path, count)
 
-    def _lines(self, name: str) -> list[bytes]:
-        tail, lines = Tail(self.path / name), []
+    def _lines(self, name: str) -> Iterator[bytes]:
+        tail = Tail(self.path / name)
         while chunk := tail.read():
-            lines += chunk
-        return lines
-
-
-def read_event(line: bytes) -> Event | None:
-    """The record on a line, or None where there is none."""
-    try:
-        return decode_event(line) if line.strip() else None
-    except RunDirectoryError:
-        return None
+            yield from chunk
 
 
 class Controls:

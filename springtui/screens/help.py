@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from springtui.widgets.slider import Slider
 
+from .base import BaseScreen
 from .lab import LabScreen
 
 _WORDS = """\
@@ -44,7 +45,7 @@ layers are lazy, 0 in balance, < 0 where deep ones are.
 """
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(BaseScreen[None], ModalScreen[None]):
     """Scrolls; any of the usual keys closes it."""
 
     DEFAULT_CSS = """

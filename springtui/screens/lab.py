@@ -12,7 +12,6 @@ from textual import events, on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, VerticalScroll
-from textual.screen import Screen
 from textual.widgets import Footer, RadioSet, Static, Tab, Tabs
 
 from engine.advice import advise
@@ -31,6 +30,7 @@ from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot
 from ..widgets.slider import Slider
 from . import lab_panels
+from .base import BaseScreen
 
 WIDE = (110, 34)
 """Columns and rows from which everything shows at once."""
@@ -51,7 +51,7 @@ _FIXED = {"order", "pulling", "pull_time", "mass", "gamma"}
 GROUPS = ("network", "chain", "training")
 
 
-class LabScreen(Screen[None]):
+class LabScreen(BaseScreen[None]):
     """Folds the records of two runs into plain states and draws them."""
 
     CSS_PATH = "lab.tcss"

@@ -11,7 +11,6 @@ from textual import on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
-from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from engine.config import SweepConfig
@@ -28,6 +27,7 @@ from ..terminal import plain_text
 from ..watcher import Watcher
 from ..widgets.heat_map import HeatMap
 from ..widgets.plot import Plot, Series
+from .base import BaseScreen
 
 RECIPES = tuple(name for name, diagram in DIAGRAMS.items() if diagram.system == "network")
 SEEDS = 3
@@ -35,7 +35,7 @@ DRAW_SECONDS = 0.5
 _EMPTY = "No diagram yet: g makes {recipe} on the embedded digits, t chooses another diagram."
 
 
-class PhaseScreen(Screen[None]):
+class PhaseScreen(BaseScreen[None]):
     """Folds the records of two sweeps and draws them."""
 
     CSS_PATH = "phase.tcss"

@@ -1,0 +1,78 @@
+"""What a person calls a run: ``label.json`` beside its config. It changes nothing of the run.
+
+The texts are a file's: show them through ``springtui.terminal.plain_text`` and without markup.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from .errors import ConfigError, RunDirectoryError
+from .files import read_file, replace_file
+
+NAME_LIMIT = 80
+TEXT_LIMIT = 4000
+_FILE = "label.json"
+_BYTES = 1 << 16
+
+
+class Label(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A name, a note and a pin."""
+
+    name: Annotated[str, Meta(max_length=NAME_LIMIT)] = ""
+    """Shown in place of the run's id; empty where nobody gave one."""
+    text: Annotated[str, Meta(max_length=TEXT_LIMIT)] = ""
+    """A note, of one or more lines."""
+    pinned: bool = False
+    """Whether it stands on top of the list of runs."""
+
+
+NO_LABEL = Label()
+
+
+def read_label(run: Path) -> Label:
+    """The label of a run's directory; without one, or with a damaged one, an empty label."""
+    try:
+        return msgspec.json.decode(read_file(run / _FILE, _BYTES), type=Label)
+    except (RunDirectoryError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return NO_LABEL
+
+
+def write_label(
+    run: Path, *, name: str | None = None, text: str | None = None, pinned: bool | None = None
+) -> Label:
+    """Change what is given of a run's label and keep the rest; the label in force then.
+
+    Raises:
+        ConfigError: the name or the note is too long, or the name holds what cannot be shown.
+        RunDirectoryError: there is no such run.
+        OSError: it cannot be written.
+    """
+    if not (run / "config.json").is_file():
+        raise RunDirectoryError(f"{run} is no run; springtui runs lists them")
+    old = read_label(run)
+    label = Label(
+        name=old.name if name is None else _checked("name", name.strip(), NAME_LIMIT),
+        text=old.text if text is None else _checked("note", text.strip(), TEXT_LIMIT),
+        pinned=old.pinned if pinned is None else pinned,
+    )
+    replace_file(run / _FILE, msgspec.json.encode(label) + b"\n")
+    return label
+
+
+def _checked(what: str, text: str, limit: int) -> str:
+    if len(text) > limit:
+        raise ConfigError(f"the {what} has {len(text)} characters; allowed: at most {limit}")
+    allowed = "\n\t" if what == "note" else ""
+    for place, char in enumerate(text):
+        # controls, formats that turn text round, and halves of characters that no UTF-8 can hold
+        if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and char not in allowed:
+            raise ConfigError(
+                f"the {what} holds {char!a} at character {place + 1}, which cannot be shown; leave it out"
+            )
+    return text

@@ -1,0 +1,167 @@
+"""Rules that ring the terminal's bell or run a command when something happens to a run.
+
+``Alerts.seen`` is handed the state of a run whenever it is known anew, and says what fires: each rule at most once
+for a run, or once again after what it is about was over (a threshold crossed back, a crashed run taken up again).
+What a run is found in at first sight fires nothing: opening a terminal tells of nothing that happened before.
+
+A command is started without waiting for it. It is a list of words, started as they are, or a text, handed to
+``/bin/sh``. Either way nothing that a run's files hold becomes part of it: what there is to tell stands in the
+environment variables SPRINGTUI_RUN (the run's id), SPRINGTUI_EVENT (finished, crashed, diverged, …, or threshold)
+and SPRINGTUI_VALUE (the metric's value, or empty), so write "$SPRINGTUI_RUN", with the quotes.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+EVENTS = ("finished", "stopped", "crashed", "diverged", "failed", "threshold")
+
+
+class AlertRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One rule, as it stands in config.toml under ``[[alerts]]``."""
+
+    on: Annotated[
+        Literal["finished", "stopped", "crashed", "diverged", "failed", "threshold"],
+        Meta(description="what rings: how a run ended, or threshold for a metric that crosses a value"),
+    ]
+    metric: Annotated[
+        str, Meta(max_length=64, description="of a threshold: train_loss, test_accuracy, … as in a run's records")
+    ] = ""
+    above: Annotated[float | None, Meta(description="of a threshold: fires once the metric is above this")] = None
+    below: Annotated[float | None, Meta(description="of a threshold: fires once the metric is below this")] = None
+    bell: Annotated[bool, Meta(description="ring the terminal's bell")] = True
+    command: Annotated[
+        str | tuple[str, ...] | None,
+        Meta(
+            description="a command to start: a list of words, or a text for /bin/sh; "
+            "SPRINGTUI_RUN, SPRINGTUI_EVENT and SPRINGTUI_VALUE are in its environment"
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.on == "threshold":
+            if not self.metric or (self.above is None) == (self.below is None):
+                raise ValueError(
+                    "on = 'threshold' needs metric and one of above and below; as metric = 'train_loss'"
+                )
+            if not math.isfinite(self._bound):
+                raise ValueError(f"the threshold of {self.metric} must be a finite number")
+        elif self.metric or self.above is not None or self.below is not None:
+            raise ValueError(f"metric, above and below belong to on = 'threshold', not to {self.on!r}")
+        if self.command is not None and not (self.command and self.command[0].strip()):
+            raise ValueError("command is empty; leave it out, or write command = ['notify-send', 'springtui']")
+
+    @property
+    def _bound(self) -> float:
+        bound = self.above if self.above is not None else self.below
+        return math.nan if bound is None else bound
+
+    def holds(self, state: str, values: Mapping[str, float | None]) -> bool | None:
+        """Whether what it is about is the case; None where there is no telling."""
+        if self.on != "threshold":
+            return state == self.on
+        value = values.get(self.metric)
+        if value is None or not math.isfinite(value):
+            return None
+        return value > self._bound if self.above is not None else value < self._bound
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A rule that fired for a run."""
+
+    rule: AlertRule
+    run: str
+    event: str
+    value: float | None = None
+
+    @property
+    def text(self) -> str:
+        """One sentence; the run's id and the metric's name are plain."""
+        if self.event != "threshold":
+            return f"{self.run}: {self.event}"
+        side = f"above {self.rule.above:g}" if self.rule.above is not None else f"below {self.rule.below:g}"
+        return f"{self.run}: {self.rule.metric} is {self.value:.4g}, {side}"
+
+
+@dataclass
+class Alerts:
+    """The rules and what they know of each run. Plain data: no widget, no file, no clock."""
+
+    rules: tuple[AlertRule, ...] = ()
+    _held: dict[tuple[str, int], bool] = field(default_factory=dict)
+    """Whether a rule held for a run when last seen."""
+
+    def seen(self, run: str, state: str, values: Mapping[str, float | None], *, new: bool = False) -> list[Alert]:
+        """What fires now that a run is known to be in a state, with the newest scalars of its records.
+
+        ``new``: it was made while this terminal looked on, so that even what it is first seen in may fire.
+        """
+        fired = []
+        for number, rule in enumerate(self.rules):
+            holds = rule.holds(state, values)
+            if holds is None:
+                continue
+            before = self._held.get((run, number), not new)
+            self._held[run, number] = holds
+            if holds and not before:
+                fired.append(Alert(rule, run, rule.on, values.get(rule.metric) if rule.metric else None))
+        return fired
+
+    def forget(self, run: str) -> None:
+        """A run is gone from the list."""
+        for key in [key for key in self._held if key[0] == run]:
+            del self._held[key]
+
+
+def deliver(alerts: Iterable[Alert], ring: Callable[[], object], complain: Callable[[str], object]) -> None:
+    """Ring once if any rule asks for it, and start each command; never waits for one.
+
+    Args:
+        alerts: what fired.
+        ring: rings the terminal's bell (an app's ``bell``).
+        complain: told in a sentence where a command cannot be started, or ends with another status than 0;
+            called from a thread of its own.
+    """
+    known = list(alerts)
+    if any(alert.rule.bell for alert in known):
+        ring()
+    for alert in known:
+        if alert.rule.command is not None:
+            threading.Thread(target=_run_command, args=(alert, complain), name="alert", daemon=True).start()
+
+
+def _run_command(alert: Alert, complain: Callable[[str], object]) -> None:
+    command = alert.rule.command
+    assert command is not None
+    told = {
+        "SPRINGTUI_RUN": alert.run,
+        "SPRINGTUI_EVENT": alert.event,
+        "SPRINGTUI_VALUE": "" if alert.value is None else repr(alert.value),
+    }
+    name = command if isinstance(command, str) else command[0]
+    try:
+        status = subprocess.run(
+            command if isinstance(command, str) else list(command),
+            shell=isinstance(command, str),
+            env={**os.environ, **told},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            check=False,
+        ).returncode
+    except (OSError, ValueError) as error:
+        complain(f"the alert's command {name!r} cannot be started: {error}")
+        return
+    if status:
+        complain(f"the alert's command {name!r} ended with status {status}")
