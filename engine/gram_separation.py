@@ -1,7 +1,7 @@
 """Separation of features too wide to be kept whole: from the Gram matrix of the samples, summed over slices.
 
-All three measures depend on the features through K = X Xᵀ alone (X [N, D], the grand mean taken off), and K adds up
-over slices of the features: memory is N x N however wide a layer is. See ``separation`` for the measures.
+All three measures depend on the features through K = X Xᵀ alone (X [N, D], the grand mean taken off), and K
+adds up over slices of the features: memory is N x N however wide a layer is. The measures are ``separation``'s.
 
 Shape legend: N samples, D features, C classes.
 """
@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from .separation import MEASURES
+from .separation import MEASURES, logarithms
 
 
 class GramSeparation:
@@ -52,20 +52,12 @@ class GramSeparation:
         cross_NC = (rest_NN @ means_NC) * roots_C / math.sqrt(n)
         within, between = float(within_NN.trace()), float(between_CC.trace())
         floor = self._eps**2 * (self._features * self._largest**2 + 4 * n * (within + between))
-        if within <= floor and between <= floor:
-            return dict.fromkeys(MEASURES, math.nan)
-        if between <= floor:
-            return dict(zip(MEASURES, (math.inf, math.inf, -math.inf), strict=True))
-        if within <= floor:
-            return dict(zip(MEASURES, (-math.inf, -math.inf, math.inf), strict=True))
-        values = (
-            within / between,
-            _through(between_CC, cross_NC, wide),
-            _through(within_NN, cross_NC.T, wide),
-        )
-        return {
-            name: math.log(value) if value > 0 else -math.inf for name, value in zip(MEASURES, values, strict=True)
+        ratios = {
+            "trace_ratio": lambda: within / between,
+            "fuzziness": lambda: _through(between_CC, cross_NC, wide),
+            "inverse_fuzziness": lambda: _through(within_NN, cross_NC.T, wide),
         }
+        return logarithms(within, between, floor, ratios)
 
 
 def _through(gram: Tensor, cross: Tensor, cut: float) -> float:

@@ -214,6 +214,12 @@ class Lock:
         data = msgspec.json.encode(msgspec.structs.replace(owner, text=text))
         os.pwrite(self._fd, data.ljust(SIZE - 1) + b"\n", 0)
 
+    def forget(self) -> None:
+        """In a forked child: the lock stays the parent's alone, and goes when that goes."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
     def release(self, reason: str = "", text: str = "") -> None:
         """Let go, with a last word where the records could not take one."""
         if self._fd is None:

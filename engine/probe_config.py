@@ -12,7 +12,9 @@ ReductionName = Literal["auto", "flatten", "spatial_mean", "token_mean", "class_
 MEASURES: tuple[Measure, ...] = ("trace_ratio", "fuzziness", "inverse_fuzziness")
 
 
-class ProbeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="probe"):
+class ProbeConfig(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="probe"
+):
     """A user's model, where it is measured and how often. The training itself is the user's own affair."""
 
     live: ClassVar[frozenset[str]] = frozenset({"every"})

@@ -22,8 +22,8 @@ POSITIONS = 2048
 _FEW = 20
 """Whole numbers in floating point count as classes up to so many; more are a target to be binned."""
 _REMEDY = (
-    "give labels=, one class a sample ([N] whole numbers or text); springtui.bins(target) for a regression's target; "
-    "or springtui.next_token(token_ids) for a language model"
+    "give labels=, one class a sample ([N] whole numbers or text); springtui.bins(target) for a regression's "
+    "target; or springtui.next_token(token_ids) for a language model"
 )
 
 
@@ -88,7 +88,9 @@ def next_token(token_ids: Any, k: int = 10, *, limit: int = POSITIONS, ignore: i
     """
     ids = _tensor(token_ids)
     if ids.ndim != 2 or ids.is_floating_point():
-        raise DataError(f"token_ids of shape {tuple(ids.shape)} and type {ids.dtype}; allowed: [N, T] whole numbers")
+        raise DataError(
+            f"token_ids of shape {tuple(ids.shape)} and type {ids.dtype}; allowed: [N, T] whole numbers"
+        )
     ahead = torch.full_like(ids, ignore)
     ahead[:, :-1] = ids[:, 1:]
     return _by_position(ahead, k, limit, ignore, NEXT)
@@ -97,7 +99,7 @@ def next_token(token_ids: Any, k: int = 10, *, limit: int = POSITIONS, ignore: i
 def _by_position(label_NT: Tensor, k: int, limit: int, ignore: int, what: str) -> Groups:
     if k < 2:
         raise DataError(f"k = {k} is not allowed; allowed: a whole number >= 2")
-    values, counts = label_NT[label_NT != ignore].unique(return_counts=True)
+    values, counts = torch.unique(label_NT[label_NT != ignore], return_counts=True)
     order = torch.sort(counts, descending=True, stable=True).indices[:k]
     tokens = values[order].sort().values
     rows, cols = torch.isin(label_NT, tokens).nonzero(as_tuple=True)
@@ -105,7 +107,7 @@ def _by_position(label_NT: Tensor, k: int, limit: int, ignore: int, what: str) -
         at = torch.arange(limit) * len(rows) // limit
         rows, cols = rows[at], cols[at]
     picked = label_NT[rows, cols]
-    tokens = picked.unique()
+    tokens = torch.unique(picked)
     y = torch.searchsorted(tokens, picked)
     how = f"{what}, {len(tokens)} most frequent"
     return _checked(Groups(y, how, (rows, cols), tokens if what == NEXT else None))
@@ -114,10 +116,11 @@ def _by_position(label_NT: Tensor, k: int, limit: int, ignore: int, what: str) -
 def group(labels: Any, n: int, token_ids: Tensor | None, mask: Tensor | None, k: int) -> Groups:
     """Groups from what a user gave, or from the inputs where that is nothing.
 
-    Whole numbers, switches and text [N] are classes. Numbers [N] or [N, 1] are a regression's target and are binned,
-    unless they are few whole ones. One-hot rows, and rows of probabilities, [N, C] count as their largest. Whole
-    numbers [N, T] of the shape of the tokens are a language model's labels (Hugging Face's, or shifted by one), or,
-    where they are not the tokens themselves, one class a token. Without labels the tokens' successors are taken.
+    Whole numbers, switches and text [N] are classes. Numbers [N] or [N, 1] are a regression's target and are
+    binned, unless they are few whole ones. One-hot rows, and rows of probabilities, [N, C] count as their largest.
+    Whole numbers [N, T] of the shape of the tokens are a language model's labels (Hugging Face's, or shifted by
+    one), or, where they are not the tokens themselves, one class a token. Without labels the tokens' successors
+    are taken.
 
     Raises:
         DataError: no grouping makes sense; says what to give.
@@ -147,7 +150,9 @@ def group(labels: Any, n: int, token_ids: Tensor | None, mask: Tensor | None, k:
 def _from_rows(values: Tensor, ids: Tensor | None, k: int) -> Groups:
     if values.is_floating_point() or ids is None or values.shape != ids.shape:
         real = values.double()
-        if bool((real >= 0).all()) and torch.allclose(real.sum(1), torch.ones(len(real), dtype=torch.float64), atol=1e-3):
+        if bool((real >= 0).all()) and torch.allclose(
+            real.sum(1), torch.ones(len(real), dtype=torch.float64), atol=1e-3
+        ):
             return _checked(_numbered(real.argmax(1), "labels, the largest of each row"))
         raise DataError(f"labels of shape {tuple(values.shape)} give a sample many values; {_REMEDY}")
     counts = values != IGNORED
@@ -159,7 +164,7 @@ def _from_rows(values: Tensor, ids: Tensor | None, k: int) -> Groups:
 
 
 def _are_classes(values: Tensor) -> bool:
-    return bool((values == values.round()).all()) and len(values.unique()) <= _FEW
+    return bool((values == values.round()).all()) and len(torch.unique(values)) <= _FEW
 
 
 def _tensor(values: Any) -> Tensor:
@@ -175,7 +180,7 @@ def _tensor(values: Any) -> Tensor:
 
 
 def _numbered(values: Tensor, how: str) -> Groups:
-    return Groups(values.unique(return_inverse=True)[1].long(), how)
+    return Groups(torch.unique(values, return_inverse=True)[1].long(), how)
 
 
 def _fitting(groups: Groups, n: int) -> Groups:
@@ -191,5 +196,3 @@ def _checked(groups: Groups) -> Groups:
     if groups.count == len(groups.y_M):
         raise DataError(f"every sample is a group of its own ({groups.how}): no spread to measure; {_REMEDY}")
     return groups
-
-

@@ -1,8 +1,8 @@
 """Where a model is measured: its layers in forward order, found automatically or named by pattern.
 
 The rules, in this order (docs/probe.md tells them to users):
-1. blocks: composite modules of a class that is run at least twice, the outermost of them (residual blocks, transformer
-   layers); stages and encoders are looked through;
+1. blocks: composite modules of a class that is run at least twice, the outermost of them (residual blocks,
+   transformer layers); stages and encoders are looked through;
 2. else activations: every activation module, or the pooling right after it, as in the authors' networks;
 3. else every linear, convolution or recurrent module, or the normalisation right after it.
 """
@@ -26,7 +26,9 @@ from .probe_trace import Call, Trace
 INPUT, OUTPUT = "input", "logits"
 _LOOKED_THROUGH = re.compile(r"(Stage|Stages|Encoder|Decoder|Stack|Trunk|Backbone|Group|Model)$")
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-_ACTIVATION = re.compile(r"relu|elu|gelu|silu|swish|mish|tanh|sigmoid|softplus|softsign|hardswish|activation$", re.I)
+_ACTIVATION = re.compile(
+    r"relu|elu|gelu|silu|swish|mish|tanh|sigmoid|softplus|softsign|hardswish|activation$", re.I
+)
 _NORM = re.compile(r"(BatchNorm|LayerNorm|GroupNorm|InstanceNorm|RMSNorm)", re.I)
 _POOLING = re.compile(r"Pool(ing)?\d?d?$")
 _MAPS = (nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd, nn.RNNBase)
@@ -76,12 +78,14 @@ def find_points(model: nn.Module, traced: Trace, batch: Tensor | None, n: int, w
     usable = [call for call in traced.calls if _holds(call, n, wanted.by_position)]
     blocks = _blocks(usable)
     chosen = _named(usable, wanted.layers) if wanted.layers is not None else blocks or _single_layers(usable)
-    if traced.output is not None:  # the same tensor is no second point, but for the last block of a headless encoder
+    if (
+        traced.output is not None
+    ):  # the same tensor is no second point, but for the last block of a headless encoder
         chosen = [c for c in chosen if c in blocks or c.output is None or c.output() is not traced.output]
     if not chosen:
         raise ConfigError(
-            "no layer was found between input and output: name modules with layers=['fc1', 'blocks.*'], or make the "
-            f"activations modules; the model runs {_some(sorted({c.label for c in traced.calls}))}"
+            "no layer was found between input and output: name modules with layers=['fc1', 'blocks.*'], or make "
+            f"the activations modules; the model runs {_some(sorted({c.label for c in traced.calls}))}"
         )
     first = chosen[0]
     embedded = (first in blocks or wanted.layers is not None) and (batch is None or _is_tokens(first))
@@ -155,7 +159,7 @@ def _named(calls: list[Call], patterns: Sequence[str]) -> list[Call]:
 
 
 def fits(label: str, pattern: str) -> bool:
-    """Shell wildcards, part by part between the dots; ``**`` stands for any number of parts, ``fc#2`` for a call."""
+    """Shell wildcards, part by part between the dots; ``**`` is any number of parts, ``fc#2`` a second call."""
     return _fit(label.split("."), pattern.split("."))
 
 
@@ -172,11 +176,15 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _entry(calls: list[Call], first: Call | None, batch: Tensor | None) -> Point:
-    """D_0: what enters the ``first`` layer, of tokens; else the input, after its normalisation; else the first features.
-    """
+    """D_0: what enters the ``first`` layer, of tokens; else the input, normalised; else the first features."""
     if first is not None and len(first.input_shape) > 1:
         return Point(
-            INPUT, "before", first.input_shape, first.module, first.number, samples_first=_samples_first(first.module)
+            INPUT,
+            "before",
+            first.input_shape,
+            first.module,
+            first.number,
+            samples_first=_samples_first(first.module),
         )
     innermost = next(call for call in calls if call.inner == 0)
     if batch is None or (_NORM.search(innermost.kind) and innermost.input_shape == tuple(batch.shape)):
@@ -213,7 +221,7 @@ def _reduced(model: nn.Module, points: list[Point], wanted: Wanted) -> list[Poin
 
 
 def _choice(point: Point, small: bool, has_class_token: bool, by_position: bool) -> str:
-    """By the shape of the features; the class token's embedding is the same for all, so the input never uses it."""
+    """By the shape of the features. All samples' class tokens enter alike: the input uses no such."""
     if by_position:
         return "position"
     if point.where == "batch" or len(point.shape) < 3:

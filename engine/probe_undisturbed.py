@@ -23,8 +23,8 @@ _DEVICES = ("cpu", "cuda")
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Eval mode, without gradients or compiled code, and everything back as it was.
 
-    Modes are set on each module by itself, not through ``eval()``: modules that a user froze in eval mode stay so, and
-    a ``train()`` of the user's own is not called.
+    Modes are set on each module by itself, not through ``eval()``: modules that a user froze in eval mode stay so,
+    and a ``train()`` of the user's own is not called.
     """
     training = [(module, module.training) for module in model.modules()]
     with _random_kept(), torch.no_grad(), _eagerly():
@@ -41,7 +41,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 def _random_kept() -> Iterator[None]:
     """The random numbers of torch on all its devices, of NumPy and of Python go on where they were."""
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     try:
         yield
@@ -144,13 +144,11 @@ def inner_model(model: nn.Module) -> nn.Module:
     """
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model is a {type(model).__name__}; allowed: a torch.nn.Module")
-    while True:
-        if hasattr(model, "_orig_mod"):
-            model = model._orig_mod
-        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            model = model.module
-        else:
-            break
+    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    while isinstance(model, wrappers) or hasattr(model, "_orig_mod"):
+        inner = model.module if isinstance(model, wrappers) else model._orig_mod
+        assert isinstance(inner, nn.Module)
+        model = inner
     if isinstance(model, torch.jit.ScriptModule):
         raise ConfigError(
             "model is a TorchScript module, whose inner modules call no hooks; give the module it was made from"
@@ -164,10 +162,10 @@ def inner_model(model: nn.Module) -> nn.Module:
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether its parameters are spread over processes (FSDP, first or second kind): all must then compute together.
+    """Whether its parameters are spread over processes (either kind of FSDP): all must then compute together.
 
     Raises:
-        ConfigError: they are spread in another way (tensor or pipeline parallel), which no one process can measure.
+        ConfigError: they are spread in another way, by tensor parallelism.
     """
     if not torch.distributed.is_available():
         return False
@@ -177,8 +175,8 @@ def is_sharded(model: nn.Module) -> bool:
     spread = [name for name, p in model.named_parameters() if type(p.data).__name__ == "DTensor"]
     if spread:
         raise ConfigError(
-            f"the parameter {spread[0]!r} is spread over processes by tensor parallelism, which the probe does not "
-            f"follow; probe a copy of the model on one process"
+            f"the parameter {spread[0]!r} is spread over processes by tensor parallelism, which the probe does "
+            f"not follow; probe a copy of the model on one process"
         )
     return False
 

@@ -25,6 +25,8 @@ def work(run: Run, interrupted: Interrupted | None = None) -> Ended:
         InputError: the settings or the data are wrong.
         LockedError: another worker writes this run.
     """
+    if kind_of(run.config().settings) == "probe":
+        raise ConfigError(f"{run.id} is filled by a training of your own; run that script again for a new run")
     lock = run.take()
     try:
         controls = Controls(run)
@@ -37,8 +39,6 @@ def work(run: Run, interrupted: Interrupted | None = None) -> Ended:
             from .sweep_worker import run_sweep
 
             return run_sweep(run, controls, interrupted)
-        if kind == "probe":
-            raise ConfigError(f"{run.id} is filled by a training of your own; run that script again for a new run")
         from .train_worker import run_training
 
         return run_training(run, controls, interrupted)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from engine.config import ChainConfig, ProbeConfig, SweepConfig
+from engine.config import ChainConfig, SweepConfig
 from engine.errors import ConfigError
+from engine.probe_config import ProbeConfig
 from engine.rundir import find_run
 
 from ..foreground import run_here
@@ -24,7 +25,8 @@ def resume(session: Session, run: str, as_json: bool) -> int:
     """Go on with a run here, from its checkpoint, as if it had not been broken off.
 
     RUN is the run's name, a unique beginning of it, ``last``, or its path. Prints what train, or sweep, prints.
-    A chain has no checkpoint: it is quick to pull anew. A training of your own that a probe watched is your script's.
+    A chain has no checkpoint: it is quick to pull anew. A training of your own that a probe watched is your
+    script's to go on with.
     """
     found = find_run(session.look_home(), run)
     settings = found.config().settings

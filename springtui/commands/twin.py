@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from engine.config import ProbeConfig, SweepConfig, TrainConfig
+from engine.config import SweepConfig, TrainConfig
 from engine.errors import ConfigError
+from engine.probe_config import ProbeConfig
 from engine.records import Cell, Curve
 from engine.rundir import Run, find_run
 
