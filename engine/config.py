@@ -251,6 +251,21 @@ def field_help(cls: type[S], name: str) -> str:
     return next((m.description for m in _metas(_types(cls)[name]) if m.description), "")
 
 
+def field_choices(cls: type[S], name: str) -> list[str]:
+    """The values of a field that has only some, as ``--set`` takes them; empty where it is a number or text."""
+    plain = _plain(_types(cls)[name])
+    if get_origin(plain) is Literal:
+        return [str(choice) for choice in get_args(plain)]
+    return ["on", "off"] if plain is bool else list(_NAMED.get(name, ()))
+
+
+_NAMED = {
+    "dataset": ("digits", "mnist", "fashion-mnist", "cifar10", "gaussian-mixture", "gaussian-classes"),
+    "device": ("auto", "cpu", "cuda"),
+}
+"""What a text setting is usually one of."""
+
+
 def default_of(cls: type[S], name: str) -> Any:
     """The default value of one field."""
     return getattr(cls(), name)

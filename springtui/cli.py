@@ -20,6 +20,7 @@ from engine.errors import SpringtuiError
 from .commands.chain import chain
 from .commands.config import config
 from .commands.doctor import doctor
+from .commands.export import export
 from .commands.lab import lab, open_lab
 from .commands.options import Session, common, examples
 from .commands.resume import resume
@@ -28,6 +29,7 @@ from .commands.separation import separation
 from .commands.sweep import sweep
 from .commands.train import train
 from .commands.twin import twin
+from .completion import add_bash
 from .output import say
 
 EPILOG = (
@@ -39,7 +41,7 @@ EPILOG = (
     )
     + "\n\n\b\nShell completion: bash, zsh and fish take\n"
     + '  eval "$(_SPRINGTUI_COMPLETE=bash_source springtui)"\n'
-    + "with zsh_source or fish_source where that is your shell."
+    + "with zsh_source or fish_source where that is your shell; it knows runs, recipes, settings and their values."
     + "\n\nExit status: 0 done, 1 failed or stopped, 2 wrong usage or input."
 )
 
@@ -61,8 +63,11 @@ def cli(context: click.Context, plain_signs: bool) -> int:
     return 0
 
 
-for verb in (lab, train, chain, sweep, twin, separation, runs, resume, doctor, config):
+for verb in (lab, train, chain, sweep, twin, separation, runs, resume, export, doctor, config):
     cli.add_command(verb)
+
+
+add_bash()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

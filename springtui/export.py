@@ -1,54 +1,242 @@
-"""Writes a diagram as PNG, SVG, CSV and JSON."""
+"""What ``springtui export`` writes of a run: its records as CSV and JSON here, its pictures by ``figures``.
+
+Pictures need matplotlib, an optional extra, and are drawn in a process of the command line: the app starts one
+(``export_aside``) and imports none of it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import importlib.util
 import io
 import json
 import math
-from collections.abc import Sequence
-from html import escape
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from engine.config import SweepConfig
-from engine.files import replace_file
-from engine.sweep import MEASURES, Summary
+import msgspec
 
-from .diagram import Colour, grid_of
-from .palette import LEVELS, color, ink, level
-from .widgets.heat_map import Grid
+from engine.config import ChainConfig, RunConfig, SweepConfig
+from engine.errors import ConfigError, DataError, HomeError, RunError
+from engine.files import Tail
+from engine.records import Cell, Curve, Event
+from engine.rundir import Run, read_event
+from engine.sweep import MEASURES, Summary, summarise
 
-CELL = (72, 60)
-MARGIN = (80, 40, 24, 84)
-"""Pixels left, above, right and below the cells."""
+from .diagram import COLOURS, Colour, summaries_of
+from .measures import SEPARATIONS
+from .state import RunState
+
+PICTURES, FILMS, DATA = ("png", "svg", "pdf"), ("gif",), ("csv", "json")
+FORMATS = (*PICTURES, *FILMS, *DATA)
+FIGURES = {
+    "network": ("load-curve", "chain", "loss", "replay"),
+    "chain": ("load-curve", "chain", "replay"),
+    "sweep": ("phase", "replay"),
+}
+"""What can be drawn of each kind of run; ``network`` is any run with load curves of layers."""
+USUAL = {"network": ("load-curve",), "chain": ("load-curve", "chain"), "sweep": ("phase",)}
+INSTALL = "pip install 'springtui[figures]'"
+_PATIENCE = 600.0
 
 
-def export_diagram(
-    folder: Path, name: str, config: SweepConfig, summaries: Sequence[Summary], colour: Colour
-) -> list[Path]:
-    """Write ``name``.png, .svg, .csv and .json; the paths.
+class Wanted(NamedTuple):
+    """What a person asked to be written."""
+
+    figures: tuple[str, ...] = ()
+    """Empty: what is usual for the kind of run."""
+    formats: tuple[str, ...] = ()
+    """Empty: PNG and SVG, CSV and JSON; GIF for a replay alone."""
+    measure: str = SEPARATIONS[0]
+    colour: str = ""
+    """Of a phase diagram; empty: test accuracy, of chains asymmetry."""
+    frames: int = 80
+    """At most so many in a replay."""
+
+
+class Material(NamedTuple):
+    """A run as it lies on the disk."""
+
+    run: Run
+    config: RunConfig
+    records: list[dict[str, Any]]
+    """Every line that is JSON, as it was written."""
+    events: list[Event]
+    """Those of them that this version knows."""
+    state: RunState
+
+    @property
+    def kind(self) -> str:
+        settings = self.config.settings
+        return "sweep" if isinstance(settings, SweepConfig) else self.system
+
+    @property
+    def system(self) -> str:
+        """network or chain."""
+        settings = self.config.settings
+        if isinstance(settings, SweepConfig):
+            return settings.system
+        return "chain" if isinstance(settings, ChainConfig) else "network"
+
+
+def read_material(run: Run) -> Material:
+    """Everything a run has recorded so far.
 
     Raises:
-        SpringtuiError: the folder cannot be written.
-        OSError: likewise.
+        RunDirectoryError: its config is missing or damaged.
     """
-    grid = grid_of(config, summaries, colour)
-    if grid is None:
-        return []
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    title = f"{config.recipe or config.system}: {colour.title}"
-    written = {
-        "png": _png(grid, title),
-        "svg": svg(grid, title).encode(),
-        "csv": _csv(config, summaries).encode(),
-        "json": json.dumps(rows_of(config, summaries), indent=1).encode() + b"\n",
+    config = run.config()
+    records, events, state = [], [], RunState(run.id)
+    tail = Tail(run.path / "events.jsonl")
+    while lines := tail.read():
+        for line in lines:
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                records.append(msgspec.json.decode(line, type=dict[str, Any]))
+            if (event := read_event(line)) is not None:
+                events.append(event)
+                state.fold(event)
+    return Material(run, config, records, events, state)
+
+
+def document(material: Material) -> dict[str, Any]:
+    """What ``--json`` gives: the run's config and records; of a sweep its cells too."""
+    told = {
+        "run": material.run.id,
+        "config": msgspec.to_builtins(material.config),
+        "records": material.records,
     }
-    paths = []
-    for ending, data in written.items():
-        paths.append(folder / f"{name}.{ending}")
-        replace_file(paths[-1], data)
-    return paths
+    if isinstance(material.config.settings, SweepConfig):
+        told["cells"] = rows_of(material.config.settings, summaries_of(material.config.settings, material.state))
+    return told
+
+
+def export(material: Material, wanted: Wanted, folder: Path) -> list[Path]:
+    """Write what is wanted, as ``run-figure.ending``; the paths.
+
+    Raises:
+        ConfigError: a figure or format is not one, or not of this kind of run; matplotlib is not installed.
+        DataError: the run has not yet recorded what a figure needs.
+        HomeError: the folder cannot be written.
+    """
+    figures, formats = check(material, wanted)
+    name = material.run.id
+    made: dict[str, Callable[[], bytes]] = {}
+    if "csv" in formats:
+        made[f"{name}.csv"] = lambda: _csv(material).encode()
+    if "json" in formats:
+        made[f"{name}.json"] = lambda: json.dumps(document(material), indent=1).encode() + b"\n"
+    for figure in figures:
+        for ending in formats:
+            if ending in (FILMS if figure == "replay" else PICTURES):
+                made[f"{name}-{figure}.{ending}"] = _drawer(material, wanted, figure, ending)
+    return [_write(folder / file, make) for file, make in made.items()]
+
+
+def check(material: Material, wanted: Wanted) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The figures and formats that were meant.
+
+    Raises:
+        ConfigError: one is not allowed, nothing would be written, or matplotlib is not installed.
+    """
+    possible = FIGURES[material.kind]
+    for figure in wanted.figures:
+        if figure not in possible:
+            allowed = ", ".join(possible)
+            raise ConfigError(
+                f"--figure {figure} is not drawn of {material.run.id}, a {material.kind}; {allowed} are"
+            )
+    only_film = wanted.figures == ("replay",) or (not wanted.figures and wanted.formats == FILMS)
+    figures = wanted.figures or (("replay",) if only_film else USUAL[material.kind])
+    formats = wanted.formats or (FILMS if only_film else ("png", "svg", *DATA))
+    if "replay" in figures and not wanted.formats and "gif" not in formats:
+        formats = (*formats, "gif")
+    for figure in wanted.figures:
+        fitting = FILMS if figure == "replay" else PICTURES
+        if not set(formats) & {*fitting, *DATA}:
+            raise ConfigError(f"--figure {figure} is written as {', '.join(fitting)}, not as {', '.join(formats)}")
+    if set(formats) - set(DATA) and importlib.util.find_spec("matplotlib") is None:
+        raise ConfigError(
+            f"pictures are drawn by matplotlib, which is not installed: {INSTALL}; or write data alone with "
+            f"--format csv,json"
+        )
+    return figures, formats
+
+
+def export_aside(run: Run, folder: Path, colour: str = "") -> list[Path]:
+    """Let a process of its own write what is usual for a run; pictures only where matplotlib is installed.
+
+    For the app; waits for it, so call it from a thread.
+
+    Raises:
+        RunError: it failed; the message is its own.
+    """
+    command = [sys.executable, "-P", "-m", "springtui", "export", str(run.path.absolute()), "--json"]
+    command += ["--out", str(folder.absolute()), *(["--colour", colour] if colour else [])]
+    if importlib.util.find_spec("matplotlib") is None:
+        command += ["--format", "csv,json"]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RunError(f"cannot export {run.id}: {error}") from error
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip()
+        raise RunError(said.removeprefix("springtui: error: ") or f"export ended with status {done.returncode}")
+    return [Path(file) for file in json.loads(done.stdout)["files"]]
+
+
+def written(files: Sequence[Path]) -> str:
+    """What the app says of an export."""
+    named = f"written: {', '.join(file.name for file in files)} in {files[0].parent}"
+    pictured = any(file.suffix[1:] in PICTURES for file in files)
+    return named if pictured else f"{named}; pictures need matplotlib: {INSTALL}"
+
+
+def _drawer(material: Material, wanted: Wanted, figure: str, ending: str) -> Callable[[], bytes]:
+    from . import figures
+
+    state, settings = material.state, material.config.settings
+    measure = MEASURES["chain"] if material.system == "chain" else wanted.measure
+    if isinstance(settings, SweepConfig):
+        colour = colour_of(settings, wanted.colour)
+        if figure == "replay":
+            return lambda: figures.replay_phase(
+                settings, _stages(settings, material.events, wanted.frames), colour
+            )
+        return lambda: figures.encode(figures.phase(settings, summaries_of(settings, state), colour), ending)
+    if figure == "replay":
+        curves = [event for event in material.events if isinstance(event, Curve)]
+        return lambda: figures.replay(state, curves, measure, wanted.frames)
+    draw = {"load-curve": figures.load_curve, "chain": figures.chain, "loss": figures.loss}[figure]
+    return lambda: figures.encode(draw(state, measure), ending)
+
+
+def colour_of(config: SweepConfig, key: str) -> Colour:
+    """The quantity that a diagram is coloured by; chains have no accuracy.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    known = {colour.key: colour for colour in COLOURS}
+    key = key.replace("-", "_") or ("test_accuracy" if config.system == "network" else "asymmetry")
+    if key not in known:
+        raise ConfigError(f"--colour {key} is not one; allowed: {', '.join(known)}")
+    return known[key]
+
+
+def _stages(config: SweepConfig, events: Iterable[Event], frames: int) -> list[list[Summary]]:
+    """The diagram after each of some steps in which members came in."""
+    cells = [event for event in events if isinstance(event, Cell) and event.final]
+    if not cells:
+        raise DataError("the sweep has no finished cell yet; a replay needs one")
+    count = min(frames, len(cells))
+    return [summarise(config, cells[: round(len(cells) * (i + 1) / count)]) for i in range(count)]
 
 
 def rows_of(config: SweepConfig, summaries: Sequence[Summary]) -> list[dict[str, Any]]:
@@ -73,112 +261,50 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _csv(config: SweepConfig, summaries: Sequence[Summary]) -> str:
-    rows = rows_of(config, summaries)
-    points = max((len(row["load_curve"]) for row in rows), default=0)
+def _csv(material: Material) -> str:
+    """One row a cell of a sweep, one row a load curve of anything else; lists take a column a point."""
+    settings = material.config.settings
+    if isinstance(settings, SweepConfig):
+        rows: list[dict[str, Any]] = rows_of(settings, summaries_of(settings, material.state))
+    else:
+        rows = [_row(event) for event in material.events if isinstance(event, Curve)]
+    flat = [_flat(row) for row in rows]
+    columns = list(dict.fromkeys(name for row in flat for name in row))
     out = io.StringIO()
-    names = [name for name in rows[0] if name != "load_curve"]
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*names, *(f"D_{i}" for i in range(points))])
-    for row in rows:
-        writer.writerow([row[name] for name in names] + list(row["load_curve"]))
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
     return out.getvalue()
 
 
-def _size(grid: Grid) -> tuple[int, int]:
-    left, above, right, below = MARGIN
-    return left + CELL[0] * len(grid.columns) + right, above + CELL[1] * len(grid.rows) + below
+def _row(curve: Curve) -> dict[str, Any]:
+    lists = {"positions": curve.positions, "spread": curve.spread, "linear_probes": curve.linear_probes}
+    told = {name: values for name, values in lists.items() if values}
+    return {"at": curve.at, "step": curve.step, "time": curve.time, **curve.scalars, **curve.curves, **told}
 
 
-def _corner(grid: Grid, index: int) -> tuple[int, int]:
-    row, column = divmod(index, len(grid.columns))
-    return MARGIN[0] + CELL[0] * column, MARGIN[1] + CELL[1] * row
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """``load_curve`` becomes D_0, D_1 …; other lists their name and a number."""
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, list):
+            stem = "D" if name == "load_curve" else name
+            flat |= {f"{stem}_{i}": point for i, point in enumerate(value)}
+        else:
+            flat[name] = value
+    return flat
 
 
-def _paint(grid: Grid, index: int) -> tuple[str, str]:
-    """The cell's colour and what is legible on it."""
-    number = level(grid.values[index], grid.low, grid.high)
-    if number is None:
-        return "#808080", "#ffffff"
-    return color(number).hex, ink(color(number)).hex
-
-
-def _points(grid: Grid, index: int) -> list[tuple[float, float]]:
-    """The cell's load curve in pixels."""
-    curve = grid.curves[index]
-    x, y = _corner(grid, index)
-    wide, tall = CELL[0] - 16, CELL[1] - 20
-    return [
-        (x + 8 + wide * i / (len(curve) - 1), y + 8 + tall * (1.0 - min(1.1, max(-0.1, v))))
-        for i, v in enumerate(curve)
-    ]
-
-
-def svg(grid: Grid, title: str) -> str:
-    """The diagram as SVG text."""
-    width, height = _size(grid)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="#ffffff"/>',
-        f'<text x="{MARGIN[0]}" y="24" font-size="15">{escape(title)}</text>',
-    ]
-    for index, value in enumerate(grid.values):
-        (x, y), (fill, line) = _corner(grid, index), _paint(grid, index)
-        parts.append(f'<rect x="{x}" y="{y}" width="{CELL[0]}" height="{CELL[1]}" fill="{fill}"/>')
-        if len(grid.curves[index]) > 1:
-            points = " ".join(f"{px:.1f},{py:.1f}" for px, py in _points(grid, index))
-            parts.append(f'<polyline points="{points}" fill="none" stroke="{line}" stroke-width="1.5"/>')
-        text = f"{value:.{grid.digits}f}" if math.isfinite(value) else "–"
-        parts.append(f'<text x="{x + CELL[0] - 5}" y="{y + 14}" text-anchor="end" fill="{line}">{text}</text>')
-    parts += [
-        f'<text x="{x}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>'
-        for x, y, anchor, text in _labels(grid)
-    ]
-    for number, (x, y, w, h) in enumerate(_legend(grid)):
-        parts.append(f'<rect x="{x}" y="{y}" width="{w}" height="{h}" fill="{color(number).hex}"/>')
-    return "\n".join([*parts, "</svg>"]) + "\n"
-
-
-def _labels(grid: Grid) -> list[tuple[int, int, str, str]]:
-    """Every text around the cells: place, alignment and words."""
-    below = MARGIN[1] + CELL[1] * len(grid.rows)
-    found = [
-        (MARGIN[0] + CELL[0] * c + CELL[0] // 2, below + 18, "middle", name) for c, name in enumerate(grid.columns)
-    ]
-    found += [
-        (MARGIN[0] - 8, MARGIN[1] + CELL[1] * r + CELL[1] // 2, "end", name) for r, name in enumerate(grid.rows)
-    ]
-    middle = MARGIN[0] + CELL[0] * len(grid.columns) // 2
-    found.append((middle, below + 38, "middle", f"columns: {grid.column_title}; rows: {grid.row_title}"))
-    found.append((MARGIN[0] - 8, below + 66, "end", f"{grid.low:.{grid.digits}f}"))
-    found.append((MARGIN[0] + 12 * LEVELS + 8, below + 66, "start", f"{grid.high:.{grid.digits}f}"))
-    return found
-
-
-def _legend(grid: Grid) -> list[tuple[int, int, int, int]]:
-    below = MARGIN[1] + CELL[1] * len(grid.rows)
-    return [(MARGIN[0] + 12 * n, below + 54, 12, 16) for n in range(LEVELS)]
-
-
-def _png(grid: Grid, title: str) -> bytes:
-    """The same picture in pixels."""
-    from PIL import Image, ImageDraw
-
-    image = Image.new("RGB", _size(grid), "#ffffff")
-    pen = ImageDraw.Draw(image)
-    pen.text((MARGIN[0], 12), title, fill="#000000")
-    for index, value in enumerate(grid.values):
-        (x, y), (fill, line) = _corner(grid, index), _paint(grid, index)
-        pen.rectangle((x, y, x + CELL[0] - 1, y + CELL[1] - 1), fill=fill)
-        if len(grid.curves[index]) > 1:
-            pen.line(_points(grid, index), fill=line, width=2)
-        text = f"{value:.{grid.digits}f}" if math.isfinite(value) else "-"
-        pen.text((x + CELL[0] - 5, y + 4), text, fill=line, anchor="ra")
-    anchors = {"middle": "ms", "end": "rs", "start": "ls"}
-    for x, y, anchor, text in _labels(grid):
-        pen.text((x, y), text, fill="#000000", anchor=anchors[anchor])
-    for number, (x, y, w, h) in enumerate(_legend(grid)):
-        pen.rectangle((x, y, x + w - 1, y + h - 1), fill=color(number).hex)
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return out.getvalue()
+def _write(path: Path, make: Callable[[], bytes]) -> Path:
+    """Beside, then renamed: what was there stays until the new one is whole. Others may read it, unlike a run."""
+    data = make()
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(data)
+        beside.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise HomeError(f"cannot write {path}: {error.strerror}; choose another folder with --out") from error
+    return path

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import json
 import math
 from pathlib import Path
 
@@ -14,12 +12,11 @@ from textual.pilot import Pilot
 
 from engine.config import SweepConfig
 from engine.rundir import Run, open_home
-from engine.sweep import DIAGRAMS, make_sweep, summarise
+from engine.sweep import DIAGRAMS, make_sweep
 from engine.worker import work
 from springtui.app import SpringApp
 from springtui.desk import Desk
-from springtui.diagram import COLOURS, facts_of, grid_of, scaled_curve, short
-from springtui.export import export_diagram
+from springtui.diagram import COLOURS, facts_of, grid_of, short
 from springtui.palette import LEVELS, color, ink, level
 from springtui.screens.lab import LabScreen
 from springtui.screens.phase import PhaseScreen
@@ -122,22 +119,6 @@ async def test_a_cell_opens_in_the_lab_with_its_settings(finished: Run, home: Pa
         for process in [*lab.laboratory.leaving, *first.laboratory.leaving]:
             await asyncio.to_thread(process.wait, 20)
         await let_go(phase.desk)
-
-
-def test_exports_hold_the_cells(finished: Run, tmp_path: Path) -> None:
-    config = finished.config().settings
-    assert isinstance(config, SweepConfig)
-    summaries = summarise(config, (e for e in finished.events() if e.__class__.__name__ == "Cell"))  # type: ignore[misc]
-    paths = export_diagram(tmp_path, "diagram", config, summaries, COLOURS[0])
-    assert [path.suffix for path in paths] == [".png", ".svg", ".csv", ".json"]
-    assert paths[0].read_bytes().startswith(b"\x89PNG")
-    assert paths[1].read_text().count("<polyline") == sum(
-        1 for s in summaries if scaled_curve(s.curves["trace_ratio"][:-1])
-    )
-    rows = list(csv.DictReader(paths[2].read_text().splitlines()))
-    assert len(rows) == 6
-    assert float(rows[0]["test_accuracy"]) == pytest.approx(summaries[0].scalars["test_accuracy"])
-    assert json.loads(paths[3].read_text())[5]["data_noise"] == 0.4
 
 
 def test_a_damaged_run_does_not_hide_the_others(finished: Run, home: Path) -> None:

@@ -25,7 +25,7 @@ from .train import finish, shown
     )
     + f"\n\n{describe_settings(ChainConfig)}",
 )
-@set_option("mu_right=0.1")
+@set_option("mu_right=0.1", ChainConfig)
 @json_option
 @common
 @click.pass_obj

@@ -14,6 +14,7 @@ from engine.errors import TerminalError
 from engine.recipes import find_recipe
 from engine.rundir import open_home
 
+from ..completion import complete_recipe
 from ..preferences import load_preferences
 from .options import Session, common, examples, home_of, set_option
 from .train import with_whole_paths
@@ -55,7 +56,14 @@ def open_lab(session: Session, settings: Mapping[str, Any] | None = None) -> int
         "springtui lab --set dataset=mine.npz --set depth=12 --set epochs=1000",
     ),
 )
-@click.option("--recipe", default="lab", show_default=True, metavar="R", help="Settings to start from.")
+@click.option(
+    "--recipe",
+    default="lab",
+    show_default=True,
+    metavar="R",
+    shell_complete=complete_recipe,
+    help="Settings to start from.",
+)
 @set_option("width=50")
 @common
 @click.pass_obj

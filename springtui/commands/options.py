@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 import click
 
-from engine.config import S, default_of, field_help, field_names, field_range
+from engine.config import S, TrainConfig, default_of, field_help, field_names, field_range
 from engine.rundir import default_home, open_home
 
+from ..completion import complete_assignment, complete_run
 from ..preferences import Effective, strict_preferences
 
 _WORDS = {"None": "none", "True": "on", "False": "off"}
@@ -95,11 +96,20 @@ json_option = click.option(
 )
 
 
-def set_option(example: str) -> Callable[[F], F]:
-    """``--set key=value``, as often as you like."""
+def set_option(example: str, cls: type[Any] = TrainConfig) -> Callable[[F], F]:
+    """``--set key=value``, as often as you like; the shell completes the settings of ``cls``."""
     return click.option(
-        "--set", "assignments", multiple=True, metavar="K=V", help=f"Change a setting, as {example}; repeatable."
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="K=V",
+        shell_complete=complete_assignment(cls),
+        help=f"Change a setting, as {example}; repeatable.",
     )
+
+
+run_argument = click.argument("run", shell_complete=complete_run)
+"""RUN: a run's name, a unique beginning of it, ``last``, or its path."""
 
 
 def examples(*lines: str) -> str:

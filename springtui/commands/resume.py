@@ -10,14 +10,14 @@ from engine.probe_config import ProbeConfig
 from engine.rundir import find_run
 
 from ..foreground import run_here
-from .options import Session, common, examples, json_option
+from .options import Session, common, examples, json_option, run_argument
 
 
 @click.command(
     short_help="Go on with a run where it was left.",
     epilog=examples("springtui resume last", "springtui resume 20260101-120000-train-1a2b3c --json"),
 )
-@click.argument("run")
+@run_argument
 @json_option
 @common
 @click.pass_obj

@@ -10,11 +10,18 @@ import click
 from engine.config import ChainConfig, SweepConfig, TrainConfig, parse_assignments
 from engine.rundir import Run
 
+from ..completion import complete_names
 from ..foreground import run_here
 from ..output import print_json, print_line, print_table, say
 from ..state import RunState
 from .options import Session, common, examples, json_option, set_option
 from .train import finish, shown, with_whole_paths
+
+
+def _names() -> list[str]:
+    from engine.sweep import DIAGRAMS
+
+    return list(DIAGRAMS)
 
 
 def _about_recipes() -> str:
@@ -33,7 +40,9 @@ def _about_recipes() -> str:
     )
     + f"\n\n{_about_recipes()}",
 )
-@click.option("--recipe", required=True, metavar="R", help="The diagram; see below.")
+@click.option(
+    "--recipe", required=True, metavar="R", shell_complete=complete_names(_names), help="The diagram; see below."
+)
 @click.option("--seeds", default=3, show_default=True, metavar="N", help="Networks per cell.")
 @click.option("--x", "x_axis", metavar="AXIS", help="Columns: NAME=FROM:TO:COUNT[:log] or NAME=A,B,C.")
 @click.option("--y", "y_axis", metavar="AXIS", help="Rows, likewise.")

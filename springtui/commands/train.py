@@ -12,6 +12,7 @@ from engine.config import TrainConfig, make, parse_assignments
 from engine.recipes import DEFAULT_RECIPE, RECIPES, find_recipe
 from engine.rundir import Run
 
+from ..completion import complete_recipe
 from ..foreground import run_here
 from ..output import print_json, print_line, say
 from ..state import RunState
@@ -38,7 +39,7 @@ MEASURES = ("trace_ratio", "fuzziness", "inverse_fuzziness")
     default=DEFAULT_RECIPE,
     show_default=True,
     metavar="R",
-    shell_complete=lambda _context, _option, begun: [name for name in RECIPES if name.startswith(begun)],
+    shell_complete=complete_recipe,
     help="Settings to start from.",
 )
 @click.option("--list-recipes", is_flag=True, help="List the recipes with their settings, and train nothing.")

@@ -13,7 +13,7 @@ from engine.records import Cell, Curve
 from engine.rundir import Run, find_run
 
 from ..output import print_json, print_line
-from .options import Session, common, examples, json_option
+from .options import Session, common, examples, json_option, run_argument
 from .train import shown
 
 LEAST_SEPARATION = 0.5
@@ -24,7 +24,7 @@ LEAST_SEPARATION = 0.5
     short_help="Fit the chain to a run or a phase diagram.",
     epilog=examples("springtui twin last", "springtui twin last --json | jq .effective_friction"),
 )
-@click.argument("run")
+@run_argument
 @json_option
 @common
 @click.pass_obj

@@ -20,7 +20,7 @@ from engine.sweep import DIAGRAMS, MEASURES, Summary, place
 
 from ..desk import Desk
 from ..diagram import COLOURS, correlation_text, facts_of, grid_of, scaled_curve, summaries_of
-from ..export import export_diagram
+from ..export import export_aside, written
 from ..regime import duration
 from ..state import RunState
 from ..terminal import plain_text
@@ -190,18 +190,18 @@ class PhaseScreen(BaseScreen[None]):
         self._stale = True
         self._draw()
 
-    async def action_export(self) -> None:
+    def action_export(self) -> None:
         """Write the diagram as PNG, SVG, CSV and JSON under the home directory."""
-        config = self.configs.get("network")
-        if config is None or not self.summaries["network"]:
+        if not self.summaries["network"]:
             self.notify("there is nothing to export yet", timeout=4)
             return
+        self.run_worker(self._export(self.runs["network"]), exclusive=True, group="export")
+
+    async def _export(self, run: Run) -> None:
         folder = self.desk.home / "exports"
-        made = await self._guarded(
-            export_diagram, folder, self.runs["network"].id, config, self.summaries["network"], self.colour
-        )
+        made = await self._guarded(export_aside, run, folder, self.colour.key)
         if made:
-            self.notify(f"written: {', '.join(path.name for path in made)} in {folder}", timeout=8, markup=False)
+            self.notify(written(made), timeout=8, markup=False)
 
     @on(HeatMap.Moved)
     def _moved(self, message: HeatMap.Moved) -> None:

@@ -1,0 +1,138 @@
+"""``springtui export``: a run's figures and data, to share or to publish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from engine.errors import ConfigError
+from engine.rundir import find_run
+
+from ..completion import complete_list, complete_names
+from ..measures import SEPARATIONS
+from ..output import print_json, print_line
+from .options import Session, common, examples, json_option, run_argument
+
+
+def _figures() -> list[str]:
+    from ..export import FIGURES
+
+    return list(dict.fromkeys(name for names in FIGURES.values() for name in names))
+
+
+def _formats() -> tuple[str, ...]:
+    from ..export import FORMATS
+
+    return FORMATS
+
+
+def _colours() -> list[str]:
+    from ..diagram import COLOURS
+
+    return [colour.key for colour in COLOURS]
+
+
+@click.command(
+    short_help="Write a run's figures and data.",
+    epilog=examples(
+        "springtui export last",
+        "springtui export last --json | jq '.records[-1]'",
+        "springtui export last --figure replay --out talk",
+        "springtui export 20260101-120000-sweep-1a2b3c --format svg,csv --colour cv",
+        "springtui export last --figure load-curve --measure fuzziness --format pdf",
+    )
+    + "\n\n\b\nFigures:\n"
+    + "  load-curve  the newest load curve and each layer's load; a network's with the chain it behaves like\n"
+    + "  chain       blocks and springs, of a chain or as a network's load curve has them\n"
+    + "  loss        training loss and accuracy over epochs\n"
+    + "  phase       a sweep's phase diagram, a small load curve in every cell\n"
+    + "  replay      an animated GIF from the first record to the last",
+)
+@run_argument
+@click.option(
+    "--figure",
+    "figures",
+    multiple=True,
+    metavar="F",
+    shell_complete=complete_names(_figures),
+    help="What to draw; repeatable. Else what is usual for the kind of run.",
+)
+@click.option(
+    "--format",
+    "formats",
+    metavar="A,B",
+    shell_complete=complete_list(_formats),
+    help="Of png, svg, pdf, gif, csv, json. Else png, svg, csv and json, and gif for a replay.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where to. Else the directory here.",
+)
+@click.option(
+    "--measure",
+    default=SEPARATIONS[0],
+    show_default=True,
+    type=click.Choice(SEPARATIONS),
+    help="Of a network's load curve.",
+)
+@click.option(
+    "--colour",
+    metavar="Q",
+    shell_complete=complete_names(_colours),
+    help="Of a diagram: test_accuracy, cv, asymmetry, total_separation or train_loss.",
+)
+@click.option(
+    "--frames", default=80, show_default=True, type=click.IntRange(2, 1000), help="Of a replay, at most."
+)
+@json_option
+@common
+@click.pass_obj
+def export(
+    session: Session,
+    run: str,
+    figures: tuple[str, ...],
+    formats: str | None,
+    out: Path | None,
+    measure: str,
+    colour: str | None,
+    frames: int,
+    as_json: bool,
+) -> int:
+    """Write a run's figures and data as files; or print config and records with --json.
+
+    RUN is the run's name, a unique beginning of it, last, or its path. A run that still goes is written as it
+    stands. Pictures need matplotlib: pip install 'springtui[figures]'; csv and json need nothing.
+
+    With --json: run, config and records, of a sweep also cells; files are then written only where --figure,
+    --format or --out ask for them, and listed under files.
+    """
+    from ..export import Wanted, document, read_material
+    from ..export import export as write
+
+    material = read_material(find_run(session.look_home(), run))
+    wanted = Wanted(figures, split_formats(formats), measure, colour or "", frames)
+    asked = bool(figures or formats or out)
+    files = write(material, wanted, out or Path()) if asked or not as_json else []
+    if as_json:
+        print_json({**document(material), **({"files": [str(file) for file in files]} if asked else {})})
+    for file in () if as_json else files:
+        print_line(str(file))
+    return 0
+
+
+def split_formats(text: str | None) -> tuple[str, ...]:
+    """``png,svg`` as a tuple.
+
+    Raises:
+        ConfigError: one is not known.
+    """
+    wanted = tuple(part.strip().lower() for part in (text or "").split(",") if part.strip())
+    for name in wanted:
+        if name not in _formats():
+            raise ConfigError(f"--format {name} is not one; allowed: {', '.join(_formats())}")
+    if text is not None and not wanted:
+        raise ConfigError(f"--format {text!r} names none; allowed: {', '.join(_formats())}")
+    return tuple(dict.fromkeys(wanted))

@@ -1,0 +1,128 @@
+"""What the shell is offered on Tab: runs, recipes, settings and their values. Imports nothing heavy.
+
+bash takes ``=`` for the end of a word, so ``--set lr=`` reaches a completion function in three pieces; ``Bash``
+puts them together again, and gives back only what stands after the ``=``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import click
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
+
+from engine.config import S, default_of, field_choices, field_help, field_names
+from engine.errors import SpringtuiError
+from engine.recipes import RECIPES
+from engine.rundir import default_home, list_runs
+
+Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+_MOST_RUNS = 200
+_SCRIPT = """\
+%(complete_func)s() {
+    local IFS=$'\\n' response line kind value
+    response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD %(complete_var)s=bash_complete $1)
+    COMPREPLY=()
+    for line in $response; do
+        kind=${line%%%%,*} value=${line#*,}
+        case $kind in
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+            open) compopt -o nospace; COMPREPLY+=("$value") ;;
+            plain) COMPREPLY+=("$value") ;;
+        esac
+    done
+}
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+
+
+def complete_run(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Runs under the home, newest first, and ``last``."""
+    try:
+        home = context.find_root().obj.look_home()
+    except (SpringtuiError, AttributeError):
+        home = default_home()
+    names = ["last", *(run.id for run in list_runs(home)[:_MOST_RUNS])]
+    return [CompletionItem(name) for name in names if name.startswith(begun)]
+
+
+def complete_names(names: Callable[[], Iterable[str]]) -> Completer:
+    """Names from a table that is looked at only when they are wanted."""
+
+    def complete(_context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in names() if name.startswith(begun)]
+
+    return complete
+
+
+def complete_list(names: Callable[[], Iterable[str]]) -> Completer:
+    """Names with commas between them."""
+
+    def complete(_context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
+        before, comma, last = begun.rpartition(",")
+        taken = set(before.split(","))
+        return [CompletionItem(before + comma + n) for n in names() if n.startswith(last) and n not in taken]
+
+    return complete
+
+
+def complete_assignment(cls: type[Any]) -> Completer:
+    """``key=`` for every setting of a kind of run, then its values, or its default where they are numbers."""
+
+    def complete(_context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
+        return list(_assignments(cls, begun))
+
+    return complete
+
+
+def _assignments(cls: type[S], begun: str) -> Iterable[CompletionItem]:
+    key, sep, value = begun.partition("=")
+    if not sep:
+        for name in field_names(cls):
+            if name.startswith(key.replace("-", "_")):
+                yield CompletionItem(f"{name}=", type="open", help=field_help(cls, name))
+    elif (name := key.replace("-", "_")) in field_names(cls):
+        for choice in field_choices(cls, name) or [f"{default_of(cls, name)}"]:
+            if choice.startswith(value):
+                yield CompletionItem(f"{key}={choice}")
+
+
+complete_recipe = complete_names(lambda: RECIPES)
+
+
+class Bash(BashComplete):
+    """bash, with settings that are completed on both sides of their ``=``."""
+
+    source_template: ClassVar[str] = _SCRIPT
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the one under the cursor, and that one, joined over every ``=``."""
+        words = split_arg_string(os.environ["COMP_WORDS"])
+        current = int(os.environ["COMP_CWORD"])
+        words = [*words, *[""] * (current + 1 - len(words))][1 : current + 1]
+        joined = _joined(words)
+        self._before = joined[-1][: len(joined[-1]) - len(words[-1])] if words[-1] != "=" else joined[-1]
+        return joined[:-1], joined[-1]
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """kind,value; of a joined word only what bash replaces."""
+        value = str(item.value)
+        return f"{item.type},{value.removeprefix(self._before)}"
+
+
+def _joined(words: list[str]) -> list[str]:
+    out: list[str] = []
+    for index, word in enumerate(words):
+        if out and (word == "=" or (index > 1 and words[index - 1] == "=")):
+            out[-1] += word
+        else:
+            out.append(word)
+    return out
+
+
+def add_bash() -> None:
+    """Let click use ``Bash`` for bash."""
+    add_completion_class(Bash, "bash")

@@ -1,0 +1,126 @@
+"""Shell completion: the protocol that the shells speak, and a real bash whose Tab key is pressed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from real_terminal import Terminal
+from test_walls import HEAVY, modules_after
+
+from engine.config import ChainConfig
+from engine.rundir import Run
+from springtui.cli import main
+
+BASH = shutil.which("bash")
+
+
+def offered(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> list[str]:
+    """What bash is answered for these words, the last under the cursor."""
+    monkeypatch.setenv("_SPRINGTUI_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "\n".join(("springtui", *words)))
+    monkeypatch.setenv("COMP_CWORD", str(len(words)))
+    with pytest.raises(SystemExit) as left:
+        main([])
+    assert left.value.code in {None, 0}
+    return capsys.readouterr().out.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["trai"], "plain,train"),
+        (["train", "--rec"], "plain,--recipe"),
+        (["train", "--recipe", "paper-mls"], ""),
+        (["train", "--recipe", "paper-ml"], "plain,paper-mlp"),
+        (["train", "--recipe", "=", "paper-ml"], "plain,paper-mlp"),
+        (["lab", "--recipe", "dig"], "plain,digits"),
+        (["sweep", "--recipe", "data"], "plain,data-noise"),
+        (["train", "--set", "data_n"], "open,data_noise="),
+        (["train", "--set", "negative-"], "open,negative_slope="),
+        (["train", "--set", "optimizer", "=", "ada"], "plain,adam"),
+        (["train", "--set", "dataset", "=", "fash"], "plain,fashion-mnist"),
+        (["train", "--set", "lr", "="], "plain,0.001"),
+        (["train", "--set", "batch_norm", "="], "plain,on plain,off"),
+        (["train", "--set", "nothing", "="], ""),
+        (["train", "--set", "lr", "=", "0.1", "--set", "see"], "open,seed="),
+        (["chain", "--set", "mu_r"], "open,mu_right="),
+        (["chain", "--set", "pulling", "=", "j"], "plain,jerky"),
+        (["resume", "la"], "plain,last"),
+    ],
+)  # fmt: skip
+def test_words(
+    words: list[str],
+    expected: str,
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert offered(capsys, monkeypatch, *words) == expected.split()
+
+
+def test_runs_of_the_home_that_was_named(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.create(tmp_path / "other", ChainConfig())
+    assert offered(capsys, monkeypatch, "resume", run.id[:8]) == []
+    found = offered(capsys, monkeypatch, "--home", str(tmp_path / "other"), "resume", run.id[:8])
+    assert found == [f"plain,{run.id}"]
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells(shell: str, home: Path) -> None:
+    words = "springtui train --set optimizer=ada"
+    current = {"zsh": "3", "fish": "optimizer=ada"}[shell]
+    done = subprocess.run(
+        [sys.executable, "-m", "springtui"],
+        env={**os.environ, "_SPRINGTUI_COMPLETE": f"{shell}_complete", "COMP_WORDS": words, "COMP_CWORD": current},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "optimizer=adam" in done.stdout
+
+
+def test_nothing_heavy_is_imported(home: Path) -> None:
+    names = modules_after(
+        "import os\n"
+        "os.environ |= dict(_SPRINGTUI_COMPLETE='bash_complete', COMP_WORDS='springtui train --set l')\n"
+        "os.environ['COMP_CWORD'] = '3'\n"
+        "from springtui.cli import main\n"
+        "try: main([])\n"
+        "except SystemExit: print()"
+    )
+    assert not names & (HEAVY | {"textual", "plotext", "matplotlib"})
+
+
+@pytest.mark.terminal
+@pytest.mark.skipif(BASH is None, reason="there is no bash here")
+def test_tab_in_a_real_bash(tmp_path: Path, home: Path) -> None:
+    """Tab completes a verb, a key without a space after it, and the value beyond the ``=``."""
+    shim = tmp_path / "bin" / "springtui"
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m springtui "$@"\n')
+    shim.chmod(0o755)
+    environment = {
+        "PATH": f"{shim.parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PS1": "ready> ",
+    }
+    with Terminal([str(BASH), "--norc", "--noprofile", "-i"], env=environment) as bash:
+        bash.wait_for("ready>")
+        bash.press('eval "$(_SPRINGTUI_COMPLETE=bash_source springtui)"; echo so"urced"\r')
+        bash.wait_for("sourced")
+        for typed, shown in (
+            ("springtui trai\t", "springtui train "),
+            ("--set optim\t", "--set optimizer="),
+            ("psg\t", "optimizer=psgld "),
+            ("--recipe paper-ml\t", "--recipe paper-mlp "),
+        ):
+            bash.press(typed)
+            bash.wait_for(lambda text, shown=shown: shown in text.split("sourced")[-1] + " ")
