@@ -80,7 +80,8 @@ class Source:
         if self.groups.positions is None:
             return Rows(part)
         rows, cols = self.groups.positions
-        return Rows(part, ((rows[measured] - start).to(self.device), cols[measured].to(self.device)))
+        at = ((rows[measured] - start).to(self.device), cols[measured].to(self.device))
+        return Rows(part, at, self.groups.length)
 
 
 class _Taker:

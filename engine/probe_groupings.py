@@ -37,6 +37,8 @@ class Groups:
     """Where they come from, in a few words."""
     positions: tuple[Tensor, Tensor] | None = None
     """Where the samples are tokens: their rows (ascending) and columns in [N, T], each [M]."""
+    length: int = 0
+    """Of token positions: T."""
     tokens: Tensor | None = None
     """Of next-token groups: the token of each group, [C]."""
 
@@ -110,7 +112,7 @@ def _by_position(label_NT: Tensor, k: int, limit: int, ignore: int, what: str) -
     tokens = torch.unique(picked)
     y = torch.searchsorted(tokens, picked)
     how = f"{what}, {len(tokens)} most frequent"
-    return _checked(Groups(y, how, (rows, cols), tokens if what == NEXT else None))
+    return _checked(Groups(y, how, (rows, cols), label_NT.shape[1], tokens if what == NEXT else None))
 
 
 def group(labels: Any, n: int, token_ids: Tensor | None, mask: Tensor | None, k: int) -> Groups:

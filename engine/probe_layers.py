@@ -14,7 +14,7 @@ import fnmatch
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor, nn
@@ -49,6 +49,7 @@ class Point:
     """Which call of the module."""
     reduction: str = "flatten"
     samples_first: bool = True
+    features_last: bool | None = None
     logits: bool = False
 
 
@@ -58,8 +59,8 @@ class Wanted:
 
     layers: Sequence[str] | None
     reductions: str | Mapping[str, str]
-    by_position: bool
-    """Whether the samples are token positions."""
+    tokens: int = 0
+    """T where the samples are token positions; 0 where each sample is one."""
 
 
 def find_points(model: nn.Module, traced: Trace, batch: Tensor | None, n: int, wanted: Wanted) -> list[Point]:
@@ -75,7 +76,7 @@ def find_points(model: nn.Module, traced: Trace, batch: Tensor | None, n: int, w
     Raises:
         ConfigError: a pattern fits nothing, or no layer was found.
     """
-    usable = [call for call in traced.calls if _holds(call, n, wanted.by_position)]
+    usable = [call for call in traced.calls if _holds(call.shape, n, wanted.tokens)]
     blocks = _blocks(usable)
     chosen = _named(usable, wanted.layers) if wanted.layers is not None else blocks or _single_layers(usable)
     if (
@@ -91,15 +92,17 @@ def find_points(model: nn.Module, traced: Trace, batch: Tensor | None, n: int, w
     embedded = (first in blocks or wanted.layers is not None) and (batch is None or _is_tokens(first))
     points = [_entry(usable, first if embedded else None, batch), *(_after(call) for call in chosen)]
     out = traced.output
-    if out is not None and n in out.shape[:2] and not (wanted.by_position and out.ndim < 3):
-        points.append(Point(OUTPUT, "model", tuple(out.shape), logits=True, samples_first=out.shape[0] == n))
+    if out is not None and _holds(tuple(out.shape), n, wanted.tokens):
+        end = Point(OUTPUT, "model", tuple(out.shape), logits=True, features_last=traced.features_last)
+        points.append(replace(end, samples_first=out.shape[0] == n))
     return _reduced(model, points, wanted)
 
 
-def _holds(call: Call, n: int, by_position: bool) -> bool:
-    """Whether its output has features for each sample."""
-    fits = bool(call.shape) and n in call.shape[:2]
-    return fits and not (by_position and len(call.shape) < 3)
+def _holds(shape: tuple[int, ...], n: int, tokens: int) -> bool:
+    """Whether features of this shape are of each sample, or of each of its tokens."""
+    if tokens:
+        return len(shape) > 2 and sorted(shape[:2]) == sorted((n, tokens))
+    return n in shape[:2]
 
 
 def _single_layers(calls: list[Call]) -> list[Call]:
@@ -142,7 +145,7 @@ def _is_map(call: Call) -> bool:
 
 
 def _is_tokens(call: Call) -> bool:
-    return len(call.input_shape) == 3 and not any(isinstance(m, nn.Conv1d) for m in call.module.modules())
+    return len(call.input_shape) == 3 and call.features_last is not False
 
 
 def _named(calls: list[Call], patterns: Sequence[str]) -> list[Call]:
@@ -178,23 +181,22 @@ def _some(names: Sequence[str]) -> str:
 def _entry(calls: list[Call], first: Call | None, batch: Tensor | None) -> Point:
     """D_0: what enters the ``first`` layer, of tokens; else the input, normalised; else the first features."""
     if first is not None and len(first.input_shape) > 1:
-        return Point(
-            INPUT,
-            "before",
-            first.input_shape,
-            first.module,
-            first.number,
-            samples_first=_samples_first(first.module),
-        )
+        return replace(_after(first), name=INPUT, where="before", shape=first.input_shape)
     innermost = next(call for call in calls if call.inner == 0)
     if batch is None or (_NORM.search(innermost.kind) and innermost.input_shape == tuple(batch.shape)):
-        return Point(INPUT, "after", innermost.shape, innermost.module, innermost.number)
+        return replace(_after(innermost), name=INPUT)
     return Point(INPUT, "batch", tuple(batch.shape))
 
 
 def _after(call: Call) -> Point:
     return Point(
-        call.label, "after", call.shape, call.module, call.number, samples_first=_samples_first(call.module)
+        call.label,
+        "after",
+        call.shape,
+        call.module,
+        call.number,
+        samples_first=_samples_first(call.module),
+        features_last=call.features_last,
     )
 
 
@@ -209,14 +211,14 @@ def _samples_first(module: nn.Module) -> bool:
 def _reduced(model: nn.Module, points: list[Point], wanted: Wanted) -> list[Point]:
     """Each point with its reduction."""
     has_class_token = any(_CLASS_TOKEN.search(name) for name, _ in model.named_parameters())
-    images = [p for p in points if p.where != "batch" and len(p.shape) > 3]
+    images = [p for p in points if p.where != "batch" and len(p.shape) > 3 and not p.features_last]
     small = all(_size(p.shape) <= FLAT for p in images)
     found = []
     for point in points:
         how = _asked(point.name, wanted.reductions)
         if how == "auto":
-            how = _choice(point, small, has_class_token, wanted.by_position)
-        found.append(Point(**{**point.__dict__, "reduction": how}))
+            how = _choice(point, small, has_class_token, bool(wanted.tokens))
+        found.append(replace(point, reduction=how))
     return found
 
 
@@ -226,11 +228,12 @@ def _choice(point: Point, small: bool, has_class_token: bool, by_position: bool)
         return "position"
     if point.where == "batch" or len(point.shape) < 3:
         return "flatten"
-    if len(point.shape) > 3:
+    if len(point.shape) > 3 and not point.features_last:
         return "flatten" if small else "spatial_mean"
-    if point.module is not None and any(isinstance(m, nn.Conv1d) for m in point.module.modules()):
+    if point.features_last is False:
         return "spatial_mean"
-    return "class_token" if has_class_token and point.name != INPUT else "token_mean"
+    ranked = has_class_token and point.name != INPUT and len(point.shape) == 3
+    return "class_token" if ranked else "token_mean"
 
 
 def _asked(name: str, reductions: str | Mapping[str, str]) -> str:

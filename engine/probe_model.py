@@ -62,7 +62,7 @@ class ProbedModel:
         self.device, self.dtype = home_of(model)
         self._autocast, self._forward = autocast, forward
         self._buffers = Buffers()
-        wanted = Wanted(layers, reductions, self.groups.positions is not None)
+        wanted = Wanted(layers, reductions, self.groups.length)
         with self._glance():
             self.points = self._find(wanted, min(self.batch.n, chunk, _LOOK))
             source = Source(self.points, self.batch, self.groups, self.device, self.dtype)

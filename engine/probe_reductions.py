@@ -29,6 +29,8 @@ class Rows(NamedTuple):
     """True where a token is real."""
     at: tuple[Tensor, Tensor] | None = None
     """Of token positions: rows and columns."""
+    length: int = 0
+    """Of token positions: T."""
 
 
 def feature_tensor(value: Any) -> Tensor | None:
@@ -68,7 +70,11 @@ def reduce(x: Tensor, how: str, rows: Rows) -> Tensor:
     if how == "spatial_mean":
         return x.flatten(2).mean(2)
     if how == "position":
-        assert rows.at is not None
+        if rows.at is None or x.shape[1] != rows.length:
+            raise ConfigError(
+                f"features of shape {tuple(x.shape)} are not of the {rows.length} tokens that are grouped; "
+                f"leave this layer out, or give one class a sample"
+            )
         return x[rows.at].flatten(1)
     if how == "class_token":
         return x[:, 0].flatten(1)

@@ -34,6 +34,9 @@ class Call:
     output: weakref.ref[Tensor] | None = None
     shape: tuple[int, ...] = ()
     """Of its feature tensor; empty where it has none."""
+    features_last: bool | None = None
+    """Whether features are the last dimension: so after a linear or recurrent map, not after a convolution; None
+    where no map was run yet."""
 
     @property
     def label(self) -> str:
@@ -50,6 +53,8 @@ class Trace:
     """A forward pass."""
 
     calls: list[Call] = field(default_factory=list)
+    features_last: bool | None = None
+    """In the end."""
     output: Tensor | None = None
 
 
@@ -84,6 +89,9 @@ def trace(model: nn.Module, run: Callable[[], Any]) -> Trace:
 
     def leaving(_module: nn.Module, _args: Any, output: Any) -> None:
         call = stack.pop()
+        if isinstance(call.module, nn.Linear | nn.RNNBase | nn.modules.conv._ConvNd):
+            found.features_last = not isinstance(call.module, nn.modules.conv._ConvNd)
+        call.features_last = found.features_last
         tensor = feature_tensor(output)
         if tensor is not None:
             call.output, call.shape = weakref.ref(tensor), tuple(tensor.shape)
