@@ -34,8 +34,8 @@ class GramSeparation:
         self._eps = torch.finfo(x_ND.dtype).eps
         largest = float(torch.linalg.vector_norm(x_ND, math.inf)) if x_ND.numel() else math.nan
         self._largest = max(self._largest, largest) if math.isfinite(largest) else math.nan
-        x_ND = x_ND - x_ND.mean(0)
-        self._k_NN += (x_ND @ x_ND.T).double()
+        x_ND = (x_ND - x_ND.mean(0)).double()  # rounding of the products would pass for spread where there is none
+        self._k_NN.addmm_(x_ND, x_ND.T)
 
     def measures(self) -> dict[str, float]:
         """The three measures by name; degenerate cases as in ``separation_measures``."""

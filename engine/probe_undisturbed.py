@@ -35,6 +35,14 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         finally:
             for module, was in training:
                 module.training = was
+            _reshard(model)
+
+
+def _reshard(model: nn.Module) -> None:
+    """Fully sharded models keep the root whole after a forward, for a backward that here does not come."""
+    for module in model.modules():
+        if any(cls.__name__ == "FSDPModule" for cls in type(module).__mro__):
+            module.reshard()  # type: ignore[operator]
 
 
 @contextlib.contextmanager
