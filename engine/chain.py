@@ -6,6 +6,7 @@ Shape legend: R replicas, L blocks. Source: Shi, Pan, Dokmanić, arXiv:2407.1935
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,13 @@ class Pulled(ABC):
         Raises:
             DivergedError: a position is no longer finite.
         """
+
+    @abstractmethod
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that the next step depends on besides ``config`` and ``steps``, by name: to be kept, or filled."""
+
+    def arrays_changed(self) -> None:  # noqa: B027 (most need not hear of it)
+        """The arrays that ``arrays`` gave were filled anew."""
 
     def change(self, config: ChainConfig) -> None:
         """Take live settings on from the next step; positions stay."""
@@ -69,9 +77,22 @@ class Chain(Pulled):
         self.v_RL = np.zeros((config.replicas, config.blocks))
         """Velocities, [R, L]; zero in the first order."""
 
+        self._random: NDArray[np.uint64] = self._generator_state()["state"]["state"]
+
     @property
     def x_RL(self) -> Floats:
         return self._padded[:, 1:-1]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        self._random = self._generator_state()["state"]["state"]
+        return {"x": self._padded, "v": self.v_RL, "random": self._random}
+
+    def arrays_changed(self) -> None:
+        found = self._generator_state()
+        self._generator.bit_generator.state = {**found, "state": {"state": self._random}}
+
+    def _generator_state(self) -> dict[str, Any]:
+        return dict(self._generator.bit_generator.state)
 
     def advance(self, steps: int) -> None:
         step = self._first_order if self.config.order == 1 else self._second_order

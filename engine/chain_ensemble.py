@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,16 @@ class ChainEnsemble(Pulled):
         lanes = np.concatenate([group.x_LV[1:-1] for group in self.groups], axis=1)
         return np.asarray(lanes[:, : self.config.replicas].T, np.float64)
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        return {
+            f"{name}.{number}": array
+            for number, group in enumerate(self.groups)
+            for name, array in (("x", group.x_LV), ("v", group.v_LV), ("random", group.generator))
+        }
+
     def advance(self, steps: int) -> None:
+        """As of ``Pulled``. Noise is drawn for ``CHUNK`` steps at once: only slices of a multiple of it join up
+        to what one slice gives."""
         for physics in _slices(self.config, self.steps, steps):
             advance_all([(group, physics) for group in self.groups], self._threads)
             self.steps += len(physics.targets_T)

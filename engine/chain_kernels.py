@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from .ensemble_jit import jit
 from .ensemble_random import lanes_from_seed
 from .gaussians import LANES, fill_gaussians
+from .pulling import CHUNK
 
 Floats = NDArray[np.float32]
 
-_CHUNK = 8
-"""Steps for which noise is drawn at once: 8 x 7 blocks x 64 lanes of float32 stay in the first-level cache."""
 _F = np.float32
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
@@ -81,8 +80,8 @@ def _first_order(
     size = x.size - 2 * LANES
     drawn = LANES if common else size
     noise, z, moved = _scratch(size, common), np.zeros(size, np.float32), np.zeros(size, np.float32)
-    for start in range(0, targets.size, _CHUNK):
-        stop = min(start + _CHUNK, targets.size)
+    for start in range(0, targets.size, CHUNK):
+        stop = min(start + CHUNK, targets.size)
         fill_gaussians(generator, noise[: _pairs((stop - start) * drawn)])
         for t in range(start, stop):
             amplitude = amplitudes[t]
@@ -110,8 +109,8 @@ def _second_order(
     drawn = LANES if common else size
     noise, z = _scratch(size, common), np.zeros(size, np.float32)
     ahead, back, share = dt * mu_right, dt * mu_left, _ONE / (mass + gamma * dt)
-    for start in range(0, targets.size, _CHUNK):
-        stop = min(start + _CHUNK, targets.size)
+    for start in range(0, targets.size, CHUNK):
+        stop = min(start + CHUNK, targets.size)
         fill_gaussians(generator, noise[: _pairs((stop - start) * drawn)])
         for t in range(start, stop):
             amplitude = amplitudes[t]
@@ -127,7 +126,7 @@ def _second_order(
 
 @jit
 def _scratch(size: int, common: bool) -> Any:
-    return np.zeros(_pairs(_CHUNK * (LANES if common else size)), np.float32)
+    return np.zeros(_pairs(CHUNK * (LANES if common else size)), np.float32)
 
 
 @jit

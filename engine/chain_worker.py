@@ -1,4 +1,8 @@
-"""Fills the directory of a ``chain`` run: pulls one chain and obeys its control file."""
+"""Fills the directory of a ``chain`` run: pulls one chain and obeys its control file.
+
+A chain that was broken off goes on from its checkpoint, bit for bit: what earlier workers recorded since is pulled
+again without being recorded again, with their slider moves at the same steps (see ``replay``).
+"""
 
 from __future__ import annotations
 
@@ -11,16 +15,22 @@ from typing import Any
 import msgspec
 
 from .chain import Floats, new_chain
+from .chain_checkpoint import Progress, read_state, write_state
 from .config import ChainConfig, make
 from .controlled import ControlLoop, Interrupted
 from .errors import ConfigError, DivergedError, RunError
+from .files import read_file, replace_file
 from .mean_field import MeanField, effective_friction, mean_field_positions, settled
-from .pulling import targets
+from .pulling import CHUNK, targets
 from .records import Curve, Ended, Started
+from .replay import Replay
 from .rundir import Controls, Run
 
 _SLICE = 0.03
 """Seconds of work, at most, between looks at the control file."""
+SAVE_EVERY = 5.0
+"""Seconds between checkpoints, at least; writing them takes a twentieth of the time, at most."""
+_CHECKPOINT_LIMIT = 1 << 34
 
 
 def run_chain(run: Run, controls: Controls, interrupted: Interrupted | None = None) -> Ended:
@@ -42,11 +52,40 @@ class _Job:
         self.chain = new_chain(config)
         self.theory = MeanField(config) if config.pace and config.order == 1 else None
         """Beside a chain that is watched; in step with it."""
-        self.loop = ControlLoop(run, controls, self._change, interrupted)
+        self.replay = Replay(run.events())
+        self.loop = ControlLoop(run, controls, self._change, interrupted, self.replay.behind)
+        self.earlier_seconds = 0.0
+        """What earlier workers took to reach the checkpoint."""
+        self._take_up()
         self.began = time.monotonic()
+        self._next_save = self.began + SAVE_EVERY
         self._speed = 1000.0
         """Steps per second that the machine manages; measured as it goes."""
         self._recorded_at = -1
+
+    def _take_up(self) -> None:
+        path = self.at_file.checkpoint_path
+        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+            leftover.unlink(missing_ok=True)  # a worker was killed while it wrote; the lock is ours now
+        if os.path.lexists(path):
+            progress = read_state(read_file(path, _CHECKPOINT_LIMIT), self.chain, self.theory)
+            self._put_in_force(progress.settings)
+            self.replay.taken = min(progress.moves, len(self.replay.moves))
+            self.earlier_seconds = progress.seconds
+
+    def _save(self) -> None:
+        began = time.monotonic()
+        in_force = {name: getattr(self.config, name) for name in sorted(ChainConfig.live)}
+        progress = Progress(
+            steps=self.chain.steps, moves=self.replay.taken, seconds=self._seconds(), settings=in_force
+        )
+        replace_file(self.at_file.checkpoint_path, write_state(self.chain, self.theory, progress))
+        now = time.monotonic()
+        self._next_save = now + max(SAVE_EVERY, 20.0 * (now - began))
+
+    def _seconds(self) -> float:
+        """Time spent on the run, pauses left out, by all its workers."""
+        return self.earlier_seconds + time.monotonic() - self.began - self.loop.paused_seconds
 
     def run(self) -> Ended:
         self._write_started()
@@ -55,6 +94,7 @@ class _Job:
         except DivergedError as error:
             return self._ended("diverged", str(error))
         self._record(0.0)
+        self._save()
         text = f"{'finished' if done else 'stopped'} after {self.chain.steps} steps"
         return self._ended("finished" if done else "stopped", text)
 
@@ -64,14 +104,18 @@ class _Job:
         self._record(0.0)
         frame_time, frame_steps = time.monotonic(), 0
         while chain.steps < config.steps:
+            for settings in self.replay.due(chain.steps):
+                self._put_in_force(settings)
             if not self.loop.poll(chain.steps):
                 return False
             now = time.monotonic()
             if now - frame_time >= 1.0 / config.frames:
                 self._record((chain.steps - frame_steps) / (now - frame_time))
                 frame_time, frame_steps = now, chain.steps
-            self._advance(min(self._next_slice(), config.steps - chain.steps))
-            if config.pace:
+            if now >= self._next_save:
+                self._save()
+            self._advance(self._next_slice())
+            if config.pace and not self.replay.behind(chain.steps):
                 time.sleep(max(0.0, self._slice_seconds() - (time.monotonic() - now)))
             else:
                 self._learn_speed(chain.steps - frame_steps, time.monotonic() - frame_time)
@@ -86,8 +130,16 @@ class _Job:
         return min(_SLICE, 1.0 / self.config.frames)
 
     def _next_slice(self) -> int:
-        rate = self.config.pace or self._speed
-        return max(1, round(rate * self._slice_seconds()))
+        """Steps to take before the next look: to the end, or to the next earlier move, at most.
+
+        Whole chunks where the machine's speed decides, since only those join up to the same numbers.
+        """
+        chain, rate = self.chain, self.config.pace or self._speed
+        steps = max(1, round(rate * self._slice_seconds()))
+        if not self.config.pace:
+            steps = -(-steps // CHUNK) * CHUNK
+        ahead = [self.config.steps, *(step for step, _ in self.replay.moves[self.replay.taken :])]
+        return min(steps, max(1, min(ahead) - chain.steps))
 
     def _learn_speed(self, steps: int, seconds: float) -> None:
         if steps and seconds > 0.001:
@@ -99,15 +151,20 @@ class _Job:
             raise ConfigError(
                 f"{fixed[0]!r} cannot change while pulling; these can: {', '.join(sorted(ChainConfig.live))}"
             )
+        self._put_in_force(settings)
+        in_force = {name: getattr(self.config, name) for name in settings}
+        self.replay.took(self.chain.steps, in_force)
+        return in_force
+
+    def _put_in_force(self, settings: Mapping[str, Any]) -> None:
         self.config = make(ChainConfig, settings, self.config)
         self.chain.change(self.config)
         if self.theory is not None:
             self.theory.change(self.config)
-        return {name: getattr(self.config, name) for name in settings}
 
     def _record(self, rate: float) -> None:
         chain = self.chain
-        if chain.steps == self._recorded_at:
+        if chain.steps == self._recorded_at or chain.steps <= self.replay.recorded:
             return
         self._recorded_at = chain.steps
         x_RL = chain.x_RL
@@ -145,9 +202,10 @@ class _Job:
             Started(
                 pid=os.getpid(),
                 host=socket.gethostname(),
-                settings=msgspec.structs.asdict(self.config),
+                settings=msgspec.structs.asdict(self.config) | self.replay.ahead(),
                 layers=["wall", *blocks, "target"],
                 total=self.config.steps,
+                facts={"from_step": self.chain.steps, "known_to_step": max(self.replay.horizon, self.chain.steps)},
             )
         )
 
@@ -155,7 +213,7 @@ class _Job:
         chain = self.chain
         summary = {
             "steps": chain.steps,
-            "seconds": time.monotonic() - self.began - self.loop.paused_seconds,
+            "seconds": self._seconds(),
             "positions": chain.mean().tolist(),
             "sd": chain.sd().tolist(),
             "effective_friction": self._friction(),

@@ -17,6 +17,8 @@ _LOOK = 0.02
 """Seconds between looks at the control file while working: a slider is answered before the eye sees it."""
 _REST = 0.03
 """Seconds between looks while paused."""
+_SURE = 0.5
+"""Seconds between looks whether the run's directory is still there."""
 
 Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Takes settings on and returns the values now in force, or raises ConfigError and changes nothing."""
@@ -64,6 +66,7 @@ class ControlLoop:
         self._held: list[Control] = []
         self._paused = False
         self._next = 0.0
+        self._next_sure = 0.0
 
     @property
     def paused(self) -> bool:
@@ -74,6 +77,9 @@ class ControlLoop:
         """Take what was asked, and wait out a pause; whether to go on.
 
         ``now`` looks at the file even if the last look was a moment ago.
+
+        Raises:
+            RunDirectoryError: the run's directory was removed.
         """
         clock = time.monotonic()
         if self._interrupted is not None and self._interrupted.asked:
@@ -91,6 +97,9 @@ class ControlLoop:
         return not self.stopped
 
     def _take_all(self, step: int) -> None:
+        if (clock := time.monotonic()) >= self._next_sure:
+            self._next_sure = clock + _SURE
+            self._run.must_be_ours()
         asked, self._held = [*self._held, *self._controls.new()], []
         for control in asked:
             if control.action == "set" and self._hold(step):

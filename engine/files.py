@@ -65,7 +65,8 @@ def append_line(path: Path, line: bytes) -> None:
     try:
         _append(fd, line)
     except OSError as error:
-        raise_if_full(error, path)
+        if (full := disk_full(error, path)) is not None:
+            raise full from error
         raise
     finally:
         os.close(fd)
@@ -92,15 +93,14 @@ def _append(fd: int, line: bytes) -> None:
         os.write(fd, b"\n" + line)  # another wrote in between: the pieces are damaged lines, this one is whole
 
 
-def raise_if_full(error: OSError, path: Path) -> None:
-    """Raises:
-    DiskFullError: the error says that there is no room; it names what to do.
-    """
-    if error.errno in FULL:
-        raise DiskFullError(
-            f"cannot write {path}: {error.strerror}. All that was recorded before is intact: make room "
-            f"(springtui rm removes runs), then springtui resume {path.parent.name} goes on"
-        ) from error
+def disk_full(error: OSError, path: Path) -> DiskFullError | None:
+    """What to say where the error means that there is no room; None where it means something else."""
+    if error.errno not in FULL:
+        return None
+    return DiskFullError(
+        f"cannot write {path}: {error.strerror}. All that was recorded before is intact: make room "
+        f"(springtui rm removes runs), then go on (springtui resume)"
+    )
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -124,8 +124,8 @@ def replace_file(path: Path, data: bytes) -> None:
     except BaseException as error:
         with contextlib.suppress(OSError):
             beside.unlink()
-        if isinstance(error, OSError):
-            raise_if_full(error, path)
+        if isinstance(error, OSError) and (full := disk_full(error, path)) is not None:
+            raise full from error
         raise
 
 

@@ -5,27 +5,36 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 
 from .errors import WorkerError
+from .files import open_plain
+from .locks import Owner, note_exit, note_launched, note_of
 from .rundir import Run
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
-def launch(run: Run) -> subprocess.Popen[bytes]:
+def launch(run: Run, *, force: bool = False) -> subprocess.Popen[bytes]:
     """A worker in a session of its own, so that neither a lost terminal nor Ctrl-C reaches it.
 
+    The run's lock file says at once who it is, and, as long as this process lives to see it, how it ended.
     ``-P`` keeps the working directory off the import path: a file named engine.py there is not ours.
+    ``force`` also takes up a run whose last worker, on another host, is not known to have ended.
 
     Raises:
+        LockedError: another worker writes this run, or may do so.
         WorkerError: it could not be started.
     """
+    run.must_need_a_worker()
+    run.may_be_taken(force=force)
+    words = ["--force"] if force else []
     environment = {**os.environ, **{name: os.environ.get(name, "1") for name in _ONE_THREAD}}
     try:
-        log = os.open(run.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        log = open_plain(run.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
-            return subprocess.Popen(
-                [sys.executable, "-P", "-m", "engine.worker", str(run.path.absolute())],
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "engine.worker", *words, str(run.path.absolute())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -36,3 +45,12 @@ def launch(run: Run) -> subprocess.Popen[bytes]:
             os.close(log)
     except OSError as error:
         raise WorkerError(f"cannot start a worker for {run.id}: {error.strerror}") from error
+    owner = note_of(process.pid)
+    note_launched(run.path / "lock", owner)
+    threading.Thread(target=_see_it_end, args=(run, process, owner), name=f"reap-{run.id}", daemon=True).start()
+    return process
+
+
+def _see_it_end(run: Run, process: subprocess.Popen[bytes], owner: Owner) -> None:
+    """Only a parent learns an exit status, and only once: note it where everyone can read it."""
+    note_exit(run.path / "lock", owner, process.wait())

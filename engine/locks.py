@@ -18,7 +18,7 @@ from typing import Annotated
 
 import msgspec
 
-from .errors import LockedError, RunDirectoryError
+from .errors import LockedError, RunDirectoryError, SpringtuiError
 from .files import open_plain
 from .records import Count, Moment
 
@@ -26,6 +26,8 @@ SIZE = 4096
 """Bytes of the file: reserved from the beginning, so that a last word needs no room on the disk."""
 _TEXT = 500
 """Characters of a last word; with every one escaped they still fit."""
+_BRIEFLY = 0.3
+"""Seconds for which a launcher waits out a reader's glance."""
 _BUSY = {errno.EWOULDBLOCK, errno.EACCES}
 
 
@@ -214,8 +216,8 @@ class Lock:
         data = msgspec.json.encode(msgspec.structs.replace(owner, text=text))
         os.pwrite(self._fd, data.ljust(SIZE - 1) + b"\n", 0)
 
-    def forget(self) -> None:
-        """In a forked child: the lock stays the parent's alone, and goes when that goes."""
+    def close(self) -> None:
+        """Let go, and leave what the lock says as it is."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -227,5 +229,30 @@ class Lock:
         with contextlib.suppress(OSError):  # letting go matters more than saying so
             owner = _decode(os.pread(self._fd, SIZE, 0)) or this_process()
             self.note(msgspec.structs.replace(owner, ended=time.time(), reason=reason, text=text))
-        os.close(self._fd)
-        self._fd = None
+        self.close()
+
+
+def note_launched(path: Path, owner: Owner) -> None:
+    """Say who is about to take the run up, unless that has happened already."""
+    with contextlib.suppress(SpringtuiError, OSError):
+        lock = Lock(path)
+        before = lock.acquire(_BRIEFLY)
+        try:
+            if before is None or (before.pid, before.mark) != (owner.pid, owner.mark):
+                lock.note(owner)
+        finally:
+            lock.close()
+
+
+def note_exit(path: Path, owner: Owner, status: int) -> None:
+    """Say how the process ended, if it was the last to write the run."""
+    with contextlib.suppress(SpringtuiError, OSError):
+        if read_owner(path) is None:
+            return
+        lock = Lock(path)
+        before = lock.acquire(_BRIEFLY)
+        try:
+            if before is not None and (before.pid, before.mark) == (owner.pid, owner.mark):
+                lock.note(msgspec.structs.replace(before, status=max(-255, min(255, status))))
+        finally:
+            lock.close()

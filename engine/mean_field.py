@@ -83,12 +83,13 @@ class MeanField:
     def __init__(self, config: ChainConfig) -> None:
         self.config = config
         self.steps = 0
-        self._padded = np.zeros(config.blocks + 2)
+        self.padded = np.zeros(config.blocks + 2)
+        """Positions with wall and target."""
 
     @property
     def x_L(self) -> Floats:
         """Mean positions x_1 … x_L, [L]."""
-        return self._padded[1:-1]
+        return self.padded[1:-1]
 
     def change(self, config: ChainConfig) -> None:
         """Take live settings on from the next step; positions stay."""
@@ -96,7 +97,7 @@ class MeanField:
 
     def advance(self, steps: int) -> None:
         """Take a number of steps."""
-        c, x = self.config, self._padded
+        c, x = self.config, self.padded
         pulled = zip(targets(c, self.steps, steps), amplitudes(c, self.steps, steps), strict=True)
         for target, amplitude in pulled:
             x[-1] = target

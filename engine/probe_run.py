@@ -100,7 +100,7 @@ class ProbeRun:
     def forget(self) -> None:
         """In a forked child."""
         if self._lock is not None:
-            self._lock.forget()
+            self._lock.close()
             self._lock = None
 
     def _write(self, event: Event) -> None:

@@ -15,6 +15,8 @@ from .config import ChainConfig
 
 Floats = NDArray[np.float64]
 
+CHUNK = 8
+"""Steps for which compiled code draws noise at once: slices of whole chunks join up to what one slice gives."""
 JERKS = 10
 """Jumps of a jerky pull."""
 OVERSHOOT, OVERSHOOT_PART = 1.0, 0.25

@@ -16,6 +16,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -25,10 +26,11 @@ import msgspec
 import platformdirs
 
 from .config import SCHEMA_VERSION, RunConfig, Settings, kind_of
-from .errors import HomeError, LockedError, RunDirectoryError
-from .files import Tail, append_line, open_plain, read_file, replace_file
+from .errors import ConfigError, DiskFullError, HomeError, LockedError, RunDirectoryError, SpringtuiError
+from .files import Tail, append_line, disk_full, open_plain, read_file, replace_file
 from .liveness import Liveness, last_events, look
 from .locks import Lock, Owner, is_held, read_owner, this_process
+from .probe_config import ProbeConfig
 from .records import Acknowledged, Control, Event, Started, decode_control, encode, read_event
 
 __all__ = ["Controls", "Run", "default_home", "find_run", "list_runs", "open_home", "read_event"]
@@ -124,9 +126,11 @@ class Run:
             for empty in ("events.jsonl", "control.jsonl"):
                 append_line(beside / empty, b"")
             beside.rename(home / "runs" / name)
-        except OSError as error:
+        except (OSError, DiskFullError) as error:
+            shutil.rmtree(beside, ignore_errors=True)
+            why = error.strerror if isinstance(error, OSError) else "there is no room left"
             raise HomeError(
-                f"cannot write a run under {home}: {error.strerror}; choose another home with --home"
+                f"cannot write a run under {home}: {why}; make room, or choose another home with --home"
             ) from error
         return cls(home / "runs" / name)
 
@@ -154,11 +158,12 @@ class Run:
 
         Raises:
             LockedError: another worker writes this run, or may do so.
-            OSError: the directory is gone or cannot be written.
+            DiskFullError: there is no room.
+            RunDirectoryError: the directory is gone or cannot be written.
         """
         lock = Lock(self.path / "lock")
-        before = lock.acquire()
         try:
+            before = lock.acquire()
             if not force:
                 self._must_be_free_of(before)
             owner = this_process()
@@ -166,14 +171,28 @@ class Run:
             self._mend_torn_line()
             self._next_event = next((event.seq + 1 for event in reversed(self.last_events(64))), 0)
             lock.note(msgspec.structs.replace(owner, first=self._next_event))
+        except (OSError, DiskFullError) as error:
+            found = _cannot_write(error, self.path) if isinstance(error, OSError) else error
+            lock.release("failed", str(found))
+            raise found from error
         except BaseException:
-            lock.release()
+            lock.close()
             raise
         self._lock = lock
         return lock
 
-    def may_be_taken(self) -> None:
-        """Whether a worker could take the run up now, asked before one is started.
+    def must_need_a_worker(self) -> None:
+        """Raises:
+        ConfigError: a training of the user's own writes it: no worker goes on with it, and none may be ended.
+        """
+        with contextlib.suppress(RunDirectoryError):
+            if isinstance(self.config().settings, ProbeConfig):
+                raise ConfigError(
+                    f"{self.id} is written by a training of your own: end it, or go on with it, in your script"
+                )
+
+    def may_be_taken(self, *, force: bool = False) -> None:
+        """See that a worker could take the run up now; asked before one is started.
 
         Raises:
             LockedError: another worker writes this run, or may do so.
@@ -183,7 +202,8 @@ class Run:
             raise LockedError(
                 f"{self.id} is being written by another worker ({found.text}); stop it first (springtui stop)"
             )
-        self._must_be_free_of(read_owner(self.path / "lock"))
+        if not force:
+            self._must_be_free_of(read_owner(self.path / "lock"))
 
     def _must_be_free_of(self, before: Owner | None) -> None:
         """``flock`` may not reach across hosts; what the lock file says does."""
@@ -196,19 +216,29 @@ class Run:
             f"has not said that it ended; go on there, or, if you know that it is gone, use --force"
         )
 
-    def still_ours(self) -> bool:
-        """Whether the directory that the worker holds is still there; asked now and then while it works."""
-        return self._lock is None or self._lock.still_ours()
+    def must_be_ours(self) -> None:
+        """See that the directory that the worker holds is still there; asked now and then while it works.
+
+        Raises:
+            RunDirectoryError: it was removed, or another took its place.
+        """
+        if self._lock is not None and not self._lock.still_ours():
+            raise RunDirectoryError(
+                f"{self.path} was removed while its worker ran, which therefore ends; start the run anew"
+            )
 
     def write(self, event: Event) -> Event:
         """Append one event, numbered and dated.
 
         Raises:
             DiskFullError: there is no room; all earlier records are intact.
-            OSError: the directory is gone or cannot be written.
+            RunDirectoryError: the directory is gone or cannot be written.
         """
         event = msgspec.structs.replace(event, seq=self._next_event, time=max(0.0, time.time()))
-        append_line(self.path / "events.jsonl", encode(event))
+        try:
+            append_line(self.path / "events.jsonl", encode(event))
+        except OSError as error:
+            raise _cannot_write(error, self.path / "events.jsonl") from error
         self._next_event += 1
         return event
 
@@ -283,6 +313,12 @@ class Run:
             yield from chunk
 
 
+def _cannot_write(error: OSError, path: Path) -> SpringtuiError:
+    return disk_full(error, path) or RunDirectoryError(
+        f"cannot write {path}: {error.strerror}; see that it is there and writable, then springtui resume"
+    )
+
+
 class Controls:
     """The worker's reader of ``control.jsonl``; what an earlier worker of the run answered is not asked again.
 
@@ -324,8 +360,8 @@ def find_run(home: Path, name: str) -> Run:
     Raises:
         RunDirectoryError: there is none, or more than one.
     """
-    if os.sep in name and (Path(name) / "config.json").is_file():
-        return Run(Path(name))
+    if os.sep in name:
+        return _run_at(Path(os.path.abspath(name)))  # noqa: PTH100 (resolving would follow a link)
     known = list_runs(home)
     if name == "last" and known:
         return known[0]
@@ -338,6 +374,14 @@ def find_run(home: Path, name: str) -> Run:
             f"{name!r} fits {len(fitting)} runs, {', '.join(r.id for r in fitting[:4])} …; give more of it"
         )
     raise RunDirectoryError(f"there is no run {name!r} under {home / 'runs'}; springtui runs lists them")
+
+
+def _run_at(path: Path) -> Run:
+    if path.is_symlink():
+        raise RunDirectoryError(f"{path} is a symbolic link, which is not followed; name {path.readlink()} itself")
+    if not os.path.lexists(path / "config.json"):
+        raise RunDirectoryError(f"{path} is no run: it holds no config.json; springtui runs lists them")
+    return Run(path)
 
 
 def list_runs(home: Path) -> list[Run]:

@@ -1,8 +1,9 @@
-"""The process that fills one run directory: ``python -P -m engine.worker RUN_DIRECTORY``."""
+"""The process that fills one run directory: ``python -P -m engine.worker [--force] RUN_DIRECTORY``."""
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import sys
 import traceback
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from .config import kind_of
 from .controlled import Interrupted
-from .errors import ConfigError, SpringtuiError
+from .errors import SpringtuiError
 from .records import Ended
 from .rundir import Controls, Run
 
@@ -18,16 +19,17 @@ _NICENESS = 5
 """The lab's screen goes before its workers on a busy machine."""
 
 
-def work(run: Run, interrupted: Interrupted | None = None) -> Ended:
+def work(run: Run, interrupted: Interrupted | None = None, *, force: bool = False) -> Ended:
     """Fill a run's directory here, in this process, and say how it ended.
 
     Raises:
-        InputError: the settings or the data are wrong.
+        InputError: the settings or the data are wrong, or the directory is gone.
         LockedError: another worker writes this run.
+        DiskFullError: there is no room; the lock file says so too.
     """
-    if kind_of(run.config().settings) == "probe":
-        raise ConfigError(f"{run.id} is filled by a training of your own; run that script again for a new run")
-    lock = run.take()
+    run.must_need_a_worker()
+    lock = run.take(force=force)
+    word = ""
     try:
         controls = Controls(run)
         kind = kind_of(run.config().settings)
@@ -42,36 +44,55 @@ def work(run: Run, interrupted: Interrupted | None = None) -> Ended:
         from .train_worker import run_training
 
         return run_training(run, controls, interrupted)
+    except Exception as error:
+        word = str(error) if isinstance(error, SpringtuiError) else f"{type(error).__name__}: {error}"
+        raise
     finally:
-        lock.release()
+        lock.release("failed" if word else "", word)
 
 
 def main() -> int:
     """Exit status 0 where the run finished or was stopped, 1 where not."""
-    if len(sys.argv) != 2:
-        print("usage: python -P -m engine.worker RUN_DIRECTORY", file=sys.stderr)
+    arguments = [word for word in sys.argv[1:] if word != "--force"]
+    if len(arguments) != 1:
+        print("usage: python -P -m engine.worker [--force] RUN_DIRECTORY", file=sys.stderr)
         return 2
+    faulthandler.enable()  # a crash of compiled code leaves a trace in the log
     interrupted = Interrupted()
     interrupted.install()
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
-    run = Run(Path(sys.argv[1]))
+    run = Run(Path(arguments[0]))
+    force = len(arguments) < len(sys.argv) - 1
     try:
-        return 0 if work(run, interrupted).reason in {"finished", "stopped"} else 1
+        return 0 if work(run, interrupted, force=force).reason in {"finished", "stopped"} else 1
     except SpringtuiError as error:
-        print(f"springtui: error: {error}", file=sys.stderr)
         _say_failed(run, str(error))
+        _log(f"springtui: error: {error}")
     except Exception as error:
-        traceback.print_exc()
         _say_failed(run, f"{type(error).__name__}: {error}; worker.log has the details")
+        _log(traceback.format_exc())
     return 1
 
 
+def _log(text: str) -> None:
+    """To worker.log, which a full disk need not take."""
+    with contextlib.suppress(OSError):
+        print(text.rstrip(), file=sys.stderr, flush=True)
+
+
 def _say_failed(run: Run, text: str) -> None:
-    """A last word in the run, unless another worker has it or the directory is gone."""
+    """A last word in the run, unless another worker has it or the directory is gone.
+
+    Where the records cannot take it, the lock file does.
+    """
     with contextlib.suppress(SpringtuiError, OSError):
         lock = run.take()
-        run.write(Ended(reason="failed", text=text))
+        try:
+            run.write(Ended(reason="failed", text=text))
+        except SpringtuiError:
+            lock.release("failed", text)
+            raise
         lock.release()
 
 

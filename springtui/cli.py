@@ -22,13 +22,19 @@ from .commands.config import config
 from .commands.doctor import doctor
 from .commands.export import export
 from .commands.lab import lab, open_lab
+from .commands.note import note
 from .commands.options import Session, common, examples
+from .commands.record import play, record
 from .commands.resume import resume
+from .commands.rm import rm
 from .commands.runs import runs
 from .commands.separation import separation
+from .commands.serve import serve
+from .commands.stop import stop
 from .commands.sweep import sweep
 from .commands.train import train
 from .commands.twin import twin
+from .commands.watch import watch
 from .completion import add_bash
 from .output import say
 
@@ -37,6 +43,7 @@ EPILOG = (
         "springtui                        open the lab",
         "springtui train --set seed=1     train one network here",
         "springtui runs                   what there is to look at",
+        "springtui watch                  the newest run that goes on",
         "springtui doctor                 what this terminal and machine can do",
     )
     + "\n\n\b\nShell completion: bash, zsh and fish take\n"
@@ -63,7 +70,27 @@ def cli(context: click.Context, plain_signs: bool) -> int:
     return 0
 
 
-for verb in (lab, train, chain, sweep, twin, separation, runs, resume, export, doctor, config):
+VERBS = (
+    lab,
+    train,
+    chain,
+    sweep,
+    twin,
+    separation,
+    runs,
+    watch,
+    note,
+    stop,
+    resume,
+    rm,
+    export,
+    record,
+    play,
+    serve,
+    doctor,
+    config,
+)
+for verb in VERBS:
     cli.add_command(verb)
 
 

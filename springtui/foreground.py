@@ -29,18 +29,18 @@ _LINE_EVERY = 10.0
 """Seconds between plain lines where standard error is no terminal."""
 
 
-def run_here(run: Run, work: Work, unit: str) -> RunState:
+def run_here(run: Run, work: Work, unit: str, *, new: bool = True) -> RunState:
     """Let ``work`` fill the run to its end; what is known of the run then.
 
     Raises:
-        InputError: the input was found wrong before anything ran; the directory is gone again.
+        InputError: the input was found wrong before anything ran; the directory of a ``new`` run is gone again.
     """
     follower = _Follower(run, unit)
     try:
         with stopped_by_signals(run), follower:
             work(run)
     except InputError:
-        if not follower.state.records:
+        if new and not follower.state.records:
             shutil.rmtree(run.path, ignore_errors=True)
         raise
     except KeyboardInterrupt:

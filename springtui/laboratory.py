@@ -90,6 +90,11 @@ class Laboratory:
         if process is not None and working:
             process.terminate()  # reaches a worker that waits or still imports; it ends the run in order
 
+    def going(self) -> int:
+        """How many of its runs are under way."""
+        working = {panel for panel, process in self.processes.items() if process.poll() is None}
+        return sum(panel in working or run.is_live() for panel, run in self.runs.items())
+
     @property
     def _memo(self) -> Path:
         return self.home / "lab.json"

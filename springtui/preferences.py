@@ -1,7 +1,8 @@
 """What a person prefers: ``config.toml`` in the platform's configuration directory, variables, options.
 
-Defaults < file < environment < command line. A wrong line costs only itself: the rest of the file holds, and the
-complaint names file, key, value and what is allowed. Nothing of the app is imported here.
+Defaults < file < environment < command line; a theme chosen in the app stands above a file that has not named
+another since. A wrong line costs only itself: the rest of the file holds, and the complaint names file, key, value
+and what is allowed. Nothing of the app is imported here.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from msgspec import Meta
 
 from engine.errors import ConfigError
 
+from .alerts import AlertRule
+from .memory import recall
+
 _LIMIT = 1 << 20
-Rule = dict[str, Any]
-"""An alert's rule as the file has it."""
 
 
 class Preferences(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,7 +52,7 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         dict[str, str],
         Meta(description="a table of binding ids and their keys, comma between; the help (?) tells the ids"),
     ] = {}
-    alerts: Annotated[list[Rule], Meta(description="tables [[alerts]]: what to be told of while runs go")] = []
+    alerts: Annotated[list[AlertRule], Meta(description="tables [[alerts]]: what to be told of")] = []
 
 
 class Effective(NamedTuple):
@@ -62,6 +64,8 @@ class Effective(NamedTuple):
     problems: list[str]
     """What was left out because it is not allowed."""
     path: Path
+    file_theme: str = ""
+    """What the file says of the theme."""
 
 
 def config_path() -> Path:
@@ -79,9 +83,14 @@ def load_preferences(options: Mapping[str, Any] | None = None) -> Effective:
     values: dict[str, Any] = {}
     origins = dict.fromkeys(names(), "default")
     problems: list[str] = []
+    file: dict[str, Any] = {}
     layers: list[tuple[str, Any, str, str]] = []
     try:
-        layers += [(key, value, str(path), str(path)) for key, value in _read(path).items()]
+        file = _read(path)
+        layers += [(key, value, str(path), str(path)) for key, value in file.items()]
+        memory = recall()
+        if memory.theme and memory.theme_over == str(file.get("theme", "")):
+            layers.append(("theme", memory.theme, str(path), "chosen in the app"))
     except ConfigError as error:
         problems.append(str(error))
     layers += [(key, os.environ[name], f"the environment: {name}", name) for key, name in _variables().items()]
@@ -92,7 +101,7 @@ def load_preferences(options: Mapping[str, Any] | None = None) -> Effective:
             origins[key] = origin
         except ConfigError as error:
             problems.append(str(error))
-    return Effective(Preferences(**values), origins, problems, path)
+    return Effective(Preferences(**values), origins, problems, path, str(file.get("theme", "")))
 
 
 def strict_preferences(options: Mapping[str, Any] | None = None) -> Effective:
@@ -145,7 +154,8 @@ def checked(key: str, value: Any, where: str) -> Any:
         # the environment knows only texts: "1" is a switch that is on and a number
         return msgspec.convert(_spelt(key, value, where), _types()[key], strict=not isinstance(value, str))
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {key} = {value!r} is not allowed; allowed: {allowed(key)}") from error
+        why = f" ({error})" if key in {"keys", "alerts"} else ""
+        raise ConfigError(f"{where}: {key} = {value!r} is not allowed{why}; allowed: {allowed(key)}") from error
 
 
 def schema() -> dict[str, Any]:

@@ -10,15 +10,19 @@ _UNSAFE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 """Unicode categories that can steer a terminal or turn text round: controls, formats, surrogates, private use."""
 
 
-def ascii_only() -> bool:
-    """Whether drawings must do without Unicode: by ``SPRINGTUI_ASCII``, else where the locale is not UTF-8."""
-    said = os.environ.get("SPRINGTUI_ASCII", "").lower()
-    return said in _ON if said in _ON | _OFF else _locale_is_plain()
+_chosen = "auto"
 
 
 def draw_ascii(choice: str) -> None:
     """The preference ``on``, ``off`` or ``auto``, from now on."""
-    os.environ["SPRINGTUI_ASCII"] = choice
+    global _chosen
+    _chosen = choice
+
+
+def ascii_only() -> bool:
+    """Whether drawings must do without Unicode: as chosen, else where the locale is not UTF-8."""
+    said = _chosen if _chosen != "auto" else os.environ.get("SPRINGTUI_ASCII", "").lower()
+    return said in _ON if said in _ON | _OFF else _locale_is_plain()
 
 
 _ON, _OFF = {"1", "on", "true"}, {"0", "off", "false"}

@@ -11,6 +11,8 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import pytest  # noqa: E402
 
+from springtui import terminal  # noqa: E402
+
 SHARED = Path(os.environ.get("SPRINGTUI_SHARED", Path(__file__).parents[2] / "shared"))
 """Where the reference numbers and images lie on the developers' machines; tests that need them skip without."""
 
@@ -21,6 +23,7 @@ def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "configuration" / "config.toml"
     monkeypatch.setenv("SPRINGTUI_CONFIG", str(path))
     monkeypatch.setenv("SPRINGTUI_TOUR", "off")
+    terminal.draw_ascii("auto")  # what an app of the test before chose
     return path
 
 

@@ -48,7 +48,7 @@ class TestRuns:
         waiting = Run.create(home, ChainConfig())
         live = Run.create(home, ChainConfig())
         lock = live.take()
-        expected |= {waiting.id: "starting", live.id: "running"}
+        expected |= {waiting.id: "waiting", live.id: "starting"}
         found = {run["run"]: run["status"] for run in self.list(capsys)}
         lock.release()
         assert found == expected

@@ -258,8 +258,10 @@ class TestWhatItWrites:
         assert (listed["kind"], listed["status"], listed["at"], listed["total"]) == ("probe", "finished", 10, 0)
         assert main(["runs"]) == 0
         assert "10/0" not in capsys.readouterr().out
-        assert main(["resume", run.id]) == 2
-        assert "your own" in capsys.readouterr().err
+        for words in (["resume", run.id], ["resume", run.id, "--detach"], ["stop", run.id, "--kill"]):
+            assert main(words) == 2
+            assert "your own" in capsys.readouterr().err
+        assert run.status() == "finished"
 
     def test_metrics_are_flat_and_finite(self, task: tuple[Tensor, Tensor]) -> None:
         model = net()

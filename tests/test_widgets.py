@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from textual.app import App, ComposeResult
 from textual.widget import Widget
 
-from engine.errors import ConfigError
-from springtui import themes
 from springtui.mapping import NOISE_KINDS, NoiseKind, chain_settings
 from springtui.ticks import round_ticks
 from springtui.widgets.chain_view import ChainView
@@ -220,29 +217,3 @@ def test_the_map_to_the_chain_is_the_measured_one() -> None:
     data_noise = NOISE_KINDS[0]
     assert chain_settings(1.0, data_noise, 0.8) == {"mu_right": 0.085, "mu_left": 0.138, "noise": 0.0626}
     assert chain_settings(0.0, data_noise, 0.0) == {"mu_right": 0.03, "mu_left": 0.138, "noise": 0.029}
-
-
-def test_shipped_themes_are_sound() -> None:
-    warnings: list[str] = []
-    assert {"springtui-dark", "springtui-light"} <= {theme.name for theme in themes.load_themes(warnings.append)}
-    assert warnings == []
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("name = 3", "name = 3"),
-        ('name = "x"', "[colors]"),
-        ('name = "x"\nsize = 3', "unknown key 'size'"),
-        ('name = "x"\n[colors]\nprimary = "mud"', "'mud' is no color"),
-        ('name = "x"\n[colors]\nborder = "red"', "unknown color 'border'"),
-        ('name = "x"\n[colors]\naccent = "red"', "primary is missing"),
-        ("name = ", "cannot read the theme"),
-    ],
-)
-def test_a_wrong_theme_is_named_with_what_is_allowed(tmp_path: Path, text: str, said: str) -> None:
-    path = tmp_path / "mine.toml"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match=r"mine\.toml") as caught:
-        themes.load_theme(path)
-    assert said in str(caught.value)

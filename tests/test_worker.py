@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pytest
 
 from engine.config import ChainConfig, Settings, TrainConfig
-from engine.errors import WorkerError
+from engine.errors import LockedError, WorkerError
 from engine.launch import launch
 from engine.records import Acknowledged, Curve, Ended, Event, Started
 from engine.rundir import Run, open_home
@@ -136,7 +136,7 @@ class TestControls:
         count = len(worker.run.events())
         time.sleep(0.2)
         assert len(worker.run.events()) == count
-        assert worker.run.status() == "running"
+        assert worker.run.status() == "paused"
 
         change = self.CHANGES["train" if isinstance(settings, TrainConfig) else "chain"]
         changed = worker.ask("set", **change)
@@ -243,9 +243,14 @@ class TestEnds:
 
     def test_two_never_write_one_run(self, start: Start) -> None:
         worker = start(ENDLESS_CHAIN).working()
-        second = launch(worker.run)
-        assert second.wait(PATIENCE) == 1
-        assert any("another worker" in line for line in worker.run.last_log_lines())
+        with pytest.raises(LockedError, match=f"process {worker.process.pid} on"):
+            launch(worker.run)
+        second = subprocess.Popen(
+            [sys.executable, "-P", "-m", "engine.worker", str(worker.run.path)], stderr=subprocess.PIPE, text=True
+        )
+        said = second.communicate(timeout=PATIENCE)[1]
+        assert second.returncode == 1
+        assert f"another worker, process {worker.process.pid} on" in said
         assert worker.run.status() == "running"
         worker.process.terminate()
         assert worker.end()[1].reason == "stopped"

@@ -39,7 +39,11 @@ def chain(session: Session, assignments: tuple[str, ...], as_json: bool) -> int:
     home = session.open_home()
     from engine.worker import work
 
-    state = run_here(Run.create(home, config), work, "step")
+    return report(run_here(Run.create(home, config), work, "step"), as_json=as_json)
+
+
+def report(state: RunState, *, as_json: bool) -> int:
+    """Print what came of a pull; the exit status."""
     result = describe(state)
     if as_json:
         print_json(result)

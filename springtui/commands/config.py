@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
+import msgspec
 
 from engine.errors import ConfigError
 
@@ -34,7 +36,7 @@ def config(session: Session, only_path: bool, only_schema: bool, begin: bool, as
 
     The file is config.toml in the platform's configuration directory, or what SPRINGTUI_CONFIG names. A variable
     SPRINGTUI_ and a key in capitals, as SPRINGTUI_THEME, goes before the file; options go before both.
-    With --json: path, exists, and values, each with value and origin.
+    With --json: path, exists, themes, and values, each with value and origin.
     """
     if only_path:
         print_json({"path": str(config_path())}) if as_json else print_line(str(config_path()))
@@ -44,7 +46,8 @@ def config(session: Session, only_path: bool, only_schema: bool, begin: bool, as
         return 0
     if begin:
         return _begin(as_json)
-    _show(session.preferences(), as_json)
+    effective = session.preferences()
+    _show(effective, _themes(effective), as_json)
     return 0
 
 
@@ -63,13 +66,32 @@ def _begin(as_json: bool) -> int:
     return 0
 
 
-def _show(effective: Effective, as_json: bool) -> None:
+def _plain(value: Any) -> Any:
+    """As JSON has it."""
+    return msgspec.to_builtins(value)
+
+
+def _themes(effective: Effective) -> list[str]:
+    """The themes there are; a wrong one of the person's own is told of.
+
+    Raises:
+        ConfigError: the one asked for is not among them.
+    """
+    from ..themes import check_name, load_themes  # brings half of textual
+
+    themes = load_themes(lambda warning: say(f"springtui: {warning}"))
+    check_name(effective.values.theme, themes, effective.origins["theme"])
+    return [theme.name for theme in themes]
+
+
+def _show(effective: Effective, themes: list[str], as_json: bool) -> None:
     values = {key: getattr(effective.values, key) for key in names()}
     exists = effective.path.exists()
     if as_json:
-        told = {key: {"value": value, "origin": effective.origins[key]} for key, value in values.items()}
-        print_json({"path": str(effective.path), "exists": exists, "values": told})
+        told = {key: {"value": _plain(value), "origin": effective.origins[key]} for key, value in values.items()}
+        print_json({"path": str(effective.path), "exists": exists, "themes": themes, "values": told})
         return
     print_line(f"{effective.path}{'' if exists else '  (not there; springtui config --init writes one)'}")
-    rows = [(key, json.dumps(value, ensure_ascii=False), effective.origins[key]) for key, value in values.items()]
-    print_table(("key", "value", "from"), rows)
+    shown = {key: json.dumps(_plain(value), ensure_ascii=False) for key, value in values.items()}
+    print_table(("key", "value", "from"), [(key, text, effective.origins[key]) for key, text in shown.items()])
+    print_line(f"themes: {', '.join(themes)}")

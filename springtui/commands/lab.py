@@ -41,7 +41,8 @@ def check_terminal() -> None:
 
 def open_lab(session: Session, settings: Mapping[str, Any] | None = None) -> int:
     """Check terminal and home before anything is drawn, then hand over to the app."""
-    check_terminal()
+    if not os.environ.get("TEXTUAL_DRIVER"):  # springtui serve: there is no terminal but the browser's
+        check_terminal()
     effective = load_preferences(session.options())  # a wrong line is told in the app, and closes it to nobody
     home = open_home(session.home or home_of(effective))
     from ..app import run_app

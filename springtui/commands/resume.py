@@ -5,40 +5,65 @@ from __future__ import annotations
 import click
 
 from engine.config import ChainConfig, SweepConfig
-from engine.errors import ConfigError
-from engine.probe_config import ProbeConfig
-from engine.rundir import find_run
+from engine.rundir import Run, find_run
 
 from ..foreground import run_here
+from ..output import print_json, print_line
+from ..state import RunState
 from .options import Session, common, examples, json_option, run_argument
 
 
 @click.command(
     short_help="Go on with a run where it was left.",
-    epilog=examples("springtui resume last", "springtui resume 20260101-120000-train-1a2b3c --json"),
+    epilog=examples(
+        "springtui resume last",
+        "springtui resume last --detach",
+        "springtui resume 20260101-120000-train-1a2b3c --json",
+    ),
 )
 @run_argument
+@click.option("--detach", is_flag=True, help="In a process of its own that outlives this terminal.")
+@click.option("--force", is_flag=True, help="Although its last worker, on another host, may still be at work.")
 @json_option
 @common
 @click.pass_obj
-def resume(session: Session, run: str, as_json: bool) -> int:
+def resume(session: Session, run: str, detach: bool, force: bool, as_json: bool) -> int:
     """Go on with a run here, from its checkpoint, as if it had not been broken off.
 
-    RUN is the run's name, a unique beginning of it, ``last``, or its path. Prints what train, or sweep, prints.
-    A chain has no checkpoint: it is quick to pull anew. A training of your own that a probe watched is your
-    script's to go on with.
+    RUN is the run's name, a unique beginning of it, last, or its path. Prints what train, chain or sweep prints;
+    with --detach --json: run, pid. A training of your own that a probe watched is your script's to go on with.
     """
     found = find_run(session.look_home(), run)
     settings = found.config().settings
-    if isinstance(settings, ChainConfig):
-        raise ConfigError(f"{found.id} is a chain, which keeps no checkpoint; pull it anew with springtui chain")
-    if isinstance(settings, ProbeConfig):
-        raise ConfigError(f"{found.id} watched a training of your own; go on with that in your script")
-    from engine.worker import work
+    found.must_need_a_worker()
+    found.may_be_taken(force=force)
+    if detach:
+        return _detached(found, force=force, as_json=as_json)
+    if isinstance(settings, SweepConfig):
+        from .sweep import report as report_sweep
 
-    from .sweep import report as report_sweep
+        return report_sweep(settings, _go_on(found, "cells", force=force), as_json=as_json)
+    if isinstance(settings, ChainConfig):
+        from .chain import report as report_chain
+
+        return report_chain(_go_on(found, "step", force=force), as_json=as_json)
     from .train import report as report_training
 
-    if isinstance(settings, SweepConfig):
-        return report_sweep(settings, run_here(found, work, "cells"), as_json=as_json)
-    return report_training(run_here(found, work, "epoch"), as_json=as_json)
+    return report_training(_go_on(found, "epoch", force=force), as_json=as_json)
+
+
+def _go_on(run: Run, unit: str, *, force: bool) -> RunState:
+    from engine.worker import work
+
+    return run_here(run, lambda run: work(run, force=force), unit, new=False)
+
+
+def _detached(run: Run, *, force: bool, as_json: bool) -> int:
+    from engine.launch import launch
+
+    process = launch(run, force=force)
+    if as_json:
+        print_json({"run": run.id, "pid": process.pid})
+    else:
+        print_line(f"{run.id} goes on, process {process.pid}; springtui runs shows how it stands")
+    return 0

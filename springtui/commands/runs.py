@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 import click
 
 from engine.config import ChainConfig, RunConfig, SweepConfig, TrainConfig, kind_of
 from engine.errors import RunDirectoryError
+from engine.labels import read_label
 from engine.rundir import Run, list_runs
 from engine.sweep import members, size
 
@@ -16,8 +20,6 @@ from ..output import print_json, print_line, print_table, say
 from ..state import RunState
 from .options import Session, common, examples, json_option
 
-_STARTING = 60.0
-"""Seconds in which a worker that has not said a word may still be importing."""
 _RECORDS = 64
 _SHOWN = ("train_loss", "test_accuracy", "loss", "effective_friction")
 
@@ -32,7 +34,11 @@ _SHOWN = ("train_loss", "test_accuracy", "loss", "effective_friction")
 def runs(session: Session, as_json: bool) -> int:
     """List all runs: what they are, how they stand and the last that was heard of them.
 
-    With --json one object a line: run, kind, status, created, age, at, total, values.
+    Names and notes are those that springtui note gave; pinned runs come first. How a run stands is told from its
+    lock, its worker's process and its last record: --json says how it is known, under text.
+
+    With --json one object a line: run, kind, status, since, text, live, host, pid, exit_status, created, age, at,
+    total, values, size (bytes), name, note, pinned.
     """
     home = session.look_home()
     found = list_runs(home)
@@ -43,35 +49,52 @@ def runs(session: Session, as_json: bool) -> int:
         print_line(f"No runs yet under {home}.")
         say("Start one: springtui train, springtui chain, or springtui for the lab.")
     else:
-        header = ("RUN", "KIND", "STATUS", "AGE", "PROGRESS", "LAST")
-        print_table(header, (_row(describe(run)) for run in found))
+        header = ("RUN", "KIND", "STATUS", "AGE", "PROGRESS", "NAME", "LAST")
+        listed = sorted((describe(run) for run in found), key=lambda run: not run["pinned"])
+        print_table(header, (_row(run) for run in listed))
     return 0
 
 
 def describe(run: Run) -> dict[str, Any]:
-    """One run as plain values, from its config, its lock and the end of its records."""
+    """One run as plain values, from its config, its lock, its worker's process and the end of its records."""
+    label = read_label(run.path)
+    shared = {"name": label.name, "note": label.text, "pinned": label.pinned, "size": size_on_disk(run.path)}
     try:
         config = run.config()
     except RunDirectoryError as error:
-        return {"run": run.id, "kind": None, "status": "damaged", "text": str(error)}
-    live = run.is_live()  # before the records, so that a run that ends in between is not called crashed
+        return {"run": run.id, "kind": None, "status": "damaged", "text": str(error), **shared}
+    found = run.liveness()
     state = RunState(run.id)
     for event in run.last_events(_RECORDS):
         state.fold(event)
-    settings = config.settings
-    age = max(0.0, time.time() - config.created)
     latest = state.latest
     return {
         "run": run.id,
-        "kind": kind_of(settings),
-        "status": _status(state, live, age),
+        "kind": kind_of(config.settings),
+        "status": found.state,
+        "since": found.since,
+        "text": found.text,
+        "live": found.live,
+        "host": found.host,
+        "pid": found.pid,
+        "exit_status": found.exit_status,
         "created": config.created,
-        "age": age,
+        "age": max(0.0, time.time() - config.created),
         "at": state.at,
         "total": _total(config),
         "values": dict(latest.scalars) if latest else {},
-        "text": state.ended.text if state.ended else "",
+        **shared,
     }
+
+
+def size_on_disk(path: Path) -> int:
+    """Bytes of a run's files; links are not followed."""
+    total = 0
+    with contextlib.suppress(OSError), os.scandir(path) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                total += entry.stat(follow_symlinks=False).st_size
+    return total
 
 
 def _total(config: RunConfig) -> int:
@@ -84,17 +107,9 @@ def _total(config: RunConfig) -> int:
     return settings.steps if isinstance(settings, ChainConfig) else 0
 
 
-def _status(state: RunState, live: bool, age: float) -> str:
-    if state.ended is not None:
-        return state.status
-    if live:
-        return "paused" if state.status == "paused" else "running"
-    return "starting" if not state.records and age < _STARTING else "crashed"
-
-
 def _row(run: dict[str, Any]) -> tuple[str, ...]:
     if run["status"] == "damaged":
-        return (run["run"], "?", "damaged", "", "", run["text"])
+        return (run["run"], "?", "damaged", "", "", run["name"], run["text"])
     values = run["values"]
     shown = [f"{name} {values[name]:.4g}" for name in _SHOWN if values.get(name) is not None]
     return (
@@ -103,6 +118,7 @@ def _row(run: dict[str, Any]) -> tuple[str, ...]:
         run["status"],
         age_in_words(run["age"]),
         f"{run['at']}/{run['total']}" if run["total"] else f"{run['at']}",
+        run["name"],
         ", ".join(shown) or run["text"],
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +22,7 @@ from engine.loads import statistics
 from ..laboratory import PANELS, Laboratory, Panel
 from ..mapping import NOISE_KINDS, NoiseKind, chain_settings, start_of
 from ..measures import MEASURES, PROBES
+from ..place import Place, away
 from ..state import RunState
 from ..terminal import plain_text
 from ..watcher import Watcher
@@ -66,14 +68,21 @@ class LabScreen(BaseScreen[None]):
         Binding("left_square_bracket", "next_group(-1)", "Previous tab", key_display="[", show=False),
     ]
 
-    def __init__(self, home: Path, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, home: Path, settings: Mapping[str, Any] | None = None, place: Place | None = None) -> None:
         super().__init__()
+        self.place = place or Place()
         self.laboratory = Laboratory(home, settings)
         self.states: dict[Panel, RunState] = {}
         self.watchers: dict[Panel, Watcher] = {}
         start = start_of(self.laboratory.network, chosen=self.laboratory.chosen)
         self._nonlinearity, self.kind, self._noise = start
-        self.measure = MEASURES[0]
+        left = next((kind for kind in NOISE_KINDS if kind.key == self.place.noise), None)
+        if left is not None and not self.laboratory.chosen:
+            self.kind, self._noise = left, left.default
+        self.measure = self.place.measure if self.place.measure in MEASURES else MEASURES[0]
+        self.tab = GROUPS[0]
+        self._caught_up: set[str] = set()
+        """Runs whose records have all been read once."""
         self.trouble: dict[Panel, str] = {}
         self._asking = False
         self.pulling = PULLINGS[0]
@@ -103,13 +112,15 @@ class LabScreen(BaseScreen[None]):
                     yield Plot(id="loss", classes="training")
                     yield Plot(id="accuracy", classes="training")
         yield Static(id="too-small", markup=False)
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     async def on_mount(self) -> None:
         for selector, title in lab_panels.TITLES.items():
             self.query_one(selector).border_title = title
-        for selector, legend in lab_panels.LEGENDS.items():
+        for selector, legend in lab_panels.legends().items():
             self.query_one(selector).border_subtitle = legend
+        if self.place.tab in GROUPS:
+            self.query_one("#tabs", Tabs).active = self.place.tab
         self.call_after_refresh(self._open)
 
     def _open(self) -> None:
@@ -189,8 +200,8 @@ class LabScreen(BaseScreen[None]):
     async def _put(self, action: str, panel: Panel, **settings: Any) -> None:
         try:
             await asyncio.to_thread(self.laboratory.ask, action, panel, **settings)
-        except OSError as error:
-            self._say_trouble(panel, f"cannot write to the run's control file: {error.strerror}")
+        except (SpringtuiError, OSError) as error:
+            self._say_trouble(panel, f"cannot ask the {panel} run: {error}")
 
     @on(RadioSet.Changed, "#kinds")
     def _kind_chosen(self, event: RadioSet.Changed) -> None:
@@ -210,6 +221,8 @@ class LabScreen(BaseScreen[None]):
             newly = state.latest is None
             for event in message.events:
                 state.fold(event)
+            if state.run_id in self._caught_up:
+                self.tell_alerts(state, new=panel in self.laboratory.processes)
             self._stale = True
             self._show_in_force()
             if panel == "chain" and state.latest is not None:
@@ -220,14 +233,35 @@ class LabScreen(BaseScreen[None]):
 
     def on_watcher_liveness_seen(self, message: Watcher.LivenessSeen) -> None:
         panel = self._panel_of(message.watcher)
-        if panel is None or message.alive:
+        if panel is None:
             return
         state = self.states[panel]
-        state.worker_is_gone()
-        if state.status in {"crashed", "failed"}:
+        if state.run_id not in self._caught_up:
+            self._catch_up(panel, state)
+        if message.alive:
+            return
+        state.worker_is_gone(message.found.state)
+        self.tell_alerts(state, new=panel in self.laboratory.processes)
+        if state.status in {"crashed", "failed", "unknown"}:
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
-            self._say_trouble(panel, f"{state.note or 'the worker died'}; press r to restart. {log}".strip())
+            self._say_trouble(panel, f"{state.note or message.found.text}; press r to restart. {log}".strip())
         self._draw_words()
+
+    def _catch_up(self, panel: Panel, state: RunState) -> None:
+        """All that a run had to tell has been read: say what is new of it, and put the sliders where it stands."""
+        self._caught_up.add(state.run_id)
+        if panel not in self.laboratory.processes:  # it was left by an earlier lab
+            if said := away(self.place.seen.get(state.run_id), state.records, time.time()):
+                self.notify(said, title=f"{panel} run", timeout=8, markup=False)
+            if panel == "train" and state.settings:
+                for slider in self.query(Slider):
+                    slider.adopt()
+
+    def note_place(self, place: Place) -> None:
+        """For the next time."""
+        place.screen, place.measure, place.noise, place.tab = "lab", self.measure, self.kind.key, self.tab
+        for state in self.states.values():
+            place.look_at(state.run_id, state.records)
 
     def _panel_of(self, watcher: Watcher) -> Panel | None:
         return next((panel for panel, known in self.watchers.items() if known is watcher), None)
@@ -299,6 +333,7 @@ class LabScreen(BaseScreen[None]):
     def _tab_activated(self, event: Tabs.TabActivated) -> None:
         for group in GROUPS:
             self.set_class(event.tab.id == group, f"-{group}")
+        self.tab = event.tab.id or GROUPS[0]
         self._draw_words()
 
     # actions

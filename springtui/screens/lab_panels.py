@@ -15,7 +15,7 @@ from ..laboratory import Panel
 from ..measures import PROBES
 from ..regime import duration, in_words, number, percent, progress_line
 from ..state import RunState, signed_curve
-from ..terminal import plain_text
+from ..terminal import ascii_only, plain_text
 from ..widgets.chain_view import ChainView
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot, Series
@@ -28,12 +28,24 @@ TITLES = {
     "#loss": "Training loss",
     "#accuracy": "Accuracy",
 }
-LEGENDS = {
-    "#network-curve": "[$secondary 60%]start[/] [$foreground 40%]before[/] [$primary]now[/] [$warning]twin[/]",
-    "#chain-curve": "[$secondary 60%]start[/] [$foreground 40%]before[/] [$accent]now[/] [$warning]theory[/]",
-    "#accuracy": "[$secondary]train[/] [$success]test[/]",
-}
-"""In the colours of the curves."""
+
+
+def legends() -> dict[str, str]:
+    """Below the plots: each curve's colour and its name, as markup."""
+    past = (("start", "$secondary 60%"), ("before", "$foreground 40%"))
+    return {
+        "#network-curve": legend(*past, ("now", "$primary"), ("twin", "$theory")),
+        "#chain-curve": legend(*past, ("now", "$accent"), ("theory", "$theory")),
+        "#accuracy": legend(("train", "$secondary"), ("test", "$success")),
+    }
+
+
+def legend(*curves: tuple[str, str]) -> str:
+    """A piece of line in each curve's colour; names in one that can be read."""
+    line = "-" if ascii_only() else "━"
+    return "  ".join(f"[{color}]{line}[/] [$secondary]{name}[/]" for name, color in curves)
+
+
 NAMES = {
     "trace_ratio": "trace ratio",
     "fuzziness": "fuzziness",
@@ -50,9 +62,9 @@ def show_states(owner: DOMNode, states: Mapping[Panel, RunState], measure: str) 
     title = f"Network · load curve · {NAMES[measure]}"
     if plot.border_title != title:  # setting it repaints the whole plot
         plot.border_title = title
-    plot.show([*_curves(train, measure, "primary"), *twin_series(train, measure)])
-    theory = _theory(chain)
-    owner.query_one("#chain-curve", Plot).show([*theory, *_curves(chain, "distance", "accent")])
+    plot.show([*curves_of(train, measure, "primary"), *twin_series(train, measure)])
+    theory = theory_of(chain)
+    owner.query_one("#chain-curve", Plot).show([*theory, *curves_of(chain, "distance", "accent")])
     _show_loads(owner.query_one(LoadBars), train, measure)
     owner.query_one("#loss", Plot).show(_histories(train, [("train_loss", "train", "primary")]))
     wanted = [("train_accuracy", "train", "muted"), ("test_accuracy", "test", "good")]
@@ -76,7 +88,7 @@ def words(
     return _regime(train, measure), "\n".join([*_said(trouble), *first, "", *second])
 
 
-def _curves(state: RunState | None, measure: str, role: str) -> list[Series]:
+def curves_of(state: RunState | None, measure: str, role: str) -> list[Series]:
     """Oldest first, so that the newest is drawn on top."""
     if state is None or state.latest is None:
         return []
@@ -87,11 +99,11 @@ def _curves(state: RunState | None, measure: str, role: str) -> list[Series]:
     return [_series(curve, measure, name, tone) for curve, name, tone in past if curve is not None]
 
 
-def _theory(state: RunState | None) -> list[Series]:
+def theory_of(state: RunState | None) -> list[Series]:
     """The chain's mean field beside it, where the worker reckons it."""
     if state is None or state.latest is None or "mean_field" not in state.latest.curves:
         return []
-    return [_series(state.latest, "mean_field", "theory", "warn")]
+    return [_series(state.latest, "mean_field", "theory", "theory")]
 
 
 def twin_of(state: RunState | None) -> CurveFit | None:
@@ -107,7 +119,7 @@ def twin_of(state: RunState | None) -> CurveFit | None:
 def twin_series(state: RunState | None, measure: str) -> list[Series]:
     """The twin's parabola, over the measure that it is fitted to."""
     fit = twin_of(state) if measure == "trace_ratio" else None
-    return [] if fit is None else [Series(list(range(len(fit.curve))), fit.curve, "twin", "warn")]
+    return [] if fit is None else [Series(list(range(len(fit.curve))), fit.curve, "twin", "theory")]
 
 
 def _series(curve: Curve, measure: str, name: str, role: str) -> Series:

@@ -21,13 +21,15 @@ from engine.sweep import DIAGRAMS, MEASURES, Summary, place
 from ..desk import Desk
 from ..diagram import COLOURS, correlation_text, facts_of, grid_of, scaled_curve, summaries_of
 from ..export import export_aside, written
+from ..place import Place
 from ..regime import duration
 from ..state import RunState
-from ..terminal import plain_text
+from ..terminal import ascii_only, plain_text
 from ..watcher import Watcher
 from ..widgets.heat_map import HeatMap
 from ..widgets.plot import Plot, Series
 from .base import BaseScreen
+from .lab_panels import legend
 
 RECIPES = tuple(name for name, diagram in DIAGRAMS.items() if diagram.system == "network")
 SEEDS = 3
@@ -46,11 +48,13 @@ class PhaseScreen(BaseScreen[None]):
         Binding("t", "next_recipe", "Diagram", tooltip="choose another diagram"),
         Binding("c", "next_colour", "Colour", tooltip="colour by another quantity"),
         Binding("x", "export", "Export", tooltip="PNG, SVG, CSV and JSON"),
-        Binding("escape", "app.open_lab", "Lab"),
+        Binding("escape", "app.back", "Back"),
     ]
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, first: Run | None = None) -> None:
         super().__init__()
+        self.first = first
+        """To show; None is the newest."""
         self.desk = desk
         self.recipe = RECIPES[0]
         self.colour = COLOURS[0]
@@ -79,7 +83,9 @@ class PhaseScreen(BaseScreen[None]):
                   "#said": "Cell", "#scatter": "Accuracy over coefficient of variation"}  # fmt: skip
         for selector, title in titles.items():
             self.query_one(selector).border_title = title
-        self.query_one("#curve").border_subtitle = "[$primary]networks[/] [$secondary]± s.d.[/] [$accent]chain[/]"
+        spread = "s.d." if ascii_only() else "± s.d."
+        curves = ("networks", "$primary"), (spread, "$foreground 45%"), ("chain", "$accent")
+        self.query_one("#curve").border_subtitle = legend(*curves)
         self.query_one("#network").focus()
         self.set_interval(DRAW_SECONDS, self._draw)
         self.run_worker(self._take_up(), exclusive=True, group="take-up")
@@ -89,11 +95,15 @@ class PhaseScreen(BaseScreen[None]):
         for watcher in self.watchers.values():
             watcher.close()
 
+    def note_place(self, place: Place) -> None:
+        """For the next time."""
+        place.screen = "phase"
+
     # runs
 
     async def _take_up(self) -> None:
         """Show the newest diagram there is."""
-        run = await asyncio.to_thread(self.desk.newest, "network")
+        run = self.first or await asyncio.to_thread(self.desk.newest, "network")
         if run is not None:
             await self._show_run("network", run)
 
@@ -130,10 +140,10 @@ class PhaseScreen(BaseScreen[None]):
         if system is None or message.alive:
             return
         state = self.states[system]
-        state.worker_is_gone()
-        if state.status in {"crashed", "failed"}:
+        state.worker_is_gone(message.found.state)
+        if state.status in {"crashed", "failed", "unknown"}:
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
-            text = plain_text(f"{state.note or 'the worker died'}; press g to go on. {log}")
+            text = plain_text(f"{state.note or message.found.text}; press g to go on. {log}")
             self.notify(text, title=f"{system} diagram", severity="error", timeout=12, markup=False)
         self._stale = True
 

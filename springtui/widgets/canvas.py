@@ -9,6 +9,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
+from textual.theme import Theme
 from textual.widget import Widget
 
 _Cells = list[tuple[str, Style | None]]
@@ -24,6 +25,15 @@ class Canvas(Widget):
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._strips: list[Strip] = []
+
+    def on_mount(self) -> None:
+        self.app.theme_changed_signal.subscribe(self, self._theme_changed)
+
+    def _theme_changed(self, _: Theme) -> None:
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Draw anew what is there, in the theme's colours."""
 
     def paint(self, strips: Sequence[Strip]) -> None:
         """Show these lines, from the top; only the cells that differ are sent to the terminal."""
@@ -54,10 +64,10 @@ class Canvas(Widget):
 
 
 def _changed(before: Strip, after: Strip) -> tuple[int, int] | None:
-    """The first and the one-past-last column that differ; None where none does. Every character is one cell."""
+    """The first and the one-past-last column that differ; None where none does."""
     old, new = _cells(before), _cells(after)
-    if len(old) != len(new):
-        return 0, max(len(old), len(new))
+    if not len(old) == len(new) == before.cell_length == after.cell_length:  # also where a character is two cells
+        return (0, max(before.cell_length, after.cell_length)) if old != new else None
     differing = [column for column, (a, b) in enumerate(zip(old, new, strict=True)) if a != b]
     return (differing[0], differing[-1] + 1) if differing else None
 

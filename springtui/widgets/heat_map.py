@@ -14,7 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
 
-from springtui.palette import LEVELS, color, ink, level
+from springtui.palette import Palette
 from springtui.terminal import ascii_only
 
 from .canvas import Canvas
@@ -45,7 +45,7 @@ class Grid:
 
 
 class HeatMap(Canvas, can_focus=True):
-    """Cells in 16 colours with their numbers, so that it can be read without colour too; a cursor among them."""
+    """Cells in the theme's few colours with their numbers, so that it can be read without colour; and a cursor."""
 
     EMPTY = "nothing here yet"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -73,6 +73,7 @@ class HeatMap(Canvas, can_focus=True):
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._grid: Grid | None = None
+        self._palette = Palette(())
         self.cursor = 0
 
     def show(self, grid: Grid | None) -> None:
@@ -125,6 +126,7 @@ class HeatMap(Canvas, can_focus=True):
 
     def _lay_out(self) -> None:
         grid = self._grid
+        self._palette = Palette.of_theme(self.app.theme_variables)
         if grid is None or not grid.values or self.size.width <= _LABEL + 2 or self.size.height < 4:
             self.paint([])
             return
@@ -149,10 +151,12 @@ class HeatMap(Canvas, can_focus=True):
         """The lines of a cell: its number on the first, its curve on all."""
         value = grid.values[index]
         here = index == self.cursor
-        number = level(value, grid.low, grid.high)
-        style = self.rich_style if number is None else Style(bgcolor=color(number).rich_color)
+        palette = self._palette
+        number = palette.level(value, grid.low, grid.high)
+        style = self.rich_style
         if number is not None:
-            style = self.rich_style + style + Style(color=ink(color(number)).rich_color, bold=here)
+            ground, ink = palette.color(number).rich_color, palette.ink(number).rich_color
+            style = style + Style(color=ink, bgcolor=ground, bold=here)
         text = self._text(grid, index, value)
         curve = grid.curves[index]
         lines = [" " * wide] * tall
@@ -192,7 +196,7 @@ class HeatMap(Canvas, can_focus=True):
         """The colours with the numbers that they stand for."""
         base = self.rich_style
         low, high = f"{grid.low:.{grid.digits}f} ", f" {grid.high:.{grid.digits}f}"
-        bars = [Segment("  ", base + Style(bgcolor=color(n).rich_color)) for n in range(LEVELS)]
+        bars = [Segment("  ", base + Style(bgcolor=each.rich_color)) for each in self._palette.colors]
         return Strip([Segment(" " * _LABEL + low, base + self._dim()), *bars, Segment(high, base + self._dim())])
 
     def _dim(self) -> Style:

@@ -21,7 +21,7 @@ _ROLES: dict[str, tuple[str, float]] = {
     "primary": ("primary", 1.0),
     "accent": ("accent", 1.0),
     "good": ("success", 1.0),
-    "warn": ("warning", 1.0),
+    "theory": ("theory", 1.0),
     "muted": ("secondary", 1.0),
     "initial": ("secondary", 0.6),
     "fade1": ("foreground", 0.45),
@@ -70,6 +70,10 @@ class Plot(Canvas):
             return False
         return (self._version, self.size, self.app.theme) != self._drawn
 
+    def _lay_out(self) -> None:
+        if self.is_stale():
+            self.redraw()
+
     def redraw(self) -> None:
         """Draw the data."""
         self._drawn = (self._version, self.size, self.app.theme)
@@ -105,18 +109,20 @@ class Plot(Canvas):
         if high - low < 1e-9:
             low, high = low - 0.5, high + 0.5
             figure.ruler("y", "left").lim(low, high)
-        _set_ticks(figure.ruler("y", "left"), round_ticks(low, high, max(3, (height - 2) // 2)))
+        set_ticks(figure.ruler("y", "left"), round_ticks(low, high, max(3, (height - 2) // 2)))
         left, right = min(min(s.x) for s in series), max(max(s.x) for s in series)
         whole = all(float(x).is_integer() for s in series for x in s.x)
-        _set_ticks(figure.ruler("x", "lower"), round_ticks(left, right, max(2, (width - 6) // 4), whole=whole))
+        set_ticks(figure.ruler("x", "lower"), round_ticks(left, right, max(2, (width - 6) // 4), whole=whole))
 
     def _color(self, role: str) -> Color:
         name, strength = _ROLES.get(role, _ROLES["accent"])
         variables = self.app.theme_variables
-        return Color.parse(variables["background"]).blend(Color.parse(variables[name]), strength)
+        color = variables.get(name, variables["warning"])  # not every theme is ours
+        return Color.parse(variables["background"]).blend(Color.parse(color), strength)
 
 
-def _set_ticks(ruler: Any, ticks: list[tuple[float, str]]) -> None:
+def set_ticks(ruler: Any, ticks: list[tuple[float, str]]) -> None:
+    """Labels at places of an axis; none leaves the axis to plotext."""
     if ticks:
         ruler.ticks([value for value, _ in ticks], [label for _, label in ticks])
 

@@ -119,6 +119,11 @@ class Slider(Widget, can_focus=True):
                 self.post_message(self.Changed(self, value))
         self.refresh()
 
+    def adopt(self) -> None:
+        """Stand where the worker is, and ask for nothing."""
+        if self.in_force is not None:
+            self.set_value(self.in_force, notify=False)
+
     # keys
 
     def action_move(self, steps: float) -> None:

@@ -1,0 +1,144 @@
+"""Asking a worker for something, and seeing that it answers; and ending one that does not.
+
+Everything here waits: call it from a thread, or from the command line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .errors import RunDirectoryError, RunError
+from .files import Tail
+from .liveness import LIVE, Liveness
+from .locks import Lock, read_owner
+from .records import Acknowledged, read_event
+from .rundir import Run
+
+_LOOK = 0.05
+
+
+class Stopped(NamedTuple):
+    """What came of asking a run to stop."""
+
+    was: Liveness
+    now: Liveness
+    acknowledged: bool
+    """Whether the worker said that it had heard."""
+    killed: bool
+
+
+def ask_and_wait(run: Run, action: str, patience: float = 10.0, **settings: object) -> Acknowledged | None:
+    """Ask, and wait for the answer; None where none came in time, or the worker was gone.
+
+    Raises:
+        DiskFullError: the control file cannot take the request.
+        OSError: it cannot be written.
+    """
+    tail = Tail(run.path / "events.jsonl", _size(run))
+    control = run.ask(action, **settings)
+    deadline = time.monotonic() + patience
+    while True:
+        live = run.liveness().live is not False  # before the records, so that no last answer is missed
+        while lines := tail.read():
+            for line in lines:
+                event = read_event(line)
+                if isinstance(event, Acknowledged) and event.control == control.seq:
+                    return event
+        if not live or time.monotonic() >= deadline:
+            return None
+        time.sleep(_LOOK)
+
+
+def _size(run: Run) -> int:
+    try:
+        return os.lstat(run.path / "events.jsonl").st_size
+    except OSError:
+        return 0
+
+
+def stop(run: Run, patience: float = 10.0, *, kill: bool = False) -> Stopped:
+    """Ask a run's worker to stop and wait until it has; where it has not, ``kill`` ends its process.
+
+    A worker that is only starting is waited for first. A run that is over is left alone. A user's training that
+    a probe watches goes on: the probe alone stops.
+
+    Raises:
+        ConfigError: ``kill`` would end a user's own training.
+        DiskFullError: the control file cannot take the request.
+        OSError: it cannot be written.
+    """
+    if kill:
+        run.must_need_a_worker()
+    was = run.liveness()
+    deadline = time.monotonic() + patience
+    now = _wait(run, deadline, lambda found: found.state != "starting")
+    answer = None
+    if now.state in LIVE - {"starting"} or now.state == "unknown":
+        answer = ask_and_wait(run, "stop", max(0.1, deadline - time.monotonic()))
+        now = _wait(run, deadline, _has_ended)
+    killed = kill and not _has_ended(now) and now.state != "waiting" and _kill(run)
+    if killed:
+        now = _wait(run, time.monotonic() + patience, _has_ended)
+    return Stopped(was, now, answer is not None, killed)
+
+
+def _has_ended(found: Liveness) -> bool:
+    return found.is_over and not found.live
+
+
+def _wait(run: Run, deadline: float, until: Callable[[Liveness], bool]) -> Liveness:
+    while not until(found := run.liveness()) and time.monotonic() < deadline:
+        time.sleep(_LOOK)
+    return found
+
+
+def _kill(run: Run) -> bool:
+    """End the very process that the lock names, on this host; never another that has its number now."""
+    owner = read_owner(run.path / "lock")
+    if owner is None or not owner.is_here:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        if not hasattr(os, "pidfd_open"):
+            if owner.is_alive():
+                os.kill(owner.pid, signal.SIGKILL)
+                return True
+            return False
+        fd = os.pidfd_open(owner.pid)
+        try:
+            # the descriptor stands for one process, whoever has its number later
+            if owner.mark and owner.is_alive():
+                signal.pidfd_send_signal(fd, signal.SIGKILL)
+                return True
+        finally:
+            os.close(fd)
+    return False
+
+
+def remove(run: Run, *, force: bool = False) -> None:
+    """Remove a run's directory, all of it and nothing else: links in it are removed, not followed.
+
+    The run is held meanwhile, so that no worker takes it up.
+
+    Raises:
+        LockedError: a worker writes it; or may do so, on another host, unless ``force``.
+        RunError: it cannot be removed.
+    """
+    run.may_be_taken(force=force)
+    lock = Lock(run.path / "lock")
+    try:
+        with contextlib.suppress(RunDirectoryError, OSError):  # a damaged lock, or a full disk, holds nobody
+            lock.acquire()
+        aside = run.path.with_name(f".{run.path.name}.removed")
+        shutil.rmtree(aside, ignore_errors=True)
+        run.path.rename(aside)  # gone at once for everyone who lists, however long the rest takes
+        shutil.rmtree(aside)
+    except OSError as error:
+        raise RunError(f"cannot remove {run.path}: {error.strerror}") from error
+    finally:
+        lock.close()

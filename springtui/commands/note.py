@@ -1,0 +1,68 @@
+"""``springtui note``: name a run, write a note to it, pin it on top."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from engine.errors import RunDirectoryError
+from engine.labels import Label, read_label, write_label
+from engine.rundir import Run, find_run
+
+from ..output import print_json, print_line
+from .options import Session, common, examples, json_option, run_argument
+
+
+@click.command(
+    short_help="Name a run, note something, pin it on top.",
+    epilog=examples(
+        "springtui note last --name baseline --pin",
+        "springtui note last --text 'dropout 0.3 from epoch 40 on'",
+        "springtui note last --name '' --unpin",
+        "springtui note last --json",
+    ),
+)
+@run_argument
+@click.option("--name", metavar="NAME", help="Shown beside the run's id; '' takes it away.")
+@click.option("--text", metavar="TEXT", help="A note; '' takes it away.")
+@click.option("--pin/--unpin", "pinned", default=None, help="On top of the list of runs, or no longer.")
+@json_option
+@common
+@click.pass_obj
+def note(
+    session: Session, run: str, name: str | None, text: str | None, pinned: bool | None, as_json: bool
+) -> int:
+    """Give a run a name, a note or a pin; without an option, show what it has. The run itself stays as it is.
+
+    RUN is the run's name, a unique beginning of it, last, or its path.
+
+    With --json: run, name, text, pinned.
+    """
+    found = find_run(session.look_home(), run)
+    if name is None and text is None and pinned is None:
+        label = read_label(found.path)
+    else:
+        label = _write(found, name=name, text=text, pinned=pinned)
+    result: dict[str, Any] = {"run": found.id, "name": label.name, "text": label.text, "pinned": label.pinned}
+    if as_json:
+        print_json(result)
+    else:
+        for key in ("run", "name", "pinned"):
+            print_line(f"{key:8}{_shown(result[key])}")
+        for number, line in enumerate(label.text.splitlines() or ["-"]):
+            print_line(f"{'' if number else 'note':8}{line}")
+    return 0
+
+
+def _write(run: Run, *, name: str | None, text: str | None, pinned: bool | None) -> Label:
+    try:
+        return write_label(run.path, name=name, text=text, pinned=pinned)
+    except OSError as error:
+        raise RunDirectoryError(f"cannot write the label of {run.id}: {error.strerror}") from error
+
+
+def _shown(value: str | bool) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value or "-"

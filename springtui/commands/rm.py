@@ -1,0 +1,78 @@
+"""``springtui rm``: remove runs, for good."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from engine.errors import ConfigError, LockedError
+from engine.liveness import LIVE
+from engine.rundir import Run, find_run
+
+from ..completion import complete_run
+from ..output import print_json, print_line, say
+from .options import Session, common, examples, json_option
+
+
+@click.command(
+    short_help="Remove runs and all they recorded.",
+    epilog=examples(
+        "springtui rm last", "springtui rm --yes 20260101-120000-train-1a2b3c", "springtui rm -f last"
+    ),
+)
+@click.argument("runs", nargs=-1, required=True, metavar="RUN…", shell_complete=complete_run)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option(
+    "--force", "-f", is_flag=True, help="Stop a run that goes on first; remove one whose worker is out of sight."
+)
+@json_option
+@common
+@click.pass_obj
+def rm(session: Session, runs: tuple[str, ...], yes: bool, force: bool, as_json: bool) -> int:
+    """Remove runs for good: settings, records, checkpoint and log.
+
+    RUN is a run's name, a unique beginning of it, last, or its path. Nothing outside the run's directory is
+    touched, whatever links it holds. A run that goes on is refused, unless --force stops it first.
+
+    With --json one object a line: run, removed. Nothing is removed before all names are known and all runs are
+    seen to be free.
+    """
+    home = session.look_home()
+    found = list({run.path: run for run in (find_run(home, name) for name in runs)}.values())
+    for run in found:
+        if run.path.parent != (home / "runs").absolute() and run.path.parent != home / "runs":
+            run.config()  # a directory that merely holds a config.json of another program is no run
+        if not force:
+            _must_be_free(run)
+    if not yes:
+        _confirm(found)
+    from engine.asking import remove, stop
+
+    for run in found:
+        if force and (run.status() in LIVE):
+            stop(run, kill=True)
+        remove(run, force=force)
+        if as_json:
+            print_json({"run": run.id, "removed": True})
+        else:
+            print_line(f"{run.id}: removed")
+    return 0
+
+
+def _must_be_free(run: Run) -> None:
+    found = run.liveness()
+    if found.state in LIVE or found.live:
+        raise LockedError(
+            f"{run.id} goes on ({found.text}); stop it first: springtui stop {run.id}, or give --force"
+        )
+    if found.state == "unknown":
+        raise LockedError(f"{run.id}: {found.text}. If you know that it is gone, give --force")
+
+
+def _confirm(found: list[Run]) -> None:
+    names = ", ".join(run.id for run in found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+    if not sys.stdin.isatty():
+        raise ConfigError(f"nobody is there to ask whether to remove {names}; give --yes")
+    say(f"This removes {names}, for good.")
+    click.confirm("Go on?", abort=True, err=True)
