@@ -93,6 +93,7 @@ class LoadProbe:
         self._warned = self._paused = False
         self._scalars: dict[str, Any] = {}
         self._curves: dict[str, list[float]] = {}
+        self._friction_error = math.nan
         self._began = time.monotonic()
         self._mark, self._cost = (self._began, 0), 0.0
         self._layers: list[str] = []
@@ -150,7 +151,7 @@ class LoadProbe:
         """The newest measurement as a flat dict of finite numbers, for any tracker.
 
         ``separation/LAYER`` and ``load/LAYER`` (trace ratio), ``fuzziness/LAYER``, ``inverse_fuzziness/LAYER``,
-        ``cv``, ``asymmetry``, ``effective_friction``, ``effective_friction_error`` and ``seconds``, which it took.
+        ``cv``, ``asymmetry``, ``effective_friction``, ``friction_error`` and ``seconds``, which it took.
         """
         found: dict[str, float] = {}
         for measure, curve in self._curves.items():
@@ -213,7 +214,7 @@ class LoadProbe:
         """The chain that behaves like the newest curve; None while nothing is separated."""
         curve = self._curves.get("trace_ratio", [])
         with contextlib.suppress(InputError):
-            return fit_curve(hidden(curve) if self._has_logits else curve)
+            return fit_curve(hidden(curve) if self._has_logits else curve, error=self._friction_error)
         return None
 
     @property
@@ -267,10 +268,10 @@ class LoadProbe:
             return
         began = time.monotonic()
         self._measured_at = self._steps
-        curves = self._probed.measure()
+        measured = self._probed.measure()
         self._cost = time.monotonic() - began
-        if curves:
-            self._curves = curves
+        if measured.curves:
+            self._curves, self._friction_error = measured
             self._write(began)
 
     def _write(self, began: float) -> None:
@@ -309,7 +310,7 @@ class LoadProbe:
             "cv": shape.cv,
             "asymmetry": shape.asymmetry,
             "effective_friction": twin.effective_friction if twin else math.nan,
-            "effective_friction_error": twin.standard_error if twin else math.nan,
+            "friction_error": twin.standard_error if twin else math.nan,
         }
 
     def _listen(self) -> None:

@@ -10,7 +10,9 @@ Shape legend: M samples that are measured, D features.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,7 +22,8 @@ from .gram_separation import GramSeparation
 from .probe_features import Forward, Source
 from .probe_inputs import chunk_bounds
 from .probe_undisturbed import full_precision
-from .separation import separation_measures
+from .separation import separation_and_influence
+from .twin_curve import friction_error
 
 _NUMBER = 4
 """Bytes of a kept feature."""
@@ -66,6 +69,15 @@ def plan_passes(sizes: list[int], samples: int, memory: int) -> list[list[Table]
     return passes
 
 
+class Measured(NamedTuple):
+    """One measurement."""
+
+    curves: dict[str, list[float]]
+    """D_0 … D_L by measure."""
+    friction_error: float
+    """Of the twin's effective friction, over the samples of the probe batch: ``twin_curve.friction_error``."""
+
+
 class Measurer:
     """Measures one model at the same points again and again.
 
@@ -97,30 +109,46 @@ class Measurer:
         self._y_M = source.groups.y_M.to(source.device)
         self._classes = source.groups.count
 
-    def measure(self, run: Forward) -> dict[str, list[float]]:
-        """D_0 … D_L by measure, each layer where its features are; nothing where this process only computes along.
+    def measure(self, run: Forward) -> Measured:
+        """Measure, each layer where its features are; nothing comes where this process only computes along.
 
         Raises:
             ConfigError: a layer gave other features than at first.
         """
         found: dict[int, dict[str, float]] = {}
+        moves: dict[int, Tensor] = {}
         grams: dict[int, GramSeparation] = {}
         for tables in plan_passes(self.sizes, len(self._y_M), self._memory):
             self._gather(tables, run)
             for table in tables if self._keeps else []:
                 with full_precision():
-                    self._separate(table, found, grams)
+                    self._separate(table, found, moves, grams)
                 table.values = None
         found |= {point: gram.measures() for point, gram in grams.items()}
-        return {name: [found[i][name] for i in range(len(found))] for name in self._measures if self._keeps}
+        curves = {name: [found[i][name] for i in range(len(found))] for name in self._measures if self._keeps}
+        return Measured(curves, self._friction_error(curves.get("trace_ratio", []), moves))
+
+    def _friction_error(self, curve: list[float], moves: dict[int, Tensor]) -> float:
+        """Over the probe batch; NaN where a hidden layer's table was too wide to be kept whole."""
+        hidden = len(curve) - self._source.points[-1].logits
+        if not curve or any(point not in moves for point in range(hidden)):
+            return math.nan
+        return friction_error(curve[:hidden], [moves[point].cpu().numpy() for point in range(hidden)])
 
     def _separate(
-        self, table: Table, found: dict[int, dict[str, float]], grams: dict[int, GramSeparation]
+        self,
+        table: Table,
+        found: dict[int, dict[str, float]],
+        moves: dict[int, Tensor],
+        grams: dict[int, GramSeparation],
     ) -> None:
         assert table.values is not None
         y_M = self._y_M.to(table.values.device)
         if table.width == self.sizes[table.point]:
-            found[table.point] = separation_measures(table.values, y_M, self._classes, self._measures)
+            values, influence = separation_and_influence(table.values, y_M, self._classes, self._measures)
+            found[table.point] = values
+            if influence is not None:
+                moves[table.point] = influence
             return
         if table.point not in grams:
             grams[table.point] = GramSeparation(y_M, self._classes)

@@ -14,7 +14,7 @@ from .probe_features import Source
 from .probe_groupings import group
 from .probe_inputs import ProbeBatch, first_real
 from .probe_layers import Point, Wanted, find_points
-from .probe_measure import Measurer
+from .probe_measure import Measured, Measurer
 from .probe_trace import trace
 from .probe_undisturbed import Autocast, Buffers, computing_in, home_of, undisturbed
 
@@ -71,8 +71,8 @@ class ProbedModel:
             source, sizes, measures=tuple(measures), chunk=chunk, memory=memory << 20, keeps=keeps
         )
 
-    def measure(self) -> dict[str, list[float]]:
-        """D_0 … D_L by measure; nothing on a process that only computes along."""
+    def measure(self) -> Measured:
+        """The load curve of the moment; without curves on a process that only computes along."""
         with self._glance():
             return self._measurer.measure(self._run)
 

@@ -17,7 +17,11 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from engine.errors import SpringtuiError
+<<<<<<< HEAD
+from engine.twin_map import TwinMap
+=======
 from engine.rundir import Run
+>>>>>>> main
 
 from .alerts import Alerts, deliver
 from .desk import Desk
@@ -58,9 +62,14 @@ class SpringApp(PreferredApp):
     TITLE = "springtui"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
+<<<<<<< HEAD
+        Binding("q", "quit_lab", "Quit", id="app.quit", tooltip="stop the lab's runs and leave"),
+        Binding("f", "open_phase", "Phase", id="app.phase", tooltip="phase diagrams of networks and chains"),
+=======
         Binding("q", "quit_lab", "Quit", id="app.quit", tooltip="leave; asks what becomes of the runs that go on"),
         Binding("f", "open_phase", "Phase", id="app.phase", tooltip="phase diagrams of networks and chains"),
         Binding("u", "open_runs", "Runs", id="app.runs", tooltip="all runs: watch, replay, compare, stop, resume"),
+>>>>>>> main
         Binding("d", "detach", "Detach", id="app.detach", tooltip="leave, and let the runs go on", show=False),
         Binding("question_mark", "help", "Help", id="app.help", key_display="?", tooltip="this help"),
         Binding(
@@ -74,7 +83,11 @@ class SpringApp(PreferredApp):
         home: Path,
         settings: Mapping[str, Any] | None = None,
         effective: Effective | None = None,
+<<<<<<< HEAD
+        twin: TwinMap | None = None,
+=======
         opening: Opening | None = None,
+>>>>>>> main
     ) -> None:
         super().__init__(effective)
         self.home = home
@@ -83,25 +96,35 @@ class SpringApp(PreferredApp):
         self.place = load_place(home)
         self.settings = settings
         """Of the lab's network, where a person chose them."""
+        self.twin = twin
+        """The map that drives the lab's chain, where a person chose one."""
         self.desk = Desk(home)
         self.trash = Trash(home)
         self.alerts = Alerts(tuple(self.preferences.alerts))
 
     def on_mount(self) -> None:
         self._leave_on_signals()
+<<<<<<< HEAD
+        self.push_screen(LabScreen(self.home, self.settings, self.twin))
+=======
         self._open_first()
         self.set_interval(SAVE_SECONDS, self._save_place)
+>>>>>>> main
         self.tell_warnings()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        yield from (c for c in super().get_system_commands(screen) if c.title != "Screenshot")
+        own = {"Screenshot", "Picture"}  # a picture is taken once the palette is gone
+        yield from (c for c in super().get_system_commands(screen) if c.title.split("  [")[0] not in own)
         yield SystemCommand("Save the screen", "As SVG, under the home directory", self._save_when_drawn)
+<<<<<<< HEAD
+=======
         yield SystemCommand("Runs", "All of them: watch, replay, compare, stop, resume", self.action_open_runs)
         yield SystemCommand("Detach", "Leave the lab and let its runs go on", self.action_detach)
         if isinstance(screen, LabScreen):
             yield SystemCommand("Phase diagrams", "Of networks, and the chain beside", self.action_open_phase)
         if (commands := getattr(screen, "commands", None)) is not None:
             yield from commands()
+>>>>>>> main
 
     # screens
 
@@ -191,7 +214,11 @@ class SpringApp(PreferredApp):
         old = self.screen
         if isinstance(old, LabScreen):
             await asyncio.to_thread(old.stop_runs)
+<<<<<<< HEAD
+        await self.switch_screen(LabScreen(self.home, settings, self.twin))
+=======
         await self.switch_screen(LabScreen(self.home, settings, self.place))
+>>>>>>> main
 
     def action_help(self) -> None:
         """Open the help, once."""
@@ -297,10 +324,17 @@ def run_app(
     home: Path,
     settings: Mapping[str, Any] | None = None,
     effective: Effective | None = None,
+<<<<<<< HEAD
+    twin: TwinMap | None = None,
+) -> int:
+    """Open the lab; the exit status of the process."""
+    app = SpringApp(home, settings, effective, twin)
+=======
     opening: Opening | None = None,
 ) -> int:
     """Open the app; the exit status of the process."""
     app = SpringApp(home, settings, effective, opening)
+>>>>>>> main
     status = app.run(mouse=app.preferences.mouse)
     _let_go_of_the_terminal()
     return status if status is not None else app.return_code or 0

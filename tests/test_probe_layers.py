@@ -42,7 +42,7 @@ def probed(model: nn.Module, inputs: Any, labels: Any = Y, **options: Any) -> Pr
         "keeps": True,
     }
     found = ProbedModel(model, inputs, labels, **{**defaults, **options})
-    curves = found.measure()
+    curves = found.measure().curves
     assert all(len(curve) == len(found.points) for curve in curves.values())
     assert all(value == value for curve in curves.values() for value in curve)
     return found
@@ -175,8 +175,8 @@ class TestHuggingFace:
         ]  # fmt: skip
         longer = TOKENS.clone()
         longer[::2, 8:] = 7  # what is masked does not count
-        again = ProbedModel.measure(probed(model, {"input_ids": longer, "attention_mask": mask}))
-        assert again["trace_ratio"][1] == pytest.approx(found.measure()["trace_ratio"][1], abs=1e-5)
+        again = probed(model, {"input_ids": longer, "attention_mask": mask}).measure().curves
+        assert again["trace_ratio"][1] == pytest.approx(found.measure().curves["trace_ratio"][1], abs=1e-5)
 
     def test_gpt_by_next_token(self, hub: Any) -> None:
         config = hub.GPT2Config(
@@ -291,17 +291,19 @@ class TestInputs:
                 return self.body(a + scale * b)
 
         model, a, b = Two(), torch.randn(N, 9), torch.randn(N, 9)
-        curves = [probed(model, inputs).measure() for inputs in ((a, b), {"a": a, "b": b}, [a.numpy(), b.numpy()])]
+        curves = [
+            probed(model, inputs).measure().curves for inputs in ((a, b), {"a": a, "b": b}, [a.numpy(), b.numpy()])
+        ]
         assert curves[0] == curves[1] == curves[2]
-        by_call = probed(model, (a, b), forward=lambda m, p, q: m(p, q, scale=2.0)).measure()
+        by_call = probed(model, (a, b), forward=lambda m, p, q: m(p, q, scale=2.0)).measure().curves
         assert by_call["trace_ratio"][-1] != curves[0]["trace_ratio"][-1]
 
     def test_the_batch_is_a_copy(self) -> None:
         x = torch.randn(N, 9)
         found = probed(nn.Sequential(nn.Linear(9, 8), nn.ReLU(), nn.Linear(8, 4)), x)
-        before = found.measure()
+        before = found.measure().curves
         x.zero_()
-        assert found.measure() == before
+        assert found.measure().curves == before
 
     def test_half_precision_model(self) -> None:
         model = nn.Sequential(nn.Linear(9, 8), nn.ReLU(), nn.Linear(8, 4)).to(torch.bfloat16)
@@ -324,7 +326,7 @@ class TestMemory:
         small = probed(model, IMAGES, reductions="flatten", memory=1, chunk=7)
         assert whole.facts()["features"] == [3072, 14400, 12544, 4]
         for name in MEASURES:
-            assert small.measure()[name] == pytest.approx(whole.measure()[name], abs=1e-4), name
+            assert small.measure().curves[name] == pytest.approx(whole.measure().curves[name], abs=1e-4), name
 
     def test_no_pass_keeps_more(self) -> None:
         from engine.probe_measure import plan_passes
