@@ -156,7 +156,7 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
         "note": f"cells that separate by less than {LEAST_SEPARATION} are left out: scaling would blow up their "
         "noise; "
         "of settled curves only the effective friction is fixed, so some of the five numbers trade off",
-        "effective_frictions": [_of_cell(s.y, s.x, _members(cells, s.cell)) for s in summaries],
+        "effective_frictions": [_of_cell(float(s.y), float(s.x), _members(cells, s.cell)) for s in summaries],
     }
 
 
