@@ -28,7 +28,7 @@ import platformdirs
 from .config import SCHEMA_VERSION, RunConfig, Settings, kind_of
 from .errors import ConfigError, DiskFullError, HomeError, LockedError, RunDirectoryError, SpringtuiError
 from .files import Tail, append_line, disk_full, open_plain, read_file, replace_file
-from .liveness import Liveness, last_events, look
+from .liveness import Liveness, has_ended, last_events, look
 from .locks import Lock, Owner, is_held, read_owner, this_process
 from .probe_config import ProbeConfig
 from .records import Acknowledged, Control, Event, Started, decode_control, encode, read_event
@@ -207,9 +207,7 @@ class Run:
 
     def _must_be_free_of(self, before: Owner | None) -> None:
         """``flock`` may not reach across hosts; what the lock file says does."""
-        if before is None or before.is_here or before.ended is not None:
-            return
-        if self.liveness().state != "unknown":
+        if before is None or before.is_here or has_ended(before, self.path):
             return
         raise LockedError(
             f"{self.id} was taken up by process {before.pid} on {before.host}, which cannot be seen from here and "
@@ -238,6 +236,7 @@ class Run:
         try:
             append_line(self.path / "events.jsonl", encode(event))
         except OSError as error:
+            self.must_be_ours()
             raise _cannot_write(error, self.path / "events.jsonl") from error
         self._next_event += 1
         return event
