@@ -18,6 +18,7 @@ from textual.screen import Screen
 
 from engine.errors import SpringtuiError
 from engine.rundir import Run
+from engine.twin_map import TwinMap
 
 from .alerts import Alerts, deliver
 from .desk import Desk
@@ -75,6 +76,7 @@ class SpringApp(PreferredApp):
         settings: Mapping[str, Any] | None = None,
         effective: Effective | None = None,
         opening: Opening | None = None,
+        twin: TwinMap | None = None,
     ) -> None:
         super().__init__(effective)
         self.home = home
@@ -83,6 +85,8 @@ class SpringApp(PreferredApp):
         self.place = load_place(home)
         self.settings = settings
         """Of the lab's network, where a person chose them."""
+        self.twin = twin
+        """The map that drives the lab's chain, where a person chose one."""
         self.desk = Desk(home)
         self.trash = Trash(home)
         self.alerts = Alerts(tuple(self.preferences.alerts))
@@ -94,14 +98,9 @@ class SpringApp(PreferredApp):
         self.tell_warnings()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        yield from (c for c in super().get_system_commands(screen) if c.title != "Screenshot")
+        own = {"Screenshot", "Picture"}  # a picture is taken once the palette is gone
+        yield from (c for c in super().get_system_commands(screen) if c.title.split("  [")[0] not in own)
         yield SystemCommand("Save the screen", "As SVG, under the home directory", self._save_when_drawn)
-        yield SystemCommand("Runs", "All of them: watch, replay, compare, stop, resume", self.action_open_runs)
-        yield SystemCommand("Detach", "Leave the lab and let its runs go on", self.action_detach)
-        if isinstance(screen, LabScreen):
-            yield SystemCommand("Phase diagrams", "Of networks, and the chain beside", self.action_open_phase)
-        if (commands := getattr(screen, "commands", None)) is not None:
-            yield from commands()
 
     # screens
 
@@ -109,7 +108,7 @@ class SpringApp(PreferredApp):
         """Where the app was left, or what was asked for."""
         opening = self.opening or self._remembered()
         if opening.screen == "lab":
-            self.push_screen(LabScreen(self.home, self.settings, self.place))
+            self.push_screen(LabScreen(self.home, self.settings, self.place, self.twin))
         elif opening.screen == "phase":
             self.push_screen(self._phase_screen())
         elif opening.screen == "watch" and opening.run is not None:
@@ -141,7 +140,7 @@ class SpringApp(PreferredApp):
         while len(self.screen_stack) > 2 and not isinstance(self.screen, LabScreen):
             await self.pop_screen()
         if not isinstance(self.screen, LabScreen):
-            await self.switch_screen(LabScreen(self.home, self.settings, self.place))
+            await self.switch_screen(LabScreen(self.home, self.settings, self.place, self.twin))
 
     async def action_back(self) -> None:
         """The screen below; from the lowest, the runs, and from these the lab."""
@@ -191,7 +190,7 @@ class SpringApp(PreferredApp):
         old = self.screen
         if isinstance(old, LabScreen):
             await asyncio.to_thread(old.stop_runs)
-        await self.switch_screen(LabScreen(self.home, settings, self.place))
+        await self.switch_screen(LabScreen(self.home, settings, self.place, self.twin))
 
     def action_help(self) -> None:
         """Open the help, once."""
@@ -298,9 +297,10 @@ def run_app(
     settings: Mapping[str, Any] | None = None,
     effective: Effective | None = None,
     opening: Opening | None = None,
+    twin: TwinMap | None = None,
 ) -> int:
     """Open the app; the exit status of the process."""
-    app = SpringApp(home, settings, effective, opening)
+    app = SpringApp(home, settings, effective, opening, twin)
     status = app.run(mouse=app.preferences.mouse)
     _let_go_of_the_terminal()
     return status if status is not None else app.return_code or 0

@@ -22,8 +22,8 @@ from engine.rundir import Run, open_home
 Panel = Literal["train", "chain"]
 PANELS: tuple[Panel, Panel] = ("train", "chain")
 
-LAB_CHAIN: dict[str, Any] = {"replicas": 64, "pace": 300.0, "frames": 20.0, "steps": 1_080_000}
-"""An hour of pulling, twenty pictures a second."""
+LAB_CHAIN: dict[str, Any] = {"replicas": 64, "pace": 300.0, "frames": 30.0, "steps": 1_080_000}
+"""An hour of pulling, thirty pictures a second."""
 
 
 class Laboratory:

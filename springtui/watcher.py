@@ -19,7 +19,7 @@ from engine.liveness import Liveness
 from engine.records import Event
 from engine.rundir import Run, read_event
 
-BUSY, QUIET = 0.04, 0.2
+BUSY, QUIET = 0.03, 0.2
 """Seconds between looks while records come, and while none do."""
 PIECE = 1 << 18
 """Bytes that are taken in at once: what the screen's thread folds without a key having to wait."""

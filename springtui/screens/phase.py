@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from textual import on
-from textual.app import ComposeResult, SystemCommand
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.widgets import Footer, Static
@@ -42,13 +41,15 @@ class PhaseScreen(BaseScreen[None]):
 
     CSS_PATH = "phase.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("g", "go", "Make", tooltip="make the diagram, or go on with it"),
-        Binding("space", "toggle_pause", "Pause", priority=True),
-        Binding("s", "stop", "Stop", tooltip="stop; g goes on"),
-        Binding("t", "next_recipe", "Diagram", tooltip="choose another diagram"),
-        Binding("c", "next_colour", "Colour", tooltip="colour by another quantity"),
-        Binding("x", "export", "Export", tooltip="PNG, SVG, CSV and JSON"),
-        Binding("escape", "app.back", "Back"),
+        Binding("g", "go", "Make", id="phase.make", tooltip="make the diagram, or go on with it"),
+        Binding(
+            "space", "toggle_pause", "Pause", id="phase.pause", tooltip="hold the diagram, or go on", priority=True
+        ),
+        Binding("s", "stop", "Stop", id="phase.stop", tooltip="stop; g goes on"),
+        Binding("t", "next_recipe", "Diagram", id="phase.diagram", tooltip="choose another diagram"),
+        Binding("c", "next_colour", "Colour", id="phase.colour", tooltip="colour by another quantity"),
+        Binding("x", "export", "Export", id="phase.export", tooltip="PNG, SVG, CSV and JSON"),
+        Binding("escape", "app.back", "Back", id="phase.back", tooltip="back to where you came from"),
     ]
 
     def __init__(self, desk: Desk, first: Run | None = None) -> None:
@@ -322,14 +323,6 @@ class PhaseScreen(BaseScreen[None]):
             curve = [v for v in twin.curves.get(MEASURES["chain"], []) if v is not None]
             series.append(Series(list(range(len(curve))), curve, "chain", "accent"))
         return series
-
-    def commands(self) -> Iterable[SystemCommand]:
-        """What the command palette offers here."""
-        yield SystemCommand("Make the diagram", "Or go on with it", self.action_go)
-        yield SystemCommand("Stop the diagram", "What was made is kept", self.action_stop)
-        yield SystemCommand("Next diagram", "Data noise, learning rate, dropout …", self.action_next_recipe)
-        yield SystemCommand("Next colour", "Accuracy, coefficient of variation …", self.action_next_colour)
-        yield SystemCommand("Export", "PNG, SVG, CSV and JSON", self.action_export)
 
 
 _OF_CHAINS = {"cv", "asymmetry", "total_separation"}
