@@ -26,10 +26,11 @@ import msgspec
 import platformdirs
 
 from .config import SCHEMA_VERSION, RunConfig, Settings, kind_of
-from .errors import DiskFullError, HomeError, LockedError, RunDirectoryError, SpringtuiError
+from .errors import ConfigError, DiskFullError, HomeError, LockedError, RunDirectoryError, SpringtuiError
 from .files import Tail, append_line, disk_full, open_plain, read_file, replace_file
 from .liveness import Liveness, has_ended, last_events, look
 from .locks import Lock, Owner, is_held, read_owner, this_process
+from .probe_config import ProbeConfig
 from .records import Acknowledged, Control, Event, Started, decode_control, encode, read_event
 
 __all__ = ["Controls", "Run", "default_home", "find_run", "list_runs", "open_home", "read_event"]
@@ -179,6 +180,16 @@ class Run:
             raise
         self._lock = lock
         return lock
+
+    def must_need_a_worker(self) -> None:
+        """Raises:
+        ConfigError: a training of the user's own writes it: no worker goes on with it, and none may be ended.
+        """
+        with contextlib.suppress(RunDirectoryError):
+            if isinstance(self.config().settings, ProbeConfig):
+                raise ConfigError(
+                    f"{self.id} is written by a training of your own: end it, or go on with it, in your script"
+                )
 
     def may_be_taken(self, *, force: bool = False) -> None:
         """See that a worker could take the run up now; asked before one is started.

@@ -200,6 +200,7 @@ class TestLines:
             b'{"kind":"ended","reason":"\\u001b[2J"}', b'{"kind":"note","text":"x","time":1e300}',
             b'{"kind":"note","text":"x","seq":-1}', b"null", b"", b" ",
         ],
+        ids=lambda line: ascii(line[:24]),
     )  # fmt: skip
     def test_that_is_no_record(self, line: bytes) -> None:
         assert read_event(line) is None
