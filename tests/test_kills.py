@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 import pytest
-import torch
 from test_replay import Broken, assert_never_broken
 from worker_forge import Forge
 
@@ -26,7 +25,7 @@ from engine.rundir import Run, open_home
 from engine.sweep import make_sweep
 from engine.worker import work
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixtures("one_thread")]
 LIFE = 0.45
 """Seconds that a worker lives at most."""
 NETWORK: dict[str, Any] = {
@@ -44,14 +43,6 @@ def test_they_are_a_hundred() -> None:
 def forge() -> Iterator[Forge]:
     with Forge() as forge:
         yield forge
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def killed_often(forge: Forge, home: Path, settings: Settings, name: str, *moves: dict[str, Any]) -> Run:
