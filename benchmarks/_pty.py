@@ -22,7 +22,9 @@ def lab(columns: int, rows: int) -> Iterator[Terminal]:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         try:
-            with Terminal(columns=columns, rows=rows, env={**os.environ, "SPRINGTUI_HOME": str(home)}) as terminal:
+            preferences = str(Path(folder) / "config.toml")  # nobody's: the defaults are measured
+            own = {"SPRINGTUI_HOME": str(home), "SPRINGTUI_CONFIG": preferences, "SPRINGTUI_TOUR": "off"}
+            with Terminal(columns=columns, rows=rows, env={**os.environ, **own}) as terminal:
                 yield terminal
         finally:
             stop_workers(home)

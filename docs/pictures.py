@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -31,6 +32,7 @@ async def picture_of_the_lab(home: Path) -> str:
 
 def main() -> None:
     """Write every picture beside this file."""
+    os.environ["SPRINGTUI_TOUR"] = "off"
     with tempfile.TemporaryDirectory() as folder:
         picture = asyncio.run(picture_of_the_lab(Path(folder) / "home"))
     # the font is named and not fetched: a README should load nothing from elsewhere

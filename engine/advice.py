@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .loads import statistics
 from .mean_field import predicted_asymmetry
 from .twin_axis import noise_coordinate
-from .twin_map import PRESETS
+from .twin_map import PRESETS, TwinMap
 
 NAMES = {"data_noise": "data noise", "lr": "learning rate", "dropout": "dropout", "batch_size": "batch size"}
 _STEP = 0.2
@@ -16,7 +16,13 @@ _STEP = 0.2
 _WORDS = {"concave": "the shallow layers are lazy", "convex": "the deep layers are lazy"}
 
 
-def advise(curve: Sequence[float | None], nonlinearity: float, noise_axis: str, noise: float) -> str:
+def advise(
+    curve: Sequence[float | None],
+    nonlinearity: float,
+    noise_axis: str,
+    noise: float,
+    maps: Mapping[str, TwinMap] = PRESETS,
+) -> str:
     """What the loads say and what the fitted map predicts.
 
     Args:
@@ -24,6 +30,7 @@ def advise(curve: Sequence[float | None], nonlinearity: float, noise_axis: str, 
         nonlinearity: 1 - α in force.
         noise_axis: the knob that makes the noise.
         noise: its value in force.
+        maps: by noise axis.
     """
     shape = statistics(curve, logits=True)
     if shape.regime == "unclear":
@@ -33,16 +40,15 @@ def advise(curve: Sequence[float | None], nonlinearity: float, noise_axis: str, 
     if shape.regime == "uneven":
         return "The halves share the load, but single layers do not: neither knob evens that out."
     says = f"{_WORDS[shape.regime].capitalize()} (asymmetry {shape.asymmetry:+.2f})"
-    if noise_axis not in PRESETS:
+    if noise_axis not in maps:
         return (
             f"{says}; cannot tell which way {NAMES.get(noise_axis, noise_axis)} works: no map was fitted for it."
         )
-    return f"{says}; {_turn(shape.asymmetry, nonlinearity, noise_axis, noise)}."
+    return f"{says}; {_turn(shape.asymmetry, nonlinearity, noise, maps[noise_axis])}."
 
 
-def _turn(asymmetry: float, nonlinearity: float, noise_axis: str, noise: float) -> str:
-    twin = PRESETS[noise_axis]
-    at = noise_coordinate(noise_axis, noise)
+def _turn(asymmetry: float, nonlinearity: float, noise: float, twin: TwinMap) -> str:
+    at, name_of_noise = noise_coordinate(twin.noise_axis, noise), NAMES[twin.noise_axis]
 
     def predicted(alpha: float, q: float) -> float:
         right, left, sd = (float(value) for value in twin.chain(alpha, q))
@@ -53,8 +59,8 @@ def _turn(asymmetry: float, nonlinearity: float, noise_axis: str, noise: float) 
     turns = [
         (f"{word} {name}", predicted(a, q) - now)
         for word, name, a, q in (
-            ("more", NAMES[noise_axis], nonlinearity, min(1.0, at + _STEP)),
-            ("less", NAMES[noise_axis], nonlinearity, max(0.0, at - _STEP)),
+            ("more", name_of_noise, nonlinearity, min(1.0, at + _STEP)),
+            ("less", name_of_noise, nonlinearity, max(0.0, at - _STEP)),
             ("more", "nonlinearity", min(1.0, nonlinearity + _STEP), at),
             ("less", "nonlinearity", max(0.0, nonlinearity - _STEP), at),
         )

@@ -40,24 +40,30 @@ def separation_measures(x_ND: torch.Tensor, y_N: torch.Tensor, n_classes: int | 
     trace ratio and fuzziness of +inf and an inverse fuzziness of -inf; classes without any spread give -inf, -inf
     and +inf. A class with a single sample has no spread of its own and counts with its mean.
     """
+    return separation_and_influence(x_ND, y_N, n_classes)[0]
+
+
+def separation_and_influence(
+    x_ND: torch.Tensor, y_N: torch.Tensor, n_classes: int | None = None
+) -> tuple[dict[str, float], torch.Tensor | None]:
+    """``separation_measures``, and each sample's influence on the trace ratio, [N]; None in degenerate cases."""
     x_ND = x_ND.detach().reshape(x_ND.shape[0], math.prod(x_ND.shape[1:]))
     largest = float(torch.linalg.vector_norm(x_ND, math.inf)) if x_ND.numel() else math.nan
     if not math.isfinite(largest) or largest == 0.0:
-        return dict.fromkeys(MEASURES, math.nan)
+        return dict.fromkeys(MEASURES, math.nan), None
     w_ND, b_CD = scatter_factors(x_ND / largest, y_N, n_classes)
     within, between = _trace(w_ND), _trace(b_CD)
     n, d = x_ND.shape
     floor = torch.finfo(x_ND.dtype).eps ** 2 * (d + 4 * n * (within + between))  # of storing, and of averaging
     if within <= floor and between <= floor:
-        return dict.fromkeys(MEASURES, math.nan)
+        return dict.fromkeys(MEASURES, math.nan), None
     if between <= floor:
-        return dict(zip(MEASURES, (math.inf, math.inf, -math.inf), strict=True))
+        return dict(zip(MEASURES, (math.inf, math.inf, -math.inf), strict=True)), None
     if within <= floor:
-        return dict(zip(MEASURES, (-math.inf, -math.inf, math.inf), strict=True))
+        return dict(zip(MEASURES, (-math.inf, -math.inf, math.inf), strict=True)), None
     values = (within / between, fuzziness_ratio(w_ND, b_CD), inverse_fuzziness_ratio(w_ND, b_CD))
-    return {
-        name: math.log(value) if value > 0 else -math.inf for name, value in zip(MEASURES, values, strict=True)
-    }
+    logarithms = (math.log(value) if value > 0 else -math.inf for value in values)
+    return dict(zip(MEASURES, logarithms, strict=True)), trace_ratio_influence(w_ND, b_CD, y_N)
 
 
 def scatter_factors(
@@ -80,6 +86,21 @@ def scatter_factors(
     parts_C = sizes_C / n
     means_CD = means_CD - parts_C @ means_CD  # what rounding left, lest equal means seem to differ
     return w_ND, means_CD * parts_C.sqrt()[:, None]
+
+
+def trace_ratio_influence(w_ND: torch.Tensor, b_CD: torch.Tensor, y_N: torch.Tensor) -> torch.Tensor:
+    """What each sample adds to log(Tr Σ_w / Tr Σ_b), [N], in float64: its influence function, of mean zero.
+
+    Giving sample i the weight (1 + ε)/N changes the measure by ε/N times its influence, to first order.
+    """
+    n = len(w_ND)
+    parts_C = torch.bincount(y_N, minlength=len(b_CD)).clamp(min=1).double() / n
+    within_N = w_ND.square().sum(1).double() * n
+    means_C = b_CD.square().sum(1).double() / parts_C
+    directions_CD = b_CD / parts_C.sqrt().to(b_CD.dtype)[:, None]
+    along_N = (w_ND @ directions_CD.T).gather(1, y_N[:, None])[:, 0].double() * math.sqrt(n)
+    within, between = within_N.mean(), b_CD.double().square().sum()
+    return within_N / within - (means_C[y_N] + 2.0 * along_N) / between
 
 
 def _block(x_ND: torch.Tensor) -> int:

@@ -23,7 +23,8 @@ from .errors import ConfigError, DivergedError, RunDirectoryError
 from .hessian import Curvature, always, curvature, hessian_product
 from .networks import Knobs, build_network
 from .optimisers import build_optimiser
-from .separation import separation_measures
+from .separation import separation_and_influence
+from .twin_curve import friction_error
 
 LOSS_FLOOR = 1e-4
 """Training stops early at a mean loss below this (Shi et al.)."""
@@ -193,14 +194,16 @@ class Trainer:
             raise DivergedError(
                 f"the network diverged at epoch {self.epoch}: its outputs are not finite; lower lr"
             )
-        curves = self._curves(features, self.y_train, "")
+        curves, error = self._curves(features, self.y_train, "")
         if self.config.measure_test:
-            curves |= self._curves(out_test, self.y_test, "test_")
+            curves |= self._curves(out_test, self.y_test, "test_")[0]
         scalars = {
             "train_loss": loss,
             "train_accuracy": self._accuracy(features[-1], self.y_train),
             "test_accuracy": self._accuracy(out_test[-1], self.y_test),
         }
+        if math.isfinite(error):
+            scalars["friction_error"] = error
         probes = None
         if self.config.linear_probes:
             from .linear_probes import probe_accuracies  # scikit-learn is slow to import
@@ -232,10 +235,15 @@ class Trainer:
         y_B = self.y_train[rows]
         return self._loss(self.network(self.x_train[rows]), y_B) * (len(y_B) / len(self.y_train))
 
-    def _curves(self, features: list[Tensor], y_N: Tensor, prefix: str) -> dict[str, list[float]]:
-        points = [separation_measures(x, y_N, self.n_classes) for x in features]
-        names = points[0] if points else {}
-        return {prefix + name: [point[name] for point in points] for name in names}
+    def _curves(self, features: list[Tensor], y_N: Tensor, prefix: str) -> tuple[dict[str, list[float]], float]:
+        """The measures at each point, and how well these samples fix the twin's friction (``friction_error``)."""
+        found = [separation_and_influence(x, y_N, self.n_classes) for x in features]
+        names = found[0][0] if found else {}
+        curves = {name: [measures[name] for measures, _ in found] for name in names}
+        moves = [influence.cpu().numpy() for _, influence in found[:-1] if influence is not None]
+        whole = len(moves) == len(found) - 1
+        error = friction_error(curves["trace_ratio"][:-1], moves) if whole else math.nan
+        return {prefix + name: curve for name, curve in curves.items()}, error
 
     def _accuracy(self, out: Tensor, y_N: Tensor) -> float:
         if self.config.loss == "mse":

@@ -18,13 +18,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import DataError
+from .mean_field import TWIN_TIME
 from .mean_field_cells import mean_field_cells
 from .twin_curve import asymmetries, scaled
 from .twin_map import TwinMap
 
 Floats = NDArray[np.float64]
 
-ETA, STEPS = 0.05, 4000
+ETA = 0.05
+STEPS = round(TWIN_TIME / ETA)
 """Step and steps of the mean field that stands for training."""
 RESTARTS = 4
 _BOUNDS = (np.array([0.0, -0.5, 0.0, 1e-3, -0.5]), np.array([1.0, 1.0, 1.0, 1.0, 1.0]))

@@ -5,6 +5,7 @@ Shape legend: S seeds, H hidden layers, C cells.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,9 +23,12 @@ class CurveFit(NamedTuple):
     effective_friction: float
     """F*/k in units of the chain's length; > 0 concave, 0 balanced, < 0 convex."""
     standard_error: float
-    """By bootstrap over seeds; from the scatter of its points where there is one curve only, NaN for 2 layers."""
+    """NaN where nothing tells, as for one curve of 2 layers."""
     residual: float
     """Root mean square distance of the scaled curve from the parabola."""
+    over: str
+    """What the error is over: ``seeds``, by bootstrap; ``samples``, by the bootstrap's linear limit; or, where
+    neither is known, ``points``: the scatter about their own parabola."""
     curve: list[float]
     """The parabola in the curve's own units, D_0 … D_H."""
 
@@ -46,10 +50,17 @@ def scaled(curves: ArrayLike) -> Floats:
     return np.asarray((d - d[..., -1:]) / total)
 
 
-def fit_curve(curves: ArrayLike, *, resamples: int = 1000, seed: int = 0) -> CurveFit:
+def fit_curve(curves: ArrayLike, *, error: float | None = None, resamples: int = 1000, seed: int = 0) -> CurveFit:
     """The effective friction of the mean of S curves, [S, H + 1] or [H + 1], logits left out.
 
     The parabola 1 - l/H + F*/2 l (H - l) is linear in F*, so its fit is exact.
+
+    Args:
+        curves: of S seeds, or one alone.
+        error: of one curve's friction over the samples that it was measured on, where it is known: see
+            ``friction_error``.
+        resamples: of the bootstrap over seeds.
+        seed: of the resampling.
 
     Raises:
         DataError: as ``scaled``.
@@ -64,26 +75,51 @@ def fit_curve(curves: ArrayLike, *, resamples: int = 1000, seed: int = 0) -> Cur
         error = (
             float(np.std([_parabola(scaled(pick))[0] for pick in picks], ddof=1)) * (len(d) / (len(d) - 1)) ** 0.5
         )
+        over = "seeds"
+    elif error is not None and math.isfinite(error):
+        over = "samples"
     else:
-        error = _error_alone(mean)
+        error, over = _error_alone(mean), "points"
     line = 1.0 - np.arange(layers + 1) / layers + friction * _bends(layers)
-    return CurveFit(friction, error, residual, (mean[-1] + (mean[0] - mean[-1]) * line).tolist())
+    return CurveFit(friction, error, residual, over, (mean[-1] + (mean[0] - mean[-1]) * line).tolist())
+
+
+def friction_error(curve: ArrayLike, influences: ArrayLike) -> float:
+    """Standard error of F* over the N samples that one curve was measured on; NaN where it does not fall.
+
+    This is the infinitesimal jackknife (Efron, *The jackknife, the bootstrap and other resampling plans*, 1982):
+    what a bootstrap over the samples tends to, to first order in each one's influence.
+
+    Args:
+        curve: D_0 … D_H, [H + 1], logits left out.
+        influences: of each sample on each point, [H + 1, N].
+    """
+    d, moves = np.asarray(curve, np.float64), np.asarray(influences, np.float64)
+    if len(d) < 3 or not np.isfinite(d).all() or d[0] <= d[-1]:
+        return float("nan")
+    return float(np.sqrt(np.mean((_gradient(d) @ moves) ** 2) / moves.shape[1]))
 
 
 def _error_alone(curve: Floats) -> float:
-    """The error of F* from one curve, its points' scatter taken from how far they lie from their own parabola.
-
-    The ends are noisy too and scale all others: a point moves by (δ_l - S_l δ_0 - (1 - S_l) δ_H) / (D_0 - D_H).
-    """
+    """The error of F* from one curve, its points' scatter taken from how far they lie from their own parabola."""
     layers = len(curve) - 1
     if layers < 3:
         return float("nan")
     at = np.arange(layers + 1, dtype=np.float64)
     rest = curve - np.polyval(np.polyfit(at, curve, 2), at)
-    scatter = float(np.sqrt(rest @ rest / (layers - 2))) / (curve[0] - curve[-1])
-    bends, s = _bends(layers), scaled(curve)
-    gain = bends @ bends + (bends @ s) ** 2 + (bends @ (1.0 - s)) ** 2
-    return float(scatter * np.sqrt(gain) / (bends @ bends))
+    scatter = np.sqrt(rest @ rest / (layers - 2))
+    return float(scatter * np.linalg.norm(_gradient(curve)))
+
+
+def _gradient(curve: Floats) -> Floats:
+    """∂F*/∂D_l, [H + 1]. The ends scale all others, so they count too: S_l moves by
+    (δ_l - S_l δ_0 - (1 - S_l) δ_H) / (D_0 - D_H).
+    """
+    bends, s = _bends(len(curve) - 1), scaled(curve)
+    gradient = bends.copy()
+    gradient[0] -= bends @ s
+    gradient[-1] -= bends @ (1.0 - s)
+    return np.asarray(gradient / ((bends @ bends) * (curve[0] - curve[-1])))
 
 
 def _bends(layers: int) -> Floats:

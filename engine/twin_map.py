@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .errors import ConfigError, RunDirectoryError
+from .files import read_file, replace_file
+
+FILE = "twin.json"
+"""Where a sweep's directory keeps the map that was fitted to it."""
+_FILE_LIMIT = 1 << 16
 Floats = NDArray[np.float64]
 
 
@@ -36,6 +44,37 @@ class TwinMap(msgspec.Struct, frozen=True, kw_only=True):
         sd = self.noise + self.noise_per_noise * np.asarray(noise, np.float64)
         right, sd = np.broadcast_arrays(np.maximum(right, 0.0), np.maximum(sd, 0.0))
         return np.array(right), np.full(right.shape, self.mu_left), np.array(sd)
+
+
+def save_map(folder: Path, twin: TwinMap) -> None:
+    """Keep a map in its sweep's directory.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    replace_file(folder / FILE, msgspec.json.format(msgspec.json.encode(twin), indent=2) + b"\n")
+
+
+def load_map(folder: Path) -> TwinMap:
+    """The map that was fitted to a sweep.
+
+    Raises:
+        ConfigError: none was, or it cannot be used.
+    """
+    how = f"springtui twin {folder.name} fits one"
+    try:
+        fields = msgspec.json.decode(read_file(folder / FILE, _FILE_LIMIT), type=dict[str, object])
+        found = msgspec.convert({k: v for k, v in fields.items() if v is not None}, TwinMap)  # null for NaN
+    except RunDirectoryError as error:
+        raise ConfigError(f"{folder.name} has no fitted map; {how} where it is a diagram of networks") from error
+    except msgspec.MsgspecError as error:
+        raise ConfigError(f"{folder / FILE} is damaged ({error}); {how} anew") from error
+    if found.noise_axis not in PRESETS:
+        raise ConfigError(
+            f"the map of {folder.name} is over {found.noise_axis!r}, which is none of the lab's noises: "
+            f"{', '.join(PRESETS)}"
+        )
+    return found
 
 
 PRESETS: dict[str, TwinMap] = {

@@ -8,38 +8,70 @@ import os
 import signal
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from engine.errors import SpringtuiError
+<<<<<<< HEAD
+from engine.twin_map import TwinMap
+=======
+from engine.rundir import Run
+>>>>>>> main
 
+from .alerts import Alerts, deliver
 from .desk import Desk
+from .place import load_place, save_place
 from .preferences import Effective
 from .preferred import PreferredApp
 from .screens.help import HelpScreen
 from .screens.lab import LabScreen
+from .screens.prompt import ChoiceScreen
 from .screenshot import picture_of, save_picture, screen_name
 from .terminal import plain_text
+from .trash import Trash
 
+if TYPE_CHECKING:
+    from .screens.phase import PhaseScreen
+    from .screens.runs import RunsScreen
+
+SAVE_SECONDS = 20.0
+"""So often it is written down where the app is, should it be killed."""
 LEAVE_SECONDS = 2.0
 """A terminal that takes no more output must not keep a process that was told to leave."""
 _LEAVE_ON = (signal.SIGTERM, signal.SIGHUP)
 
 
+@dataclass(frozen=True)
+class Opening:
+    """What the app shows first."""
+
+    screen: Literal["lab", "phase", "runs", "watch"] = "lab"
+    run: Run | None = None
+    """To watch."""
+    read_only: bool = False
+
+
 class SpringApp(PreferredApp):
-    """The lab and its help."""
+    """The screens, one over the other, and what they share."""
 
     TITLE = "springtui"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q", "quit_lab", "Quit", tooltip="stop the lab's runs and leave"),
-        Binding("f", "open_phase", "Phase", tooltip="phase diagrams of networks and chains"),
-        Binding("d", "detach", "Detach", tooltip="leave, and let the runs go on", show=False),
-        Binding("question_mark", "help", "Help", key_display="?"),
+<<<<<<< HEAD
+        Binding("q", "quit_lab", "Quit", id="app.quit", tooltip="stop the lab's runs and leave"),
+        Binding("f", "open_phase", "Phase", id="app.phase", tooltip="phase diagrams of networks and chains"),
+=======
+        Binding("q", "quit_lab", "Quit", id="app.quit", tooltip="leave; asks what becomes of the runs that go on"),
+        Binding("f", "open_phase", "Phase", id="app.phase", tooltip="phase diagrams of networks and chains"),
+        Binding("u", "open_runs", "Runs", id="app.runs", tooltip="all runs: watch, replay, compare, stop, resume"),
+>>>>>>> main
+        Binding("d", "detach", "Detach", id="app.detach", tooltip="leave, and let the runs go on", show=False),
+        Binding("question_mark", "help", "Help", id="app.help", key_display="?", tooltip="this help"),
         Binding(
             "ctrl+s", "save_screen", "Picture", id="app.save_screen", show=False, priority=True,
             tooltip="save the screen as SVG under the home directory",
@@ -47,39 +79,134 @@ class SpringApp(PreferredApp):
     ]  # fmt: skip
 
     def __init__(
-        self, home: Path, settings: Mapping[str, Any] | None = None, effective: Effective | None = None
+        self,
+        home: Path,
+        settings: Mapping[str, Any] | None = None,
+        effective: Effective | None = None,
+<<<<<<< HEAD
+        twin: TwinMap | None = None,
+=======
+        opening: Opening | None = None,
+>>>>>>> main
     ) -> None:
         super().__init__(effective)
         self.home = home
+        self.opening = opening
+        """None opens where the app was left."""
+        self.place = load_place(home)
         self.settings = settings
         """Of the lab's network, where a person chose them."""
+        self.twin = twin
+        """The map that drives the lab's chain, where a person chose one."""
         self.desk = Desk(home)
+        self.trash = Trash(home)
+        self.alerts = Alerts(tuple(self.preferences.alerts))
 
     def on_mount(self) -> None:
         self._leave_on_signals()
-        self.push_screen(LabScreen(self.home, self.settings))
+<<<<<<< HEAD
+        self.push_screen(LabScreen(self.home, self.settings, self.twin))
+=======
+        self._open_first()
+        self.set_interval(SAVE_SECONDS, self._save_place)
+>>>>>>> main
         self.tell_warnings()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        yield from (c for c in super().get_system_commands(screen) if c.title != "Screenshot")
+        own = {"Screenshot", "Picture"}  # a picture is taken once the palette is gone
+        yield from (c for c in super().get_system_commands(screen) if c.title.split("  [")[0] not in own)
         yield SystemCommand("Save the screen", "As SVG, under the home directory", self._save_when_drawn)
+<<<<<<< HEAD
+=======
+        yield SystemCommand("Runs", "All of them: watch, replay, compare, stop, resume", self.action_open_runs)
         yield SystemCommand("Detach", "Leave the lab and let its runs go on", self.action_detach)
         if isinstance(screen, LabScreen):
             yield SystemCommand("Phase diagrams", "Of networks, and the chain beside", self.action_open_phase)
         if (commands := getattr(screen, "commands", None)) is not None:
             yield from commands()
+>>>>>>> main
+
+    # screens
+
+    def _open_first(self) -> None:
+        """Where the app was left, or what was asked for."""
+        opening = self.opening or self._remembered()
+        if opening.screen == "lab":
+            self.push_screen(LabScreen(self.home, self.settings, self.place))
+        elif opening.screen == "phase":
+            self.push_screen(self._phase_screen())
+        elif opening.screen == "watch" and opening.run is not None:
+            self.open_run(opening.run, read_only=opening.read_only)
+        else:
+            self.push_screen(self._runs_screen())
+
+    def _remembered(self) -> Opening:
+        place = self.place
+        run = Run(self.home / "runs" / Path(place.run).name)
+        if self.settings is not None or place.screen not in {"phase", "runs", "watch"}:
+            return Opening()
+        if place.screen == "watch":
+            return Opening("watch", run) if place.run and run.path.is_dir() else Opening("runs")
+        return Opening("phase" if place.screen == "phase" else "runs")
+
+    def _phase_screen(self) -> PhaseScreen:
+        from .screens.phase import PhaseScreen  # the lab's first frame need not wait for it
+
+        return PhaseScreen(self.desk)
+
+    def _runs_screen(self) -> RunsScreen:
+        from .screens.runs import RunsScreen
+
+        return RunsScreen(self.home, self.place, self.desk, self.trash)
 
     async def action_open_lab(self) -> None:
-        """Back to the lab."""
-        if not isinstance(self.screen, LabScreen):
+        """The lab: the one that is open, or a new one."""
+        while len(self.screen_stack) > 2 and not isinstance(self.screen, LabScreen):
             await self.pop_screen()
+        if not isinstance(self.screen, LabScreen):
+            await self.switch_screen(LabScreen(self.home, self.settings, self.place))
+
+    async def action_back(self) -> None:
+        """The screen below; from the lowest, the runs, and from these the lab."""
+        from .screens.runs import RunsScreen
+
+        if len(self.screen_stack) > 2:
+            await self.pop_screen()
+        elif isinstance(self.screen, RunsScreen):
+            await self.action_open_lab()
+        else:
+            await self.switch_screen(self._runs_screen())
 
     def action_open_phase(self) -> None:
         """The phase diagrams, over the lab."""
-        if isinstance(self.screen, LabScreen):
-            from .screens.phase import PhaseScreen  # the lab's first frame need not wait for it
+        if self._is_plain():
+            self.push_screen(self._phase_screen())
 
-            self.push_screen(PhaseScreen(self.desk))
+    def action_open_runs(self) -> None:
+        """All runs, over what is shown."""
+        if self._is_plain():
+            self.push_screen(self._runs_screen())
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Phase and Runs are opened from the lab; elsewhere the footer need not name them."""
+        return self._is_plain() if action in {"open_phase", "open_runs"} else True
+
+    def _is_plain(self) -> bool:
+        """Whether another screen may be put over the present one."""
+        return isinstance(self.screen, LabScreen)
+
+    def open_run(self, run: Run, *, kind: str = "", read_only: bool = False) -> None:
+        """Watch a run, or see the diagram of a sweep."""
+        if kind == "sweep" or "-sweep-" in run.id:
+            from .screens.phase import PhaseScreen
+
+            self.push_screen(PhaseScreen(self.desk, run))
+            return
+        from .screens.watch import WatchScreen
+
+        self.push_screen(
+            WatchScreen(run, self.place, read_only=read_only, process=self.desk.processes.get(run.id))
+        )
 
     async def open_lab_with(self, settings: Mapping[str, Any]) -> None:
         """The lab anew, with a network of these settings."""
@@ -87,24 +214,82 @@ class SpringApp(PreferredApp):
         old = self.screen
         if isinstance(old, LabScreen):
             await asyncio.to_thread(old.stop_runs)
-        await self.switch_screen(LabScreen(self.home, settings))
+<<<<<<< HEAD
+        await self.switch_screen(LabScreen(self.home, settings, self.twin))
+=======
+        await self.switch_screen(LabScreen(self.home, settings, self.place))
+>>>>>>> main
 
     def action_help(self) -> None:
         """Open the help, once."""
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen())
 
+    def tell_alerts(
+        self, run_id: str, state: str, values: Mapping[str, float | None], *, new: bool = False
+    ) -> None:
+        """A screen knows a run anew: ring, notify and start what a person's rules say."""
+        fired = self.alerts.seen(run_id, state, values, new=new)
+        if not fired:
+            return
+        for alert in fired:
+            self.notify(plain_text(alert.text), title="alert", severity="warning", timeout=15, markup=False)
+        deliver(fired, self.bell, self._complain)
+
+    def _complain(self, text: str) -> None:
+        """From a thread: an alert's command went wrong."""
+        with contextlib.suppress(RuntimeError):  # the app is closed by then
+            self.call_from_thread(self.notify, plain_text(text), severity="error", timeout=12, markup=False)
+
+    # leaving
+
     async def action_quit_lab(self) -> None:
-        """Stop what the lab started, and leave."""
-        for screen in self.screen_stack:
-            if isinstance(screen, LabScreen):
-                await asyncio.to_thread(screen.stop_runs)
-        await asyncio.to_thread(self.desk.stop_ours)
-        self.exit(0)
+        """Leave; what becomes of the runs that were begun here is asked, or a preference says it."""
+        going = await asyncio.to_thread(self._going)
+        choice = self.preferences.on_quit if going else "detach"
+        if choice == "ask":
+            words = f"{going} run{'s' if going > 1 else ''} begun here still go{'es' if going == 1 else ''} on."
+            question = (
+                f"{words} Stopped runs keep what they wrote; left alone they train on without this terminal."
+            )
+            choices = [("s", "stop them and leave"), ("l", "leave them running")]
+            self.push_screen(ChoiceScreen("Quit", question, choices), self._quit_chosen)
+        else:
+            await self._quit_chosen("s" if choice == "stop" else "l")
+
+    async def _quit_chosen(self, choice: str | None) -> None:
+        if choice == "s":
+            for screen in self.screen_stack:
+                if isinstance(screen, LabScreen):
+                    await asyncio.to_thread(screen.stop_runs)
+            await asyncio.to_thread(self.desk.stop_ours)
+        if choice is not None:
+            self.action_detach()
+
+    def _going(self) -> int:
+        """How many runs of the lab, and of ours besides, are under way."""
+        laboratories = [screen.laboratory for screen in self.screen_stack if isinstance(screen, LabScreen)]
+        return sum(laboratory.going() for laboratory in laboratories) + self.desk.going()
 
     def action_detach(self) -> None:
         """Leave; the runs go on, and the next lab takes them up."""
+        self._note_place()
         self.exit(0)
+
+    def _note_place(self) -> None:
+        """What is open now."""
+        place = self.place
+        for screen in self.screen_stack:
+            if (note := getattr(screen, "note_place", None)) is not None:
+                note(place)
+
+    async def _save_place(self) -> None:
+        self._note_place()
+        await asyncio.to_thread(save_place, self.home, self.place)
+
+    def on_unmount(self) -> None:
+        save_place(self.home, self.place)
+        self.trash.empty()
 
     async def action_save_screen(self) -> None:
         """Save the screen as SVG in ``exports`` under the home directory, and say where."""
@@ -128,15 +313,28 @@ class SpringApp(PreferredApp):
                 loop.add_signal_handler(number, self._leave, number)
 
     def _leave(self, number: int) -> None:
+        self._note_place()
         self.exit(128 + number)
         last_resort = threading.Timer(LEAVE_SECONDS, os._exit, [128 + number])
         last_resort.daemon = True
         last_resort.start()
 
 
-def run_app(home: Path, settings: Mapping[str, Any] | None = None, effective: Effective | None = None) -> int:
+def run_app(
+    home: Path,
+    settings: Mapping[str, Any] | None = None,
+    effective: Effective | None = None,
+<<<<<<< HEAD
+    twin: TwinMap | None = None,
+) -> int:
     """Open the lab; the exit status of the process."""
-    app = SpringApp(home, settings, effective)
+    app = SpringApp(home, settings, effective, twin)
+=======
+    opening: Opening | None = None,
+) -> int:
+    """Open the app; the exit status of the process."""
+    app = SpringApp(home, settings, effective, opening)
+>>>>>>> main
     status = app.run(mouse=app.preferences.mouse)
     _let_go_of_the_terminal()
     return status if status is not None else app.return_code or 0

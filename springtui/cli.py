@@ -34,6 +34,7 @@ from .commands.stop import stop
 from .commands.sweep import sweep
 from .commands.train import train
 from .commands.twin import twin
+from .commands.watch import watch
 from .completion import add_bash
 from .output import say
 
@@ -42,6 +43,7 @@ EPILOG = (
         "springtui                        open the lab",
         "springtui train --set seed=1     train one network here",
         "springtui runs                   what there is to look at",
+        "springtui watch                  the newest run that goes on",
         "springtui doctor                 what this terminal and machine can do",
     )
     + "\n\n\b\nShell completion: bash, zsh and fish take\n"
@@ -76,6 +78,7 @@ VERBS = (
     twin,
     separation,
     runs,
+    watch,
     note,
     stop,
     resume,

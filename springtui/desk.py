@@ -80,6 +80,10 @@ class Desk:
                 Run(self.home / "runs" / name).ask("stop")
                 process.terminate()
 
+    def going(self) -> int:
+        """How many workers of this desk are under way."""
+        return sum(process.poll() is None for process in self.processes.values())
+
     def _launched(self, run: Run) -> Run:
         if (ended := self.processes.get(run.id)) is not None:
             ended.wait(_PATIENCE)

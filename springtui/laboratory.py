@@ -22,8 +22,8 @@ from engine.rundir import Run, open_home
 Panel = Literal["train", "chain"]
 PANELS: tuple[Panel, Panel] = ("train", "chain")
 
-LAB_CHAIN: dict[str, Any] = {"replicas": 64, "pace": 300.0, "frames": 20.0, "steps": 1_080_000}
-"""An hour of pulling, twenty pictures a second."""
+LAB_CHAIN: dict[str, Any] = {"replicas": 64, "pace": 300.0, "frames": 30.0, "steps": 1_080_000}
+"""An hour of pulling, thirty pictures a second."""
 
 
 class Laboratory:
@@ -89,6 +89,11 @@ class Laboratory:
         run.ask("stop")
         if process is not None and working:
             process.terminate()  # reaches a worker that waits or still imports; it ends the run in order
+
+    def going(self) -> int:
+        """How many of its runs are under way."""
+        working = {panel for panel, process in self.processes.items() if process.poll() is None}
+        return sum(panel in working or run.is_live() for panel, run in self.runs.items())
 
     @property
     def _memo(self) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.twin_axis import noise_coordinate
-from engine.twin_map import PRESETS
+from engine.twin_map import PRESETS, TwinMap
 
 Q_MAX = 0.8
 """Data noise at the end of the paper's axis."""
@@ -46,18 +46,25 @@ NOISE_KINDS: tuple[NoiseKind, ...] = (
 )  # fmt: skip
 
 
+def noise_of(settings: Mapping[str, Any]) -> tuple[NoiseKind, float]:
+    """Which knob makes a network's noise, and its value: the first that is not at its calm end."""
+    kind = next((k for k in NOISE_KINDS if k.key in settings and settings[k.key] != k.calm), NOISE_KINDS[0])
+    return kind, float(settings.get(kind.key, kind.calm))
+
+
 def start_of(settings: Mapping[str, Any], *, chosen: bool) -> tuple[float, NoiseKind, float]:
     """Where the sliders start for a network: nonlinearity, which noise, and how much of it.
 
     A network that a person chose starts at its own settings; the lab's starts where there is something to see.
     """
-    kind = next((k for k in NOISE_KINDS if k.key in settings and settings[k.key] != k.calm), NOISE_KINDS[0])
     if not chosen:
         return START_NONLINEARITY, NOISE_KINDS[0], NOISE_KINDS[0].default
-    return 1.0 - float(settings.get("negative_slope", 0.0)), kind, float(settings.get(kind.key, kind.calm))
+    return 1.0 - float(settings.get("negative_slope", 0.0)), *noise_of(settings)
 
 
-def chain_settings(nonlinearity: float, kind: NoiseKind, noise: float) -> dict[str, float]:
+def chain_settings(
+    nonlinearity: float, kind: NoiseKind, noise: float, maps: Mapping[str, TwinMap] = PRESETS
+) -> dict[str, float]:
     """Friction and noise of the chain for the two sliders, by the map fitted for this kind of noise."""
-    right, left, sd = PRESETS[kind.key].chain(nonlinearity, noise_coordinate(kind.key, noise))
+    right, left, sd = maps[kind.key].chain(nonlinearity, noise_coordinate(kind.key, noise))
     return {"mu_right": round(float(right), 6), "mu_left": float(left), "noise": round(float(sd), 6)}

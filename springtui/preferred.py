@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, ClassVar
 
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.screen import Screen
 from textual.theme import Theme
 
 from engine.errors import ConfigError
 
-from .memory import remember
+from .keys import checked_keys, readable
+from .memory import recall, remember
 from .preferences import Effective, load_preferences
 from .terminal import draw_ascii, plain_text
 from .themes import DEFAULT_THEME, check_name, load_themes
@@ -39,6 +43,49 @@ class PreferredApp(App[int]):
         self.warnings: list[str] = list(self.effective.problems)
         """What is told once the app is open."""
         self._dress()
+        self._bind_keys()
+
+    # keys
+
+    def _bind_keys(self) -> None:
+        keys, problems = checked_keys(self.preferences.keys, self.effective.origins["keys"])
+        self.warnings += problems
+        self.set_keymap(keys)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """What the palette offers: every action that a key would have here, and what the screen adds to them."""
+        yield from super().get_system_commands(screen)
+        told: set[str] = set()
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if binding.id is None or not binding.description or binding.action in told:  # Textual's have no id
+                continue
+            told.add(binding.action)
+            title = f"{binding.description}  [{binding.key_display or readable(binding.key)}]"
+            run = partial(self.run_action, binding.action, active.node)
+            yield SystemCommand(title, binding.tooltip or binding.description, run)
+        yield SystemCommand("Tour", "What the lab shows, in a few cards", self.action_tour)
+        if (commands := getattr(screen, "commands", None)) is not None:
+            yield from commands()
+
+    # the tour
+
+    def first_tour(self) -> None:
+        """Show the tour where it was never seen; the lab's first frame has been drawn."""
+        if self.preferences.tour and not recall().tour_seen:
+            self.action_tour()
+
+    def action_tour(self) -> None:
+        """Open the tour, over the lab."""
+        from .screens.tour import TourScreen
+
+        if not isinstance(self.screen, TourScreen):
+            self.push_screen(TourScreen(), self._tour_seen)
+
+    def _tour_seen(self, _: None) -> None:
+        self.run_worker(asyncio.to_thread(remember, tour_seen=True), group="remember")
+
+    # told
 
     def tell_warnings(self) -> None:
         """Say what of the preferences and themes could not be followed."""

@@ -8,36 +8,15 @@ from typing import Any
 
 from engine.records import Acknowledged, Cell, Curve, Ended, Event, Note, Started
 
+from .history import HISTORY_POINTS, History
 from .measures import PROBES
 
-HISTORY_POINTS = 1200
-"""A history longer than this is thinned to half; a plot is at most some 200 cells of 2 dots wide."""
+__all__ = ["ECHOES", "HISTORY_POINTS", "History", "RunState", "signed_curve"]
+
 ECHOES = 3
 """How many earlier curves fade behind the newest."""
 ECHO_SECONDS = 1.5
 """Curves closer in time than this look alike."""
-
-
-@dataclass
-class History:
-    """One quantity over epochs or steps, thinned evenly where it grows long."""
-
-    x: list[float] = field(default_factory=list)
-    y: list[float] = field(default_factory=list)
-    stride: int = 1
-    seen: int = 0
-
-    def add(self, x: float, y: float) -> None:
-        """Keep every ``stride``-th point, and always the newest."""
-        if self.x and (self.seen - 1) % self.stride:
-            self.x[-1], self.y[-1] = x, y
-        else:
-            self.x.append(x)
-            self.y.append(y)
-        self.seen += 1
-        if len(self.x) > HISTORY_POINTS:
-            self.x, self.y = self.x[::2], self.y[::2]
-            self.stride *= 2
 
 
 @dataclass
@@ -111,10 +90,10 @@ class RunState:
         elif isinstance(event, Note):
             self.note = event.text
 
-    def worker_is_gone(self) -> None:
-        """No live worker holds the run any more."""
+    def worker_is_gone(self, state: str = "crashed") -> None:
+        """No live worker is seen to hold the run any more; ``state`` is what its directory tells."""
         if not self.is_over:
-            self.status = "crashed"
+            self.status = state
 
     def _fold_started(self, event: Started) -> None:
         self.status, self.ended = "running", None
@@ -146,7 +125,7 @@ class RunState:
         self.refused = event.error
         if event.error:
             return
-        self.settings.update(event.settings)
+        self.settings = {**self.settings, **event.settings}
         if event.action == "pause":
             self.status = "paused"
         elif event.action == "resume":

@@ -33,6 +33,15 @@ def _locale_is_plain() -> bool:
     return locale.getencoding().replace("-", "").replace("_", "").lower() != "utf8"
 
 
+def is_behind(driver: object) -> bool:
+    """Whether the terminal has yet to take what was drawn before, as over a slow link: no time to draw more.
+
+    Textual writes from a thread whose queue holds 30 writes, seconds of delay on a slow link; it tells nobody.
+    """
+    queue = getattr(getattr(driver, "_writer_thread", None), "_queue", None)
+    return queue is not None and queue.qsize() > 0
+
+
 def plain_text(text: str) -> str:
     """The text with everything that could steer a terminal replaced: tabs and newlines by a space, others by �."""
     return "".join(_plain(char) for char in text)

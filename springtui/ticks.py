@@ -24,6 +24,25 @@ def round_ticks(low: float, high: float, most: int, *, whole: bool = False) -> l
     return []
 
 
+def log_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
+    """At most ``most`` round numbers between 10**low and 10**high: powers of ten, or between two of them 1-2-5.
+
+    The places are logarithms, as ``low`` and ``high`` are.
+    """
+    decades = range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)
+    if len(decades) >= 2:
+        every = -(-len(decades) // max(1, most))
+        return [(float(k), _power(k)) for k in decades[::every]]
+    if not (math.isfinite(low) and math.isfinite(high)) or high > 300 or low < -300:
+        return []
+    values = round_ticks(10.0**low, 10.0**high, most)
+    return [(math.log10(value), label) for value, label in values if value > 0]
+
+
+def _power(k: int) -> str:
+    return f"{10.0**k:g}" if -3 <= k <= 4 else f"1e{k}"
+
+
 def _label(value: float, digits: int) -> str:
     if abs(value) >= 1e5:
         return f"{value:.0e}".replace("e+0", "e").replace("e+", "e")

@@ -15,11 +15,14 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 
 from engine.files import Tail
+from engine.liveness import Liveness
 from engine.records import Event
 from engine.rundir import Run, read_event
 
-BUSY, QUIET = 0.04, 0.2
+BUSY, QUIET = 0.03, 0.2
 """Seconds between looks while records come, and while none do."""
+PIECE = 1 << 18
+"""Bytes that are taken in at once: what the screen's thread folds without a key having to wait."""
 LIVENESS = 0.5
 """Seconds between looks at the lock."""
 
@@ -40,6 +43,7 @@ class Watcher:
 
         watcher: Watcher
         alive: bool
+        found: Liveness
         log: list[str]
 
     def __init__(self, run: Run, target: MessagePump, process: subprocess.Popen[bytes] | None = None) -> None:
@@ -72,7 +76,7 @@ class Watcher:
         while not self._closed.is_set():
             if time.monotonic() >= next_look:
                 alive, next_look = self._is_alive(), time.monotonic() + LIVENESS
-            lines = tail.read()
+            lines = tail.read(PIECE)
             events = [event for line in lines if (event := read_event(line)) is not None]
             if events:
                 self._folded.clear()
@@ -81,7 +85,9 @@ class Watcher:
             elif alive != told and not lines:
                 # only after a look that found nothing more to read, so that no last word is missed
                 told = alive
-                self._target.post_message(self.LivenessSeen(self, alive, self.run.last_log_lines()))
+                self._target.post_message(
+                    self.LivenessSeen(self, alive, self.run.liveness(), self.run.last_log_lines())
+                )
             self._closed.wait(BUSY if lines else QUIET)
 
     def _is_alive(self) -> bool:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from conftest import SHARED
 from numpy.typing import NDArray
+from PIL import Image
 
 from engine.config import TrainConfig
 from engine.datasets import Dataset, load_dataset, resize
@@ -310,6 +311,12 @@ class TestResize:
         x = np.broadcast_to(line, (1, 1, 16, 16)).copy()
         inner = np.array([line[i - 1 : i + 3] @ [1, 3, 3, 1] / 8 for i in range(2, 14, 2)])
         np.testing.assert_allclose(resize(x, 8)[0, 0, 0, 1:-1], inner, rtol=1e-5)
+
+    @pytest.mark.parametrize(("side", "wanted"), [(28, 10), (32, 10), (28, 7), (8, 12)])
+    def test_agrees_with_pillows_antialiased_bilinear(self, side: int, wanted: int) -> None:
+        x = np.random.default_rng(0).random((3, 1, side, side), dtype=np.float32)
+        pictures = [Image.fromarray(image[0]).resize((wanted, wanted), Image.Resampling.BILINEAR) for image in x]
+        np.testing.assert_allclose(resize(x, wanted)[:, 0], [np.asarray(p) for p in pictures], atol=2e-6)
 
     def test_many_are_done_in_parts(self) -> None:
         x = np.random.default_rng(0).random((8200, 1, 4, 4), dtype=np.float32)

@@ -139,3 +139,40 @@ async def test_a_lab_of_ones_own_network_starts_at_its_settings(home: Path) -> N
         }  # fmt: skip
         assert lab.kind.key == "dropout"
         assert lab.query_one("#noise", Slider).value == 0.1
+
+
+EXPLOSIVE = {
+    "dataset": "digits", "batch_size": 128, "batch_norm": False, "optimizer": "sgd", "loss": "mse",
+    "init_scale": 2.0, "epochs": 5000, "early_stop": False,
+}  # fmt: skip
+
+
+async def test_a_network_that_diverges_is_said_to_at_which_epoch(home: Path) -> None:
+    async with open_lab(home, size=(80, 24), settings=EXPLOSIVE) as (lab, pilot):
+        await until(pilot, lambda: "train" in lab.states and lab.states["train"].latest is not None)
+        await pilot.press("n")
+        lab.query_one("#noise", Slider).focus()
+        await pilot.press("end")
+        await until(pilot, lambda: lab.states["train"].status == "diverged")
+        await until(pilot, lambda: "diverged at epoch" in lab._words["#facts"].splitlines()[1])
+        assert lab.laboratory.runs["train"].status() == "diverged"
+        await until(pilot, lambda: any(note.title == "diverged" for note in pilot.app._notifications))
+
+
+async def test_advice_can_be_read_in_the_smallest_terminal_too(home: Path) -> None:
+    async with open_lab(home, size=(80, 24)) as (lab, pilot):
+        await until(pilot, lambda: bool(lab.foresight.advice) and bool(lab.foresight.predicted))
+        await pilot.press("]")
+        await pilot.press("]")
+        advice = lab.query_one("#advice")
+        await until(pilot, lambda: lab.query_one("#controls").region.contains_region(advice.region))
+        assert advice.region.height > 1
+
+
+async def test_a_chain_has_a_spring_for_each_hidden_layer_and_thirty_frames_a_second(home: Path) -> None:
+    settings = {"dataset": "digits", "depth": 6, "width": 20, "epochs": 5000, "early_stop": False}
+    async with open_lab(home, settings=settings) as (lab, pilot):
+        await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in ("train", "chain")))
+        train, chain = lab.states["train"], lab.states["chain"]
+        assert len(chain.layers) - 1 == len(train.layers) - 2 == 5
+        assert chain.settings["frames"] == 30.0

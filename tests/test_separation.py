@@ -16,7 +16,14 @@ import torch
 from numpy.typing import NDArray
 
 from engine.errors import DataError
-from engine.separation import MEASURES, measure_file, read_npz, scatter_factors, separation_measures
+from engine.separation import (
+    MEASURES,
+    measure_file,
+    read_npz,
+    scatter_factors,
+    separation_and_influence,
+    separation_measures,
+)
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "data" / "separation_cases.json").read_text())
 NAMES = {"trace_ratio": "log_trace_ratio", "fuzziness": "log_fuzziness", "inverse_fuzziness": "log_inverse"}
@@ -47,6 +54,22 @@ def by_definition(x: NDArray[np.float64], y: NDArray[np.int64]) -> dict[str, flo
         "fuzziness": math.log(np.trace(sw @ np.linalg.pinv(sb, rcond=1e-10, hermitian=True))),
         "inverse_fuzziness": math.log(np.trace(sb @ np.linalg.pinv(sw, rcond=1e-10, hermitian=True))),
     }
+
+
+def test_influence_is_what_a_samples_weight_changes() -> None:
+    """To double a weight is to have the sample twice: (N + 1) (D' - D) is its influence to first order in 1/N."""
+    x, y = drawn(3000, 5, 3)
+    _, influence = separation_and_influence(torch.tensor(x), torch.tensor(y))
+    assert influence is not None
+    assert float(influence.mean()) == pytest.approx(0.0, abs=1e-12)
+    before = by_definition(x, y)["trace_ratio"]
+    for i in (0, 1, 2, 17, 1234):
+        after = by_definition(np.vstack([x, x[i]]), np.append(y, y[i]))["trace_ratio"]
+        assert float(influence[i]) == pytest.approx(3001 * (after - before), rel=2e-2, abs=5e-3)
+
+
+def test_there_is_no_influence_on_what_is_degenerate() -> None:
+    assert separation_and_influence(torch.ones(6, 2), torch.arange(6) % 2)[1] is None
 
 
 def drawn(n: int, d: int, classes: int, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

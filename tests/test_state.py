@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 from engine.records import Acknowledged, Curve, Ended, Started
 from springtui.state import HISTORY_POINTS, History, RunState, signed_curve
@@ -62,15 +63,27 @@ def test_echoes_are_spaced_in_time_and_few() -> None:
     assert min(b - a for a, b in itertools.pairwise(times)) >= 1.5
 
 
-def test_a_long_history_is_bounded_even_and_current() -> None:
+def test_a_long_history_is_bounded_current_and_keeps_its_extremes() -> None:
     history = History()
     for i in range(100_000):
-        history.add(i, -i)
+        history.add(i, {31_337: 50.0, 77_777: -50.0}.get(i, math.sin(i / 500)))
     assert len(history.x) <= HISTORY_POINTS
-    assert history.x[0] == 0
-    assert history.x[-1] == 99_999
-    gaps = {b - a for a, b in zip(history.x[:-2], history.x[1:-1], strict=True)}
-    assert len(gaps) == 1
+    assert (history.x[0], history.x[-1]) == (0, 99_999)
+    assert dict(zip(history.x, history.y, strict=True))[31_337] == max(history.y) == 50.0
+    assert dict(zip(history.x, history.y, strict=True))[77_777] == min(history.y) == -50.0
+    assert history.x == sorted(history.x)
+    gaps = [b - a for a, b in itertools.pairwise(history.x)]
+    assert max(gaps) <= 4 * 100_000 / HISTORY_POINTS  # nowhere is a part left out
+    until = history.until(50_000)[0]
+    assert until == [x for x in history.x if x <= 50_000]
+
+
+def test_a_short_history_is_kept_whole() -> None:
+    history = History()
+    for i in range(500):
+        history.add(i, i % 7)
+    assert history.x == list(range(500))
+    assert history.y == [i % 7 for i in range(500)]
 
 
 def test_inverse_fuzziness_is_turned_round() -> None:

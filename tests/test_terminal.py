@@ -27,6 +27,14 @@ def lab(home: Path) -> Iterator[Terminal]:
     stop_workers(home)
 
 
+def quit_and_stop(terminal: Terminal) -> None:
+    """Quit, and answer that the runs shall stop."""
+    terminal.press("q")
+    terminal.wait_for("stop them and leave")
+    terminal.press("s")
+    assert terminal.wait_exit() == 0
+
+
 def run_of(home: Path, kind: str) -> Run:
     return next(run for run in list_runs(home) if f"-{kind}-" in run.id)
 
@@ -50,8 +58,7 @@ def test_start_move_a_slider_and_quit(lab: Terminal, home: Path) -> None:
     while not moved():
         assert time.monotonic() < end, lab.text()
         lab.read(0.05)
-    lab.press("q")
-    assert lab.wait_exit() == 0
+    quit_and_stop(lab)
     assert lab.modes_left_on() == set()
     wait_until(lambda: not workers_under(home))
     assert {run.status() for run in list_runs(home)} == {"stopped"}
@@ -74,8 +81,7 @@ def test_a_lost_connection_ends_the_app_and_not_the_runs(lab: Terminal, home: Pa
     with Terminal() as again:  # the next lab takes the runs up
         again.wait_for("epoch", 60)
         assert len(list_runs(home)) == 2
-        again.press("q")
-        assert again.wait_exit() == 0
+        quit_and_stop(again)
     wait_until(lambda: not workers_under(home))
 
 
@@ -151,7 +157,6 @@ def test_the_environment_of_no_color_and_ascii(home: Path) -> None:
         shades = re.findall(rb"38;2;(\d+);(\d+);(\d+)", terminal.raw)
         assert shades  # Textual turns colours into greys
         assert all(len(set(shade)) == 1 for shade in shades)
-        terminal.press("q")
-        assert terminal.wait_exit() == 0
+        quit_and_stop(terminal)
     stop_workers(home)
     assert os.environ.get("NO_COLOR") is None

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from engine.advice import advise
 from engine.config import ChainConfig
 from engine.errors import DataError
-from engine.mean_field import MeanField, predicted_asymmetry, quasi_static
+from engine.mean_field import MeanField, predicted_asymmetry, predicted_curve, quasi_static
 from engine.mean_field_cells import mean_field_cells
+from engine.separation import separation_and_influence, separation_measures
 from engine.twin import fit_map, predict
 from engine.twin_axis import noise_coordinate
-from engine.twin_curve import asymmetries, fit_curve, hidden, scaled
+from engine.twin_curve import asymmetries, fit_curve, friction_error, hidden, scaled
 from engine.twin_map import PRESETS, TwinMap
 
 TABLE = json.loads((Path(__file__).parent / "data" / "load_curves_data_noise.json").read_text())["cells"]
@@ -71,6 +73,30 @@ def test_the_uncertainty_is_the_spread_of_the_estimate() -> None:
     assert np.mean([fit.standard_error for fit in alone]) == pytest.approx(spread, rel=0.25)
 
 
+def test_the_error_over_samples_is_that_of_a_bootstrap() -> None:
+    """300 resamples give a s.d. to 4 %; 3 of that, and some for what is not linear."""
+    rng = np.random.default_rng(5)
+    y = torch.arange(600) % 4
+    centres, noise = rng.normal(size=(4, 12)), rng.normal(size=(600, 12))
+    layers = [
+        torch.tensor(c * centres[y] + noise * rng.normal(1.0, 0.2, (600, 1))) for c in (0.3, 0.5, 0.9, 1.2, 2.0)
+    ]
+    found = [separation_and_influence(x, y) for x in layers]
+    curve = [measures["trace_ratio"] for measures, _ in found]
+    error = friction_error(curve, [influence.numpy() for _, influence in found if influence is not None])
+    frictions = []
+    for _ in range(300):
+        rows = torch.tensor(rng.integers(0, 600, 600))
+        again = [separation_measures(x[rows], y[rows])["trace_ratio"] for x in layers]
+        frictions.append(fit_curve(again).effective_friction)
+    assert error == pytest.approx(np.std(frictions, ddof=1), rel=0.2)
+    fit = fit_curve(curve, error=error)
+    assert (fit.standard_error, fit.over) == (error, "samples")
+    assert fit_curve(curve).over == "points"
+    assert fit_curve([curve, curve]).over == "seeds"
+    assert math.isnan(friction_error(curve[::-1], np.zeros((5, 600))))
+
+
 @pytest.mark.parametrize("curve", [[1.0, 2.0, 3.0], [1.0, math.nan, 0.0], [1.0, 0.0]])
 def test_a_curve_that_cannot_be_fitted_is_refused(curve: list[float]) -> None:
     with pytest.raises(DataError):
@@ -116,6 +142,9 @@ def test_the_quick_asymmetry_is_that_of_the_map() -> None:
         right, left, noise = (float(v) for v in preset.chain(alpha, q))
         (exact,) = asymmetries(predict(preset, [alpha], [q], 7))
         assert predicted_asymmetry(right, left, noise) == pytest.approx(exact, abs=0.01)
+        np.testing.assert_allclose(
+            predicted_curve(right, left, noise, 7), predict(preset, [alpha], [q], 7)[0], atol=5e-3
+        )
 
 
 def test_coordinates_of_the_axes_run_from_calm_to_noisy() -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 from textual.app import App, ComposeResult
+from textual.drivers._writer_thread import WriterThread
 from textual.widget import Widget
 
 from springtui.mapping import NOISE_KINDS, NoiseKind, chain_settings
+from springtui.terminal import is_behind
 from springtui.ticks import round_ticks
 from springtui.widgets.chain_view import ChainView
 from springtui.widgets.load_bars import LoadBars
@@ -217,3 +221,22 @@ def test_the_map_to_the_chain_is_the_measured_one() -> None:
     data_noise = NOISE_KINDS[0]
     assert chain_settings(1.0, data_noise, 0.8) == {"mu_right": 0.085, "mu_left": 0.138, "noise": 0.0626}
     assert chain_settings(0.0, data_noise, 0.0) == {"mu_right": 0.03, "mu_left": 0.138, "noise": 0.029}
+
+
+def test_a_terminal_that_takes_no_more_is_seen_to_be_behind() -> None:
+    """Textual's own writer, into a pipe that nobody reads: what waits there is told, until it is read."""
+    reading, writing = os.pipe()
+    with open(writing, "w") as file:
+        driver = SimpleNamespace(_writer_thread=WriterThread(file))
+        driver._writer_thread.start()
+        assert not is_behind(driver)
+        for _ in range(3):
+            driver._writer_thread.write("x" * 200_000)
+        assert is_behind(driver)
+        left = 600_000
+        while left:
+            left -= len(os.read(reading, left))
+        driver._writer_thread.stop()
+        assert not is_behind(driver)
+    os.close(reading)
+    assert not is_behind(None)

@@ -72,13 +72,17 @@ def _plain(value: Any) -> Any:
 
 
 def _themes(effective: Effective) -> list[str]:
-    """The themes there are; a wrong one of the person's own is told of.
+    """The themes there are; a wrong one of the person's own is told of. Keys are looked at too.
 
     Raises:
-        ConfigError: the one asked for is not among them.
+        ConfigError: the theme asked for is not among them, or a binding's id or key is wrong.
     """
+    from ..keys import checked_keys
     from ..themes import check_name, load_themes  # brings half of textual
 
+    _, problems = checked_keys(effective.values.keys, effective.origins["keys"])
+    if problems:
+        raise ConfigError("\n".join(problems))
     themes = load_themes(lambda warning: say(f"springtui: {warning}"))
     check_name(effective.values.theme, themes, effective.origins["theme"])
     return [theme.name for theme in themes]

@@ -12,9 +12,10 @@ import click
 from engine.config import TrainConfig, make, parse_assignments
 from engine.errors import TerminalError
 from engine.recipes import find_recipe
-from engine.rundir import open_home
+from engine.rundir import find_run, open_home
+from engine.twin_map import load_map
 
-from ..completion import complete_recipe
+from ..completion import complete_recipe, complete_run
 from ..preferences import load_preferences
 from .options import Session, common, examples, home_of, set_option
 from .train import with_whole_paths
@@ -39,15 +40,16 @@ def check_terminal() -> None:
         )
 
 
-def open_lab(session: Session, settings: Mapping[str, Any] | None = None) -> int:
+def open_lab(session: Session, settings: Mapping[str, Any] | None = None, twin: str | None = None) -> int:
     """Check terminal and home before anything is drawn, then hand over to the app."""
     if not os.environ.get("TEXTUAL_DRIVER"):  # springtui serve: there is no terminal but the browser's
         check_terminal()
     effective = load_preferences(session.options())  # a wrong line is told in the app, and closes it to nobody
     home = open_home(session.home or home_of(effective))
+    fitted = None if twin is None else load_map(find_run(home, twin).path)
     from ..app import run_app
 
-    return run_app(home, settings, effective)
+    return run_app(home, settings, effective, fitted)
 
 
 @click.command(
@@ -55,6 +57,7 @@ def open_lab(session: Session, settings: Mapping[str, Any] | None = None) -> int
     epilog=examples(
         "springtui lab --recipe paper-mlp --set data_dir=mnist",
         "springtui lab --set dataset=mine.npz --set depth=12 --set epochs=1000",
+        "springtui lab --twin last --recipe dropout --set data_dir=mnist",
     ),
 )
 @click.option(
@@ -66,9 +69,15 @@ def open_lab(session: Session, settings: Mapping[str, Any] | None = None) -> int
     help="Settings to start from.",
 )
 @set_option("width=50")
+@click.option(
+    "--twin",
+    metavar="RUN",
+    shell_complete=complete_run,
+    help="A sweep whose map, fitted by springtui twin, drives the chain.",
+)
 @common
 @click.pass_obj
-def lab(session: Session, recipe: str, assignments: tuple[str, ...]) -> int:
+def lab(session: Session, recipe: str, assignments: tuple[str, ...], twin: str | None) -> int:
     """Open the lab with a network of your choice; the sliders start at its settings.
 
     Takes the recipes and settings of springtui train. A lab that was left running is not taken up.
@@ -76,4 +85,4 @@ def lab(session: Session, recipe: str, assignments: tuple[str, ...]) -> int:
     values = {**find_recipe(recipe).settings, **parse_assignments(TrainConfig, assignments)}
     settings = with_whole_paths(values)
     make(TrainConfig, settings)
-    return open_lab(session, settings)
+    return open_lab(session, settings, twin)

@@ -7,12 +7,15 @@ from typing import Any
 import click
 
 from engine.config import SweepConfig, TrainConfig
-from engine.errors import ConfigError
-from engine.records import Cell, Curve
+from engine.errors import ConfigError, DataError
+from engine.records import Cell
 from engine.rundir import Run, find_run
 
-from ..output import print_json, print_line
-from .options import Session, common, examples, json_option, run_argument
+from ..completion import complete_run
+from ..mapping import noise_of
+from ..output import print_json, print_line, print_table, say
+from ..state import RunState
+from .options import Session, common, examples, json_option
 from .train import shown
 
 LEAST_SEPARATION = 0.5
@@ -21,37 +24,70 @@ LEAST_SEPARATION = 0.5
 
 @click.command(
     short_help="Fit the chain to a run or a phase diagram.",
-    epilog=examples("springtui twin last", "springtui twin last --json | jq .effective_friction"),
+    epilog=examples(
+        "springtui twin last",
+        "springtui twin last --json | jq .effective_friction",
+        "springtui twin --maps",
+    ),
 )
-@run_argument
+@click.argument("run", required=False, shell_complete=complete_run)
+@click.option("--maps", is_flag=True, help="List the maps that are shipped, and fit nothing.")
 @json_option
 @common
 @click.pass_obj
-def twin(session: Session, run: str, as_json: bool) -> int:
+def twin(session: Session, run: str | None, maps: bool, as_json: bool) -> int:
     """Fit the mechanical twin.
 
-    Of a trained network: the effective friction of its last load curve, with its uncertainty and residual, and a
-    sentence of advice. Of a phase diagram: one map from (nonlinearity, noise) to the chain, five numbers for all
-    cells, with its errors.
+    Of a trained network: the effective friction of its last load curve, with its standard error over the training
+    samples and the residual, and a sentence of advice. Of a phase diagram: one map from (nonlinearity, noise) to
+    the chain, five numbers for all cells, with its errors, and each cell's effective friction with its standard
+    error over the seeds. The map is kept with the diagram: springtui lab --twin RUN lets it drive the lab's chain.
     """
+    if maps == (run is not None):
+        raise click.UsageError("give a run, or --maps for the maps that are shipped")
+    if run is None:
+        return _list_maps(as_json)
     found = find_run(session.look_home(), run)
     settings = found.config().settings
     if isinstance(settings, SweepConfig):
         result = fit_sweep(found, settings)
     elif isinstance(settings, TrainConfig):
-        result = fit_run(found, settings)
+        result = fit_run(found)
     else:
         raise ConfigError(f"{found.id} is a chain itself; a twin is fitted to a network's run or to a sweep")
     if as_json:
         print_json(result)
-        return 0
-    for name, value in result.items():
-        text = " ".join(shown(v) for v in value) if isinstance(value, list) else shown(value)
-        print_line(f"{name:26} {text}")
+    else:
+        _print(result)
     return 0
 
 
-def fit_run(run: Run, config: TrainConfig) -> dict[str, Any]:
+def _list_maps(as_json: bool) -> int:
+    import msgspec
+
+    from engine.twin_map import PRESETS
+
+    maps = [msgspec.structs.asdict(preset) for preset in PRESETS.values()]
+    if as_json:
+        print_json({"maps": maps})
+        return 0
+    for preset in maps:
+        _print(preset)
+        print_line("")
+    return 0
+
+
+def _print(result: dict[str, Any]) -> None:
+    for name, value in result.items():
+        if name == "effective_frictions":
+            continue
+        text = " ".join(shown(v) for v in value) if isinstance(value, list) else shown(value)
+        print_line(f"{name:26} {text}")
+    if cells := result.get("effective_frictions"):
+        print_table(tuple(cells[0]), [tuple(shown(value) for value in cell.values()) for cell in cells])
+
+
+def fit_run(run: Run) -> dict[str, Any]:
     """The effective friction of a network's last curve.
 
     Raises:
@@ -61,23 +97,24 @@ def fit_run(run: Run, config: TrainConfig) -> dict[str, Any]:
     from engine.advice import advise
     from engine.twin_curve import fit_curve, hidden
 
-    curves = [event for event in run.events() if isinstance(event, Curve)]
-    if not curves:
+    state = RunState(run.id)
+    for event in run.events():
+        state.fold(event)
+    if state.latest is None:
         raise ConfigError(f"{run.id} has no load curve yet; wait for its first measurement")
-    curve = hidden(curves[-1].curves["trace_ratio"])
-    fit = fit_curve(curve)
+    curve = state.latest.curves["trace_ratio"]
+    fit = fit_curve(hidden(curve), error=state.latest.scalars.get("friction_error"))
+    kind, noise = noise_of(state.settings)
     return {
         "run": run.id,
         **fit._asdict(),
-        "advice": advise(
-            curves[-1].curves["trace_ratio"], 1.0 - config.negative_slope, "data_noise", config.data_noise
-        ),
+        "advice": advise(curve, 1.0 - state.settings["negative_slope"], kind.key, noise),
         "note": "one curve fixes the effective friction alone: not μ→, μ← and the noise apart",
     }
 
 
 def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
-    """The global map of a sweep of networks.
+    """The global map of a sweep of networks, which is kept with it, and the effective friction of each cell.
 
     Raises:
         ConfigError: the sweep is no diagram of networks over nonlinearity.
@@ -89,14 +126,12 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
     from engine.twin import fit_map
     from engine.twin_axis import noise_coordinate
     from engine.twin_curve import hidden
+    from engine.twin_map import save_map
 
     if config.system != "network" or config.y_axis != "negative_slope":
         raise ConfigError(f"{run.id} is no diagram of networks over negative_slope; a map needs one")
-    summaries = [
-        s
-        for s in summarise(config, (event for event in run.events() if isinstance(event, Cell)))
-        if s.curves and s.total_separation >= LEAST_SEPARATION
-    ]
+    cells = [event for event in run.events() if isinstance(event, Cell)]
+    summaries = [s for s in summarise(config, cells) if s.curves and s.total_separation >= LEAST_SEPARATION]
     made = fit_map(
         [1.0 - s.y for s in summaries],
         [noise_coordinate(config.x_axis, s.x) for s in summaries],
@@ -104,10 +139,36 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
         noise_axis=config.x_axis,
         provenance=f"fitted to {len(summaries)} of {size(config)} cells of {run.id}",
     )
+    try:
+        save_map(run.path, made)
+    except OSError as error:
+        say(f"springtui: the map cannot be kept in {run.path}: {error.strerror}")
     return {
         "run": run.id,
         "cells": len(summaries),
         **msgspec.structs.asdict(made),
         "note": f"cells that separate by less than {LEAST_SEPARATION} are left out: scaling would blow up their "
-        "noise; of settled curves only the effective friction is fixed, so some of the five numbers trade off",
+        "noise; "
+        "of settled curves only the effective friction is fixed, so some of the five numbers trade off",
+        "effective_frictions": [_of_cell(s.y, s.x, _members(cells, s.cell)) for s in summaries],
     }
+
+
+def _members(cells: list[Cell], index: int) -> list[list[float]]:
+    """The hidden layers' curves of a cell's networks that ended."""
+    from engine.twin_curve import hidden
+
+    return [hidden(c.curves["trace_ratio"]) for c in cells if c.cell == index and c.final and c.curves]
+
+
+def _of_cell(slope: float, noise: float, curves: list[list[float]]) -> dict[str, Any]:
+    """A cell's effective friction, its error over the seeds, and the residual; none where no curve falls."""
+    from engine.twin_curve import fit_curve
+
+    found: dict[str, Any] = {"nonlinearity": round(1.0 - slope, 10), "noise": noise, "seeds": len(curves)}
+    names = ("effective_friction", "standard_error", "residual")
+    try:
+        fit = fit_curve(curves)._asdict()
+    except DataError:
+        fit = {}
+    return found | {name: fit.get(name) for name in names}

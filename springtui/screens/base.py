@@ -5,6 +5,8 @@ from __future__ import annotations
 from textual import events
 from textual.screen import Screen, ScreenResultType
 
+from ..state import RunState
+
 
 class BaseScreen(Screen[ScreenResultType]):
     """A screen that cannot be left at a size the terminal no longer has."""
@@ -17,3 +19,9 @@ class BaseScreen(Screen[ScreenResultType]):
         """
         if event.size != self.app.size:
             self.post_message(events.Resize(self.app.size, self.app.size))
+
+    def tell_alerts(self, state: RunState, *, new: bool = False) -> None:
+        """Let the person's rules see how a run stands."""
+        values = state.latest.scalars if state.latest is not None else {}
+        if (tell := getattr(self.app, "tell_alerts", None)) is not None:
+            tell(state.run_id, state.status, values, new=new)

@@ -1,21 +1,21 @@
-"""Help: the picture in plain words, and the keys as they are bound."""
+"""Help: the keys of the screen it was opened from as they are bound, and the theory's terms, with formulas."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-from springtui.widgets.slider import Slider
-
+from ..glossary import CHAIN, NETWORK, Term
+from ..keys import Line, lines_of
+from ..widgets.scroll import Scroll
 from .base import BaseScreen
-from .lab import LabScreen
 
+<<<<<<< HEAD
 _WORDS = """\
 [b]What you see[/b]
 A deep network learns on the left of each row, a chain of blocks and springs is pulled on the right.
@@ -35,14 +35,36 @@ To the chain it is friction μ→ against moving right.
 [b]Noise[/b]  one of four knobs: data noise, learning rate, dropout, batch size. To the chain it is the
 random force ε that shakes the blocks. Changing the knob returns the former one to its calm value.
 
-[b]Network and chain[/b]  The map from sliders to chain was fitted, for each kind of noise, to a whole diagram of
-networks on MNIST: for data noise μ→ = .030 + .055 x nonlinearity, ε = .029 + .042 x noise. It predicts well for
-data noise and dropout (asymmetries correlate .94 and .99), less well for learning rate and batch size.
-[b]Twin[/b]  The chain that the newest load curve behaves like. Its effective friction F* is > 0 where shallow
-layers are lazy, 0 in balance, < 0 where deep ones are.
+[b]Network and chain[/b]  The map from sliders to chain was fitted, for each kind of noise, to a
+diagram of networks on MNIST: for data noise μ→ = .030 + .055 x nonlinearity, ε = .029 + .042 x
+noise. It predicts well for data noise and dropout (asymmetries correlate .94 and .99), less well
+for learning rate and batch size; springtui twin --maps tells all. The chain has a spring for
+each hidden layer. The map compares it with a trained network at time 200 of its pull, and that
+prediction is drawn over the network's curve (map). Pulled on, a noisy chain creeps to its
+parabola, of which the map says nothing. A sweep of your own, fitted by springtui twin, drives
+the chain with springtui lab --twin RUN.
+[b]Twin[/b]  The chain that the newest load curve behaves like. Its effective friction F* is > 0 where
+shallow layers are lazy, 0 in balance, < 0 where deep ones are; ± is its standard error over the
+training samples.
 
 [b]Files[/b]  Every run is a directory under the home directory; springtui runs lists them.
 """
+=======
+_WORDS = (
+    "A deep network learns; a chain of blocks and springs is pulled. The same two sliders drive both, and both "
+    "are "
+    "drawn as the same picture, a load curve. Its shape tells which layers carry the load."
+)
+_MOUSE = (
+    Line(
+        "click, drag, wheel",
+        "move a slider; click chooses lists, tabs, cells of a diagram, and keys in the footer",
+    ),
+    Line("double click", "open the cell of a diagram, or a run"),
+    Line("digits, Enter", "set the slider that has the focus to a typed number; Esc cancels"),
+)
+_WIDTH = 24
+>>>>>>> main
 
 
 class HelpScreen(BaseScreen[None], ModalScreen[None]):
@@ -50,46 +72,69 @@ class HelpScreen(BaseScreen[None], ModalScreen[None]):
 
     DEFAULT_CSS = """
     HelpScreen { align: center middle; }
-    HelpScreen > VerticalScroll {
+    HelpScreen > Scroll {
         width: 90%; max-width: 112; height: 90%; border: round $primary; background: $surface; padding: 0 2;
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark", "close", "Close"),
-        Binding("j", "down", "Down", show=False),
-        Binding("k", "up", "Up", show=False),
+        Binding("escape,q,question_mark", "close", "Close", id="help.close", tooltip="close the help"),
     ]
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll() as scroll:
+        below = self.app.screen_stack[-2] if len(self.app.screen_stack) > 1 else None
+        with Scroll() as scroll:
             scroll.border_title = "springtui: help"
-            scroll.border_subtitle = "Esc closes · arrows or j/k scroll"
-            yield Static(_WORDS)
-            yield Static(self._keys())
+            scroll.border_subtitle = "Esc closes · arrows, PgUp, PgDn or j, k scroll"
+            yield Static(self._text(below))
 
     def action_close(self) -> None:
         """Back to where help was asked for."""
         self.dismiss()
 
-    def action_down(self) -> None:
-        """Scroll a line down."""
-        self.query_one(VerticalScroll).scroll_down(animate=False)
-
-    def action_up(self) -> None:
-        """Scroll a line up."""
-        self.query_one(VerticalScroll).scroll_up(animate=False)
-
-    def _keys(self) -> Text:
-        """Generated from the bindings, so that it cannot grow stale."""
-        text = Text("Keys\n", style="bold")
-        for heading, owner in (("everywhere", type(self.app)), ("lab", LabScreen), ("on a slider", Slider)):
-            text.append(f"{heading}\n", style="italic not bold")
-            for binding in owner.BINDINGS:
-                if isinstance(binding, Binding) and binding.description:
-                    key = binding.key_display or binding.key.replace(",", " ")
-                    text.append(f"  {key:<22} {binding.tooltip or binding.description}\n", style="not bold")
+    def _text(self, below: Screen[Any] | None) -> Text:
+        text = Text(_WORDS + "\n", style="")
+        self._append_keys(text, below)
+        for heading, terms in (("The network", NETWORK), ("The chain", CHAIN)):
+            text.append(f"\n{heading}\n", style=self._style("accent", "bold"))
+            for term in terms:
+                self._append_term(text, term)
+        text.append("\nFiles\n", style=self._style("accent", "bold"))
         text.append(
-            "  type a number          set the focused slider; Enter accepts, Esc cancels\n", style="not bold"
+            "Every run is a directory under the home directory; springtui runs lists them, springtui config says "
+            "where "
+            "it is. An id in brackets above, in the table [keys] of config.toml, gives a binding other keys."
         )
-        text.append("  mouse                  click or drag the track, or turn the wheel", style="not bold")
         return text
+
+    def _append_keys(self, text: Text, below: Screen[Any] | None) -> None:
+        """Generated from the bindings, so that it cannot grow stale."""
+        keymap = self.app._keymap
+        sections: list[tuple[str, list[Line]]] = []
+        if below is not None:
+            name = type(below).__name__.removesuffix("Screen").lower()
+            sections.append((f"Keys of this screen: {name}", list(lines_of(type(below), keymap))))
+            widgets = sorted({type(each) for each in below.query("*")}, key=lambda cls: cls.__name__)
+            sections += [(f"On a {_in_words(each.__name__)}", list(lines_of(each, keymap))) for each in widgets]
+        sections.append(
+            ("Everywhere", [*lines_of(type(self.app), keymap), Line("Ctrl+P", "all commands, by name")])
+        )
+        sections.append(("Mouse and numbers", list(_MOUSE)))
+        for heading, lines in sections:
+            if lines:
+                text.append(f"\n{heading}\n", style=self._style("accent", "bold"))
+            for line in lines:
+                text.append(f"  {line.keys:<{_WIDTH}} ", style=self._style("primary"))
+                text.append(f"{line.about}\n")
+
+    def _append_term(self, text: Text, term: Term) -> None:
+        text.append(term.name, style=self._style("primary", "bold"))
+        text.append(f"  {term.formula}\n", style=self._style("secondary"))
+        text.append(f"  {term.words}\n")
+
+    def _style(self, name: str, more: str = "") -> str:
+        return f"{self.app.theme_variables.get(name, '')} {more}".strip()
+
+
+def _in_words(name: str) -> str:
+    """HeatMap is heat map."""
+    return "".join(f" {c.lower()}" if c.isupper() else c for c in name).strip()

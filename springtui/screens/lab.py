@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+<<<<<<< HEAD
+=======
 import math
+import time
+>>>>>>> main
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events, on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal, VerticalScroll
+from textual.containers import Container, Horizontal
 from textual.widgets import Footer, RadioSet, Static, Tab, Tabs
 
-from engine.advice import advise
 from engine.errors import SpringtuiError
-from engine.loads import statistics
+from engine.twin_map import TwinMap
 
+from ..foresight import Foresight
 from ..laboratory import PANELS, Laboratory, Panel
-from ..mapping import NOISE_KINDS, NoiseKind, chain_settings, start_of
+from ..mapping import NOISE_KINDS, NoiseKind, start_of
 from ..measures import MEASURES, PROBES
+from ..place import Place, away
 from ..state import RunState
-from ..terminal import plain_text
+from ..terminal import is_behind, plain_text
 from ..watcher import Watcher
 from ..widgets.chain_view import ChainView
-from ..widgets.choice import Choice
+from ..widgets.choice import Choice, Choices
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot
+from ..widgets.scroll import Column
 from ..widgets.slider import Slider
 from . import lab_panels
 from .base import BaseScreen
+
+if TYPE_CHECKING:
+    from ..preferred import PreferredApp
 
 WIDE = (110, 34)
 """Columns and rows from which everything shows at once."""
@@ -47,7 +56,7 @@ _PULLS: dict[str, dict[str, Any]] = {
     "jerky": {"order": 2, "pulling": "jerky", "pull_time": 50.0, "mass": 4.0, "gamma": 0.3},
 }
 """A jerk needs inertia to be felt."""
-_FIXED = {"order", "pulling", "pull_time", "mass", "gamma"}
+_FIXED = {"blocks", "order", "pulling", "pull_time", "mass", "gamma"}
 GROUPS = ("network", "chain", "training")
 
 
@@ -56,37 +65,86 @@ class LabScreen(BaseScreen[None]):
 
     CSS_PATH = "lab.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "toggle_pause", "Pause", tooltip="pause or resume both", priority=True),
-        Binding("r", "restart", "Restart", tooltip="start both anew with the settings asked for"),
-        Binding("m", "next_measure", "Measure", tooltip="next measure of separation"),
-        Binding("n", "next_noise", "Noise", tooltip="next kind of noise"),
-        Binding("v", "toggle_ruler", "View", tooltip="blocks and springs, or a folding ruler", show=False),
-        Binding("p", "next_pulling", "Pull", tooltip="pull anew: at once, steadily, jerkily", show=False),
-        Binding("right_square_bracket", "next_group(1)", "Next tab", key_display="]", show=False),
-        Binding("left_square_bracket", "next_group(-1)", "Previous tab", key_display="[", show=False),
+        Binding("space", "toggle_pause", "Pause", id="lab.pause", tooltip="pause or resume both", priority=True),
+        Binding(
+            "r", "restart", "Restart", id="lab.restart", tooltip="start both anew with what the sliders ask for"
+        ),
+        Binding("m", "next_measure", "Measure", id="lab.measure", tooltip="next measure of separation"),
+        Binding("n", "next_noise", "Noise", id="lab.noise", tooltip="next kind of noise"),
+        Binding("v", "toggle_ruler", "View", id="lab.view", tooltip="springs or a folding ruler", show=False),
+        Binding("p", "next_pulling", "Pull", id="lab.pull", tooltip="pull anew: next way", show=False),
+        Binding(
+            "right_square_bracket",
+            "next_group(1)",
+            "Next tab",
+            id="lab.next_tab",
+            key_display="]",
+            show=False,
+            tooltip="next tab, where the terminal is small",
+        ),
+        Binding(
+            "left_square_bracket",
+            "next_group(-1)",
+            "Previous tab",
+            id="lab.previous_tab",
+            key_display="[",
+            show=False,
+            tooltip="the tab before",
+        ),
+        Binding(
+            "down,j", "app.focus_next", "Next control", id="lab.next_control", show=False, tooltip="next control"
+        ),
+        Binding(
+            "up,k",
+            "app.focus_previous",
+            "Control before",
+            id="lab.previous_control",
+            show=False,
+            tooltip="the control before",
+        ),
+        Binding(
+            "shift+down,J",
+            "scroll_words(1)",
+            "Words down",
+            id="lab.words_down",
+            show=False,
+            tooltip="scroll what is said below the sliders",
+        ),
+        Binding("shift+up,K", "scroll_words(-1)", "Words up", id="lab.words_up", show=False, tooltip="and back"),
     ]
 
-    def __init__(self, home: Path, settings: Mapping[str, Any] | None = None) -> None:
+<<<<<<< HEAD
+    def __init__(self, home: Path, settings: Mapping[str, Any] | None = None, twin: TwinMap | None = None) -> None:
+=======
+    def __init__(self, home: Path, settings: Mapping[str, Any] | None = None, place: Place | None = None) -> None:
+>>>>>>> main
         super().__init__()
+        self.place = place or Place()
         self.laboratory = Laboratory(home, settings)
+        self.foresight = Foresight(twin)
         self.states: dict[Panel, RunState] = {}
         self.watchers: dict[Panel, Watcher] = {}
         start = start_of(self.laboratory.network, chosen=self.laboratory.chosen)
         self._nonlinearity, self.kind, self._noise = start
-        self.measure = MEASURES[0]
+        left = next((kind for kind in NOISE_KINDS if kind.key == self.place.noise), None)
+        if left is not None and not self.laboratory.chosen:
+            self.kind, self._noise = left, left.default
+        self.measure = self.place.measure if self.place.measure in MEASURES else MEASURES[0]
+        self.tab = GROUPS[0]
+        self._caught_up: set[str] = set()
+        """Runs whose records have all been read once."""
         self.trouble: dict[Panel, str] = {}
         self._asking = False
         self.pulling = PULLINGS[0]
-        self._advised: tuple[object, ...] = ()
         self._turn = 0
         self._stale = False
         self._words: dict[str, str] = {}
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="lab"):
-            with VerticalScroll(id="controls", can_focus=False):
+            with Column(id="controls"):
                 yield Slider("Nonlinearity", minimum=0.0, maximum=1.0, value=self._nonlinearity, id="nonlinearity")
-                with RadioSet(id="kinds"):
+                with Choices(id="kinds"):
                     for kind in NOISE_KINDS:
                         yield Choice(kind.label, value=kind is self.kind, id=kind.key.replace("_", "-"))
                 yield Slider(id="noise", **_slider_shape(self.kind, self._noise))
@@ -103,13 +161,20 @@ class LabScreen(BaseScreen[None]):
                     yield Plot(id="loss", classes="training")
                     yield Plot(id="accuracy", classes="training")
         yield Static(id="too-small", markup=False)
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     async def on_mount(self) -> None:
         for selector, title in lab_panels.TITLES.items():
             self.query_one(selector).border_title = title
         for selector, legend in lab_panels.legends().items():
             self.query_one(selector).border_subtitle = legend
+<<<<<<< HEAD
+        if (own := self.foresight.own) is not None:
+            self.notify(f"{own.provenance} (r.m.s. {own.rms:.3f})", title="the chain's map", markup=False)
+=======
+        if self.place.tab in GROUPS:
+            self.query_one("#tabs", Tabs).active = self.place.tab
+>>>>>>> main
         self.call_after_refresh(self._open)
 
     def _open(self) -> None:
@@ -118,6 +183,7 @@ class LabScreen(BaseScreen[None]):
         self.set_interval(0.5, self._draw_words)
         self.set_interval(2.0, self._advise)
         self.run_worker(self._begin(reattach=True), exclusive=True, group="begin")
+        cast("PreferredApp", self.app).first_tour()
 
     # starting and stopping
 
@@ -164,7 +230,8 @@ class LabScreen(BaseScreen[None]):
         nonlinearity = self.query_one("#nonlinearity", Slider).value
         noise = self.query_one("#noise", Slider).value
         if panel == "chain":
-            return {**chain_settings(nonlinearity, self.kind, noise), **_PULLS[self.pulling]}
+            depth = int(self.laboratory.network.get("depth", 8))
+            return {**self.foresight.chain(nonlinearity, self.kind, noise, depth), **_PULLS[self.pulling]}
         calm = {kind.key: self.laboratory.network.get(kind.key, kind.calm) for kind in NOISE_KINDS}
         probes = self.measure == PROBES
         return {"negative_slope": round(1.0 - nonlinearity, 10), **calm, self.kind.key: noise, PROBES: probes}
@@ -210,9 +277,11 @@ class LabScreen(BaseScreen[None]):
             newly = state.latest is None
             for event in message.events:
                 state.fold(event)
+            if state.run_id in self._caught_up:
+                self.tell_alerts(state, new=panel in self.laboratory.processes)
             self._stale = True
             self._show_in_force()
-            if panel == "chain" and state.latest is not None:
+            if panel == "chain" and state.latest is not None and not is_behind(self.app._driver):
                 lab_panels.show_chain(self.query_one(ChainView), state)
             if newly:
                 self._draw_words()
@@ -220,14 +289,42 @@ class LabScreen(BaseScreen[None]):
 
     def on_watcher_liveness_seen(self, message: Watcher.LivenessSeen) -> None:
         panel = self._panel_of(message.watcher)
-        if panel is None or message.alive:
+        if panel is None:
             return
         state = self.states[panel]
+<<<<<<< HEAD
         state.worker_is_gone()
-        if state.status in {"crashed", "failed"}:
+        if state.status == "diverged":
+            self.notify(plain_text(state.note), title="diverged", severity="error", timeout=12, markup=False)
+        elif state.status in {"crashed", "failed"}:
+=======
+        if state.run_id not in self._caught_up:
+            self._catch_up(panel, state)
+        if message.alive:
+            return
+        state.worker_is_gone(message.found.state)
+        self.tell_alerts(state, new=panel in self.laboratory.processes)
+        if state.status in {"crashed", "failed", "unknown"}:
+>>>>>>> main
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
-            self._say_trouble(panel, f"{state.note or 'the worker died'}; press r to restart. {log}".strip())
+            self._say_trouble(panel, f"{state.note or message.found.text}; press r to restart. {log}".strip())
         self._draw_words()
+
+    def _catch_up(self, panel: Panel, state: RunState) -> None:
+        """All that a run had to tell has been read: say what is new of it, and put the sliders where it stands."""
+        self._caught_up.add(state.run_id)
+        if panel not in self.laboratory.processes:  # it was left by an earlier lab
+            if said := away(self.place.seen.get(state.run_id), state.records, time.time()):
+                self.notify(said, title=f"{panel} run", timeout=8, markup=False)
+            if panel == "train" and state.settings:
+                for slider in self.query(Slider):
+                    slider.adopt()
+
+    def note_place(self, place: Place) -> None:
+        """For the next time."""
+        place.screen, place.measure, place.noise, place.tab = "lab", self.measure, self.kind.key, self.tab
+        for state in self.states.values():
+            place.look_at(state.run_id, state.records)
 
     def _panel_of(self, watcher: Watcher) -> Panel | None:
         return next((panel for panel, known in self.watchers.items() if known is watcher), None)
@@ -251,12 +348,12 @@ class LabScreen(BaseScreen[None]):
 
     def _draw_next(self) -> None:
         """Hand the plots their data once a round, and draw one of those that changed."""
-        if not self.is_current:
+        if not self.is_current or is_behind(self.app._driver):
             return
         plots = list(self.query(Plot))
         if self._turn == 0 and self._stale:
             self._stale = False
-            lab_panels.show_states(self, self.states, self.measure)
+            lab_panels.show_states(self, self.states, self.measure, self.foresight.predicted)
         self._turn = (self._turn + 1) % len(plots)
         waiting = (plot for plot in plots[self._turn :] + plots[: self._turn] if plot.is_stale())
         if (plot := next(waiting, None)) is not None:
@@ -271,18 +368,11 @@ class LabScreen(BaseScreen[None]):
                 self.query_one(selector, Static).update(text)
 
     async def _advise(self) -> None:
-        """A sentence of advice, when what it rests on has changed; reckoned off the screen's own thread."""
+        """A sentence of advice, and what the map predicts, when what they rest on has changed."""
         train = self.states.get("train")
-        if train is None or train.latest is None or not train.settings:
-            return
-        curve = train.latest.curves.get("trace_ratio", [])
-        nonlinearity, noise = 1.0 - train.settings["negative_slope"], float(train.settings[self.kind.key])
-        asymmetry = statistics(curve, logits=True).asymmetry
-        basis = (round(asymmetry, 1) if math.isfinite(asymmetry) else None, nonlinearity, self.kind.key, noise)
-        if basis != self._advised:
-            self._advised = basis
-            said = await asyncio.to_thread(advise, curve, nonlinearity, self.kind.key, noise)
-            self.query_one("#advice", Static).update(said)
+        if train is not None and await self.foresight.reckon(train, self.kind):
+            self._stale = True
+            self.query_one("#advice", Static).update(self.foresight.advice)
 
     def on_resize(self, event: events.Resize) -> None:
         columns, rows = event.size
@@ -299,6 +389,15 @@ class LabScreen(BaseScreen[None]):
     def _tab_activated(self, event: Tabs.TabActivated) -> None:
         for group in GROUPS:
             self.set_class(event.tab.id == group, f"-{group}")
+<<<<<<< HEAD
+        controls, advice, facts = (self.query_one(name) for name in ("#controls", "#advice", "#facts"))
+        if event.tab.id == "training":  # a small terminal has no room for both
+            controls.move_child(advice, before=facts)
+        else:
+            controls.move_child(advice, after=facts)
+=======
+        self.tab = event.tab.id or GROUPS[0]
+>>>>>>> main
         self._draw_words()
 
     # actions
@@ -320,6 +419,10 @@ class LabScreen(BaseScreen[None]):
     async def _restart(self) -> None:
         await asyncio.to_thread(self.stop_runs)
         await self._begin(reattach=False)
+
+    def action_scroll_words(self, lines: int) -> None:
+        """Scroll the column at the left, where it is longer than the terminal."""
+        self.query_one("#controls").scroll_relative(y=2 * lines, animate=False)
 
     def action_next_measure(self) -> None:
         """Show the next of the three measures of separation."""
@@ -360,16 +463,7 @@ class LabScreen(BaseScreen[None]):
         tabs.active = GROUPS[(GROUPS.index(tabs.active) + step) % len(GROUPS)]
 
     def commands(self) -> Iterable[SystemCommand]:
-        """What the command palette offers here."""
-        yield SystemCommand("Pause or resume", "Both the network and the chain", self.action_toggle_pause)
-        yield SystemCommand("Restart", "Start both anew", self.action_restart)
-        yield SystemCommand(
-            "Next measure", "Separation by three measures, linear probes", self.action_next_measure
-        )
-        yield SystemCommand(
-            "Folding ruler", "Draw the chain as one, or as springs again", self.action_toggle_ruler
-        )
-        yield SystemCommand("Pull anew", "At once, steadily, jerkily", self.action_next_pulling)
+        """What the command palette offers here beside the bindings."""
         for index, kind in enumerate(NOISE_KINDS):
             yield SystemCommand(f"Noise: {kind.label}", kind.description, lambda i=index: self._choose(i))
 

@@ -8,6 +8,7 @@ from textual.dom import DOMNode
 
 from engine.errors import DataError
 from engine.loads import loads, statistics
+from engine.mean_field import TWIN_TIME
 from engine.records import Curve
 from engine.twin_curve import CurveFit, fit_curve, hidden
 
@@ -34,7 +35,7 @@ def legends() -> dict[str, str]:
     """Below the plots: each curve's colour and its name, as markup."""
     past = (("start", "$secondary 60%"), ("before", "$foreground 40%"))
     return {
-        "#network-curve": legend(*past, ("now", "$primary"), ("twin", "$theory")),
+        "#network-curve": legend(*past, ("now", "$primary"), ("twin", "$theory"), ("map", "$success")),
         "#chain-curve": legend(*past, ("now", "$accent"), ("theory", "$theory")),
         "#accuracy": legend(("train", "$secondary"), ("test", "$success")),
     }
@@ -43,7 +44,8 @@ def legends() -> dict[str, str]:
 def legend(*curves: tuple[str, str]) -> str:
     """A piece of line in each curve's colour; names in one that can be read."""
     line = "-" if ascii_only() else "━"
-    return "  ".join(f"[{color}]{line}[/] [$secondary]{name}[/]" for name, color in curves)
+    gap = " " if len(curves) > 4 else "  "  # five must fit beside each other at 120 columns
+    return gap.join(f"[{color}]{line}[/] [$secondary]{name}[/]" for name, color in curves)
 
 
 NAMES = {
@@ -55,16 +57,24 @@ NAMES = {
 _FADES = ("fade3", "fade2", "fade1")
 
 
-def show_states(owner: DOMNode, states: Mapping[Panel, RunState], measure: str) -> None:
-    """Hand every plot what it should show."""
+def show_states(
+    owner: DOMNode, states: Mapping[Panel, RunState], measure: str, predicted: Sequence[float] = ()
+) -> None:
+    """Hand every plot what it should show; ``predicted`` is the map's curve from 1 to 0."""
     train, chain = states.get("train"), states.get("chain")
     plot = owner.query_one("#network-curve", Plot)
     title = f"Network · load curve · {NAMES[measure]}"
     if plot.border_title != title:  # setting it repaints the whole plot
         plot.border_title = title
-    plot.show([*_curves(train, measure, "primary"), *twin_series(train, measure)])
+<<<<<<< HEAD
+    plot.show([*_curves(train, measure, "primary"), *twin_series(train, measure, predicted)])
     theory = _theory(chain)
     owner.query_one("#chain-curve", Plot).show([*theory, *_curves(chain, "distance", "accent")])
+=======
+    plot.show([*curves_of(train, measure, "primary"), *twin_series(train, measure)])
+    theory = theory_of(chain)
+    owner.query_one("#chain-curve", Plot).show([*theory, *curves_of(chain, "distance", "accent")])
+>>>>>>> main
     _show_loads(owner.query_one(LoadBars), train, measure)
     owner.query_one("#loss", Plot).show(_histories(train, [("train_loss", "train", "primary")]))
     wanted = [("train_accuracy", "train", "muted"), ("test_accuracy", "test", "good")]
@@ -88,7 +98,7 @@ def words(
     return _regime(train, measure), "\n".join([*_said(trouble), *first, "", *second])
 
 
-def _curves(state: RunState | None, measure: str, role: str) -> list[Series]:
+def curves_of(state: RunState | None, measure: str, role: str) -> list[Series]:
     """Oldest first, so that the newest is drawn on top."""
     if state is None or state.latest is None:
         return []
@@ -99,7 +109,7 @@ def _curves(state: RunState | None, measure: str, role: str) -> list[Series]:
     return [_series(curve, measure, name, tone) for curve, name, tone in past if curve is not None]
 
 
-def _theory(state: RunState | None) -> list[Series]:
+def theory_of(state: RunState | None) -> list[Series]:
     """The chain's mean field beside it, where the worker reckons it."""
     if state is None or state.latest is None or "mean_field" not in state.latest.curves:
         return []
@@ -111,15 +121,22 @@ def twin_of(state: RunState | None) -> CurveFit | None:
     if state is None or state.latest is None:
         return None
     try:
-        return fit_curve(hidden(state.latest.curves.get("trace_ratio", [])))
+        error = state.latest.scalars.get("friction_error")
+        return fit_curve(hidden(state.latest.curves.get("trace_ratio", [])), error=error)
     except DataError:
         return None
 
 
-def twin_series(state: RunState | None, measure: str) -> list[Series]:
-    """The twin's parabola, over the measure that it is fitted to."""
+def twin_series(state: RunState | None, measure: str, predicted: Sequence[float] = ()) -> list[Series]:
+    """The twin's parabola, and the fitted map's prediction, over the measure that they are made for."""
     fit = twin_of(state) if measure == "trace_ratio" else None
-    return [] if fit is None else [Series(list(range(len(fit.curve))), fit.curve, "twin", "theory")]
+    if fit is None:
+        return []
+    layers, last = list(range(len(fit.curve))), fit.curve[-1]
+    series = [Series(layers, fit.curve, "twin", "theory")]
+    if len(predicted) == len(layers):
+        series.insert(0, Series(layers, [last + (fit.curve[0] - last) * p for p in predicted], "map", "good"))
+    return series
 
 
 def _series(curve: Curve, measure: str, name: str, role: str) -> Series:
@@ -156,20 +173,24 @@ def _train_facts(state: RunState | None) -> list[str]:
         return lines
     scalars = state.latest.scalars
     lines += [
+        *_asides(state),
         progress_line(state, "epoch"),
         f"elapsed {duration(state.elapsed)} · left {duration(state.seconds_left)}",
         f"loss {number(scalars.get('train_loss'))}",
         *_twin_fact(state),
         f"train {percent(scalars.get('train_accuracy'))} · test {percent(scalars.get('test_accuracy'))}",
     ]
-    return lines + _asides(state)
+    return lines
 
 
 def _twin_fact(state: RunState) -> list[str]:
     fit = twin_of(state)
     if fit is None:
         return []
-    return [f"twin F* {fit.effective_friction:+.3f} ± {number(fit.standard_error, 1)}"]
+    return [
+        f"twin F* {fit.effective_friction:+.3f} ± {number(fit.standard_error, 1)}",
+        f"residual {percent(fit.residual)} of the drop",
+    ]
 
 
 def _chain_facts(state: RunState | None) -> list[str]:
@@ -177,14 +198,16 @@ def _chain_facts(state: RunState | None) -> list[str]:
     if state is None or state.latest is None:
         return lines
     settings = state.settings
-    lines.append(progress_line(state, "step"))
+    lines += [*_asides(state), progress_line(state, "step")]
+    if eta := settings.get("eta"):
+        lines.append(f"time {state.latest.at * eta:.0f} · the map holds at {TWIN_TIME:.0f}")
     lines.append(
         f"μ→ {number(settings.get('mu_right'))} · μ← {number(settings.get('mu_left'))} · "
         f"ε {number(settings.get('noise'))}"
     )
     shape = statistics(state.latest.curves.get("distance", []), logits=False)
     lines.append(f"{in_words(shape)} · CV {number(shape.cv, 2)}")
-    return lines + _asides(state)
+    return lines
 
 
 def _asides(state: RunState) -> list[str]:

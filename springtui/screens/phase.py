@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from textual import on
-from textual.app import ComposeResult, SystemCommand
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.widgets import Footer, Static
@@ -21,6 +20,7 @@ from engine.sweep import DIAGRAMS, MEASURES, Summary, place
 from ..desk import Desk
 from ..diagram import COLOURS, correlation_text, facts_of, grid_of, scaled_curve, summaries_of
 from ..export import export_aside, written
+from ..place import Place
 from ..regime import duration
 from ..state import RunState
 from ..terminal import ascii_only, plain_text
@@ -41,17 +41,31 @@ class PhaseScreen(BaseScreen[None]):
 
     CSS_PATH = "phase.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
+<<<<<<< HEAD
+        Binding("g", "go", "Make", id="phase.make", tooltip="make the diagram, or go on with it"),
+        Binding(
+            "space", "toggle_pause", "Pause", id="phase.pause", tooltip="hold the diagram, or go on", priority=True
+        ),
+        Binding("s", "stop", "Stop", id="phase.stop", tooltip="stop; g goes on"),
+        Binding("t", "next_recipe", "Diagram", id="phase.diagram", tooltip="choose another diagram"),
+        Binding("c", "next_colour", "Colour", id="phase.colour", tooltip="colour by another quantity"),
+        Binding("x", "export", "Export", id="phase.export", tooltip="PNG, SVG, CSV and JSON"),
+        Binding("escape", "app.open_lab", "Lab", id="phase.back", tooltip="back to the lab"),
+=======
         Binding("g", "go", "Make", tooltip="make the diagram, or go on with it"),
         Binding("space", "toggle_pause", "Pause", priority=True),
         Binding("s", "stop", "Stop", tooltip="stop; g goes on"),
         Binding("t", "next_recipe", "Diagram", tooltip="choose another diagram"),
         Binding("c", "next_colour", "Colour", tooltip="colour by another quantity"),
         Binding("x", "export", "Export", tooltip="PNG, SVG, CSV and JSON"),
-        Binding("escape", "app.open_lab", "Lab"),
+        Binding("escape", "app.back", "Back"),
+>>>>>>> main
     ]
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, first: Run | None = None) -> None:
         super().__init__()
+        self.first = first
+        """To show; None is the newest."""
         self.desk = desk
         self.recipe = RECIPES[0]
         self.colour = COLOURS[0]
@@ -92,11 +106,15 @@ class PhaseScreen(BaseScreen[None]):
         for watcher in self.watchers.values():
             watcher.close()
 
+    def note_place(self, place: Place) -> None:
+        """For the next time."""
+        place.screen = "phase"
+
     # runs
 
     async def _take_up(self) -> None:
         """Show the newest diagram there is."""
-        run = await asyncio.to_thread(self.desk.newest, "network")
+        run = self.first or await asyncio.to_thread(self.desk.newest, "network")
         if run is not None:
             await self._show_run("network", run)
 
@@ -133,10 +151,10 @@ class PhaseScreen(BaseScreen[None]):
         if system is None or message.alive:
             return
         state = self.states[system]
-        state.worker_is_gone()
-        if state.status in {"crashed", "failed"}:
+        state.worker_is_gone(message.found.state)
+        if state.status in {"crashed", "failed", "unknown"}:
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
-            text = plain_text(f"{state.note or 'the worker died'}; press g to go on. {log}")
+            text = plain_text(f"{state.note or message.found.text}; press g to go on. {log}")
             self.notify(text, title=f"{system} diagram", severity="error", timeout=12, markup=False)
         self._stale = True
 
@@ -315,14 +333,6 @@ class PhaseScreen(BaseScreen[None]):
             curve = [v for v in twin.curves.get(MEASURES["chain"], []) if v is not None]
             series.append(Series(list(range(len(curve))), curve, "chain", "accent"))
         return series
-
-    def commands(self) -> Iterable[SystemCommand]:
-        """What the command palette offers here."""
-        yield SystemCommand("Make the diagram", "Or go on with it", self.action_go)
-        yield SystemCommand("Stop the diagram", "What was made is kept", self.action_stop)
-        yield SystemCommand("Next diagram", "Data noise, learning rate, dropout …", self.action_next_recipe)
-        yield SystemCommand("Next colour", "Accuracy, coefficient of variation …", self.action_next_colour)
-        yield SystemCommand("Export", "PNG, SVG, CSV and JSON", self.action_export)
 
 
 _OF_CHAINS = {"cv", "asymmetry", "total_separation"}

@@ -64,10 +64,10 @@ class Canvas(Widget):
 
 
 def _changed(before: Strip, after: Strip) -> tuple[int, int] | None:
-    """The first and the one-past-last column that differ; None where none does. Every character is one cell."""
+    """The first and the one-past-last column that differ; None where none does."""
     old, new = _cells(before), _cells(after)
-    if len(old) != len(new):
-        return 0, max(len(old), len(new))
+    if not len(old) == len(new) == before.cell_length == after.cell_length:  # also where a character is two cells
+        return (0, max(before.cell_length, after.cell_length)) if old != new else None
     differing = [column for column, (a, b) in enumerate(zip(old, new, strict=True)) if a != b]
     return (differing[0], differing[-1] + 1) if differing else None
 

@@ -49,11 +49,13 @@ class HeatMap(Canvas, can_focus=True):
 
     EMPTY = "nothing here yet"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "move(-1, 0)", "Left", show=False),
-        Binding("right,l", "move(1, 0)", "Right", show=False),
-        Binding("up,k", "move(0, -1)", "Up", show=False),
-        Binding("down,j", "move(0, 1)", "Down", show=False),
-        Binding("enter", "open", "Open", show=False),
+        Binding("left,h", "move(-1, 0)", "Left", id="heat_map.left", show=False, tooltip="the cell at the left"),
+        Binding(
+            "right,l", "move(1, 0)", "Right", id="heat_map.right", show=False, tooltip="the cell at the right"
+        ),
+        Binding("up,k", "move(0, -1)", "Up", id="heat_map.up", show=False, tooltip="the cell above"),
+        Binding("down,j", "move(0, 1)", "Down", id="heat_map.down", show=False, tooltip="the cell below"),
+        Binding("enter", "open", "Open", id="heat_map.open", show=False, tooltip="open the cell in the lab"),
     ]
 
     @dataclass

@@ -109,10 +109,10 @@ class Plot(Canvas):
         if high - low < 1e-9:
             low, high = low - 0.5, high + 0.5
             figure.ruler("y", "left").lim(low, high)
-        _set_ticks(figure.ruler("y", "left"), round_ticks(low, high, max(3, (height - 2) // 2)))
+        set_ticks(figure.ruler("y", "left"), round_ticks(low, high, max(3, (height - 2) // 2)))
         left, right = min(min(s.x) for s in series), max(max(s.x) for s in series)
         whole = all(float(x).is_integer() for s in series for x in s.x)
-        _set_ticks(figure.ruler("x", "lower"), round_ticks(left, right, max(2, (width - 6) // 4), whole=whole))
+        set_ticks(figure.ruler("x", "lower"), round_ticks(left, right, max(2, (width - 6) // 4), whole=whole))
 
     def _color(self, role: str) -> Color:
         name, strength = _ROLES.get(role, _ROLES["accent"])
@@ -121,7 +121,8 @@ class Plot(Canvas):
         return Color.parse(variables["background"]).blend(Color.parse(color), strength)
 
 
-def _set_ticks(ruler: Any, ticks: list[tuple[float, str]]) -> None:
+def set_ticks(ruler: Any, ticks: list[tuple[float, str]]) -> None:
+    """Labels at places of an axis; none leaves the axis to plotext."""
     if ticks:
         ruler.ticks([value for value, _ in ticks], [label for _, label in ticks])
 

@@ -31,15 +31,17 @@ class Slider(Widget, can_focus=True):
     Slider:focus { background: $surface; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right,l", "move(1)", "More", show=False),
-        Binding("left,h", "move(-1)", "Less", show=False),
-        Binding("shift+right", "move(0.2)", "A little more", show=False),
-        Binding("shift+left", "move(-0.2)", "A little less", show=False),
-        Binding("pageup", "move(5)", "Much more", show=False),
-        Binding("pagedown", "move(-5)", "Much less", show=False),
-        Binding("home", "end(0)", "Smallest", show=False),
-        Binding("end", "end(1)", "Largest", show=False),
-    ]
+        Binding("right,l", "move(1)", "More", id="slider.more", show=False, tooltip="more"),
+        Binding("left,h", "move(-1)", "Less", id="slider.less", show=False, tooltip="less"),
+        Binding("shift+right,L", "move(0.2)", "A little more", id="slider.finer_more", show=False,
+                tooltip="a little more"),
+        Binding("shift+left,H", "move(-0.2)", "A little less", id="slider.finer_less", show=False,
+                tooltip="a little less"),
+        Binding("pageup", "move(5)", "Much more", id="slider.much_more", show=False, tooltip="much more"),
+        Binding("pagedown", "move(-5)", "Much less", id="slider.much_less", show=False, tooltip="much less"),
+        Binding("home", "end(0)", "Smallest", id="slider.smallest", show=False, tooltip="to the smallest"),
+        Binding("end", "end(1)", "Largest", id="slider.largest", show=False, tooltip="to the largest"),
+    ]  # fmt: skip
 
     in_force: reactive[float | None] = reactive(None)
     """What the worker acknowledged; None while it is not known."""
@@ -118,6 +120,11 @@ class Slider(Widget, can_focus=True):
             if notify:
                 self.post_message(self.Changed(self, value))
         self.refresh()
+
+    def adopt(self) -> None:
+        """Stand where the worker is, and ask for nothing."""
+        if self.in_force is not None:
+            self.set_value(self.in_force, notify=False)
 
     # keys
 

@@ -1,0 +1,94 @@
+"""One quantity over epochs or steps, bounded however long the run: thinned, its extremes kept."""
+
+from __future__ import annotations
+
+import bisect
+from typing import NamedTuple
+
+HISTORY_POINTS = 1200
+"""A history holds no more points than this; a plot is at most some 200 cells of 2 dots wide."""
+_BUCKETS = (HISTORY_POINTS - 2) // 2
+
+
+class _Bucket(NamedTuple):
+    """Where the least and the greatest of some neighbours lie."""
+
+    low_x: float
+    low: float
+    high_x: float
+    high: float
+
+
+class History:
+    """Neighbours share a bucket that remembers their least and their greatest, so that no spike is lost.
+
+    Where there are too many buckets, two become one. The first point and the newest always stand.
+    """
+
+    def __init__(self) -> None:
+        self.seen = 0
+        """Points taken in."""
+        self.stride = 1
+        """Points that share a bucket."""
+        self._buckets: list[_Bucket] = []
+        self._first = self._newest = (0.0, 0.0)
+        self._points: tuple[list[float], list[float]] | None = None
+
+    def add(self, x: float, y: float) -> None:
+        """Take a point in; ``x`` is meant to grow.
+
+        Raises:
+            OverflowError: a number too large for a float.
+        """
+        x, y = float(x), float(y)
+        if not self.seen:
+            self._first = (x, y)
+        if self.seen % self.stride == 0:
+            self._buckets.append(_Bucket(x, y, x, y))
+        else:
+            last = self._buckets[-1]
+            if y < last.low:
+                self._buckets[-1] = last._replace(low_x=x, low=y)
+            elif y > last.high:
+                self._buckets[-1] = last._replace(high_x=x, high=y)
+        self._newest = (x, y)
+        self.seen += 1
+        if len(self._buckets) > _BUCKETS:
+            pairs = zip(self._buckets[::2], self._buckets[1::2], strict=False)
+            self._buckets = [_joined(a, b) for a, b in pairs]  # an even number: see _BUCKETS
+            self.stride *= 2
+        self._points = None
+
+    @property
+    def x(self) -> list[float]:
+        """Where the kept points lie."""
+        return self.points()[0]
+
+    @property
+    def y(self) -> list[float]:
+        """Their values."""
+        return self.points()[1]
+
+    def points(self) -> tuple[list[float], list[float]]:
+        """What is kept, in order: at most ``HISTORY_POINTS`` points."""
+        if self._points is None:
+            found = [self._first] if self.seen else []
+            for bucket in self._buckets:
+                ends = [(bucket.low_x, bucket.low), (bucket.high_x, bucket.high)]
+                found += sorted(ends) if ends[0] != ends[1] else ends[:1]
+            found += [self._newest] if self.seen else []
+            kept = [point for i, point in enumerate(found) if i == 0 or point != found[i - 1]]
+            self._points = [x for x, _ in kept], [y for _, y in kept]
+        return self._points
+
+    def until(self, x: float) -> tuple[list[float], list[float]]:
+        """What is kept up to a moment."""
+        xs, ys = self.points()
+        end = bisect.bisect_right(xs, x)
+        return xs[:end], ys[:end]
+
+
+def _joined(a: _Bucket, b: _Bucket) -> _Bucket:
+    low = (a.low_x, a.low) if a.low <= b.low else (b.low_x, b.low)
+    high = (a.high_x, a.high) if a.high >= b.high else (b.high_x, b.high)
+    return _Bucket(*low, *high)

@@ -1,0 +1,176 @@
+"""The keys as they are bound: every binding of ours by its id, and the preferences' changes to them.
+
+A binding's id is its place and its action, as ``lab.restart``. Two places share the keyboard where both can be at
+work at once: a screen with the app above it and the widgets on it. There no key may mean two things by a person's
+choice.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from textual.binding import Binding
+from textual.dom import DOMNode
+from textual.keys import Keys, _character_to_key, format_key
+from textual.screen import ModalScreen, Screen
+
+from engine.errors import ConfigError
+
+_MODIFIERS = {"ctrl", "shift", "alt", "super", "hyper", "meta"}
+_TEXTUALS = {"ctrl+p": "the command palette's", "ctrl+q": "the app's, to leave", "ctrl+c": "the terminal's",
+             "tab": "for the next control", "shift+tab": "for the control before"}  # fmt: skip
+_PLACES = ("springtui.screens", "springtui.widgets")
+
+
+class Bound(NamedTuple):
+    """One binding and the class that owns it."""
+
+    owner: type[DOMNode]
+    binding: Binding
+
+    @property
+    def keys(self) -> list[str]:
+        """Its keys, in Textual's long form."""
+        return normal(self.binding.key)
+
+
+def normal(keys: str) -> list[str]:
+    """Keys in the long form that events have: ? is question_mark."""
+    return [_character_to_key(key) if len(key := part.strip()) == 1 else key for part in keys.split(",")]
+
+
+def owned_by(owner: type[Any]) -> list[Binding]:
+    """The bindings that a class of ours itself declares, or inherits from another of ours."""
+    classes = [cls for cls in owner.__mro__ if cls.__module__.startswith("springtui")]
+    return [b for cls in classes for b in cls.__dict__.get("BINDINGS", ()) if isinstance(b, Binding)]
+
+
+def all_bound() -> list[Bound]:
+    """Every binding of ours, found in the modules of screens, widgets and the app."""
+    modules = [importlib.import_module("springtui.app")]
+    for place in _PLACES:
+        package = importlib.import_module(place)
+        modules += [importlib.import_module(f"{place}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
+    owners = {
+        each
+        for module in modules
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, DOMNode) and each.__module__ == module.__name__
+    }
+    found = [Bound(owner, b) for owner in sorted(owners, key=lambda o: o.__name__) for b in owned_by(owner)]
+    return list({(bound.owner, bound.binding.id, bound.binding.key): bound for bound in found}.values())
+
+
+def checked_keys(keys: Mapping[str, str], where: str) -> tuple[dict[str, str], list[str]]:
+    """The changes that hold, in Textual's form, and what is wrong with the others."""
+    if not keys:
+        return {}, []
+    bound = all_bound()
+    good: dict[str, str] = {}
+    problems: list[str] = []
+    for name, text in keys.items():
+        try:
+            _check_one(name, text, bound, {**keys, **good}, where)
+            good[name] = ",".join(normal(text))
+        except ConfigError as error:
+            problems.append(str(error))
+    return good, problems
+
+
+def _check_one(name: str, text: str, bound: list[Bound], keys: Mapping[str, str], where: str) -> None:
+    known = sorted({each.binding.id for each in bound if each.binding.id})
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        raise ConfigError(
+            f"{where}: keys: {name!r} is no binding's id; the nearest is {near!r}. Known: {', '.join(known)}"
+        )
+    for key in normal(text):
+        if not is_key(key):
+            raise ConfigError(
+                f"{where}: keys: {name} = {text!r}: {key!r} is no key; allowed: a character, or names as f5, "
+                f"ctrl+r, "
+                "shift+left, pageup, space, with a comma between several"
+            )
+        if key in _TEXTUALS:
+            raise ConfigError(f"{where}: keys: {name} = {text!r}: {key} is {_TEXTUALS[key]}; choose another")
+        for mine in (each for each in bound if each.binding.id == name):
+            for other in bound:
+                if other.binding.id != name and _meet(mine.owner, other.owner) and key in _now(other, keys):
+                    raise ConfigError(
+                        f"{where}: keys: {name} = {text!r}: {key} is {other.binding.id}'s already; choose "
+                        f"another, or "
+                        f"give {other.binding.id} another too"
+                    )
+
+
+def _now(bound: Bound, keys: Mapping[str, str]) -> list[str]:
+    changed = keys.get(bound.binding.id or "")
+    return normal(changed) if changed else bound.keys
+
+
+def is_key(key: str) -> bool:
+    """Whether a keyboard can send it."""
+    *modifiers, last = key.split("+")
+    names = {str(each.value) for each in Keys}
+    sound = len(last) == 1 or last in names or any(last == _character_to_key(chr(c)) for c in range(33, 127))
+    return bool(last) and sound and set(modifiers) <= _MODIFIERS
+
+
+def _meet(one: type[DOMNode], other: type[DOMNode]) -> bool:
+    """Whether a key could reach either, on one screen."""
+    if one is other or issubclass(one, other) or issubclass(other, one):
+        return True
+    screens = [each for each in (one, other) if issubclass(each, Screen)]
+    if any(issubclass(each, ModalScreen) for each in screens):
+        return any(_carries(screen, each) for screen in screens for each in (one, other) if each is not screen)
+    if len(screens) == 2:
+        return False
+    from textual.app import App
+
+    if any(issubclass(each, App) for each in (one, other)):
+        return True
+    return any(_carries(screen, each) for screen in screens for each in (one, other) if each is not screen)
+
+
+def _carries(screen: type[Any], widget: type[Any]) -> bool:
+    """A screen's module names the widgets that it holds."""
+    return getattr(sys.modules[screen.__module__], widget.__name__, None) is widget
+
+
+class Line(NamedTuple):
+    """One line of the help: keys as they are printed, and what they do."""
+
+    keys: str
+    about: str
+
+
+def lines_of(owner: type[Any], keymap: Mapping[str, str]) -> Iterator[Line]:
+    """What a class binds, with the keys in force."""
+    for binding in owned_by(owner):
+        if not binding.description:
+            continue
+        changed = keymap.get(binding.id or "")
+        shown = changed or binding.key
+        text = (
+            binding.key_display
+            if binding.key_display and not changed
+            else " ".join(map(readable, shown.split(",")))
+        )
+        ident = f"  ({binding.id})" if binding.id else ""
+        yield Line(text, f"{binding.tooltip or binding.description}{ident}")
+
+
+def readable(key: str) -> str:
+    """A key as it is printed on keyboards."""
+    *modifiers, last = key.strip().split("+")
+    names = {"left": "←", "right": "→", "up": "↑", "down": "↓", "pageup": "PgUp", "pagedown": "PgDn",
+             "escape": "Esc", "enter": "Enter", "space": "Space", "home": "Home", "end": "End",
+             "delete": "Del"}  # fmt: skip
+    last = names.get(last) or (last if len(last) == 1 else format_key(last))
+    last = last.upper() if last[1:].isdigit() else last
+    return "+".join([*(m.capitalize() for m in modifiers), last.upper() if modifiers and len(last) == 1 else last])

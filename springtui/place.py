@@ -1,0 +1,71 @@
+"""Where a person was when the app was left: screen, run, tab, measure, noise; and what had been seen of each run.
+
+A small file in the home directory. A damaged or foreign one counts as none; a home that cannot be written is no
+reason to fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+import msgspec
+
+from engine.errors import SpringtuiError
+from engine.files import read_file, replace_file
+
+NAME = "place.json"
+_LIMIT = 1 << 18
+RUNS_KEPT = 200
+"""Of so many runs, those looked at last, it is remembered how far they were seen."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """How far a run was seen."""
+
+    records: int
+    time: float
+
+
+class Place(msgspec.Struct, kw_only=True):
+    """What is remembered."""
+
+    screen: str = "lab"
+    """lab, phase, runs or watch."""
+    run: str = ""
+    tab: str = ""
+    measure: str = ""
+    noise: str = ""
+    seen: dict[str, Seen] = {}
+
+    def look_at(self, run_id: str, records: int) -> None:
+        """A run has been seen up to so many records."""
+        self.seen.pop(run_id, None)
+        self.seen[run_id] = Seen(records, time.time())
+        for old in list(self.seen)[:-RUNS_KEPT]:
+            del self.seen[old]
+
+
+def load_place(home: Path) -> Place:
+    """What was remembered, or a fresh start."""
+    try:
+        return msgspec.json.decode(read_file(home / NAME, _LIMIT), type=Place)
+    except (SpringtuiError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Place()
+
+
+def save_place(home: Path, place: Place) -> None:
+    """Remember it, where the home can be written."""
+    with contextlib.suppress(OSError):
+        if home.is_dir():
+            replace_file(home / NAME, msgspec.json.encode(place))
+
+
+def away(seen: Seen | None, records: int, now: float) -> str:
+    """How long one was away from a run, and what came meanwhile; empty where there is nothing to say."""
+    from .regime import duration
+
+    if seen is None or records <= seen.records:
+        return ""
+    return f"away {duration(max(0.0, now - seen.time))}: {records - seen.records} records caught up"

@@ -1,0 +1,97 @@
+"""Two small questions over a screen: one that takes a line of text, one that offers a choice of keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from engine.errors import SpringtuiError
+
+from ..terminal import plain_text
+
+_CSS = """
+{name} {{ align: center middle; }}
+{name} > Vertical {{
+    width: 76; max-width: 94%; height: auto; border: round $primary; border-title-color: $primary;
+    background: $surface; padding: 1 2;
+}}
+{name} Static {{ width: 100%; height: auto; }}
+{name} #hint {{ color: $secondary; margin-top: 1; }}
+"""
+
+
+class PromptScreen(ModalScreen[str | None]):
+    """Asks for a line. ``check`` raises a SpringtuiError where it is not allowed, which is shown below it."""
+
+    DEFAULT_CSS = _CSS.format(name="PromptScreen") + "PromptScreen #wrong { color: $error; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel", id="prompt.cancel", tooltip="change nothing")
+    ]
+
+    def __init__(
+        self, title: str, about: str, value: str = "", check: Callable[[str], object] | None = None
+    ) -> None:
+        super().__init__()
+        self._title, self._about, self._value, self._check = title, about, value, check
+
+    def compose(self) -> ComposeResult:
+        with Vertical() as box:
+            box.border_title = self._title
+            yield Static(self._about, markup=False)
+            yield Input(value=self._value, compact=True)
+            yield Static(id="wrong", markup=False)
+            yield Static("Enter takes it · Esc cancels", id="hint", markup=False)
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        try:
+            if self._check is not None:
+                self._check(event.value)
+        except SpringtuiError as error:
+            self.query_one("#wrong", Static).update(plain_text(str(error)))
+        else:
+            self.dismiss(event.value)
+
+    def action_cancel(self) -> None:
+        """Leave everything as it is."""
+        self.dismiss(None)
+
+
+class ChoiceScreen(ModalScreen[str | None]):
+    """Offers choices, each by a key; Escape chooses none."""
+
+    DEFAULT_CSS = _CSS.format(name="ChoiceScreen")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel", id="choice.cancel", tooltip="change nothing")
+    ]
+
+    def __init__(self, title: str, question: str, choices: Sequence[tuple[str, str]]) -> None:
+        super().__init__()
+        self._title, self._question, self._choices = title, question, choices
+
+    def compose(self) -> ComposeResult:
+        with Vertical() as box:
+            box.border_title = self._title
+            yield Static(self._question, markup=False)
+            lines = [f"  {key}    {words}" for key, words in self._choices]
+            yield Static("\n".join([*lines, "  Esc  cancel"]), id="hint", markup=False)
+
+    def on_key(self, event: events.Key) -> None:
+        """A choice's key, or Enter for the first."""
+        keys = [key for key, _ in self._choices]
+        chosen = keys[0] if event.key == "enter" else event.character
+        if chosen in keys:
+            event.stop()
+            self.dismiss(chosen)
+
+    def action_cancel(self) -> None:
+        """Leave everything as it is."""
+        self.dismiss(None)

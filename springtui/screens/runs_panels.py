@@ -1,0 +1,120 @@
+"""From rows of the catalogue to what the Runs screen shows. No state of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from ..catalogue import SORTS, Catalogue, Row
+from ..commands.runs import age_in_words
+from ..overlay import LOAD_CURVE
+from ..regime import number, percent
+from ..terminal import plain_text
+from ..widgets.run_table import Column, Line
+from .watch_panels import fitting
+
+COLUMNS = (
+    Column("name", "NAME", 30),
+    Column("kind", "KIND", 6, shown_from=90),
+    Column("state", "STATE", 9),
+    Column("progress", "DONE", 6, right=True),
+    Column("loss", "LOSS", 8, right=True),
+    Column("accuracy", "ACCURACY", 9, right=True),
+    Column("age", "AGE", 5, right=True),
+    Column("size", "SIZE", 8, right=True, shown_from=96),
+)
+COLORS = {
+    "running": "success", "paused": "warning", "starting": "accent", "finished": "primary", "stopped": "secondary",
+    "diverged": "error", "failed": "error", "crashed": "error", "damaged": "error",
+}  # fmt: skip
+_HINTS = (
+    "x stops", "r resumes", "e names", "n notes", "p pins", "w duplicates", "D deletes", "S turns the order round",
+)  # fmt: skip
+
+
+def line_of(row: Row | None, *, marked: bool) -> Line:
+    """A run's cells; what is not known yet is left blank."""
+    if row is None:
+        return Line({})
+    about = row.about
+    cells = {
+        "name": row.name,
+        "kind": row.kind,
+        "state": row.status,
+        "progress": _progress(row),
+        "loss": _value(row, "train_loss"),
+        "accuracy": percent(row.value("test_accuracy")) if row.value("test_accuracy") is not None else "",
+        "age": age_in_words(max(0.0, time.time() - row.created)) if row.created else "",
+        "size": size_in_words(row.size) if about else "",
+    }
+    return Line(cells, COLORS.get(row.status, "foreground"), marked, row.label.pinned)
+
+
+def _progress(row: Row) -> str:
+    at, total = row.about.get("at"), row.about.get("total")
+    if at is None:
+        return ""
+    return f"{100 * at / total:.0f}%" if total else str(at)
+
+
+def _value(row: Row, name: str) -> str:
+    value = row.value(name)
+    return "" if value is None else number(value)
+
+
+def size_in_words(size: float) -> str:
+    """Bytes as 512 B, 1.2 kB, 34 MB."""
+    for unit, each in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= each:
+            return f"{size / each:.3g} {unit}"
+    return f"{size:.0f} B"
+
+
+def head(catalogue: Catalogue, shown: int, sort: tuple[str, bool], wanted: str, described: int | None) -> str:
+    """How many runs there are, how they are sorted and filtered."""
+    total = len(catalogue.rows)
+    live = sum(row.status in {"running", "paused", "starting"} for row in catalogue.rows.values())
+    parts = [f"{total} runs" if total != 1 else "1 run"]
+    if live:
+        parts.append(f"{live} going on")
+    parts.append(f"by {sort[0]}{', reversed' if sort[1] else ''}")
+    if wanted:
+        parts.append(f"filter {wanted}: {shown} shown")
+    if described is not None:
+        parts.append(f"reading {described}/{total}")
+    return plain_text(" · ".join(parts))
+
+
+def hint(marked: int, deleted: int, width: int) -> str:
+    """What can be done, and what was."""
+    parts = [f"{marked} marked"] if marked else []
+    if deleted:
+        parts.append(f"{deleted} deleted, u brings back")
+    return fitting([*parts, *_HINTS], width)
+
+
+def about(row: Row | None, room: int) -> str:
+    """The run under the cursor in words."""
+    if row is None:
+        return ""
+    found = row.about
+    lines = [row.id] if row.label.name else []
+    lines += row.label.text.splitlines()
+    if found.get("text"):
+        lines.append(str(found["text"]))
+    if found.get("total"):
+        lines.append(f"{found['at']} of {found['total']}")
+    lines += [f"{name.replace('_', ' ')} {number(value)}" for name, value in found.get("values", {}).items()]
+    return "\n".join(plain_text(line) for line in lines[:room])
+
+
+def overlay_title(quantity: str, count: int) -> str:
+    """What the overlay shows."""
+    what = "Load curve" if quantity == LOAD_CURVE else quantity.replace("_", " ").capitalize()
+    return f"{what} of {count} runs" if count > 1 else what
+
+
+def next_sort(column: str) -> str:
+    """The column after one."""
+    columns: Sequence[str] = list(SORTS)
+    return columns[(columns.index(column) + 1) % len(columns)]

@@ -1,0 +1,66 @@
+"""What the Watch screen asks of a run's worker: pause, stop, other settings; each shown as acknowledged or not."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import Any
+
+from engine.config import RunConfig
+from engine.rundir import Run
+
+from ..requests import Requests, movable, parse_move
+from ..terminal import plain_text
+from ..timeline import View
+from .base import BaseScreen
+from .prompt import PromptScreen
+
+
+class RunControl(BaseScreen[None]):
+    """The half of the screen that asks; its other half shows."""
+
+    run_dir: Run
+    read_only: bool
+    requests: Requests
+    config: RunConfig | None
+    whole: View
+
+    def say(self) -> None:
+        """Show what was asked, and its fate."""
+        raise NotImplementedError
+
+    async def _ask(self, action: str, words: str, **settings: Any) -> None:
+        if self.read_only:
+            self.notify("watching read-only: nothing is asked of the worker", timeout=4)
+            return
+        try:
+            control = await asyncio.to_thread(lambda: self.run_dir.ask(action, **settings))
+        except OSError as error:
+            self.notify(
+                f"cannot write to the run's control file: {error.strerror}", severity="error", markup=False
+            )
+            return
+        self.requests.add(control, words)
+        self.say()
+
+    async def action_toggle_pause(self) -> None:
+        """Pause the worker, or let it go on."""
+        action = "resume" if self.whole.state.status == "paused" else "pause"
+        await self._ask(action, action)
+
+    async def action_stop(self) -> None:
+        """Ask the worker to stop."""
+        await self._ask("stop", "stop")
+
+    def action_set(self) -> None:
+        """Ask for another value of a setting that can move."""
+        if self.read_only:
+            self.notify("watching read-only: nothing is asked of the worker", timeout=4)
+            return
+        about = f"key=value; these can change while it runs: {', '.join(movable(self.config))}"
+        check = functools.partial(parse_move, self.config)
+        self.app.push_screen(PromptScreen("Set", about, check=check), self._set_chosen)
+
+    async def _set_chosen(self, text: str | None) -> None:
+        if text is not None:
+            await self._ask("set", f"set {plain_text(text)}", **parse_move(self.config, text))

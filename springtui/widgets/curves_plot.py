@@ -1,0 +1,280 @@
+"""Curves that can be looked into: a cursor that reads all of them out, zoom, logarithmic axes, smoothing."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+
+from springtui.regime import number
+from springtui.terminal import plain_text
+from springtui.ticks import log_ticks, round_ticks
+
+from .plot import Plot, Series, set_ticks
+
+SMOOTHING = (1, 5, 21, 81)
+"""Points that a moving mean is taken over."""
+_ZOOM = 1.5
+_STEPS = 100
+"""Steps of the cursor from edge to edge, where there are more points than that."""
+
+
+class CurvesPlot(Plot, can_focus=True):
+    """Takes raw curves with ``show_curves``; what is drawn is their part in the window, smoothed and scaled."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "right", "move(1)", "Cursor", id="curves.right", tooltip="move the cursor that reads out", show=False
+        ),
+        Binding(
+            "left", "move(-1)", "Cursor", id="curves.left", tooltip="move the cursor that reads out", show=False
+        ),
+        Binding("plus,equals_sign", "zoom(1)", "Zoom in", id="curves.zoom_in", tooltip="zoom in at the cursor"),
+        Binding("minus", "zoom(-1)", "Zoom out", id="curves.zoom_out", tooltip="zoom out"),
+        Binding("shift+right", "pan(1)", "Pan", id="curves.pan_right", tooltip="move the window", show=False),
+        Binding("shift+left", "pan(-1)", "Pan", id="curves.pan_left", tooltip="move the window", show=False),
+        Binding(
+            "0", "whole", "Whole", id="curves.whole", tooltip="show the whole, without the cursor", show=False
+        ),
+        Binding("l", "toggle_log_y", "Log y", id="curves.log_y", tooltip="logarithmic values"),
+        Binding(
+            "L", "toggle_log_x", "Log x", id="curves.log_x", tooltip="logarithmic horizontal axis", show=False
+        ),
+        Binding("z", "smooth", "Smooth", id="curves.smooth", tooltip="moving mean over more points"),
+    ]
+    DEFAULT_CSS = "CurvesPlot:focus { border: round $primary; }"
+
+    @dataclass
+    class ReadOut(Message):
+        """The cursor was moved, or what it stands on changed."""
+
+        plot: CurvesPlot
+
+        @property
+        def control(self) -> CurvesPlot:
+            return self.plot
+
+    def __init__(
+        self, id: str | None = None, classes: str | None = None, *, heading: str = "", legend: str = ""
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self.heading = heading
+        self.legend = legend
+        """Markup that stands below where no cursor is."""
+        self.axis = ""
+        """What the horizontal axis counts."""
+        self.cursor: float | None = None
+        self.log_x = self.log_y = False
+        self.smoothing = SMOOTHING[0]
+        self._raw: list[Series] = []
+        self._shaped: list[Series] = []
+        self._window: tuple[float, float] | None = None
+        self._margin = 0
+        self._said: tuple[str, str] | None = None
+
+    def show_curves(self, series: Sequence[Series]) -> None:
+        """Take curves, each sorted along x; the picture follows at the next ``redraw``."""
+        self._raw = list(series)
+        self._apply()
+
+    def readout(self) -> list[tuple[str, float]]:
+        """Name and value of every named curve at the cursor."""
+        if self.cursor is None:
+            return []
+        return [(one.name, _value_at(one, self.cursor)) for one in self._shaped if one.name]
+
+    # what is drawn
+
+    def _apply(self) -> None:
+        self._shaped = [self._shape(one) for one in self._raw]
+        drawn = [self._scaled(one) for one in self._shaped]
+        values = [y for one in drawn for y in one.y if math.isfinite(y)]
+        if self.cursor is not None and values:
+            x = self._x(self.cursor)
+            ends = [min(values), max(values)]
+            drawn.append(
+                Series([x, x], ends if ends[0] < ends[1] else [ends[0] - 0.5, ends[1] + 0.5], "", "muted")
+            )
+        self.show(drawn)
+        self._say()
+
+    def _shape(self, one: Series) -> Series:
+        """Smoothed, and cut to the window."""
+        xs, ys = list(one.x), _smoothed(one.y, self.smoothing)
+        if self._window is not None:
+            low, high = bisect.bisect_left(xs, self._window[0]), bisect.bisect_right(xs, self._window[1])
+            xs, ys = xs[low:high], ys[low:high]
+        return one._replace(x=xs, y=ys)
+
+    def _scaled(self, one: Series) -> Series:
+        """On the axes as they are; a logarithmic one leaves out what is not positive."""
+        if not (self.log_x or self.log_y):
+            return one
+        nan = math.nan
+        ys = [(math.log10(y) if y > 0 else nan) for y in one.y] if self.log_y else one.y
+        return one._replace(x=[self._x(x) for x in one.x], y=ys)
+
+    def _x(self, x: float) -> float:
+        if not self.log_x:
+            return x
+        return math.log10(x) if x > 0 else math.nan
+
+    def _say(self) -> None:
+        """Title and read-out on the border; names from files stay inert."""
+        notes = [self.heading, "log x" if self.log_x else "", "log y" if self.log_y else ""]
+        notes.append(f"mean of {self.smoothing}" if self.smoothing > 1 else "")
+        notes.append("zoomed" if self._window else "")
+        title = " · ".join(note for note in notes if note)
+        said = ""
+        if self.cursor is not None:
+            parts = [f"{plain_text(name)} {number(value, 4)}" for name, value in self.readout()]
+            room, shown = max(0, self.size.width - 4), f"{self.axis} {number(self.cursor, 6)}".strip()
+            while parts and len(shown) + 3 + len(parts[0]) <= room:
+                shown += " · " + parts.pop(0)
+            said = shown + (" …" if parts else "")
+        if (title, said) != self._said:  # setting either repaints the whole
+            self._said = (title, said)
+            self.border_title = Content(title)
+            self.border_subtitle = Content(said) if said else self.legend
+            self.post_message(self.ReadOut(self))
+
+    def _rulers(self, figure: Any, series: list[Series], width: int, height: int) -> None:
+        low, high = min(min(s.y) for s in series), max(max(s.y) for s in series)
+        if high - low < 1e-9:
+            low, high = low - 0.5, high + 0.5
+            figure.ruler("y", "left").lim(low, high)
+        most = max(3, (height - 2) // 2)
+        ticks = log_ticks(low, high, most) if self.log_y else round_ticks(low, high, most)
+        self._margin = 1 + max((len(label) for _, label in ticks), default=0)
+        set_ticks(figure.ruler("y", "left"), ticks)
+        left, right = min(min(s.x) for s in series), max(max(s.x) for s in series)
+        most = max(2, (width - 6) // 6)
+        whole = all(float(x).is_integer() for s in self._shaped for x in s.x)
+        across = log_ticks(left, right, most) if self.log_x else round_ticks(left, right, most, whole=whole)
+        set_ticks(figure.ruler("x", "lower"), across)
+
+    # keys and mouse
+
+    def _places(self) -> list[float]:
+        """Where the cursor can stand."""
+        return sorted({x for one in self._shaped for x in one.x if math.isfinite(x)})
+
+    def action_move(self, step: int) -> None:
+        """Move the cursor; the first time it appears in the middle."""
+        places = self._places()
+        if not places:
+            return
+        if self.cursor is None:
+            index = len(places) // 2
+        else:
+            index = bisect.bisect_left(places, self.cursor) + step * max(1, len(places) // _STEPS)
+        self.cursor = places[min(len(places) - 1, max(0, index))]
+        self._apply()
+
+    def action_zoom(self, direction: int) -> None:
+        """Narrow the window about the cursor, or its middle; or widen it."""
+        ends = self._ends()
+        if ends is None:
+            return
+        low, high = self._window or ends
+        middle = self.cursor if self.cursor is not None and low <= self.cursor <= high else (low + high) / 2
+        factor = 1 / _ZOOM if direction > 0 else _ZOOM
+        new = (middle - (middle - low) * factor, middle + (high - middle) * factor)
+        inside = sum(new[0] <= x <= new[1] for one in self._raw for x in one.x)
+        if direction > 0 and inside < 3:
+            return
+        self._window = (
+            None if new[0] <= ends[0] and new[1] >= ends[1] else (max(new[0], ends[0]), min(new[1], ends[1]))
+        )
+        self._apply()
+
+    def action_pan(self, direction: int) -> None:
+        """Move the window by a quarter of itself, as far as there is something to see."""
+        ends = self._ends()
+        if self._window is None or ends is None:
+            return
+        low, high = self._window
+        shift = direction * (high - low) / 4
+        shift = min(max(shift, ends[0] - low), ends[1] - high)
+        self._window = (low + shift, high + shift)
+        self._apply()
+
+    def action_whole(self) -> None:
+        """All of the curves, without a cursor."""
+        self._window = self.cursor = None
+        self._apply()
+
+    def action_toggle_log_y(self) -> None:
+        """Values on a logarithmic axis, or on a linear one."""
+        self.log_y = not self.log_y
+        self._apply()
+
+    def action_toggle_log_x(self) -> None:
+        """The horizontal axis likewise."""
+        self.log_x = not self.log_x
+        self._apply()
+
+    def action_smooth(self) -> None:
+        """A moving mean over more points, in the end over one again."""
+        self.smoothing = SMOOTHING[(SMOOTHING.index(self.smoothing) + 1) % len(SMOOTHING)]
+        self._apply()
+
+    def on_click(self, event: events.Click) -> None:
+        """Put the cursor where the mouse is."""
+        places, column = self._places(), event.get_content_offset(self)
+        if not places or column is None:
+            return
+        across = max(1, self.size.width - self._margin - 1)
+        part = min(1.0, max(0.0, (column.x - self._margin) / across))
+        low, high = self._x(places[0]), self._x(places[-1])
+        if not (math.isfinite(low) and math.isfinite(high)):
+            return
+        x = low + part * (high - low)
+        wanted = 10.0**x if self.log_x else x
+        self.cursor = min(places, key=lambda place: abs(place - wanted))
+        self._apply()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.action_zoom(1)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.action_zoom(-1)
+
+    def _ends(self) -> tuple[float, float] | None:
+        known = [x for one in self._raw if one.x for x in (one.x[0], one.x[-1])]
+        return (min(known), max(known)) if known and max(known) > min(known) else None
+
+
+def _smoothed(values: Sequence[float], over: int) -> list[float]:
+    """A centred moving mean; at the ends over as many as there are. Gaps stay gaps."""
+    if over <= 1 or not values:
+        return list(values)
+    known = [v if math.isfinite(v) else 0.0 for v in values]
+    sums = [0.0, *itertools.accumulate(known)]
+    counts = [0, *itertools.accumulate(int(math.isfinite(v)) for v in values)]
+    half, last = over // 2, len(values)
+    out = []
+    for i in range(last):
+        a, b = max(0, i - half), min(last, i + half + 1)
+        n = counts[b] - counts[a]
+        out.append((sums[b] - sums[a]) / n if n and math.isfinite(values[i]) else math.nan)
+    return out
+
+
+def _value_at(one: Series, x: float) -> float:
+    """The value of the nearest point."""
+    if not one.x:
+        return math.nan
+    right = min(len(one.x) - 1, bisect.bisect_left(one.x, x))
+    left = max(0, right - 1)
+    return one.y[left] if abs(one.x[left] - x) < abs(one.x[right] - x) else one.y[right]

@@ -1,0 +1,145 @@
+"""``springtui twin``: uncertainties, cells, the map that is kept with a sweep, and the chain that it drives."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.config import ChainConfig, TrainConfig, make
+from engine.errors import ConfigError
+from engine.records import Cell, Curve, Started
+from engine.rundir import Run, open_home
+from engine.sweep import make_sweep, place, size
+from engine.twin import predict
+from engine.twin_map import PRESETS, TwinMap, load_map, save_map
+from springtui.cli import main
+from springtui.foresight import Foresight
+from springtui.mapping import NOISE_KINDS
+from springtui.state import RunState
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main([*arguments, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def written_network(home: Path, **in_force: Any) -> Run:
+    """A run whose curve is concave, as a worker would have written it."""
+    config = make(TrainConfig, in_force)
+    run = Run.create(open_home(home), config)
+    lock = run.take()
+    settings = {name: getattr(config, name) for name in TrainConfig.__struct_fields__}
+    run.write(Started(pid=1, host="h", settings=settings, layers=["input"] * 9, total=1))
+    curve: list[float | None] = [1.2, 1.1, 0.7, 0.3, -0.2, -1.0, -2.1, -3.4, -4.6]
+    run.write(Curve(at=1, step=1, curves={"trace_ratio": curve}, scalars={"friction_error": 0.002}))
+    lock.release()
+    return run
+
+
+def test_of_a_run_the_error_is_over_its_samples(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = written_network(home)
+    found = told(capsys, "twin", run.id)
+    assert found["effective_friction"] > 0
+    assert (found["standard_error"], found["over"]) == (0.002, "samples")
+    assert 0 < found["residual"] < 0.1
+    assert "alone" in found["note"]
+
+
+@pytest.mark.parametrize(
+    ("in_force", "knob"),
+    [({"data_noise": 0.1}, "data noise"), ({"dropout": 0.05}, "dropout"), ({"lr": 0.002}, "learning rate")],
+)
+def test_advice_is_about_the_noise_in_force(
+    in_force: dict[str, Any], knob: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = told(capsys, "twin", written_network(home, **in_force).id)
+    assert f"more {knob} moves towards balance" in found["advice"]
+    assert "sure" in found["advice"] or "a guess" in found["advice"]
+
+
+def planted_sweep(home: Path) -> tuple[Run, TwinMap]:
+    """A diagram of dropout whose networks behave as a map says, two seeds a cell that differ a little."""
+    axes = {"x": ("dropout", (0.0, 0.1, 0.2, 0.3)), "y": ("negative_slope", (0.0, 0.5, 1.0))}
+    config = make_sweep("dropout", {}, axes=axes, seeds=2)
+    run = Run.create(open_home(home), config)
+    planted = TwinMap(friction=0.05, friction_per_nonlinearity=0.08, mu_left=0.12, noise=0.03, noise_per_noise=0.1)
+    lock = run.take()
+    for index in range(size(config)):
+        x, y = place(config, index)
+        (curve,) = predict(planted, [1.0 - y], [x], 7)
+        for member in range(2):
+            bent = [3.0 * float(d) - 2.0 + 0.05 * member * (i % 2) for i, d in enumerate(curve)]
+            run.write(Cell(cell=index, member=member, final=True, at=1, curves={"trace_ratio": [*bent, -9.0]}))
+    lock.release()
+    return run, planted
+
+
+def test_of_a_sweep_each_cell_has_its_error_over_seeds_and_the_map_is_kept(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, planted = planted_sweep(home)
+    with pytest.raises(ConfigError, match=rf"no fitted map; springtui twin {run.id} fits one"):
+        load_map(run.path)
+    found = told(capsys, "twin", run.id)
+    assert found["rms"] < 0.01
+    assert found["converged"]
+    assert len(found["effective_frictions"]) == 12
+    for cell in found["effective_frictions"]:
+        assert cell["seeds"] == 2
+        assert 0 < cell["standard_error"] < 0.02
+        assert cell["residual"] < 0.1
+    kept = load_map(run.path)
+    assert kept.noise_axis == "dropout"
+    assert run.id in kept.provenance
+    assert kept.mu_left == pytest.approx(found["mu_left"])
+    assert planted.mu_left == pytest.approx(kept.mu_left, abs=0.1)
+
+
+def test_shipped_maps_are_listed_with_their_provenance(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    maps = told(capsys, "twin", "--maps")["maps"]
+    assert {found["noise_axis"] for found in maps} == {"data_noise", "lr", "dropout", "batch_size"}
+    assert all("fitted to" in found["provenance"] and found["rms"] < 0.12 for found in maps)
+    assert main(["twin"]) == 2
+    assert "--maps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["{", '{"friction": "x"}', '{"friction": 0.1}'])
+def test_a_damaged_map_is_refused_by_name(content: str, tmp_path: Path) -> None:
+    (tmp_path / "twin.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"twin\.json is damaged"):
+        load_map(tmp_path)
+
+
+def test_a_map_over_another_axis_is_none_of_the_labs(tmp_path: Path) -> None:
+    save_map(tmp_path, msgspec.structs.replace(PRESETS["dropout"], noise_axis="depth"))
+    with pytest.raises(ConfigError, match="'depth', which is none of the lab's noises"):
+        load_map(tmp_path)
+
+
+async def test_ones_own_map_drives_the_chain_and_the_prediction(home: Path) -> None:
+    own = TwinMap(friction=0.2, friction_per_nonlinearity=0.1, mu_left=0.3, noise=0.05, noise_per_noise=0.0,
+                  noise_axis="dropout")  # fmt: skip
+    foresight, dropout = Foresight(own), next(kind for kind in NOISE_KINDS if kind.key == "dropout")
+    chain = make(ChainConfig, foresight.chain(0.5, dropout, 0.1, depth=8))
+    assert (chain.blocks, chain.mu_right, chain.mu_left, chain.noise) == (6, 0.25, 0.3, 0.05)
+    state, run = RunState("a"), written_network(home, dropout=0.1, negative_slope=0.5)
+    for event in run.events():
+        state.fold(event)
+    assert await foresight.reckon(state, dropout)
+    assert not await foresight.reckon(state, dropout)  # nothing new rests on anything new
+    assert len(foresight.predicted) == 8
+    assert foresight.predicted[0] == 1.0
+    assert foresight.predicted[-1] == pytest.approx(0.0, abs=1e-12)
+    assert foresight.predicted != (await shipped(state)).predicted
+    assert "lazy" in foresight.advice
+
+
+async def shipped(state: RunState) -> Foresight:
+    foresight = Foresight()
+    await foresight.reckon(state, next(kind for kind in NOISE_KINDS if kind.key == "dropout"))
+    return foresight
