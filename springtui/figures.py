@@ -156,7 +156,7 @@ def chain(state: RunState, measure: str) -> Figure:
     """Blocks and springs where the curve puts them; of a network, the picture that its load curve makes."""
     figure = new_figure(7.4, 1.7)
     axes = figure.subplots()
-    _chain_axes(axes, positions_of(state, _latest(state), measure))
+    draw_chain(axes, positions_of(state, _latest(state), measure))
     axes.set_title(_headline(_latest(state), measure))
     return figure
 
@@ -178,7 +178,8 @@ def positions_of(state: RunState, curve: Curve, measure: str) -> list[float]:
     return [(known[0] - v) / (known[0] - known[-1]) for v in known]
 
 
-def _chain_axes(axes: Axes, points: Sequence[float]) -> None:
+def draw_chain(axes: Axes, points: Sequence[float]) -> None:
+    """Wall, springs, numbered blocks and target at points 0 … 1, with each spring's extension below it."""
     mean = 1.0 / (len(points) - 1)
     for a, b in itertools.pairwise(points):
         stretched = (b - a) / mean
@@ -303,7 +304,7 @@ def replay(state: RunState, curves: Sequence[Curve], measure: str, frames: int) 
         _curve_axes(axes[0], state, measure, at=curve)
         axes[0].set_ylim(*span)
         try:
-            _chain_axes(axes[1], positions_of(state, curve, measure))
+            draw_chain(axes[1], positions_of(state, curve, measure))
         except DataError:
             axes[1].set_axis_off()
         axes[1].set_xlim(-0.02, 1.02)
