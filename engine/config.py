@@ -196,16 +196,25 @@ class SweepConfig(_Settings, frozen=True, kw_only=True, tag="sweep"):
     x_axis: Annotated[str, Meta(description="the setting that varies along the columns, usually a noise")] = (
         "data_noise"
     )
-    x_values: Annotated[tuple[float, ...], Meta(description="its values, one a column")] = (0.0,)
+    x_values: Annotated[tuple[float | str, ...], Meta(description="its values, one a column")] = (0.0,)
     y_axis: Annotated[str, Meta(description="the setting that varies along the rows, usually negative_slope")] = (
         "negative_slope"
     )
-    y_values: Annotated[tuple[float, ...], Meta(description="its values, one a row")] = (0.0,)
+    y_values: Annotated[tuple[float | str, ...], Meta(description="its values, one a row")] = (0.0,)
     seeds: Annotated[int, Meta(ge=1, le=10_000, description="networks per cell")] = 3
     method: Annotated[
         Literal["mean_field", "replicas"], Meta(description="of a chain's cells: by theory, or by many copies")
     ] = "mean_field"
-    threads: Annotated[int, Meta(ge=0, le=1024, description="networks at once; 0 is one per core")] = 0
+    threads: Annotated[
+        int, Meta(ge=0, le=1024, description="networks at once; 0 lets a short measurement choose")
+    ] = 0
+    executor: Annotated[
+        str,
+        Meta(
+            pattern=r"^(threads|processes|in-process|dask://\S+)$",
+            description="where cells are made: threads, processes, in-process, dask://host:port, or dask:///scheduler.json",
+        ),
+    ] = "threads"
     settings: Annotated[
         dict[str, Any], Meta(description="what the cells share, over their system's defaults")
     ] = {}

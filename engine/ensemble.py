@@ -40,7 +40,7 @@ from .training import LOSS_CHANGE, LOSS_FLOOR, Measurement
 
 _STEPS_AT_ONCE = 1000
 """Steps between two looks at whether to stop."""
-_build_lock = threading.Lock()
+build_lock = threading.Lock()
 """Initial weights are drawn from torch's one global generator."""
 
 
@@ -135,7 +135,7 @@ def _curves(features: list[torch.Tensor], y_N: torch.Tensor, classes: int, prefi
 def initial_network(config: TrainConfig, group: Group, knobs: Knobs) -> Network:
     """The network that ``Trainer`` would begin with, in eval mode."""
     shape = tuple(group.dataset.x_train.shape[1:])
-    with _build_lock:
+    with build_lock:
         return build_network(config, shape, group.dataset.n_classes, knobs).eval()
 
 

@@ -31,17 +31,31 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+_limits_lock = threading.Lock()
+_limited: list[Any] = []
+"""The limit on BLAS, and how many hold on to it: the last one to leave takes it away."""
+_holders = 0
+
+
 @contextlib.contextmanager
 def single_threaded() -> Iterator[None]:
-    """BLAS and torch on one thread each, for the process and the calling thread; put back afterwards."""
+    """BLAS and torch on one thread each, for the process and the calling thread; put back at the end."""
+    global _holders
     before = torch.get_num_threads()
     sgemm_address()  # loads the BLAS, which could not be limited before
-    with threadpool_limits(1, user_api="blas"):
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+    with _limits_lock:
+        _holders += 1
+        if _holders == 1:
+            _limited.append(threadpool_limits(1, user_api="blas"))
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        with _limits_lock:
+            _holders -= 1
+            if _holders == 0:
+                _limited.pop().restore_original_limits()
 
 
 def train_ensemble(

@@ -21,7 +21,7 @@ from .datasets import Dataset
 from .ensemble import Group, Member, MemberResult, initial_network, judge, measure_network
 from .ensemble_layers import BN_EPS, BN_MOMENTUM
 from .errors import DivergedError
-from .networks import Knobs
+from .networks import Knobs, Network
 from .training import Measurement
 
 _SAVED = 8
@@ -43,15 +43,21 @@ def train_stacked(
         ConfigError: these settings are not trained in ensembles, or a member's are out of range.
     """
     group = Group(config, dataset)
-    each = 4 * _SAVED * config.depth * group.plan.batch * max(group.plan.width, group.plan.inputs)
-    size = max(1, memory // each)
+    size = members_within(group, memory)
     results: list[MemberResult] = []
     for start in range(0, len(members), size):
         stack = Stack(group, members[start : start + size], torch.device(device))
-        while not stack.finished and not (stop is not None and stop()):
-            stack.run_epoch()
+        while not stack.finished and stack.run_epoch(stop):
+            pass
         results += stack.results()
     return results
+
+
+def members_within(group: Group, memory: int) -> int:
+    """How many members of a group train at once in so many bytes; at least one."""
+    plan = group.plan
+    each = 4 * _SAVED * (plan.hidden + 1) * plan.batch * max(plan.width, plan.inputs)
+    return max(1, memory // each)
 
 
 class Stack:
@@ -96,8 +102,8 @@ class Stack:
         """Whether no member learns any more."""
         return not self.active
 
-    def run_epoch(self) -> None:
-        """One epoch of all members; those that diverge or converge in it are marked."""
+    def run_epoch(self, stop: Callable[[], bool] | None = None) -> bool:
+        """One epoch of all members; those that end in it are marked. False where ``stop`` broke it off."""
         active = self.active
         n, batch = self.group.plan.samples, self.group.plan.batch
         orders = torch.stack([torch.randperm(n, generator=g) for g in self._orders]).to(self.device)
@@ -108,11 +114,14 @@ class Stack:
             rows_MB = orders[:, start : start + batch]
             if rows_MB.shape[1] == 1 and n > 1:
                 break  # BatchNorm has no variance over one sample
+            if stop is not None and stop():
+                return False
             total_M += self._step(rows_MB, learns[:, None]) * rows_MB.shape[1]
         self.epoch += 1
         for i, total in enumerate(total_M.tolist()):
             if i in active:
                 self._judge(i, total / n)
+        return True
 
     def _judge(self, i: int, loss: float) -> None:
         self.epochs[i] = self.epoch
@@ -199,23 +208,28 @@ class Stack:
             w.copy_(torch.where(learns_M1.view(-1, *[1] * (w.ndim - 1)) > 0, w - move, w))
 
     @torch.no_grad()
+    def network(self, i: int) -> Network:
+        """A member as it is now, in eval mode on the CPU; the next call for it changes the same object."""
+        network = self._networks[i]
+        for tensors, stacked in ((network.parameters(), self._weights), (network.buffers(), self._running)):
+            for tensor, same in zip(tensors, stacked, strict=True):
+                tensor.copy_(same[i])
+        return network
+
     def measure(self, i: int) -> Measurement:
         """A member's load curves and accuracies, as ``Trainer.measure``.
 
         Raises:
             DivergedError: the activations are no longer finite.
         """
-        network = self._networks[i]
-        for tensors, stacked in ((network.parameters(), self._weights), (network.buffers(), self._running)):
-            for tensor, same in zip(tensors, stacked, strict=True):
-                tensor.copy_(same[i])
-        return measure_network(network, self.group, self.epochs[i])
+        return measure_network(self.network(i), self.group, self.epochs[i])
 
     def results(self) -> list[MemberResult]:
         """What became of the members so far."""
-        return [self._result(i) for i in range(len(self.members))]
+        return [self.result(i) for i in range(len(self.members))]
 
-    def _result(self, i: int) -> MemberResult:
+    def result(self, i: int) -> MemberResult:
+        """What became of one member so far."""
         measured, text = None, self.diverged[i]
         try:
             measured = None if text else self.measure(i)

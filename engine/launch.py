@@ -15,19 +15,20 @@ from .rundir import Run
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
-def launch(run: Run, *, force: bool = False) -> subprocess.Popen[bytes]:
+def launch(run: Run, *, force: bool = False, executor: str | None = None) -> subprocess.Popen[bytes]:
     """A worker in a session of its own, so that neither a lost terminal nor Ctrl-C reaches it.
 
     The run's lock file says at once who it is, and, as long as this process lives to see it, how it ended.
     ``-P`` keeps the working directory off the import path: a file named engine.py there is not ours.
-    ``force`` also takes up a run whose last worker, on another host, is not known to have ended.
+    ``force`` also takes up a run whose last worker, on another host, is not known to have ended. ``executor``
+    stands in for the one that a sweep names.
 
     Raises:
         LockedError: another worker writes this run, or may do so.
         WorkerError: it could not be started.
     """
     run.may_be_taken(force=force)
-    words = ["--force"] if force else []
+    words = (["--force"] if force else []) + ([f"--executor={executor}"] if executor else [])
     environment = {**os.environ, **{name: os.environ.get(name, "1") for name in _ONE_THREAD}}
     try:
         log = open_plain(run.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -17,6 +17,7 @@ from .config import ChainConfig, SweepConfig, TrainConfig, make, parse_value
 from .errors import ConfigError
 from .loads import statistics
 from .records import Cell
+from .sweep_axes import KNOBS, Value
 from .twin_axis import noise_coordinate
 from .twin_map import PRESETS
 
@@ -41,7 +42,7 @@ class Diagram(NamedTuple):
 
 
 def _network(about: str, axis: str, values: Iterable[float], **settings: Any) -> Diagram:
-    shared = {"lr": 1e-3, "batch_size": 2560, "epochs": 100} | settings
+    shared = {"lr": 1e-3, "batch_size": 2560, "epochs": 100, "device": "auto", "hessian": False} | settings
     return Diagram(about, "network", axis, tuple(values), "negative_slope", _SLOPES, shared)
 
 
@@ -89,7 +90,7 @@ def make_sweep(
     recipe: str,
     settings: Mapping[str, Any],
     *,
-    axes: Mapping[str, tuple[str, tuple[float, ...]]] | None = None,
+    axes: Mapping[str, tuple[str, tuple[Value, ...]]] | None = None,
     **fields: Any,
 ) -> SweepConfig:
     """A checked sweep from a diagram's name, settings over it, and axes in place of its own.
@@ -98,7 +99,7 @@ def make_sweep(
         recipe: a name of ``DIAGRAMS``.
         settings: what all cells share, over the diagram's own.
         axes: for ``x`` or ``y``: the setting's name and its values.
-        fields: seeds, method, threads.
+        fields: seeds, method, threads, executor.
 
     Raises:
         ConfigError: a name, value or combination is not allowed.
@@ -146,7 +147,20 @@ def check(config: SweepConfig) -> None:
     if size(config) > MOST_CELLS:
         raise ConfigError(f"{size(config)} cells are more than {MOST_CELLS}; take fewer values")
     for index in range(size(config)):
-        cell_settings(config, index)
+        settings = cell_settings(config, index)
+        if isinstance(settings, ChainConfig) and config.method == "mean_field":
+            _check_theory(settings)
+
+
+def _check_theory(chain: ChainConfig) -> None:
+    """The mean field is of one kind of chain."""
+    needed = {"order": 1, "pulling": "at_once", "noise_decay": 0.0, "common_noise": False}
+    for name, value in needed.items():
+        if getattr(chain, name) != value:
+            raise ConfigError(
+                f"{name} = {getattr(chain, name)!r} has no mean field, which is of overdamped chains pulled at "
+                f"once under steady noise of each block's own; sweep it with --method replicas"
+            )
 
 
 def size(config: SweepConfig) -> int:
@@ -154,7 +168,7 @@ def size(config: SweepConfig) -> int:
     return len(config.x_values) * len(config.y_values)
 
 
-def place(config: SweepConfig, index: int) -> tuple[float, float]:
+def place(config: SweepConfig, index: int) -> tuple[Value, Value]:
     """The x and y values of a cell."""
     row, column = divmod(index, len(config.x_values))
     return config.x_values[column], config.y_values[row]
@@ -175,12 +189,16 @@ def cell_settings(config: SweepConfig, index: int, member: int = 0) -> TrainConf
     return make(TrainConfig, {"seed": settings.seed + member}, settings)
 
 
-def _chain_axes(config: SweepConfig, x: float, y: float) -> dict[str, float]:
+def _chain_axes(config: SweepConfig, x: Value, y: Value) -> dict[str, Value]:
     """A chain's own settings, or a network's knobs through the fitted map."""
-    if config.y_axis != "negative_slope":
+    if config.y_axis not in KNOBS and config.x_axis not in KNOBS:
         return {config.x_axis: x, config.y_axis: y}
-    if config.x_axis not in PRESETS:
-        raise ConfigError(f"there is no fitted map for {config.x_axis!r}; known: {', '.join(PRESETS)}")
+    mapped = config.y_axis == "negative_slope" and config.x_axis in PRESETS
+    if not mapped or isinstance(x, str) or isinstance(y, str):
+        raise ConfigError(
+            f"there is no fitted map for {config.x_axis!r} over {config.y_axis!r}; a chain over a network's knobs "
+            f"takes negative_slope as its rows and one of these as its columns: {', '.join(PRESETS)}"
+        )
     right, left, noise = PRESETS[config.x_axis].chain(1.0 - y, noise_coordinate(config.x_axis, x))
     return {"mu_right": float(right), "mu_left": float(left), "noise": float(noise)}
 
@@ -214,8 +232,8 @@ class Summary(NamedTuple):
     """What a cell's members amount to."""
 
     cell: int
-    x: float
-    y: float
+    x: Value
+    y: Value
     done: int
     """Members that ended."""
     diverged: int
@@ -328,42 +346,3 @@ def accuracy_cv_correlation(summaries: Sequence[Summary]) -> float:
     """Spearman's correlation of test accuracy and coefficient of variation over the cells."""
     known = [s for s in summaries if "test_accuracy" in s.scalars]
     return spearman([s.scalars["test_accuracy"] for s in known], [s.cv for s in known])
-
-
-def parse_axis(system: str, text: str) -> tuple[str, tuple[float, ...]]:
-    """``lr=1e-4:0.5:12:log`` (from, to, count), or ``dropout=0,0.1,0.2``.
-
-    Raises:
-        ConfigError: the text is none of these, or a value is not allowed.
-    """
-    name, sep, spec = text.partition("=")
-    name = name.strip().replace("-", "_")
-    usage = f"{text!r} is no axis; write NAME=FROM:TO:COUNT, NAME=FROM:TO:COUNT:log or NAME=A,B,C"
-    if not sep or not name:
-        raise ConfigError(usage)
-    try:
-        values = _range(spec.split(":")) if ":" in spec else tuple(float(part) for part in spec.split(","))
-    except ValueError as error:
-        raise ConfigError(usage) from error
-    of_network = system == "network" or name in {"negative_slope", "data_noise", "lr", "dropout", "batch_size"}
-    for value in values:
-        if of_network:  # the chain takes these through the fitted map
-            parse_value(TrainConfig, name, value)
-        else:
-            parse_value(ChainConfig, name, value)
-    return name, values
-
-
-def _range(parts: Sequence[str]) -> tuple[float, ...]:
-    if len(parts) not in {3, 4} or (len(parts) == 4 and parts[3] not in {"log", "linear"}):
-        raise ValueError
-    low, high, count = float(parts[0]), float(parts[1]), int(parts[2])
-    if count < 1 or not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError
-    if parts[3:] == ["log"]:
-        if low <= 0 or high <= 0:
-            raise ValueError
-        values = np.geomspace(low, high, count)
-    else:
-        values = np.linspace(low, high, count)
-    return tuple(float(f"{value:.6g}") for value in values)

@@ -1,108 +1,244 @@
-"""The networks of a sweep: compiled ensemble members where they can be, the plain trainer where not."""
+"""The networks of a sweep, one at a time: compiled members where they can be, the plain trainer where not.
+
+Both are driven as a ``Learner``: epoch by epoch, measured in between, put aside and taken up again bit for bit.
+"""
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
 
 from .config import TrainConfig, make
 from .datasets import Dataset, load_dataset
-from .ensemble import Group, Member, MemberTrainer, member_of, why_not
+from .ensemble import Group, Member, MemberTrainer, build_lock, member_of, why_not
 from .ensemble_state import Workspace
 from .errors import DivergedError
+from .hessian import hessian_product, hutchinson_trace
 from .records import Cell
 from .training import Measurement, Trainer
 
 PRESENT_EVERY = 1.0
 """Seconds between two curves of one unfinished network: each costs some epochs' time."""
-_MOST_GROUPS = 12
+Task = tuple[int, int]
+"""A cell and a member of it."""
+_MOST_KEPT = 12
+_HESSIAN_ROWS = 4096
 _data_lock = threading.Lock()
-_datasets: dict[tuple[object, ...], Dataset] = {}
+_datasets: dict[str, Dataset] = {}
 _groups: dict[str, Group] = {}
+_here = threading.local()
+"""Each thread's scratch for the group that it trained last."""
+
+
+class Learner(Protocol):
+    """A network under way."""
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done or training stopped early."""
+
+    def run_epoch(self, stop: Callable[[], bool]) -> bool:
+        """Train one epoch; False where ``stop`` broke it off."""
+
+    def measure(self) -> Measurement:
+        """Curves and scalars as the network stands."""
+
+    def hessian_trace(self) -> float:
+        """Trace of the Hessian of the mean training loss, estimated."""
+
+    def state(self) -> bytes:
+        """What ``load_state`` goes on from."""
+
+    def load_state(self, data: bytes) -> object:
+        """Go on where another was."""
+
+
+class _Compiled(MemberTrainer):
+    """An ensemble's member, with its thread's scratch."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__(group_of(config), member_of(config))
+
+    def run_epoch(self, stop: Callable[[], bool]) -> bool:  # type: ignore[override]
+        return super().run_epoch(_scratch(self.group), stop)
+
+    def hessian_trace(self) -> float:
+        return hessian_trace(self.network(), self.group, self.config.seed)
+
+
+class _Eager:
+    """The plain trainer."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        dataset = _dataset(config)
+        with build_lock:
+            self._trainer = Trainer(config, dataset)
+
+    @property
+    def epoch(self) -> int:
+        return self._trainer.epoch
+
+    @property
+    def finished(self) -> bool:
+        return self._trainer.converged or self._trainer.epoch >= self._trainer.config.epochs
+
+    def run_epoch(self, stop: Callable[[], bool]) -> bool:
+        return not any(stop() for _ in self._trainer.run_epoch())
+
+    def measure(self) -> Measurement:
+        return self._trainer.measure()
+
+    def hessian_trace(self) -> float:
+        network = self._trainer.network.eval()
+        return trace_of(self._trainer.loss_parts(), list(network.parameters()), self._trainer.config.seed)
+
+    def state(self) -> bytes:
+        return self._trainer.state()
+
+    def load_state(self, data: bytes) -> object:
+        return self._trainer.load_state(data)
+
+
+def begin(config: TrainConfig) -> Learner:
+    """A network at its first step.
+
+    Raises:
+        ConfigError: a setting does not fit, or the device is not there.
+        DataError: the data set cannot be read here.
+    """
+    return _Eager(config) if why_not(config) else _Compiled(config)
+
+
+def _part_of_loss(network: nn.Module, group: Group, rows: slice) -> Tensor:
+    y_B = group.y_train[rows]
+    loss = nn.functional.cross_entropy(network(group.x_train[rows]), y_B)
+    return loss * (len(y_B) / group.plan.samples)
+
+
+def hessian_trace(network: nn.Module, group: Group, seed: int) -> float:
+    """Of the mean cross-entropy of a group's network on its clean training data."""
+    starts = range(0, group.plan.samples, _HESSIAN_ROWS)
+    parts = [functools.partial(_part_of_loss, network, group, slice(i, i + _HESSIAN_ROWS)) for i in starts]
+    return trace_of(parts, list(network.parameters()), seed)
+
+
+def trace_of(parts: Sequence[Callable[[], Tensor]], parameters: list[nn.Parameter], seed: int) -> float:
+    """The same numbers whenever and wherever: probes end at a tolerance, never at a time."""
+    product = hessian_product(parts, parameters)
+    size = sum(p.numel() for p in parameters)
+    generator = torch.Generator(parameters[0].device).manual_seed(seed)
+    return hutchinson_trace(product, size, generator)[0]
+
+
+def finished_cell(task: Task, learner: Learner, config: TrainConfig) -> Cell:
+    """A cell for good.
+
+    Raises:
+        DivergedError: the activations are no longer finite.
+    """
+    cell = cell_of(task, learner.epoch, learner.measure(), final=True)
+    if config.hessian:
+        cell.scalars["hessian_trace"] = finite(learner.hessian_trace())
+    return cell
 
 
 class Networks:
-    """Trains one network after another on the calling thread; many of these may run side by side."""
+    """Trains one network after another on the calling thread; many threads may share it."""
 
     def __init__(self, holds: Callable[[], bool], present: Callable[[Cell], None]) -> None:
         self._holds = holds
         self._present = present
-        self._scratch: tuple[Group, Workspace] | None = None
 
-    def train(self, config: TrainConfig, task: tuple[int, int]) -> Cell | None:
-        """The finished network's cell, without curves where it diverged; None where it was broken off."""
+    def train(self, config: TrainConfig, task: Task) -> Cell | None:
+        """The finished network's cell, without curves where it diverged; None where it was broken off.
+
+        The networks beside each other use the cores already, so each keeps to one thread.
+        """
+        torch.set_num_threads(1)
         shown = time.monotonic()
-
-        def progress(epoch: int, measure: Callable[[], Measurement]) -> bool:
-            nonlocal shown
-            if time.monotonic() - shown >= PRESENT_EVERY:
-                self._present(_cell(task, epoch, measure(), final=False))
-                shown = time.monotonic()
-            return self._holds()
-
         try:
-            ended = (self._eager if why_not(config) else self._compiled)(config, progress)
-        except DivergedError as error:
-            return Cell(cell=task[0], member=task[1], final=True, at=0, text=str(error))
-        return None if ended is None else _cell(task, *ended, final=True)
-
-    def _compiled(self, config: TrainConfig, progress: Callable[..., bool]) -> tuple[int, Measurement] | None:
-        group = _group(config)
-        if self._scratch is None or self._scratch[0] is not group:
-            self._scratch = (group, group.workspace())
-        trainer = MemberTrainer(group, member_of(config))
-        while not trainer.finished:
-            if not trainer.run_epoch(self._scratch[1], lambda: not self._holds()):
-                return None
-            if not trainer.finished and not progress(trainer.epoch, trainer.measure):
-                return None
-        return trainer.epoch, trainer.measure()
-
-    def _eager(self, config: TrainConfig, progress: Callable[..., bool]) -> tuple[int, Measurement] | None:
-        trainer = Trainer(config, _dataset(config))
-        while not _is_done(trainer):
-            for _ in trainer.run_epoch():
-                if not self._holds():
+            learner = begin(config)
+            while not learner.finished:
+                if not learner.run_epoch(lambda: not self._holds()) or not self._holds():
                     return None
-            if not _is_done(trainer) and not progress(trainer.epoch, trainer.measure):
-                return None
-        return trainer.epoch, trainer.measure()
+                if not learner.finished and time.monotonic() - shown >= PRESENT_EVERY:
+                    self._present(cell_of(task, learner.epoch, learner.measure(), final=False))
+                    shown = time.monotonic()
+            return finished_cell(task, learner, config)
+        except DivergedError as error:
+            return diverged_cell(task, error)
 
 
-def _is_done(trainer: Trainer) -> bool:
-    return trainer.converged or trainer.epoch >= trainer.config.epochs
+def diverged_cell(task: Task, error: DivergedError) -> Cell:
+    """A cell that came to nothing."""
+    return Cell(cell=task[0], member=task[1], final=True, at=0, text=str(error))
+
+
+def cell_of(task: Task, epoch: int, measured: Measurement, *, final: bool) -> Cell:
+    """A measurement as a record."""
+    curves = {name: [finite(v) for v in curve] for name, curve in measured.curves.items()}
+    scalars = {name: finite(value) for name, value in measured.scalars.items()}
+    return Cell(cell=task[0], member=task[1], final=final, at=epoch, curves=curves, scalars=scalars)
+
+
+def _scratch(group: Group) -> Workspace:
+    known: tuple[Group, Workspace] | None = getattr(_here, "scratch", None)
+    if known is None or known[0] is not group:
+        known = _here.scratch = (group, group.workspace())
+    return known[1]
+
+
+def _data_key(config: TrainConfig) -> str:
+    """What a data set depends on; those made on the spot come from the network's own seed."""
+    names = ["dataset", "data_dir", "train_size", "image_size", "mixture_mu", "mixture_features", "model"]
+    made_here = config.dataset.startswith("gaussian-")
+    return repr([getattr(config, name) for name in (*names, *(["seed"] if made_here else []))])
 
 
 def _dataset(config: TrainConfig) -> Dataset:
     """Loaded once for all networks that share it."""
-    names = ("dataset", "data_dir", "train_size", "image_size", "mixture_mu", "mixture_features", "model")
-    key = tuple(getattr(config, name) for name in names)
     with _data_lock:
-        if key not in _datasets:
-            _datasets[key] = load_dataset(config)
-        return _datasets[key]
+        return _kept(_datasets, _data_key(config), lambda: load_dataset(config))
 
 
-def _group(config: TrainConfig) -> Group:
-    """What a network shares with others of its shape and batch size; made once."""
-    shared = make(TrainConfig, {name: getattr(Member(), name) for name in Member.__struct_fields__}, config)
+def _shared(config: TrainConfig) -> TrainConfig:
+    return make(TrainConfig, {name: getattr(Member(), name) for name in Member.__struct_fields__}, config)
+
+
+def group_key(config: TrainConfig) -> str:
+    """The same for networks that may train in one group."""
+    return repr(_shared(config)) + _data_key(config)
+
+
+def group_of(config: TrainConfig) -> Group:
+    """What a network shares with others of its shape, batch size and data; made once."""
     dataset = _dataset(config)
-    key = repr(shared)
     with _data_lock:
-        if key not in _groups:
-            if len(_groups) >= _MOST_GROUPS:
-                _groups.pop(next(iter(_groups)))
-            _groups[key] = Group(shared, dataset)
-        return _groups[key]
+        return _kept(_groups, group_key(config), lambda: Group(_shared(config), dataset))
 
 
-def _cell(task: tuple[int, int], epoch: int, measured: Measurement, *, final: bool) -> Cell:
-    curves = {name: [_finite(v) for v in curve] for name, curve in measured.curves.items()}
-    scalars = {name: _finite(value) for name, value in measured.scalars.items()}
-    return Cell(cell=task[0], member=task[1], final=final, at=epoch, curves=curves, scalars=scalars)
+T = TypeVar("T")
 
 
-def _finite(value: float) -> float | None:
+def _kept(known: dict[str, T], key: str, made: Callable[[], T]) -> T:
+    """From a small store that forgets the oldest; the lock is the caller's."""
+    if key not in known:
+        if len(known) >= _MOST_KEPT:
+            known.pop(next(iter(known)))
+        known[key] = made()
+    return known[key]
+
+
+def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None

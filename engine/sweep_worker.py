@@ -1,7 +1,8 @@
-"""Fills the directory of a ``sweep`` run: makes its cells on all cores, coarse to fine, and obeys its controls.
+"""Fills the directory of a ``sweep`` run: has its cells made, coarse to fine, and obeys its controls.
 
 Every finished member is a line of ``events.jsonl``, so a sweep broken off at any moment goes on where it was: what
-is written is not made again, what is not written is made anew from its seed, with the same result.
+is written is not made again, what is not written is made anew from its seed, with the same result. Whoever makes
+the cells, the one worker that holds the run's lock writes them.
 """
 
 from __future__ import annotations
@@ -11,42 +12,74 @@ import math
 import os
 import queue
 import socket
-import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
 from typing import Any
 
 import msgspec
 
-from .config import ChainConfig, SweepConfig, TrainConfig
+from .config import SweepConfig, TrainConfig
 from .controlled import ControlLoop, Interrupted
-from .errors import ConfigError, DivergedError, RunError
+from .errors import ConfigError, RunError
 from .records import Cell, Ended, Started
 from .rundir import Controls, Run
 from .sweep import accuracy_cv_correlation, cell_settings, coarse_to_fine, members, size, summarise
+from .sweep_backends import Given, check_executor, open_backend
+from .sweep_crew import CHAINS_AT_ONCE, LOOK, Crew, ExecutorCrew, Orders, Queue, ThreadCrew
+from .sweep_task import Job, only_chains
 
-_LOOK = 0.05
-"""Seconds between looks at what threads made and what is asked."""
-Task = tuple[int, int]
-"""A cell and a member of it."""
+SLICE_SECONDS = 2.0
+"""Of a network's training on an executor: how long a pause may take to be obeyed."""
 
 
-def run_sweep(run: Run, controls: Controls, interrupted: Interrupted | None = None) -> Ended:
-    """Make all cells, or as many as there is time for; the lock is the caller's. The last record is returned."""
+def run_sweep(
+    run: Run,
+    controls: Controls,
+    interrupted: Interrupted | None = None,
+    executor: Executor | str | None = None,
+    slice_seconds: float = SLICE_SECONDS,
+) -> Ended:
+    """Make all cells, or as many as there is time for; the lock is the caller's. The last record is returned.
+
+    Args:
+        run: the sweep's directory.
+        controls: what is asked of it.
+        interrupted: the process's SIGTERM.
+        executor: in place of the one that the sweep's configuration names: another name, or any executor.
+        slice_seconds: how long a network trains on an executor before it is looked at.
+
+    Raises:
+        InputError: the settings, the data or the executor are wrong.
+        WorkerError: the executor is gone, or a cell loses every worker.
+    """
     config = run.config().settings
     if not isinstance(config, SweepConfig):
         raise RunError(f"{run.id} is no sweep")
-    ended = _Job(run, controls, interrupted, config).run()
+    if isinstance(executor, str):
+        check_executor(executor)
+        config, executor = msgspec.structs.replace(config, executor=executor), None
+    ended = _Sweep(run, controls, interrupted, config, executor, slice_seconds).run()
     run.write(ended)
     return ended
 
 
-class _Job:
+class _Sweep:
     """One sweep, from its first record to its last."""
 
-    def __init__(self, run: Run, controls: Controls, interrupted: Interrupted | None, config: SweepConfig) -> None:
+    def __init__(
+        self,
+        run: Run,
+        controls: Controls,
+        interrupted: Interrupted | None,
+        config: SweepConfig,
+        executor: Executor | None,
+        slice_seconds: float,
+    ) -> None:
         self.at_file = run
         self.config = config
+        self.executor = executor
+        self.slice_seconds = slice_seconds
         self.loop = ControlLoop(run, controls, _refuse, interrupted)
         self.began = time.monotonic()
         self.cells: list[Cell] = [event for event in run.events() if isinstance(event, Cell) and event.final]
@@ -54,140 +87,124 @@ class _Job:
         order = coarse_to_fine(len(config.x_values), len(config.y_values))
         self.total = len(order) * members(config)
         # member by member: one seed of every cell before the next, so that the whole map is seen early
-        self.waiting = [(cell, m) for m in range(members(config)) for cell in order if (cell, m) not in done]
-        self.made: queue.SimpleQueue[Cell | BaseException] = queue.SimpleQueue()
-        self.stopped = threading.Event()
-        self.lock = threading.Lock()
+        self.waiting = [
+            Job(cell=cell, member=m, settings=cell_settings(config, cell, m))
+            for m in range(members(config))
+            for cell in order
+            if (cell, m) not in done
+        ]
+        self.made: Queue = queue.SimpleQueue()
+        self.orders = Orders(lambda: self.loop.paused)
+        self.facts: dict[str, Any] = {"cells": size(config), "resumed_with": len(self.cells)}
 
     def run(self) -> Ended:
-        self._write_started()
-        with _cores_to_ourselves() if self._in_parallel() else contextlib.nullcontext():
-            return self._run()
+        with contextlib.ExitStack() as held:
+            crews = self._crews(held) if self.waiting else []
+            self._write_started()
+            self._run(crews)
+        return self._ended()
 
-    def _run(self) -> Ended:
-        crew = self._crew()
-        for thread in crew:
-            thread.start()
+    def _run(self, crews: list[Crew]) -> None:
         broken: BaseException | None = None
         try:
-            while any(thread.is_alive() for thread in crew) or not self.made.empty():
+            for crew in crews:
+                crew.start()
+            while any(crew.is_at_work() for crew in crews) or not self.made.empty():
                 if not self.loop.poll(len(self.cells)):
-                    self.stopped.set()
+                    self.orders.stopped.set()
                 broken = self._write_made() or broken
         finally:
-            self.stopped.set()
-            for thread in crew:
-                thread.join()
+            self.orders.stopped.set()
+            for crew in crews:
+                crew.join()
         broken = self._write_made(wait=0.0) or broken
         if broken is not None:
             raise broken
-        return self._ended()
 
-    def _write_made(self, wait: float = _LOOK) -> BaseException | None:
-        """Write what the threads made, as it comes; what broke one of them, if anything did."""
+    def _write_made(self, wait: float = LOOK) -> BaseException | None:
+        """Write what was made, as it comes; what broke the makers, if anything did."""
         broken = None
         try:
             while True:
                 made = self.made.get(timeout=wait) if wait else self.made.get_nowait()
-                if isinstance(made, BaseException):
-                    self.stopped.set()
-                    broken = made
-                    continue
-                if made.final:
-                    self.cells.append(made)
-                self.at_file.write(msgspec.structs.replace(made, done=len(self.cells)))
                 wait = 0.0
+                if isinstance(made, BaseException):
+                    self.orders.stopped.set()
+                    broken = made
+                elif isinstance(made, Cell):
+                    if made.final:
+                        self.cells.append(made)
+                    self.at_file.write(msgspec.structs.replace(made, done=len(self.cells)))
+                else:
+                    self.at_file.write(made)
         except queue.Empty:
             return broken
 
-    # the threads
+    # who makes the cells
 
-    def _crew(self) -> list[threading.Thread]:
-        work = self._train_all if self.config.system == "network" else self._pull_all
-        count = (self.config.threads or _cores()) if self._in_parallel() else 1
-        count = max(1, min(count, len(self.waiting)))
-        return [threading.Thread(target=self._guarded, args=(work,), name=f"sweep-{i}") for i in range(count)]
+    def _crews(self, held: contextlib.ExitStack) -> list[Crew]:
+        config = self.config
+        if self.executor is not None:
+            return [self._sent_to(Given(self.executor))]
+        if config.executor.startswith(("processes", "dask:")):
+            return [
+                self._sent_to(open_backend(config.executor, min(config.threads or _cores(), len(self.waiting))))
+            ]
+        self.facts["executor"] = config.executor
+        if config.system == "chain":
+            return [self._chains()]
+        threads = 1 if config.executor == "in-process" else config.threads
+        return list(self._networks(threads, held))
 
-    def _in_parallel(self) -> bool:
-        """Chains use all cores for a cell; networks that the ensemble cannot train use them for one network."""
-        if self.config.system == "chain" or not self.waiting:
-            return False
-        from .ensemble import why_not
+    def _sent_to(self, backend: Any) -> Crew:
+        self.facts["executor"] = backend.name
+        return ExecutorCrew(self.waiting, self.made, self.orders, backend, self.config.method, self.slice_seconds)
 
-        settings = cell_settings(self.config, 0)
-        return isinstance(settings, TrainConfig) and not why_not(settings)
+    def _chains(self) -> Crew:
+        """One thread that hands out the chains; each of its calls uses all cores."""
+        from .sweep_chains import pull
 
-    def _guarded(self, work: Any) -> None:
-        try:
-            if self._in_parallel():
-                _one_core_each()
-            work()
-        except BaseException as error:  # raised by the thread that waits
-            self.made.put(error)
+        config, threads = self.config, 1 if self.config.executor == "in-process" else self.config.threads or None
+        many = CHAINS_AT_ONCE if config.method == "mean_field" else 1
+        heads = self.waiting[::many]
+        rows = {id(head): self.waiting[i * many : (i + 1) * many] for i, head in enumerate(heads)}
 
-    def _next(self) -> Task | None:
-        with self.lock:
-            return self.waiting.pop(0) if self.waiting and not self.stopped.is_set() else None
-
-    def _holds(self) -> bool:
-        """Whether to go on; waits out a pause."""
-        while self.loop.paused and not self.stopped.is_set():
-            time.sleep(_LOOK)
-        return not self.stopped.is_set()
-
-    def _train_all(self) -> None:
-        from .sweep_train import Networks
-
-        networks = Networks(self._holds, self._present)
-        while self._holds() and (task := self._next()) is not None:
-            settings = cell_settings(self.config, *task)
-            assert isinstance(settings, TrainConfig)
-            cell = networks.train(settings, task)
-            if cell is not None:
+        def work(head: Job) -> None:
+            for cell in pull(only_chains(rows[id(head)]), config.method, threads=threads):
                 self.made.put(cell)
 
-    def _present(self, cell: Cell) -> None:
-        self.made.put(cell)
+        return ThreadCrew(heads, self.made, self.orders, 1, work)
 
-    def _pull_all(self) -> None:
-        from .mean_field_cells import mean_field_cells
+    def _networks(self, threads: int, held: contextlib.ExitStack) -> Iterable[Crew]:
+        """Compiled networks beside each other on threads, others one at a time, and stacks on accelerators."""
+        from .ensemble_threads import single_threaded
+        from .sweep_choice import choose
+        from .sweep_stacked import StackedCrew
 
-        if self.config.method == "mean_field":
-            self._pull_by_theory(mean_field_cells)
-            return
-        from .chain_ensemble import pull_cells
+        choices = choose(self.waiting, threads)
+        self.facts["rates"] = [choice.rates for choice in choices if choice.rates]
+        for device in sorted({choice.device for choice in choices} - {""}):
+            jobs = [job for choice in choices if choice.device == device for job in choice.jobs]
+            self.facts["device"] = device
+            yield StackedCrew(jobs, self.made, self.orders, device)
+        here = [choice for choice in choices if not choice.device]
+        if here:
+            self.facts["threads"] = at_once = here[0].at_once
+            held.enter_context(single_threaded())
+            wanted = {(job.cell, job.member) for choice in here for job in choice.jobs}
+            jobs = [job for job in self.waiting if (job.cell, job.member) in wanted]
+            yield self._trained_here(jobs, at_once)
 
-        while self._holds() and (task := self._next()) is not None:
-            settings = cell_settings(self.config, *task)
-            assert isinstance(settings, ChainConfig)
-            try:
-                (pulled,) = pull_cells([settings], threads=self.config.threads or None, first_cell=task[0])
-            except DivergedError as error:
-                self.made.put(Cell(cell=task[0], member=0, final=True, at=settings.steps, text=str(error)))
-                continue
-            self.made.put(_chain_cell(task, settings, pulled.mean_L.tolist(), pulled.sd_L.tolist()))
+    def _trained_here(self, jobs: list[Job], at_once: int) -> Crew:
+        from .sweep_train import Networks
 
-    def _pull_by_theory(self, solve: Any) -> None:
-        """All cells in a few batches."""
-        while self._holds():
-            tasks = [task for _ in range(500) if (task := self._next()) is not None]
-            if not tasks:
-                return
-            chains = [cell_settings(self.config, *task) for task in tasks]
-            first = chains[0]
-            assert isinstance(first, ChainConfig)
-            x_CL = solve(
-                [c.mu_right for c in chains if isinstance(c, ChainConfig)],
-                [c.mu_left for c in chains if isinstance(c, ChainConfig)],
-                [c.noise for c in chains if isinstance(c, ChainConfig)],
-                blocks=first.blocks,
-                k=first.k,
-                eta=first.eta,
-                steps=first.steps,
-                target=first.target,
-            )
-            for task, x_L in zip(tasks, x_CL, strict=True):
-                self.made.put(_chain_cell(task, first, x_L.tolist(), []))
+        networks = Networks(self.orders.holds, self.made.put)
+
+        def work(job: Job) -> Cell | None:
+            assert isinstance(job.settings, TrainConfig)
+            return networks.train(job.settings, (job.cell, job.member))
+
+        return ThreadCrew(jobs, self.made, self.orders, at_once, work)
 
     # first and last words
 
@@ -199,7 +216,7 @@ class _Job:
                 settings=msgspec.structs.asdict(self.config),
                 layers=[],
                 total=self.total,
-                facts={"cells": size(self.config), "resumed_with": len(self.cells)},
+                facts=self.facts,
             )
         )
 
@@ -212,29 +229,8 @@ class _Job:
         return Ended(reason="finished" if done else "stopped", text=text, at=len(self.cells), summary=summary)
 
 
-def _chain_cell(task: Task, config: ChainConfig, mean: list[float], sd: list[float]) -> Cell:
-    y = config.target
-    curves: dict[str, list[float | None]] = {"distance": [y, *(y - x for x in mean), 0.0]}
-    if sd:
-        curves["sd"] = [0.0, *sd, 0.0]
-    return Cell(cell=task[0], member=task[1], final=True, at=config.steps, curves=curves)
-
-
 def _refuse(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     raise ConfigError(f"nothing of a sweep can change while it runs; asked: {', '.join(settings)}")
-
-
-def _cores_to_ourselves() -> contextlib.AbstractContextManager[None]:
-    """One thread for each product: the networks beside each other use the cores already."""
-    from .ensemble_threads import single_threaded
-
-    return single_threaded()
-
-
-def _one_core_each() -> None:
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def _cores() -> int:

@@ -219,16 +219,17 @@ class Trainer:
         was = self.network.training
         self.network.eval()
         try:
-            n, parameters = len(self.x_train), list(self.network.parameters())
-            parts = [
-                functools.partial(self._part_of_loss, slice(start, start + _CHUNK))
-                for start in range(0, n, _CHUNK)
-            ]
+            parts, parameters = self.loss_parts(), list(self.network.parameters())
             generator = torch.Generator(self.device).manual_seed(self.config.seed)
             size = sum(p.numel() for p in parameters)
             return curvature(hessian_product(parts, parameters), size, generator, going)
         finally:
             self.network.train(was)
+
+    def loss_parts(self) -> list[Callable[[], Tensor]]:
+        """The mean training loss on clean data as a sum of parts whose graphs fit into memory."""
+        n = len(self.x_train)
+        return [functools.partial(self._part_of_loss, slice(i, i + _CHUNK)) for i in range(0, n, _CHUNK)]
 
     def _part_of_loss(self, rows: slice) -> Tensor:
         """What some samples add to the mean loss."""

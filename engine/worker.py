@@ -1,4 +1,4 @@
-"""The process that fills one run directory: ``python -P -m engine.worker [--force] RUN_DIRECTORY``."""
+"""The process that fills one run directory: ``python -P -m engine.worker [--force] [--executor=E] DIRECTORY``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import faulthandler
 import os
 import sys
 import traceback
+from concurrent.futures import Executor
 from pathlib import Path
 
 from .config import kind_of
@@ -19,8 +20,16 @@ _NICENESS = 5
 """The lab's screen goes before its workers on a busy machine."""
 
 
-def work(run: Run, interrupted: Interrupted | None = None, *, force: bool = False) -> Ended:
+def work(
+    run: Run,
+    interrupted: Interrupted | None = None,
+    *,
+    force: bool = False,
+    executor: Executor | str | None = None,
+) -> Ended:
     """Fill a run's directory here, in this process, and say how it ended.
+
+    A sweep's cells may be made by any ``executor``, in place of the one that its configuration names.
 
     Raises:
         InputError: the settings or the data are wrong, or the directory is gone.
@@ -39,7 +48,7 @@ def work(run: Run, interrupted: Interrupted | None = None, *, force: bool = Fals
         if kind == "sweep":
             from .sweep_worker import run_sweep
 
-            return run_sweep(run, controls, interrupted)
+            return run_sweep(run, controls, interrupted, executor)
         from .train_worker import run_training
 
         return run_training(run, controls, interrupted)
@@ -52,9 +61,10 @@ def work(run: Run, interrupted: Interrupted | None = None, *, force: bool = Fals
 
 def main() -> int:
     """Exit status 0 where the run finished or was stopped, 1 where not."""
-    arguments = [word for word in sys.argv[1:] if word != "--force"]
-    if len(arguments) != 1:
-        print("usage: python -P -m engine.worker [--force] RUN_DIRECTORY", file=sys.stderr)
+    options = {word.partition("=")[0]: word.partition("=")[2] for word in sys.argv[1:] if word.startswith("--")}
+    arguments = [word for word in sys.argv[1:] if not word.startswith("--")]
+    if len(arguments) != 1 or options.keys() - {"--force", "--executor"}:
+        print("usage: python -P -m engine.worker [--force] [--executor=E] RUN_DIRECTORY", file=sys.stderr)
         return 2
     faulthandler.enable()  # a crash of compiled code leaves a trace in the log
     interrupted = Interrupted()
@@ -62,9 +72,10 @@ def main() -> int:
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
     run = Run(Path(arguments[0]))
-    force = len(arguments) < len(sys.argv) - 1
+    force, executor = "--force" in options, options.get("--executor")
     try:
-        return 0 if work(run, interrupted, force=force).reason in {"finished", "stopped"} else 1
+        ended = work(run, interrupted, force=force, executor=executor)
+        return 0 if ended.reason in {"finished", "stopped"} else 1
     except SpringtuiError as error:
         _say_failed(run, str(error))
         _log(f"springtui: error: {error}")

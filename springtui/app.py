@@ -17,11 +17,8 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from engine.errors import SpringtuiError
-<<<<<<< HEAD
-from engine.twin_map import TwinMap
-=======
 from engine.rundir import Run
->>>>>>> main
+from engine.twin_map import TwinMap
 
 from .alerts import Alerts, deliver
 from .desk import Desk
@@ -62,14 +59,9 @@ class SpringApp(PreferredApp):
     TITLE = "springtui"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
-<<<<<<< HEAD
-        Binding("q", "quit_lab", "Quit", id="app.quit", tooltip="stop the lab's runs and leave"),
-        Binding("f", "open_phase", "Phase", id="app.phase", tooltip="phase diagrams of networks and chains"),
-=======
         Binding("q", "quit_lab", "Quit", id="app.quit", tooltip="leave; asks what becomes of the runs that go on"),
         Binding("f", "open_phase", "Phase", id="app.phase", tooltip="phase diagrams of networks and chains"),
         Binding("u", "open_runs", "Runs", id="app.runs", tooltip="all runs: watch, replay, compare, stop, resume"),
->>>>>>> main
         Binding("d", "detach", "Detach", id="app.detach", tooltip="leave, and let the runs go on", show=False),
         Binding("question_mark", "help", "Help", id="app.help", key_display="?", tooltip="this help"),
         Binding(
@@ -83,11 +75,8 @@ class SpringApp(PreferredApp):
         home: Path,
         settings: Mapping[str, Any] | None = None,
         effective: Effective | None = None,
-<<<<<<< HEAD
-        twin: TwinMap | None = None,
-=======
         opening: Opening | None = None,
->>>>>>> main
+        twin: TwinMap | None = None,
     ) -> None:
         super().__init__(effective)
         self.home = home
@@ -104,27 +93,14 @@ class SpringApp(PreferredApp):
 
     def on_mount(self) -> None:
         self._leave_on_signals()
-<<<<<<< HEAD
-        self.push_screen(LabScreen(self.home, self.settings, self.twin))
-=======
         self._open_first()
         self.set_interval(SAVE_SECONDS, self._save_place)
->>>>>>> main
         self.tell_warnings()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         own = {"Screenshot", "Picture"}  # a picture is taken once the palette is gone
         yield from (c for c in super().get_system_commands(screen) if c.title.split("  [")[0] not in own)
         yield SystemCommand("Save the screen", "As SVG, under the home directory", self._save_when_drawn)
-<<<<<<< HEAD
-=======
-        yield SystemCommand("Runs", "All of them: watch, replay, compare, stop, resume", self.action_open_runs)
-        yield SystemCommand("Detach", "Leave the lab and let its runs go on", self.action_detach)
-        if isinstance(screen, LabScreen):
-            yield SystemCommand("Phase diagrams", "Of networks, and the chain beside", self.action_open_phase)
-        if (commands := getattr(screen, "commands", None)) is not None:
-            yield from commands()
->>>>>>> main
 
     # screens
 
@@ -132,7 +108,7 @@ class SpringApp(PreferredApp):
         """Where the app was left, or what was asked for."""
         opening = self.opening or self._remembered()
         if opening.screen == "lab":
-            self.push_screen(LabScreen(self.home, self.settings, self.place))
+            self.push_screen(LabScreen(self.home, self.settings, self.place, self.twin))
         elif opening.screen == "phase":
             self.push_screen(self._phase_screen())
         elif opening.screen == "watch" and opening.run is not None:
@@ -164,7 +140,7 @@ class SpringApp(PreferredApp):
         while len(self.screen_stack) > 2 and not isinstance(self.screen, LabScreen):
             await self.pop_screen()
         if not isinstance(self.screen, LabScreen):
-            await self.switch_screen(LabScreen(self.home, self.settings, self.place))
+            await self.switch_screen(LabScreen(self.home, self.settings, self.place, self.twin))
 
     async def action_back(self) -> None:
         """The screen below; from the lowest, the runs, and from these the lab."""
@@ -214,11 +190,7 @@ class SpringApp(PreferredApp):
         old = self.screen
         if isinstance(old, LabScreen):
             await asyncio.to_thread(old.stop_runs)
-<<<<<<< HEAD
-        await self.switch_screen(LabScreen(self.home, settings, self.twin))
-=======
-        await self.switch_screen(LabScreen(self.home, settings, self.place))
->>>>>>> main
+        await self.switch_screen(LabScreen(self.home, settings, self.place, self.twin))
 
     def action_help(self) -> None:
         """Open the help, once."""
@@ -324,17 +296,11 @@ def run_app(
     home: Path,
     settings: Mapping[str, Any] | None = None,
     effective: Effective | None = None,
-<<<<<<< HEAD
+    opening: Opening | None = None,
     twin: TwinMap | None = None,
 ) -> int:
-    """Open the lab; the exit status of the process."""
-    app = SpringApp(home, settings, effective, twin)
-=======
-    opening: Opening | None = None,
-) -> int:
     """Open the app; the exit status of the process."""
-    app = SpringApp(home, settings, effective, opening)
->>>>>>> main
+    app = SpringApp(home, settings, effective, opening, twin)
     status = app.run(mouse=app.preferences.mouse)
     _let_go_of_the_terminal()
     return status if status is not None else app.return_code or 0

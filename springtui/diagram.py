@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from engine.config import SweepConfig
 from engine.sweep import MEASURES, Summary, accuracy_cv_correlation, place, size, summarise
+from engine.sweep_axes import Value
 
 from .regime import number
 from .state import RunState
+from .terminal import plain_text
 from .widgets.heat_map import Grid
 
 
@@ -77,9 +80,9 @@ def row_title(config: SweepConfig) -> str:
     return "nonlinearity" if config.y_axis == "negative_slope" else config.y_axis.replace("_", " ")
 
 
-def row_value(config: SweepConfig, y: float) -> float:
+def row_value(config: SweepConfig, y: Value) -> Value:
     """A row's value under its name."""
-    return round(1.0 - y, 10) if config.y_axis == "negative_slope" else y
+    return round(1.0 - float(y), 10) if config.y_axis == "negative_slope" else y
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
@@ -95,8 +98,12 @@ def scaled_curve(curve: Sequence[float | None]) -> list[float]:
     return [(v - known[-1]) / (known[0] - known[-1]) for v in known]
 
 
-def short(value: float) -> str:
-    """A number in few characters: .2, 1, 1e-4."""
+def short(value: Value) -> str:
+    """A value in few characters: .2, 1, 1e-4, adam."""
+    if isinstance(value, str):
+        return plain_text(Path(value).name if "/" in value else value)
+    if float(value).is_integer() and abs(value) < 1e5:
+        return str(int(value))
     text = f"{value:.3g}" if value == 0 or abs(value) >= 0.01 else f"{value:.2e}".replace(".00e", "e")
     if text.startswith("0."):
         return text[1:]

@@ -110,7 +110,8 @@ CHAIN = (
     Term(
         "Twin",
         "the F* whose parabola fits the network's curve best",
-        "The chain that the newest load curve behaves like, drawn over it, with the error of the fit.",
+        "The chain that the newest load curve behaves like, drawn over it. ± is its standard error over the "
+        "training samples; the residual is how far the parabola misses the curve.",
     ),
     Term(
         "Second order",
@@ -120,8 +121,9 @@ CHAIN = (
     Term(
         "Map from sliders to chain",
         "data noise: μ→ = .030 + .055 (1 - α),  μ← = .138,  ε = .029 + .042 q",
-        "Fitted for each kind of noise to a whole diagram of networks on MNIST. It predicts well for data noise "
-        "and "
-        "dropout (asymmetries correlate .94 and .99), less well for learning rate and batch size.",
+        "Fitted for each kind of noise to a diagram of networks on MNIST; springtui twin --maps tells how well. A "
+        "chain has a spring for each hidden layer, and is compared with a trained network at time 200 of its pull: "
+        "that curve is drawn over the network's (map). Pulled on, a noisy chain creeps to its parabola, of which the "
+        "map says nothing. springtui lab --twin RUN takes the map of a sweep of your own.",
     ),
 )

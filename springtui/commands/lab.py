@@ -49,7 +49,7 @@ def open_lab(session: Session, settings: Mapping[str, Any] | None = None, twin: 
     fitted = None if twin is None else load_map(find_run(home, twin).path)
     from ..app import run_app
 
-    return run_app(home, settings, effective, fitted)
+    return run_app(home, settings, effective, twin=fitted)
 
 
 @click.command(

@@ -96,6 +96,13 @@ json_option = click.option(
 )
 
 
+executor_option = click.option(
+    "--executor",
+    metavar="E",
+    help="Where cells are made: threads (default), processes, in-process, or a Dask cluster, dask://host:port.",
+)
+
+
 def set_option(example: str, cls: type[Any] = TrainConfig) -> Callable[[F], F]:
     """``--set key=value``, as often as you like; the shell completes the settings of ``cls``."""
     return click.option(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from engine.config import ChainConfig, SweepConfig
+from engine.errors import ConfigError
 from engine.rundir import Run, find_run
 
 from ..foreground import run_here
 from ..output import print_json, print_line
 from ..state import RunState
-from .options import Session, common, examples, json_option, run_argument
+from .options import Session, common, examples, executor_option, json_option, run_argument
 
 
 @click.command(
@@ -22,12 +23,13 @@ from .options import Session, common, examples, json_option, run_argument
     ),
 )
 @run_argument
+@executor_option
 @click.option("--detach", is_flag=True, help="In a process of its own that outlives this terminal.")
 @click.option("--force", is_flag=True, help="Although its last worker, on another host, may still be at work.")
 @json_option
 @common
 @click.pass_obj
-def resume(session: Session, run: str, detach: bool, force: bool, as_json: bool) -> int:
+def resume(session: Session, run: str, executor: str | None, detach: bool, force: bool, as_json: bool) -> int:
     """Go on with a run here, from its checkpoint, as if it had not been broken off.
 
     RUN is the run's name, a unique beginning of it, last, or its path. Prints what train, chain or sweep prints;
@@ -35,13 +37,17 @@ def resume(session: Session, run: str, detach: bool, force: bool, as_json: bool)
     """
     found = find_run(session.look_home(), run)
     settings = found.config().settings
+    if executor is not None and not isinstance(settings, SweepConfig):
+        raise ConfigError(f"{found.id} is no sweep; --executor says where a sweep's cells are made")
     found.may_be_taken(force=force)
     if detach:
-        return _detached(found, force=force, as_json=as_json)
+        return _detached(found, force=force, executor=executor, as_json=as_json)
     if isinstance(settings, SweepConfig):
         from .sweep import report as report_sweep
 
-        return report_sweep(settings, _go_on(found, "cells", force=force), as_json=as_json)
+        return report_sweep(
+            settings, _go_on(found, f"{settings.system}s", force=force, executor=executor), as_json=as_json
+        )
     if isinstance(settings, ChainConfig):
         from .chain import report as report_chain
 
@@ -51,16 +57,16 @@ def resume(session: Session, run: str, detach: bool, force: bool, as_json: bool)
     return report_training(_go_on(found, "epoch", force=force), as_json=as_json)
 
 
-def _go_on(run: Run, unit: str, *, force: bool) -> RunState:
+def _go_on(run: Run, unit: str, *, force: bool, executor: str | None = None) -> RunState:
     from engine.worker import work
 
-    return run_here(run, lambda run: work(run, force=force), unit, new=False)
+    return run_here(run, lambda run: work(run, force=force, executor=executor), unit, new=False)
 
 
-def _detached(run: Run, *, force: bool, as_json: bool) -> int:
+def _detached(run: Run, *, force: bool, executor: str | None, as_json: bool) -> int:
     from engine.launch import launch
 
-    process = launch(run, force=force)
+    process = launch(run, force=force, executor=executor)
     if as_json:
         print_json({"run": run.id, "pid": process.pid})
     else:

@@ -1,4 +1,4 @@
-"""``springtui sweep``: a phase diagram, made here on all cores."""
+"""``springtui sweep``: a phase diagram, made on all cores here or on a cluster."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..completion import complete_names
 from ..foreground import run_here
 from ..output import print_json, print_line, print_table, say
 from ..state import RunState
-from .options import Session, common, examples, json_option, set_option
+from .options import Session, common, examples, executor_option, json_option, set_option
 from .train import finish, shown, with_whole_paths
 
 
@@ -36,6 +36,8 @@ def _about_recipes() -> str:
         "springtui sweep --recipe data-noise --seeds 3 --json",
         "springtui sweep --recipe dropout --set dataset=mnist --set data_dir=mnist",
         "springtui sweep --recipe data-noise --x lr=1e-4:1e-1:7:log --y depth=4,6,8",
+        "springtui sweep --recipe data-noise --y init=default,orthogonal,kaiming --set hessian=on",
+        "springtui sweep --recipe batch-size --executor dask://head-node:8786",
         "springtui sweep --recipe chain",
     )
     + f"\n\n{_about_recipes()}",
@@ -44,7 +46,9 @@ def _about_recipes() -> str:
     "--recipe", required=True, metavar="R", shell_complete=complete_names(_names), help="The diagram; see below."
 )
 @click.option("--seeds", default=3, show_default=True, metavar="N", help="Networks per cell.")
-@click.option("--x", "x_axis", metavar="AXIS", help="Columns: NAME=FROM:TO:COUNT[:log] or NAME=A,B,C.")
+@click.option(
+    "--x", "x_axis", metavar="AXIS", help="Columns: a setting, as NAME=FROM:TO:COUNT[:log] or NAME=A,B,C."
+)
 @click.option("--y", "y_axis", metavar="AXIS", help="Rows, likewise.")
 @click.option(
     "--method",
@@ -53,7 +57,8 @@ def _about_recipes() -> str:
     show_default=True,
     help="Of a chain's cells: by theory, or by many copies.",
 )
-@click.option("--threads", default=0, metavar="N", help="Networks at once; 0 is one per core.")
+@click.option("--threads", default=0, metavar="N", help="Networks at once; 0 measures what is best here.")
+@executor_option
 @set_option("epochs=50")
 @json_option
 @common
@@ -66,23 +71,19 @@ def sweep(
     y_axis: str | None,
     method: str,
     threads: int,
+    executor: str | None,
     assignments: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Make a phase diagram here, and print its cells.
+    """Make a phase diagram, and print its cells.
 
     Progress goes to standard error. Ctrl-C stops in order: what was made is printed, and springtui resume RUN
     goes on from there. The run is kept under the home directory.
     """
-    config = _config(recipe, x_axis, y_axis, assignments, seeds=seeds, method=method, threads=threads)
+    fields = {"seeds": seeds, "method": method, "threads": threads, "executor": executor or "threads"}
+    config = _config(recipe, x_axis, y_axis, assignments, **fields)
     home = session.open_home()
-    if config.system == "network":
-        from engine.datasets import prepare_dataset
-        from engine.sweep import cell_settings
-
-        first = cell_settings(config, 0)
-        assert isinstance(first, TrainConfig)
-        prepare_dataset(first, say)
+    _prepare(config)
     from engine.worker import work
 
     state = run_here(Run.create(home, config), work, _unit(config))
@@ -92,13 +93,29 @@ def sweep(
 def _config(
     recipe: str, x_axis: str | None, y_axis: str | None, assignments: tuple[str, ...], **fields: Any
 ) -> SweepConfig:
-    from engine.sweep import DIAGRAMS, make_sweep, parse_axis
+    from engine.sweep import DIAGRAMS, make_sweep
+    from engine.sweep_axes import parse_axis
 
     system = DIAGRAMS[recipe].system if recipe in DIAGRAMS else "network"
     cls: Any = TrainConfig if system == "network" else ChainConfig
     settings = with_whole_paths(parse_assignments(cls, assignments))
     axes = {name: parse_axis(system, text) for name, text in (("x", x_axis), ("y", y_axis)) if text is not None}
+    for name, (axis, values) in axes.items():  # paths are taken from where this was typed
+        axes[name] = axis, tuple(with_whole_paths({axis: value})[axis] for value in values)
     return make_sweep(recipe, settings, axes=axes, **fields)
+
+
+def _prepare(config: SweepConfig) -> None:
+    """See before a run is written that its data sets and its executor can be had."""
+    from engine.datasets import prepare_dataset
+    from engine.sweep import cell_settings, size
+    from engine.sweep_backends import check_executor
+
+    check_executor(config.executor)
+    cells = [cell_settings(config, index) for index in range(size(config))]
+    known = {(cell.dataset, cell.data_dir): cell for cell in cells if isinstance(cell, TrainConfig)}
+    for cell in known.values():
+        prepare_dataset(cell, say)
 
 
 def _unit(config: SweepConfig) -> str:
@@ -123,7 +140,7 @@ def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
     main = MEASURES[config.system]
     cells = [
         {
-            "nonlinearity": 1.0 - s.y if config.y_axis == "negative_slope" else s.y,
+            "nonlinearity": 1.0 - float(s.y) if config.y_axis == "negative_slope" else s.y,
             "noise": s.x,
             config.x_axis: s.x,
             config.y_axis: s.y,
@@ -135,6 +152,8 @@ def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
             "asymmetry": _finite(s.asymmetry),
             "test_accuracy": s.scalars.get("test_accuracy"),
             "train_loss": s.scalars.get("train_loss"),
+            "total_separation": _finite(s.total_separation),
+            "hessian_trace": s.scalars.get("hessian_trace"),
             "final": s.final,
         }
         for s in summaries

@@ -128,13 +128,14 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
     from engine.twin_curve import hidden
     from engine.twin_map import save_map
 
-    if config.system != "network" or config.y_axis != "negative_slope":
-        raise ConfigError(f"{run.id} is no diagram of networks over negative_slope; a map needs one")
+    words = any(isinstance(x, str) for x in config.x_values)
+    if config.system != "network" or config.y_axis != "negative_slope" or words:
+        raise ConfigError(f"{run.id} is no diagram of networks over negative_slope and a number; a map needs one")
     cells = [event for event in run.events() if isinstance(event, Cell)]
     summaries = [s for s in summarise(config, cells) if s.curves and s.total_separation >= LEAST_SEPARATION]
     made = fit_map(
-        [1.0 - s.y for s in summaries],
-        [noise_coordinate(config.x_axis, s.x) for s in summaries],
+        [1.0 - float(s.y) for s in summaries],
+        [noise_coordinate(config.x_axis, float(s.x)) for s in summaries],
         [hidden(s.curves["trace_ratio"]) for s in summaries],
         noise_axis=config.x_axis,
         provenance=f"fitted to {len(summaries)} of {size(config)} cells of {run.id}",
@@ -150,7 +151,7 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
         "note": f"cells that separate by less than {LEAST_SEPARATION} are left out: scaling would blow up their "
         "noise; "
         "of settled curves only the effective friction is fixed, so some of the five numbers trade off",
-        "effective_frictions": [_of_cell(s.y, s.x, _members(cells, s.cell)) for s in summaries],
+        "effective_frictions": [_of_cell(float(s.y), float(s.x), _members(cells, s.cell)) for s in summaries],
     }
 
 

@@ -15,41 +15,6 @@ from ..keys import Line, lines_of
 from ..widgets.scroll import Scroll
 from .base import BaseScreen
 
-<<<<<<< HEAD
-_WORDS = """\
-[b]What you see[/b]
-A deep network learns on the left of each row, a chain of blocks and springs is pulled on the right.
-Both are driven by the same two sliders.
-
-[b]Load curve[/b]  D₀ … D_L, how badly the classes are mixed after each layer: log(Tr Σ_w / Tr Σ_b),
-scatter within the classes over scatter between them. It falls as layers pull the classes apart.
-[b]Load of a layer[/b]  d_ℓ = D_(ℓ-1) - D_ℓ: how much of the work that layer does. For the chain it is
-the extension of a spring, x_ℓ - x_(ℓ-1).
-[b]Regime[/b]  balanced: all layers share the work, a straight line. Shallow layers lazy: deep ones carry
-the load (concave). Deep layers lazy: shallow ones carry it (convex).
-[b]CV[/b]  coefficient of variation of the loads, 0 = balanced.
-[b]Asymmetry[/b]  (load of the shallow half - load of the deep half) / total load.
-
-[b]Nonlinearity[/b]  1 - α, α the slope of LeakyReLU for negative inputs: 0 is a linear network, 1 ReLU.
-To the chain it is friction μ→ against moving right.
-[b]Noise[/b]  one of four knobs: data noise, learning rate, dropout, batch size. To the chain it is the
-random force ε that shakes the blocks. Changing the knob returns the former one to its calm value.
-
-[b]Network and chain[/b]  The map from sliders to chain was fitted, for each kind of noise, to a
-diagram of networks on MNIST: for data noise μ→ = .030 + .055 x nonlinearity, ε = .029 + .042 x
-noise. It predicts well for data noise and dropout (asymmetries correlate .94 and .99), less well
-for learning rate and batch size; springtui twin --maps tells all. The chain has a spring for
-each hidden layer. The map compares it with a trained network at time 200 of its pull, and that
-prediction is drawn over the network's curve (map). Pulled on, a noisy chain creeps to its
-parabola, of which the map says nothing. A sweep of your own, fitted by springtui twin, drives
-the chain with springtui lab --twin RUN.
-[b]Twin[/b]  The chain that the newest load curve behaves like. Its effective friction F* is > 0 where
-shallow layers are lazy, 0 in balance, < 0 where deep ones are; ± is its standard error over the
-training samples.
-
-[b]Files[/b]  Every run is a directory under the home directory; springtui runs lists them.
-"""
-=======
 _WORDS = (
     "A deep network learns; a chain of blocks and springs is pulled. The same two sliders drive both, and both "
     "are "
@@ -64,7 +29,6 @@ _MOUSE = (
     Line("digits, Enter", "set the slider that has the focus to a typed number; Esc cancels"),
 )
 _WIDTH = 24
->>>>>>> main
 
 
 class HelpScreen(BaseScreen[None], ModalScreen[None]):

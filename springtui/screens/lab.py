@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-<<<<<<< HEAD
-=======
-import math
 import time
->>>>>>> main
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -113,11 +109,13 @@ class LabScreen(BaseScreen[None]):
         Binding("shift+up,K", "scroll_words(-1)", "Words up", id="lab.words_up", show=False, tooltip="and back"),
     ]
 
-<<<<<<< HEAD
-    def __init__(self, home: Path, settings: Mapping[str, Any] | None = None, twin: TwinMap | None = None) -> None:
-=======
-    def __init__(self, home: Path, settings: Mapping[str, Any] | None = None, place: Place | None = None) -> None:
->>>>>>> main
+    def __init__(
+        self,
+        home: Path,
+        settings: Mapping[str, Any] | None = None,
+        place: Place | None = None,
+        twin: TwinMap | None = None,
+    ) -> None:
         super().__init__()
         self.place = place or Place()
         self.laboratory = Laboratory(home, settings)
@@ -168,13 +166,10 @@ class LabScreen(BaseScreen[None]):
             self.query_one(selector).border_title = title
         for selector, legend in lab_panels.legends().items():
             self.query_one(selector).border_subtitle = legend
-<<<<<<< HEAD
         if (own := self.foresight.own) is not None:
             self.notify(f"{own.provenance} (r.m.s. {own.rms:.3f})", title="the chain's map", markup=False)
-=======
         if self.place.tab in GROUPS:
             self.query_one("#tabs", Tabs).active = self.place.tab
->>>>>>> main
         self.call_after_refresh(self._open)
 
     def _open(self) -> None:
@@ -292,20 +287,15 @@ class LabScreen(BaseScreen[None]):
         if panel is None:
             return
         state = self.states[panel]
-<<<<<<< HEAD
-        state.worker_is_gone()
-        if state.status == "diverged":
-            self.notify(plain_text(state.note), title="diverged", severity="error", timeout=12, markup=False)
-        elif state.status in {"crashed", "failed"}:
-=======
         if state.run_id not in self._caught_up:
             self._catch_up(panel, state)
         if message.alive:
             return
         state.worker_is_gone(message.found.state)
         self.tell_alerts(state, new=panel in self.laboratory.processes)
-        if state.status in {"crashed", "failed", "unknown"}:
->>>>>>> main
+        if state.status == "diverged":
+            self.notify(plain_text(state.note), title="diverged", severity="error", timeout=12, markup=False)
+        elif state.status in {"crashed", "failed", "unknown"}:
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
             self._say_trouble(panel, f"{state.note or message.found.text}; press r to restart. {log}".strip())
         self._draw_words()
@@ -389,15 +379,12 @@ class LabScreen(BaseScreen[None]):
     def _tab_activated(self, event: Tabs.TabActivated) -> None:
         for group in GROUPS:
             self.set_class(event.tab.id == group, f"-{group}")
-<<<<<<< HEAD
         controls, advice, facts = (self.query_one(name) for name in ("#controls", "#advice", "#facts"))
         if event.tab.id == "training":  # a small terminal has no room for both
             controls.move_child(advice, before=facts)
         else:
             controls.move_child(advice, after=facts)
-=======
         self.tab = event.tab.id or GROUPS[0]
->>>>>>> main
         self._draw_words()
 
     # actions

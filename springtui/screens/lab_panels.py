@@ -66,15 +66,9 @@ def show_states(
     title = f"Network · load curve · {NAMES[measure]}"
     if plot.border_title != title:  # setting it repaints the whole plot
         plot.border_title = title
-<<<<<<< HEAD
-    plot.show([*_curves(train, measure, "primary"), *twin_series(train, measure, predicted)])
-    theory = _theory(chain)
-    owner.query_one("#chain-curve", Plot).show([*theory, *_curves(chain, "distance", "accent")])
-=======
-    plot.show([*curves_of(train, measure, "primary"), *twin_series(train, measure)])
+    plot.show([*curves_of(train, measure, "primary"), *twin_series(train, measure, predicted)])
     theory = theory_of(chain)
     owner.query_one("#chain-curve", Plot).show([*theory, *curves_of(chain, "distance", "accent")])
->>>>>>> main
     _show_loads(owner.query_one(LoadBars), train, measure)
     owner.query_one("#loss", Plot).show(_histories(train, [("train_loss", "train", "primary")]))
     wanted = [("train_accuracy", "train", "muted"), ("test_accuracy", "test", "good")]

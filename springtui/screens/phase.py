@@ -41,7 +41,6 @@ class PhaseScreen(BaseScreen[None]):
 
     CSS_PATH = "phase.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-<<<<<<< HEAD
         Binding("g", "go", "Make", id="phase.make", tooltip="make the diagram, or go on with it"),
         Binding(
             "space", "toggle_pause", "Pause", id="phase.pause", tooltip="hold the diagram, or go on", priority=True
@@ -50,16 +49,7 @@ class PhaseScreen(BaseScreen[None]):
         Binding("t", "next_recipe", "Diagram", id="phase.diagram", tooltip="choose another diagram"),
         Binding("c", "next_colour", "Colour", id="phase.colour", tooltip="colour by another quantity"),
         Binding("x", "export", "Export", id="phase.export", tooltip="PNG, SVG, CSV and JSON"),
-        Binding("escape", "app.open_lab", "Lab", id="phase.back", tooltip="back to the lab"),
-=======
-        Binding("g", "go", "Make", tooltip="make the diagram, or go on with it"),
-        Binding("space", "toggle_pause", "Pause", priority=True),
-        Binding("s", "stop", "Stop", tooltip="stop; g goes on"),
-        Binding("t", "next_recipe", "Diagram", tooltip="choose another diagram"),
-        Binding("c", "next_colour", "Colour", tooltip="colour by another quantity"),
-        Binding("x", "export", "Export", tooltip="PNG, SVG, CSV and JSON"),
-        Binding("escape", "app.back", "Back"),
->>>>>>> main
+        Binding("escape", "app.back", "Back", id="phase.back", tooltip="back to where you came from"),
     ]
 
     def __init__(self, desk: Desk, first: Run | None = None) -> None:

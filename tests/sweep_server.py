@@ -1,0 +1,30 @@
+"""Loaded once by a fork server, so that a sweep's worker starts in no time and can be killed often."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import torch
+
+from engine import sweep_choice, sweep_worker
+from engine.config import TrainConfig
+from engine.rundir import Run
+from engine.sweep_train import Networks
+from engine.worker import work
+
+torch.set_num_threads(1)
+# one tiny training, so that compiled code is loaded before the first fork
+Networks(lambda: True, lambda _cell: None).train(
+    TrainConfig(epochs=1, width=16, depth=4, train_size=50, batch_size=25), (0, 0)
+)
+__all__ = ["fill", "sweep_choice", "sweep_worker"]
+
+
+def fill(path: str) -> None:
+    """What a worker process does."""
+    os.setsid()
+    with contextlib.suppress(OSError):
+        os.nice(5)
+    work(Run(Path(path)))
