@@ -122,13 +122,7 @@ def _timed(event: Event, pace: float) -> Event:
 async def screen(home: Path, steps: Steps, size: tuple[int, int] = SIZE) -> bytes:
     """A screen of the app after some steps, without workers."""
 
-    class Quiet(LabScreen):
-        def _open(self) -> None:
-            """No run is begun."""
-
-    import springtui.app
-
-    springtui.app.LabScreen = Quiet  # type: ignore[misc]
+    LabScreen._open = lambda _: None  # type: ignore[method-assign]  # no run is begun
     app = SpringApp(home)
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
@@ -140,17 +134,17 @@ async def screen(home: Path, steps: Steps, size: tuple[int, int] = SIZE) -> byte
 def lab_steps(states: dict[Panel, RunState]) -> Steps:
     """Draw two runs as they were recorded."""
 
-    async def steps(pilot: Pilot[int], app: SpringApp) -> None:
+    async def steps(_: Pilot[int], app: SpringApp) -> None:
         lab = next(s for s in app.screen_stack if isinstance(s, LabScreen))
         lab.states = states
         lab._show_in_force()
-        lab_panels.show_states(lab, states, "trace_ratio")
+        await lab._advise()
+        lab_panels.show_states(lab, states, "trace_ratio", lab.foresight.predicted)
         lab_panels.show_chain(lab.query_one(ChainView), states["chain"])
         for plot in lab.query(Plot):
             if plot.is_stale():
                 plot.redraw()
         lab._draw_words()
-        await lab._advise()
 
     return steps
 
@@ -169,7 +163,7 @@ async def _phase_steps(pilot: Pilot[int], app: SpringApp) -> None:
     await asyncio.to_thread(app.desk.stop_ours)
 
 
-async def _help_steps(pilot: Pilot[int], app: SpringApp) -> None:
+async def _help_steps(pilot: Pilot[int], _: SpringApp) -> None:
     await pilot.press("?")
 
 

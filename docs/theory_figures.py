@@ -42,7 +42,8 @@ def friction() -> Figure:
     axes.axhline(0.0, color=DIM, linewidth=0.6)
     axes.plot(force, mean_velocity(force, right, left, 0.0), color=INK, label="no noise: σ(F)")
     for noise, shade in ((0.05, 0.45), (0.1, 0.7), (0.2, 1.0)):
-        axes.plot(force, mean_velocity(force, right, left, noise), color=CHAIN, alpha=shade, label=f"ε̄ = {noise:g}")
+        mean = mean_velocity(force, right, left, noise)
+        axes.plot(force, mean, color=CHAIN, alpha=shade, label=f"ε̄ = {noise:g}")
     root = effective_friction(right, left)
     axes.plot([root], [0.0], "o", color=THEORY, zorder=5)
     axes.annotate("$F^*$ = (μ→ − μ←)/2", (root, 0.0), (root + 0.03, -0.09), color=INK)

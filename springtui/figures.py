@@ -186,7 +186,7 @@ def draw_chain(axes: Axes, points: Sequence[float]) -> None:
         colour = CHAIN if stretched > 1.25 else DIM if stretched < 0.75 else INK
         xs, ys = _zigzag(a, b)
         axes.plot(xs, ys, color=colour, linewidth=1.1, solid_joinstyle="miter")
-        if abs(b - a) > 0.05:
+        if abs(b - a) > 0.075:
             axes.text((a + b) / 2, -0.42, f"{b - a:.2f}", ha="center", va="top", color=DIM, fontsize=7.5)
     for index, x in enumerate(points[1:-1], 1):
         axes.plot([x], [0.0], marker="s", markersize=9, color=NETWORK, markeredgecolor="white")
