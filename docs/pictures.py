@@ -52,6 +52,7 @@ SIZE = (120, 40)
 NONLINEARITY, NOISE = 0.8, 0.2
 STARTED = 1_750_000_000.0
 EPOCH_SECONDS = 0.08
+MARKS = ("<!-- maps -->", "<!-- /maps -->")
 Steps = Callable[[Pilot[int], SpringApp], Awaitable[None]]
 
 
@@ -67,8 +68,12 @@ def write(name: str, data: bytes) -> None:
 
 
 def theory() -> None:
-    """docs/figures/theory-*.svg"""
-    from theory_figures import FIGURES
+    """docs/figures/theory-*.svg, and the table of the twin's maps in docs/reproduction.md."""
+    from theory_figures import FIGURES, maps_table
+
+    page = (HERE / "reproduction.md").read_text("utf-8")
+    before, after = page.split(MARKS[0])[0], page.split(MARKS[1])[1]
+    write("reproduction.md", f"{before}{MARKS[0]}\n{maps_table()}\n{MARKS[1]}{after}".encode())
 
     for name, figure in FIGURES.items():
         write(f"figures/theory-{name}.svg", encode(figure(), "svg"))

@@ -117,4 +117,16 @@ def twin() -> Figure:
     return figure
 
 
+def maps_table() -> str:
+    """The fitted maps and how well they fit, as Markdown."""
+    lines = [
+        "| noise | r.m.s. of scaled curves | correlation of asymmetries | fitted to |",
+        "| --- | --- | --- | --- |",
+    ]
+    for axis, made in PRESETS.items():
+        about = made.provenance.removeprefix("fitted to ")
+        lines.append(f"| `{axis}` | {made.rms:.3f} | {made.asymmetry_correlation:.2f} | {about} |")
+    return "\n".join(lines)
+
+
 FIGURES = {"friction": friction, "regimes": regimes, "networks": networks, "twin": twin}

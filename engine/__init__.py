@@ -4,4 +4,4 @@ Importing this package is cheap; modules that need torch or scikit-learn are imp
 by worker processes and headless commands.
 """
 
-__version__ = "0.1.0"
+from .version import __version__ as __version__

@@ -65,12 +65,16 @@ def _size(run: Run) -> int:
 def stop(run: Run, patience: float = 10.0, *, kill: bool = False) -> Stopped:
     """Ask a run's worker to stop and wait until it has; where it has not, ``kill`` ends its process.
 
-    A worker that is only starting is waited for first. A run that is over is left alone.
+    A worker that is only starting is waited for first. A run that is over is left alone. A user's training that
+    a probe watches goes on: the probe alone stops.
 
     Raises:
+        ConfigError: ``kill`` would end a user's own training.
         DiskFullError: the control file cannot take the request.
         OSError: it cannot be written.
     """
+    if kill:
+        run.must_need_a_worker()
     was = run.liveness()
     deadline = time.monotonic() + patience
     now = _wait(run, deadline, lambda found: found.state != "starting")

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from .errors import ConfigError
+from .probe_config import ProbeConfig
 
 SCHEMA_VERSION = 1
 
@@ -220,20 +221,21 @@ class SweepConfig(_Settings, frozen=True, kw_only=True, tag="sweep"):
     ] = {}
 
 
-Settings = TrainConfig | ChainConfig | SweepConfig
-KINDS: dict[str, type[TrainConfig] | type[ChainConfig] | type[SweepConfig]] = {
+Settings = TrainConfig | ChainConfig | SweepConfig | ProbeConfig
+KINDS: dict[str, type[TrainConfig] | type[ChainConfig] | type[SweepConfig] | type[ProbeConfig]] = {
     "train": TrainConfig,
     "chain": ChainConfig,
     "sweep": SweepConfig,
+    "probe": ProbeConfig,
 }
 
 
 def kind_of(settings: Settings) -> str:
-    """train, chain or sweep."""
+    """train, chain, sweep or probe."""
     return next(kind for kind, cls in KINDS.items() if isinstance(settings, cls))
 
 
-S = TypeVar("S", TrainConfig, ChainConfig, SweepConfig)
+S = TypeVar("S", TrainConfig, ChainConfig, SweepConfig, ProbeConfig)
 
 
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True):

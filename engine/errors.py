@@ -14,6 +14,8 @@
         └── WorkerError         a worker process could not be started or died
 
 A message names the thing, the value, what is allowed and what to do.
+
+``ProbeWarning`` is no error: a probe in a user's training warns once and lets the training go on.
 """
 
 from __future__ import annotations
@@ -69,3 +71,7 @@ class LockedError(RunError):
 
 class WorkerError(RunError):
     """A worker process could not be started, or died."""
+
+
+class ProbeWarning(UserWarning):
+    """A probe could not do its work; the training that it watches is untouched."""

@@ -103,6 +103,11 @@ def _look(path: Path) -> Liveness:
     return _out_of_sight(owner, last, facts) if alive is None else _gone(owner, last, held, facts)
 
 
+def has_ended(owner: Owner, path: Path) -> bool:
+    """Whether a worker said that it ended, in its lock or in the run's records."""
+    return owner.ended is not None or _last_word(owner, last_events(path, 1)) is not None
+
+
 def _without_owner(events: Sequence[Event], held: bool | None) -> Liveness:
     last = events[-1] if events else None
     if isinstance(last, Ended):
@@ -156,7 +161,7 @@ def _gone(owner: Owner, last: Event | None, held: bool | None, facts: dict[str, 
     if held:
         text += ". A process that it started still holds its lock"
     since = max(owner.time, last.time if last else 0.0)
-    return Liveness(state="crashed", text=text, since=since, live=False, **facts)
+    return Liveness(state="crashed", text=text, since=since, live=held, **facts)
 
 
 def _out_of_sight(owner: Owner, last: Event | None, facts: dict[str, Any]) -> Liveness:

@@ -26,10 +26,11 @@ import msgspec
 import platformdirs
 
 from .config import SCHEMA_VERSION, RunConfig, Settings, kind_of
-from .errors import DiskFullError, HomeError, LockedError, RunDirectoryError, SpringtuiError
+from .errors import ConfigError, DiskFullError, HomeError, LockedError, RunDirectoryError, SpringtuiError
 from .files import Tail, append_line, disk_full, open_plain, read_file, replace_file
-from .liveness import Liveness, last_events, look
+from .liveness import Liveness, has_ended, last_events, look
 from .locks import Lock, Owner, is_held, read_owner, this_process
+from .probe_config import ProbeConfig
 from .records import Acknowledged, Control, Event, Started, decode_control, encode, read_event
 
 __all__ = ["Controls", "Run", "default_home", "find_run", "list_runs", "open_home", "read_event"]
@@ -83,14 +84,17 @@ class Run:
 
     @property
     def id(self) -> str:
+        """The directory's name."""
         return self.path.name
 
     @property
     def log_path(self) -> Path:
+        """What the worker prints."""
         return self.path / "worker.log"
 
     @property
     def checkpoint_path(self) -> Path:
+        """Where to go on from."""
         return self.path / "checkpoint.safetensors"
 
     @classmethod
@@ -180,6 +184,16 @@ class Run:
         self._lock = lock
         return lock
 
+    def must_need_a_worker(self) -> None:
+        """Raises:
+        ConfigError: a training of the user's own writes it: no worker goes on with it, and none may be ended.
+        """
+        with contextlib.suppress(RunDirectoryError):
+            if isinstance(self.config().settings, ProbeConfig):
+                raise ConfigError(
+                    f"{self.id} is written by a training of your own: end it, or go on with it, in your script"
+                )
+
     def may_be_taken(self, *, force: bool = False) -> None:
         """See that a worker could take the run up now; asked before one is started.
 
@@ -196,9 +210,7 @@ class Run:
 
     def _must_be_free_of(self, before: Owner | None) -> None:
         """``flock`` may not reach across hosts; what the lock file says does."""
-        if before is None or before.is_here or before.ended is not None:
-            return
-        if self.liveness().state != "unknown":
+        if before is None or before.is_here or has_ended(before, self.path):
             return
         raise LockedError(
             f"{self.id} was taken up by process {before.pid} on {before.host}, which cannot be seen from here and "
@@ -227,6 +239,7 @@ class Run:
         try:
             append_line(self.path / "events.jsonl", encode(event))
         except OSError as error:
+            self.must_be_ours()
             raise _cannot_write(error, self.path / "events.jsonl") from error
         self._next_event += 1
         return event

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,43 +28,58 @@ _UNREADABLE = (OSError, EOFError, ValueError, KeyError, RuntimeError, MemoryErro
 """What a damaged archive makes numpy raise; RuntimeError of an encrypted or unknown kind of archive."""
 
 
-def separation_measures(x_ND: torch.Tensor, y_N: torch.Tensor, n_classes: int | None = None) -> dict[str, float]:
+def separation_measures(
+    x_ND: torch.Tensor, y_N: torch.Tensor, n_classes: int | None = None, measures: Sequence[str] = MEASURES
+) -> dict[str, float]:
     """The three measures by name.
 
     Args:
         x_ND: features, floating point; dimensions after the first are flattened.
         y_N: class indices, int64, from 0.
         n_classes: how many classes there are; by default one more than the largest label.
+        measures: which to take; inverse fuzziness is by far the dearest.
 
     No measure depends on the features' unit. Degenerate cases are defined: everything is NaN without samples, with
     values that are not finite, and where nothing varies at all. Coinciding class means (or one class alone) give a
     trace ratio and fuzziness of +inf and an inverse fuzziness of -inf; classes without any spread give -inf, -inf
     and +inf. A class with a single sample has no spread of its own and counts with its mean.
     """
-    return separation_and_influence(x_ND, y_N, n_classes)[0]
+    return separation_and_influence(x_ND, y_N, n_classes, measures)[0]
 
 
 def separation_and_influence(
-    x_ND: torch.Tensor, y_N: torch.Tensor, n_classes: int | None = None
+    x_ND: torch.Tensor, y_N: torch.Tensor, n_classes: int | None = None, measures: Sequence[str] = MEASURES
 ) -> tuple[dict[str, float], torch.Tensor | None]:
     """``separation_measures``, and each sample's influence on the trace ratio, [N]; None in degenerate cases."""
     x_ND = x_ND.detach().reshape(x_ND.shape[0], math.prod(x_ND.shape[1:]))
     largest = float(torch.linalg.vector_norm(x_ND, math.inf)) if x_ND.numel() else math.nan
     if not math.isfinite(largest) or largest == 0.0:
-        return dict.fromkeys(MEASURES, math.nan), None
+        return dict.fromkeys(measures, math.nan), None
     w_ND, b_CD = scatter_factors(x_ND / largest, y_N, n_classes)
     within, between = _trace(w_ND), _trace(b_CD)
     n, d = x_ND.shape
     floor = torch.finfo(x_ND.dtype).eps ** 2 * (d + 4 * n * (within + between))  # of storing, and of averaging
+    ratios: dict[str, Callable[[], float]] = {
+        "trace_ratio": lambda: within / between,
+        "fuzziness": lambda: fuzziness_ratio(w_ND, b_CD),
+        "inverse_fuzziness": lambda: inverse_fuzziness_ratio(w_ND, b_CD),
+    }
+    found = logarithms(within, between, floor, {name: ratios[name] for name in measures})
+    varies = within > floor and between > floor
+    return found, trace_ratio_influence(w_ND, b_CD, y_N) if varies else None
+
+
+def logarithms(
+    within: float, between: float, floor: float, ratios: Mapping[str, Callable[[], float]]
+) -> dict[str, float]:
+    """Measures from their traces; scatter up to the ``floor`` is rounding, and degenerate cases need no ratio."""
     if within <= floor and between <= floor:
-        return dict.fromkeys(MEASURES, math.nan), None
-    if between <= floor:
-        return dict(zip(MEASURES, (math.inf, math.inf, -math.inf), strict=True)), None
-    if within <= floor:
-        return dict(zip(MEASURES, (-math.inf, -math.inf, math.inf), strict=True)), None
-    values = (within / between, fuzziness_ratio(w_ND, b_CD), inverse_fuzziness_ratio(w_ND, b_CD))
-    logarithms = (math.log(value) if value > 0 else -math.inf for value in values)
-    return dict(zip(MEASURES, logarithms, strict=True)), trace_ratio_influence(w_ND, b_CD, y_N)
+        return dict.fromkeys(ratios, math.nan)
+    if within <= floor or between <= floor:
+        sign = 1.0 if between <= floor else -1.0
+        return {name: -sign * math.inf if name == "inverse_fuzziness" else sign * math.inf for name in ratios}
+    values = {name: ratio() for name, ratio in ratios.items()}
+    return {name: math.log(value) if value > 0 else -math.inf for name, value in values.items()}
 
 
 def scatter_factors(

@@ -36,6 +36,7 @@ def work(
         LockedError: another worker writes this run.
         DiskFullError: there is no room; the lock file says so too.
     """
+    run.must_need_a_worker()
     lock = run.take(force=force)
     word = ""
     try:

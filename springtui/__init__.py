@@ -1,4 +1,37 @@
 """springtui: a terminal laboratory for the spring–block theory of feature learning.
 
-Importing this package is cheap and pulls in neither the app nor torch.
+Importing this package is cheap and pulls in neither the app nor torch. What a user's own training needs is loaded
+when it is first asked for:
+
+    from springtui import LoadProbe
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.errors import ProbeWarning
+    from engine.probe import LoadProbe
+    from engine.probe_groupings import bins, next_token
+
+__all__ = ["LoadProbe", "ProbeWarning", "bins", "next_token"]
+
+_HOMES = {
+    "LoadProbe": "probe",
+    "ProbeWarning": "errors",
+    "bins": "probe_groupings",
+    "next_token": "probe_groupings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """PEP 562: the probe's names, from the engine under its private name."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}._engine.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -295,7 +295,9 @@ def replay(state: RunState, curves: Sequence[Curve], measure: str, frames: int) 
     if len(curves) < 2:
         raise DataError(f"{state.run_id} has {len(curves)} load curve; a replay needs two")
     figure = new_figure(7.0, 4.6)
+    figure.set_layout_engine("none")  # the axes stand still from picture to picture
     axes = figure.subplots(2, 1, height_ratios=(3, 1))
+    figure.subplots_adjust(left=0.11, right=0.98, top=0.94, bottom=0.02, hspace=0.3)
     span = _span(curves, measure)
 
     def draw(curve: Curve) -> None:

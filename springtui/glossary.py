@@ -121,9 +121,10 @@ CHAIN = (
     Term(
         "Map from sliders to chain",
         "data noise: μ→ = .030 + .055 (1 - α),  μ← = .138,  ε = .029 + .042 q",
-        "Fitted for each kind of noise to a diagram of networks on MNIST; springtui twin --maps tells how well. A "
-        "chain has a spring for each hidden layer, and is compared with a trained network at time 200 of its pull: "
-        "that curve is drawn over the network's (map). Pulled on, a noisy chain creeps to its parabola, of which the "
-        "map says nothing. springtui lab --twin RUN takes the map of a sweep of your own.",
+        "Fitted for each kind of noise to a diagram of networks on MNIST; springtui twin --maps tells how "
+        "well. A chain has a spring for each hidden layer; it is compared with a trained network at time 200 "
+        "of its pull: that curve is drawn over the network's (map). Pulled on, a noisy chain creeps to its "
+        "parabola, of which the map says nothing. springtui lab --twin RUN takes the map of a sweep of your "
+        "own.",
     ),
 )

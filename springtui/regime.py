@@ -51,4 +51,4 @@ def progress_line(state: RunState, unit: str) -> str:
     at = state.latest.at if state.latest else 0
     rate = state.latest.scalars.get("rate") if state.latest else None
     pace = f" · {number(rate)}/s" if rate and not state.is_over else ""
-    return f"{unit} {at}/{state.total}{pace}"
+    return f"{unit} {at}/{state.total}{pace}" if state.total else f"{unit} {at}{pace}"

@@ -33,10 +33,11 @@ def resume(session: Session, run: str, executor: str | None, detach: bool, force
     """Go on with a run here, from its checkpoint, as if it had not been broken off.
 
     RUN is the run's name, a unique beginning of it, last, or its path. Prints what train, chain or sweep prints;
-    with --detach --json: run, pid.
+    with --detach --json: run, pid. A training of your own that a probe watched is your script's to go on with.
     """
     found = find_run(session.look_home(), run)
     settings = found.config().settings
+    found.must_need_a_worker()
     if executor is not None and not isinstance(settings, SweepConfig):
         raise ConfigError(f"{found.id} is no sweep; --executor says where a sweep's cells are made")
     found.may_be_taken(force=force)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from engine.config import RunConfig, SweepConfig, TrainConfig, kind_of
+from engine.config import ChainConfig, RunConfig, SweepConfig, TrainConfig, kind_of
 from engine.errors import RunDirectoryError
 from engine.labels import read_label
 from engine.rundir import Run, list_runs
@@ -21,7 +21,7 @@ from ..state import RunState
 from .options import Session, common, examples, json_option
 
 _RECORDS = 64
-_SHOWN = ("train_loss", "test_accuracy")
+_SHOWN = ("train_loss", "test_accuracy", "loss", "effective_friction")
 
 
 @click.command(
@@ -98,10 +98,13 @@ def size_on_disk(path: Path) -> int:
 
 
 def _total(config: RunConfig) -> int:
+    """How far it will go; 0 where that is not known, as of a user's own training."""
     settings = config.settings
     if isinstance(settings, SweepConfig):
         return size(settings) * members(settings)
-    return settings.epochs if isinstance(settings, TrainConfig) else settings.steps
+    if isinstance(settings, TrainConfig):
+        return settings.epochs
+    return settings.steps if isinstance(settings, ChainConfig) else 0
 
 
 def _row(run: dict[str, Any]) -> tuple[str, ...]:
@@ -114,7 +117,7 @@ def _row(run: dict[str, Any]) -> tuple[str, ...]:
         run["kind"],
         run["status"],
         age_in_words(run["age"]),
-        f"{run['at']}/{run['total']}",
+        f"{run['at']}/{run['total']}" if run["total"] else f"{run['at']}",
         run["name"],
         ", ".join(shown) or run["text"],
     )

@@ -8,6 +8,7 @@ import click
 
 from engine.config import SweepConfig, TrainConfig
 from engine.errors import ConfigError, DataError
+from engine.probe_config import ProbeConfig
 from engine.records import Cell
 from engine.rundir import Run, find_run
 
@@ -51,7 +52,7 @@ def twin(session: Session, run: str | None, maps: bool, as_json: bool) -> int:
     settings = found.config().settings
     if isinstance(settings, SweepConfig):
         result = fit_sweep(found, settings)
-    elif isinstance(settings, TrainConfig):
+    elif isinstance(settings, TrainConfig | ProbeConfig):
         result = fit_run(found)
     else:
         raise ConfigError(f"{found.id} is a chain itself; a twin is fitted to a network's run or to a sweep")
@@ -104,11 +105,15 @@ def fit_run(run: Run) -> dict[str, Any]:
         raise ConfigError(f"{run.id} has no load curve yet; wait for its first measurement")
     curve = state.latest.curves["trace_ratio"]
     fit = fit_curve(hidden(curve), error=state.latest.scalars.get("friction_error"))
-    kind, noise = noise_of(state.settings)
+    # what makes the noise in a user's own training is not known, and no map was fitted for it
+    knobs: tuple[float, str, float] = (0.0, "noise", 0.0)
+    if "negative_slope" in state.settings:
+        kind, noise = noise_of(state.settings)
+        knobs = (1.0 - state.settings["negative_slope"], kind.key, noise)
     return {
         "run": run.id,
         **fit._asdict(),
-        "advice": advise(curve, 1.0 - state.settings["negative_slope"], kind.key, noise),
+        "advice": advise(curve, *knobs),
         "note": "one curve fixes the effective friction alone: not μ→, μ← and the noise apart",
     }
 

@@ -1,0 +1,37 @@
+"""What ``config.json`` says of a ``probe`` run: a training of the user's own, watched by ``LoadProbe``."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta
+
+Measure = Literal["trace_ratio", "fuzziness", "inverse_fuzziness"]
+ReductionName = Literal["auto", "flatten", "spatial_mean", "token_mean", "class_token", "last_token", "position"]
+MEASURES: tuple[Measure, ...] = ("trace_ratio", "fuzziness", "inverse_fuzziness")
+
+
+class ProbeConfig(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="probe"
+):
+    """A user's model, where it is measured and how often. The training itself is the user's own affair."""
+
+    live: ClassVar[frozenset[str]] = frozenset({"every"})
+    """Names of the fields that a running probe takes on."""
+
+    name: Annotated[str, Meta(max_length=200, description="what the user calls this training")] = ""
+    model: Annotated[str, Meta(max_length=200, description="class of the model")] = ""
+    layers: Annotated[tuple[str, ...], Meta(description="points of the load curve, input first, logits last")] = ()
+    reductions: Annotated[
+        dict[str, ReductionName], Meta(description="how the features of each point become one vector a sample")
+    ] = {}
+    measures: Annotated[
+        tuple[Measure, ...], Meta(min_length=1, max_length=3, description="measures of separation that are taken")
+    ] = MEASURES
+    grouping: Annotated[str, Meta(max_length=200, description="where the classes come from")] = "labels"
+    classes: Annotated[int, Meta(ge=2, le=1_000_000, description="groups of samples")] = 2
+    samples: Annotated[int, Meta(ge=3, le=10_000_000, description="samples of the probe batch")] = 3
+    every: Annotated[int, Meta(ge=1, le=10**12, description="optimiser steps between measurements")] = 100
+    chunk: Annotated[int, Meta(ge=1, le=10_000_000, description="samples that go through the model at once")] = 128
+    memory: Annotated[int, Meta(ge=1, le=1 << 20, description="MiB of features that are kept at once")] = 256
