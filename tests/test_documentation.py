@@ -202,3 +202,22 @@ def test_the_table_of_maps_is_the_maps() -> None:
     page = (ROOT / "docs" / "reproduction.md").read_text("utf-8")
     for axis, made in PRESETS.items():
         assert f"| `{axis}` | {made.rms:.3f} | {made.asymmetry_correlation:.2f} |" in page, "make figures"
+
+
+def test_the_figures_of_the_theory_are_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn anew they have the same lines; processors differ in the last digits."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import theory_figures
+
+    from springtui.figures import encode
+
+    for name, figure in theory_figures.FIGURES.items():
+        kept = (ROOT / "docs" / "figures" / f"theory-{name}.svg").read_text("utf-8")
+        drawn = encode(figure(), "svg").decode()
+        assert numbers(drawn) == pytest.approx(numbers(kept), rel=1e-3, abs=0.05), f"{name}: make figures"
+
+
+def numbers(svg: str) -> list[float]:
+    """Every coordinate of the lines in a picture."""
+    paths = re.findall(r' d="([^"]*)"', svg)
+    return [float(number) for path in paths for number in re.findall(r"-?\d+(?:\.\d+)?", path)]
