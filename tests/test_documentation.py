@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 import itertools
 import re
 import shlex
@@ -56,6 +58,14 @@ def declared() -> set[str]:
 DECLARED = declared()
 
 
+def inherits_words(path: Path, name: str) -> bool:
+    """Whether a method has its docstring from the class that it overrides, as one of Textual's."""
+    found = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    for part in name.split("."):
+        found = getattr(found, part)
+    return bool(inspect.getdoc(found))
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_is_public_has_a_docstring(path: Path) -> None:
     module = ast.parse(path.read_text("utf-8"))
@@ -63,7 +73,8 @@ def test_what_is_public_has_a_docstring(path: Path) -> None:
     bare = [
         name
         for name, node in definitions(module.body)
-        if not ast.get_docstring(node) and not ("." in name and (HOOKS.match(node.name) or node.name in DECLARED))
+        if not ast.get_docstring(node)
+        and not ("." in name and (HOOKS.match(node.name) or node.name in DECLARED or inherits_words(path, name)))
     ]
     assert not bare, f"without a docstring: {', '.join(bare)}"
 
