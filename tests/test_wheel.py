@@ -35,6 +35,8 @@ def test_a_wheel_opens_the_lab_and_finds_its_themes(tmp_path: Path, home: Path) 
         with Terminal([str(tmp_path / "env" / "bin" / "springtui")], cwd=tmp_path) as terminal:
             terminal.wait_for(lambda text: "epoch" in text and "step" in text, 60)
             terminal.press("q")
+            terminal.wait_for("stop them and leave")
+            terminal.press("s")
             assert terminal.wait_exit() == 0
     finally:
         stop_workers(home)
