@@ -74,6 +74,15 @@ class RunState:
             return None
         return max(0.0, (self.total - self.latest.at) / rate)
 
+    @property
+    def cells_per_second(self) -> float:
+        """A sweep's members a second since its present worker began; 0 while there is no telling or no work."""
+        times = [cell.time for cell in self.cells.values() if cell.time >= self.resumed]
+        span = max(times, default=0.0) - self.resumed
+        if self.is_over or self.status == "paused" or len(times) < 3 or span <= 0:
+            return 0.0
+        return len(times) / span
+
     def fold(self, event: Event) -> None:
         """Take one record in."""
         self.records += 1
