@@ -1,7 +1,9 @@
 """Opening a run whose events.jsonl is large: time to the first screen, to the last record, and memory.
 
-Starts ``springtui watch`` in a real pseudo-terminal on a log made for it in a temporary directory, beside a log of
-a hundredth of the size. Then scrubs, which must be fluid in both. Usage: python benchmarks/large_log.py [MEGABYTES]
+Starts ``springtui watch`` in a real pseudo-terminal on a log made for it in a temporary directory, beside a log
+of a hundredth of the size. Then scrubs, which must be fluid in both.
+
+Usage: python benchmarks/large_log.py [MEGABYTES]
 """
 
 from __future__ import annotations
