@@ -84,14 +84,17 @@ class Run:
 
     @property
     def id(self) -> str:
+        """The directory's name."""
         return self.path.name
 
     @property
     def log_path(self) -> Path:
+        """What the worker prints."""
         return self.path / "worker.log"
 
     @property
     def checkpoint_path(self) -> Path:
+        """Where to go on from."""
         return self.path / "checkpoint.safetensors"
 
     @classmethod
