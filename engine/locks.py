@@ -102,7 +102,7 @@ def this_process() -> Owner:
 
 def note_of(pid: int) -> Owner:
     """A note of a process on this host."""
-    return Owner(pid=pid, host=socket.gethostname(), time=time.time(), mark=process_mark(pid))
+    return Owner(pid=pid, host=socket.gethostname(), time=max(0.0, time.time()), mark=process_mark(pid))
 
 
 def read_owner(path: Path) -> Owner | None:
@@ -229,7 +229,7 @@ class Lock:
             return
         with contextlib.suppress(OSError):  # letting go matters more than saying so
             owner = _decode(os.pread(self._fd, SIZE, 0)) or this_process()
-            self.note(msgspec.structs.replace(owner, ended=time.time(), reason=reason, text=text))
+            self.note(msgspec.structs.replace(owner, ended=max(0.0, time.time()), reason=reason, text=text))
         self.close()
 
 
