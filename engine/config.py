@@ -351,6 +351,7 @@ _MEANT = {
     "learning_rate": "lr",
     "alpha": "negative_slope",
     "slope": "negative_slope",
+    "nonlinearity": "negative_slope",
     "layers": "depth",
     "label_noise": "data_noise",
     "friction": "mu_right",

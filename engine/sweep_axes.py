@@ -20,7 +20,7 @@ KNOBS = frozenset({"negative_slope", "data_noise", "lr", "dropout", "batch_size"
 def parse_axis(system: str, text: str) -> tuple[str, tuple[Value, ...]]:
     """``lr=1e-4:0.5:12:log`` (from, to, count), ``dropout=0,0.1,0.2``, or ``init=default,orthogonal``.
 
-    Whole numbers asked for by a range are rounded, and taken once each.
+    Whole numbers asked for by a range are rounded, and taken once each. ``nonlinearity`` is 1 - negative_slope.
 
     Raises:
         ConfigError: the text is none of these, or a value is not allowed.
@@ -29,6 +29,9 @@ def parse_axis(system: str, text: str) -> tuple[str, tuple[Value, ...]]:
     name = name.strip().replace("-", "_")
     if not sep or not name or not spec.strip():
         raise ConfigError(_usage(text))
+    if name == "nonlinearity":
+        name, slopes = parse_axis(system, f"negative_slope={spec}")
+        return name, tuple(round(1.0 - float(slope), 10) for slope in slopes)
     cls: Any = TrainConfig if system == "network" or name in KNOBS else ChainConfig
     if ":" in spec and _is_numeric(cls, name):
         try:

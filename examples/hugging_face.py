@@ -3,8 +3,9 @@
     python examples/hugging_face.py
     springtui watch last        # in another terminal, while it trains
 
-Needs springtui[transformers]. A small GPT made from a configuration learns a language made here, whose tokens depend
-on the two before them; its layers are watched by how well they tell the next token. Runs offline in a few seconds.
+Needs springtui[transformers]. A small GPT made from a configuration learns a language made here, whose tokens
+depend on the two before them; its layers are watched by how well they tell the next token. Runs offline in a few
+seconds.
 """
 
 import argparse

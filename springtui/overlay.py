@@ -18,7 +18,7 @@ LOAD_CURVE = "load curve"
 _KEPT = 48
 _RECORDS = 64
 _PIECE = 1 << 18
-_ROLES = ("primary", "accent", "good", "warn", "muted", "fade1")
+ROLES = ("primary", "accent", "good", "warn", "muted", "fade1")
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Overlay:
             picture = self.known(run_id)
             if picture is None:
                 continue
-            role = _ROLES[i % len(_ROLES)]
+            role = ROLES[i % len(ROLES)]
             if quantity == LOAD_CURVE:
                 curve = picture.load_curve
                 found.append(Series(list(range(len(curve))), curve, plain_text(name), role))

@@ -43,7 +43,7 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = "auto"
     frames_per_second: Annotated[
         float, Meta(ge=1, le=60, description="pictures a second at most; a slow link is given fewer")
-    ] = 15.0
+    ] = 30.0
     tour: Annotated[bool, Meta(description="show the tour when the lab opens for the first time")] = True
     mouse: Annotated[
         bool, Meta(description="take the mouse; off leaves it to the terminal, for selecting and copying")

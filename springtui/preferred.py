@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, ClassVar
 
+from rich.console import RenderableType
+from textual._compositor import CompositorUpdate
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 from textual.screen import Screen
 from textual.theme import Theme
 
@@ -17,6 +20,7 @@ from engine.errors import ConfigError
 from .keys import checked_keys, readable
 from .memory import recall, remember
 from .preferences import Effective, load_preferences
+from .shown import Changes, Shown
 from .terminal import draw_ascii, plain_text
 from .themes import DEFAULT_THEME, check_name, load_themes
 
@@ -33,6 +37,7 @@ class PreferredApp(App[int]):
             show=False,
             tooltip="the next theme",
         ),
+        Binding("ctrl+l", "redraw", "Redraw", id="app.redraw", show=False, tooltip="draw the whole screen anew"),
     ]
 
     def __init__(self, effective: Effective | None = None) -> None:
@@ -44,6 +49,39 @@ class PreferredApp(App[int]):
         """What is told once the app is open."""
         self._dress()
         self._bind_keys()
+
+    # pace
+
+    @property
+    def frames_per_second(self) -> float:
+        """Pictures a second at most."""
+        return self.preferences.frames_per_second
+
+    def get_driver_class(self) -> type[Driver]:
+        """The terminal's driver with a pace; in a browser and in tests Textual's own."""
+        chosen = super().get_driver_class()
+        if chosen.__name__ == "LinuxDriver":
+            from .paced_driver import PacedDriver
+
+            return PacedDriver
+        return chosen
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        """Textual's hand-over of a picture to the terminal; only what is new in it goes out."""
+        shown: Shown | None = getattr(self._driver, "shown", None)
+        if shown is not None and isinstance(renderable, CompositorUpdate):
+            renderable = Changes(renderable, shown, self.size)
+        super()._display(screen, renderable)
+
+    def action_redraw(self) -> None:
+        """Draw everything anew, where something else wrote on the terminal."""
+        if (shown := getattr(self._driver, "shown", None)) is not None:
+            shown.forget()
+        self.screen.refresh()
+
+    def post_display_hook(self) -> None:
+        if (end := getattr(self._driver, "end_picture", None)) is not None:
+            end()
 
     # keys
 

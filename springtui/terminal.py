@@ -38,6 +38,8 @@ def is_behind(driver: object) -> bool:
 
     Textual writes from a thread whose queue holds 30 writes, seconds of delay on a slow link; it tells nobody.
     """
+    if (pace := getattr(driver, "pace", None)) is not None:
+        return bool(pace.is_behind())
     queue = getattr(getattr(driver, "_writer_thread", None), "_queue", None)
     return queue is not None and queue.qsize() > 0
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine.files import open_plain
-from engine.records import Acknowledged, Cell, Curve, Ended, Event, Note, Started
+from engine.records import Acknowledged, Cell, Count, Curve, Ended, Event, Moment, Note, Started
 from engine.rundir import read_event
 
 from .history import History
@@ -43,8 +43,9 @@ Points = tuple[list[float], list[float]]
 class _Lean(msgspec.Struct, frozen=True, tag_field="kind", tag="curve"):
     """What of a curve goes into the histories; the rest is skipped, not decoded."""
 
-    at: int
-    time: float = 0.0
+    at: Count
+    curves: msgspec.Raw
+    time: Moment = 0.0
     scalars: dict[str, float | None] = {}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # Tests run side by side, so each keeps to one core; before anything loads a linear algebra library.
@@ -25,6 +26,17 @@ def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SPRINGTUI_TOUR", "off")
     terminal.draw_ascii("auto")  # what an app of the test before chose
     return path
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch's threads only get in each other's way at the sizes of tests."""
+    import torch  # most tests can do without
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

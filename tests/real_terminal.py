@@ -43,6 +43,7 @@ class Terminal:
         self.raw = bytearray()
         """Everything the program wrote."""
         self._master, slave = pty.openpty()
+        self.screen.write_process_input = self._answer
         self.resize(columns, rows, tell=False)
         environ = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
         for name in ("COLUMNS", "LINES"):  # a test runner's own size
@@ -68,9 +69,19 @@ class Terminal:
             data = os.read(self._master, 65536)
         except OSError:  # Linux says EIO when the other end was closed
             return b""
+        self.take(data)
+        return data
+
+    def _answer(self, data: str) -> None:
+        """What a terminal says when it is asked, as where its cursor is."""
+        if self._master >= 0:
+            with contextlib.suppress(OSError):
+                os.write(self._master, data.encode())
+
+    def take(self, data: bytes) -> None:
+        """Draw what came."""
         self.raw += data
         self._stream.feed(_UNKNOWN_TO_PYTE.sub(b"", data))
-        return data
 
     def text(self) -> str:
         """The screen as lines of text."""

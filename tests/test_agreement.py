@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import os
 import runpy
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from conftest import SHARED
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 AGREEMENT = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "agreement.py"))
 IMAGES = Path(os.environ.get("SPRINGTUI_DATA", SHARED / "data" / "mnist"))
 CELLS = {(cell["negative_slope"], cell["noise"]): cell for cell in AGREEMENT["read_reference"]()}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.slow

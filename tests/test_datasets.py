@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import gzip
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from conftest import SHARED
 from numpy.typing import NDArray
 from PIL import Image
@@ -19,15 +17,8 @@ from engine.config import TrainConfig
 from engine.datasets import Dataset, load_dataset, resize
 from engine.errors import ConfigError, DataError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def load(**settings: Any) -> Dataset:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from engine.config import TrainConfig, default_of, field_names, make
 from engine.datasets import Dataset
@@ -17,15 +15,8 @@ from engine.recipes import DEFAULT_RECIPE, RECIPES, find_recipe
 from engine.training import Trainer
 from springtui.cli import main
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 PAPER = [name for name in RECIPES if name not in {"digits", "lab", "tanh", "gelu"}]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def drawn(config: TrainConfig) -> Dataset:

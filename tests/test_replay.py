@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-import torch
 
 from engine.config import TrainConfig
 from engine.datasets import load_dataset
@@ -20,19 +19,12 @@ from engine.replay import Replay
 from engine.rundir import Run, open_home
 from engine.training import Trainer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL: dict[str, Any] = {
     "width": 16, "depth": 4, "batch_size": 32, "epochs": 80, "dropout": 0.1, "data_noise": 0.2,
     "early_stop": False, "hessian": False, "seed": 5,
 }  # fmt: skip
 E = TypeVar("E", bound=Event)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Broken:

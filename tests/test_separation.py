@@ -6,7 +6,7 @@ import io
 import json
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from engine.separation import (
     separation_measures,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "data" / "separation_cases.json").read_text())
 NAMES = {"trace_ratio": "log_trace_ratio", "fuzziness": "log_fuzziness", "inverse_fuzziness": "log_inverse"}
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
@@ -32,14 +33,6 @@ DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["
 UNDEFINED = (math.nan, math.nan, math.nan)
 NOT_SEPARATED = (math.inf, math.inf, -math.inf)
 FULLY_SEPARATED = (-math.inf, -math.inf, math.inf)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def by_definition(x: NDArray[np.float64], y: NDArray[np.int64]) -> dict[str, float]:

@@ -58,6 +58,9 @@ def test_the_chain_over_a_networks_knobs_goes_through_the_map() -> None:
     assert isinstance(settings, ChainConfig)
     assert place(config, 0) == (0.0, 0.0)
     assert (settings.mu_right, settings.mu_left, settings.noise) == pytest.approx((0.085, 0.138, 0.029))
+    by_hand = make_sweep("chain", {}, axes={"y": parse_axis("chain", "nonlinearity=1,0"),
+                                           "x": parse_axis("chain", "data_noise=0,0.8")})  # fmt: skip
+    assert cell_settings(by_hand, 0) == settings
 
 
 @pytest.mark.parametrize(
@@ -96,6 +99,7 @@ def test_axes_are_read_as_they_are_written() -> None:
     assert parse_axis("network", "init=default, orthogonal") == ("init", ("default", "orthogonal"))
     assert parse_axis("network", "batch_norm=yes,off") == ("batch_norm", ("on", "off"))
     assert parse_axis("chain", "pulling=at_once,steady") == ("pulling", ("at_once", "steady"))
+    assert parse_axis("chain", "nonlinearity=0:1:3") == ("negative_slope", (1.0, 0.5, 0.0))
     for wrong in (
         "lr",
         "lr=",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,15 +18,8 @@ from engine.networks import Activation, Dropout, Knobs, Network, build_network
 from engine.recipes import find_recipe
 from engine.training import Trainer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 KNOBS: dict[str, Any] = {"lr": 0.02, "dropout": 0.3, "batch_size": 7, "data_noise": 0.4, "negative_slope": 0.5}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def dataset(n: int = 40, d: int = 6, classes: int = 3, *, images: bool = False) -> Dataset:

@@ -39,6 +39,7 @@ def _about_recipes() -> str:
         "springtui sweep --recipe data-noise --y init=default,orthogonal,kaiming --set hessian=on",
         "springtui sweep --recipe batch-size --executor dask://head-node:8786",
         "springtui sweep --recipe chain",
+        "springtui sweep --recipe chain --y nonlinearity=0:1:6 --x data_noise=0:0.8:9",
     )
     + f"\n\n{_about_recipes()}",
 )

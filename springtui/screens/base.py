@@ -1,10 +1,11 @@
-"""What all screens share: the terminal's last size wins."""
+"""What all screens share: the terminal's last size wins, and no picture waits in a line."""
 
 from __future__ import annotations
 
 from textual import events
 from textual.screen import Screen, ScreenResultType
 
+from ..pace import Pace
 from ..state import RunState
 
 
@@ -19,6 +20,12 @@ class BaseScreen(Screen[ScreenResultType]):
         """
         if event.size != self.app.size:
             self.post_message(events.Resize(self.app.size, self.app.size))
+
+    def _on_timer_update(self) -> None:
+        """Textual's tick that draws what changed; it goes on ticking until the terminal has room for a picture."""
+        pace: Pace | None = getattr(self.app._driver, "pace", None)
+        if pace is None or pace.ready():
+            super()._on_timer_update()
 
     def tell_alerts(self, state: RunState, *, new: bool = False) -> None:
         """Let the person's rules see how a run stands."""

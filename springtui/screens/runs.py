@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import ClassVar
 
+from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
@@ -76,6 +77,7 @@ class RunsScreen(RunActions):
         self._first = True
         self._wake = asyncio.Event()
         self._words: dict[str, str] = {}
+        self._about = Text()
 
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
@@ -175,6 +177,7 @@ class RunsScreen(RunActions):
         return self.marked or ([current] if current is not None else [])
 
     def look_again(self) -> None:
+        """Let the list be read anew at once."""
         self._scanned = 0.0
         self._wake.set()
 
@@ -189,12 +192,10 @@ class RunsScreen(RunActions):
         described = sum(bool(row.about) for row in catalogue.rows.values()) if self._needs_all() else None
         if described == len(catalogue.rows):
             described = None
-        about = self.query_one("#about")
         self._tell(
             {
                 "#head": runs_panels.head(catalogue, len(self.table.ids), self.sort, self.wanted, described),
                 "#said": runs_panels.hint(len(self.marked), len(self.trash.names), self.size.width - 2),
-                "#about": runs_panels.about(self.row, about.size.height),
             }
         )
         pictured = self._pictured()
@@ -203,6 +204,18 @@ class RunsScreen(RunActions):
         plot.heading = runs_panels.overlay_title(self.quantity, len(rows))
         plot.axis = "layer" if self.quantity == LOAD_CURVE else "at"
         plot.show_curves(self.overlay.series([(row.id, row.name) for row in rows], self.quantity))
+        self._draw_about()
+
+    @on(CurvesPlot.ReadOut)
+    def _draw_about(self) -> None:
+        """The run under the cursor in words; or of those marked, which curve is whose."""
+        about, plot = self.query_one("#about", Static), self.query_one(CurvesPlot)
+        title, text = "Run", Text(runs_panels.about(self.row, about.size.height))
+        if self.marked:
+            title, text = "Marked", runs_panels.legend(plot.curves, dict(plot.readout()), plot.color_of)
+        if text != self._about:
+            self._about, about.border_title = text, title
+            about.update(text)
 
     def _tell(self, texts: dict[str, str]) -> None:
         for selector, text in texts.items():

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+from rich.style import Style
+from rich.text import Text
+from textual.color import Color
 
 from ..catalogue import SORTS, Catalogue, Row
 from ..commands.runs import age_in_words
 from ..overlay import LOAD_CURVE
 from ..regime import number, percent
 from ..terminal import plain_text
+from ..widgets.plot import Series
 from ..widgets.run_table import Column, Line
 from .watch_panels import fitting
 
@@ -106,6 +111,18 @@ def about(row: Row | None, room: int) -> str:
         lines.append(f"{found['at']} of {found['total']}")
     lines += [f"{name.replace('_', ' ')} {number(value)}" for name, value in found.get("values", {}).items()]
     return "\n".join(plain_text(line) for line in lines[:room])
+
+
+def legend(series: Sequence[Series], readout: Mapping[str, float], color_of: Callable[[str], Color]) -> Text:
+    """Each overlaid run in the colour of its curve, and its value at the cursor."""
+    text = Text()
+    for one in series:
+        text.append("─── ", Style(color=color_of(one.role).rich_color))
+        value = f"  {number(readout[one.name], 4)}" if one.name in readout else ""
+        text.append(f"{one.name}{value}\n")
+    if not readout:
+        text.append("\nTab and arrows move a cursor that reads the values out.")
+    return text
 
 
 def overlay_title(quantity: str, count: int) -> str:

@@ -225,7 +225,7 @@ class WatchScreen(RunControl):
 
     def _draw_words(self, view: View) -> None:
         facts = self.query_one("#facts")
-        lines = watch_panels.facts(view.state, self.measure)
+        lines = watch_panels.facts(view.state, self.measure, self.follower.liveness)
         lines += ["", *watch_panels.settings_lines(view.state, self.config, facts.size.width)]
         follower = self.follower
         usage = watch_panels.usage_lines(
@@ -256,12 +256,12 @@ class WatchScreen(RunControl):
         """The line for what is wrong, what was asked and what came while one was away."""
         asked = self.requests.said(time.time(), alive=self.follower.alive)
         gone = "the run's directory is gone; what was read is still shown" if self.follower.gone else ""
-        wrong = gone or self.trouble or watch_panels.what_went_wrong(self.follower.liveness)
-        notes = [text for text in (wrong, asked, self._away, "read-only" if self.read_only else "") if text]
-        self._tell({"#said": plain_text(watch_panels.fitting(notes, self.size.width - 2))})
-        self.query_one("#said").set_class(
-            bool(wrong) or "not acknowledged" in asked or "refused" in asked, "-wrong"
-        )
+        wrong, amiss = gone or self.trouble, watch_panels.what_went_wrong(self.follower.liveness)
+        notes = [wrong, asked, self._away or "", amiss, "read-only" if self.read_only else ""]
+        text = watch_panels.fitting([note for note in notes if note], self.size.width - 2)
+        self._tell({"#said": plain_text(text)})
+        unheard = "not acknowledged" in asked or "refused" in asked
+        self.query_one("#said").set_class(bool(wrong or amiss) or unheard, "-wrong")
 
     def _tell(self, texts: dict[str, str]) -> None:
         for selector, text in texts.items():

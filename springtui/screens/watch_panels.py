@@ -91,11 +91,11 @@ def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> s
 
 
 def fitting(parts: Sequence[str], width: int) -> str:
-    """As many parts as there is room for, from the first."""
+    """The first part, and of the others those that there is room for."""
     shown = parts[0] if parts else ""
     for part in parts[1:]:
         if len(shown) + 3 + len(part) > width:
-            break
+            continue
         shown += f" · {part}"
     return shown
 
@@ -107,16 +107,19 @@ def what_went_wrong(found: Liveness | None) -> str:
     return f"{found.state}: {found.text}"
 
 
-def facts(state: RunState, measure: str) -> list[str]:
-    """The regime of the load curve, its twin, and the newest scalars."""
+def facts(state: RunState, measure: str, found: Liveness | None) -> list[str]:
+    """The regime of the load curve, its twin, how the run ended or stands."""
+    amiss = [plain_text(text)] if (text := what_went_wrong(found)) else []
     if state.latest is None:
-        return [plain_text(state.note or "no curve yet")]
+        return [*amiss, plain_text(state.note or "no curve yet")]
     shown = "trace_ratio" if measure == PROBES else measure
     shape = statistics(signed_curve(state.latest, shown), logits=state.layers[-1:] == ["logits"])
     lines = [f"{in_words(shape)} · CV {number(shape.cv, 2)} · asymmetry {number(shape.asymmetry, 2)}"]
     if measure != "distance" and (fit := twin_of(state)) is not None:
         lines.append(f"twin F* {fit.effective_friction:+.3f} ± {number(fit.standard_error, 1)}")
-    if state.ended is not None:
+    if amiss:
+        lines += amiss
+    elif state.ended is not None:
         lines.append(plain_text(state.ended.text or state.ended.reason))
     elif state.note:
         lines.append(plain_text(state.note))

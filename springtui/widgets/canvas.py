@@ -12,6 +12,8 @@ from textual.strip import Strip
 from textual.theme import Theme
 from textual.widget import Widget
 
+GAP = 10
+"""Cells alike between two stretches that differ; to move the cursor over fewer costs more than to write them."""
 _Cells = list[tuple[str, Style | None]]
 
 
@@ -46,9 +48,10 @@ class Canvas(Widget):
             return
         blank = Strip.blank(width, base)
         regions = [
-            Region(span[0], y, span[1] - span[0], 1)
+            Region(start, y, end - start, 1)
             for y, (before, after) in enumerate(zip_longest(old, new, fillvalue=blank))
-            if before is not after and (span := _changed(before, after)) is not None
+            if before is not after
+            for start, end in _changed(before, after)
         ]
         if regions:
             self.refresh(*regions)
@@ -63,13 +66,19 @@ class Canvas(Widget):
         return Strip.blank(width, base)
 
 
-def _changed(before: Strip, after: Strip) -> tuple[int, int] | None:
-    """The first and the one-past-last column that differ; None where none does."""
+def _changed(before: Strip, after: Strip) -> list[tuple[int, int]]:
+    """First and one-past-last column of each stretch that differs. Every character is one cell."""
     old, new = _cells(before), _cells(after)
-    if not len(old) == len(new) == before.cell_length == after.cell_length:  # also where a character is two cells
-        return (0, max(before.cell_length, after.cell_length)) if old != new else None
-    differing = [column for column, (a, b) in enumerate(zip(old, new, strict=True)) if a != b]
-    return (differing[0], differing[-1] + 1) if differing else None
+    if len(old) != len(new):
+        return [(0, max(len(old), len(new)))]
+    stretches: list[tuple[int, int]] = []
+    for column, (a, b) in enumerate(zip(old, new, strict=True)):
+        if a != b:
+            if stretches and column - stretches[-1][1] < GAP:
+                stretches[-1] = stretches[-1][0], column + 1
+            else:
+                stretches.append((column, column + 1))
+    return stretches
 
 
 def _cells(strip: Strip) -> _Cells:

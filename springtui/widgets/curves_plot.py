@@ -85,6 +85,11 @@ class CurvesPlot(Plot, can_focus=True):
         self._raw = list(series)
         self._apply()
 
+    @property
+    def curves(self) -> list[Series]:
+        """As they were handed over."""
+        return self._raw
+
     def readout(self) -> list[tuple[str, float]]:
         """Name and value of every named curve at the cursor."""
         if self.cursor is None:

@@ -95,14 +95,14 @@ class Plot(Canvas):
         figure.theme("colorless")
         marker = "*" if ascii_only() else "braille"
         for one in series:
-            pixel = plotext.pixel(self._color(one.role).rgb)
+            pixel = plotext.pixel(self.color_of(one.role).rgb)
             signal = figure.signal(list(one.x), list(one.y), marker=plotext.marker(marker, pixel))
             if one.lines and len(one.x) > 1:
                 signal.lines()
             figure.draw(signal)
         self._rulers(figure, series, width, height)
         text = figure.build().string()
-        return _parse(_ascii(text) if ascii_only() else text, self.rich_style, self._color("fade1"))
+        return _parse(_ascii(text) if ascii_only() else text, self.rich_style, self.color_of("fade1"))
 
     def _rulers(self, figure: Any, series: list[Series], width: int, height: int) -> None:
         low, high = min(min(s.y) for s in series), max(max(s.y) for s in series)
@@ -114,7 +114,8 @@ class Plot(Canvas):
         whole = all(float(x).is_integer() for s in series for x in s.x)
         set_ticks(figure.ruler("x", "lower"), round_ticks(left, right, max(2, (width - 6) // 4), whole=whole))
 
-    def _color(self, role: str) -> Color:
+    def color_of(self, role: str) -> Color:
+        """What a role is drawn in."""
         name, strength = _ROLES.get(role, _ROLES["accent"])
         variables = self.app.theme_variables
         color = variables.get(name, variables["warning"])  # not every theme is ours

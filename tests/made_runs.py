@@ -1,0 +1,91 @@
+"""Run directories made without a worker: long logs, and many runs. Shared by tests and benchmarks."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from engine.config import ChainConfig, RunConfig, TrainConfig, make
+from engine.records import Acknowledged, Curve, Ended, Event, Started, encode
+
+LAYERS = ["input", *(f"layer {i}" for i in range(1, 8)), "logits"]
+SPIKE = 50.0
+"""The loss of one record in the middle, which no plot may lose."""
+
+
+def training_records(count: int, *, began: float = 1.7e9, moves: int = 10) -> Iterator[Event]:
+    """A training of ``count`` curves, twenty a second, whose deep layers learn more and more; settings move."""
+    settings = {"lr": 1e-3, "data_noise": 0.2, "negative_slope": 0.2}
+    yield Started(seq=0, time=began, pid=1, host="gone", settings=settings, layers=LAYERS, total=count)
+    seq = 1
+    every = max(1, count // (moves + 1))
+    for i in range(count):
+        moment = began + i / 20
+        if i and i % every == 0 and i // every <= moves:
+            moved = {"data_noise": round(0.8 * i / count, 3)}
+            yield Acknowledged(seq=seq, time=moment, control=seq, action="set", step=i, settings=moved)
+            seq += 1
+        part = 1.0 - 0.5 ** (8 * i / count)
+        curve = [round(0.5 - part * (0.04 * j * j + 0.2 * j) + 1e-3 * ((i * 7 + j) % 11), 6) for j in range(9)]
+        scalars = {
+            "train_loss": SPIKE if i == count // 2 else 2.3 * (1 - part) + 0.01,
+            "train_accuracy": 0.1 + 0.9 * part,
+            "test_accuracy": 0.1 + 0.86 * part,
+            "rate": 20.0,
+        }
+        curves = {"trace_ratio": curve, "fuzziness": curve, "inverse_fuzziness": [-d for d in curve]}
+        yield Curve(seq=seq, time=moment, at=i, step=i, curves=curves, scalars=scalars)
+        seq += 1
+
+
+def make_run(home: Path, events: Iterator[Event] | list[Event], number: int = 0, *, began: float = 1.7e9) -> Path:
+    """A directory of a training run that holds these records."""
+    name = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(began))}-train-{number:06x}"
+    folder = home / "runs" / name
+    folder.mkdir(mode=0o700, parents=True)
+    config = make(TrainConfig, {"epochs": 100, "data_noise": 0.2, "negative_slope": 0.2})
+    _write_config(folder, RunConfig(id=name, created=began, host="gone", version="0", settings=config))
+    with (folder / "events.jsonl").open("wb") as file:
+        file.writelines(encode(event) for event in events)
+    (folder / "control.jsonl").touch()
+    return folder
+
+
+def make_many(home: Path, count: int, epochs: int = 12) -> None:
+    """So many short runs, trainings and chains, that ended in different ways; every fifth without a last word."""
+    rng = random.Random(1)
+    for i in range(count):
+        began = 1.7e9 + 100.0 * i
+        kind = "chain" if i % 7 == 3 else "train"
+        name = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(began))}-{kind}-{i:06x}"
+        folder = home / "runs" / name
+        folder.mkdir(mode=0o700, parents=True)
+        settings = make(ChainConfig, {}) if kind == "chain" else make(TrainConfig, {"epochs": epochs, "seed": i})
+        _write_config(folder, RunConfig(id=name, created=began, host="gone", version="0", settings=settings))
+        (folder / "events.jsonl").write_bytes(
+            b"".join(encode(e) for e in _short(i, kind, began, epochs, rng.random()))
+        )
+        (folder / "control.jsonl").touch()
+
+
+def _short(number: int, kind: str, began: float, epochs: int, skill: float) -> Iterator[Event]:
+    yield Started(time=began, pid=1, host="gone", settings={"lr": 1e-3}, layers=[], total=epochs)
+    for i in range(epochs):
+        part = 1.0 - 0.8**i
+        curve = [0.5 - part * (0.04 * j * j * skill + 0.2 * j) for j in range(9)]
+        measure = "distance" if kind == "chain" else "trace_ratio"
+        scalars = {"rate": 300.0} if kind == "chain" else {
+            "train_loss": 2.3 * 0.8**i + 0.1 * skill, "test_accuracy": 0.1 + 0.8 * part * skill, "rate": 20.0,
+        }  # fmt: skip
+        yield Curve(seq=i + 1, time=began + i, at=i, step=i, curves={measure: curve}, scalars=scalars)
+    if number % 5:
+        reason = ["finished", "stopped", "diverged", "failed"][number % 4]
+        yield Ended(seq=epochs + 1, time=began + epochs, reason=reason, text=f"{reason} as it went", at=epochs)
+
+
+def _write_config(folder: Path, config: RunConfig) -> None:
+    (folder / "config.json").write_bytes(msgspec.json.encode(config))

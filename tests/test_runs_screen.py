@@ -1,0 +1,263 @@
+"""The Runs screen, driven as a person drives it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from made_runs import make_many, make_run, training_records
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from engine.config import ChainConfig
+from engine.labels import read_label, write_label
+from engine.launch import launch
+from engine.rundir import Run, list_runs, open_home
+from engine.sweep import make_sweep
+from springtui.app import Opening, SpringApp
+from springtui.screens.phase import PhaseScreen
+from springtui.screens.prompt import ChoiceScreen, PromptScreen
+from springtui.screens.runs import RunsScreen
+from springtui.screens.watch import WatchScreen
+from springtui.widgets.curves_plot import CurvesPlot
+
+ENDLESS = ChainConfig(steps=10**12, replicas=4, blocks=3, pace=2000.0)
+
+
+@asynccontextmanager
+async def open_runs(home: Path, size: tuple[int, int] = (120, 40)) -> AsyncIterator[tuple[RunsScreen, Pilot[int]]]:
+    app = SpringApp(home, opening=Opening("runs"))
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        screen = app.screen
+        assert isinstance(screen, RunsScreen)
+        await until(pilot, lambda: len(screen.catalogue.rows) == len(list_runs(home)))
+        yield screen, pilot
+
+
+async def until(pilot: Pilot[int], true: Callable[[], object], seconds: float = 30.0) -> None:
+    """Wait for something to become true, looking often."""
+    for _ in range(int(seconds / 0.05)):
+        if true():
+            return
+        await pilot.pause(0.05)
+    raise AssertionError("waited in vain")
+
+
+def described(screen: RunsScreen) -> bool:
+    return all(screen.catalogue.is_described(name) for name in screen.table.in_view)
+
+
+async def answer(pilot: Pilot[int], text: str) -> None:
+    """Type into the prompt that is open, in place of what stands there."""
+    await until(pilot, lambda: isinstance(pilot.app.screen, PromptScreen))
+    pilot.app.screen.query_one(Input).value = text
+    await pilot.press("enter")
+    await pilot.pause()
+
+
+async def test_three_thousand_runs_cost_what_is_in_view(home: Path) -> None:
+    make_many(home, 3000, epochs=2)
+    async with open_runs(home) as (screen, pilot):
+        await until(pilot, lambda: described(screen))
+        rows = len(screen.table.in_view)
+        assert rows < 40
+        assert screen.catalogue.describes <= 2 * rows
+        first = screen.table.current
+        await pilot.press("end")
+        assert screen.table.cursor == 2999
+        await until(pilot, lambda: described(screen))
+        await pilot.press("home", "down", "pagedown")
+        assert screen.table.cursor == 1 + rows
+        await until(pilot, lambda: described(screen))
+        # some forty runs are not over by their records and are looked at again now and then; no others are
+        again = sum(not row.is_over for row in screen.catalogue.rows.values() if row.about)
+        assert screen.catalogue.describes < 6 * rows + 20 * again
+        assert first == max(run.id for run in list_runs(home))
+        screen.sort_by("loss", reverse=False)  # rests on every run's records; keys are answered meanwhile
+        await pilot.press("home", "down")
+        assert screen.table.cursor == 1
+
+
+async def test_sorting_and_filtering(home: Path) -> None:
+    make_many(home, 25)
+    async with open_runs(home) as (screen, pilot):
+        await pilot.press("s", "s")  # age, size, name
+        assert screen.sort == ("name", False)
+        assert screen.table.ids == sorted(screen.table.ids)
+        await pilot.press("S")
+        assert screen.table.ids == sorted(screen.table.ids, reverse=True)
+        screen.sort_by("accuracy", reverse=True)
+        await until(pilot, lambda: all(row.about for row in screen.catalogue.rows.values()))
+        await until(pilot, lambda: screen.table.ids and "train" in screen.table.ids[0])
+        best = [screen.catalogue.rows[name].value("test_accuracy") for name in screen.table.ids]
+        known = [value for value in best if value is not None]
+        assert known == sorted(known, reverse=True)
+        await pilot.press("slash")
+        await answer(pilot, "/chain|(/")
+        assert isinstance(pilot.app.screen, PromptScreen)  # it stays, and says what is wrong
+        assert "no regular expression" in str(pilot.app.screen.query_one("#wrong", Static).content)
+        await answer(pilot, "/-chain-/")
+        await until(pilot, lambda: screen.table.ids and all("-chain-" in name for name in screen.table.ids))
+        await pilot.press("slash")
+        await answer(pilot, "no such run")
+        await until(pilot, lambda: not screen.table.ids)
+        assert "no run fits" in screen.table.EMPTY
+        await pilot.press("slash")
+        await answer(pilot, "")
+        await until(pilot, lambda: len(screen.table.ids) == 25)
+        await pilot.click(screen.table, offset=(6, 0))
+        assert screen.sort == ("name", False)
+
+
+async def test_labels_are_written_and_shown_inert(home: Path) -> None:
+    make_many(home, 4)
+    async with open_runs(home) as (screen, pilot):
+        await pilot.press("end")
+        name = screen.table.current
+        assert name is not None
+        run = Run(home / "runs" / name)
+        await pilot.press("e")
+        await answer(pilot, "[red]mine[/red]")
+        await until(pilot, lambda: read_label(run.path).name == "[red]mine[/red]")
+        await pilot.press("n")
+        await answer(pilot, "look again")
+        await pilot.press("p")
+        await until(pilot, lambda: read_label(run.path).pinned and read_label(run.path).text == "look again")
+        await until(pilot, lambda: screen.table.ids[0] == name)
+        line = screen.table.render_line(1).text
+        assert "[red]mine[/red]" in line
+        await pilot.press("e")
+        await answer(pilot, "x" * 500)
+        await until(pilot, lambda: any("at most" in n.message for n in pilot.app._notifications))
+        await pilot.press("p")
+        await until(pilot, lambda: not read_label(run.path).pinned)
+
+
+async def test_overlay_reads_every_marked_run_out(home: Path) -> None:
+    for i in range(3):
+        make_run(home, training_records(30 + i), i, began=1.7e9 + 100 * i)
+    async with open_runs(home) as (screen, pilot):
+        await until(pilot, lambda: described(screen))
+        await pilot.press("space", "space", "space")
+        assert len(screen.marked) == 3
+        plot = screen.query_one(CurvesPlot)
+        await until(pilot, lambda: len(plot.curves) == 3)
+        assert [len(one.x) for one in plot.curves] == [9, 9, 9]
+        await pilot.press("o")
+        assert pilot.app.focused is plot
+        await pilot.press("right", "right", "right")
+        assert plot.cursor == 6
+        assert len(plot.readout()) == 3
+        legend = str(screen.query_one("#about", Static).content)
+        assert all(screen.catalogue.rows[name].name in legend for name in screen.marked)
+        await pilot.press("c")  # the next quantity: loss over time
+        await until(pilot, lambda: screen.quantity == "train_loss" and len(plot.curves[0].x) >= 30)
+        await pilot.press("l", "L", "z", "plus")
+        assert "log x · log y · mean of 5 · zoomed" in str(plot.border_title)
+        await pilot.press("0")
+        assert plot.readout() == []
+
+
+async def test_delete_asks_and_is_undone(home: Path) -> None:
+    make_many(home, 5)
+    async with open_runs(home) as (screen, pilot):
+        name = screen.table.current
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChoiceScreen))
+        await pilot.press("escape")
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChoiceScreen))
+        assert len(list_runs(home)) == 5
+        await pilot.press("y")
+        await until(pilot, lambda: len(list_runs(home)) == 4 and name not in screen.table.ids)
+        await pilot.press("u")
+        await until(pilot, lambda: len(list_runs(home)) == 5 and name in screen.table.ids)
+        await pilot.press("home", "D")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChoiceScreen))
+        await pilot.press("y")
+        await until(pilot, lambda: len(list_runs(home)) == 4)
+    assert list((home / "trash").iterdir()) == []  # whoever leaves has meant it
+
+
+async def test_stop_resume_and_duplicate_real_workers(home: Path) -> None:
+    run = Run.create(open_home(home), ENDLESS)
+    process = launch(run)
+    try:
+        async with open_runs(home) as (screen, pilot):
+            await until(pilot, lambda: screen.row is not None and screen.row.status == "running")
+            await pilot.press("x")
+            await until(pilot, lambda: screen.row.status == "stopped")  # type: ignore[union-attr]
+            await asyncio.to_thread(process.wait, 20)
+            await pilot.press("r")
+            await until(pilot, lambda: screen.row.status == "running")  # type: ignore[union-attr]
+            await pilot.press("w")
+            await answer(pilot, "noise=-1")
+            assert isinstance(pilot.app.screen, PromptScreen)
+            assert "noise = '-1' is not allowed" in str(pilot.app.screen.query_one("#wrong", Static).content)
+            await answer(pilot, "noise=0.05 seed=7 steps=200")
+            await until(pilot, lambda: len(list_runs(home)) == 2)
+            new = next(other for other in list_runs(home) if other.id != run.id)
+            settings = new.config().settings
+            assert isinstance(settings, ChainConfig)
+            assert (settings.noise, settings.seed, settings.steps, settings.blocks) == (0.05, 7, 200, 3)
+            await until(pilot, lambda: new.status() == "finished")
+            screen.table.point_at(run.id)
+            await pilot.press("x")
+            await until(pilot, lambda: run.status() == "stopped")
+            for worker in screen.desk.processes.values():
+                await asyncio.to_thread(worker.wait, 20)
+    finally:
+        process.kill()
+        await asyncio.to_thread(process.wait)
+
+
+async def test_opening_and_going_back(home: Path) -> None:
+    make_run(home, training_records(20))
+    Run.create(
+        home, make_sweep("chain-twin", {"blocks": 3}, axes={"x": ("noise", (0.1,)), "y": ("mu_right", (0.1,))})
+    )
+    async with open_runs(home) as (screen, pilot):
+        await pilot.press("end", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, WatchScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is screen)
+        await pilot.press("home", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PhaseScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is screen)
+
+
+async def test_an_alert_rings_when_a_run_in_the_list_ends(home: Path, config_file: Path) -> None:
+    config_file.parent.mkdir(parents=True, exist_ok=True)
+    config_file.write_text('[[alerts]]\non = "stopped"\n')
+    run = Run.create(open_home(home), ENDLESS)
+    process = launch(run)
+    rung: list[bool] = []
+    try:
+        async with open_runs(home) as (screen, pilot):
+            pilot.app.bell = lambda: rung.append(True)  # type: ignore[method-assign]
+            await until(pilot, lambda: screen.row is not None and screen.row.status == "running")
+            await pilot.pause(1.2)  # it has been seen to go on
+            run.ask("stop")
+            await until(pilot, lambda: rung)
+    finally:
+        process.kill()
+        await asyncio.to_thread(process.wait)
+
+
+async def test_an_empty_and_a_small_screen(home: Path) -> None:
+    open_home(home)
+    async with open_runs(home, (80, 24)) as (screen, pilot):
+        await until(pilot, lambda: "no runs yet" in screen.table.EMPTY)
+        assert not screen.query_one("#below").display
+        await pilot.press("space", "p", "e", "n", "x", "r", "w", "D", "u", "enter", "o", "c")  # nothing to act on
+        assert pilot.app.screen is screen
+        await pilot.resize_terminal(50, 12)
+        await until(pilot, lambda: screen.has_class("-small"))
+        make_run(home, training_records(5))
+        write_label(list_runs(home)[0].path, name="now there")
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: screen.table.ids and "now there" in screen.table.render_line(1).text)
