@@ -74,6 +74,7 @@ class Material(NamedTuple):
 
     @property
     def kind(self) -> str:
+        """network, chain or sweep: what can be drawn of it."""
         settings = self.config.settings
         return "sweep" if isinstance(settings, SweepConfig) else self.system
 

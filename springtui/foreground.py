@@ -57,8 +57,10 @@ def _last_word(run: Run, ended: Ended) -> None:
     """Say how it ended where the worker could not, unless another worker has the run."""
     with contextlib.suppress(SpringtuiError, OSError):
         lock = run.take()
-        run.write(ended)
-        lock.release()
+        try:
+            run.write(ended)
+        finally:
+            lock.release(ended.reason, ended.text)
 
 
 @contextlib.contextmanager

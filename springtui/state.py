@@ -53,6 +53,7 @@ class RunState:
 
     @property
     def is_over(self) -> bool:
+        """Whether its last record, or the lack of a worker, ended it."""
         return self.status in {"finished", "stopped", "diverged", "failed", "crashed"}
 
     @property
