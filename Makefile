@@ -8,7 +8,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 JOBS ?= 2
 
-.PHONY: help run test check bench clean
+.PHONY: help run test check bench figures manual clean
 
 help: ## what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -24,6 +24,12 @@ check: $(DEV_STAMP) ## ruff and mypy
 
 bench: $(DEV_STAMP) ## measure the figures in the README
 	@$(BIN)/python benchmarks/all.py
+
+figures: $(DEV_STAMP) ## make every picture in the documentation from the program
+	@$(BIN)/python docs/pictures.py
+
+manual: $(STAMP) ## make the manual page from the commands
+	@$(BIN)/python docs/manual.py
 
 clean: ## remove the environment and what tools left
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

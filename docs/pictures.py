@@ -1,42 +1,220 @@
-"""Takes the pictures in the documentation from the running app: python docs/pictures.py"""
+"""Makes every picture in the documentation from the program itself: make figures, or python docs/pictures.py
+
+    python docs/pictures.py             all of them
+    python docs/pictures.py theory      those whose name begins so: theory, screens, exports
+
+The runs behind the screens are made here, seeded, and shown as they were recorded; clocks are replaced by a steady
+one, so that the same machine makes the same files.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import re
+import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from springtui.app import SpringApp
-from springtui.screens.lab import LabScreen
+import msgspec
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent
+sys.path[:0] = [str(ROOT), str(HERE)]
+os.environ["SPRINGTUI_CONFIG"] = os.devnull + ".none"  # nobody's own preferences
+os.environ["SPRINGTUI_ASCII"] = "off"
+os.environ["SPRINGTUI_TOUR"] = "off"
+for _name in ("NO_COLOR", "SPRINGTUI_THEME"):
+    os.environ.pop(_name, None)
+
+from textual.pilot import Pilot  # noqa: E402
+
+from engine.config import ChainConfig, TrainConfig, make  # noqa: E402
+from engine.recipes import RECIPES  # noqa: E402
+from engine.records import Curve, Ended, Event  # noqa: E402
+from engine.rundir import Run, open_home  # noqa: E402
+from engine.sweep import make_sweep  # noqa: E402
+from engine.worker import work  # noqa: E402
+from springtui.app import SpringApp  # noqa: E402
+from springtui.export import Wanted, export, read_material  # noqa: E402
+from springtui.figures import encode  # noqa: E402
+from springtui.laboratory import LAB_CHAIN, Panel  # noqa: E402
+from springtui.mapping import NOISE_KINDS, chain_settings  # noqa: E402
+from springtui.screens import lab_panels  # noqa: E402
+from springtui.screens.lab import LabScreen  # noqa: E402
+from springtui.screens.phase import PhaseScreen  # noqa: E402
+from springtui.screenshot import picture_of  # noqa: E402
+from springtui.state import RunState  # noqa: E402
+from springtui.widgets.chain_view import ChainView  # noqa: E402
+from springtui.widgets.plot import Plot  # noqa: E402
+
 SIZE = (120, 40)
-SECONDS = 12.0
+NONLINEARITY, NOISE = 0.8, 0.2
+STARTED = 1_750_000_000.0
+EPOCH_SECONDS = 0.08
+MARKS = ("<!-- maps -->", "<!-- /maps -->")
+Steps = Callable[[Pilot[int], SpringApp], Awaitable[None]]
 
 
-async def picture_of_the_lab(home: Path) -> str:
-    """An SVG of the lab some seconds after it was opened, with both workers alive."""
+def write(name: str, data: bytes) -> None:
+    """Beside this file."""
+    path = HERE / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    print(path.relative_to(ROOT), file=sys.stderr)
+
+
+# the figures of the theory
+
+
+def theory() -> None:
+    """docs/figures/theory-*.svg, and the table of the twin's maps in docs/reproduction.md."""
+    from theory_figures import FIGURES, maps_table
+
+    page = (HERE / "reproduction.md").read_text("utf-8")
+    before, after = page.split(MARKS[0])[0], page.split(MARKS[1])[1]
+    write("reproduction.md", f"{before}{MARKS[0]}\n{maps_table()}\n{MARKS[1]}{after}".encode())
+
+    for name, figure in FIGURES.items():
+        write(f"figures/theory-{name}.svg", encode(figure(), "svg"))
+
+
+# runs
+
+
+def made(home: Path, settings: TrainConfig | ChainConfig) -> Run:
+    """A run made here, to its end."""
+    run = Run.create(open_home(home), settings)
+    work(run)
+    return run
+
+
+def network_run(home: Path) -> Run:
+    """The lab's own network with its sliders where the lab opens, for 160 epochs."""
+    knobs = {"negative_slope": round(1 - NONLINEARITY, 10), "data_noise": NOISE, "epochs": 160, "hessian": False}
+    return made(home, make(TrainConfig, {**RECIPES["lab"].settings, **knobs}))
+
+
+def chain_run(home: Path) -> Run:
+    """The chain that goes with it."""
+    knobs = chain_settings(NONLINEARITY, NOISE_KINDS[0], NOISE)
+    settings = {**LAB_CHAIN, **knobs, "steps": 6000, "pace": 4000.0, "frames": 10.0}
+    return made(home, make(ChainConfig, settings))
+
+
+def steadied(run: Run, total: int, pace: float) -> RunState:
+    """The run as if it still went on, its clock replaced by a steady one."""
+    state = RunState(run.id)
+    for event in run.events():
+        if isinstance(event, Ended):
+            continue
+        state.fold(_timed(event, pace))
+    state.total = total
+    return state
+
+
+def _timed(event: Event, pace: float) -> Event:
+    if isinstance(event, Curve):
+        return msgspec.structs.replace(
+            event, time=STARTED + event.at * pace, scalars={**event.scalars, "rate": 1.0 / pace}
+        )
+    return msgspec.structs.replace(event, time=STARTED)
+
+
+# screens
+
+
+async def screen(home: Path, steps: Steps, size: tuple[int, int] = SIZE) -> bytes:
+    """A screen of the app after some steps, without workers."""
+
+    LabScreen._open = lambda _: None  # type: ignore[method-assign]  # no run is begun
     app = SpringApp(home)
-    async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause(SECONDS)
-        lab = app.screen
-        assert isinstance(lab, LabScreen)
-        picture = app.export_screenshot(title="springtui")
-        await asyncio.to_thread(lab.stop_runs)
-        for process in lab.laboratory.leaving:
-            await asyncio.to_thread(process.wait, 20)
-    return picture
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        await steps(pilot, app)
+        await pilot.pause()
+        return picture_of(app).encode()
+
+
+def lab_steps(states: dict[Panel, RunState]) -> Steps:
+    """Draw two runs as they were recorded."""
+
+    async def steps(_: Pilot[int], app: SpringApp) -> None:
+        lab = next(s for s in app.screen_stack if isinstance(s, LabScreen))
+        lab.states = states
+        lab._show_in_force()
+        await lab._advise()
+        lab_panels.show_states(lab, states, "trace_ratio", lab.foresight.predicted)
+        lab_panels.show_chain(lab.query_one(ChainView), states["chain"])
+        for plot in lab.query(Plot):
+            if plot.is_stale():
+                plot.redraw()
+        lab._draw_words()
+
+    return steps
+
+
+async def _phase_steps(pilot: Pilot[int], app: SpringApp) -> None:
+    await pilot.press("f")
+    for _ in range(600):
+        await pilot.pause(0.1)
+        phase = app.screen
+        if isinstance(phase, PhaseScreen) and all(len(found) == 54 for found in phase.summaries.values()):
+            break
+    else:
+        raise TimeoutError("the diagrams did not come")
+    await pilot.press("right", "right", "right", "down", "down")
+    await pilot.pause(1.0)
+    await asyncio.to_thread(app.desk.stop_ours)
+
+
+async def _help_steps(pilot: Pilot[int], _: SpringApp) -> None:
+    await pilot.press("?")
+
+
+def screens() -> None:
+    """docs/lab.svg, docs/phase.svg, docs/help.svg, and docs/figures/example-*.svg of the same runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        network, chain = network_run(home), chain_run(home)
+        states: dict[Panel, RunState] = {
+            "train": steadied(network, 5000, EPOCH_SECONDS),
+            "chain": steadied(chain, LAB_CHAIN["steps"], 1 / 300.0),
+        }
+        write("lab.svg", asyncio.run(screen(home, lab_steps(states))))
+        write("help.svg", asyncio.run(screen(home, _help_steps)))
+        examples(network, chain, Path(folder) / "out")
+        sweep = Run.create(home, make_sweep("data-noise", {}, seeds=1))
+        work(sweep)
+        write("phase.svg", asyncio.run(screen(home, _phase_steps, (140, 45))))
+        example(sweep, "phase", "svg", Path(folder) / "out")
+
+
+def examples(network: Run, chain: Run, out: Path) -> None:
+    """What export writes of them."""
+    example(network, "load-curve", "svg", out)
+    example(network, "loss", "svg", out)
+    example(network, "replay", "gif", out)
+    example(chain, "chain", "svg", out)
+
+
+def example(run: Run, figure: str, ending: str, out: Path) -> None:
+    """One figure, by export itself."""
+    wanted = Wanted(figures=(figure,), formats=(ending,), frames=48)
+    for path in export(read_material(run), wanted, out):
+        write(f"figures/example-{figure}.{ending}", path.read_bytes())
+
+
+PARTS: dict[str, Callable[[], None]] = {"theory": theory, "screens": screens}
 
 
 def main() -> None:
-    """Write every picture beside this file."""
-    os.environ["SPRINGTUI_TOUR"] = "off"
-    with tempfile.TemporaryDirectory() as folder:
-        picture = asyncio.run(picture_of_the_lab(Path(folder) / "home"))
-    # the font is named and not fetched: a README should load nothing from elsewhere
-    (HERE / "lab.svg").write_text(re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL), "utf-8")
+    """Make the parts that were named, or all."""
+    wanted = sys.argv[1:] or list(PARTS)
+    for name in wanted:
+        if name not in PARTS:
+            sys.exit(f"unknown part {name!r}; known: {', '.join(PARTS)}")
+        PARTS[name]()
 
 
 if __name__ == "__main__":

@@ -34,7 +34,11 @@ _CHECKPOINT_LIMIT = 1 << 34
 
 
 def run_chain(run: Run, controls: Controls, interrupted: Interrupted | None = None) -> Ended:
-    """Pull to the end, or until stopped; the lock is the caller's. The last record is returned."""
+    """Pull to the end, or until stopped; the lock is the caller's. The last record is returned.
+
+    Raises:
+        RunError: the run is no chain.
+    """
     config = run.config().settings
     if not isinstance(config, ChainConfig):
         raise RunError(f"{run.id} is no chain run")

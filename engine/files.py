@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import stat
 from pathlib import Path
@@ -173,9 +174,7 @@ class Tail:
                 return []
             self._seen = None
             file.seek(self.offset)
-            data = file.read(limit)
-            while b"\n" not in data and len(data) < LINE_LIMIT and (more := file.read(limit)):
-                data += more
+            data = file.read(limit) if self._passing_over else _up_to_a_newline(file, limit)
         end = data.rfind(b"\n") + 1
         if not end and len(data) < LINE_LIMIT and not self._passing_over:
             self._seen = (found.st_size, found.st_mtime_ns)
@@ -193,6 +192,15 @@ class Tail:
             lines[0] = b""
         self.offset += end
         return lines
+
+
+def _up_to_a_newline(file: io.FileIO, limit: int) -> bytes:
+    pieces = [file.read(limit)]
+    size = len(pieces[0])
+    while b"\n" not in pieces[-1] and size < LINE_LIMIT and (more := file.read(limit)):
+        pieces.append(more)
+        size += len(more)
+    return b"".join(pieces)
 
 
 def last_lines(path: Path, count: int, window: int = 1 << 16) -> list[bytes]:

@@ -44,7 +44,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     """``seq`` of its first record; None while it only starts."""
     ended: Moment | None = None
     """When it let go in order; None where it still holds the run, or was killed."""
-    reason: str = ""
+    reason: Annotated[str, msgspec.Meta(pattern=r"\A(finished|stopped|diverged|failed|)\Z")] = ""
     """How it ended, where its records could not say so: failed or stopped."""
     text: str = ""
     status: Annotated[int, msgspec.Meta(ge=-255, le=255)] | None = None
@@ -102,7 +102,7 @@ def this_process() -> Owner:
 
 def note_of(pid: int) -> Owner:
     """A note of a process on this host."""
-    return Owner(pid=pid, host=socket.gethostname(), time=time.time(), mark=process_mark(pid))
+    return Owner(pid=pid, host=socket.gethostname(), time=max(0.0, time.time()), mark=process_mark(pid))
 
 
 def read_owner(path: Path) -> Owner | None:
@@ -214,7 +214,8 @@ class Lock:
         assert self._fd is not None
         text = "".join(char if char.isprintable() else " " for char in owner.text[:_TEXT])
         data = msgspec.json.encode(msgspec.structs.replace(owner, text=text))
-        os.pwrite(self._fd, data.ljust(SIZE - 1) + b"\n", 0)
+        if os.pwrite(self._fd, data.ljust(SIZE - 1) + b"\n", 0) < SIZE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
     def close(self) -> None:
         """Let go, and leave what the lock says as it is."""
@@ -228,7 +229,7 @@ class Lock:
             return
         with contextlib.suppress(OSError):  # letting go matters more than saying so
             owner = _decode(os.pread(self._fd, SIZE, 0)) or this_process()
-            self.note(msgspec.structs.replace(owner, ended=time.time(), reason=reason, text=text))
+            self.note(msgspec.structs.replace(owner, ended=max(0.0, time.time()), reason=reason, text=text))
         self.close()
 
 

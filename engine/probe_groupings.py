@@ -44,6 +44,7 @@ class Groups:
 
     @property
     def count(self) -> int:
+        """How many groups there are."""
         return int(self.y_M.max()) + 1
 
 

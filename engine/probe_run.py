@@ -47,6 +47,7 @@ class ProbeRun:
 
     @property
     def is_open(self) -> bool:
+        """Whether records are still taken."""
         return self._lock is not None and os.getpid() == self._pid
 
     def start(self, started: Started) -> None:

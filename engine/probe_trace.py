@@ -45,6 +45,7 @@ class Call:
 
     @property
     def kind(self) -> str:
+        """What was called."""
         return type(self.module).__name__
 
 

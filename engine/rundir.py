@@ -80,18 +80,22 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._next_event = 0
+        self._last_asked = 0
         self._lock: Lock | None = None
 
     @property
     def id(self) -> str:
+        """The directory's name."""
         return self.path.name
 
     @property
     def log_path(self) -> Path:
+        """What the worker prints."""
         return self.path / "worker.log"
 
     @property
     def checkpoint_path(self) -> Path:
+        """Where to go on from."""
         return self.path / "checkpoint.safetensors"
 
     @classmethod
@@ -253,11 +257,18 @@ class Run:
     # everyone's side
 
     def ask(self, action: str, **settings: object) -> Control:
-        """Append one request to the control file; the worker answers with ``Acknowledged``."""
-        seq = time.time_ns()
+        """Append one request to the control file; the worker answers with ``Acknowledged``.
+
+        Raises:
+            DiskFullError: there is no room.
+            OSError: it cannot be written.
+        """
+        # by the clock, which may step back, and by chance: two requests never have one number
+        seq = max(time.time_ns() // 1024 * 1024 + secrets.randbelow(1024), self._last_asked + 1)
+        self._last_asked = seq
         control = Control(
             seq=seq,
-            time=time.time(),
+            time=max(0.0, time.time()),
             action=action,
             settings=dict(settings),
             source=f"{socket.gethostname()}:{os.getpid()}",

@@ -269,6 +269,7 @@ def summarise(config: SweepConfig, cells: Iterable[Cell]) -> list[Summary]:
     return [summarise_cell(config, index, found) for index, found in sorted(by_cell.items())]
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # numbers from a file may be of any size
 def summarise_cell(config: SweepConfig, index: int, found: Sequence[Cell]) -> Summary:
     """Of members that ended, if any did; else of those that are under way."""
     ended = [cell for cell in found if cell.final]

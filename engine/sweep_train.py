@@ -241,4 +241,5 @@ def _kept(known: dict[str, T], key: str, made: Callable[[], T]) -> T:
 
 
 def finite(value: float) -> float | None:
+    """The value, or None where it is not finite."""
     return value if math.isfinite(value) else None

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from .screens.phase import PhaseScreen
     from .screens.runs import RunsScreen
 
-SAVE_SECONDS = 20.0
-"""So often it is written down where the app is, should it be killed."""
+SAVE_SECONDS = 3.0
+"""So often it is written down where the app is, should it be killed; unless nothing has changed."""
 LEAVE_SECONDS = 2.0
 """A terminal that takes no more output must not keep a process that was told to leave."""
 _LEAVE_ON = (signal.SIGTERM, signal.SIGHUP)
@@ -83,6 +83,7 @@ class SpringApp(PreferredApp):
         self.opening = opening
         """None opens where the app was left."""
         self.place = load_place(home)
+        self._saved: object = self.place.key()
         self.settings = settings
         """Of the lab's network, where a person chose them."""
         self.twin = twin
@@ -257,7 +258,9 @@ class SpringApp(PreferredApp):
 
     async def _save_place(self) -> None:
         self._note_place()
-        await asyncio.to_thread(save_place, self.home, self.place)
+        if (key := self.place.key()) != self._saved:
+            self._saved = key
+            await asyncio.to_thread(save_place, self.home, self.place)
 
     def on_unmount(self) -> None:
         save_place(self.home, self.place)

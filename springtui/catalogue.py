@@ -45,6 +45,7 @@ class Row:
 
     @property
     def id(self) -> str:
+        """The run's name."""
         return self.run.id
 
     @property
@@ -54,10 +55,12 @@ class Row:
 
     @property
     def status(self) -> str:
+        """How it stands: running, finished …; empty before it was looked at."""
         return str(self.about.get("status", ""))
 
     @property
     def is_over(self) -> bool:
+        """Whether no worker fills it any more."""
         return self.status in NOT_LIVE
 
     def value(self, name: str) -> float | None:

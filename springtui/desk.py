@@ -69,8 +69,10 @@ class Desk:
         """Let a worker go on with a sweep that was left.
 
         Raises:
-            SpringtuiError: the worker cannot be started.
+            SpringtuiError: it has a worker already, needs none, or none can be started.
         """
+        run.must_need_a_worker()
+        run.may_be_taken()
         self._launched(run)
 
     def stop_ours(self) -> None:

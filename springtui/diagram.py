@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.config import SweepConfig
-from engine.sweep import MEASURES, Summary, accuracy_cv_correlation, place, size, summarise
+from engine.sweep import MEASURES, Summary, accuracy_cv_correlation, members, place, size, summarise
 from engine.sweep_axes import Value
+from engine.twin_axis import noise_coordinate
+from engine.twin_map import PRESETS
 
 from .regime import number
 from .state import RunState
@@ -32,6 +34,7 @@ COLOURS = (
     Colour("cv", "coefficient of variation", 2),
     Colour("asymmetry", "asymmetry", 2, (-1.0, 1.0)),
     Colour("total_separation", "total separation", 1),
+    Colour("hessian_trace", "log10 of the Hessian's trace", 1),
     Colour("train_loss", "training loss", 2),
 )
 TITLES = {"data_noise": "data noise", "lr": "learning rate", "batch_size": "batch size"}
@@ -41,7 +44,10 @@ def value_of(summary: Summary, colour: Colour) -> float:
     """A cell's value; NaN where it has none."""
     if colour.key in {"cv", "asymmetry", "total_separation"}:
         return float(getattr(summary, colour.key))
-    return summary.scalars.get(colour.key, math.nan)
+    value = summary.scalars.get(colour.key, math.nan)
+    if colour.key == "hessian_trace":  # it spans factors of thousands
+        return math.log10(value) if value > 0 else math.nan
+    return value
 
 
 def summaries_of(config: SweepConfig, state: RunState) -> list[Summary]:
@@ -110,21 +116,45 @@ def short(value: Value) -> str:
     return text.replace("e-0", "e-").replace("e+0", "e")
 
 
-def facts_of(config: SweepConfig, summaries: Sequence[Summary], cell: int) -> list[str]:
-    """The numbers of the cell under the cursor."""
+def facts_of(
+    config: SweepConfig, summaries: Sequence[Summary], cell: int, twins: Sequence[Summary] = ()
+) -> list[str]:
+    """The numbers of the cell under the cursor, and of its twin among the chain's cells."""
     x, y = place(config, cell)
     noise = TITLES.get(config.x_axis, config.x_axis)
     head = f"{row_title(config)} {short(row_value(config, y))} · {noise} {short(x)}"
     found = next((s for s in summaries if s.cell == cell), None)
     if found is None:
         return [head, "not made yet"]
-    accuracy = found.scalars.get("test_accuracy")
-    lines = [head, f"{found.done} done" + (f", {found.diverged} diverged" if found.diverged else "")]
+    accuracy, trace = (found.scalars.get(name) for name in ("test_accuracy", "hessian_trace"))
+    of = "" if found.final else f" of {members(config)}, as it stands"
+    lines = [head, f"{found.done}{of} done" + (f", {found.diverged} diverged" if found.diverged else "")]
     if accuracy is not None:
         lines.append(f"test accuracy {100 * accuracy:.1f}%")
     lines.append(f"CV {number(found.cv, 2)} · asymmetry {number(found.asymmetry, 2)}")
     lines.append(f"total separation {number(found.total_separation)}")
-    return lines
+    lines.append(f"Hessian trace {'not measured' if trace is None else number(trace)}")
+    return lines + twin_facts(config, found, next((t for t in twins if t.cell == cell), None))
+
+
+def twin_facts(config: SweepConfig, found: Summary, twin: Summary | None) -> list[str]:
+    """The chain that the map gives for a cell, and how far its curve is from the networks'."""
+    if twin is None or isinstance(twin.x, str) or isinstance(twin.y, str) or config.x_axis not in PRESETS:
+        return ["twin: no map was fitted for these axes"]
+    knobs = PRESETS[config.x_axis].chain(1.0 - twin.y, noise_coordinate(config.x_axis, twin.x))
+    right, left, noise = (float(knob) for knob in knobs)
+    lines = [f"twin CV {number(twin.cv, 2)} · asymmetry {number(twin.asymmetry, 2)}"]
+    ours = scaled_curve(found.curves.get(MEASURES["network"], [])[:-1])
+    theirs = scaled_curve(twin.curves.get(MEASURES["chain"], []))
+    if ours and len(ours) == len(theirs):
+        off = math.sqrt(sum((a - b) ** 2 for a, b in zip(ours, theirs, strict=True)) / len(ours))
+        lines.append(f"its curve is off by {number(off, 2)} r.m.s.")
+    return [*lines, f"μ→ {right:.3f} · μ← {left:.3f} · ε {noise:.3f}", f"F* {(right - left) / 2:+.3f}"]
+
+
+def lacks_hessian(config: SweepConfig) -> bool:
+    """Whether a sweep does not measure the Hessian's trace."""
+    return config.system == "network" and config.settings.get("hessian") is not True
 
 
 def correlation_text(summaries: Sequence[Summary]) -> str:

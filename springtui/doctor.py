@@ -8,59 +8,61 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import importlib.util
-import locale
 import os
 import platform
-import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple, TextIO
 
-from engine.errors import ConfigError, HomeError
-from engine.rundir import open_home
+import platformdirs
 
+from engine.errors import ConfigError
+from engine.openml import SOURCES, kept_path
+
+from .checks import Check
+from .doctor_machine import look_at_home, look_at_machine
+from .doctor_terminal import colours, look_at_terminal
+from .preferences import load_preferences
 from .themes import load_themes
 
-State = Literal["ok", "warn", "fail"]
+__all__ = ["EXTRAS", "Check", "colours", "examine"]
+
 PACKAGES = ("textual", "rich", "plotext", "click", "numpy", "msgspec", "platformdirs", "safetensors")
-HEAVY = ("torch", "scikit-learn")
-SMALLEST, WHOLE = (80, 24), (120, 40)
-_SIMPLE = ("linux", "vt", "screen", "xterm", "ansi", "cygwin")
-_GIB = 1 << 30
-
-
-class Check(NamedTuple):
-    """One thing that was looked at."""
-
-    name: str
-    state: State
-    detail: str
-    remedy: str = ""
+HEAVY = ("torch", "numba", "scikit-learn")
+EXTRAS = {
+    "figures": ("matplotlib", "pictures of runs: springtui export"),
+    "serve": ("textual_serve", "the lab in a browser: springtui serve"),
+    "gpu": ("pynvml", "what a GPU does, beside the run"),
+    "cluster": ("dask", "sweeps on a cluster"),
+    "tensorboard": ("tensorboard", "curves for TensorBoard"),
+    "lightning": ("lightning", "the probe as a Lightning callback"),
+    "transformers": ("transformers", "the probe as a Transformers callback"),
+}
+"""Each optional extra: the module that it brings first, and what that is good for."""
 
 
 def examine(home: Path) -> list[Check]:
     """Every check; one that cannot be made says so and does not keep the others from being made."""
     checks: list[Check] = []
-    for look in (
-        _python,
-        _packages,
-        _terminal,
-        _size,
-        _encoding,
-        _tmux,
-        functools.partial(_home, home),
-        _themes,
-        _machine,
-        _data,
-    ):
+    looks: tuple[tuple[str, Callable[[], Iterable[Check]]], ...] = (
+        ("python", _python),
+        ("packages", _packages),
+        ("extras", _extras),
+        ("compiled", _compiled),
+        ("terminal", look_at_terminal),
+        ("home", functools.partial(look_at_home, home)),
+        ("preferences", _preferences),
+        ("themes", _themes),
+        ("machine", look_at_machine),
+        ("data", _data),
+    )
+    for name, look in looks:
         try:
             checks += look()
         except (OSError, ValueError) as error:
-            name = getattr(look, "__name__", "home").strip("_")
-            checks.append(Check(name, "warn", f"could not look: {error}"))
+            checks.append(
+                Check(name, "warn", f"could not look: {error}", "see that the file it names can be read")
+            )
     return checks
 
 
@@ -76,95 +78,40 @@ def _packages() -> Iterator[Check]:
             yield Check(name, "fail", "not installed", f"install springtui again; it brings {name}")
 
 
-def _terminal() -> Iterator[Check]:
-    term = os.environ.get("TERM", "")
-    streams = [
-        name
-        for name, stream in (("input", sys.stdin), ("output", sys.stdout), ("error", sys.stderr))
-        if not _is_terminal(stream)
-    ]
-    if streams:
-        where = " and ".join(streams)
-        yield Check("terminal", "warn", f"standard {where}: not a terminal", "run the lab in a terminal")
-    elif term.lower() in {"", "dumb", "unknown"}:
-        yield Check("terminal", "fail", f"TERM={term}", "set TERM to what yours is, often xterm-256color")
+def _extras() -> Iterator[Check]:
+    for extra, (module, use) in EXTRAS.items():
+        if importlib.util.find_spec(module) is not None:
+            yield Check(f"[{extra}]", "ok", f"installed; {use}")
+        else:
+            yield Check(f"[{extra}]", "ok", f"not installed; {use}", f"pip install 'springtui[{extra}]'")
+
+
+def _compiled() -> Iterator[Check]:
+    """Where numba keeps what it compiled, as it chooses the place."""
+    import engine
+
+    beside = Path(engine.__file__).parent / "__pycache__"
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    user = Path(platformdirs.user_cache_dir("numba", appauthor=False))
+    place = Path(chosen) if chosen else beside if os.access(beside.parent, os.W_OK) else user
+    kept = sum(1 for _ in place.rglob("*.nbi")) if place.is_dir() else 0
+    above = next((path for path in (place, *place.parents) if path.exists()), place)
+    if not os.access(above, os.W_OK):
+        remedy = "every start compiles anew, for some 20 s; set NUMBA_CACHE_DIR to a directory that can be written"
+        yield Check("compiled", "warn", f"cannot be kept at {place}", remedy)
+    elif kept:
+        yield Check("compiled", "ok", f"{kept} functions are kept at {place}")
     else:
-        yield Check("terminal", "ok", f"TERM={term}")
-    yield Check("colours", *colours(os.environ))
+        yield Check("compiled", "ok", f"nothing yet at {place}; the first chain or sweep compiles for some 20 s")
 
 
-def _is_terminal(stream: TextIO | None) -> bool:
-    return stream is not None and not stream.closed and stream.isatty()
-
-
-def colours(environ: Mapping[str, str]) -> tuple[State, str, str]:
-    """State, detail and remedy for what the environment says of colours."""
-    term, said = environ.get("TERM", "").lower(), environ.get("COLORTERM", "").lower()
-    if environ.get("NO_COLOR"):
-        return "ok", "none, as NO_COLOR asks", ""
-    if said in {"truecolor", "24bit"} or term.endswith("-direct"):
-        return "ok", "16 million", ""
-    remedy = "if your terminal can do more: export COLORTERM=truecolor"
-    if "256" in term:
-        return "ok", "256", remedy
-    if term.startswith(_SIMPLE):
-        return "warn", f"16, going by TERM={term}", remedy
-    return "ok", "not known; 256 are assumed", remedy
-
-
-def _size() -> Iterator[Check]:
-    columns, rows = shutil.get_terminal_size((0, 0))
-    said = f"{columns} x {rows}"
-    if (columns, rows) == (0, 0):
-        yield Check("size", "warn", "not known", "run the lab in a terminal")
-    elif columns < SMALLEST[0] or rows < SMALLEST[1]:
-        yield Check("size", "fail", said, f"make it at least {SMALLEST[0]} x {SMALLEST[1]}")
-    elif columns < WHOLE[0] or rows < WHOLE[1]:
-        yield Check("size", "ok", said, f"from {WHOLE[0]} x {WHOLE[1]} the lab shows all at once")
-    else:
-        yield Check("size", "ok", said)
-
-
-def _encoding() -> Iterator[Check]:
-    name = locale.getpreferredencoding(False)
-    if name.lower().replace("-", "") == "utf8":
-        yield Check("encoding", "ok", name)
-    else:
-        yield Check("encoding", "warn", name, "set LANG=C.UTF-8, or use springtui --ascii")
-
-
-def _tmux() -> Iterator[Check]:
-    if not os.environ.get("TMUX"):
-        return
-    version = _ask("tmux", "-V") or "tmux, version not known"
-    if os.environ.get("COLORTERM"):
-        yield Check("tmux", "ok", version)
-    else:
-        remedy = "for all colours, in tmux.conf: set -as terminal-features ',*:RGB'; then export COLORTERM"
-        yield Check("tmux", "warn", version, remedy)
-
-
-def _home(home: Path) -> Iterator[Check]:
-    """Whether runs can be kept; looks only, and makes nothing but a file that is gone at once."""
-    remedy = "choose another with --home or SPRINGTUI_HOME"
-    there = next((path for path in (home, *home.parents) if path.exists()), home)
-    try:
-        if home.exists():
-            open_home(home)
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except HomeError as error:
-        yield Check("home", "fail", str(error))
-        return
-    except OSError as error:
-        yield Check("home", "fail", f"cannot write under {there}: {error.strerror}", remedy)
-        return
-    free = shutil.disk_usage(there).free / _GIB
-    state: State = "ok" if free >= 1 else "warn"
-    made = "" if home.exists() else ", made with the first run"
-    yield Check(
-        "home", state, f"{home}, {free:.1f} GiB free{made}", "" if free >= 1 else f"make room, or {remedy}"
-    )
+def _preferences() -> Iterator[Check]:
+    effective = load_preferences()
+    for problem in effective.problems:
+        yield Check("preferences", "warn", problem, "mend the line; springtui config shows what is in force")
+    if not effective.problems:
+        there = effective.path.exists()
+        yield Check("preferences", "ok", f"{effective.path}{'' if there else ' (not there; defaults hold)'}")
 
 
 def _themes() -> Iterator[Check]:
@@ -179,41 +126,23 @@ def _themes() -> Iterator[Check]:
     yield Check("themes", "ok", ", ".join(names))
 
 
-def _machine() -> Iterator[Check]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    few = cores < 2
-    yield Check(
-        "cores", "warn" if few else "ok", f"{cores}", "a second core keeps the screen fluid" if few else ""
-    )
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
-    small = total < 2
-    yield Check("memory", "warn" if small else "ok", f"{total:.1f} GiB", "torch wants 2 GiB" if small else "")
-    found = _ask("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader")
-    if found:
-        yield Check("gpu", "ok", "; ".join(found.splitlines()), "use it: springtui train --set device=auto")
-    else:
-        yield Check("gpu", "ok", "none found (nvidia-smi does not answer); runs use the processor")
-
-
 def _data() -> Iterator[Check]:
     remedy = "install scikit-learn again; the digits come with it"
     found = importlib.util.find_spec("sklearn")  # finds the package, and does not import it
     if found is None or found.origin is None:
         yield Check("digits", "fail", "scikit-learn is not there", remedy)
-        return
-    file = Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz"
-    if file.is_file():
-        yield Check("digits", "ok", "embedded, 1797 images of 8 x 8")
     else:
-        yield Check("digits", "fail", "not in this scikit-learn", remedy)
-
-
-def _ask(*command: str) -> str:
-    """What a program prints, or nothing where it is not there or does not answer."""
-    if shutil.which(command[0]) is None:
-        return ""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        file = Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz"
+        if file.is_file():
+            yield Check("digits", "ok", "embedded, 1797 images of 8 x 8")
+        else:
+            yield Check("digits", "fail", "not in this scikit-learn", remedy)
+    for name, source in SOURCES.items():
+        kept = kept_path(name)
+        if kept.is_file():
+            yield Check(name, "ok", f"kept at {kept}")
+        else:
+            how = (
+                f"fetched when first asked for, some {source.megabytes} MB; or set data_dir to its original files"
+            )
+            yield Check(name, "ok", "not here", how)

@@ -43,6 +43,8 @@ FIGURES = {
 USUAL = {"network": ("load-curve",), "chain": ("load-curve", "chain"), "sweep": ("phase",)}
 INSTALL = "pip install 'springtui[figures]'"
 _PATIENCE = 600.0
+_SCALARS = ("test_accuracy", "train_accuracy", "train_loss", "hessian_trace")
+"""Of a diagram's cell, beside what its curve says."""
 
 
 class Wanted(NamedTuple):
@@ -72,6 +74,7 @@ class Material(NamedTuple):
 
     @property
     def kind(self) -> str:
+        """network, chain or sweep: what can be drawn of it."""
         settings = self.config.settings
         return "sweep" if isinstance(settings, SweepConfig) else self.system
 
@@ -250,7 +253,10 @@ def rows_of(config: SweepConfig, summaries: Sequence[Summary]) -> list[dict[str,
             "cv": _finite(s.cv),
             "asymmetry": _finite(s.asymmetry),
             "total_separation": _finite(s.total_separation),
-            **{key: s.scalars.get(key) for key in ("test_accuracy", "train_accuracy", "train_loss")},
+            **{
+                key: s.scalars.get(key)
+                for key in ("test_accuracy", "train_accuracy", "train_loss", "hessian_trace")
+            },
             "load_curve": s.curves.get(MEASURES[config.system], []),
         }
         for s in summaries

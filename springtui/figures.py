@@ -22,7 +22,7 @@ from engine.config import SweepConfig
 from engine.errors import DataError
 from engine.loads import loads, statistics
 from engine.records import Curve
-from engine.sweep import Summary
+from engine.sweep import MEASURES, Summary
 from engine.twin_curve import fit_curve, hidden
 
 from .diagram import Colour, grid_of
@@ -57,11 +57,11 @@ _GIF_COLOURS = 64
 _FRAME_MS, _LAST_MS = 90, 2000
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure in inches, with the style that all share."""
+def new_figure(width: float, height: float, *, still: bool = False) -> Figure:
+    """An empty figure in inches, with the style that all share; ``still`` leaves its axes where they are put."""
     matplotlib.rcdefaults()
     matplotlib.rcParams.update(_STYLE)
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height), layout=None if still else "constrained")
 
 
 def encode(figure: Figure, ending: str) -> bytes:
@@ -80,11 +80,18 @@ def encode(figure: Figure, ending: str) -> bytes:
 
 
 def load_curve(state: RunState, measure: str) -> Figure:
-    """D_0 … D_L as they are now and were at the start, and the load of each layer or spring beside."""
+    """D_0 … D_L as they are now and were at the start, and the load of each layer or spring beside.
+
+    Raises:
+        DataError: there is no curve yet, or none of this measure.
+    """
     figure = new_figure(7.4, 3.3)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     _curve_axes(left, state, measure)
     latest = _latest(state)
+    if measure not in latest.curves:
+        recorded = ", ".join(latest.curves) or "none"
+        raise DataError(f"{state.run_id} did not record {measure}; --measure takes what it did: {recorded}")
     loads_of = loads(signed_curve(latest, measure))
     names = _names(state, len(loads_of))
     colour = CHAIN if measure == "distance" else NETWORK
@@ -105,18 +112,19 @@ def _curve_axes(axes: Axes, state: RunState, measure: str, at: Curve | None = No
     if chain and "mean_field" in curve.curves:
         _line(axes, curve.curves["mean_field"], THEORY, "mean field", linestyle="--")
     elif measure == "trace_ratio":
-        _twin(axes, curve)
+        _twin(axes, state, curve)
     _line(axes, curve.curves.get(measure, []), CHAIN if chain else NETWORK, "now", marker="o")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("block $\\ell$" if chain else "layer $\\ell$")
     axes.set_ylabel(_AXES.get(measure, measure))
-    axes.set_title(_headline(curve, measure))
+    axes.set_title(_headline(state, curve, measure))
     axes.legend()
 
 
-def _twin(axes: Axes, curve: Curve) -> None:
+def _twin(axes: Axes, state: RunState, curve: Curve) -> None:
+    points = curve.curves.get("trace_ratio", [])
     try:
-        fit = fit_curve(hidden(curve.curves.get("trace_ratio", [])))
+        fit = fit_curve(hidden(points if has_logits(state, "trace_ratio") else [*points, None]))
     except DataError:
         return
     _line(axes, fit.curve, THEORY, f"chain, $F^*$ = {fit.effective_friction:+.3f}", linestyle="--")
@@ -126,10 +134,15 @@ def _line(axes: Axes, values: Sequence[float | None], colour: str, label: str, *
     axes.plot([math.nan if v is None else v for v in values], color=colour, label=label, markersize=4, **more)
 
 
-def _headline(curve: Curve, measure: str) -> str:
-    shape = statistics(signed_curve(curve, measure), logits=measure != "distance")
-    unit = "step" if measure == "distance" else "epoch"
+def _headline(state: RunState, curve: Curve, measure: str) -> str:
+    shape = statistics(signed_curve(curve, measure), logits=has_logits(state, measure))
+    unit = "epoch" if "epochs" in state.settings else "step"
     return f"{unit} {curve.at} · {in_words(shape)} · CV {number(shape.cv, 2)}"
+
+
+def has_logits(state: RunState, measure: str) -> bool:
+    """Whether the last point of the curve is the logits', which statistics leave out."""
+    return measure != MEASURES["chain"] and (not state.layers or state.layers[-1] == "logits")
 
 
 def _names(state: RunState, count: int) -> list[str]:
@@ -156,8 +169,8 @@ def chain(state: RunState, measure: str) -> Figure:
     """Blocks and springs where the curve puts them; of a network, the picture that its load curve makes."""
     figure = new_figure(7.4, 1.7)
     axes = figure.subplots()
-    _chain_axes(axes, positions_of(state, _latest(state), measure))
-    axes.set_title(_headline(_latest(state), measure))
+    draw_chain(axes, positions_of(state, _latest(state), measure))
+    axes.set_title(_headline(state, _latest(state), measure))
     return figure
 
 
@@ -168,8 +181,8 @@ def positions_of(state: RunState, curve: Curve, measure: str) -> list[float]:
         DataError: the curve has gaps or does not fall, so that there is no chain like it.
     """
     points = curve.curves.get(measure, [])
-    if measure != "distance":
-        points = signed_curve(curve, measure)[:-1]
+    if measure != MEASURES["chain"]:
+        points = signed_curve(curve, measure)[: -1 if has_logits(state, measure) else None]
     known = [v for v in points if v is not None]
     if len(known) != len(points) or len(known) < 2 or known[0] == known[-1]:
         raise DataError(
@@ -178,14 +191,15 @@ def positions_of(state: RunState, curve: Curve, measure: str) -> list[float]:
     return [(known[0] - v) / (known[0] - known[-1]) for v in known]
 
 
-def _chain_axes(axes: Axes, points: Sequence[float]) -> None:
+def draw_chain(axes: Axes, points: Sequence[float]) -> None:
+    """Wall, springs, numbered blocks and target at points 0 … 1, with each spring's extension below it."""
     mean = 1.0 / (len(points) - 1)
     for a, b in itertools.pairwise(points):
         stretched = (b - a) / mean
         colour = CHAIN if stretched > 1.25 else DIM if stretched < 0.75 else INK
         xs, ys = _zigzag(a, b)
         axes.plot(xs, ys, color=colour, linewidth=1.1, solid_joinstyle="miter")
-        if abs(b - a) > 0.05:
+        if abs(b - a) > 0.075:
             axes.text((a + b) / 2, -0.42, f"{b - a:.2f}", ha="center", va="top", color=DIM, fontsize=7.5)
     for index, x in enumerate(points[1:-1], 1):
         axes.plot([x], [0.0], marker="s", markersize=9, color=NETWORK, markeredgecolor="white")
@@ -293,8 +307,9 @@ def replay(state: RunState, curves: Sequence[Curve], measure: str, frames: int) 
     """
     if len(curves) < 2:
         raise DataError(f"{state.run_id} has {len(curves)} load curve; a replay needs two")
-    figure = new_figure(7.0, 4.6)
+    figure = new_figure(7.0, 4.6, still=True)
     axes = figure.subplots(2, 1, height_ratios=(3, 1))
+    figure.subplots_adjust(left=0.11, right=0.98, top=0.94, bottom=0.02, hspace=0.3)
     span = _span(curves, measure)
 
     def draw(curve: Curve) -> None:
@@ -303,7 +318,7 @@ def replay(state: RunState, curves: Sequence[Curve], measure: str, frames: int) 
         _curve_axes(axes[0], state, measure, at=curve)
         axes[0].set_ylim(*span)
         try:
-            _chain_axes(axes[1], positions_of(state, curve, measure))
+            draw_chain(axes[1], positions_of(state, curve, measure))
         except DataError:
             axes[1].set_axis_off()
         axes[1].set_xlim(-0.02, 1.02)

@@ -21,6 +21,7 @@ from engine.records import Ended
 from engine.rundir import Run, read_event
 
 from .output import say
+from .regime import duration
 from .state import RunState
 
 Work = Callable[[Run], Ended]
@@ -56,8 +57,10 @@ def _last_word(run: Run, ended: Ended) -> None:
     """Say how it ended where the worker could not, unless another worker has the run."""
     with contextlib.suppress(SpringtuiError, OSError):
         lock = run.take()
-        run.write(ended)
-        lock.release()
+        try:
+            run.write(ended)
+        finally:
+            lock.release(ended.reason, ended.text)
 
 
 @contextlib.contextmanager
@@ -130,6 +133,10 @@ def summary(state: RunState, unit: str) -> str:
         value = state.latest.scalars.get(name) if state.latest else None
         if value is not None:
             parts.append(f"{label} {value:.4g}")
+    if rate := state.cells_per_second:
+        parts.append(f"{rate:.2g}/s  left {duration((state.total - state.at) / rate)}")
+    if state.status == "running" and state.note:
+        parts.append(state.note)
     return "  ".join(parts)
 
 

@@ -39,6 +39,11 @@ class Place(msgspec.Struct, kw_only=True):
     noise: str = ""
     seen: dict[str, Seen] = {}
 
+    def key(self) -> object:
+        """Changes whenever it is worth to be saved."""
+        records = {name: seen.records for name, seen in self.seen.items()}
+        return self.screen, self.run, self.tab, self.measure, self.noise, records
+
     def look_at(self, run_id: str, records: int) -> None:
         """A run has been seen up to so many records."""
         self.seen.pop(run_id, None)

@@ -53,6 +53,7 @@ class RunState:
 
     @property
     def is_over(self) -> bool:
+        """Whether its last record, or the lack of a worker, ended it."""
         return self.status in {"finished", "stopped", "diverged", "failed", "crashed"}
 
     @property
@@ -73,6 +74,15 @@ class RunState:
         if self.latest is None or not rate or self.is_over or self.total <= 0:
             return None
         return max(0.0, (self.total - self.latest.at) / rate)
+
+    @property
+    def cells_per_second(self) -> float:
+        """A sweep's members a second since its present worker began; 0 while there is no telling or no work."""
+        times = [cell.time for cell in self.cells.values() if cell.time >= self.resumed]
+        span = max(times, default=0.0) - self.resumed
+        if self.is_over or self.status == "paused" or len(times) < 3 or span <= 0:
+            return 0.0
+        return len(times) / span
 
     def fold(self, event: Event) -> None:
         """Take one record in."""

@@ -23,6 +23,7 @@ class Trash:
 
     @property
     def folder(self) -> Path:
+        """Where removed runs lie until they are emptied."""
         return self.home / "trash"
 
     def put(self, run: Run) -> None:

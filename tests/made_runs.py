@@ -44,7 +44,7 @@ def training_records(count: int, *, began: float = 1.7e9, moves: int = 10) -> It
 
 def make_run(home: Path, events: Iterator[Event] | list[Event], number: int = 0, *, began: float = 1.7e9) -> Path:
     """A directory of a training run that holds these records."""
-    name = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(began))}-train-{number:06x}"
+    name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(began))}-train-{number:06x}"
     folder = home / "runs" / name
     folder.mkdir(mode=0o700, parents=True)
     config = make(TrainConfig, {"epochs": 100, "data_noise": 0.2, "negative_slope": 0.2})
@@ -61,7 +61,7 @@ def make_many(home: Path, count: int, epochs: int = 12) -> None:
     for i in range(count):
         began = 1.7e9 + 100.0 * i
         kind = "chain" if i % 7 == 3 else "train"
-        name = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(began))}-{kind}-{i:06x}"
+        name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(began))}-{kind}-{i:06x}"
         folder = home / "runs" / name
         folder.mkdir(mode=0o700, parents=True)
         settings = make(ChainConfig, {}) if kind == "chain" else make(TrainConfig, {"epochs": epochs, "seed": i})

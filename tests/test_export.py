@@ -14,7 +14,9 @@ from PIL import Image, ImageSequence
 from test_walls import modules_after
 
 from engine.config import ChainConfig, TrainConfig
+from engine.errors import DataError
 from engine.files import append_line
+from engine.probe_config import ProbeConfig
 from engine.records import Cell, Curve, Ended, Event, Started
 from engine.rundir import Run, open_home
 from engine.sweep import make_sweep, summarise
@@ -26,7 +28,7 @@ from springtui.export import Material, Wanted, export, export_aside, read_materi
 CURVE = [1.0, 0.4, -0.3, -1.1, -2.0]
 
 
-def written_run(home: Path, settings: TrainConfig | ChainConfig, events: list[Event]) -> Run:
+def written_run(home: Path, settings: TrainConfig | ChainConfig | ProbeConfig, events: list[Event]) -> Run:
     """A run as a worker leaves it."""
     run = Run.create(open_home(home), settings)
     lock = run.take()
@@ -168,6 +170,19 @@ class TestFigures:
         assert drawn["start"] == [1.0, 0.0, 0.0, 0.0, 0.0]
         assert [bar.get_width() for bar in right.patches] == pytest.approx([0.6, 0.7, 0.8, 0.9])  # type: ignore[attr-defined]
         figures.encode(figure, "png")  # a dollar in a layer's name is no mathematics
+
+    def test_a_probe_that_ends_before_the_logits(self, home: Path) -> None:
+        """A user's own model: its last point counts, its measures are what it took."""
+        started = Started(pid=1, host="here", settings={}, layers=["input", "a", "b", "c"], total=0)
+        curve = Curve(at=70, step=70, curves={"trace_ratio": [1.0, 0.5, 0.0, -0.5]})
+        run = written_run(home, ProbeConfig(layers=("input", "a", "b", "c")), [started, curve])
+        material = self.state(run)
+        figure = figures.load_curve(material.state, "trace_ratio")
+        assert figure.axes[0].get_title(loc="left") == "step 70 · balanced · CV 0"
+        assert material.state.latest is not None
+        assert len(figures.positions_of(material.state, material.state.latest, "trace_ratio")) == 4
+        with pytest.raises(DataError, match="did not record fuzziness; --measure takes what it did: trace_ratio"):
+            figures.load_curve(material.state, "fuzziness")
 
     def test_chain(self, chain: Run) -> None:
         material = self.state(chain)

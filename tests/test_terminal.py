@@ -81,6 +81,7 @@ def test_a_lost_connection_ends_the_app_and_not_the_runs(lab: Terminal, home: Pa
     with Terminal() as again:  # the next lab takes the runs up
         again.wait_for("epoch", 60)
         assert len(list_runs(home)) == 2
+        again.wait_for(lambda text: "away" in text and "caught" in text)
         quit_and_stop(again)
     wait_until(lambda: not workers_under(home))
 

@@ -15,7 +15,10 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_wheel_opens_the_lab_and_finds_its_themes(tmp_path: Path, home: Path) -> None:
+def test_a_wheel_opens_the_lab_and_finds_its_themes(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # the checkout must not stand in for the wheel
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
@@ -35,6 +38,8 @@ def test_a_wheel_opens_the_lab_and_finds_its_themes(tmp_path: Path, home: Path) 
         with Terminal([str(tmp_path / "env" / "bin" / "springtui")], cwd=tmp_path) as terminal:
             terminal.wait_for(lambda text: "epoch" in text and "step" in text, 60)
             terminal.press("q")
+            terminal.wait_for("stop them and leave")
+            terminal.press("s")
             assert terminal.wait_exit() == 0
     finally:
         stop_workers(home)

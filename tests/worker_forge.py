@@ -45,10 +45,14 @@ class Forge:
         self._begun.append(int(self._process.stdout.readline()))
         return self._begun[-1]
 
-    def kill(self, pid: int) -> None:
-        """SIGKILL, and gone."""
-        os.kill(pid, signal.SIGKILL)
+    def kill(self, pid: int) -> bool:
+        """SIGKILL, and gone; whether it was still there."""
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
         self.outwait(pid, 20.0)
+        return True
 
     def outwait(self, pid: int, seconds: float) -> None:
         """Until the worker has ended."""
@@ -60,8 +64,7 @@ class Forge:
     def close(self) -> None:
         """Leave no worker behind."""
         for pid in self._begun:
-            if is_there(pid):
-                os.kill(pid, signal.SIGKILL)
+            self.kill(pid)
         self._process.kill()
         self._process.communicate()
 

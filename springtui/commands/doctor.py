@@ -22,7 +22,9 @@ _SIGNS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 def doctor(session: Session, as_json: bool) -> int:
     """Look at this terminal, machine and installation, and say what to do about each shortcoming.
 
-    Exit status 1 where a check fails. With --json: state, and checks, each with name, state, detail, remedy.
+    On a terminal it asks it a few questions, and measures how long answers take and how fast bytes pass; inside
+    tmux or screen it is they who answer. Exit status 1 where a check fails. With --json: state, and checks, each
+    with name, state, detail, remedy.
     """
     from ..doctor import examine
 
@@ -33,8 +35,8 @@ def doctor(session: Session, as_json: bool) -> int:
         print_json({"state": worst, "checks": [check._asdict() for check in checks]})
     else:
         for check in checks:
-            print_line(f"{_SIGNS[check.state]}  {check.name:12}  {check.detail}")
+            print_line(f"{_SIGNS[check.state]}  {check.name:14}  {check.detail}")
             if check.remedy:
-                print_line(f"{'':20}{check.remedy}")
+                print_line(f"{'':22}{check.remedy}")
         print_line(f"{counts['ok']} ok, {counts['warn']} to mind, {counts['fail']} failed")
     return 1 if worst == "fail" else 0

@@ -43,8 +43,8 @@ _PORT = 8000
 def serve(session: Session, arguments: tuple[str, ...], host: str, port: int, as_json: bool) -> int:
     """Serve the lab to a browser on this machine until Ctrl-C, and print the address to open.
 
-    Every page that is opened is a lab of its own; closing it detaches, and runs go on. The address holds a token;
-    without it nobody gets in. ARGUMENTS after -- are those of springtui. Needs textual-serve:
+    Every page is a screen of its own, onto the same runs; closing it detaches, and they go on. The address holds a
+    token; without it nobody gets in. ARGUMENTS after -- are those of springtui. Needs textual-serve:
     pip install 'springtui[serve]'. With --json one object: url, host, port, pid.
     """
     if importlib.util.find_spec("textual_serve") is None:

@@ -6,7 +6,7 @@ import asyncio
 import math
 from typing import Any, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
@@ -18,14 +18,14 @@ from engine.rundir import Run
 from engine.sweep import DIAGRAMS, MEASURES, Summary, place
 
 from ..desk import Desk
-from ..diagram import COLOURS, correlation_text, facts_of, grid_of, scaled_curve, summaries_of
+from ..diagram import COLOURS, correlation_text, facts_of, grid_of, lacks_hessian, scaled_curve, summaries_of
 from ..export import export_aside, written
 from ..place import Place
 from ..regime import duration
 from ..state import RunState
 from ..terminal import ascii_only, plain_text
 from ..watcher import Watcher
-from ..widgets.heat_map import HeatMap
+from ..widgets.heat_map import FURNITURE, HeatMap
 from ..widgets.plot import Plot, Series
 from .base import BaseScreen
 from .lab_panels import legend
@@ -33,6 +33,11 @@ from .lab_panels import legend
 RECIPES = tuple(name for name, diagram in DIAGRAMS.items() if diagram.system == "network")
 SEEDS = 3
 DRAW_SECONDS = 0.5
+WIDE = 104
+"""Columns from which both maps and all panels show at once; narrower terminals show one map at a time."""
+VIEWS = ("network", "chain", "scatter")
+TALLEST, LEAST_BELOW = 5, 13
+"""Lines of a cell at most, and of the panels below at least."""
 _EMPTY = "No diagram yet: g makes {recipe} on the embedded digits, t chooses another diagram."
 
 
@@ -48,6 +53,7 @@ class PhaseScreen(BaseScreen[None]):
         Binding("s", "stop", "Stop", id="phase.stop", tooltip="stop; g goes on"),
         Binding("t", "next_recipe", "Diagram", id="phase.diagram", tooltip="choose another diagram"),
         Binding("c", "next_colour", "Colour", id="phase.colour", tooltip="colour by another quantity"),
+        Binding("v", "next_view", "View", id="phase.view", tooltip="networks, chain or scatter"),
         Binding("x", "export", "Export", id="phase.export", tooltip="PNG, SVG, CSV and JSON"),
         Binding("escape", "app.back", "Back", id="phase.back", tooltip="back to where you came from"),
     ]
@@ -64,6 +70,7 @@ class PhaseScreen(BaseScreen[None]):
         self.states: dict[str, RunState] = {}
         self.watchers: dict[str, Watcher] = {}
         self.summaries: dict[str, list[Summary]] = {"network": [], "chain": []}
+        self.view = VIEWS[0]
         self._stale = False
         self._told = ""
 
@@ -80,14 +87,15 @@ class PhaseScreen(BaseScreen[None]):
         yield Footer()
 
     async def on_mount(self) -> None:
-        titles = {"#network": "Networks", "#chain": "Chain, by the fitted map", "#curve": "Load curve of the cell",
-                  "#said": "Cell", "#scatter": "Accuracy over coefficient of variation"}  # fmt: skip
+        titles = {"#network": "Networks", "#chain": "Chain", "#curve": "Load curve", "#said": "Cell",
+                  "#scatter": "Accuracy over CV"}  # fmt: skip
         for selector, title in titles.items():
             self.query_one(selector).border_title = title
         spread = "s.d." if ascii_only() else "± s.d."
         curves = ("networks", "$primary"), (spread, "$foreground 45%"), ("chain", "$accent")
         self.query_one("#curve").border_subtitle = legend(*curves)
         self.query_one("#network").focus()
+        self._set_view()
         self.set_interval(DRAW_SECONDS, self._draw)
         self.run_worker(self._take_up(), exclusive=True, group="take-up")
         self._draw()
@@ -160,13 +168,25 @@ class PhaseScreen(BaseScreen[None]):
             if not state.is_over:
                 await self._ask("resume")
                 return
-            if state.status != "finished":
+            if state.status != "finished" and not (self._wants_hessian() and state.is_over):
                 await self._guarded(self.desk.resume, self.runs["network"])
                 await self._show_run("network", self.runs["network"])
                 return
-        run = await self._guarded(self.desk.start, self.recipe, {}, SEEDS)
+        run = await self._guarded(self.desk.start, self.recipe, self._settings(), SEEDS)
         if isinstance(run, Run):
             await self._show_run("network", run)
+
+    def _wants_hessian(self) -> bool:
+        """Whether the diagram is looked at for a Hessian that it does not measure."""
+        config = self.configs.get("network")
+        return self.colour.key == "hessian_trace" and (config is None or lacks_hessian(config))
+
+    def _settings(self) -> dict[str, Any]:
+        """What a new diagram shares with the one shown: its data; the Hessian where it is looked at."""
+        config = self.configs.get("network")
+        known = {} if config is None or config.recipe != self.recipe else config.settings
+        data = {key: known[key] for key in ("dataset", "data_dir") if key in known}
+        return data | ({"hessian": True} if self.colour.key == "hessian_trace" else {})
 
     async def action_toggle_pause(self) -> None:
         """Hold the diagram, or go on."""
@@ -201,6 +221,38 @@ class PhaseScreen(BaseScreen[None]):
         self._stale = True
         self._draw()
 
+    def action_next_view(self) -> None:
+        """Where all does not fit: another of the pictures."""
+        self.view = VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)]
+        self._set_view()
+        self._stale = True
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """The views are offered where there is more than one."""
+        return self.has_class("-narrow") if action == "next_view" else True
+
+    def _set_view(self) -> None:
+        for view in VIEWS:
+            self.set_class(view == self.view, f"-{view}")
+        shown = "#chain" if self.view == "chain" and self.has_class("-narrow") else "#network"
+        self.query_one(shown).focus()
+
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
+        self.set_class(event.size.width < WIDE, "-narrow")
+        self._set_view()
+        self._set_heights()
+        self.refresh_bindings()
+        self._stale = True
+
+    def _set_heights(self) -> None:
+        """Cells as tall as leaves the panels below their room; no line is left empty under them."""
+        grid = self.query_one("#network", HeatMap).grid
+        rows = len(grid.rows) if grid is not None else 6
+        room = self.size.height - 2 - FURNITURE - 2
+        tall = min(TALLEST, max(1, (room - LEAST_BELOW) // rows))
+        self.query_one("#maps").styles.height = min(room, rows * tall) + FURNITURE + 2
+
     def action_export(self) -> None:
         """Write the diagram as PNG, SVG, CSV and JSON under the home directory."""
         if not self.summaries["network"]:
@@ -227,7 +279,8 @@ class PhaseScreen(BaseScreen[None]):
         if config is None:
             return
         x, y = place(config, message.cell)
-        self.app.call_later(self.app.open_lab_with, {**config.settings, config.x_axis: x, config.y_axis: y})  # type: ignore[attr-defined]
+        shared = {key: value for key, value in config.settings.items() if key != "hessian"}  # the lab has its own
+        self.app.call_later(self.app.open_lab_with, {**shared, config.x_axis: x, config.y_axis: y})  # type: ignore[attr-defined]
 
     # drawing
 
@@ -244,13 +297,14 @@ class PhaseScreen(BaseScreen[None]):
             grid = None if config is None else grid_of(config, self.summaries[system], colour)
             heat_map = self.query_one(f"#{system}", HeatMap)
             heat_map.show(grid)
-            name = "Networks" if system == "network" else "Chain, by the fitted map"
+            name = "Networks" if system == "network" else "Chain"
             title = f"{name} · {colour.title}"
             if heat_map.border_title != title:
                 heat_map.border_title = title
             axes = "" if grid is None else f"{grid.row_title} over {grid.column_title}"
             if heat_map.border_subtitle != axes:
                 heat_map.border_subtitle = axes
+        self._set_heights()
         self._draw_scatter()
         self._draw_cell()
 
@@ -262,23 +316,19 @@ class PhaseScreen(BaseScreen[None]):
             left = max(0, state.total - state.done)
             parts = [f"{config.recipe} · {config.settings.get('dataset', 'digits')}", state.status]
             parts.append(f"{state.done}/{state.total} networks")
-            if rate := self._rate(state):
+            if rate := state.cells_per_second:
                 parts += [f"{rate:.2g}/s", f"left {duration(left / rate)}"]
             parts.append(correlation_text(self.summaries["network"]))
             if config.recipe != self.recipe:
                 parts.append(f"g makes {self.recipe}")
+            elif self._wants_hessian() and state.is_over:
+                parts.append("Hessian not measured: g makes it anew with it")
+            elif state.status == "running" and state.note:
+                parts.append(state.note)
             text = " · ".join(parts)
         if text != self._told:
             self._told = text
             self.query_one("#progress", Static).update(plain_text(text))
-
-    def _rate(self, state: RunState) -> float:
-        """Members a second since the first of this worker's; 0 while there is no telling or no work."""
-        times = [cell.time for cell in state.cells.values() if cell.time >= state.resumed]
-        if state.is_over or state.status == "paused" or len(times) < 3:
-            return 0.0
-        span = max(times) - state.resumed
-        return len(times) / span if span > 0 else 0.0
 
     def _draw_scatter(self) -> None:
         plot = self.query_one("#scatter", Plot)
@@ -299,7 +349,9 @@ class PhaseScreen(BaseScreen[None]):
         if config is None:
             return
         cell = self.query_one("#network", HeatMap).cursor
-        self.query_one("#cell", Static).update("\n".join(facts_of(config, self.summaries["network"], cell)))
+        self.query_one("#cell", Static).update(
+            "\n".join(facts_of(config, self.summaries["network"], cell, self.summaries["chain"]))
+        )
         plot = self.query_one("#curve", Plot)
         plot.show(self._cell_series(cell))
         if plot.is_stale():

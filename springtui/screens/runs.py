@@ -177,6 +177,7 @@ class RunsScreen(RunActions):
         return self.marked or ([current] if current is not None else [])
 
     def look_again(self) -> None:
+        """Let the list be read anew at once."""
         self._scanned = 0.0
         self._wake.set()
 

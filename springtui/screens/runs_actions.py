@@ -148,6 +148,7 @@ def changed(run: Run, text: str) -> Any:
     Raises:
         SpringtuiError: the run cannot be read, or a change is not allowed.
     """
+    run.must_need_a_worker()
     settings = run.config().settings
     cls: Any = type(settings)
     try:

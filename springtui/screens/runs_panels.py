@@ -37,6 +37,11 @@ _HINTS = (
 )  # fmt: skip
 
 
+def now() -> float:
+    """Seconds since the epoch."""
+    return time.time()
+
+
 def line_of(row: Row | None, *, marked: bool) -> Line:
     """A run's cells; what is not known yet is left blank."""
     if row is None:
@@ -49,7 +54,7 @@ def line_of(row: Row | None, *, marked: bool) -> Line:
         "progress": _progress(row),
         "loss": _value(row, "train_loss"),
         "accuracy": percent(row.value("test_accuracy")) if row.value("test_accuracy") is not None else "",
-        "age": age_in_words(max(0.0, time.time() - row.created)) if row.created else "",
+        "age": age_in_words(max(0.0, now() - row.created)) if row.created else "",
         "size": size_in_words(row.size) if about else "",
     }
     return Line(cells, COLORS.get(row.status, "foreground"), marked, row.label.pinned)

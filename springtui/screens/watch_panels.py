@@ -135,7 +135,11 @@ def settings_lines(state: RunState, config: RunConfig | None, width: int) -> lis
     defaults = cls() if cls is not None else None
     names = sorted(name for name in state.settings if name in live)
     for name, value in state.settings.items():
-        if name not in live and (defaults is None or getattr(defaults, name, None) != value):
+        if (
+            name not in live
+            and not isinstance(value, (list, dict))
+            and (defaults is None or getattr(defaults, name, None) != value)
+        ):
             names.append(name)
     return columns([f"{plain_text(name)} {plain_text(_value(state.settings[name]))}" for name in names], width)
 

@@ -20,7 +20,10 @@ from springtui.terminal import ascii_only
 from .canvas import Canvas
 from .ruler import draw
 
-_LABEL = 6
+_LABEL, _LONGEST_LABEL = 6, 14
+"""Columns of the rows' names, which may be words."""
+FURNITURE = 2
+"""Lines under the cells: the columns' values and the legend."""
 _Cell = tuple[str, Style]
 
 
@@ -77,10 +80,18 @@ class HeatMap(Canvas, can_focus=True):
         self._grid: Grid | None = None
         self._palette = Palette(())
         self.cursor = 0
+        self._label = _LABEL
+
+    @property
+    def grid(self) -> Grid | None:
+        """What is shown."""
+        return self._grid
 
     def show(self, grid: Grid | None) -> None:
         """Draw a grid, or that there is none."""
         self._grid = grid
+        if grid is not None:
+            self._label = min(_LONGEST_LABEL, max(_LABEL, 1 + max(map(len, grid.rows), default=0)))
         self._lay_out()
 
     def point_at(self, cell: int) -> None:
@@ -110,7 +121,7 @@ class HeatMap(Canvas, can_focus=True):
         if self._grid is None:
             return
         wide, tall = self._cell_size(self._grid)
-        column, row = (event.x - _LABEL) // wide, event.y // tall
+        column, row = (event.x - self._label) // wide, event.y // tall
         if 0 <= column < len(self._grid.columns) and 0 <= row < len(self._grid.rows):
             self._go(row * len(self._grid.columns) + column)
             if event.chain == 2:
@@ -123,13 +134,13 @@ class HeatMap(Canvas, can_focus=True):
             self.post_message(self.Moved(self, cell))
 
     def _cell_size(self, grid: Grid) -> tuple[int, int]:
-        width, height = self.size.width - _LABEL, self.size.height - 3
+        width, height = self.size.width - self._label, self.size.height - FURNITURE
         return max(2, width // len(grid.columns)), max(1, height // len(grid.rows))
 
     def _lay_out(self) -> None:
         grid = self._grid
         self._palette = Palette.of_theme(self.app.theme_variables)
-        if grid is None or not grid.values or self.size.width <= _LABEL + 2 or self.size.height < 4:
+        if grid is None or not grid.values or self.size.width <= self._label + 2 or self.size.height < 4:
             self.paint([])
             return
         wide, tall = self._cell_size(grid)
@@ -145,7 +156,7 @@ class HeatMap(Canvas, can_focus=True):
 
     def _line(self, label: str, cells: Sequence[Sequence[_Cell]]) -> Strip:
         base = self.rich_style
-        segments = [Segment(label[: _LABEL - 1].rjust(_LABEL - 1) + " ", base + self._dim())]
+        segments = [Segment(label[: self._label - 1].rjust(self._label - 1) + " ", base + self._dim())]
         segments += [Segment(text, style) for cell in cells for text, style in cell]
         return Strip(segments)
 
@@ -159,30 +170,40 @@ class HeatMap(Canvas, can_focus=True):
         if number is not None:
             ground, ink = palette.color(number).rich_color, palette.ink(number).rich_color
             style = style + Style(color=ink, bgcolor=ground, bold=here)
-        text = self._text(grid, index, value)
-        curve = grid.curves[index]
-        lines = [" " * wide] * tall
-        if tall >= 2 and wide >= 4 and len(curve) > 1:
-            points = [(i / (len(curve) - 1), min(1.0, max(0.0, v))) for i, v in enumerate(curve)]
-            lines = draw(points, wide - 1, tall, plain=ascii_only())
-            lines = [line + " " for line in lines]
-            text = text if tall >= 3 else ""
-        if text and len(text) < wide:
-            lines[0] = lines[0][: wide - 1 - len(text)] + text + lines[0][wide - 1 :]
+        lines = self._picture(grid.curves[index], self._text(grid, index, value, wide), wide, tall)
         if here:
             left, right = ("[", "]") if ascii_only() else ("▐", "▌")
-            style = style + Style(reverse=True) if wide < 3 else style
-            lines = [left + line[1:-1] + right if wide >= 3 else line for line in lines]
+            style = style + Style(reverse=True) if wide < 5 else style
+            if wide >= 5:  # a number that fills its line keeps its sign
+                lines = [
+                    (line[0] if y == 0 and line[0] in "-+0123456789" else left) + line[1:-1] + right
+                    for y, line in enumerate(lines)
+                ]
         return [[(line, style)] for line in lines]
 
-    def _text(self, grid: Grid, index: int, value: float) -> str:
+    def _picture(self, curve: Sequence[float], text: str, wide: int, tall: int) -> list[str]:
+        """The number, which is never left out, and the curve: under it, or where there is no room, beside it."""
+        end = wide - 1 if len(text) < wide else wide
+        across = end if tall > 1 else end - len(text)
+        down = tall - 1 if tall > 2 else tall
+        lines = [" " * wide] * tall
+        if across >= 2 and len(curve) > 1 and (down > 1 or not ascii_only()):
+            points = [(i / (len(curve) - 1), min(1.0, max(0.0, v))) for i, v in enumerate(curve)]
+            lines[tall - down :] = [line.ljust(wide) for line in draw(points, across, down, plain=ascii_only())]
+        lines[0] = (lines[0][: end - len(text)] + text).ljust(wide)[:wide]
+        return lines
+
+    def _text(self, grid: Grid, index: int, value: float, wide: int) -> str:
         if grid.texts:
             return grid.texts[index]
         if not math.isfinite(value):
             return "·"
         text = f"{value:.{grid.digits}f}"
         text = text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
-        return text if grid.final[index] else text + "…"
+        if len(text) > wide:
+            text = f"{value:.0f}"
+        more = "" if grid.final[index] else "~" if ascii_only() else "…"
+        return text + more if len(text) < wide else text
 
     def _names(self, grid: Grid, wide: int) -> Strip:
         """Column values, as many as there is room for."""
@@ -191,15 +212,19 @@ class HeatMap(Canvas, can_focus=True):
             (name[: wide * every - 1].ljust(wide * every) if i % every == 0 else "")
             for i, name in enumerate(grid.columns)
         ]
-        line = " " * _LABEL + "".join(cells)
+        line = " " * self._label + "".join(cells)
         return Strip([Segment(line.rstrip()[: self.size.width], self.rich_style + self._dim())])
 
     def _legend(self, grid: Grid) -> Strip:
         """The colours with the numbers that they stand for."""
         base = self.rich_style
         low, high = f"{grid.low:.{grid.digits}f} ", f" {grid.high:.{grid.digits}f}"
-        bars = [Segment("  ", base + Style(bgcolor=each.rich_color)) for each in self._palette.colors]
-        return Strip([Segment(" " * _LABEL + low, base + self._dim()), *bars, Segment(high, base + self._dim())])
+        room = self.size.width - self._label - len(low) - len(high)
+        block = " " * min(2, max(1, room // len(self._palette.colors)))
+        bars = [Segment(block, base + Style(bgcolor=each.rich_color)) for each in self._palette.colors]
+        return Strip(
+            [Segment(" " * self._label + low, base + self._dim()), *bars, Segment(high, base + self._dim())]
+        )
 
     def _dim(self) -> Style:
         return Style(color=self.app.theme_variables.get("secondary"))

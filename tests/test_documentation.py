@@ -1,0 +1,234 @@
+"""Documentation keeps its word: docstrings are there, links lead somewhere, commands in it are commands."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import itertools
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from engine import __version__
+from engine.config import ChainConfig, TrainConfig, parse_assignments
+from engine.recipes import find_recipe
+from engine.sweep import DIAGRAMS
+from engine.twin_map import PRESETS
+from springtui.cli import cli
+from springtui.manual import escape, manual
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(path for name in ("engine", "springtui") for path in (ROOT / name).rglob("*.py"))
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+HOOKS = re.compile(
+    r"on_|watch_|compose$|render_line$|get_system_commands$|get_content_|get_component_|control$|forward$"
+)
+"""Methods that Textual or torch ask for by name, and document."""
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def definitions(body: list[ast.stmt], above: str = "") -> Iterator[tuple[str, Definition]]:
+    """Public classes and functions, and those of public classes, by their dotted names."""
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not node.name.startswith(
+            "_"
+        ):
+            yield above + node.name, node
+            if isinstance(node, ast.ClassDef):
+                yield from definitions(node.body, f"{above}{node.name}.")
+
+
+def declared() -> set[str]:
+    """Methods that a protocol or an abstract class documents: who implements them need not again."""
+    names = set()
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef) and {"Protocol", "ABC"} & {ast.unparse(base) for base in node.bases}:
+                names |= {d.name for _, d in definitions(node.body) if ast.get_docstring(d)}
+    return names
+
+
+DECLARED = declared()
+
+
+def inherits_words(path: Path, name: str) -> bool:
+    """Whether a method has its docstring from the class that it overrides, as one of Textual's."""
+    found = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    for part in name.split("."):
+        found = getattr(found, part)
+    return bool(inspect.getdoc(found))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_public_has_a_docstring(path: Path) -> None:
+    module = ast.parse(path.read_text("utf-8"))
+    assert ast.get_docstring(module) or not module.body
+    bare = [
+        name
+        for name, node in definitions(module.body)
+        if not ast.get_docstring(node)
+        and not ("." in name and (HOOKS.match(node.name) or node.name in DECLARED or inherits_words(path, name)))
+    ]
+    assert not bare, f"without a docstring: {', '.join(bare)}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_raises_says_so(path: Path) -> None:
+    """A public function that raises one of our errors names it; a verb's text is its help, and names none."""
+    if path.parent.name == "commands":
+        return
+    silent = []
+    for name, node in definitions(ast.parse(path.read_text("utf-8")).body):
+        if isinstance(node, ast.ClassDef) or (node.name in DECLARED and not ast.get_docstring(node)):
+            continue
+        said = ast.get_docstring(node) or ""
+        for statement in ast.walk(node):
+            if isinstance(statement, ast.Raise) and isinstance(statement.exc, ast.Call):
+                error = ast.unparse(statement.exc.func)
+                if error.endswith("Error") and error in _OURS and error not in said and "Raises" not in said:
+                    silent.append(f"{name} raises {error}")
+    assert not silent, "; ".join(silent)
+
+
+_OURS = set(re.findall(r"^class (\w+Error)", (ROOT / "engine" / "errors.py").read_text("utf-8"), re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_something(page: Path) -> None:
+    text = page.read_text("utf-8")
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+    for target in targets:
+        if not target.startswith(("http://", "https://", "#")):
+            assert (page.parent / target.partition("#")[0]).exists(), f"{page.name} links to {target}"
+    for named in re.findall(r"`((?:tests|benchmarks|docs|engine|springtui)/[\w/.-]+\.\w+)`", text):
+        assert (ROOT / named).exists(), f"{page.name} names {named}"
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text("utf-8")
+    missing = [path.name for path in ROOT.glob("docs/*.md") if path.name != "README.md" and path.name not in index]
+    assert not missing
+
+
+def commands_in(text: str) -> Iterator[list[str]]:
+    """Every ``springtui …`` that stands in a block or between backticks, up to a pipe or a comment."""
+    blocks = re.findall(r"^(?:    |\t)(.*springtui .*)$", text, re.MULTILINE)
+    for code in [*blocks, *re.findall(r"`([^`\n]*springtui [^`\n]*)`", text)]:
+        found = re.search(r"(?:^|\s)springtui( [^|#>&;)…]*)", code.replace("\\|", "|"))
+        if found:
+            yield shlex.split(found[1].replace("'", "").split(" -- ")[0])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_are_commands(page: Path) -> None:
+    for words in commands_in(page.read_text("utf-8")):
+        verb = next((word for word in words if not word.startswith(("-", "["))), None)
+        if verb is None or verb in {"VERB", "COMMAND"}:
+            continue
+        command = cli.commands.get(verb)
+        assert command is not None, f"{page.name}: springtui {verb} is no verb"
+        options = {name for parameter in command.params for name in parameter.opts}
+        for word in words:
+            name = word.strip("[]").partition("=")[0]
+            if name.startswith("--"):
+                assert name in options | {"--help", "--ascii"}, f"{page.name}: springtui {verb} has no {name}"
+        check_values(page.name, verb, words)
+
+
+def check_values(page: str, verb: str, words: list[str]) -> None:
+    """Recipes and settings that are named exist."""
+    pairs = list(itertools.pairwise(words))
+    for option, value in pairs:
+        if option == "--recipe" and value.islower():
+            assert value in DIAGRAMS if verb == "sweep" else find_recipe(value), page
+        if option == "--set" and "=" in value and not value.startswith("k="):
+            recipe = next((v for o, v in pairs if o == "--recipe"), "")
+            chain = verb == "chain" or (verb == "sweep" and DIAGRAMS[recipe].system == "chain")
+            parse_assignments(ChainConfig if chain else TrainConfig, [value])
+
+
+def test_the_commands_of_the_pages_were_found() -> None:
+    """The test above looks at something."""
+    found = [words for page in PAGES for words in commands_in(page.read_text("utf-8"))]
+    assert {words[0] for words in found if words} >= {
+        "train",
+        "chain",
+        "sweep",
+        "twin",
+        "export",
+        "serve",
+        "doctor",
+    }
+    assert len(found) > 30
+
+
+class TestManual:
+    def test_the_page_is_the_commands(self) -> None:
+        page = (ROOT / "docs" / "man" / "springtui.1").read_text("ascii")
+        assert page == manual(cli), "the manual is out of date: make manual"
+
+    def test_every_verb_and_exit_status_is_told_of(self) -> None:
+        page = manual(cli)
+        for verb, command in cli.commands.items():
+            assert f".SS springtui {escape(verb)}" in page
+            for parameter in command.params:
+                if (
+                    isinstance(parameter, click.Option)
+                    and parameter.help
+                    and parameter.name not in {"home", "debug"}
+                ):
+                    assert escape(parameter.opts[0]) in page
+        for heading in ("EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES", "SHELL COMPLETION"):
+            assert f".SH {heading}\n" in page
+
+    @pytest.mark.skipif(shutil.which("groff") is None, reason="there is no groff here")
+    def test_roff_has_nothing_to_complain_of(self) -> None:
+        done = subprocess.run(
+            ["groff", "-man", "-ww", "-Tutf8", str(ROOT / "docs" / "man" / "springtui.1")],
+            capture_output=True, timeout=60, check=True,
+        )  # fmt: skip
+        assert not done.stderr.decode()
+        assert "springtui train" in re.sub(r"\x1b\[[0-9;]*m|.\x08", "", done.stdout.decode())
+
+    def test_text_is_printed_as_it_stands(self) -> None:
+        assert escape("--set a\\b 'x' √") == "\\-\\-set a\\eb \\(aqx\\(aq \\[u221A]"
+        assert escape(".5 and more").startswith("\\&.")
+
+
+def test_the_citation_names_paper_and_version() -> None:
+    text = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert f"version: {__version__}\n" in text
+    for word in ("cff-version: 1.2.0", "arXiv:2407.19353", "Physical Review Letters", "Shi", "Pan", "Dokmanić"):
+        assert word in text
+
+
+def test_the_table_of_maps_is_the_maps() -> None:
+    page = (ROOT / "docs" / "reproduction.md").read_text("utf-8")
+    for axis, made in PRESETS.items():
+        assert f"| `{axis}` | {made.rms:.3f} | {made.asymmetry_correlation:.2f} |" in page, "make figures"
+
+
+def test_the_figures_of_the_theory_are_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn anew they have the same lines; processors differ in the last digits."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import theory_figures
+
+    from springtui.figures import encode
+
+    for name, figure in theory_figures.FIGURES.items():
+        kept = (ROOT / "docs" / "figures" / f"theory-{name}.svg").read_text("utf-8")
+        drawn = encode(figure(), "svg").decode()
+        assert numbers(drawn) == pytest.approx(numbers(kept), rel=1e-3, abs=0.05), f"{name}: make figures"
+
+
+def numbers(svg: str) -> list[float]:
+    """Every coordinate of the lines in a picture."""
+    paths = re.findall(r' d="([^"]*)"', svg)
+    return [float(number) for path in paths for number in re.findall(r"-?\d+(?:\.\d+)?", path)]

@@ -1,0 +1,111 @@
+"""``springtui watch`` in real terminals: several at once, killed and opened again, and as a stream of records."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from made_runs import make_run, training_records
+from real_terminal import SPRINGTUI, Terminal
+
+from engine.config import ChainConfig
+from engine.launch import launch
+from engine.records import Curve
+from engine.rundir import Run, open_home
+
+ENDLESS = ChainConfig(steps=10**12, replicas=4, blocks=3, pace=2000.0, frames=20.0)
+
+
+@pytest.fixture
+def chain(home: Path) -> Iterator[Run]:
+    """A chain that is being pulled by a worker; it is gone at the end."""
+    run = Run.create(open_home(home), ENDLESS)
+    process = launch(run)
+    end = time.monotonic() + 60
+    while not any(isinstance(event, Curve) for event in run.last_events(5)):
+        assert time.monotonic() < end, "no record came"
+        time.sleep(0.05)
+    yield run
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.terminal
+def test_two_watch_one_stops_and_both_show_it(chain: Run) -> None:
+    with (
+        Terminal((*SPRINGTUI, "watch")) as one,
+        Terminal((*SPRINGTUI, "watch", chain.id, "--read-only"), columns=80, rows=24) as other,
+    ):
+        one.wait_for("chain · running", 60)
+        other.wait_for("chain · running", 60)
+        other.press("x")
+        other.wait_for("read-only: nothing is asked")
+        assert chain.status() == "running"
+        one.press("x")
+        one.wait_for("chain · stopped")
+        one.wait_for("stop: acknowledged at step")
+        other.wait_for("chain · stopped")
+        for terminal in (one, other):
+            terminal.press("q")  # nothing was begun here, so nothing is asked
+            assert terminal.wait_exit() == 0
+            assert terminal.modes_left_on() == set()
+
+
+@pytest.mark.terminal
+def test_killed_and_opened_again_it_is_where_it_was(chain: Run) -> None:
+    with Terminal((*SPRINGTUI, "watch")) as terminal:
+        terminal.wait_for("chain · running", 60)
+        terminal.press("v")
+        place = chain.path.parents[1] / "place.json"
+        end = time.monotonic() + 30
+        while not (place.exists() and chain.id in place.read_text()):
+            assert time.monotonic() < end, "where it was is not written down"
+            terminal.read(0.05)
+        terminal.process.kill()
+        terminal.process.wait(10)
+    assert chain.status() == "running"
+    with Terminal() as again:
+        text = again.wait_for("caught up", 60)
+        assert chain.id in text
+        assert "away" in text
+        again.press("q")
+        assert again.wait_exit() == 0
+    assert chain.status() == "running"
+
+
+def test_json_streams_records_until_the_run_ends(home: Path, chain: Run) -> None:
+    argv = [*SPRINGTUI, "watch", str(chain.path), "--json", "--home", str(home.parent / "another")]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as stream:
+        assert stream.stdout is not None
+        first = json.loads(stream.stdout.readline())
+        assert first["kind"] == "started"
+        for _ in range(5):
+            assert json.loads(stream.stdout.readline())["kind"] == "curve"
+        chain.ask("stop")
+        rest = [json.loads(line) for line in stream.stdout]
+        assert stream.wait(30) == 1  # it did not finish
+    assert rest[-1]["kind"] == "ended"
+    assert rest[-1]["reason"] == "stopped"
+    assert [event.seq for event in chain.events()][-1] == rest[-1]["seq"]
+
+
+def test_without_a_run_or_with_a_wrong_one_it_says_so(home: Path) -> None:
+    def watch(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*SPRINGTUI, "watch", *arguments], capture_output=True, text=True, check=False)
+
+    done = watch("--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "there is no run under" in done.stderr
+    folder = make_run(home, training_records(3))
+    assert watch("nonsense", "--json").returncode == 2
+    done = watch("--json")
+    assert done.returncode == 1  # nobody wrote its last word
+    assert len(done.stdout.splitlines()) >= 4
+    (folder / "config.json").write_text("{")
+    done = watch()
+    assert done.returncode == 2
+    assert "is damaged" in done.stderr
