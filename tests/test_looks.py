@@ -15,6 +15,7 @@ from test_lab import until
 from test_snapshots import showing
 from textual.pilot import Pilot
 
+from engine import liveness
 from engine.records import Cell, Started
 from engine.rundir import Run
 from engine.sweep import DIAGRAMS, make_sweep, size
@@ -40,6 +41,7 @@ def still(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LabScreen, "_open", lambda self: None)
     monkeypatch.setattr(PhaseScreen, "_take_up", lambda self: _nothing())
     monkeypatch.setattr(runs_panels, "age_in_words", lambda seconds: "2h")
+    monkeypatch.setattr(liveness, "_ago", lambda moment: "2 hours")
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
 
@@ -69,12 +71,12 @@ async def draw_phase(pilot: Pilot[int]) -> None:
         measure = "trace_ratio" if system == "network" else "distance"
         for cell in range(size(config) if system == "chain" else 3 * size(config) // 4):
             row, column = divmod(cell, len(config.x_values))
-            bend = 0.03 * (column - row)
+            bend = 0.004 + 0.03 * (column - row)
             curve = [1.0 - i / 7 + bend * i * (7 - i) / 7 for i in range(8)] + [-0.2]
             accuracy = 0.95 - 0.05 * column + 0.01 * row
             state.fold(
-                Cell(time=1.0 + cell, cell=cell, member=0, done=cell + 1, at=100, final=True, curves={measure: curve},
-                     scalars={"test_accuracy": accuracy, "train_loss": 0.1 * column})
+                Cell(time=1.0 + cell, cell=cell, member=0, done=cell + 1, at=100, final=True,
+                     curves={measure: curve}, scalars={"test_accuracy": accuracy, "train_loss": 0.1 * column})
             )  # fmt: skip
         phase.configs[system], phase.states[system] = config, state
         phase.runs[system] = Run(Path(f"/nowhere/a-{system}"))
