@@ -14,6 +14,7 @@ from made_runs import make_many, make_run, training_records
 from test_lab import until
 from test_snapshots import showing
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from engine import liveness
 from engine.records import Cell, Started
@@ -81,8 +82,9 @@ async def draw_phase(pilot: Pilot[int]) -> None:
         phase.configs[system], phase.states[system] = config, state
         phase.runs[system] = Run(Path(f"/nowhere/a-{system}"))
     phase._rate = lambda state: 0.0  # type: ignore[method-assign]
-    phase._stale = True
-    phase._draw()
+    for _ in range(2):  # the line above the maps is drawn before them, from what they were
+        phase._stale = True
+        phase._draw()
     await settled(pilot)
 
 
@@ -103,7 +105,9 @@ async def draw_watch(pilot: Pilot[int]) -> None:
     screen = pilot.app.screen
     assert isinstance(screen, WatchScreen)
     await until(pilot, lambda: screen.whole.curves == EPOCHS and screen.config is not None)
-    await pilot.pause(1.0)
+    words = ("#said", "last heard"), ("#facts", "data_noise"), ("#usage", "nothing to measure")
+    await until(pilot, lambda: all(w in str(screen.query_one(s, Static).content) for s, w in words))
+    await until(pilot, lambda: screen._drawn_version == screen.follower.version)
     await settled(pilot)
 
 
@@ -144,10 +148,13 @@ def test_looks(
 @pytest.mark.parametrize("name", ["lab", "phase", "runs"])
 def test_empty_screens_say_what_to_do(home: Path, snap_compare: SnapCompare, name: str) -> None:
     async def wait(pilot: Pilot[int]) -> None:
-        await pilot.pause(0.5 if name == "runs" else 0.0)
+        await pilot.pause()
         if name == "runs":
             await until(pilot, lambda: "no runs yet" in pilot.app.screen.table.EMPTY)  # type: ignore[attr-defined]
-            await pilot.pause()
+            await until(pilot, lambda: "0 runs" in str(pilot.app.screen.query_one("#head", Static).content))
+        elif name == "phase":
+            await until(pilot, lambda: "accuracy" in str(pilot.app.screen.query_one("#network").border_title))
+        await pilot.pause()
 
     assert DIAGRAMS
     app = SpringApp(home, opening=Opening(name))  # type: ignore[arg-type]
