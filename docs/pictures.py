@@ -1,7 +1,7 @@
 """Makes every picture in the documentation from the program itself: make figures, or python docs/pictures.py
 
     python docs/pictures.py             all of them
-    python docs/pictures.py theory      those whose name begins so: theory, screens, exports
+    python docs/pictures.py theory      one part: theory, lab, phase or diagrams
 
 The runs behind the screens are made here, seeded, and shown as they were recorded; clocks are replaced by a steady
 one, so that the same machine makes the same files.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -98,16 +99,21 @@ def network_run(home: Path) -> Run:
 def chain_run(home: Path) -> Run:
     """The chain that goes with it."""
     knobs = chain_settings(NONLINEARITY, NOISE_KINDS[0], NOISE)
-    settings = {**LAB_CHAIN, **knobs, "steps": 6000, "pace": 4000.0, "frames": 10.0}
+    settings = {**LAB_CHAIN, **knobs, "steps": 6000, "pace": 0.0}
     return made(home, make(ChainConfig, settings))
 
 
 def steadied(run: Run, total: int, pace: float) -> RunState:
-    """The run as if it still went on, its clock replaced by a steady one."""
+    """The run as if it still went on, its clock replaced by a steady one.
+
+    Of a chain only the first and the last curve: when it records others is the clock's affair.
+    """
     state = RunState(run.id)
-    for event in run.events():
-        if isinstance(event, Ended):
-            continue
+    events = [event for event in run.events() if not isinstance(event, Ended)]
+    curves = [event for event in events if isinstance(event, Curve)]
+    if "-chain-" in run.id:
+        events = [event for event in events if not isinstance(event, Curve) or event in (curves[0], curves[-1])]
+    for event in events:
         state.fold(_timed(event, pace))
     state.total = total
     return state
@@ -140,16 +146,16 @@ def lab_steps(states: dict[Panel, RunState]) -> Steps:
     """Draw two runs as they were recorded."""
 
     async def steps(_: Pilot[int], app: SpringApp) -> None:
-        lab = next(s for s in app.screen_stack if isinstance(s, LabScreen))
-        lab.states = states
-        lab._show_in_force()
-        await lab._advise()
-        lab_panels.show_states(lab, states, "trace_ratio", lab.foresight.predicted)
-        lab_panels.show_chain(lab.query_one(ChainView), states["chain"])
-        for plot in lab.query(Plot):
+        shown = next(s for s in app.screen_stack if isinstance(s, LabScreen))
+        shown.states = states
+        shown._show_in_force()
+        await shown._advise()
+        lab_panels.show_states(shown, states, "trace_ratio", shown.foresight.predicted)
+        lab_panels.show_chain(shown.query_one(ChainView), states["chain"])
+        for plot in shown.query(Plot):
             if plot.is_stale():
                 plot.redraw()
-        lab._draw_words()
+        shown._draw_words()
 
     return steps
 
@@ -158,8 +164,8 @@ async def _phase_steps(pilot: Pilot[int], app: SpringApp) -> None:
     await pilot.press("f")
     for _ in range(600):
         await pilot.pause(0.1)
-        phase = app.screen
-        if isinstance(phase, PhaseScreen) and all(len(found) == 54 for found in phase.summaries.values()):
+        top = app.screen
+        if isinstance(top, PhaseScreen) and all(len(found) == 54 for found in top.summaries.values()):
             break
     else:
         raise TimeoutError("the diagrams did not come")
@@ -172,8 +178,8 @@ async def _help_steps(pilot: Pilot[int], _: SpringApp) -> None:
     await pilot.press("?")
 
 
-def screens() -> None:
-    """docs/lab.svg, docs/phase.svg, docs/help.svg, and docs/figures/example-*.svg of the same runs."""
+def lab() -> None:
+    """docs/lab.svg, docs/help.svg, and docs/figures/example-*.svg of the same two runs."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         network, chain = network_run(home), chain_run(home)
@@ -184,10 +190,22 @@ def screens() -> None:
         write("lab.svg", asyncio.run(screen(home, lab_steps(states))))
         write("help.svg", asyncio.run(screen(home, _help_steps)))
         examples(network, chain, Path(folder) / "out")
-        sweep = Run.create(home, make_sweep("data-noise", {}, seeds=1))
+
+
+def phase() -> None:
+    """docs/phase.svg, and docs/figures/example-phase.svg of the same sweep: some minutes."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        sweep = Run.create(open_home(home), make_sweep("data-noise", {}, seeds=1))
         work(sweep)
         write("phase.svg", asyncio.run(screen(home, _phase_steps, (140, 45))))
         example(sweep, "phase", "svg", Path(folder) / "out")
+
+
+def diagrams() -> None:
+    """docs/diagrams.md and its pictures, from the sweeps recorded in docs/data."""
+    if (script := HERE / "diagrams.py").is_file():
+        subprocess.run([sys.executable, str(script)], check=True)
 
 
 def examples(network: Run, chain: Run, out: Path) -> None:
@@ -205,7 +223,7 @@ def example(run: Run, figure: str, ending: str, out: Path) -> None:
         write(f"figures/example-{figure}.{ending}", path.read_bytes())
 
 
-PARTS: dict[str, Callable[[], None]] = {"theory": theory, "screens": screens}
+PARTS: dict[str, Callable[[], None]] = {"theory": theory, "lab": lab, "phase": phase, "diagrams": diagrams}
 
 
 def main() -> None:

@@ -156,7 +156,7 @@ class Lock:
         self.path = path
         self._fd: int | None = None
 
-    def acquire(self, patience: float = 1.0) -> Owner | None:
+    def acquire(self, patience: float = 1.0, *, create: bool = True) -> Owner | None:
         """Take the lock; what it said of its last holder. A reader's glance (see ``is_held``) is waited out.
 
         Raises:
@@ -166,7 +166,7 @@ class Lock:
         """
         deadline = time.monotonic() + patience
         while True:
-            fd = self._open()
+            fd = self._open(os.O_CREAT if create else 0)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self._is_at_path(fd):
@@ -178,9 +178,9 @@ class Lock:
                 self._give_up(error, late=time.monotonic() >= deadline)
                 time.sleep(0.02)
 
-    def _open(self) -> int:
+    def _open(self, flags: int) -> int:
         try:
-            return open_plain(self.path, os.O_RDWR | os.O_CREAT)
+            return open_plain(self.path, os.O_RDWR | flags)
         except OSError as error:
             if error.errno == errno.EINVAL:
                 raise RunDirectoryError(f"{self.path}: {error.strerror}; remove it") from error
@@ -248,10 +248,8 @@ def note_launched(path: Path, owner: Owner) -> None:
 def note_exit(path: Path, owner: Owner, status: int) -> None:
     """Say how the process ended, if it was the last to write the run."""
     with contextlib.suppress(SpringtuiError, OSError):
-        if read_owner(path) is None:
-            return
         lock = Lock(path)
-        before = lock.acquire(_BRIEFLY)
+        before = lock.acquire(_BRIEFLY, create=False)  # nothing comes back where the run was removed
         try:
             if before is not None and (before.pid, before.mark) == (owner.pid, owner.mark):
                 lock.note(msgspec.structs.replace(before, status=max(-255, min(255, status))))

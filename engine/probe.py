@@ -141,6 +141,10 @@ class LoadProbe:
         if self._steps % self._every == 0 and not self._paused:
             self._attempt(self._measure)
 
+    def log(self, **scalars: Any) -> None:
+        """Numbers to keep with the next measurement."""
+        self._scalars.update(scalars)
+
     def measure(self, **scalars: Any) -> dict[str, float]:
         """Measure now, whatever ``every`` says; the metrics."""
         self._scalars.update(scalars)
@@ -162,11 +166,16 @@ class LoadProbe:
             found |= self._numbers() | {"seconds": self._cost}
         return {prefix + name: value for name, value in found.items() if math.isfinite(value)}
 
-    def close(self) -> None:
-        """Measure once more if steps were taken since, and end the run as finished."""
-        if not self._sharded:  # whose other processes may have gone
-            self._attempt(self._measure)
-        self._end("finished", f"finished after {self._steps} steps")
+    def close(self, error: BaseException | None = None) -> None:
+        """End the run: as finished, measured once more if steps were taken since; or by what broke it off."""
+        if error is None:
+            if not self._sharded:  # whose other processes may have gone
+                self._attempt(self._measure)
+            self._end("finished", f"finished after {self._steps} steps")
+        elif isinstance(error, KeyboardInterrupt):
+            self._end("stopped", "the training was interrupted")
+        else:
+            self._end("failed", f"the training ended by {describe(error)}")
 
     def __enter__(self) -> LoadProbe:
         return self
@@ -174,12 +183,7 @@ class LoadProbe:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self.close()
-        elif isinstance(error, KeyboardInterrupt):
-            self._end("stopped", "the training was interrupted")
-        else:
-            self._end("failed", f"the training ended by {describe(error)}")
+        self.close(error)
 
     # what was measured
 

@@ -6,6 +6,7 @@ control.jsonl           what was asked since, appended by anyone
 checkpoint.safetensors  where to go on from
 worker.log              what the worker printed
 lock                    held by the live worker; says who that is or was
+twin.json               the map that was fitted to a sweep, once springtui twin was asked
 label.json              a person's name and note for it, where there are any
 """
 

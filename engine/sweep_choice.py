@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import torch
 
+from .config import TrainConfig
+from .datasets import PAPER_SIDE, PAPER_TRAIN
 from .ensemble import MemberTrainer, member_of, why_not
 from .ensemble_threads import cores, single_threaded
 from .ensemble_torch import Stack, members_within
@@ -26,6 +28,10 @@ _SECONDS = 0.15
 """Of each measurement."""
 _AS_GOOD = 0.9
 """More threads are taken where they bring this part of the best rate: on a busy machine measurements waver."""
+_MEMORY = 5 << 28
+"""Bytes that the plain trainer's networks may hold together; with the program itself that is less than 2 GiB."""
+_HELD = 6
+"""Tensors of each map."""
 _STACKED = 64
 """Members that an accelerator is measured with, if there are as many."""
 
@@ -64,7 +70,18 @@ def choose(jobs: Sequence[Job], threads: int) -> list[Choice]:
         most = max(alike.values(), key=len, default=[])
         at_once, rates = _threads_for(most, len(jobs), threads)
         found = [_choose(same, at_once, rates if same is most else {}) for same in alike.values()]
-    return found + ([Choice(eager, "", at_once, {})] if eager else [])
+    if not eager:
+        return found
+    fitting = _MEMORY // max(eager_bytes(settings_of(job)) for job in eager)
+    return [*found, Choice(eager, "", max(1, min(at_once, fitting)), {})]
+
+
+def eager_bytes(config: TrainConfig) -> int:
+    """What the plain trainer holds of a step: every map's product, its norm, activation, pooling …"""
+    rows = min(config.batch_size, config.train_size or PAPER_TRAIN)
+    side = config.image_size or PAPER_SIDE
+    units = config.width * (side * side if config.model == "cnn" else 1)
+    return 4 * _HELD * rows * config.depth * units
 
 
 def _choose(jobs: list[Job], at_once: int, rates: dict[str, float]) -> Choice:

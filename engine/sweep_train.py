@@ -156,16 +156,15 @@ def finished_cell(task: Task, learner: Learner, config: TrainConfig) -> Cell:
 class Networks:
     """Trains one network after another on the calling thread; many threads may share it."""
 
-    def __init__(self, holds: Callable[[], bool], present: Callable[[Cell], None]) -> None:
+    def __init__(self, holds: Callable[[], bool], present: Callable[[Cell], None], threads: int = 1) -> None:
+        self._threads = threads
+        """Of each network that the plain trainer trains."""
         self._holds = holds
         self._present = present
 
     def train(self, config: TrainConfig, task: Task) -> Cell | None:
-        """The finished network's cell, without curves where it diverged; None where it was broken off.
-
-        The networks beside each other use the cores already, so each keeps to one thread.
-        """
-        torch.set_num_threads(1)
+        """The finished network's cell, without curves where it diverged; None where it was broken off."""
+        torch.set_num_threads(self._threads if why_not(config) else 1)
         shown = time.monotonic()
         try:
             learner = begin(config)

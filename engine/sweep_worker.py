@@ -177,6 +177,7 @@ class _Sweep:
 
     def _networks(self, threads: int, held: contextlib.ExitStack) -> Iterable[Crew]:
         """Compiled networks beside each other on threads, others one at a time, and stacks on accelerators."""
+        from .ensemble import why_not
         from .ensemble_threads import single_threaded
         from .sweep_choice import choose
         from .sweep_stacked import StackedCrew
@@ -189,16 +190,19 @@ class _Sweep:
             yield StackedCrew(jobs, self.made, self.orders, device)
         here = [choice for choice in choices if not choice.device]
         if here:
-            self.facts["threads"] = at_once = here[0].at_once
+            self.facts["threads"] = at_once = min(choice.at_once for choice in here)
+            most = max(choice.at_once for choice in choices)
             held.enter_context(single_threaded())
             wanted = {(job.cell, job.member) for choice in here for job in choice.jobs}
             jobs = [job for job in self.waiting if (job.cell, job.member) in wanted]
-            yield self._trained_here(jobs, at_once)
+            alone = all(why_not(job.settings) for job in jobs if isinstance(job.settings, TrainConfig))
+            yield self._trained_here(jobs, at_once, threads or _cores() if alone else most)
 
-    def _trained_here(self, jobs: list[Job], at_once: int) -> Crew:
+    def _trained_here(self, jobs: list[Job], at_once: int, cores: int) -> Crew:
+        """Where memory holds fewer networks than there are cores, each takes several."""
         from .sweep_train import Networks
 
-        networks = Networks(self.orders.holds, self.made.put)
+        networks = Networks(self.orders.holds, self.made.put, max(1, cores // at_once))
 
         def work(job: Job) -> Cell | None:
             assert isinstance(job.settings, TrainConfig)

@@ -17,7 +17,7 @@ from typing import Any
 
 from engine.errors import ConfigError
 from engine.labels import NO_LABEL, Label, read_label
-from engine.liveness import OVER
+from engine.liveness import LIVE, OVER
 from engine.rundir import Run, list_runs
 
 from .commands.runs import describe
@@ -26,7 +26,9 @@ _NAME = re.compile(r"(\d{8}-\d{6})-([a-z]+)-")
 NOT_LIVE = OVER | {"damaged"}
 _LABEL = "label.json"
 _AGAIN = 1.5
-"""Seconds after which a run that is not over is looked at again."""
+"""Seconds after which a run that goes on is looked at again, whether its files changed or not."""
+_SELDOM = 15.0
+"""Seconds likewise for one of which no telling is possible from here."""
 
 
 @dataclass
@@ -62,6 +64,11 @@ class Row:
     def is_over(self) -> bool:
         """Whether no worker fills it any more."""
         return self.status in NOT_LIVE
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a worker is known to hold it."""
+        return self.status in LIVE
 
     def value(self, name: str) -> float | None:
         """The newest value of a scalar."""
@@ -106,9 +113,10 @@ class Catalogue:
         return bool(self.rows[name].about)
 
     def _is_stale(self, row: Row) -> bool:
-        if row.about and not row.is_over:
-            return time.monotonic() - row.seen >= _AGAIN
-        return not row.about or _signature(row.run.path) != row.signature
+        if not row.about or _signature(row.run.path) != row.signature:
+            return True
+        waited = time.monotonic() - row.seen
+        return waited >= _AGAIN if row.goes_on else not row.is_over and waited >= _SELDOM
 
     def _describe(self, row: Row) -> None:
         self.describes += 1

@@ -127,7 +127,7 @@ def facts_of(
     if found is None:
         return [head, "not made yet"]
     accuracy, trace = (found.scalars.get(name) for name in ("test_accuracy", "hessian_trace"))
-    of = "" if found.final else f" of {members(config)}, as it stands"
+    of = "" if found.final else f" of {members(config)}"
     lines = [head, f"{found.done}{of} done" + (f", {found.diverged} diverged" if found.diverged else "")]
     if accuracy is not None:
         lines.append(f"test accuracy {100 * accuracy:.1f}%")

@@ -258,12 +258,22 @@ def phase(config: SweepConfig, summaries: Sequence[Summary], colour: Colour) -> 
     Raises:
         DataError: no cell is known yet.
     """
+    columns, rows = len(config.x_values), len(config.y_values)
+    figure = new_figure(min(14.0, 1.9 + 0.62 * columns), min(12.0, 1.1 + 0.56 * rows))
+    phase_on(figure.subplots(), config, summaries, colour)
+    return figure
+
+
+def phase_on(axes: Axes, config: SweepConfig, summaries: Sequence[Summary], colour: Colour) -> None:
+    """As ``phase``, on axes that are there.
+
+    Raises:
+        DataError: no cell is known yet.
+    """
     grid = grid_of(config, summaries, colour)
     if grid is None:
         raise DataError("the sweep has no cell yet; wait for its first")
     columns, rows = len(grid.columns), len(grid.rows)
-    figure = new_figure(min(14.0, 1.9 + 0.62 * columns), min(12.0, 1.1 + 0.56 * rows))
-    axes = figure.subplots()
     table = [list(grid.values[r * columns : (r + 1) * columns]) for r in range(rows)]
     colours = matplotlib.colormaps["cividis"].with_extremes(bad="#d8dbdf")
     image = axes.imshow(table, cmap=colours, vmin=grid.low, vmax=grid.high, aspect="auto")
@@ -284,8 +294,8 @@ def phase(config: SweepConfig, summaries: Sequence[Summary], colour: Colour) -> 
     axes.set_title(f"{_literal(config.recipe or config.system)}: {colour.title}")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
+    figure = axes.figure
     figure.colorbar(image, ax=axes, pad=0.01, fraction=0.04).outline.set_visible(False)
-    return figure
 
 
 def _cell(axes: Axes, curve: Sequence[float], column: int, row: int, ink: str) -> None:

@@ -106,7 +106,7 @@ class RunState:
             self.status = state
 
     def _fold_started(self, event: Started) -> None:
-        self.status, self.ended = "running", None
+        self.status, self.ended, self.note = "running", None, ""
         self.layers, self.total = event.layers, event.total
         self.settings, self.facts = dict(event.settings), dict(event.facts)
         self.started = self.started or event.time

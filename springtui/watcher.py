@@ -19,6 +19,8 @@ from engine.liveness import Liveness
 from engine.records import Event
 from engine.rundir import Run, read_event
 
+BREATH = 0.005
+"""Seconds between looks while there is more to catch up with."""
 BUSY, QUIET = 0.03, 0.2
 """Seconds between looks while records come, and while none do."""
 PIECE = 1 << 18
@@ -36,6 +38,8 @@ class Watcher:
 
         watcher: Watcher
         events: list[Event]
+        more: bool = False
+        """Whether the log holds more that has not been read yet."""
 
     @dataclass
     class LivenessSeen(Message):
@@ -76,11 +80,13 @@ class Watcher:
         while not self._closed.is_set():
             if time.monotonic() >= next_look:
                 alive, next_look = self._is_alive(), time.monotonic() + LIVENESS
+            before = tail.offset
             lines = tail.read(PIECE)
+            more = tail.offset - before >= PIECE
             events = [event for line in lines if (event := read_event(line)) is not None]
             if events:
                 self._folded.clear()
-                self._target.post_message(self.RecordsRead(self, events))
+                self._target.post_message(self.RecordsRead(self, events, more))
                 self._folded.wait()
             elif alive != told and not lines:
                 # only after a look that found nothing more to read, so that no last word is missed
@@ -88,7 +94,7 @@ class Watcher:
                 self._target.post_message(
                     self.LivenessSeen(self, alive, self.run.liveness(), self.run.last_log_lines())
                 )
-            self._closed.wait(BUSY if lines else QUIET)
+            self._closed.wait(BREATH if more else BUSY if lines else QUIET)
 
     def _is_alive(self) -> bool:
         """By the lock; and a worker of ours that still imports, and holds no lock yet, by its process."""

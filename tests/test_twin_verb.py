@@ -34,7 +34,8 @@ def written_network(home: Path, **in_force: Any) -> Run:
     run = Run.create(open_home(home), config)
     lock = run.take()
     settings = {name: getattr(config, name) for name in TrainConfig.__struct_fields__}
-    run.write(Started(pid=1, host="h", settings=settings, layers=["input"] * 9, total=1))
+    layers = ["input", *(f"layer {i}" for i in range(1, 8)), "logits"]
+    run.write(Started(pid=1, host="h", settings=settings, layers=layers, total=1))
     curve: list[float | None] = [1.2, 1.1, 0.7, 0.3, -0.2, -1.0, -2.1, -3.4, -4.6]
     run.write(Curve(at=1, step=1, curves={"trace_ratio": curve}, scalars={"friction_error": 0.002}))
     lock.release()
@@ -48,6 +49,18 @@ def test_of_a_run_the_error_is_over_its_samples(home: Path, capsys: pytest.Captu
     assert (found["standard_error"], found["over"]) == (0.002, "samples")
     assert 0 < found["residual"] < 0.1
     assert "alone" in found["note"]
+
+
+def test_a_model_without_logits_keeps_its_last_point(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = written_network(home)
+    lock = run.take()
+    run.write(Started(pid=1, host="h", settings={}, layers=["input", "a", "b", "end"], total=1))
+    run.write(Curve(at=2, step=2, curves={"trace_ratio": [3.0, 2.0, 1.0, 0.0]}))
+    lock.release()
+    found = told(capsys, "twin", run.id)
+    assert len(found["curve"]) == 4
+    assert found["effective_friction"] == pytest.approx(0.0, abs=1e-12)
+    assert "share the load" in found["advice"]
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ def _colours() -> list[str]:
         "springtui export last --figure replay --out talk",
         "springtui export 20260101-120000-sweep-1a2b3c --format svg,csv --colour cv",
         "springtui export last --figure load-curve --measure fuzziness --format pdf",
+        "springtui export last --tensorboard logs && tensorboard --logdir logs",
     )
     + "\n\n\b\nFigures:\n"
     + "  load-curve  the newest load curve and each layer's load; a network's with the chain it behaves like\n"
@@ -87,6 +88,12 @@ def _colours() -> list[str]:
 @click.option(
     "--frames", default=80, show_default=True, type=click.IntRange(2, 1000), help="Of a replay, at most."
 )
+@click.option(
+    "--tensorboard",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write TensorBoard event files to DIR/RUN: curves, loads, regime and scalars.",
+)
 @json_option
 @common
 @click.pass_obj
@@ -99,25 +106,33 @@ def export(
     measure: str,
     colour: str | None,
     frames: int,
+    tensorboard: Path | None,
     as_json: bool,
 ) -> int:
     """Write a run's figures and data as files; or print config and records with --json.
 
     RUN is the run's name, a unique beginning of it, last, or its path. A run that still goes is written as it
-    stands. Pictures need matplotlib: pip install 'springtui[figures]'; csv and json need nothing.
+    stands. Pictures need matplotlib: pip install 'springtui[figures]'; csv and json need nothing. --tensorboard
+    needs that: pip install 'springtui[tensorboard]'; given alone, it writes nothing else.
 
     With --json: run, config and records, of a sweep also cells; files are then written only where --figure,
-    --format or --out ask for them, and listed under files.
+    --format, --out or --tensorboard ask for them, and listed under files.
     """
     from ..export import Wanted, document, read_material
     from ..export import export as write
 
-    material = read_material(find_run(session.look_home(), run))
+    found = find_run(session.look_home(), run)
+    material = read_material(found)
     wanted = Wanted(figures, split_formats(formats), measure, colour or "", frames)
     asked = bool(figures or formats or out)
-    files = write(material, wanted, out or Path()) if asked or not as_json else []
+    files = write(material, wanted, out or Path()) if asked or not (as_json or tensorboard) else []
+    if tensorboard is not None:
+        from engine.tensorboard_export import export_tensorboard
+
+        files.append(export_tensorboard(found, tensorboard))
     if as_json:
-        print_json({**document(material), **({"files": [str(file) for file in files]} if asked else {})})
+        told = {"files": [str(file) for file in files]} if asked or tensorboard else {}
+        print_json({**document(material), **told})
     for file in () if as_json else files:
         print_line(str(file))
     return 0

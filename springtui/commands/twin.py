@@ -104,6 +104,8 @@ def fit_run(run: Run) -> dict[str, Any]:
     if state.latest is None:
         raise ConfigError(f"{run.id} has no load curve yet; wait for its first measurement")
     curve = state.latest.curves["trace_ratio"]
+    if state.layers[-1:] != ["logits"]:  # a user's own model may end before them
+        curve = [*curve, None]
     fit = fit_curve(hidden(curve), error=state.latest.scalars.get("friction_error"))
     # what makes the noise in a user's own training is not known, and no map was fitted for it
     knobs: tuple[float, str, float] = (0.0, "noise", 0.0)

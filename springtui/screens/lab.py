@@ -272,6 +272,9 @@ class LabScreen(BaseScreen[None]):
             newly = state.latest is None
             for event in message.events:
                 state.fold(event)
+            if not message.more and state.run_id not in self._caught_up:
+                self._show_in_force()
+                self._catch_up(panel, state)
             if state.run_id in self._caught_up:
                 self.tell_alerts(state, new=panel in self.laboratory.processes)
             self._stale = True

@@ -285,8 +285,8 @@ class PhaseScreen(BaseScreen[None]):
     # drawing
 
     def _draw(self) -> None:
-        self._draw_progress()
         if not self._stale:
+            self._draw_progress()
             return
         self._stale = False
         for system in ("network", "chain"):
@@ -304,6 +304,7 @@ class PhaseScreen(BaseScreen[None]):
             axes = "" if grid is None else f"{grid.row_title} over {grid.column_title}"
             if heat_map.border_subtitle != axes:
                 heat_map.border_subtitle = axes
+        self._draw_progress()
         self._set_heights()
         self._draw_scatter()
         self._draw_cell()
@@ -314,7 +315,7 @@ class PhaseScreen(BaseScreen[None]):
             text = _EMPTY.format(recipe=self.recipe)
         else:
             left = max(0, state.total - state.done)
-            parts = [f"{config.recipe} · {config.settings.get('dataset', 'digits')}", state.status]
+            parts = [f"{config.recipe} · {config.settings.get('dataset', 'digits')}", self._status(state)]
             parts.append(f"{state.done}/{state.total} networks")
             if rate := state.cells_per_second:
                 parts += [f"{rate:.2g}/s", f"left {duration(left / rate)}"]
@@ -329,6 +330,12 @@ class PhaseScreen(BaseScreen[None]):
         if text != self._told:
             self._told = text
             self.query_one("#progress", Static).update(plain_text(text))
+
+    def _status(self, state: RunState) -> str:
+        """A run that was left and whose new worker still loads is no longer stopped."""
+        process = self.desk.processes.get(self.runs["network"].id)
+        loads = state.is_over and state.status != "finished" and process is not None and process.poll() is None
+        return "starting" if loads else state.status
 
     def _draw_scatter(self) -> None:
         plot = self.query_one("#scatter", Plot)

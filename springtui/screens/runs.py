@@ -124,7 +124,7 @@ class RunsScreen(RunActions):
             self.table.EMPTY = "no runs yet: Escape, then the lab begins one"
             self.table.point_at(self.place.run)
             self.table.refresh()
-        live = [name for name, row in self.catalogue.rows.items() if row.about and not row.is_over]
+        live = [name for name, row in self.catalogue.rows.items() if row.goes_on]
         if await self._describe([*self.table.in_view, *live]):
             self.table.draw()
         for name in live:

@@ -83,7 +83,7 @@ def size_in_words(size: float) -> str:
 def head(catalogue: Catalogue, shown: int, sort: tuple[str, bool], wanted: str, described: int | None) -> str:
     """How many runs there are, how they are sorted and filtered."""
     total = len(catalogue.rows)
-    live = sum(row.status in {"running", "paused", "starting"} for row in catalogue.rows.values())
+    live = sum(row.goes_on for row in catalogue.rows.values())
     parts = [f"{total} runs" if total != 1 else "1 run"]
     if live:
         parts.append(f"{live} going on")

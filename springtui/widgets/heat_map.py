@@ -185,7 +185,7 @@ class HeatMap(Canvas, can_focus=True):
             style = style + Style(reverse=True) if wide < 5 else style
             if wide >= 5:  # a number that fills its line keeps its sign
                 lines = [
-                    (line[0] if y == 0 and line[0] in "-+0123456789" else left) + line[1:-1] + right
+                    (line[0] if y == 0 and line[0] in "-+.0123456789" else left) + line[1:-1] + right
                     for y, line in enumerate(lines)
                 ]
         return [[(line, style)] for line in lines]

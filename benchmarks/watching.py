@@ -1,0 +1,144 @@
+"""How much watching a run slows its training: alternating pairs of the same worker, watched and not.
+
+One worker trains at full speed, on and on. In each pair it is left alone for a while and watched for a while, by a
+real app in a real pseudo-terminal, in an order drawn by lot; things settle before each. Its speed is that of its
+own records: optimiser steps from the first to the last record of the while. What the app draws is read
+and dropped, as a terminal on another machine would take it.
+
+The wanted figure is a slowdown of at most 3 %. On a machine with other work the pairs scatter; the interval tells.
+Usage: python benchmarks/watching.py [PAIRS [SECONDS]]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import random
+import select
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from engine.config import TrainConfig, make
+from engine.files import Tail
+from engine.launch import launch
+from engine.recipes import RECIPES
+from engine.records import Curve, read_event
+from engine.rundir import Run, open_home
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTLE = 3.0
+"""Seconds after the app has come or gone."""
+SIZE = (30, 100)
+WANTED = 3.0
+
+
+@contextlib.contextmanager
+def watched(run: Run, home: Path) -> Iterator[None]:
+    """A real app that watches the run; its output is taken and dropped."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", *SIZE, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "SPRINGTUI_HOME": str(home)}
+    words = [sys.executable, "-m", "springtui", "watch", run.id]
+    process = subprocess.Popen(
+        words, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=ROOT, start_new_session=True
+    )
+    os.close(theirs)
+    done = threading.Event()
+    taken = bytearray()
+
+    def take() -> None:
+        with contextlib.suppress(OSError):  # Linux says EIO where the other end has closed
+            while not done.is_set():
+                if select.select([ours], [], [], 0.2)[0]:
+                    taken.extend(os.read(ours, 65536))
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    try:
+        yield
+        if process.poll() is not None:
+            raise RuntimeError(f"the app ended by itself: {bytes(taken[-500:])!r}")
+    finally:
+        process.terminate()
+        process.wait(20)
+        done.set()
+        thread.join()
+        os.close(ours)
+
+
+def speed(run: Run, seconds: float) -> float:
+    """Optimiser steps a second over some seconds, by the run's own records."""
+    path = run.path / "events.jsonl"
+    tail = Tail(path, path.stat().st_size)
+    time.sleep(seconds)
+    lines: list[bytes] = []
+    while chunk := tail.read():
+        lines += chunk
+    found = [event for line in lines if isinstance(event := read_event(line), Curve)]
+    if len(found) < 10:
+        raise RuntimeError(f"only {len(found)} records in {seconds} s; give more seconds")
+    return (found[-1].step - found[0].step) / (found[-1].time - found[0].time)
+
+
+def pair(run: Run, home: Path, seconds: float, *, watched_first: bool) -> dict[str, float]:
+    """Both speeds."""
+    speeds: dict[str, float] = {}
+    for kind in ("watched", "alone") if watched_first else ("alone", "watched"):
+        with watched(run, home) if kind == "watched" else contextlib.nullcontext():
+            time.sleep(SETTLE)
+            speeds[kind] = speed(run, seconds)
+    return speeds
+
+
+def interval(values: list[float], chance: random.Random) -> tuple[float, float]:
+    """95 % of the median, by bootstrap."""
+    medians = sorted(statistics.median(chance.choices(values, k=len(values))) for _ in range(2000))
+    return medians[50], medians[1949]
+
+
+def main() -> None:
+    """Print the slowdown as JSON."""
+    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 8.0
+    chance = random.Random(0)
+    with tempfile.TemporaryDirectory() as folder:
+        home = open_home(Path(folder) / "home")
+        endless = {"epochs": 100_000_000, "early_stop": False, "hessian": False}
+        run = Run.create(home, make(TrainConfig, {**RECIPES["lab"].settings, **endless}))
+        process = launch(run)
+        try:
+            while not any(isinstance(event, Curve) for event in run.last_events(1)):
+                time.sleep(0.1)
+            time.sleep(SETTLE)
+            found = [pair(run, home, seconds, watched_first=chance.random() < 0.5) for _ in range(pairs)]
+        finally:
+            process.kill()
+            process.wait()
+    slower = [100.0 * (1.0 - speeds["watched"] / speeds["alone"]) for speeds in found]
+    low, high = interval(slower, chance)
+    result: dict[str, Any] = {
+        "pairs": pairs,
+        "seconds": seconds,
+        "steps_per_s_alone": round(statistics.median(speeds["alone"] for speeds in found), 1),
+        "slowed_percent": round(statistics.median(slower), 2),
+        "interval_95_percent": [round(low, 2), round(high, 2)],
+        "each": [round(value, 2) for value in slower],
+        "wanted_percent": WANTED,
+    }
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

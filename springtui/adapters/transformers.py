@@ -1,0 +1,81 @@
+"""The load probe as a callback of Hugging Face's Trainer.
+
+from springtui.adapters.transformers import LoadProbeCallback
+trainer = Trainer(model=model, …, callbacks=[LoadProbeCallback(inputs, labels)])
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+try:
+    from transformers.trainer_callback import TrainerCallback, TrainerControl, TrainerState
+    from transformers.training_args import TrainingArguments
+except ImportError as missing:
+    raise ImportError("transformers is not installed: pip install 'springtui[transformers]'") from missing
+
+import springtui
+
+if TYPE_CHECKING:
+    from engine.probe import LoadProbe
+
+
+class LoadProbeCallback(TrainerCallback):
+    """Measures the model while ``Trainer.train`` trains it, and keeps what the Trainer logs with the curve.
+
+    Training is the same bit for bit with and without it. ``probe`` is the ``LoadProbe`` while and after it trains.
+
+    Args:
+        inputs: the fixed probe batch, as a tokenizer gives it: ``{"input_ids": …, "attention_mask": …}``.
+        labels: classes; or None for the next token of a language model's inputs.
+        every: optimiser steps between measurements; by default once an epoch.
+        options: whatever else ``LoadProbe`` takes.
+    """
+
+    def __init__(self, inputs: Any, labels: Any = None, *, every: int | None = None, **options: Any) -> None:
+        self.probe: LoadProbe | None = None
+        self._inputs, self._labels = inputs, labels
+        self._every, self._options = every, options
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        """Find the layers and measure the model as it is before the first step."""
+        kind = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
+        once = max(1, round(state.max_steps / max(1.0, float(state.num_train_epochs))))
+        self.probe = springtui.LoadProbe(
+            given["model"],
+            self._inputs,
+            self._labels,
+            every=self._every or once,
+            **{"autocast": kind, **self._options},
+        )
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        """One optimiser step was taken."""
+        if self.probe is not None:
+            self.probe.step(step=state.global_step)
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
+        """Keep what the Trainer logs for the next measurement."""
+        logs = given.get("logs") or {}
+        if self.probe is not None:
+            self.probe.log(**{name: value for name, value in logs.items() if isinstance(value, int | float)})
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        """Measure once an epoch, unless ``every`` says otherwise."""
+        if self.probe is not None and self._every is None:
+            self.probe.measure()
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        """Measure the model as it is in the end, and close the run."""
+        if self.probe is not None:
+            self.probe.close()
