@@ -106,16 +106,18 @@ class _Job:
         """Steps in slices, a record ``frames`` times a second, held to ``pace``; whether the end was reached."""
         config, chain = self.config, self.chain
         self._record(0.0)
-        frame_time, frame_steps = time.monotonic(), 0
+        frame_time, frame_steps = time.monotonic(), chain.steps
+        due = frame_time + 1.0 / config.frames
         while chain.steps < config.steps:
             for settings in self.replay.due(chain.steps):
                 self._put_in_force(settings)
             if not self.loop.poll(chain.steps):
                 return False
             now = time.monotonic()
-            if now - frame_time >= 1.0 / config.frames:
-                self._record((chain.steps - frame_steps) / (now - frame_time))
+            if now >= due:
+                self._record((chain.steps - frame_steps) / max(now - frame_time, 1e-9))
                 frame_time, frame_steps = now, chain.steps
+                due = max(due + 1.0 / config.frames, now)  # by the clock: slices and frames do not fit each other
             if now >= self._next_save:
                 self._save()
             self._advance(self._next_slice())

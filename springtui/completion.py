@@ -83,7 +83,7 @@ def _assignments(cls: type[S], begun: str) -> Iterable[CompletionItem]:
     if not sep:
         for name in field_names(cls):
             if name.startswith(key.replace("-", "_")):
-                yield CompletionItem(f"{name}=", type="open", help=field_help(cls, name))
+                yield CompletionItem(f"{name}=", help=field_help(cls, name))
     elif (name := key.replace("-", "_")) in field_names(cls):
         for choice in field_choices(cls, name) or [f"{default_of(cls, name)}"]:
             if choice.startswith(value):
@@ -108,9 +108,10 @@ class Bash(BashComplete):
         return joined[:-1], joined[-1]
 
     def format_completion(self, item: CompletionItem) -> str:
-        """kind,value; of a joined word only what bash replaces."""
+        """kind,value; of a joined word only what bash replaces. ``open`` words go on without a space."""
         value = str(item.value)
-        return f"{item.type},{value.removeprefix(self._before)}"
+        kind = "open" if value.endswith("=") else item.type
+        return f"{kind},{value.removeprefix(self._before)}"
 
 
 def _joined(words: list[str]) -> list[str]:

@@ -265,7 +265,11 @@ def phase(config: SweepConfig, summaries: Sequence[Summary], colour: Colour) -> 
 
 
 def phase_on(axes: Axes, config: SweepConfig, summaries: Sequence[Summary], colour: Colour) -> None:
-    """As ``phase``, on axes that are there."""
+    """As ``phase``, on axes that are there.
+
+    Raises:
+        DataError: no cell is known yet.
+    """
     grid = grid_of(config, summaries, colour)
     if grid is None:
         raise DataError("the sweep has no cell yet; wait for its first")

@@ -23,6 +23,9 @@ from engine.mean_field import (
     quasi_static,
     settled,
 )
+from engine.records import Curve
+from engine.rundir import Run, open_home
+from engine.worker import work
 
 REFERENCE: list[dict[str, Any]] = json.loads(
     (Path(__file__).parent / "data" / "chain_first_order.json").read_text()
@@ -290,6 +293,16 @@ class TestRunning:
         assert np.array_equal(chain.mean(), before)
         chain.advance(6000)
         np.testing.assert_allclose(chain.mean(), distances(loose), atol=1e-9)
+
+    def test_frames_come_as_often_as_asked(self, home: Path) -> None:
+        """At 300 steps and 30 frames a second a frame comes every 10 steps, though a slice has 9.
+
+        A busy machine takes longer over a slice, so that frames come after fewer steps, never after more.
+        """
+        run = Run.create(open_home(home), ChainConfig(replicas=2, pace=300.0, frames=30.0, steps=360))
+        assert work(run).reason == "finished"
+        steps = [event.step for event in run.events() if isinstance(event, Curve)]
+        assert np.diff(steps).mean() < 12
 
     def test_one_replica_has_no_spread(self) -> None:
         assert not pulled(steps=100, replicas=1).sd().any()

@@ -73,18 +73,38 @@ def test_runs_of_the_home_that_was_named(
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells(shell: str, home: Path) -> None:
-    words = "springtui train --set optimizer=ada"
-    current = {"zsh": "3", "fish": "optimizer=ada"}[shell]
+@pytest.mark.parametrize(("word", "wanted"), [("optimizer=ada", "optimizer=adam"), ("optim", "optimizer=")])
+def test_other_shells(shell: str, word: str, wanted: str, home: Path) -> None:
+    current = {"zsh": "3", "fish": word}[shell]
+    asked = {"_SPRINGTUI_COMPLETE": f"{shell}_complete", "COMP_CWORD": current}
     done = subprocess.run(
         [sys.executable, "-m", "springtui"],
-        env={**os.environ, "_SPRINGTUI_COMPLETE": f"{shell}_complete", "COMP_WORDS": words, "COMP_CWORD": current},
+        env={**os.environ, **asked, "COMP_WORDS": f"springtui train --set {word}"},
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
-    assert "optimizer=adam" in done.stdout
+    assert wanted in done.stdout
+    assert "plain" in done.stdout  # the only kind that these shells' scripts offer
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish here")
+def test_a_real_fish(tmp_path: Path, home: Path) -> None:
+    shim = tmp_path / "springtui"
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m springtui "$@"\n')
+    shim.chmod(0o755)
+    script = (
+        "_SPRINGTUI_COMPLETE=fish_source springtui | source\n"
+        'complete -C "springtui train --set optim"\ncomplete -C "springtui train --set optimizer=ps"\n'
+    )
+    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path)}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", script],
+        env={**os.environ, **environment}, capture_output=True, text=True, timeout=90, check=True,
+    )  # fmt: skip
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["optimizer=", "optimizer=psgld"]
 
 
 def test_nothing_heavy_is_imported(home: Path) -> None:

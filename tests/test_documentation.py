@@ -121,7 +121,7 @@ def commands_in(text: str) -> Iterator[list[str]]:
     """Every ``springtui …`` that stands in a block or between backticks, up to a pipe or a comment."""
     blocks = re.findall(r"^(?:    |\t)(.*springtui .*)$", text, re.MULTILINE)
     for code in [*blocks, *re.findall(r"`([^`\n]*springtui [^`\n]*)`", text)]:
-        found = re.search(r"(?:^|\s)springtui( [^|#>&;)…]*)", code.replace("\\|", "|"))
+        found = re.search(r"(?:^|\s)springtui( [^|#>&;)…]*)", code.replace("\\|", "|").rstrip("\\"))
         if found:
             yield shlex.split(found[1].replace("'", "").split(" -- ")[0])
 
