@@ -27,6 +27,7 @@ bench: $(DEV_STAMP) ## measure the figures in the README
 
 figures: $(DEV_STAMP) ## make every picture in the documentation from the program
 	@$(BIN)/python docs/pictures.py
+	@$(BIN)/python docs/diagrams.py > /dev/null
 
 manual: $(STAMP) ## make the manual page from the commands
 	@$(BIN)/python docs/manual.py

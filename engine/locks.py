@@ -156,8 +156,10 @@ class Lock:
         self.path = path
         self._fd: int | None = None
 
-    def acquire(self, patience: float = 1.0, *, create: bool = True) -> Owner | None:
+    def acquire(self, patience: float = 1.0, *, create: bool = True, to_note: bool = False) -> Owner | None:
         """Take the lock; what it said of its last holder. A reader's glance (see ``is_held``) is waited out.
+
+        ``to_note`` only keeps workers out while a note is written: nobody takes that for a worker.
 
         Raises:
             LockedError: another process holds it.
@@ -168,7 +170,7 @@ class Lock:
         while True:
             fd = self._open(os.O_CREAT if create else 0)
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(fd, (fcntl.LOCK_SH if to_note else fcntl.LOCK_EX) | fcntl.LOCK_NB)
                 if self._is_at_path(fd):
                     self._fd = fd
                     return _decode(os.pread(fd, SIZE, 0))
@@ -237,7 +239,7 @@ def note_launched(path: Path, owner: Owner) -> None:
     """Say who is about to take the run up, unless that has happened already."""
     with contextlib.suppress(SpringtuiError, OSError):
         lock = Lock(path)
-        before = lock.acquire(_BRIEFLY)
+        before = lock.acquire(_BRIEFLY, to_note=True)
         try:
             if before is None or (before.pid, before.mark) != (owner.pid, owner.mark):
                 lock.note(owner)
@@ -249,7 +251,7 @@ def note_exit(path: Path, owner: Owner, status: int) -> None:
     """Say how the process ended, if it was the last to write the run."""
     with contextlib.suppress(SpringtuiError, OSError):
         lock = Lock(path)
-        before = lock.acquire(_BRIEFLY, create=False)  # nothing comes back where the run was removed
+        before = lock.acquire(_BRIEFLY, create=False, to_note=True)  # nothing comes back of a removed run
         try:
             if before is not None and (before.pid, before.mark) == (owner.pid, owner.mark):
                 lock.note(msgspec.structs.replace(before, status=max(-255, min(255, status))))

@@ -18,7 +18,7 @@ NEXT = "next token"
 IGNORED = -100
 """The label that losses pass over."""
 POSITIONS = 2048
-"""Most token positions that are measured, evenly chosen."""
+"""Most token positions that are measured, drawn once and for all."""
 _FEW = 20
 """Whole numbers in floating point count as classes up to so many; more are a target to be binned."""
 _REMEDY = (
@@ -83,7 +83,7 @@ def next_token(token_ids: Any, k: int = 10, *, limit: int = POSITIONS, ignore: i
     Args:
         token_ids: [N, T]; position t belongs to the group of token t + 1.
         k: how many of the tokens that come next count; positions before any other are not measured.
-        limit: most positions that are measured, evenly chosen.
+        limit: most positions that are measured, drawn with a seed of their own.
         ignore: a token that never counts, as padding.
 
     Raises:
@@ -107,7 +107,9 @@ def _by_position(label_NT: Tensor, k: int, limit: int, ignore: int, what: str) -
     tokens = values[order].sort().values
     rows, cols = torch.isin(label_NT, tokens).nonzero(as_tuple=True)
     if len(rows) > limit:
-        at = torch.arange(limit) * len(rows) // limit
+        # drawn, for any even step may fall in with a pattern of the tokens; the same each time
+        draw = torch.Generator().manual_seed(0)
+        at = torch.randperm(len(rows), generator=draw)[:limit].sort().values
         rows, cols = rows[at], cols[at]
     picked = label_NT[rows, cols]
     tokens = torch.unique(picked)

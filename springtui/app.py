@@ -187,7 +187,8 @@ class SpringApp(PreferredApp):
 
     async def open_lab_with(self, settings: Mapping[str, Any]) -> None:
         """The lab anew, with a network of these settings."""
-        await self.action_open_lab()
+        while len(self.screen_stack) > 2 and not isinstance(self.screen, LabScreen):
+            await self.pop_screen()
         old = self.screen
         if isinstance(old, LabScreen):
             await asyncio.to_thread(old.stop_runs)

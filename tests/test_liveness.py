@@ -324,6 +324,18 @@ def append(run: Run, event: Any) -> None:
 
 
 class TestOneWriter:
+    def test_who_notes_an_exit_is_taken_for_no_worker(self, run: Run) -> None:
+        """Else a run would seem live for a moment after it ended, and could not be resumed."""
+        run.take().release()
+        lock = Lock(run.path / "lock")
+        lock.acquire(to_note=True)
+        assert not run.is_live()
+        run.may_be_taken()
+        with pytest.raises(LockedError):
+            run.take()
+        lock.close()
+        run.take().release()
+
     def test_of_many_that_want_to(self, run: Run, begin: Begin, tmp_path: Path) -> None:
         """Eight processes at once, four turns each: records of a turn stand together, numbered without a gap."""
         go = tmp_path / "go"

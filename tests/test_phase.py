@@ -100,6 +100,30 @@ async def test_a_diagram_is_made_stopped_and_gone_on_with(
         await let_go(phase.desk)
 
 
+async def test_a_hessian_that_was_not_measured_is_said_so_and_measured_on_demand(
+    finished: Run, app: SpringApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = DIAGRAMS["data-noise"]._replace(settings=SMALL, x_values=(0.0,), y_values=(0.0, 1.0))
+    monkeypatch.setitem(DIAGRAMS, "data-noise", small)
+    async with app.run_test(size=(80, 24)) as pilot:
+        phase = await open_phase(pilot)
+        await until(pilot, lambda: len(phase.summaries["network"]) == 6)
+        while phase.colour.key != "hessian_trace":
+            await pilot.press("c")
+        await until(pilot, lambda: "Hessian not measured: g makes it anew with it" in phase._told)
+        await pilot.press("g")
+        await until(pilot, lambda: phase.runs["network"].id != finished.id, 60)
+        await until(pilot, lambda: phase.states["network"].status == "finished", 90)
+        await until(pilot, lambda: len(phase.summaries["network"]) == 2)
+        assert all(s.scalars["hessian_trace"] > 0 for s in phase.summaries["network"])
+        assert "not measured" not in phase._told
+        assert not phase.query_one("#chain", HeatMap).display  # no room for both; v shows it
+        await pilot.press("v")
+        await until(pilot, lambda: phase.query_one("#chain", HeatMap).display)
+        assert not phase.query_one("#network", HeatMap).display
+        await let_go(phase.desk)
+
+
 async def test_a_cell_opens_in_the_lab_with_its_settings(finished: Run, home: Path) -> None:
     app = SpringApp(home)
     async with app.run_test(size=(140, 45)) as pilot:

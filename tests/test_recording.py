@@ -23,9 +23,9 @@ def test_a_session_is_recorded_and_shows_the_lab_again(home: Path, tmp_path: Pat
         terminal.resize(112, 36)
         terminal.wait_for(lambda text: "Detach" in text or "Help" in text)
         terminal.press("?")
-        terminal.wait_for("What you see")
+        terminal.wait_for("Esc closes")
         terminal.press("\x1b")
-        terminal.wait_for(lambda text: "What you see" not in text)
+        terminal.wait_for(lambda text: "Esc closes" not in text)
         last = terminal.text()
         terminal.press("d")
         assert terminal.wait_exit() == 0

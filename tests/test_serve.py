@@ -187,7 +187,7 @@ def test_a_real_browser_shows_the_lab(home: Path, tmp_path: Path) -> None:
         if folder := os.environ.get("SPRINGTUI_PICTURES"):
             Path(folder, "serve.png").write_bytes(picture)
         page.keyboard.press("?")
-        until("What you see")
+        until("Esc closes")
         assert workers_under(home)
         page.close()
         browser.close()

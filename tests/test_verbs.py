@@ -17,6 +17,7 @@ import pytest
 from engine.config import ChainConfig
 from engine.labels import NO_LABEL, Label, read_label, write_label
 from engine.launch import launch
+from engine.probe_config import ProbeConfig
 from engine.records import Curve, Ended, Started
 from engine.rundir import Run, list_runs, open_home
 from springtui.cli import main
@@ -179,6 +180,12 @@ class TestResume:
         assert main(["resume", run.id]) == 1
         assert f"process {os.getpid()} on" in capsys.readouterr().err
         lock.release()
+
+    def test_a_probe_goes_on_where_its_script_does(self, home: Path, capsys: Capture) -> None:
+        run = Run.create(open_home(home), ProbeConfig())
+        assert main(["resume", run.id]) == 2
+        assert "your script" in capsys.readouterr().err
+        assert run.path.is_dir()
 
     def test_damaged(self, home: Path, capsys: Capture) -> None:
         run = Run.create(open_home(home), ENDLESS)

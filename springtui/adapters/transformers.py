@@ -32,6 +32,8 @@ class LoadProbeCallback(TrainerCallback):
         labels: classes; or None for the next token of a language model's inputs.
         every: optimiser steps between measurements; by default once an epoch.
         options: whatever else ``LoadProbe`` takes.
+
+    Training arguments that shard the model (fsdp, deepspeed) are refused. Under DDP rank 0 writes.
     """
 
     def __init__(self, inputs: Any, labels: Any = None, *, every: int | None = None, **options: Any) -> None:
@@ -43,6 +45,12 @@ class LoadProbeCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
         """Find the layers and measure the model as it is before the first step."""
+        for name in ("fsdp", "deepspeed"):
+            if getattr(args, name, None):
+                raise ValueError(
+                    f"{name} shards the model, which this callback does not follow; allowed: one device or DDP, "
+                    f"or call LoadProbe in a training loop of your own"
+                )
         kind = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
         once = max(1, round(state.max_steps / max(1.0, float(state.num_train_epochs))))
         self.probe = springtui.LoadProbe(

@@ -6,6 +6,7 @@ import click
 
 from engine.config import ChainConfig, SweepConfig
 from engine.errors import ConfigError
+from engine.probe_config import ProbeConfig
 from engine.rundir import Run, find_run
 
 from ..foreground import run_here
@@ -40,6 +41,8 @@ def resume(session: Session, run: str, executor: str | None, detach: bool, force
     found.must_need_a_worker()
     if executor is not None and not isinstance(settings, SweepConfig):
         raise ConfigError(f"{found.id} is no sweep; --executor says where a sweep's cells are made")
+    if isinstance(settings, ProbeConfig):
+        raise ConfigError(f"{found.id} is a probe of your own training, which goes on where your script does")
     found.may_be_taken(force=force)
     if detach:
         return _detached(found, force=force, executor=executor, as_json=as_json)

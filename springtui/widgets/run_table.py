@@ -113,10 +113,10 @@ class RunTable(Canvas, can_focus=True):
         self.post_message(self.Moved())
 
     def on_focus(self) -> None:
-        self.draw()
+        self.call_after_refresh(self.draw)  # its style changes first
 
     def on_blur(self) -> None:
-        self.draw()
+        self.call_after_refresh(self.draw)
 
     def _rows(self) -> int:
         return max(1, self.size.height - 1)
