@@ -170,7 +170,7 @@ def test_extras_are_named_with_what_to_type(home: Path) -> None:
 
 
 def test_what_is_asked_of_nvml_is_there() -> None:
-    """Where no driver answers the names at least are those of the real package; where one does, a device is told."""
+    """The names are those of the real package; where a driver answers, its device is told of."""
     pynvml = pytest.importorskip("pynvml", reason="the extra gpu is not installed")
     for name in ("SystemGetCudaDriverVersion_v2", "DeviceGetHandleByIndex", "DeviceGetCount", "DeviceGetName"):
         assert hasattr(pynvml, f"nvml{name}")
