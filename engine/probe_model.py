@@ -65,14 +65,16 @@ class ProbedModel:
         wanted = Wanted(layers, reductions, self.groups.length)
         with self._glance():
             self.points = self._find(wanted, min(self.batch.n, chunk, _LOOK))
-            source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
-            sizes = source.sizes(self._run)
+            self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
+            sizes = self._source.sizes(self._run)
         self._measurer = Measurer(
-            source, sizes, measures=tuple(measures), chunk=chunk, memory=memory << 20, keeps=keeps
+            self._source, sizes, measures=tuple(measures), chunk=chunk, memory=memory << 20, keeps=keeps
         )
 
     def measure(self) -> Measured:
         """The load curve of the moment; without curves on a process that only computes along."""
+        self.device, self.dtype = home_of(self.model)  # it may have been moved since
+        self._source.device, self._source.dtype = self.device, self.dtype
         with self._glance():
             return self._measurer.measure(self._run)
 

@@ -100,7 +100,7 @@ class SpringApp(PreferredApp):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         own = {"Screenshot", "Picture"}  # a picture is taken once the palette is gone
-        yield from (c for c in super().get_system_commands(screen) if c.title.split("  [")[0] not in own)
+        yield from (c for c in super().get_system_commands(screen) if c.title.split("  (")[0] not in own)
         yield SystemCommand("Save the screen", "As SVG, under the home directory", self._save_when_drawn)
 
     # screens
@@ -187,7 +187,8 @@ class SpringApp(PreferredApp):
 
     async def open_lab_with(self, settings: Mapping[str, Any]) -> None:
         """The lab anew, with a network of these settings."""
-        await self.action_open_lab()
+        while len(self.screen_stack) > 2 and not isinstance(self.screen, LabScreen):
+            await self.pop_screen()
         old = self.screen
         if isinstance(old, LabScreen):
             await asyncio.to_thread(old.stop_runs)
@@ -304,6 +305,7 @@ def run_app(
 ) -> int:
     """Open the app; the exit status of the process."""
     app = SpringApp(home, settings, effective, opening, twin)
+    app.wear_terminal_colours()
     status = app.run(mouse=app.preferences.mouse)
     _let_go_of_the_terminal()
     return status if status is not None else app.return_code or 0

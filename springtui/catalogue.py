@@ -84,9 +84,11 @@ class Catalogue:
         self.rows: dict[str, Row] = {}
         self.describes = 0
         self._label_marks: dict[str, int] = {}
+        self._listed = 0
 
     def scan(self) -> bool:
         """List the directories, and their labels; whether a run has come, gone or been labelled."""
+        self._listed = _mtime(self.home / "runs")
         known = {run.id: run for run in list_runs(self.home)}
         changed = known.keys() != self.rows.keys()
         rows = {name: self.rows.get(name) or _row(run) for name, run in known.items()}
@@ -98,6 +100,10 @@ class Catalogue:
                 changed = True
         self.rows = rows
         return changed
+
+    def has_new(self) -> bool:
+        """Whether a run has come or gone since the last scan; costs next to nothing."""
+        return _mtime(self.home / "runs") != self._listed
 
     def refresh(self, names: Iterable[str]) -> int:
         """Describe those of these runs that are new or may have changed; how many were."""

@@ -215,6 +215,15 @@ class TestUndisturbed:
         assert float(model.calls) == 0.0
         assert float(model.replaced) == 0.0
 
+    def test_a_model_that_moves_is_followed(self, task: tuple[Tensor, Tensor]) -> None:
+        model = net()
+        probe = LoadProbe(model, *task, every=1)
+        model.to(torch.bfloat16)
+        before = probe.curves["trace_ratio"]
+        probe.step()
+        assert probe.curves["trace_ratio"] == pytest.approx(before, abs=0.1)
+        assert probe.curves["trace_ratio"] != before
+
     def test_no_gradients_come_of_it(self, task: tuple[Tensor, Tensor]) -> None:
         model = net()
         LoadProbe(model, *task).measure()

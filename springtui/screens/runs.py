@@ -30,7 +30,8 @@ from .runs_actions import RunActions
 SMALLEST = (72, 20)
 LOW = 30
 """Rows below which curves are shown only where they are asked for."""
-SCAN_SECONDS = 2.0
+SCAN_SECONDS = 10.0
+"""Between looks for labels that others wrote; new runs are seen at once."""
 BATCH = 20
 """Runs that are described at once, before keys and pictures have their turn."""
 
@@ -114,7 +115,8 @@ class RunsScreen(RunActions):
                 await asyncio.wait_for(self._wake.wait(), 1.0)
 
     async def _look(self) -> None:
-        if time.monotonic() - self._scanned >= SCAN_SECONDS:
+        due = time.monotonic() - self._scanned >= SCAN_SECONDS
+        if due or await asyncio.to_thread(self.catalogue.has_new):
             changed = await asyncio.to_thread(self.catalogue.scan)
             self._scanned = time.monotonic()
             if changed or self._first:

@@ -12,6 +12,7 @@ from textual import events, on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.geometry import Size
 from textual.widgets import Footer, Static, Tab, Tabs
 
 from engine.config import RunConfig
@@ -105,6 +106,8 @@ class WatchScreen(RunControl):
         self._seeking = self._advancing = False
         self._drawn_version = -1
         self._turn = 0
+        self._room = Size(0, 0)
+        """Of the settings, whose columns depend on it."""
         self._away: str | None = None
         self._words: dict[str, str] = {}
 
@@ -162,7 +165,7 @@ class WatchScreen(RunControl):
             self.measure = "distance"
         curve = self.query_one("#curve", CurvesPlot)
         curve.heading = f"Load curve · {lab_panels.NAMES.get(self.measure, 'y − x')}"
-        curve.legend = watch_panels.LEGEND_OF_CHAINS if chain else watch_panels.LEGEND
+        curve.legend = lab_panels.legend_of("chain" if chain else "network")
         curve.axis = "block" if chain else "layer"
         self.query_one("#history", CurvesPlot).axis = watch_panels.UNITS.get(self.kind, "step")
 
@@ -184,7 +187,9 @@ class WatchScreen(RunControl):
             return
         if self.playing and not self._advancing:
             await self._advance()
-        if self._turn == 0 and self.follower.version != self._drawn_version:
+        room = self.query_one("#facts").size
+        if self._turn == 0 and (self.follower.version != self._drawn_version or room != self._room):
+            self._room = room
             self._take_view()
         self.say()
         plots = list(self.query(Plot))
@@ -396,4 +401,3 @@ class WatchScreen(RunControl):
         yield SystemCommand("Pause or resume the run", "Its worker", self.action_toggle_pause)
         yield SystemCommand("Stop the run", "What it wrote is kept", self.action_stop)
         yield SystemCommand("Set", "Change a setting while it runs", self.action_set)
-        yield SystemCommand("Next scalar", "Loss, accuracy, rate …", self.action_next_scalar)

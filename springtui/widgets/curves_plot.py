@@ -18,7 +18,7 @@ from springtui.regime import number
 from springtui.terminal import plain_text
 from springtui.ticks import log_ticks, round_ticks
 
-from .plot import Plot, Series, set_ticks
+from .plot import Plot, Series, set_ticks, ticks_up
 
 SMOOTHING = (1, 5, 21, 81)
 """Points that a moving mean is taken over."""
@@ -156,7 +156,7 @@ class CurvesPlot(Plot, can_focus=True):
         if high - low < 1e-9:
             low, high = low - 0.5, high + 0.5
             figure.ruler("y", "left").lim(low, high)
-        most = max(3, (height - 2) // 2)
+        most = ticks_up(height)
         ticks = log_ticks(low, high, most) if self.log_y else round_ticks(low, high, most)
         self._margin = 1 + max((len(label) for _, label in ticks), default=0)
         set_ticks(figure.ruler("y", "left"), ticks)

@@ -44,7 +44,8 @@ class LoadBars(Canvas):
 
     def _line(self, y: int) -> Strip:
         load = self._loads[y]
-        name = self._names[y][: self._name_width()].ljust(self._name_width() + 1)
+        # names of a user's layers differ at their ends: encoder.layer.0, encoder.layer.1
+        name = self._names[y][-self._name_width() :].ljust(self._name_width() + 1)
         return Strip(
             [
                 Segment(name, self.rich_style),

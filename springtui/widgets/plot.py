@@ -22,6 +22,7 @@ _ROLES: dict[str, tuple[str, float]] = {
     "accent": ("accent", 1.0),
     "good": ("success", 1.0),
     "theory": ("theory", 1.0),
+    "warn": ("warning", 1.0),
     "muted": ("secondary", 1.0),
     "initial": ("secondary", 0.6),
     "fade1": ("foreground", 0.45),
@@ -109,7 +110,7 @@ class Plot(Canvas):
         if high - low < 1e-9:
             low, high = low - 0.5, high + 0.5
             figure.ruler("y", "left").lim(low, high)
-        set_ticks(figure.ruler("y", "left"), round_ticks(low, high, max(3, (height - 2) // 2)))
+        set_ticks(figure.ruler("y", "left"), round_ticks(low, high, ticks_up(height)))
         left, right = min(min(s.x) for s in series), max(max(s.x) for s in series)
         whole = all(float(x).is_integer() for s in series for x in s.x)
         set_ticks(figure.ruler("x", "lower"), round_ticks(left, right, max(2, (width - 6) // 4), whole=whole))
@@ -120,6 +121,11 @@ class Plot(Canvas):
         variables = self.app.theme_variables
         color = variables.get(name, variables["warning"])  # not every theme is ours
         return Color.parse(variables["background"]).blend(Color.parse(color), strength)
+
+
+def ticks_up(height: int) -> int:
+    """So many labels find lines of their own on an upright axis."""
+    return max(2 if height < 8 else 3, (height - 2) // 2)
 
 
 def set_ticks(ruler: Any, ticks: list[tuple[float, str]]) -> None:

@@ -68,10 +68,10 @@ class TimeBar(Canvas, can_focus=True):
         self._lay_out()
 
     def on_focus(self) -> None:
-        self._lay_out()
+        self.call_after_refresh(self._lay_out)  # its style changes first
 
     def on_blur(self) -> None:
-        self._lay_out()
+        self.call_after_refresh(self._lay_out)
 
     def _column(self, position: int) -> int:
         last = max(1, self.count - 1)
