@@ -171,7 +171,7 @@ def _regime(state: RunState | None, measure: str) -> str:
 def _train_facts(state: RunState | None) -> list[str]:
     lines = ["NETWORK  " + (state.status if state else "starting")]
     if state is None or state.latest is None:
-        return lines
+        return [*lines, plain_text(state.note)] if state and state.note and not state.is_over else lines
     scalars = state.latest.scalars
     lines += [
         *_asides(state),
