@@ -94,7 +94,7 @@ def eager(case: str, batch: int, threads: int, steps: int) -> float:
 
 
 def single(case: str, batch: int, steps: int) -> float:
-    """Seconds per step of one network as ``springtui train`` takes them, with looks at what is asked in between."""
+    """Seconds per step of one network as ``springtui train`` takes them, with looks at what is asked."""
     trainer = CompiledTrainer(config_of(case, batch), images())
     run_epochs(trainer, 2)
     begun, start = trainer.step_count, time.perf_counter()

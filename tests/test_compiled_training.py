@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import random
 import subprocess
@@ -243,7 +244,7 @@ class TestWho:
 
     def test_divergence(self) -> None:
         data = dataset()
-        data.x_train[0, 1] = np.inf
+        data.x_train[0, 1] = math.inf
         with pytest.raises(DivergedError, match="diverged at epoch 1"):
             train(compiled(data), 3)
 
@@ -274,8 +275,7 @@ class TestCompiling:
 
     def test_is_kept_tells_of_the_disk(self, tmp_path: Path) -> None:
         script = (
-            "from engine.ensemble_jit import is_kept; from engine.ensemble_state import line
-"
+            "from engine.ensemble_jit import is_kept; from engine.ensemble_state import line\n"
             "print(is_kept(line), line(3))"
         )
         told = [self.run("-c", script, NUMBA_CACHE_DIR=str(tmp_path)).stdout.split() for _ in range(2)]
