@@ -39,6 +39,7 @@ class ProbeRun:
         self._controls = Controls(self.run)
         self._pid = os.getpid()
         self._next_look = 0.0
+        self._started: Started | None = None
         self.at = 0
         """Steps that the training has taken."""
         self.last: dict[str, Any] = {}
@@ -51,8 +52,14 @@ class ProbeRun:
         return self._lock is not None and os.getpid() == self._pid
 
     def start(self, started: Started) -> None:
-        """The first record."""
-        self._write(started)
+        """The first record; where it cannot be written now, it is written before the next one."""
+        self._started = started
+        self._write_started()
+
+    def _write_started(self) -> None:
+        if self._started is not None and self.is_open:
+            self.run.write(self._started)
+            self._started = None
 
     def write(self, curve: Curve, summary: Mapping[str, Any]) -> None:
         """A measurement.
@@ -106,6 +113,7 @@ class ProbeRun:
 
     def _write(self, event: Event) -> None:
         if self.is_open:
+            self._write_started()
             self.run.write(event)
 
 

@@ -100,7 +100,7 @@ class SpringApp(PreferredApp):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         own = {"Screenshot", "Picture"}  # a picture is taken once the palette is gone
-        yield from (c for c in super().get_system_commands(screen) if c.title.split("  [")[0] not in own)
+        yield from (c for c in super().get_system_commands(screen) if c.title.split("  (")[0] not in own)
         yield SystemCommand("Save the screen", "As SVG, under the home directory", self._save_when_drawn)
 
     # screens
@@ -305,6 +305,7 @@ def run_app(
 ) -> int:
     """Open the app; the exit status of the process."""
     app = SpringApp(home, settings, effective, opening, twin)
+    app.wear_terminal_colours()
     status = app.run(mouse=app.preferences.mouse)
     _let_go_of_the_terminal()
     return status if status is not None else app.return_code or 0

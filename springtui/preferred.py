@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -12,17 +12,19 @@ from textual._compositor import CompositorUpdate
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
+from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.theme import Theme
 
 from engine.errors import ConfigError
 
+from .ascii import AsciiFilter
 from .keys import checked_keys, readable
 from .memory import recall, remember
 from .preferences import Effective, load_preferences
 from .shown import Changes, Shown
-from .terminal import draw_ascii, plain_text
-from .themes import DEFAULT_THEME, check_name, load_themes
+from .terminal import ascii_only, draw_ascii, plain_text
+from .themes import DEFAULT_THEME, check_name, in_16_colours, load_themes
 
 
 class PreferredApp(App[int]):
@@ -99,7 +101,7 @@ class PreferredApp(App[int]):
             if binding.id is None or not binding.description or binding.action in told:  # Textual's have no id
                 continue
             told.add(binding.action)
-            title = f"{binding.description}  [{binding.key_display or readable(binding.key)}]"
+            title = f"{binding.description}  ({binding.key_display or readable(binding.key)})"  # [ would be markup
             run = partial(self.run_action, binding.action, active.node)
             yield SystemCommand(title, binding.tooltip or binding.description, run)
         yield SystemCommand("Tour", "What the lab shows, in a few cards", self.action_tour)
@@ -155,6 +157,17 @@ class PreferredApp(App[int]):
         self.run_worker(
             asyncio.to_thread(remember, theme=theme.name, theme_over=self.effective.file_theme), group="remember"
         )
+
+    def wear_terminal_colours(self) -> None:
+        """Before the app runs: where the terminal has 16 colours, choose among those, not the nearest to ours."""
+        if self.console.color_system == "standard":
+            for name in self.our_themes:
+                self.register_theme(in_16_colours(self.available_themes[name]))
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's, and behind them a sign of ASCII for every other where the terminal knows no other."""
+        filters = super().get_line_filters()
+        return [*filters, AsciiFilter()] if ascii_only() else filters
 
     def action_next_theme(self) -> None:
         """Wear the next theme, and remember it."""

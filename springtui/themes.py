@@ -102,6 +102,26 @@ def load_theme(path: Path) -> Theme:
     return Theme(name=name, dark=dark, variables=variables, **chosen)
 
 
+_DARK_16: dict[str, Any] = {
+    "primary": "#ffff55", "secondary": "#aaaaaa", "accent": "#55ffff", "success": "#55ff55", "warning": "#ffff55",
+    "error": "#ff5555", "foreground": "#ffffff", "background": "#000000", "surface": "#000000", "panel": "#555555",
+}  # fmt: skip
+_LIGHT_16: dict[str, Any] = {
+    "primary": "#aa5500", "secondary": "#555555", "accent": "#0000aa", "success": "#00aa00", "warning": "#aa5500",
+    "error": "#aa0000", "foreground": "#000000", "background": "#ffffff", "surface": "#ffffff", "panel": "#aaaaaa",
+}  # fmt: skip
+_HEAT_16 = ("#0000aa", "#555555", "#00aaaa", "#aaaaaa", "#ffff55")
+"""From dark to bright, each a colour of the sixteen."""
+
+
+def in_16_colours(theme: Theme) -> Theme:
+    """The theme in the sixteen colours of old terminals; the nearest to its own would make all curves grey."""
+    colors = [Color.parse(each) for each in _HEAT_16]
+    theory = "#ff55ff" if theme.dark else "#aa00aa"
+    variables = {"theory": theory, **Palette(colors).as_variables()}
+    return Theme(name=theme.name, dark=theme.dark, variables=variables, **(_DARK_16 if theme.dark else _LIGHT_16))
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:

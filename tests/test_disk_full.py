@@ -206,6 +206,7 @@ class TestOfWorkers:
         assert process.wait(60) == 0
         assert run.status() == "stopped"
 
+    @pytest.mark.slow
     def test_checkpoint_on_a_full_disk(self, disk: Disk) -> None:
         settings: Settings = TrainConfig(
             width=64,

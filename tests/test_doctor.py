@@ -167,3 +167,14 @@ def test_extras_are_named_with_what_to_type(home: Path) -> None:
     assert checks["[figures]"]["remedy"] == "pip install 'springtui[figures]'"
     assert checks["[serve]"]["detail"].startswith("installed")
     assert {"compiled", "vectors", "threads", "file system", "mnist", "preferences"} <= set(checks)
+
+
+def test_what_is_asked_of_nvml_is_there() -> None:
+    """The names are those of the real package; where a driver answers, its device is told of."""
+    pynvml = pytest.importorskip("pynvml", reason="the extra gpu is not installed")
+    for name in ("SystemGetCudaDriverVersion_v2", "DeviceGetHandleByIndex", "DeviceGetCount", "DeviceGetName"):
+        assert hasattr(pynvml, f"nvml{name}")
+    assert hasattr(pynvml, "nvmlDeviceGetMemoryInfo")
+    (check,) = doctor_machine.accelerators()
+    assert check.state == "ok"
+    assert "GiB free, driver for CUDA" in check.detail or "none found" in check.detail or "MiB" in check.detail

@@ -153,6 +153,7 @@ class TestReadOnly:
 
 
 class TestVanished:
+    @pytest.mark.slow
     @pytest.mark.parametrize("settings", [CHAIN, TRAIN], ids=["chain", "train"])
     @pytest.mark.parametrize("paused", [False, True], ids=["working", "paused"])
     def test_a_directory_removed_under_a_live_worker(self, settings: Settings, paused: bool, home: Path) -> None:

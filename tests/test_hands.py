@@ -128,7 +128,7 @@ async def test_the_palette_has_every_action_of_the_screen(home: Path) -> None:
         await pilot.pause()
         lab = app.screen
         assert isinstance(lab, LabScreen)
-        commands = {c.title.split("  [")[0]: c for c in app.get_system_commands(lab)}
+        commands = {c.title.split("  (")[0]: c for c in app.get_system_commands(lab)}
         wanted = [b for owner, b in all_bound() if owner in (LabScreen, type(app)) and b.id != "app.save_screen"]
         assert {b.description for b in wanted} <= set(commands)
         before = lab.measure

@@ -1,7 +1,7 @@
 """A hundred SIGKILLs at random moments: no record is lost or changed, and the end is that of an unbroken run.
 
 Workers come from a forge, which imports once; they are real processes, killed between their first instruction and
-some tenths of a second later, so also while they start, replay, write a record or a checkpoint. Costs some 60
+some tenths of a second later, so also while they start, replay, write a record or a checkpoint. Costs some 70
 core-seconds.
 """
 

@@ -1,7 +1,7 @@
 """Two thousand damaged run directories: all that reads one says what is wrong; never a traceback, never a hang.
 
 Each is made from a seed (``tests/mutations.py``), read as the verbs, the app and a worker read it, and taken away.
-Costs some 40 core-seconds.
+Costs some 15 core-seconds.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ def open_as_a_worker(run: Run) -> None:
         lock.close()
 
 
+@pytest.mark.slow
 def test_each_is_read_without_a_fault(
     sound: list[Path], tmp_path: Path, secret: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.records import Curve, Ended
+from engine.errors import RunDirectoryError
+from engine.probe_config import ProbeConfig
+from engine.probe_run import ProbeRun
+from engine.records import Curve, Ended, Started
 from engine.rundir import Run, list_runs
 from springtui.cli import main
 
@@ -123,6 +126,19 @@ def test_a_killed_script_has_crashed_even_if_its_loader_lives_on(tmp_path: Path,
     finally:
         os.kill(child, signal.SIGKILL)
         process.communicate()
+
+
+def test_a_first_record_that_could_not_be_written_comes_before_the_next(home: Path) -> None:
+    probe_run = ProbeRun(home, ProbeConfig())
+    events = probe_run.run.path / "events.jsonl"
+    events.unlink()
+    events.symlink_to(home)
+    with pytest.raises(RunDirectoryError, match="events"):
+        probe_run.start(Started(pid=1, host="h", settings={}, layers=["input", "1"], total=0))
+    events.unlink()
+    probe_run.write(Curve(at=1, step=1, curves={"trace_ratio": [1.0, 0.0]}), {})
+    probe_run.end("finished", "done")
+    assert [type(event) for event in probe_run.run.events()] == [Started, Curve, Ended]
 
 
 def test_a_full_disk_warns_once_and_the_training_goes_on(

@@ -1,6 +1,6 @@
 """The app dies and comes back, the workers stay: killed and reopened twenty times, and over a real sshd.
 
-Costs some 25 core-seconds.
+Costs some 50 core-seconds, most of them of the two workers that go on.
 """
 
 from __future__ import annotations

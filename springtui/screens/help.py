@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any, ClassVar
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, Screen
@@ -28,7 +30,7 @@ _MOUSE = (
     Line("double click", "open the cell of a diagram, or a run"),
     Line("digits, Enter", "set the slider that has the focus to a typed number; Esc cancels"),
 )
-_WIDTH = 24
+_WIDTH = 18
 
 
 class HelpScreen(BaseScreen[None], ModalScreen[None]):
@@ -44,12 +46,23 @@ class HelpScreen(BaseScreen[None], ModalScreen[None]):
         Binding("escape,q,question_mark", "close", "Close", id="help.close", tooltip="close the help"),
     ]
 
+    @property
+    def _below(self) -> Screen[Any] | None:
+        stack = self.app.screen_stack
+        return stack[stack.index(self) - 1] if self in stack and stack.index(self) else None
+
     def compose(self) -> ComposeResult:
-        below = self.app.screen_stack[-2] if len(self.app.screen_stack) > 1 else None
         with Scroll() as scroll:
             scroll.border_title = "springtui: help"
             scroll.border_subtitle = "Esc closes · arrows, PgUp, PgDn or j, k scroll"
-            yield Static(self._text(below))
+            yield Static(self._text(self._below))
+
+    def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002
+        self.query_one(Static).update(self._text(self._below))
+
+    def _width(self) -> int:
+        """Columns for words: the frame's, less its border, padding and scroll bar."""
+        return max(24, min(112, self.app.size.width * 9 // 10) - 9)
 
     def action_close(self) -> None:
         """Back to where help was asked for."""
@@ -87,13 +100,14 @@ class HelpScreen(BaseScreen[None], ModalScreen[None]):
             if lines:
                 text.append(f"\n{heading}\n", style=self._style("accent", "bold"))
             for line in lines:
+                first, *more = textwrap.wrap(line.about, max(20, self._width() - _WIDTH - 3)) or [""]
                 text.append(f"  {line.keys:<{_WIDTH}} ", style=self._style("primary"))
-                text.append(f"{line.about}\n")
+                text.append(f"{first}\n" + "".join(f"{'':{_WIDTH + 3}}{rest}\n" for rest in more))
 
     def _append_term(self, text: Text, term: Term) -> None:
         text.append(term.name, style=self._style("primary", "bold"))
         text.append(f"  {term.formula}\n", style=self._style("secondary"))
-        text.append(f"  {term.words}\n")
+        text.append(textwrap.fill(term.words, self._width(), initial_indent="  ", subsequent_indent="  ") + "\n")
 
     def _style(self, name: str, more: str = "") -> str:
         return f"{self.app.theme_variables.get(name, '')} {more}".strip()

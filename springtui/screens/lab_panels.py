@@ -33,12 +33,19 @@ TITLES = {
 
 def legends() -> dict[str, str]:
     """Below the plots: each curve's colour and its name, as markup."""
-    past = (("start", "$secondary 60%"), ("before", "$foreground 40%"))
     return {
-        "#network-curve": legend(*past, ("now", "$primary"), ("twin", "$theory"), ("map", "$success")),
-        "#chain-curve": legend(*past, ("now", "$accent"), ("theory", "$theory")),
+        "#network-curve": legend_of("network", ("map", "$success")),
+        "#chain-curve": legend_of("chain"),
         "#accuracy": legend(("train", "$secondary"), ("test", "$success")),
     }
+
+
+def legend_of(system: str, *more: tuple[str, str]) -> str:
+    """Below a load curve: what it was, what it is, and what is reckoned."""
+    past = (("start", "$secondary 60%"), ("before", "$foreground 40%"))
+    if system == "chain":
+        return legend(*past, ("now", "$accent"), ("theory", "$theory"), *more)
+    return legend(*past, ("now", "$primary"), ("twin", "$theory"), *more)
 
 
 def legend(*curves: tuple[str, str]) -> str:
@@ -66,7 +73,7 @@ def show_states(
     title = f"Network · load curve · {NAMES[measure]}"
     if plot.border_title != title:  # setting it repaints the whole plot
         plot.border_title = title
-    plot.show([*curves_of(train, measure, "primary"), *twin_series(train, measure, predicted)])
+    plot.show([*twin_series(train, measure, predicted), *curves_of(train, measure, "primary")])
     theory = theory_of(chain)
     owner.query_one("#chain-curve", Plot).show([*theory, *curves_of(chain, "distance", "accent")])
     _show_loads(owner.query_one(LoadBars), train, measure)

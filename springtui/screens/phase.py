@@ -84,7 +84,7 @@ class PhaseScreen(BaseScreen[None]):
             with Container(id="said"):
                 yield Static(id="cell", markup=False)
             yield Plot(id="scatter")
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     async def on_mount(self) -> None:
         titles = {"#network": "Networks", "#chain": "Chain", "#curve": "Load curve", "#said": "Cell",

@@ -73,7 +73,6 @@ class TourScreen(BaseScreen[None], ModalScreen[None]):
         border: round $primary; border-title-color: $primary; border-subtitle-color: $secondary;
         background: $surface;
     }
-    .-toured { outline: round $accent; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,l,enter,space,n", "turn(1)", "Next", id="tour.next", tooltip="the next card"),

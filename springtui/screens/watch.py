@@ -165,7 +165,7 @@ class WatchScreen(RunControl):
             self.measure = "distance"
         curve = self.query_one("#curve", CurvesPlot)
         curve.heading = f"Load curve · {lab_panels.NAMES.get(self.measure, 'y − x')}"
-        curve.legend = watch_panels.LEGEND_OF_CHAINS if chain else watch_panels.LEGEND
+        curve.legend = lab_panels.legend_of("chain" if chain else "network")
         curve.axis = "block" if chain else "layer"
         self.query_one("#history", CurvesPlot).axis = watch_panels.UNITS.get(self.kind, "step")
 

@@ -19,8 +19,6 @@ from ..widgets.lines import bars
 from ..widgets.plot import Series
 from .lab_panels import curves_of, theory_of, twin_of, twin_series
 
-LEGEND = "[$secondary 60%]start[/] [$foreground 40%]before[/] [$primary]now[/] [$warning]twin[/]"
-LEGEND_OF_CHAINS = "[$secondary 60%]start[/] [$foreground 40%]before[/] [$accent]now[/] [$warning]theory[/]"
 UNITS = {"train": "epoch", "chain": "step", "probe": "step"}
 _VALUE_WIDTH = 26
 _ROLES = ("primary", "good", "accent", "warn", "muted")
@@ -37,7 +35,7 @@ def curve_series(view: View, measure: str) -> list[Series]:
     state = view.state
     if measure == "distance":
         return [*theory_of(state), *curves_of(state, measure, "accent")]
-    return [*curves_of(state, measure, "primary"), *twin_series(state, measure)]
+    return [*twin_series(state, measure), *curves_of(state, measure, "primary")]
 
 
 def loads_of(state: RunState, measure: str) -> tuple[list[float], list[str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -120,8 +122,9 @@ class HeatMap(Canvas, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         if self._grid is None:
             return
-        wide, tall = self._cell_size(self._grid)
-        column, row = (event.x - self._label) // wide, event.y // tall
+        wide, _ = self._cell_size(self._grid)
+        ends = list(itertools.accumulate(self._heights(self._grid)))
+        column, row = (event.x - self._label) // wide, bisect.bisect_right(ends, event.y)
         if 0 <= column < len(self._grid.columns) and 0 <= row < len(self._grid.rows):
             self._go(row * len(self._grid.columns) + column)
             if event.chain == 2:
@@ -137,15 +140,21 @@ class HeatMap(Canvas, can_focus=True):
         width, height = self.size.width - self._label, self.size.height - FURNITURE
         return max(2, width // len(grid.columns)), max(1, height // len(grid.rows))
 
+    def _heights(self, grid: Grid) -> list[int]:
+        """Lines of each row; where there are two at least, the lines that are left over go to the first rows."""
+        _, tall = self._cell_size(grid)
+        over = self.size.height - FURNITURE - tall * len(grid.rows) if tall > 1 else 0
+        return [tall + (row < over) for row in range(len(grid.rows))]
+
     def _lay_out(self) -> None:
         grid = self._grid
         self._palette = Palette.of_theme(self.app.theme_variables)
         if grid is None or not grid.values or self.size.width <= self._label + 2 or self.size.height < 4:
             self.paint([])
             return
-        wide, tall = self._cell_size(grid)
+        wide, _ = self._cell_size(grid)
         lines = []
-        for row in range(len(grid.rows)):
+        for row, tall in enumerate(self._heights(grid)):
             cells = [self._cell(grid, row * len(grid.columns) + c, wide, tall) for c in range(len(grid.columns))]
             for y in range(tall):
                 label = grid.rows[row] if y == 0 else ""

@@ -22,6 +22,7 @@ _ROLES: dict[str, tuple[str, float]] = {
     "accent": ("accent", 1.0),
     "good": ("success", 1.0),
     "theory": ("theory", 1.0),
+    "warn": ("warning", 1.0),
     "muted": ("secondary", 1.0),
     "initial": ("secondary", 0.6),
     "fade1": ("foreground", 0.45),

@@ -160,7 +160,8 @@ class RunTable(Canvas, can_focus=True):
         pin = signs[1] if line.pinned else " "
         segments = [Segment(mark + pin, base + self._color("accent"))]
         for i, (column, width) in enumerate(shown):
-            style = base + self._color(line.color) if column.key == "state" else base
+            coloured = column.key == "state" and not (current and self.has_focus)  # reversed, it would be a patch
+            style = base + self._color(line.color) if coloured else base
             gap = "" if i == 0 else "  "
             segments.append(Segment(gap + _fit(line.cells.get(column.key, ""), width, right=column.right), style))
         text = sum(cell_len(segment.text) for segment in segments)
