@@ -237,10 +237,9 @@ class WatchScreen(RunControl):
             list(follower.usage), follower.gpu_note, follower.liveness,
             width=max(10, self.query_one("#usage").size.width),
         )  # fmt: skip
-        name = self.run_dir.id
         head = watch_panels.header(
             view,
-            name,
+            self.run_dir.id,
             self.kind,
             replayed=self.position is not None,
             width=self.size.width - 2,
@@ -250,12 +249,10 @@ class WatchScreen(RunControl):
 
     def _draw_bar(self) -> None:
         whole = self.whole
-        left, right = watch_panels.bar_words(
-            self.view, self.position, whole, playing=self.playing, speed=self.speed
-        )
+        words = watch_panels.bar_words(self.view, self.position, whole, playing=self.playing, speed=self.speed)
         at = whole.curves - 1 if self.position is None else self.position
         moves = [move.curves for move in whole.moves]
-        self.query_one(TimeBar).show(max(0, at), whole.curves, moves, left, right)
+        self.query_one(TimeBar).show(max(0, at), whole.curves, moves, *words)
 
     def say(self) -> None:
         """The line for what is wrong, what was asked and what came while one was away."""
@@ -385,8 +382,7 @@ class WatchScreen(RunControl):
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
         columns, rows = event.size
-        small = columns < SMALLEST[0] or rows < SMALLEST[1]
-        self.set_class(small, "-small")
+        self.set_class(columns < SMALLEST[0] or rows < SMALLEST[1], "-small")
         self.set_class(not (columns >= WIDE[0] and rows >= WIDE[1]), "-tabbed")
         self.query_one("#too-small", Static).update(
             f"Watching needs {SMALLEST[0]}×{SMALLEST[1]}; this terminal is {columns}×{rows}. Make it larger, "
