@@ -23,11 +23,10 @@ from ..place import Place
 from ..trash import Trash
 from ..widgets.curves_plot import CurvesPlot
 from ..widgets.run_table import Line, RunTable
-from . import runs_panels
+from . import runs_panels, size
 from .prompt import PromptScreen
 from .runs_actions import RunActions
 
-SMALLEST = (72, 20)
 LOW = 30
 """Rows below which curves are shown only where they are asked for."""
 SCAN_SECONDS = 30.0
@@ -240,12 +239,9 @@ class RunsScreen(RunActions):
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
         columns, rows = event.size
-        self.set_class(columns < SMALLEST[0] or rows < SMALLEST[1], "-small")
+        self.set_class(size.is_small(columns, rows), "-small")
         self.set_class(rows < LOW, "-low")
-        self.query_one("#too-small", Static).update(
-            f"The list of runs needs {SMALLEST[0]}×{SMALLEST[1]}; this terminal is {columns}×{rows}. "
-            f"Make it larger, or press q to quit."
-        )
+        self.query_one("#too-small", Static).update(size.too_small("The list of runs", columns, rows))
 
     # what is looked at
 

@@ -31,13 +31,9 @@ from ..widgets.lines import Console
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot
 from ..widgets.time_bar import TimeBar
-from . import lab_panels, watch_panels
+from . import lab_panels, size, watch_panels
 from .watch_control import RunControl
 
-WIDE = (110, 34)
-"""Columns and rows from which everything shows at once."""
-SMALLEST = (72, 20)
-"""Columns and rows below which nothing useful fits."""
 TICK = 0.1
 """One plot is drawn a tick, so that no key waits for more than one."""
 SPEEDS = (1, 2, 5, 10, 20, 50, 100)
@@ -383,12 +379,9 @@ class WatchScreen(RunControl):
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
         columns, rows = event.size
-        self.set_class(columns < SMALLEST[0] or rows < SMALLEST[1], "-small")
-        self.set_class(not (columns >= WIDE[0] and rows >= WIDE[1]), "-tabbed")
-        self.query_one("#too-small", Static).update(
-            f"Watching needs {SMALLEST[0]}×{SMALLEST[1]}; this terminal is {columns}×{rows}. Make it larger, "
-            f"or press q to quit."
-        )
+        self.set_class(size.is_small(columns, rows), "-small")
+        self.set_class(not size.is_wide(columns, rows), "-tabbed")
+        self.query_one("#too-small", Static).update(size.too_small("Watching", columns, rows))
         self._drawn_version = -1
 
     def commands(self) -> Iterable[SystemCommand]:
