@@ -184,16 +184,18 @@ class WatchScreen(RunControl):
         if self.playing and not self._advancing:
             await self._advance()
         room = self.query_one("#facts").size
-        if self._turn == 0 and (self.follower.version != self._drawn_version or room != self._room):
+        bare = self.whole.state.latest is None
+        if (bare or self._turn == 0) and (self.follower.version != self._drawn_version or room != self._room):
             self._room = room
             self._take_view()
         self.say()
         plots = list(self.query(Plot))
+        stale = [plot for plot in plots[self._turn :] + plots[: self._turn] if plot.is_stale()]
+        for plot in stale[:1]:
+            plot.redraw()
         self._turn = (self._turn + 1) % len(plots)
-        for plot in plots[self._turn :] + plots[: self._turn]:
-            if plot.is_stale():
-                plot.redraw()
-                break
+        if bare and self.whole.state.latest is not None:
+            self.call_after_refresh(self.follower.drawn)
 
     def _take_view(self) -> None:
         """What the follower knows now."""
@@ -345,9 +347,8 @@ class WatchScreen(RunControl):
         """Another quantity over time."""
         groups = list(watch_panels.groups_of(self.whole.histories))
         if groups:
-            self.scalar = (
-                groups[(groups.index(self.scalar) + 1) % len(groups)] if self.scalar in groups else groups[0]
-            )
+            at = groups.index(self.scalar) + 1 if self.scalar in groups else 0
+            self.scalar = groups[at % len(groups)]
             self._draw()
 
     def action_next_measure(self) -> None:
