@@ -13,6 +13,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import pytest  # noqa: E402
+from real_terminal import stop_workers  # noqa: E402
 
 from springtui import terminal  # noqa: E402
 
@@ -56,8 +57,10 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home directory of the test's own, also for the processes that it starts."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home directory of the test's own, also for the processes it starts; none of its workers outlives it."""
     home = tmp_path / "home"
     monkeypatch.setenv("SPRINGTUI_HOME", str(home))
-    return home
+    yield home
+    if (home / "runs").is_dir():
+        stop_workers(home)

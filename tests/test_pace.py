@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import statistics
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -200,7 +199,7 @@ def test_keys_are_answered_within_a_second_over_a_slow_link(slow: SlowTerminal) 
         end = time.monotonic() + 0.4 + 0.05 * i
         while time.monotonic() < end:
             slow.read(0.02)
-    assert statistics.median(taken) < 1.0, taken
+    assert sorted(taken)[-2] < 1.0, taken  # 0.31 to 0.36 s were measured; one may fall on a busy machine
     slow.press("q")
     slow.read(1)
 
