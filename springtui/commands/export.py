@@ -83,7 +83,7 @@ def _colours() -> list[str]:
     "--colour",
     metavar="Q",
     shell_complete=complete_names(_colours),
-    help="Of a diagram: test_accuracy, cv, asymmetry, total_separation or train_loss.",
+    help="Of a diagram: test_accuracy, cv, asymmetry, total_separation, hessian_trace or train_loss.",
 )
 @click.option(
     "--frames", default=80, show_default=True, type=click.IntRange(2, 1000), help="Of a replay, at most."

@@ -91,6 +91,9 @@ class PhaseScreen(BaseScreen[None]):
                   "#scatter": "Accuracy over CV"}  # fmt: skip
         for selector, title in titles.items():
             self.query_one(selector).border_title = title
+        for selector in ("#curve", "#scatter"):
+            self.query_one(selector, Plot).EMPTY = "no cell yet"
+        self.query_one("#cell", Static).update("The cell under the cursor, in numbers: there is none yet.")
         spread = "s.d." if ascii_only() else "± s.d."
         curves = ("networks", "$primary"), (spread, "$foreground 45%"), ("chain", "$accent")
         self.query_one("#curve").border_subtitle = legend(*curves)
