@@ -32,13 +32,9 @@ from ..widgets.lines import Console
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot
 from ..widgets.time_bar import TimeBar
-from . import lab_panels, watch_panels
+from . import lab_panels, size, watch_panels
 from .watch_control import RunControl
 
-WIDE = (110, 34)
-"""Columns and rows from which everything shows at once."""
-SMALLEST = (72, 20)
-"""Columns and rows below which nothing useful fits."""
 TICK = 0.1
 """One plot is drawn a tick, so that no key waits for more than one."""
 SPEEDS = (1, 2, 5, 10, 20, 50, 100)
@@ -189,16 +185,18 @@ class WatchScreen(RunControl):
         if self.playing and not self._advancing:
             await self._advance()
         room = self.query_one("#facts").size
-        if self._turn == 0 and (self.follower.version != self._drawn_version or room != self._room):
+        bare = self.whole.state.latest is None
+        if (bare or self._turn == 0) and (self.follower.version != self._drawn_version or room != self._room):
             self._room = room
             self._take_view()
         self.say()
         plots = list(self.query(Plot))
+        stale = [plot for plot in plots[self._turn :] + plots[: self._turn] if plot.is_stale()]
+        for plot in stale[:1]:
+            plot.redraw()
         self._turn = (self._turn + 1) % len(plots)
-        for plot in plots[self._turn :] + plots[: self._turn]:
-            if plot.is_stale():
-                plot.redraw()
-                break
+        if bare and self.whole.state.latest is not None:
+            self.call_after_refresh(self.follower.drawn)
 
     def _take_view(self) -> None:
         """What the follower knows now."""
@@ -350,9 +348,8 @@ class WatchScreen(RunControl):
         """Another quantity over time."""
         groups = list(watch_panels.groups_of(self.whole.histories))
         if groups:
-            self.scalar = (
-                groups[(groups.index(self.scalar) + 1) % len(groups)] if self.scalar in groups else groups[0]
-            )
+            at = groups.index(self.scalar) + 1 if self.scalar in groups else 0
+            self.scalar = groups[at % len(groups)]
             self._draw()
 
     def action_next_measure(self) -> None:
@@ -383,12 +380,9 @@ class WatchScreen(RunControl):
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
         columns, rows = event.size
-        self.set_class(columns < SMALLEST[0] or rows < SMALLEST[1], "-small")
-        self.set_class(not (columns >= WIDE[0] and rows >= WIDE[1]), "-tabbed")
-        self.query_one("#too-small", Static).update(
-            f"Watching needs {SMALLEST[0]}×{SMALLEST[1]}; this terminal is {columns}×{rows}. Make it larger, "
-            f"or press q to quit."
-        )
+        self.set_class(size.is_small(columns, rows), "-small")
+        self.set_class(not size.is_wide(columns, rows), "-tabbed")
+        self.query_one("#too-small", Static).update(size.too_small("Watching", columns, rows))
         self._drawn_version = -1
 
     def commands(self) -> Iterable[SystemCommand]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.config import RunConfig, kind_of
 from engine.liveness import Liveness
@@ -14,10 +14,12 @@ from ..regime import duration, in_words, number, shape_line, with_error
 from ..state import RunState, signed_curve
 from ..terminal import plain_text
 from ..timeline import Points, View
-from ..usage import Sample
 from ..widgets.lines import bars
 from ..widgets.plot import Series
 from .lab_panels import curves_of, theory_of, twin_of, twin_series
+
+if TYPE_CHECKING:
+    from ..usage import Sample
 
 UNITS = {"train": "epoch", "chain": "step", "probe": "step"}
 _VALUE_WIDTH = 26
