@@ -41,7 +41,8 @@ class ChainConfig(
     replicas: Annotated[int, Meta(ge=1, le=1_000_000, description="independent copies")] = 100
     target: Annotated[float, Meta(ge=-1e6, le=1e6, description="where the last spring is held in the end")] = 1.0
     pulling: Annotated[
-        Literal["at_once", "steady", "jerky"], Meta(description="how the target gets there: see the chain's help")
+        Literal["at_once", "steady", "jerky"],
+        Meta(description="the target is there at once, moves steadily, or in jumps that overshoot"),
     ] = "at_once"
     pull_time: Annotated[
         float, Meta(gt=0.0, le=1e9, description="time that a steady or jerky pull takes, time = steps x eta")

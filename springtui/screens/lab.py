@@ -12,7 +12,7 @@ from textual import events, on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import BindingType
 from textual.containers import Container, Horizontal
-from textual.widgets import Footer, RadioSet, Static, Tab, Tabs
+from textual.widgets import RadioSet, Static, Tab, Tabs
 
 from engine.errors import SpringtuiError
 from engine.twin_map import TwinMap
@@ -27,6 +27,7 @@ from ..terminal import is_behind, plain_text
 from ..watcher import Watcher
 from ..widgets.chain_view import ChainView
 from ..widgets.choice import Choice, Choices
+from ..widgets.keys_line import KeysLine
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot
 from ..widgets.scroll import Column
@@ -102,7 +103,7 @@ class LabScreen(BaseScreen[None]):
                     yield Plot(id="loss", classes="training")
                     yield Plot(id="accuracy", classes="training")
         yield Static(id="too-small", markup=False)
-        yield Footer(show_command_palette=False)
+        yield KeysLine()
 
     async def on_mount(self) -> None:
         for selector, title in lab_panels.TITLES.items():
@@ -141,7 +142,9 @@ class LabScreen(BaseScreen[None]):
             self._watch(panel)
 
     def _watch(self, panel: Panel) -> None:
-        run = self.laboratory.runs[panel]
+        run = self.laboratory.runs.get(panel)
+        if run is None:  # it was stopped before it was seen
+            return
         self.states[panel] = RunState(run.id)
         self.trouble.pop(panel, None)
         watcher = Watcher(run, self, self.laboratory.processes.get(panel))
@@ -158,6 +161,12 @@ class LabScreen(BaseScreen[None]):
         """Ask both workers to stop; from a thread."""
         for panel in PANELS:
             self.laboratory.stop(panel)
+
+    async def let_go(self) -> None:
+        """Start nothing more, and ask the workers to stop."""
+        self.workers.cancel_group(self, "begin")
+        self.workers.cancel_group(self, "pull")
+        await asyncio.to_thread(self.stop_runs)
 
     def on_unmount(self) -> None:
         self._close_watchers()
@@ -232,8 +241,8 @@ class LabScreen(BaseScreen[None]):
         if panel is None:
             return
         state = self.states[panel]
-        if state.run_id not in self._caught_up:
-            self._catch_up(panel, state)
+        if state.run_id not in self._caught_up and (state.records or not message.alive):
+            self._catch_up(panel, state)  # not before its first record, which says where its sliders stand
         if message.alive:
             return
         state.worker_is_gone(message.found.state)

@@ -14,7 +14,7 @@ from textual import events, on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from ..catalogue import FROM_NAMES, Catalogue, Row, make_filter, ordered
 from ..desk import Desk
@@ -22,6 +22,7 @@ from ..overlay import LOAD_CURVE, Overlay
 from ..place import Place
 from ..trash import Trash
 from ..widgets.curves_plot import CurvesPlot
+from ..widgets.keys_line import KeysLine
 from ..widgets.run_table import Line, RunTable
 from . import runs_panels, size
 from .prompt import PromptScreen
@@ -90,7 +91,7 @@ class RunsScreen(RunActions):
                 yield CurvesPlot(id="overlay", heading="Load curve")
                 yield Static(id="about", markup=False)
         yield Static(id="too-small", markup=False)
-        yield Footer(show_command_palette=False)
+        yield KeysLine()
 
     def on_mount(self) -> None:
         self.query_one("#about").border_title = "Run"

@@ -13,7 +13,7 @@ from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.geometry import Size
-from textual.widgets import Footer, Static, Tab, Tabs
+from textual.widgets import Static, Tab, Tabs
 
 from engine.config import RunConfig
 from engine.errors import SpringtuiError
@@ -27,6 +27,7 @@ from ..terminal import plain_text
 from ..timeline import View
 from ..widgets.chain_view import ChainView
 from ..widgets.curves_plot import CurvesPlot
+from ..widgets.keys_line import KeysLine
 from ..widgets.lines import Console
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot
@@ -132,7 +133,7 @@ class WatchScreen(RunControl):
                 yield Static(id="usage", classes="log", markup=False)
         yield Static(id="too-small", markup=False)
         yield TimeBar(id="time")
-        yield Footer(show_command_palette=False)
+        yield KeysLine()
 
     def on_mount(self) -> None:
         for selector, title in TITLES.items():

@@ -10,7 +10,7 @@ from engine.liveness import Liveness
 from engine.loads import loads, statistics
 
 from ..measures import PROBES
-from ..regime import duration, in_words, number
+from ..regime import duration, in_words, number, shape_line, with_error
 from ..state import RunState, signed_curve
 from ..terminal import plain_text
 from ..timeline import Points, View
@@ -114,9 +114,9 @@ def facts(state: RunState, measure: str, found: Liveness | None) -> list[str]:
         return [*amiss, plain_text(state.note or "no curve yet")]
     shown = "trace_ratio" if measure == PROBES else measure
     shape = statistics(signed_curve(state.latest, shown), logits=state.layers[-1:] == ["logits"])
-    lines = [f"{in_words(shape)} · CV {number(shape.cv, 2)} · asymmetry {number(shape.asymmetry, 2)}"]
+    lines = [f"{in_words(shape)} · {shape_line(shape)}"]
     if measure != "distance" and (fit := twin_of(state)) is not None:
-        lines.append(f"twin F* {fit.effective_friction:+.3f} ± {number(fit.standard_error, 1)}")
+        lines.append(f"twin F* {with_error(fit.effective_friction, fit.standard_error)}")
     if amiss:
         lines += amiss
     elif state.ended is not None:
