@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
+WARM := $(VENV)/.compiled
+COMPILED := $(wildcard engine/ensemble_*.py engine/chain_kernels.py engine/gaussians.py engine/mean_field_cells.py)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 JOBS ?= 2
 
@@ -13,10 +15,10 @@ JOBS ?= 2
 help: ## what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-run: $(STAMP) ## open the lab on the embedded data
+run: $(WARM) ## open the lab on the embedded data
 	@$(BIN)/springtui
 
-test: check ## every check: ruff, mypy, pytest
+test: check $(WARM) ## every check: ruff, mypy, pytest
 	@$(BIN)/python -m pytest -n $(JOBS) -q
 
 check: $(DEV_STAMP) ## ruff and mypy
@@ -44,6 +46,9 @@ $(VENV)/bin/python:
 $(STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "springtui: installing into $(VENV) (a minute or two, once)" >&2
 	@$(PIP) -e . && touch $@
+
+$(WARM): $(STAMP) $(COMPILED)
+	@$(BIN)/python -P -m engine.warm && touch $@
 
 $(DEV_STAMP): $(STAMP)
 	@echo "springtui: installing what the checks need" >&2

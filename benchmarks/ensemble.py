@@ -21,6 +21,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from engine.compiled_training import CompiledTrainer
 from engine.config import TrainConfig, make
 from engine.datasets import Dataset
 from engine.ensemble import Group, MemberTrainer, member_of
@@ -92,6 +93,22 @@ def eager(case: str, batch: int, threads: int, steps: int) -> float:
     return (time.perf_counter() - start) / steps
 
 
+def single(case: str, batch: int, steps: int) -> float:
+    """Seconds per step of one network as ``springtui train`` takes them, with looks at what is asked."""
+    trainer = CompiledTrainer(config_of(case, batch), images())
+    run_epochs(trainer, 2)
+    begun, start = trainer.step_count, time.perf_counter()
+    while trainer.step_count < begun + steps:
+        run_epochs(trainer, 1)
+    return (time.perf_counter() - start) / (trainer.step_count - begun)
+
+
+def run_epochs(trainer: CompiledTrainer, epochs: int) -> None:
+    for _ in range(epochs):
+        for _ in trainer.run_epoch(lambda: SAMPLES):
+            pass
+
+
 def run_steps(trainer: Trainer, steps: int) -> None:
     epoch = trainer.run_epoch()
     next(epoch)
@@ -125,6 +142,7 @@ def case_times(case: str, batch: int, cores: int, rounds: int) -> dict[str, floa
         with single_threaded():
             found = {
                 "ours": ours(case, batch, epochs, cores) / per_epoch,
+                "single": single(case, batch, steps),
                 "products": at_once(products(batch, steps), cores) / steps,
             }
         found["eager"] = min(eager(case, batch, threads, min(steps, 100)) for threads in {1, cores})
@@ -148,7 +166,7 @@ def main() -> int:
     parser.add_argument("--cores", type=int, default=2)
     args = parser.parse_args()
     rows = []
-    names = ("products", "ours", "eager")
+    names = ("products", "ours", "single", "eager")
     print(f"{'batch':>6} {'case':15} " + " ".join(f"{n:>9}" for n in names) + "  ours/products eager/ours")
     for batch in (SAMPLES, 5):
         for case in CASES:
@@ -157,12 +175,16 @@ def main() -> int:
             row |= {"over_products": t["ours"] / t["products"], "faster_than_eager": t["eager"] / t["ours"]}
             rows.append(row)
             print(
-                f"{batch:6} {case:15} {t['products']:9.3f} {t['ours']:9.3f} {t['eager']:9.3f}  "
+                f"{batch:6} {case:15} {t['products']:9.3f} {t['ours']:9.3f} {t['single']:9.3f} "
+                f"{t['eager']:9.3f}  "
                 f"{row['over_products']:13.2f} {row['faster_than_eager']:10.1f}",
                 flush=True,
             )
     seconds = min(whole(args.cores) for _ in range(max(1, args.rounds // 2)))
-    print(f"ms per step and network, {args.cores} networks at once on {args.cores} cores; eager: one at a time")
+    print(
+        f"ms per step and network, {args.cores} networks at once on {args.cores} cores; "
+        "single (as springtui train) and eager: one at a time"
+    )
     print(f"a full-batch network of {EPOCHS} epochs, from its initial weights to its load curve: {seconds:.2f} s")
     print(json.dumps({"benchmark": "ensemble", "cores": args.cores, "seconds_per_network": seconds, "rows": rows}))
     return 0

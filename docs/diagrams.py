@@ -202,8 +202,8 @@ of sweeps on two cores that others used at the same time; idle ones take a fract
 
     springtui sweep --recipe data-noise --seeds {seeds} --set dataset=mnist --set data_dir=mnist --json
 
-makes one of them; `f` in the app makes it while you watch. `python docs/diagrams.py` draws this page from
-`docs/data`, which holds curves and numbers of the cells and no image. `python docs/diagrams.py --make
+makes one of them; `f` and then `g` in the app make it while you watch. `python docs/diagrams.py` draws this page
+from `docs/data`, which holds curves and numbers of the cells and no image. `python docs/diagrams.py --make
 data-noise --data-dir mnist` makes the sweep anew first.
 """
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 from torch import nn
@@ -152,6 +153,41 @@ def judge(loss: float, before: float, epoch: int, config: TrainConfig) -> bool:
     return config.early_stop and (loss < LOSS_FLOOR or abs(loss - before) < LOSS_CHANGE)
 
 
+def turn_knobs(state: State, config: TrainConfig) -> None:
+    """Put a configuration's settings in force from the next step on."""
+    state.knobs[:] = (config.negative_slope, config.dropout, config.lr, config.data_noise)
+
+
+def train_on(
+    group: Group,
+    state: State,
+    work: Workspace,
+    order_N: NDArray[np.int64],
+    start: int,
+    total: float,
+    most: int,
+) -> tuple[int, float]:
+    """Take up to ``most`` steps of an epoch; how many at a time changes no bit of what comes of it.
+
+    Args:
+        group: shape, batch size and data.
+        state: the member's; changed.
+        work: scratch for the group.
+        order_N: 0 … N - 1 at the epoch's beginning, drawn here before the first step where there are several.
+        start: samples done.
+        total: loss x samples so far.
+        most: steps.
+
+    Returns:
+        The new start, N at the epoch's end, and the new total.
+    """
+    plan = group.plan
+    if start == 0 and plan.batch < plan.samples:
+        shuffle(state.sequence, order_N, plan.samples)
+    start, total = train_steps(plan, group.data, state, work, order_N, start, total, most)
+    return start, total
+
+
 class MemberTrainer:
     """One member, epoch by epoch.
 
@@ -195,9 +231,8 @@ class MemberTrainer:
         self.converged = False
 
     def _turn_knobs(self) -> None:
-        c = self.config
-        self._knobs.negative_slope = c.negative_slope
-        self._state.knobs[:] = (c.negative_slope, c.dropout, c.lr, c.data_noise)
+        self._knobs.negative_slope = self.config.negative_slope
+        turn_knobs(self._state, self.config)
 
     def run_epoch(self, work: Workspace, stop: Callable[[], bool] | None = None) -> bool:
         """Train one epoch; False where ``stop`` broke it off: part of it is then trained.
@@ -205,18 +240,14 @@ class MemberTrainer:
         Raises:
             DivergedError: the loss is no longer finite; names the epoch.
         """
-        plan = self.group.plan
-        order = np.arange(plan.samples)
-        if plan.batch < plan.samples:
-            shuffle(self._state.sequence, order, plan.samples)
-        start, total = 0, 0.0
-        while start < plan.samples:
+        samples = self.group.plan.samples
+        order_N, start, total = np.arange(samples), 0, 0.0
+        while start < samples:
             if stop is not None and stop():
                 return False
-            start, part = train_steps(plan, self.group.data, self._state, work, order, start, _STEPS_AT_ONCE)
-            total += part
+            start, total = train_on(self.group, self._state, work, order_N, start, total, _STEPS_AT_ONCE)
         self.epoch += 1
-        loss = total / plan.samples
+        loss = total / samples
         self.converged = judge(loss, self.train_loss, self.epoch, self.config)
         self.train_loss = loss
         return True

@@ -44,6 +44,21 @@ def _compiled(function: F, fastmath: set[str]) -> F:
     return cast("F", dispatcher)
 
 
+def is_kept(function: Callable[..., Any]) -> bool:
+    """Whether a function with one signature is compiled already, here or on disk, for this kind of processor.
+
+    Where numba no longer tells, it is not.
+    """
+    dispatcher: Any = function
+    try:
+        if dispatcher.overloads:
+            return True
+        processor = dispatcher.targetctx.codegen().magic_tuple()
+        return any(key[1] == processor for key in dispatcher._cache._cache_file._load_index())
+    except (AttributeError, OSError):
+        return False
+
+
 @functools.cache
 def _sources() -> str:
     """A digest of all compiled modules.

@@ -334,19 +334,21 @@ def gradients(plan: Plan, data: Data, state: State, work: Workspace, rows_B: Any
 
 
 @jit
-def train_steps(plan: Plan, data: Data, state: State, work: Workspace, order: Any, start: int, most: int) -> Any:
-    """Up to ``most`` steps of an epoch over ``order``, from sample ``start``: the next start, and loss x samples.
+def train_steps(
+    plan: Plan, data: Data, state: State, work: Workspace, order: Any, start: int, total: float, most: int
+) -> Any:
+    """Up to ``most`` steps of an epoch over ``order``, from sample ``start``: the next start, and the new total.
 
-    A last batch of one sample is left out, since BatchNorm has no variance over it: then the next start is N.
+    ``total`` is the epoch's loss x samples so far: added up step by step, it does not depend on ``most``. A last
+    batch of one sample is left out, since BatchNorm has no variance over it: then the next start is N.
     """
-    total = 0.0
     while start < order.size and most > 0:
         rows_B = order[start : start + plan.batch]
-        if rows_B.size == 1 and order.size > 1:
-            return order.size, total
         total += gradients(plan, data, state, work, rows_B) * rows_B.size
         state.steps[0] += 1
         adam(state.weights, work.grad, state.first, state.second, state.knobs[2], state.steps[0])
         start += rows_B.size
         most -= 1
+        if order.size - start == 1:
+            start += 1
     return start, total

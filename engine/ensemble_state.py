@@ -132,11 +132,14 @@ def layer_start(plan: Plan, layer: int) -> int:
 
 
 def make_plan(dataset: Dataset, width: int, depth: int, batch: int) -> Plan:
-    """Sizes of a group; blocks are as tall as products stay fast and near caches hold them."""
+    """Sizes of a group; blocks are as tall as products stay fast and near caches hold them.
+
+    BatchNorm has no variance over one sample, so a batch holds two at least.
+    """
     n, d = dataset.x_train.shape
     fits = _SMALL_PRODUCT // (max(d, width) * width) // TILE_ROWS * TILE_ROWS
     rows = min(fits, 256) if fits >= 2 * TILE_ROWS else 256
-    batch = min(batch, n)
+    batch = min(max(batch, 2), n)
     return Plan(n, d, width, dataset.n_classes, depth - 1, min(rows, batch), batch, sgemm_address())
 
 

@@ -38,8 +38,8 @@ _holders = 0
 
 
 @contextlib.contextmanager
-def single_threaded() -> Iterator[None]:
-    """BLAS and torch on one thread each, for the process and the calling thread; put back at the end."""
+def single_threaded(torch_threads: int = 1) -> Iterator[None]:
+    """BLAS on one thread for the process, and torch for the calling thread; put back at the end."""
     global _holders
     before = torch.get_num_threads()
     sgemm_address()  # loads the BLAS, which could not be limited before
@@ -47,7 +47,7 @@ def single_threaded() -> Iterator[None]:
         _holders += 1
         if _holders == 1:
             _limited.append(threadpool_limits(1, user_api="blas"))
-    torch.set_num_threads(1)
+    torch.set_num_threads(torch_threads)
     try:
         yield
     finally:

@@ -48,6 +48,11 @@ class Replay:
             self.taken += 1
         return [settings for _, settings in self.moves[begun : self.taken]]
 
+    def next_mark(self, step: int) -> int | None:
+        """The next step at which a move comes due or repeating ends; None where nothing is left to repeat."""
+        marks = [self.horizon, *(at for at, _ in self.moves[self.taken : self.taken + 1])]
+        return min((mark for mark in marks if mark > step), default=None)
+
     def ahead(self) -> dict[str, Any]:
         """The settings that the moves still to come will have put in force."""
         found: dict[str, Any] = {}

@@ -27,12 +27,13 @@ import msgspec
 import platformdirs
 
 from .config import SCHEMA_VERSION, RunConfig, Settings, kind_of
+from .controls import Controls
 from .errors import ConfigError, DiskFullError, HomeError, LockedError, RunDirectoryError, SpringtuiError
 from .files import Tail, append_line, disk_full, open_plain, read_file, replace_file
 from .liveness import Liveness, has_ended, last_events, look
 from .locks import Lock, Owner, is_held, read_owner, this_process
 from .probe_config import ProbeConfig
-from .records import Acknowledged, Control, Event, Started, decode_control, encode, read_event
+from .records import Acknowledged, Control, Event, Started, encode, read_event
 
 __all__ = ["Controls", "Run", "default_home", "find_run", "list_runs", "open_home", "read_event"]
 
@@ -328,41 +329,6 @@ def _cannot_write(error: OSError, path: Path) -> SpringtuiError:
     return disk_full(error, path) or RunDirectoryError(
         f"cannot write {path}: {error.strerror}; see that it is there and writable, then springtui resume"
     )
-
-
-class Controls:
-    """The worker's reader of ``control.jsonl``; what an earlier worker of the run answered is not asked again.
-
-    Nor does a pause or a stop that an earlier worker left unanswered reach the one that takes the run up again;
-    a moved setting does.
-    """
-
-    def __init__(self, run: Run, *, skip_old: bool = False) -> None:
-        self._tail = Tail(run.path / "control.jsonl")
-        self._answered = run.answered()
-        self._waiting: list[Control] = []
-        if skip_old:
-            while self._tail.read():
-                pass
-        elif run.was_begun():
-            while left := self._read():
-                self._waiting += [control for control in left if control.action == "set"]
-
-    def new(self) -> list[Control]:
-        """What has been asked since the last call; damaged lines are passed over."""
-        found, self._waiting = self._waiting + self._read(), []
-        return found
-
-    def _read(self) -> list[Control]:
-        found = []
-        for line in self._tail.read():
-            try:
-                control = decode_control(line)
-            except RunDirectoryError:
-                continue
-            if control.seq not in self._answered:
-                found.append(control)
-        return found
 
 
 def find_run(home: Path, name: str) -> Run:

@@ -1,4 +1,4 @@
-"""The networks of a sweep, one at a time: compiled members where they can be, the plain trainer where not.
+"""The networks of a sweep, one at a time: compiled members where they can be, PyTorch where not.
 
 Both are driven as a ``Learner``: epoch by epoch, measured in between, put aside and taken up again bit for bit.
 """
@@ -78,7 +78,7 @@ class _Compiled(MemberTrainer):
 
 
 class _Eager:
-    """The plain trainer."""
+    """PyTorch's own operations."""
 
     def __init__(self, config: TrainConfig) -> None:
         dataset = _dataset(config)

@@ -7,12 +7,13 @@ import os
 import socket
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import torch
 
+from .compiled_training import CompiledTrainer, load_compiled, trainer_for
 from .config import TrainConfig
 from .controlled import ControlLoop, Interrupted
 from .datasets import Dataset, load_dataset
@@ -20,12 +21,13 @@ from .errors import DivergedError, RunDirectoryError, RunError
 from .files import read_file, replace_file
 from .hessian import Curvature
 from .loads import statistics
-from .records import Curve, Ended, Note, Started
+from .records import Curve, Ended, Event, Note, Started
 from .replay import Replay
 from .rundir import Controls, Run
 from .training import Measurement, Trainer
 
 _CHECKPOINT_LIMIT = 1 << 34
+_MANY = 1 << 40
 
 
 def run_training(run: Run, controls: Controls, interrupted: Interrupted | None = None) -> Ended:
@@ -44,23 +46,39 @@ def run_training(run: Run, controls: Controls, interrupted: Interrupted | None =
     def note(text: str) -> None:
         run.write(Note(text=text))
 
-    dataset = load_dataset(config, note)
-    job = _Job(run, controls, interrupted, Trainer(config, dataset), dataset)
-    ended = job.run()
+    dataset, events = load_dataset(config, note), run.events()
+    trainer = trainer_for(config, dataset, _kind_of(events))
+    if trainer.kind == CompiledTrainer.kind:
+        load_compiled(note)
+    with trainer.limits():
+        job = _Job(run, controls, interrupted, trainer, dataset, Replay(events))
+        ended = job.run()
     run.write(ended)
     return ended
+
+
+def _kind_of(events: Sequence[Event]) -> str:
+    """Of the trainer that a run began with; those that do not say began before there was a choice."""
+    began = next((event for event in events if isinstance(event, Started)), None)
+    return "" if began is None else str(began.facts.get("trainer", Trainer.kind))
 
 
 class _Job:
     """One run's training, from its first record to its last."""
 
     def __init__(
-        self, run: Run, controls: Controls, interrupted: Interrupted | None, trainer: Trainer, dataset: Dataset
+        self,
+        run: Run,
+        controls: Controls,
+        interrupted: Interrupted | None,
+        trainer: Trainer,
+        dataset: Dataset,
+        replay: Replay,
     ) -> None:
         self.at_file = run
         self.trainer = trainer
         self.dataset = dataset
-        self.replay = Replay(run.events())
+        self.replay = replay
         self.loop = ControlLoop(run, controls, self._change, interrupted, self.replay.behind)
         self.latest: Measurement | None = None
         self.curvature: Curvature | None = None
@@ -104,7 +122,7 @@ class _Job:
         if trainer.step_count == 0:
             self._measure()
         while trainer.epoch < config.epochs and not trainer.converged:
-            for _ in trainer.run_epoch():
+            for _ in trainer.run_epoch(self._at_once):
                 if not self._between_steps():
                     return "stopped", f"stopped at epoch {trainer.epoch}"
             if not config.measure_steps and trainer.epoch % config.measure_every == 0:
@@ -122,6 +140,12 @@ class _Job:
         for settings in self.replay.due(step):
             self.trainer.change(settings)
         return self.loop.poll(step)
+
+    def _at_once(self) -> int:
+        """How many steps nothing has a step of its own in: no curve, no move to repeat, no end of repeating."""
+        step, every = self.trainer.step_count, self.trainer.config.measure_steps
+        mark = self.replay.next_mark(step)
+        return min(every - step % every if every else _MANY, _MANY if mark is None else mark - step)
 
     def _change(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
         self.trainer.change(settings)
@@ -177,6 +201,7 @@ class _Job:
                     "test_size": len(dataset.x_test),
                     "classes": dataset.n_classes,
                     "device": str(trainer.device),
+                    "trainer": trainer.kind,
                     "parameters": sum(p.numel() for p in trainer.network.parameters()),
                     "from_step": trainer.step_count,
                     "known_to_step": max(self.replay.horizon, trainer.step_count),

@@ -5,10 +5,12 @@ Shape legend: N samples, B batch, … the sample's own dimensions, K classes.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,7 +23,7 @@ from .config import TrainConfig, make
 from .datasets import Dataset
 from .errors import ConfigError, DivergedError, RunDirectoryError
 from .hessian import Curvature, always, curvature, hessian_product
-from .networks import Knobs, build_network
+from .networks import Knobs, Network, build_network
 from .optimisers import build_optimiser
 from .separation import separation_and_influence
 from .twin_curve import friction_error
@@ -44,7 +46,7 @@ class Measurement(NamedTuple):
     """With ``linear_probes``: test accuracy of a linear classifier at D_0 … D_L."""
 
 
-class _Progress(msgspec.Struct):
+class Progress(msgspec.Struct):
     """The part of the state that is not tensors; JSON in the checkpoint's metadata."""
 
     epoch: int = 0
@@ -57,12 +59,20 @@ class _Progress(msgspec.Struct):
     notes: dict[str, Any] = {}
 
 
+def one_step() -> int:
+    """Steps to take before settings may change."""
+    return 1
+
+
 class Trainer:
     """One network, its optimiser and its random numbers. Same configuration, same machine: same bits.
 
     Raises:
         ConfigError: the device is not there, or settings do not fit each other.
     """
+
+    kind: ClassVar[str] = "torch"
+    """Whose steps they are: two kinds draw other random numbers, so a run keeps to the one that it began with."""
 
     def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
         self.config = config
@@ -82,8 +92,17 @@ class Trainer:
         self.generator = torch.Generator(self.device).manual_seed(config.seed + 1)
         self.knobs = Knobs(config.negative_slope, config.dropout, self.generator)
         shape = tuple(dataset.x_train.shape[1:])
-        self.network = build_network(config, shape, dataset.n_classes, self.knobs).to(self.device)
-        self.optimiser = build_optimiser(config, self.network.parameters(), self.generator)
+        self._network = build_network(config, shape, dataset.n_classes, self.knobs).to(self.device)
+        self.optimiser = build_optimiser(config, self._network.parameters(), self.generator)
+
+    @property
+    def network(self) -> Network:
+        """The network as it is now, in training mode; always the same object."""
+        return self._network
+
+    def limits(self) -> AbstractContextManager[None]:
+        """What the process holds to while it trains."""
+        return contextlib.nullcontext()
 
     def _samples(self, values: np.ndarray) -> Tensor:
         """In memory of torch's own, which is always aligned alike: the order of sums may depend on it."""
@@ -107,25 +126,36 @@ class Trainer:
             group["lr"] = self.config.lr
         self.converged, self._last_loss = False, None
 
-    def run_epoch(self) -> Iterator[None]:
+    def run_epoch(self, at_once: Callable[[], int] = one_step) -> Iterator[None]:
         """Train one epoch, or the rest of one; yields before each step, where settings may change or it may end.
+
+        ``at_once`` is asked after each yield for how many steps may be taken before the next one, 1 or more; where
+        a step takes long, fewer are.
 
         Raises:
             DivergedError: the loss is no longer finite; names the epoch.
         """
-        self.network.train()
+        self._network.train()
         n = len(self.x_train)
         if self._order_N is None:
-            self._order_N = torch.randperm(n, generator=self.order_generator).to(self.device)
-            self._start, self._total = 0, torch.zeros((), device=self.device)
+            self._start, self._order_N, self._total = 0, *self._new_epoch(n)
         while self._start < n:
             yield
-            rows_B = self._order_N[self._start : self._batch_end(self._start)]
-            self._total += self._step(rows_B) * len(rows_B)
-            self._start += len(rows_B)
+            self._advance(self._order_N, at_once())
         self._order_N = None
         self.epoch += 1
         self._judge(float(self._total) / n)
+
+    def _new_epoch(self, n: int) -> tuple[Tensor, Tensor]:
+        """The samples' order, [N], and what the loss is summed up in."""
+        order_N = torch.randperm(n, generator=self.order_generator).to(self.device)
+        return order_N, torch.zeros((), device=self.device)
+
+    def _advance(self, order_N: Tensor, most: int) -> None:  # noqa: ARG002 (a step here is long enough)
+        """Take at least one step of the epoch under way and at most ``most``."""
+        rows_B = order_N[self._start : self._batch_end(self._start)]
+        self._total += self._step(rows_B) * len(rows_B)
+        self._start += len(rows_B)
 
     def _batch_end(self, start: int) -> int:
         """Where a batch ends. BatchNorm has no variance over one sample, so it is left none alone."""
@@ -139,7 +169,7 @@ class Trainer:
         full = len(rows_B) == len(self.x_train)
         x, y_B = (self.x_train, self.y_train) if full else (self.x_train[rows_B], self.y_train[rows_B])
         x, y_B = self._noisy(x, y_B)
-        loss = self._loss(self.network(x), y_B)
+        loss = self._loss(self._network(x), y_B)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
@@ -182,13 +212,14 @@ class Trainer:
             DivergedError: the activations are no longer finite.
         """
         both = self.config.measure_test or self.config.linear_probes
-        was = self.network.training
-        self.network.eval()
+        network = self.network
+        was = network.training
+        network.eval()
         try:
-            features = self.network.features(self.x_train)
-            out_test = self.network.features(self.x_test) if both else [self.network(self.x_test)]
+            features = network.features(self.x_train)
+            out_test = network.features(self.x_test) if both else [network(self.x_test)]
         finally:
-            self.network.train(was)
+            network.train(was)
         loss = float(self._loss(features[-1], self.y_train))
         if not math.isfinite(loss):
             raise DivergedError(
@@ -261,15 +292,10 @@ class Trainer:
         ``notes`` is kept beside it, as JSON, for whoever calls ``load_state``.
         """
         tensors = {f"network.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
-        saved = self.optimiser.state_dict()
-        for index, entry in saved["state"].items():
-            for name, value in entry.items():
-                tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).contiguous()
-        tensors["random.order"] = self.order_generator.get_state()
-        tensors["random.noise"] = self.generator.get_state()
+        tensors |= self._memory()
         if self._order_N is not None:
             tensors |= {"epoch.order": self._order_N, "epoch.total": self._total}
-        progress = _Progress(
+        progress = Progress(
             epoch=self.epoch,
             step=self.step_count,
             start=self._start,
@@ -277,9 +303,18 @@ class Trainer:
             last_loss=self._last_loss,
             converged=self.converged,
             settings={name: getattr(self.config, name) for name in sorted(TrainConfig.live)},
-            optimiser=saved["param_groups"],
+            optimiser=self.optimiser.state_dict()["param_groups"],
         )
         return save_tensors(tensors, {"progress": msgspec.json.encode(progress).decode()})
+
+    def _memory(self) -> dict[str, Tensor]:
+        """What the optimiser and the random numbers go on from."""
+        tensors = {}
+        for index, entry in self.optimiser.state_dict()["state"].items():
+            for name, value in entry.items():
+                tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).contiguous()
+        random = {"random.order": self.order_generator, "random.noise": self.generator}
+        return tensors | {name: generator.get_state() for name, generator in random.items()}
 
     def load_state(self, data: bytes) -> dict[str, Any]:
         """Go on from ``state()``; its notes are returned.
@@ -289,7 +324,7 @@ class Trainer:
         """
         try:
             tensors = load_tensors(data)
-            progress = msgspec.json.decode(_metadata(data), type=_Progress)
+            progress = msgspec.json.decode(_metadata(data), type=Progress)
             self._restore(tensors, progress)
         except (KeyError, ValueError, RuntimeError, msgspec.MsgspecError) as error:
             raise RunDirectoryError(f"the checkpoint does not fit this run: {error}") from error
@@ -297,24 +332,28 @@ class Trainer:
             raise RunDirectoryError(f"the checkpoint is damaged: {error}") from error
         return progress.notes
 
-    def _restore(self, tensors: dict[str, Tensor], progress: _Progress) -> None:
-        self.network.load_state_dict(
+    def _restore(self, tensors: dict[str, Tensor], progress: Progress) -> None:
+        self._network.load_state_dict(
             {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
         )
+        self._remember(tensors, progress)
+        self.change(progress.settings)
+        self._order_N, self._start = tensors.get("epoch.order"), progress.start
+        if self._order_N is not None:
+            self._order_N, self._total = self._order_N.to(self.device), tensors["epoch.total"].to(self.device)
+        self.epoch, self.step_count = progress.epoch, progress.step
+        self._last_loss, self.converged = progress.last_loss, progress.converged
+
+    def _remember(self, tensors: dict[str, Tensor], progress: Progress) -> None:
+        """Go on from what ``_memory`` gave; the network's weights are its own again."""
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             if key.startswith("optimiser."):
                 _, index, name = key.split(".", 2)
                 state.setdefault(int(index), {})[name] = value
         self.optimiser.load_state_dict({"state": state, "param_groups": progress.optimiser})
-        self.change(progress.settings)
         self.order_generator.set_state(tensors["random.order"])
         self.generator.set_state(tensors["random.noise"])
-        self._order_N, self._start = tensors.get("epoch.order"), progress.start
-        if self._order_N is not None:
-            self._order_N, self._total = self._order_N.to(self.device), tensors["epoch.total"].to(self.device)
-        self.epoch, self.step_count = progress.epoch, progress.step
-        self._last_loss, self.converged = progress.last_loss, progress.converged
 
 
 def _metadata(data: bytes) -> str:

@@ -60,8 +60,8 @@ class SpringApp(PreferredApp):
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit_lab", "Quit", id="app.quit", tooltip="leave; asks what becomes of the runs that go on"),
-        Binding("f", "open_phase", "Phase", id="app.phase", tooltip="phase diagrams of networks and chains"),
-        Binding("u", "open_runs", "Runs", id="app.runs", tooltip="all runs: watch, replay, compare, stop, resume"),
+        Binding("f", "open_phase", "Phase", id="app.phase", tooltip="from the lab: phase diagrams"),
+        Binding("u", "open_runs", "Runs", id="app.runs", tooltip="from the lab: all runs, live and past"),
         Binding("d", "detach", "Detach", id="app.detach", tooltip="leave, and let the runs go on", show=False),
         Binding("question_mark", "help", "Help", id="app.help", key_display="?", tooltip="this help"),
         Binding(
@@ -191,7 +191,7 @@ class SpringApp(PreferredApp):
             await self.pop_screen()
         old = self.screen
         if isinstance(old, LabScreen):
-            await asyncio.to_thread(old.stop_runs)
+            await old.let_go()
         await self.switch_screen(LabScreen(self.home, settings, self.place, self.twin))
 
     def action_help(self) -> None:
@@ -217,8 +217,14 @@ class SpringApp(PreferredApp):
 
     # leaving
 
+    async def action_quit(self) -> None:
+        """Textual's Ctrl+Q: the same."""
+        await self.action_quit_lab()
+
     async def action_quit_lab(self) -> None:
         """Leave; what becomes of the runs that were begun here is asked, or a preference says it."""
+        if isinstance(self.screen, ChoiceScreen):  # it is being asked
+            return
         going = await asyncio.to_thread(self._going)
         choice = self.preferences.on_quit if going else "detach"
         if choice == "ask":
@@ -235,7 +241,7 @@ class SpringApp(PreferredApp):
         if choice == "s":
             for screen in self.screen_stack:
                 if isinstance(screen, LabScreen):
-                    await asyncio.to_thread(screen.stop_runs)
+                    await screen.let_go()
             await asyncio.to_thread(self.desk.stop_ours)
         if choice is not None:
             self.action_detach()

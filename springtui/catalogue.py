@@ -8,6 +8,7 @@ kept until the files have changed.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -81,19 +82,20 @@ class Catalogue:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self._runs = home / "runs"
         self.rows: dict[str, Row] = {}
         self.describes = 0
         self._label_marks: dict[str, int] = {}
         self._listed = 0
 
     def scan(self) -> bool:
-        """List the directories, and their labels; whether a run has come, gone or been labelled."""
-        self._listed = _mtime(self.home / "runs")
+        """List the directories, and their labels; whether a run has come, gone or been labelled anew."""
+        self._listed = _mtime(str(self._runs))
         known = {run.id: run for run in list_runs(self.home)}
         changed = known.keys() != self.rows.keys()
         rows = {name: self.rows.get(name) or _row(run) for name, run in known.items()}
         for name, row in rows.items():
-            mark = _mtime(row.run.path / _LABEL)
+            mark = _mtime(f"{row.run.path}/{_LABEL}")
             if mark != self._label_marks.get(name, 0):
                 self._label_marks[name] = mark
                 row.label = read_label(row.run.path)
@@ -103,7 +105,7 @@ class Catalogue:
 
     def has_new(self) -> bool:
         """Whether a run has come or gone since the last scan; costs next to nothing."""
-        return _mtime(self.home / "runs") != self._listed
+        return _mtime(str(self._runs)) != self._listed
 
     def refresh(self, names: Iterable[str]) -> int:
         """Describe those of these runs that are new or may have changed; how many were."""
@@ -119,19 +121,20 @@ class Catalogue:
         return bool(self.rows[name].about)
 
     def _is_stale(self, row: Row) -> bool:
-        if not row.about or _signature(row.run.path) != row.signature:
+        if not row.about or _signature(str(row.run.path)) != row.signature:
             return True
         waited = time.monotonic() - row.seen
         return waited >= _AGAIN if row.goes_on else not row.is_over and waited >= _SELDOM
 
     def _describe(self, row: Row) -> None:
         self.describes += 1
-        row.signature = _signature(row.run.path)
+        row.signature = _signature(str(row.run.path))
         row.seen = time.monotonic()
         row.about = describe(row.run)
         row.kind = row.about.get("kind") or row.kind
         row.created = row.about.get("created") or row.created
         row.size = row.about.get("size", 0)
+        row.label = Label(name=row.about["name"], text=row.about["note"], pinned=row.about["pinned"])
 
 
 def _row(run: Run) -> Row:
@@ -144,19 +147,20 @@ def _row(run: Run) -> Row:
     return Row(run, found[2] if found else "", created)
 
 
-def _mtime(path: Path) -> int:
+def _mtime(path: str) -> int:
+    """Of thousands of files in a row, hence of plain text: to make a Path takes longer than the look itself."""
     try:
-        return path.lstat().st_mtime_ns
+        return os.lstat(path).st_mtime_ns
     except OSError:
         return 0
 
 
-def _signature(path: Path) -> tuple[int, ...]:
-    """Changes whenever the run's records, configuration or lock do."""
+def _signature(path: str) -> tuple[int, ...]:
+    """Changes whenever the run's records, configuration, lock or label do."""
     parts: list[int] = []
-    for name in ("events.jsonl", "config.json", "lock"):
+    for name in ("events.jsonl", "config.json", "lock", _LABEL):
         try:
-            seen = (path / name).lstat()
+            seen = os.lstat(f"{path}/{name}")
         except OSError:
             parts += [0, 0]
         else:

@@ -13,7 +13,7 @@ from engine.sweep_axes import Value
 from engine.twin_axis import noise_coordinate
 from engine.twin_map import PRESETS
 
-from .regime import number
+from .regime import decimals, number
 from .state import RunState
 from .terminal import plain_text
 from .widgets.heat_map import Grid
@@ -131,7 +131,7 @@ def facts_of(
     lines = [head, f"{found.done}{of} done" + (f", {found.diverged} diverged" if found.diverged else "")]
     if accuracy is not None:
         lines.append(f"test accuracy {100 * accuracy:.1f}%")
-    lines.append(f"CV {number(found.cv, 2)} · asymmetry {number(found.asymmetry, 2)}")
+    lines.append(f"CV {decimals(found.cv)} · asymmetry {decimals(found.asymmetry, sign=True)}")
     lines.append(f"total separation {number(found.total_separation)}")
     lines.append(f"Hessian trace {'not measured' if trace is None else number(trace)}")
     return lines + twin_facts(config, found, next((t for t in twins if t.cell == cell), None))
@@ -139,11 +139,13 @@ def facts_of(
 
 def twin_facts(config: SweepConfig, found: Summary, twin: Summary | None) -> list[str]:
     """The chain that the map gives for a cell, and how far its curve is from the networks'."""
+    if config.x_axis in PRESETS and config.y_axis == "negative_slope" and twin is None:
+        return ["twin: not made yet"]
     if twin is None or isinstance(twin.x, str) or isinstance(twin.y, str) or config.x_axis not in PRESETS:
         return ["twin: no map was fitted for these axes"]
     knobs = PRESETS[config.x_axis].chain(1.0 - twin.y, noise_coordinate(config.x_axis, twin.x))
     right, left, noise = (float(knob) for knob in knobs)
-    lines = [f"twin CV {number(twin.cv, 2)} · asymmetry {number(twin.asymmetry, 2)}"]
+    lines = [f"twin CV {decimals(twin.cv)} · asymmetry {decimals(twin.asymmetry, sign=True)}"]
     ours = scaled_curve(found.curves.get(MEASURES["network"], [])[:-1])
     theirs = scaled_curve(twin.curves.get(MEASURES["chain"], []))
     if ours and len(ours) == len(theirs):

@@ -102,7 +102,7 @@ def _compiled() -> Iterator[Check]:
     elif kept:
         yield Check("compiled", "ok", f"{kept} functions are kept at {place}")
     else:
-        yield Check("compiled", "ok", f"nothing yet at {place}; the first chain or sweep compiles for some 20 s")
+        yield Check("compiled", "ok", f"nothing yet at {place}; the first network compiles for some 20 s")
 
 
 def _preferences() -> Iterator[Check]:

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import TextIO
 
 from .checks import Check, State, ask
+from .screens.size import SMALLEST, WIDE, is_small, is_wide
 from .terminal import ascii_only, plain_text
 from .tty_probe import PATIENCE, Answers, probe
 
-SMALLEST, WHOLE = (72, 20), (110, 34)
-"""Columns and rows: the least the lab takes, and from where it shows all at once."""
 SLOW_ROUND_TRIP, SLOW_RATE = 0.15, 40_000.0
 _SIMPLE = ("linux", "vt", "screen", "xterm", "ansi", "cygwin")
 
@@ -64,10 +63,10 @@ def _size() -> Iterator[Check]:
     said = f"{columns} x {rows}"
     if (columns, rows) == (0, 0):
         yield Check("size", "warn", "not known", "run the lab in a terminal")
-    elif columns < SMALLEST[0] or rows < SMALLEST[1]:
+    elif is_small(columns, rows):
         yield Check("size", "fail", said, f"make it at least {SMALLEST[0]} x {SMALLEST[1]}")
-    elif columns < WHOLE[0] or rows < WHOLE[1]:
-        yield Check("size", "ok", said, f"from {WHOLE[0]} x {WHOLE[1]} the lab shows all at once")
+    elif not is_wide(columns, rows):
+        yield Check("size", "ok", said, f"from {WIDE[0]} x {WIDE[1]} the lab shows all at once")
     else:
         yield Check("size", "ok", said)
 

@@ -151,7 +151,7 @@ def check(material: Material, wanted: Wanted) -> tuple[tuple[str, ...], tuple[st
         if figure not in possible:
             allowed = ", ".join(possible)
             raise ConfigError(
-                f"--figure {figure} is not drawn of {material.run.id}, a {material.kind}; {allowed} are"
+                f"--figure {figure} cannot be drawn of {material.run.id}, a {material.kind}; allowed: {allowed}"
             )
     only_film = wanted.figures == ("replay",) or (not wanted.figures and wanted.formats == FILMS)
     figures = wanted.figures or (("replay",) if only_film else USUAL[material.kind])
@@ -229,7 +229,7 @@ def colour_of(config: SweepConfig, key: str) -> Colour:
     known = {colour.key: colour for colour in COLOURS}
     key = key.replace("-", "_") or ("test_accuracy" if config.system == "network" else "asymmetry")
     if key not in known:
-        raise ConfigError(f"--colour {key} is not one; allowed: {', '.join(known)}")
+        raise ConfigError(f"--colour {key} is not known; allowed: {', '.join(known)}")
     return known[key]
 
 

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.files import open_plain
 from engine.liveness import LIVE, Liveness
@@ -21,7 +22,9 @@ from engine.rundir import Run
 from .glance import LONG, glance
 from .state import RunState
 from .timeline import Points, Timeline, View, read_at
-from .usage import Sample, Usage
+
+if TYPE_CHECKING:
+    from .usage import Sample, Usage
 
 PIECE = 1 << 16
 """Bytes that are taken in at once: about a millisecond of work."""
@@ -30,6 +33,8 @@ BREATH = 0.001
 BUSY, QUIET = 0.04, 0.2
 """Seconds between looks while records come, and while none do."""
 LIVENESS, USAGE = 0.7, 1.0
+HEAD_START = 2.0
+"""Seconds that a screen has at most to draw what was glanced at, before the reading takes its part of the time."""
 LOG_BYTES = 1 << 16
 SAMPLES = 240
 
@@ -57,6 +62,7 @@ class Follower:
         self._meter: Usage | None = None
         self._log_mark: tuple[int, int] = (0, 0)
         self._closed = threading.Event()
+        self._drawn = threading.Event()
         self._thread = threading.Thread(target=self._follow, name=f"follow-{run.id}", daemon=True)
 
     def start(self) -> None:
@@ -66,6 +72,11 @@ class Follower:
     def close(self) -> None:
         """Stop following."""
         self._closed.set()
+        self._drawn.set()
+
+    def drawn(self) -> None:
+        """The screen shows what was glanced at; a long log may be read through now."""
+        self._drawn.set()
 
     def join(self, seconds: float = 5.0) -> None:
         """Wait for the thread to end."""
@@ -100,7 +111,9 @@ class Follower:
             self._size = size
             self._glimpse = glance(path, self.run.id)
             self.version += 1
-        looks = {self._look_alive: 0.0, self._look_log: 0.0, self._look_usage: 0.0}
+            self._look_log()
+            self._drawn.wait(HEAD_START)
+        looks = {self._look_alive: 0.0, self._look_log: 0.0, self._look_usage: time.monotonic() + LIVENESS}
         every = {self._look_alive: LIVENESS, self._look_log: LIVENESS, self._look_usage: USAGE}
         while not self._closed.is_set():
             for look, due in looks.items():
@@ -166,6 +179,8 @@ class Follower:
         if found is None or not found.in_sight:
             return
         if self._meter is None:
+            from .usage import Usage  # psutil, which the first picture need not wait for
+
             self._meter = Usage()
             self.gpu_note = self._meter.gpu_note
         self.usage.append(self._meter.sample(found.pid))

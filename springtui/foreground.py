@@ -127,7 +127,7 @@ class _Follower:
 def summary(state: RunState, unit: str) -> str:
     """One line on where the run stands."""
     if not state.total:
-        return state.status
+        return "  ".join(filter(None, (state.status, state.note)))
     parts = [f"{unit} {state.at}/{state.total}"]
     for name, label in (("train_loss", "loss"), ("test_accuracy", "test accuracy")):
         value = state.latest.scalars.get(name) if state.latest else None

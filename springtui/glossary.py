@@ -93,8 +93,9 @@ CHAIN = (
     ),
     Term(
         "Noise ε",
-        "x ← x + η σ(F + ε ξ / √η),  ξ ~ N(0, 1)",
-        "Random kicks that free blocks that stick. Enough of them, and friction no longer matters.",
+        "x ← x + η σ(F + ε ξ),  ξ ~ N(0, 1)",
+        "Random kicks of strength ε at every step, which free blocks that stick. Enough of them, and friction no "
+        "longer matters. (In the paper ε is per time: √η times this one.)",
     ),
     Term(
         "Mean field",

@@ -6,6 +6,7 @@ Owns processes and directories, no widgets. Every call may touch the disk: call 
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +37,8 @@ class Laboratory:
         self.network = dict(RECIPES["lab"].settings if settings is None else settings)
         self.runs: dict[Panel, Run] = {}
         self.processes: dict[Panel, subprocess.Popen[bytes]] = {}
+        self._turn = threading.Lock()
+        """Who stops while a start is under way waits for it: else its worker would be nobody's."""
         self.leaving: list[subprocess.Popen[bytes]] = []
         """Workers that were asked to stop; kept until they are seen to have ended."""
 
@@ -65,10 +68,11 @@ class Laboratory:
             config = make(TrainConfig, {**self.network, **settings})
         else:
             config = make(ChainConfig, {**LAB_CHAIN, **settings})
-        run = Run.create(self.home, config, origin="lab")
-        self.processes[panel] = launch(run)
-        self.runs[panel] = run
-        self._remember()
+        with self._turn:
+            run = Run.create(self.home, config, origin="lab")
+            self.processes[panel] = launch(run)
+            self.runs[panel] = run
+            self._remember()
         return run
 
     def ask(self, action: str, panel: Panel, **settings: Any) -> None:
@@ -78,8 +82,9 @@ class Laboratory:
 
     def stop(self, panel: Panel) -> None:
         """Ask a panel's worker to stop and let go of it."""
-        run = self.runs.pop(panel, None)
-        process = self.processes.pop(panel, None)
+        with self._turn:
+            run = self.runs.pop(panel, None)
+            process = self.processes.pop(panel, None)
         self.leaving = [old for old in self.leaving if old.poll() is None]
         if process is not None:
             self.leaving.append(process)

@@ -94,7 +94,8 @@ class PreferredApp(App[int]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """What the palette offers: every action that a key would have here, and what the screen adds to them."""
-        yield from super().get_system_commands(screen)
+        textuals = {"Quit", "Keys"}  # the one would ask nothing, the other is a second help
+        yield from (c for c in super().get_system_commands(screen) if c.title not in textuals)
         told: set[str] = set()
         for active in screen.active_bindings.values():
             binding = active.binding

@@ -29,6 +29,26 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}g}"
 
 
+def decimals(value: float | None, places: int = 2, *, sign: bool = False) -> str:
+    """A number of fixed width, so that it does not jump while it changes; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:{'+' if sign else ''}z.{places}f}" if abs(value) < 1000 else f"{value:.2g}"
+
+
+def shape_line(statistics: LoadStatistics) -> str:
+    """The two numbers of a load curve's shape."""
+    return f"CV {decimals(statistics.cv)} · asymmetry {decimals(statistics.asymmetry, sign=True)}"
+
+
+def with_error(value: float, error: float | None) -> str:
+    """A number to the place of its error's first digit: +0.0123 ± 0.0008."""
+    if error is None or not math.isfinite(error) or error <= 0.0:
+        return f"{value:+z.3f}"
+    places = min(6, max(3, -math.floor(math.log10(error))))
+    return f"{value:+z.{places}f} ± {error:.{places}f}"
+
+
 def percent(value: float | None) -> str:
     """A fraction as a percentage, or a dash."""
     return "–" if value is None or not math.isfinite(value) else f"{100 * value:.1f}%"

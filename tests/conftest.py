@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +13,26 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import pytest  # noqa: E402
+from real_terminal import stop_workers  # noqa: E402
 
 from springtui import terminal  # noqa: E402
 
+ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("SPRINGTUI_SHARED", Path(__file__).parents[2] / "shared"))
 """Where the reference numbers and images lie on the developers' machines; tests that need them skip without."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiling takes longer than most tests wait for a worker: it is done before, once after a change."""
+    stamp = ROOT / ".pytest_cache" / "compiled"
+    changed = max(path.stat().st_mtime for path in (ROOT / "engine").glob("*.py"))
+    if hasattr(config, "workerinput") or (stamp.exists() and stamp.stat().st_mtime > changed):
+        return  # a process of pytest-xdist, whose controller has done it; or nothing to do
+    subprocess.run(
+        [sys.executable, "-P", "-m", "engine.warm"], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    stamp.parent.mkdir(exist_ok=True)
+    stamp.touch()
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +57,10 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home directory of the test's own, also for the processes that it starts."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home directory of the test's own, also for the processes it starts; none of its workers outlives it."""
     home = tmp_path / "home"
     monkeypatch.setenv("SPRINGTUI_HOME", str(home))
-    return home
+    yield home
+    if (home / "runs").is_dir():
+        stop_workers(home)

@@ -121,6 +121,7 @@ def test_running_moments_are_torchs() -> None:
         rig.work,
         order,
         0,
+        0.0,
         5,
     )
     rig.network.train()

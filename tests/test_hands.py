@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from test_lab import until
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from springtui.app import SpringApp
+from springtui.app import Opening, SpringApp
 from springtui.glossary import CHAIN, NETWORK
 from springtui.keys import all_bound, checked_keys, is_key, readable
 from springtui.memory import recall
 from springtui.preferences import load_preferences
 from springtui.screens.help import HelpScreen
 from springtui.screens.lab import LabScreen
+from springtui.screens.prompt import ChoiceScreen
 from springtui.screens.tour import CARDS, TourScreen
 from springtui.widgets.choice import Choice, Choices
 from springtui.widgets.scroll import Scroll
@@ -210,3 +212,29 @@ async def test_the_lab_lives_behind_the_tour(home: Path, monkeypatch: pytest.Mon
             await asyncio.to_thread(lab.stop_runs)
             for process in lab.laboratory.leaving:
                 await asyncio.to_thread(process.wait, 20)
+
+
+@pytest.mark.parametrize("columns", [72, 80, 100, 120])
+@pytest.mark.parametrize("screen", ["lab", "phase", "runs"])
+async def test_the_bottom_line_names_help_and_where_there_is_room_the_palette(
+    home: Path, columns: int, screen: Literal["lab", "phase", "runs"]
+) -> None:
+    app = SpringApp(home, opening=Opening(screen))
+    async with app.run_test(size=(columns, 24)) as pilot:
+
+        def told() -> str:
+            return app.screen._compositor.render_strips()[-1].text
+
+        await until(pilot, lambda: told().rstrip().endswith("? Help" if columns < 110 else "^p Palette"))
+        assert "q Quit" in told()
+        assert "? Help" in told()
+
+
+async def test_ctrl_q_asks_as_q_does(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = SpringApp(home)
+    monkeypatch.setattr(app, "_going", lambda: 1)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
+        await pilot.press("ctrl+q", "escape")
+        await until(pilot, lambda: isinstance(app.screen, LabScreen))

@@ -29,10 +29,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixture
 LIFE = 0.45
 """Seconds that a worker lives at most."""
 NETWORK: dict[str, Any] = {
-    "width": 12, "depth": 3, "batch_size": 64, "dropout": 0.1, "data_noise": 0.2, "early_stop": False,
+    "width": 12, "depth": 3, "batch_size": 3, "dropout": 0.1, "data_noise": 0.2, "early_stop": False,
     "hessian": False, "epochs": 300, "measure_every": 5, "checkpoint_every": 0.08, "train_size": 600,
 }  # fmt: skip
-KILLS = {"train": 30, "train-moved": 20, "chain": 20, "chain-moved": 15, "sweep": 15}
+KILLS = {"train": 25, "train-moved": 15, "train-torch": 10, "chain": 20, "chain-moved": 15, "sweep": 15}
 
 
 def test_they_are_a_hundred() -> None:
@@ -94,16 +94,17 @@ def assert_records_are_whole(run: Run) -> None:
     assert not list(run.path.glob(".*.tmp"))
 
 
-@pytest.mark.parametrize("name", ["train", "train-moved"])
+@pytest.mark.parametrize("name", ["train", "train-moved", "train-torch"])
 def test_a_network(name: str, forge: Forge, home: Path) -> None:
     moves: tuple[dict[str, Any], ...] = (
         {"lr": 0.003},
         {"dropout": 0.3, "data_noise": 0.4},
         {"negative_slope": 0.3},
-        {"batch_size": 48},
+        {"batch_size": 4},
     )
     moves = moves if name == "train-moved" else ()
-    runs = killed_often(forge, home, TrainConfig(**NETWORK), name, *moves)
+    torchs = {"activation": "tanh", "batch_size": 64} if name == "train-torch" else {}
+    runs = killed_often(forge, home, TrainConfig(**{**NETWORK, **torchs}), name, *moves)
     assert were_moved(runs) == bool(moves)
     for run in runs:
         assert_never_broken(Broken(run))

@@ -176,3 +176,14 @@ async def test_a_chain_has_a_spring_for_each_hidden_layer_and_thirty_frames_a_se
         train, chain = lab.states["train"], lab.states["chain"]
         assert len(chain.layers) - 1 == len(train.layers) - 2 == 5
         assert chain.settings["frames"] == 30.0
+
+
+async def test_a_lab_that_is_left_while_it_starts_leaves_no_worker(home: Path) -> None:
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: bool(lab.laboratory.processes))  # the second is still to come
+        await lab.let_go()
+        assert not lab.laboratory.runs
+        for process in lab.laboratory.leaving:
+            await asyncio.to_thread(process.wait, 120)
+        await pilot.pause()
+        assert not any(run.is_live() for run in list_runs(home))

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from test_lab import until
+from textual.geometry import Region
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from engine.config import SweepConfig
 from engine.rundir import Run, open_home
@@ -18,8 +20,10 @@ from springtui.app import SpringApp
 from springtui.desk import Desk
 from springtui.diagram import COLOURS, facts_of, grid_of, short
 from springtui.palette import LEVELS, color, ink, level
+from springtui.place import Place
 from springtui.screens.lab import LabScreen
 from springtui.screens.phase import PhaseScreen
+from springtui.screens.watch import WatchScreen
 from springtui.widgets.heat_map import HeatMap
 
 SMALL = {"epochs": 3, "width": 16, "depth": 5, "train_size": 200, "batch_size": 50}
@@ -78,6 +82,33 @@ async def test_the_newest_diagram_is_drawn_with_the_chain_beside_it(
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
         await let_go(phase.desk)
+
+
+def boxes(phase: PhaseScreen) -> dict[str | None, Region]:
+    """Where every panel stands."""
+    return {widget.id: widget.region for widget in phase.query("#maps > *, #below > *")}
+
+
+async def test_no_screen_that_was_visited_before_changes_its_looks(
+    finished: Run, app: SpringApp, home: Path
+) -> None:
+    async with app.run_test(size=(140, 45)) as pilot:
+        phase = await open_phase(pilot)
+        await until(pilot, lambda: "nonlinearity" in str(phase.query_one("#cell", Static).content))
+        await until(pilot, lambda: phase.query_one("#chain", HeatMap).grid is not None)
+        await pilot.pause()
+        before = boxes(phase)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
+        app.push_screen(WatchScreen(finished, Place()))
+        await until(pilot, lambda: isinstance(pilot.app.screen, WatchScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(pilot.app.screen, WatchScreen))
+        again = await open_phase(pilot)
+        await until(pilot, lambda: "nonlinearity" in str(again.query_one("#cell", Static).content))
+        await until(pilot, lambda: boxes(again) == before)
+        assert again.query_one("#said").size.height > 8
+        await let_go(again.desk)
 
 
 async def test_a_diagram_is_made_stopped_and_gone_on_with(

@@ -11,19 +11,25 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
+from engine.compiled_training import trainer_for
 from engine.config import TrainConfig
 from engine.datasets import load_dataset
 from engine.launch import launch
 from engine.records import Acknowledged, Curve, Ended, Event, Started
 from engine.replay import Replay
 from engine.rundir import Run, open_home
-from engine.training import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL: dict[str, Any] = {
     "width": 16, "depth": 4, "batch_size": 32, "epochs": 80, "dropout": 0.1, "data_noise": 0.2,
     "early_stop": False, "hessian": False, "seed": 5,
 }  # fmt: skip
+PATHS: dict[str, dict[str, Any]] = {
+    "compiled": {"batch_size": 2, "epochs": 120},
+    "torch": {"activation": "tanh", "batch_size": 32, "epochs": 80},
+}
+"""Who takes the steps. Compiled steps are so quick that there must be many, else a run ends before its kill."""
+BOTH = pytest.mark.parametrize("path", PATHS)
 E = TypeVar("E", bound=Event)
 
 
@@ -87,7 +93,7 @@ def assert_never_broken(broken: Broken) -> None:
     config = broken.run.config().settings
     assert isinstance(config, TrainConfig)
     moves = [(a.step, a.settings) for a in broken.all(Acknowledged) if a.action == "set" and not a.error]
-    trainer = Trainer(config, load_dataset(config))
+    trainer = trainer_for(config, load_dataset(config))
     expected = {0: trainer.measure().curves}
     while trainer.epoch < config.epochs:
         for _ in trainer.run_epoch():
@@ -107,13 +113,15 @@ def assert_never_broken(broken: Broken) -> None:
 
 class TestKilled:
     @pytest.mark.slow
-    def test_with_moved_sliders(self, begin: Begin) -> None:
+    @BOTH
+    def test_with_moved_sliders(self, path: str, begin: Begin) -> None:
         """Killed thrice, at moments of chance: after checkpoints, and moves acknowledged since."""
-        broken = begin(checkpoint_every=0.3)
+        broken = begin(checkpoint_every=0.3, **PATHS[path])
+        size = PATHS[path]["batch_size"] + 1
         for at, settings in (
             (8, {"lr": 0.003, "dropout": 0.3}),
             (20, {"data_noise": 0.5, "negative_slope": 0.4}),
-            (32, {"batch_size": 48}),
+            (32, {"batch_size": size}),
         ):
             broken.curves_beyond(at)
             broken.run.ask("set", **settings)
@@ -124,16 +132,18 @@ class TestKilled:
             assert broken.run.status() == "crashed"
             broken.start()
         ended = broken.finish()
-        assert (ended.reason, ended.at) == ("finished", 80)
+        assert (ended.reason, ended.at) == ("finished", PATHS[path]["epochs"])
         assert len(broken.all(Started)) == 4
         assert len(broken.all(Acknowledged)) == 3
         last = broken.all(Started)[-1].settings
-        assert (last["lr"], last["data_noise"], last["batch_size"]) == (0.003, 0.5, 48)
+        assert (last["lr"], last["data_noise"], last["batch_size"]) == (0.003, 0.5, size)
+        assert {began.facts["trainer"] for began in broken.all(Started)} == {path}
         assert_never_broken(broken)
 
-    def test_before_the_first_checkpoint(self, begin: Begin) -> None:
+    @BOTH
+    def test_before_the_first_checkpoint(self, path: str, begin: Begin) -> None:
         """All is repeated; a move that was asked of the dead holds from the first new step, and a stop is void."""
-        broken = begin(checkpoint_every=0, epochs=30)
+        broken = begin(**PATHS[path] | {"checkpoint_every": 0, "epochs": 60})
         broken.curves_beyond(6)
         broken.run.ask("set", lr=0.005)
         broken.curves_beyond(12)
@@ -151,8 +161,11 @@ class TestKilled:
         assert (facts["from_step"], facts["known_to_step"]) == (0, horizon)
         assert_never_broken(broken)
 
-    def test_curves_every_few_steps(self, begin: Begin) -> None:
-        broken = begin(checkpoint_every=0.1, measure_steps=7, epochs=20)
+    @BOTH
+    def test_curves_every_few_steps(self, path: str, begin: Begin) -> None:
+        broken = begin(
+            **PATHS[path] | {"checkpoint_every": 0.1, "measure_steps": 7, "batch_size": 32, "epochs": 20}
+        )
         broken.curves_beyond(25)
         broken.kill()
         broken.start()
@@ -187,18 +200,20 @@ class TestKilled:
 
 class TestStopped:
     @pytest.mark.slow
-    def test_within_an_epoch(self, begin: Begin) -> None:
-        """A large epoch of small batches is broken off in its middle."""
-        broken = begin(batch_size=2, epochs=6, checkpoint_every=0)
+    @pytest.mark.parametrize(("path", "epochs"), [("compiled", 120), ("torch", 4)])
+    def test_within_an_epoch(self, path: str, epochs: int, begin: Begin) -> None:
+        """A large epoch of small batches is broken off in its middle, and by compiled code between two chunks."""
+        broken = begin(**PATHS[path] | {"batch_size": 2, "epochs": epochs, "checkpoint_every": 0})
         broken.curves_beyond(2)
-        for _ in range(2):
+        stops = 0
+        while stops < 2 or not any(curve.step % 640 for curve in broken.all(Curve)):
+            stops += 1
             broken.run.ask("set", lr=0.002)
             broken.run.ask("stop")
             assert broken.finish().reason == "stopped"
             broken.start()
             broken.until(lambda: broken.run.is_live() and broken.run.status() == "running")
             broken.until(lambda: isinstance(broken.run.events()[-1], Curve | Started))
-        assert any(curve.step % 640 for curve in broken.all(Curve)), "no stop fell within an epoch"
         assert broken.finish().reason == "finished"
         assert_never_broken(broken)
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from made_runs import make_many, make_run, training_records
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
@@ -77,8 +78,40 @@ async def test_three_thousand_runs_cost_what_is_in_view(home: Path) -> None:
         assert screen.catalogue.describes < 6 * rows + 20 * again
         assert first == max(run.id for run in list_runs(home))
         screen.sort_by("loss", reverse=False)  # rests on every run's records; keys are answered meanwhile
+        before = screen.table.current
         await pilot.press("home", "down")
-        assert screen.table.cursor == 1
+        assert screen.table.current != before  # its place is another, once more runs are in order
+
+
+async def test_a_quiet_list_is_looked_at_and_not_drawn(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list left open costs next to nothing; what another terminal does to a run in view is seen all the same."""
+    make_many(home, 4)  # of these every fifth ended without a last word, and would be looked at again
+    oldest = min(run.id for run in list_runs(home))
+    async with open_runs(home) as (screen, pilot):
+        await until(pilot, lambda: described(screen) and screen.overlay.known(screen.table.current or ""))
+        drawn, looks = count(monkeypatch, screen, "_draw"), count(monkeypatch, screen.catalogue, "has_new")
+        scans = count(monkeypatch, screen.catalogue, "scan")
+        await until(pilot, lambda: len(looks) >= 2)
+        before = len(drawn)
+        await until(pilot, lambda: len(looks) >= 4)
+        assert len(drawn) == before
+        write_label(home / "runs" / oldest, name="told elsewhere")
+        await until(pilot, lambda: screen.catalogue.rows[oldest].name == "told elsewhere")
+        assert not scans
+        await pilot.press("down")
+        await until(pilot, lambda: len(drawn) > before)
+
+
+def count(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> list[None]:
+    """One item for every call from now on."""
+    real, calls = getattr(owner, name), list[None]()
+
+    def counted(*arguments: object) -> object:
+        calls.append(None)
+        return real(*arguments)
+
+    monkeypatch.setattr(owner, name, counted)
+    return calls
 
 
 async def test_sorting_and_filtering(home: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 ENGINE = sorted((ROOT / "engine").rglob("*.py"))
 APP_ONLY = {"springtui", "textual", "rich", "plotext", "click"}
 HEAVY = {"torch", "numba", "sklearn", "scipy"}
+SHEETS = sorted((ROOT / "springtui" / "screens").glob("*.tcss"))
 SCREENS = sorted(
     f"springtui.{'.'.join(path.relative_to(ROOT / 'springtui').with_suffix('').parts)}"
     for folder in ("screens", "widgets")
@@ -81,3 +83,15 @@ def test_app_process_imports_no_torch() -> None:
     names = modules_after("\n".join(f"import {name}" for name in modules))
     assert "textual" in names
     assert not names & HEAVY
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "springtui" / "screens").glob("*.tcss")), ids=lambda path: path.stem
+)
+def test_a_screen_styles_only_itself(path: Path) -> None:
+    """Textual applies the sheets of all screens that were ever shown: an id is often another screen's too."""
+    rules = re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    selectors = [one.strip() for rule in re.findall(r"([^{}]+){", rules) for one in rule.split(",")]
+    own = f"{path.stem.capitalize()}Screen"
+    assert [one for one in selectors if not re.match(rf"{own}(?![\w-])", one)] == []
+    assert selectors

@@ -45,7 +45,7 @@ def test_a_wheel_opens_the_lab_and_finds_its_themes(
 
     try:
         with Terminal([str(tmp_path / "env" / "bin" / "springtui")], cwd=tmp_path) as terminal:
-            terminal.wait_for(lambda text: "epoch" in text and "step" in text, 60)
+            terminal.wait_for(lambda text: "epoch" in text and "step" in text, 240)  # it compiles
             terminal.press("q")
             terminal.wait_for("stop them and leave")
             terminal.press("s")

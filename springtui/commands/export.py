@@ -83,10 +83,15 @@ def _colours() -> list[str]:
     "--colour",
     metavar="Q",
     shell_complete=complete_names(_colours),
-    help="Of a diagram: test_accuracy, cv, asymmetry, total_separation or train_loss.",
+    help="Of a diagram: test_accuracy, cv, asymmetry, total_separation, hessian_trace or train_loss.",
 )
 @click.option(
-    "--frames", default=80, show_default=True, type=click.IntRange(2, 1000), help="Of a replay, at most."
+    "--frames",
+    default=80,
+    show_default=True,
+    type=click.IntRange(2, 1000),
+    metavar="N",
+    help="Of a replay, at most.",
 )
 @click.option(
     "--tensorboard",
@@ -147,7 +152,7 @@ def split_formats(text: str | None) -> tuple[str, ...]:
     wanted = tuple(part.strip().lower() for part in (text or "").split(",") if part.strip())
     for name in wanted:
         if name not in _formats():
-            raise ConfigError(f"--format {name} is not one; allowed: {', '.join(_formats())}")
+            raise ConfigError(f"--format {name} is not known; allowed: {', '.join(_formats())}")
     if text is not None and not wanted:
         raise ConfigError(f"--format {text!r} names none; allowed: {', '.join(_formats())}")
     return tuple(dict.fromkeys(wanted))

@@ -30,7 +30,14 @@ _LIMIT_MIB = 64
 )
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False), metavar="[FILE.cast]")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]")
-@click.option("--limit", default=_LIMIT_MIB, show_default=True, type=click.IntRange(1, 4096), help="MiB at most.")
+@click.option(
+    "--limit",
+    default=_LIMIT_MIB,
+    show_default=True,
+    type=click.IntRange(1, 4096),
+    metavar="N",
+    help="MiB at most.",
+)
 @json_option
 @common
 @click.pass_obj
@@ -84,7 +91,14 @@ def again(session: Session) -> list[str]:
     ),
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.cast")
-@click.option("--speed", default=1.0, show_default=True, type=click.FloatRange(0.01, 1000), help="Times as fast.")
+@click.option(
+    "--speed",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0.01, 1000),
+    metavar="X",
+    help="Times as fast.",
+)
 @click.option("--idle", type=click.FloatRange(0.0), metavar="S", help="No pause longer than so many seconds.")
 @json_option
 @common

@@ -35,6 +35,7 @@ _PORT = 8000
     default=_PORT,
     show_default=True,
     type=click.IntRange(0, 65535),
+    metavar="N",
     help="Where to listen; where it is taken, a free port is. 0 takes any.",
 )
 @json_option

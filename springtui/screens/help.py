@@ -91,7 +91,7 @@ class HelpScreen(BaseScreen[None], ModalScreen[None]):
             name = type(below).__name__.removesuffix("Screen").lower()
             sections.append((f"Keys of this screen: {name}", list(lines_of(type(below), keymap))))
             widgets = sorted({type(each) for each in below.query("*")}, key=lambda cls: cls.__name__)
-            sections += [(f"On a {_in_words(each.__name__)}", list(lines_of(each, keymap))) for each in widgets]
+            sections += [(_heading(each.__name__), list(lines_of(each, keymap))) for each in widgets]
         sections.append(
             ("Everywhere", [*lines_of(type(self.app), keymap), Line("Ctrl+P", "all commands, by name")])
         )
@@ -113,6 +113,17 @@ class HelpScreen(BaseScreen[None], ModalScreen[None]):
         return f"{self.app.theme_variables.get(name, '')} {more}".strip()
 
 
-def _in_words(name: str) -> str:
-    """HeatMap is heat map."""
-    return "".join(f" {c.lower()}" if c.isupper() else c for c in name).strip()
+_HEADINGS = {
+    "Choices": "On the list of kinds of noise",
+    "Console": "On the log",
+    "CurvesPlot": "On a plot of curves",
+    "HeatMap": "On a diagram",
+    "RunTable": "On the table of runs",
+    "Slider": "On a slider",
+    "TimeBar": "On the bar of time",
+}
+
+
+def _heading(name: str) -> str:
+    """Where a widget's keys hold, in words that a person has for it."""
+    return _HEADINGS.get(name) or "On a" + "".join(f" {c.lower()}" if c.isupper() else c for c in name)

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events, on
 from textual.app import ComposeResult, SystemCommand
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container, Horizontal
-from textual.widgets import Footer, RadioSet, Static, Tab, Tabs
+from textual.widgets import RadioSet, Static, Tab, Tabs
 
 from engine.errors import SpringtuiError
 from engine.twin_map import TwinMap
 
 from ..foresight import Foresight
 from ..laboratory import PANELS, Laboratory, Panel
-from ..mapping import NOISE_KINDS, NoiseKind, start_of
+from ..mapping import NOISE_KINDS, start_of
 from ..measures import MEASURES, PROBES
 from ..place import Place, away
 from ..state import RunState
@@ -27,32 +27,23 @@ from ..terminal import is_behind, plain_text
 from ..watcher import Watcher
 from ..widgets.chain_view import ChainView
 from ..widgets.choice import Choice, Choices
+from ..widgets.keys_line import KeysLine
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot
 from ..widgets.scroll import Column
 from ..widgets.slider import Slider
-from . import lab_panels
+from . import lab_panels, size
 from .base import BaseScreen
+from .lab_keys import KEYS
+from .lab_settings import PULLINGS, chain_settings, moved, network_settings, slider_shape
 
 if TYPE_CHECKING:
     from ..preferred import PreferredApp
 
-WIDE = (110, 34)
-"""Columns and rows from which everything shows at once."""
-SMALLEST = (72, 20)
-"""Columns and rows below which nothing useful fits."""
 ASK_SECONDS = 0.05
 """Slider moves within this time reach the workers as one."""
 PLOT_SECONDS = 0.1
 """One plot is drawn a tick, so that no key waits for more than one; new data is handed out once a round."""
-PULLINGS = ("at_once", "steady", "jerky")
-_PULLS: dict[str, dict[str, Any]] = {
-    "at_once": {},
-    "steady": {"pulling": "steady", "pull_time": 100.0},
-    "jerky": {"order": 2, "pulling": "jerky", "pull_time": 50.0, "mass": 4.0, "gamma": 0.3},
-}
-"""A jerk needs inertia to be felt."""
-_FIXED = {"blocks", "order", "pulling", "pull_time", "mass", "gamma"}
 GROUPS = ("network", "chain", "training")
 
 
@@ -60,54 +51,7 @@ class LabScreen(BaseScreen[None]):
     """Folds the records of two runs into plain states and draws them."""
 
     CSS_PATH = "lab.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "toggle_pause", "Pause", id="lab.pause", tooltip="pause or resume both", priority=True),
-        Binding(
-            "r", "restart", "Restart", id="lab.restart", tooltip="start both anew with what the sliders ask for"
-        ),
-        Binding("m", "next_measure", "Measure", id="lab.measure", tooltip="next measure of separation"),
-        Binding("n", "next_noise", "Noise", id="lab.noise", tooltip="next kind of noise"),
-        Binding("v", "toggle_ruler", "View", id="lab.view", tooltip="springs or a folding ruler", show=False),
-        Binding("p", "next_pulling", "Pull", id="lab.pull", tooltip="pull anew: next way", show=False),
-        Binding(
-            "right_square_bracket",
-            "next_group(1)",
-            "Next tab",
-            id="lab.next_tab",
-            key_display="]",
-            show=False,
-            tooltip="next tab, where the terminal is small",
-        ),
-        Binding(
-            "left_square_bracket",
-            "next_group(-1)",
-            "Previous tab",
-            id="lab.previous_tab",
-            key_display="[",
-            show=False,
-            tooltip="the tab before",
-        ),
-        Binding(
-            "down,j", "app.focus_next", "Next control", id="lab.next_control", show=False, tooltip="next control"
-        ),
-        Binding(
-            "up,k",
-            "app.focus_previous",
-            "Control before",
-            id="lab.previous_control",
-            show=False,
-            tooltip="the control before",
-        ),
-        Binding(
-            "shift+down,J",
-            "scroll_words(1)",
-            "Words down",
-            id="lab.words_down",
-            show=False,
-            tooltip="scroll what is said below the sliders",
-        ),
-        Binding("shift+up,K", "scroll_words(-1)", "Words up", id="lab.words_up", show=False, tooltip="and back"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     def __init__(
         self,
@@ -145,7 +89,7 @@ class LabScreen(BaseScreen[None]):
                 with Choices(id="kinds"):
                     for kind in NOISE_KINDS:
                         yield Choice(kind.label, value=kind is self.kind, id=kind.key.replace("_", "-"))
-                yield Slider(id="noise", **_slider_shape(self.kind, self._noise))
+                yield Slider(id="noise", **slider_shape(self.kind, self._noise))
                 yield Static(id="regime", markup=False)
                 yield Static(id="facts", markup=False)
                 yield Static(id="advice", markup=False)
@@ -159,7 +103,7 @@ class LabScreen(BaseScreen[None]):
                     yield Plot(id="loss", classes="training")
                     yield Plot(id="accuracy", classes="training")
         yield Static(id="too-small", markup=False)
-        yield Footer(show_command_palette=False)
+        yield KeysLine()
 
     async def on_mount(self) -> None:
         for selector, title in lab_panels.TITLES.items():
@@ -198,7 +142,9 @@ class LabScreen(BaseScreen[None]):
             self._watch(panel)
 
     def _watch(self, panel: Panel) -> None:
-        run = self.laboratory.runs[panel]
+        run = self.laboratory.runs.get(panel)
+        if run is None:  # it was stopped before it was seen
+            return
         self.states[panel] = RunState(run.id)
         self.trouble.pop(panel, None)
         watcher = Watcher(run, self, self.laboratory.processes.get(panel))
@@ -216,6 +162,12 @@ class LabScreen(BaseScreen[None]):
         for panel in PANELS:
             self.laboratory.stop(panel)
 
+    async def let_go(self) -> None:
+        """Start nothing more, and ask the workers to stop."""
+        self.workers.cancel_group(self, "begin")
+        self.workers.cancel_group(self, "pull")
+        await asyncio.to_thread(self.stop_runs)
+
     def on_unmount(self) -> None:
         self._close_watchers()
 
@@ -224,12 +176,11 @@ class LabScreen(BaseScreen[None]):
     def _settings(self, panel: Panel) -> dict[str, Any]:
         nonlinearity = self.query_one("#nonlinearity", Slider).value
         noise = self.query_one("#noise", Slider).value
+        network = self.laboratory.network
         if panel == "chain":
-            depth = int(self.laboratory.network.get("depth", 8))
-            return {**self.foresight.chain(nonlinearity, self.kind, noise, depth), **_PULLS[self.pulling]}
-        calm = {kind.key: self.laboratory.network.get(kind.key, kind.calm) for kind in NOISE_KINDS}
-        probes = self.measure == PROBES
-        return {"negative_slope": round(1.0 - nonlinearity, 10), **calm, self.kind.key: noise, PROBES: probes}
+            depth = int(network.get("depth", 8))
+            return chain_settings(self.foresight, depth, nonlinearity, self.kind, noise, self.pulling)
+        return network_settings(network, nonlinearity, self.kind, noise, probes=self.measure == PROBES)
 
     @on(Slider.Changed)
     def _slider_moved(self) -> None:
@@ -240,12 +191,12 @@ class LabScreen(BaseScreen[None]):
     async def _ask(self) -> None:
         self._asking = False
         for panel in PANELS:
-            settings = self._settings(panel)
             state = self.states.get(panel)
-            if state is None or state.is_over:
-                continue
-            changed = {k: v for k, v in settings.items() if state.settings.get(k) != v and k not in _FIXED}
-            if changed:
+            if (
+                state is not None
+                and not state.is_over
+                and (changed := moved(self._settings(panel), state.settings))
+            ):
                 await self._put("set", panel, **changed)
 
     async def _put(self, action: str, panel: Panel, **settings: Any) -> None:
@@ -258,7 +209,7 @@ class LabScreen(BaseScreen[None]):
     def _kind_chosen(self, event: RadioSet.Changed) -> None:
         self.kind = NOISE_KINDS[event.index]
         slider = self.query_one("#noise", Slider)
-        slider.configure(**_slider_shape(self.kind, self.kind.default))
+        slider.configure(**slider_shape(self.kind, self.kind.default))
         slider.in_force = None
         self._show_in_force()
         self._slider_moved()
@@ -290,8 +241,8 @@ class LabScreen(BaseScreen[None]):
         if panel is None:
             return
         state = self.states[panel]
-        if state.run_id not in self._caught_up:
-            self._catch_up(panel, state)
+        if state.run_id not in self._caught_up and (state.records or not message.alive):
+            self._catch_up(panel, state)  # not before its first record, which says where its sliders stand
         if message.alive:
             return
         state.worker_is_gone(message.found.state)
@@ -369,14 +320,9 @@ class LabScreen(BaseScreen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         columns, rows = event.size
-        small = columns < SMALLEST[0] or rows < SMALLEST[1]
-        wide = columns >= WIDE[0] and rows >= WIDE[1]
-        self.set_class(small, "-small")
-        self.set_class(not wide, "-tabbed")
-        self.query_one("#too-small", Static).update(
-            f"The lab needs {SMALLEST[0]}×{SMALLEST[1]}; this terminal is {columns}×{rows}. Make it larger, "
-            f"or press q to quit."
-        )
+        self.set_class(size.is_small(columns, rows), "-small")
+        self.set_class(not size.is_wide(columns, rows), "-tabbed")
+        self.query_one("#too-small", Static).update(size.too_small("The lab", columns, rows))
 
     @on(Tabs.TabActivated, "#tabs")
     def _tab_activated(self, event: Tabs.TabActivated) -> None:
@@ -459,14 +405,3 @@ class LabScreen(BaseScreen[None]):
 
     def _choose(self, index: int) -> None:
         list(self.query(Choice))[index].value = True
-
-
-def _slider_shape(kind: NoiseKind, value: float) -> dict[str, Any]:
-    return {
-        "label": kind.label,
-        "minimum": kind.minimum,
-        "maximum": kind.maximum,
-        "value": value,
-        "scale": kind.scale,
-        "integer": kind.integer,
-    }

@@ -14,7 +14,7 @@ from engine.twin_curve import CurveFit, fit_curve, hidden
 
 from ..laboratory import Panel
 from ..measures import PROBES
-from ..regime import duration, in_words, number, percent, progress_line
+from ..regime import decimals, duration, in_words, number, percent, progress_line, shape_line, with_error
 from ..state import RunState, signed_curve
 from ..terminal import ascii_only, plain_text
 from ..widgets.chain_view import ChainView
@@ -165,13 +165,13 @@ def _regime(state: RunState | None, measure: str) -> str:
         return "waiting for the first curve"
     measure = "trace_ratio" if measure == PROBES else measure
     shape = statistics(signed_curve(state.latest, measure), logits=True)
-    return f"{in_words(shape)}\nCV {number(shape.cv, 2)} · asymmetry {number(shape.asymmetry, 2)}"
+    return f"{in_words(shape)}\n{shape_line(shape)}"
 
 
 def _train_facts(state: RunState | None) -> list[str]:
     lines = ["NETWORK  " + (state.status if state else "starting")]
     if state is None or state.latest is None:
-        return lines
+        return [*lines, plain_text(state.note)] if state and state.note and not state.is_over else lines
     scalars = state.latest.scalars
     lines += [
         *_asides(state),
@@ -189,7 +189,7 @@ def _twin_fact(state: RunState) -> list[str]:
     if fit is None:
         return []
     return [
-        f"twin F* {fit.effective_friction:+.3f} ± {number(fit.standard_error, 1)}",
+        f"twin F* {with_error(fit.effective_friction, fit.standard_error)}",
         f"residual {percent(fit.residual)} of the drop",
     ]
 
@@ -201,14 +201,19 @@ def _chain_facts(state: RunState | None) -> list[str]:
     settings = state.settings
     lines += [*_asides(state), progress_line(state, "step")]
     if eta := settings.get("eta"):
-        lines.append(f"time {state.latest.at * eta:.0f} · the map holds at {TWIN_TIME:.0f}")
+        lines.append(f"time {state.latest.at * eta:.0f} · map: {TWIN_TIME:.0f}")
     lines.append(
-        f"μ→ {number(settings.get('mu_right'))} · μ← {number(settings.get('mu_left'))} · "
-        f"ε {number(settings.get('noise'))}"
+        f"μ→ {_small(settings.get('mu_right'))} · μ← {_small(settings.get('mu_left'))} · "
+        f"ε {_small(settings.get('noise'))}"
     )
     shape = statistics(state.latest.curves.get("distance", []), logits=False)
-    lines.append(f"{in_words(shape)} · CV {number(shape.cv, 2)}")
+    lines.append(f"{in_words(shape)} · CV {decimals(shape.cv)}")
     return lines
+
+
+def _small(value: float | None) -> str:
+    """As on the springs, without the zero before the point: three fit beside each other at 80 columns."""
+    return decimals(value, 3).removeprefix("0")
 
 
 def _asides(state: RunState) -> list[str]:

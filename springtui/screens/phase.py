@@ -10,7 +10,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from engine.config import SweepConfig
 from engine.errors import SpringtuiError
@@ -26,6 +26,7 @@ from ..state import RunState
 from ..terminal import ascii_only, plain_text
 from ..watcher import Watcher
 from ..widgets.heat_map import FURNITURE, HeatMap
+from ..widgets.keys_line import KeysLine
 from ..widgets.plot import Plot, Series
 from .base import BaseScreen
 from .lab_panels import legend
@@ -84,13 +85,16 @@ class PhaseScreen(BaseScreen[None]):
             with Container(id="said"):
                 yield Static(id="cell", markup=False)
             yield Plot(id="scatter")
-        yield Footer(show_command_palette=False)
+        yield KeysLine()
 
     async def on_mount(self) -> None:
         titles = {"#network": "Networks", "#chain": "Chain", "#curve": "Load curve", "#said": "Cell",
                   "#scatter": "Accuracy over CV"}  # fmt: skip
         for selector, title in titles.items():
             self.query_one(selector).border_title = title
+        for selector in ("#curve", "#scatter"):  # nothing need be under way here
+            self.query_one(selector, Plot).EMPTY = HeatMap.EMPTY
+        self.query_one("#cell", Static).update("The cell under the cursor, in numbers: there is none yet.")
         spread = "s.d." if ascii_only() else "± s.d."
         curves = ("networks", "$primary"), (spread, "$foreground 45%"), ("chain", "$accent")
         self.query_one("#curve").border_subtitle = legend(*curves)

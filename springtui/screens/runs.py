@@ -14,7 +14,7 @@ from textual import events, on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from ..catalogue import FROM_NAMES, Catalogue, Row, make_filter, ordered
 from ..desk import Desk
@@ -22,16 +22,16 @@ from ..overlay import LOAD_CURVE, Overlay
 from ..place import Place
 from ..trash import Trash
 from ..widgets.curves_plot import CurvesPlot
+from ..widgets.keys_line import KeysLine
 from ..widgets.run_table import Line, RunTable
-from . import runs_panels
+from . import runs_panels, size
 from .prompt import PromptScreen
 from .runs_actions import RunActions
 
-SMALLEST = (72, 20)
 LOW = 30
 """Rows below which curves are shown only where they are asked for."""
-SCAN_SECONDS = 10.0
-"""Between looks for labels that others wrote; new runs are seen at once."""
+SCAN_SECONDS = 30.0
+"""Between looks for labels that others gave to runs out of view; what is new or in view is seen at once."""
 BATCH = 20
 """Runs that are described at once, before keys and pictures have their turn."""
 
@@ -91,7 +91,7 @@ class RunsScreen(RunActions):
                 yield CurvesPlot(id="overlay", heading="Load curve")
                 yield Static(id="about", markup=False)
         yield Static(id="too-small", markup=False)
-        yield Footer(show_command_palette=False)
+        yield KeysLine()
 
     def on_mount(self) -> None:
         self.query_one("#about").border_title = "Run"
@@ -107,16 +107,22 @@ class RunsScreen(RunActions):
 
     async def _keep_up(self) -> None:
         """Scan now and then; describe what is in view, or all where order or filter need it."""
+        woken = True
         while True:
-            if self.is_current:
-                await self._look()
             self._wake.clear()
+            if self.is_current:
+                await self._look(woken=woken)
+                woken = False
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), 1.0)
+                woken = await asyncio.wait_for(self._wake.wait(), 1.0) or woken
 
-    async def _look(self) -> None:
+    def on_screen_resume(self) -> None:
+        self._wake.set()
+
+    async def _look(self, *, woken: bool) -> None:
+        """Where nothing has changed and nobody has asked for anything, nothing is drawn."""
         due = time.monotonic() - self._scanned >= SCAN_SECONDS
-        if due or await asyncio.to_thread(self.catalogue.has_new):
+        if scanned := due or await asyncio.to_thread(self.catalogue.has_new):
             changed = await asyncio.to_thread(self.catalogue.scan)
             self._scanned = time.monotonic()
             if changed or self._first:
@@ -127,13 +133,14 @@ class RunsScreen(RunActions):
             self.table.point_at(self.place.run)
             self.table.refresh()
         live = [name for name, row in self.catalogue.rows.items() if row.goes_on]
-        if await self._describe([*self.table.in_view, *live]):
+        if described := await self._describe([*self.table.in_view, *live]):
             self.table.draw()
         for name in live:
             if (row := self.catalogue.rows.get(name)) is not None:
                 self.app.tell_alerts(name, row.status, row.about.get("values", {}))  # type: ignore[attr-defined]
-        await self._read_pictures()
-        self._draw()
+        if described or scanned or woken:
+            await self._read_pictures()
+            self._draw()
         if self._needs_all():
             await self._describe_all()
 
@@ -233,12 +240,9 @@ class RunsScreen(RunActions):
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
         columns, rows = event.size
-        self.set_class(columns < SMALLEST[0] or rows < SMALLEST[1], "-small")
+        self.set_class(size.is_small(columns, rows), "-small")
         self.set_class(rows < LOW, "-low")
-        self.query_one("#too-small", Static).update(
-            f"The list of runs needs {SMALLEST[0]}×{SMALLEST[1]}; this terminal is {columns}×{rows}. "
-            f"Make it larger, or press q to quit."
-        )
+        self.query_one("#too-small", Static).update(size.too_small("The list of runs", columns, rows))
 
     # what is looked at
 

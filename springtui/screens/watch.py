@@ -13,7 +13,7 @@ from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.geometry import Size
-from textual.widgets import Footer, Static, Tab, Tabs
+from textual.widgets import Static, Tab, Tabs
 
 from engine.config import RunConfig
 from engine.errors import SpringtuiError
@@ -27,17 +27,14 @@ from ..terminal import plain_text
 from ..timeline import View
 from ..widgets.chain_view import ChainView
 from ..widgets.curves_plot import CurvesPlot
+from ..widgets.keys_line import KeysLine
 from ..widgets.lines import Console
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot
 from ..widgets.time_bar import TimeBar
-from . import lab_panels, watch_panels
+from . import lab_panels, size, watch_panels
 from .watch_control import RunControl
 
-WIDE = (110, 34)
-"""Columns and rows from which everything shows at once."""
-SMALLEST = (72, 20)
-"""Columns and rows below which nothing useful fits."""
 TICK = 0.1
 """One plot is drawn a tick, so that no key waits for more than one."""
 SPEEDS = (1, 2, 5, 10, 20, 50, 100)
@@ -136,7 +133,7 @@ class WatchScreen(RunControl):
                 yield Static(id="usage", classes="log", markup=False)
         yield Static(id="too-small", markup=False)
         yield TimeBar(id="time")
-        yield Footer(show_command_palette=False)
+        yield KeysLine()
 
     def on_mount(self) -> None:
         for selector, title in TITLES.items():
@@ -188,16 +185,18 @@ class WatchScreen(RunControl):
         if self.playing and not self._advancing:
             await self._advance()
         room = self.query_one("#facts").size
-        if self._turn == 0 and (self.follower.version != self._drawn_version or room != self._room):
+        bare = self.whole.state.latest is None
+        if (bare or self._turn == 0) and (self.follower.version != self._drawn_version or room != self._room):
             self._room = room
             self._take_view()
         self.say()
         plots = list(self.query(Plot))
+        stale = [plot for plot in plots[self._turn :] + plots[: self._turn] if plot.is_stale()]
+        for plot in stale[:1]:
+            plot.redraw()
         self._turn = (self._turn + 1) % len(plots)
-        for plot in plots[self._turn :] + plots[: self._turn]:
-            if plot.is_stale():
-                plot.redraw()
-                break
+        if bare and self.whole.state.latest is not None:
+            self.call_after_refresh(self.follower.drawn)
 
     def _take_view(self) -> None:
         """What the follower knows now."""
@@ -237,10 +236,9 @@ class WatchScreen(RunControl):
             list(follower.usage), follower.gpu_note, follower.liveness,
             width=max(10, self.query_one("#usage").size.width),
         )  # fmt: skip
-        name = self.run_dir.id
         head = watch_panels.header(
             view,
-            name,
+            self.run_dir.id,
             self.kind,
             replayed=self.position is not None,
             width=self.size.width - 2,
@@ -250,12 +248,10 @@ class WatchScreen(RunControl):
 
     def _draw_bar(self) -> None:
         whole = self.whole
-        left, right = watch_panels.bar_words(
-            self.view, self.position, whole, playing=self.playing, speed=self.speed
-        )
+        words = watch_panels.bar_words(self.view, self.position, whole, playing=self.playing, speed=self.speed)
         at = whole.curves - 1 if self.position is None else self.position
         moves = [move.curves for move in whole.moves]
-        self.query_one(TimeBar).show(max(0, at), whole.curves, moves, left, right)
+        self.query_one(TimeBar).show(max(0, at), whole.curves, moves, *words)
 
     def say(self) -> None:
         """The line for what is wrong, what was asked and what came while one was away."""
@@ -352,9 +348,8 @@ class WatchScreen(RunControl):
         """Another quantity over time."""
         groups = list(watch_panels.groups_of(self.whole.histories))
         if groups:
-            self.scalar = (
-                groups[(groups.index(self.scalar) + 1) % len(groups)] if self.scalar in groups else groups[0]
-            )
+            at = groups.index(self.scalar) + 1 if self.scalar in groups else 0
+            self.scalar = groups[at % len(groups)]
             self._draw()
 
     def action_next_measure(self) -> None:
@@ -385,13 +380,9 @@ class WatchScreen(RunControl):
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
         columns, rows = event.size
-        small = columns < SMALLEST[0] or rows < SMALLEST[1]
-        self.set_class(small, "-small")
-        self.set_class(not (columns >= WIDE[0] and rows >= WIDE[1]), "-tabbed")
-        self.query_one("#too-small", Static).update(
-            f"Watching needs {SMALLEST[0]}×{SMALLEST[1]}; this terminal is {columns}×{rows}. Make it larger, "
-            f"or press q to quit."
-        )
+        self.set_class(size.is_small(columns, rows), "-small")
+        self.set_class(not size.is_wide(columns, rows), "-tabbed")
+        self.query_one("#too-small", Static).update(size.too_small("Watching", columns, rows))
         self._drawn_version = -1
 
     def commands(self) -> Iterable[SystemCommand]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.config import RunConfig, kind_of
 from engine.liveness import Liveness
 from engine.loads import loads, statistics
 
 from ..measures import PROBES
-from ..regime import duration, in_words, number
+from ..regime import duration, in_words, number, shape_line, with_error
 from ..state import RunState, signed_curve
 from ..terminal import plain_text
 from ..timeline import Points, View
-from ..usage import Sample
 from ..widgets.lines import bars
 from ..widgets.plot import Series
 from .lab_panels import curves_of, theory_of, twin_of, twin_series
+
+if TYPE_CHECKING:
+    from ..usage import Sample
 
 UNITS = {"train": "epoch", "chain": "step", "probe": "step"}
 _VALUE_WIDTH = 26
@@ -112,9 +114,9 @@ def facts(state: RunState, measure: str, found: Liveness | None) -> list[str]:
         return [*amiss, plain_text(state.note or "no curve yet")]
     shown = "trace_ratio" if measure == PROBES else measure
     shape = statistics(signed_curve(state.latest, shown), logits=state.layers[-1:] == ["logits"])
-    lines = [f"{in_words(shape)} · CV {number(shape.cv, 2)} · asymmetry {number(shape.asymmetry, 2)}"]
+    lines = [f"{in_words(shape)} · {shape_line(shape)}"]
     if measure != "distance" and (fit := twin_of(state)) is not None:
-        lines.append(f"twin F* {fit.effective_friction:+.3f} ± {number(fit.standard_error, 1)}")
+        lines.append(f"twin F* {with_error(fit.effective_friction, fit.standard_error)}")
     if amiss:
         lines += amiss
     elif state.ended is not None:

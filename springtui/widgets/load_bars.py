@@ -69,7 +69,7 @@ class LoadBars(Canvas):
         return ("█" * whole + (_EIGHTHS[part] if part else "")).ljust(room)
 
     def _value_of(self, load: float) -> str:
-        return f"{load:8.3f}" if math.isfinite(load) else "       -"
+        return f"{load:z8.3f}" if math.isfinite(load) else "       -"
 
     def _style(self, name: str) -> Style:
         return self.rich_style + Style(color=self.app.theme_variables.get(name))

@@ -31,14 +31,14 @@ class Slider(Widget, can_focus=True):
     Slider:focus { background: $surface; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right,l", "move(1)", "More", id="slider.more", show=False, tooltip="more"),
-        Binding("left,h", "move(-1)", "Less", id="slider.less", show=False, tooltip="less"),
+        Binding("right,l", "move(1)", "More", id="slider.more", show=False, tooltip="a step up"),
+        Binding("left,h", "move(-1)", "Less", id="slider.less", show=False, tooltip="a step down"),
         Binding("shift+right,L", "move(0.2)", "A little more", id="slider.finer_more", show=False,
-                tooltip="a little more"),
+                tooltip="a fifth of a step up"),
         Binding("shift+left,H", "move(-0.2)", "A little less", id="slider.finer_less", show=False,
-                tooltip="a little less"),
-        Binding("pageup", "move(5)", "Much more", id="slider.much_more", show=False, tooltip="much more"),
-        Binding("pagedown", "move(-5)", "Much less", id="slider.much_less", show=False, tooltip="much less"),
+                tooltip="a fifth of a step down"),
+        Binding("pageup", "move(5)", "Much more", id="slider.much_more", show=False, tooltip="five steps up"),
+        Binding("pagedown", "move(-5)", "Much less", id="slider.much_less", show=False, tooltip="five steps down"),
         Binding("home", "end(0)", "Smallest", id="slider.smallest", show=False, tooltip="to the smallest"),
         Binding("end", "end(1)", "Largest", id="slider.largest", show=False, tooltip="to the largest"),
     ]  # fmt: skip
@@ -164,12 +164,12 @@ class Slider(Widget, can_focus=True):
         try:
             value = float(text)
         except ValueError:
-            self._complaint = f"{text} is no number"
+            self._complaint = f"{text} is not a number"
             return
         if not self.minimum <= value <= self.maximum:
-            self._complaint = f"{text}: {self._text(self.minimum)} to {self._text(self.maximum)}"
+            self._complaint = f"{text}? {self._text(self.minimum)} to {self._text(self.maximum)} only"
         elif self.integer and not value.is_integer():
-            self._complaint = f"{text}: whole numbers"
+            self._complaint = f"{text}? whole numbers only"
         else:
             self.set_value(value)
 

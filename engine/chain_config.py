@@ -1,0 +1,64 @@
+"""What ``config.json`` says of a ``chain`` run; ``config`` holds the other kinds and what they share."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+class ChainConfig(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="chain"
+):
+    """A chain of blocks and springs and how it is pulled (DESIGN.md, section 1)."""
+
+    live: ClassVar[frozenset[str]] = frozenset({"mu_right", "mu_left", "noise", "noise_decay", "gamma", "target"})
+
+    blocks: Annotated[int, Meta(ge=1, le=100_000, description="blocks between wall and target")] = 7
+    order: Annotated[Literal[1, 2], Meta(description="1: overdamped; 2: with inertia")] = 1
+    mu_right: Annotated[float, Meta(ge=0.0, le=1e6, description="friction that resists moving right")] = 0.03
+    mu_left: Annotated[float, Meta(ge=0.0, le=1e6, description="friction that resists moving left")] = 0.138
+    noise: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=1e6,
+            description="s.d. of the random force: per block and step (order 1), per √time (order 2)",
+        ),
+    ] = 0.029
+    noise_decay: Annotated[
+        float, Meta(ge=0.0, le=1e6, description="the noise falls as exp(-noise_decay x time), time = steps x eta")
+    ] = 0.0
+    common_noise: Annotated[
+        bool, Meta(description="one noise for all blocks, √blocks times as strong as each one's own")
+    ] = False
+    k: Annotated[float, Meta(gt=0.0, le=1e6, description="stiffness of the springs")] = 1.0
+    mass: Annotated[float, Meta(gt=0.0, le=1e6, description="of a block (order 2)")] = 1.0
+    gamma: Annotated[float, Meta(ge=0.0, le=1e6, description="damping: drag per velocity (order 2)")] = 1.0
+    eta: Annotated[float, Meta(gt=0.0, le=1e6, description="step size, in time")] = 0.05
+    steps: Annotated[int, Meta(ge=1, le=10**12, description="steps to take")] = 10_000
+    replicas: Annotated[int, Meta(ge=1, le=1_000_000, description="independent copies")] = 100
+    target: Annotated[float, Meta(ge=-1e6, le=1e6, description="where the last spring is held in the end")] = 1.0
+    pulling: Annotated[
+        Literal["at_once", "steady", "jerky"],
+        Meta(description="the target is there at once, moves steadily, or in jumps that overshoot"),
+    ] = "at_once"
+    pull_time: Annotated[
+        float, Meta(gt=0.0, le=1e9, description="time that a steady or jerky pull takes, time = steps x eta")
+    ] = 100.0
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="of the random force")] = 0
+    pace: Annotated[float, Meta(ge=0.0, le=1e9, description="steps per second; 0 is as fast as the machine")] = 0.0
+    frames: Annotated[float, Meta(gt=0.0, le=60.0, description="records per second")] = 10.0
+
+    def __post_init__(self) -> None:
+        if self.order == 1 and self.eta * self.k > 0.5:
+            raise ValueError(
+                f"eta x k = {self.eta * self.k:g} is above 0.5: a stretched chain would oscillate with growing "
+                f"amplitude; choose eta <= {0.5 / self.k:g} for k = {self.k:g}"
+            )
+        if self.order == 2 and self.eta**2 * self.k / self.mass > 0.5:
+            raise ValueError(
+                f"eta² x k / mass = {self.eta**2 * self.k / self.mass:g} is above 0.5: the fastest wave of the "
+                f"chain would not be followed; choose eta <= {(0.5 * self.mass / self.k) ** 0.5:.4g}"
+            )

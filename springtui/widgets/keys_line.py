@@ -1,0 +1,53 @@
+"""The bottom line: what the keys do here, and always how to get help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from textual import events
+from textual.app import ComposeResult
+from textual.widget import Widget
+from textual.widgets import Footer
+from textual.widgets._footer import FooterKey
+
+ROOMY = 110
+"""Columns from which all keys of a screen fit beside the palette's; below, they stand closer and without it."""
+_ALWAYS = {"app.help", "help", "app.quit_lab", "quit_lab"}
+
+
+class KeysLine(Footer):
+    """Textual's footer, which cuts off the last keys where it is too narrow; here these are help and quit."""
+
+    def __init__(self) -> None:
+        super().__init__(show_command_palette=False)
+
+    def on_resize(self, event: events.Resize) -> None:
+        roomy = event.size.width >= ROOMY
+        self.compact = not roomy
+        if self.show_command_palette != roomy or not roomy:
+            self.show_command_palette = roomy
+            self.call_after_refresh(self.recompose)
+
+    def compose(self) -> ComposeResult:
+        keys = list(super().compose())
+        for key in keys:
+            if isinstance(key, FooterKey) and key.has_class("-command-palette"):
+                key.description = "Palette"  # as the others are written
+        yield from keys if self.show_command_palette else _fitting(keys, self.app.size.width)
+
+
+def _fitting(keys: Sequence[Widget], width: int) -> list[Widget]:
+    """Those that fit; the last go first, help and quit never."""
+    kept = list(keys)
+    for key in reversed(keys):
+        if sum(map(_width, kept)) <= width + 1:  # a blank behind the last may be cut
+            break
+        if isinstance(key, FooterKey) and key.action not in _ALWAYS:
+            kept.remove(key)
+    return kept
+
+
+def _width(key: Widget) -> int:
+    """With a blank behind key and description."""
+    return cell_len(key.key_display) + cell_len(key.description) + 2 if isinstance(key, FooterKey) else 0
