@@ -71,9 +71,9 @@ class LoadProbe:
         labels: Any = None,
         *,
         every: int = 100,
-        layers: Sequence[str] | None = None,
+        layers: str | Sequence[str] | None = None,
         reductions: str | Mapping[str, str] = "auto",
-        measures: Sequence[str] = MEASURES,
+        measures: str | Sequence[str] = MEASURES,
         groups: int = 10,
         chunk: int = 128,
         memory: int = 256,
@@ -128,26 +128,28 @@ class LoadProbe:
         """One optimiser step was taken; every ``every``-th time the load curve is measured.
 
         Args:
-            step: its number, where it is not simply the last one plus 1.
+            step: its number, where it is not simply the last one plus 1; of numbers that leap, the first at or
+                after a multiple of ``every`` is measured.
             scalars: numbers to keep with the next measurement, as ``loss``; tensors are read only then.
         """
+        before = self._steps
         self._steps = self._steps + 1 if step is None else max(0, int(step))
         if self._probed is None:
             return
-        self._scalars.update(scalars)
+        self.log(**scalars)
         if self._run is not None:
             self._run.at = self._steps
             self._attempt(self._listen)
-        if self._steps % self._every == 0 and not self._paused:
+        if self._steps // self._every != before // self._every and not self._paused:
             self._attempt(self._measure)
 
     def log(self, **scalars: Any) -> None:
-        """Numbers to keep with the next measurement."""
-        self._scalars.update(scalars)
+        """Numbers to keep with the next measurement; of tensors no graph is kept alive."""
+        self._scalars |= {k: v.detach() if isinstance(v, torch.Tensor) else v for k, v in scalars.items()}
 
     def measure(self, **scalars: Any) -> dict[str, float]:
         """Measure now, whatever ``every`` says; the metrics."""
-        self._scalars.update(scalars)
+        self.log(**scalars)
         self._attempt(self._measure)
         return self.metrics()
 
@@ -168,7 +170,7 @@ class LoadProbe:
 
     def close(self, error: BaseException | None = None) -> None:
         """End the run: as finished, measured once more if steps were taken since; or by what broke it off."""
-        if error is None:
+        if error is None or (isinstance(error, SystemExit) and not error.code):
             if not self._sharded:  # whose other processes may have gone
                 self._attempt(self._measure)
             self._end("finished", f"finished after {self._steps} steps")
@@ -301,7 +303,7 @@ class LoadProbe:
         taken: dict[str, float | None] = {}
         for name, value in given.items():
             try:
-                taken[name] = float(value.detach() if isinstance(value, torch.Tensor) else value)
+                taken[name] = float(value)
             except (TypeError, ValueError, RuntimeError):
                 self._failed(
                     ConfigError(f"{name} = {value!r} is no number; allowed: a number, or a tensor of one")
@@ -362,7 +364,8 @@ class LoadProbe:
             self._run.end(reason, text)
 
 
-def _known(measures: Sequence[str]) -> tuple[str, ...]:
+def _known(measures: str | Sequence[str]) -> tuple[str, ...]:
+    measures = [measures] if isinstance(measures, str) else measures
     unknown = [name for name in measures if name not in MEASURES]
     if unknown:
         raise ConfigError(f"measures: {unknown[0]!r} is not allowed; allowed: {', '.join(MEASURES)}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -48,9 +49,10 @@ class Source:
         args, kwargs = self.batch.chunk(start, stop, self.device, self.dtype)
         taker = _Taker({i: (self.points[i], columns) for i, columns in wanted.items()}, self.groups.tokens)
         taker.rows = self._rows(start, stop, measured)
+        taker.take_end("batch", first_real((args, kwargs)))  # before the model may write over it
         with hooked(taker.hooks()):
             output = run(args, kwargs)
-        taker.take_ends(first_real((args, kwargs)), output)
+        taker.take_end("model", feature_tensor(output))
         return measured, taker.found
 
     def sizes(self, run: Forward) -> list[int]:
@@ -71,7 +73,7 @@ class Source:
     def _measured(self, start: int, stop: int) -> slice:
         if self.groups.positions is None:
             return slice(start, stop)
-        edges = torch.searchsorted(self.groups.positions[0].contiguous(), torch.tensor([start, stop]))
+        edges = np.searchsorted(self.groups.positions[0].numpy(), (start, stop))
         return slice(int(edges[0]), int(edges[1]))
 
     def _rows(self, start: int, stop: int, measured: slice) -> Rows:
@@ -123,11 +125,10 @@ class _Taker:
             return module.register_forward_pre_hook(before, with_kwargs=True)
         return module.register_forward_hook(after)
 
-    def take_ends(self, batch: Tensor | None, output: Any) -> None:
-        """What needs no hook: the model's input and its output."""
+    def take_end(self, where: str, value: Tensor | None) -> None:
+        """What needs no hook: the model's input (``batch``) and its output (``model``)."""
         for index, (point, _) in self._points.items():
-            value = batch if point.where == "batch" else feature_tensor(output) if point.where == "model" else None
-            if value is not None:
+            if point.where == where and value is not None:
                 self._take(index, value)
 
     def _take(self, index: int, x: Tensor) -> None:

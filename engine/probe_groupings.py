@@ -108,8 +108,8 @@ def _by_position(label_NT: Tensor, k: int, limit: int, ignore: int, what: str) -
     rows, cols = torch.isin(label_NT, tokens).nonzero(as_tuple=True)
     if len(rows) > limit:
         # drawn, for any even step may fall in with a pattern of the tokens; the same each time
-        draw = torch.Generator().manual_seed(0)
-        at = torch.randperm(len(rows), generator=draw)[:limit].sort().values
+        draw = torch.Generator("cpu").manual_seed(0)
+        at = torch.randperm(len(rows), generator=draw, device="cpu")[:limit].sort().values
         rows, cols = rows[at], cols[at]
     picked = label_NT[rows, cols]
     tokens = torch.unique(picked)
@@ -155,9 +155,7 @@ def group(labels: Any, n: int, token_ids: Tensor | None, mask: Tensor | None, k:
 def _from_rows(values: Tensor, ids: Tensor | None, k: int) -> Groups:
     if values.is_floating_point() or ids is None or values.shape != ids.shape:
         real = values.double()
-        if bool((real >= 0).all()) and torch.allclose(
-            real.sum(1), torch.ones(len(real), dtype=torch.float64), atol=1e-3
-        ):
+        if bool((real >= 0).all()) and torch.allclose(real.sum(1), torch.ones_like(real[:, 0]), atol=1e-3):
             return _checked(_numbered(real.argmax(1), "labels, the largest of each row"))
         raise DataError(f"labels of shape {tuple(values.shape)} give a sample many values; {_REMEDY}")
     counts = values != IGNORED
@@ -175,13 +173,17 @@ def _are_classes(values: Tensor) -> bool:
 def _tensor(values: Any) -> Tensor:
     """On the processor; text becomes its number in alphabetical order."""
     if isinstance(values, Tensor):
+        if values.is_complex():
+            raise DataError(f"labels of type {values.dtype} cannot be grouped; {_REMEDY}")
         return values.detach().cpu()
     array = np.asarray(values)
+    if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.flat):
+        array = array.astype(str)  # text as pandas keeps it
     if array.dtype.kind in "US":
         array = np.unique(array, return_inverse=True)[1].reshape(array.shape)
     if array.dtype.kind not in "fiub":
         raise DataError(f"labels of type {array.dtype} cannot be grouped; {_REMEDY}")
-    return torch.tensor(array)
+    return torch.tensor(array, device="cpu")
 
 
 def _numbered(values: Tensor, how: str) -> Groups:

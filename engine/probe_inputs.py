@@ -47,7 +47,7 @@ class ProbeBatch:
             raise DataError(f"inputs hold {self.n} samples; a load curve needs at least 3, better some hundred")
 
     def chunk(self, start: int, stop: int, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any]:
-        """Arguments and named arguments of some samples, on the model's device.
+        """Arguments and named arguments of some samples, on the model's device, and the model's to change.
 
         Single precision becomes the model's own where that is half: then the model takes nothing else.
         """
@@ -56,7 +56,7 @@ class ProbeBatch:
             if tensor.ndim and tensor.shape[0] == self.n:
                 tensor = tensor[start:stop]
             lowered = dtype in _HALF and tensor.dtype == torch.float32
-            return tensor.to(device, dtype if lowered else tensor.dtype, non_blocking=True)
+            return tensor.to(device, dtype if lowered else tensor.dtype, non_blocking=True, copy=True)
 
         return _mapped(self._args, part), _mapped(self._kwargs, part)
 
@@ -84,7 +84,7 @@ def _copied(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in "fiub":
             raise DataError(f"inputs hold an array of type {value.dtype}; allowed: real numbers")
-        return torch.tensor(value)
+        return torch.tensor(value, device="cpu")
     return _mapped(value, lambda tensor: tensor.detach().clone())
 
 

@@ -79,10 +79,10 @@ def find_points(model: nn.Module, traced: Trace, batch: Tensor | None, n: int, w
     usable = [call for call in traced.calls if _holds(call.shape, n, wanted.tokens)]
     blocks = _blocks(usable)
     chosen = _named(usable, wanted.layers) if wanted.layers is not None else blocks or _single_layers(usable)
-    if (
-        traced.output is not None
-    ):  # the same tensor is no second point, but for the last block of a headless encoder
-        chosen = [c for c in chosen if c in blocks or c.output is None or c.output() is not traced.output]
+    # the output is no second point, but for the last block of a headless encoder
+    chosen = [call for call in chosen if call in blocks or not _is_output(call, traced)]
+    if wanted.layers is None and len(chosen) > 1 and _is_map(chosen[-1]) and _is_of_output(chosen[-1], traced):
+        chosen.pop()
     if not chosen:
         raise ConfigError(
             "no layer was found between input and output: name modules with layers=['fc1', 'blocks.*'], or make "
@@ -95,7 +95,27 @@ def find_points(model: nn.Module, traced: Trace, batch: Tensor | None, n: int, w
     if out is not None and _holds(tuple(out.shape), n, wanted.tokens):
         end = Point(OUTPUT, "model", tuple(out.shape), logits=True, features_last=traced.features_last)
         points.append(replace(end, samples_first=out.shape[0] == n))
-    return _reduced(model, points, wanted)
+    return _told_apart(_reduced(model, points, wanted))
+
+
+def _is_output(call: Call, traced: Trace) -> bool:
+    """Whether what it gave is the model's output, or was but for a view, as ``squeeze`` takes."""
+    tensor = None if call.output is None else call.output()
+    return tensor is not None and any(tensor is end for end in [traced.output, *traced.ends])
+
+
+def _is_of_output(call: Call, traced: Trace) -> bool:
+    """Of a last map: whether only functions come after it, as ``log_softmax``, which leave the shape."""
+    return traced.output is not None and call.shape == tuple(traced.output.shape)
+
+
+def _told_apart(points: list[Point]) -> list[Point]:
+    """The ends of the curve under names that no module of the user's has."""
+    last = len(points) - points[-1].logits
+    taken = {point.name for point in points[1:last]}
+    ends = [points[0], *points[last:]]
+    first, *end = [replace(point, name=f"({point.name})") if point.name in taken else point for point in ends]
+    return [first, *points[1:last], *end]
 
 
 def _holds(shape: tuple[int, ...], n: int, tokens: int) -> bool:

@@ -66,7 +66,7 @@ class ProbedModel:
         with self._glance():
             self.points = self._find(wanted, min(self.batch.n, chunk, _LOOK))
             self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
-            sizes = self._source.sizes(self._run)
+            sizes = self._sizes()
         self._measurer = Measurer(
             self._source, sizes, measures=tuple(measures), chunk=chunk, memory=memory << 20, keeps=keeps
         )
@@ -106,16 +106,27 @@ class ProbedModel:
 
     def _find(self, wanted: Wanted, n: int) -> list[Point]:
         args, kwargs = self.batch.chunk(0, n, self.device, self.dtype)
-        try:
+        with self._told("the probe batch"):
             traced = trace(self.model, lambda: self._run(args, kwargs))
+        return find_points(self.model, traced, _real_batch(args, kwargs), n, wanted)
+
+    def _sizes(self) -> list[int]:
+        with self._told("a few samples of the probe batch"):
+            return self._source.sizes(self._run)
+
+    @contextlib.contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """What the model raised, as an error in the arguments."""
+        try:
+            yield
         except InputError:
             raise
         except Exception as error:
             raise DataError(
-                f"{type(self.model).__name__} cannot run the probe batch: {type(error).__name__}: {error}; "
-                f"give inputs= as the model takes them (a tuple of arguments, a dict of named ones), samples first"
+                f"{type(self.model).__name__} cannot run {what}: {type(error).__name__}: {error}; "
+                f"give inputs= as the model takes them (a tuple of arguments, a dict of named ones), samples "
+                f"first, in any number"
             ) from error
-        return find_points(self.model, traced, _real_batch(args, kwargs), n, wanted)
 
 
 def _real_batch(args: Any, kwargs: Any) -> torch.Tensor | None:

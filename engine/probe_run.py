@@ -7,6 +7,7 @@ one that ends by an exception ``failed`` with its text; of one that is killed th
 from __future__ import annotations
 
 import contextlib
+import multiprocessing.util
 import os
 import sys
 import time
@@ -45,6 +46,8 @@ class ProbeRun:
         self.last: dict[str, Any] = {}
         """What the summary will say."""
         _forget_in_children(self)
+        if multiprocessing.parent_process() is not None:
+            multiprocessing.util.Finalize(self, end_with_child, args=(self,), exitpriority=10)
 
     @property
     def is_open(self) -> bool:
@@ -130,8 +133,19 @@ def _forget_in_children(probe_run: ProbeRun) -> None:
 
 def end_with_script(probe_run: ProbeRun) -> None:
     """Close a run that the script did not close: at its end, or when its probe is let go of."""
-    error = getattr(sys, "last_value", None)
-    if error is None or hasattr(sys, "ps1"):
+    _end(probe_run, None if hasattr(sys, "ps1") else getattr(sys, "last_value", None))
+
+
+def end_with_child(probe_run: ProbeRun) -> None:
+    """Close a run in a process of multiprocessing, which may leave past the interpreter's own end.
+
+    What broke it off is still on its way then.
+    """
+    _end(probe_run, sys.exc_info()[1])
+
+
+def _end(probe_run: ProbeRun, error: BaseException | None) -> None:
+    if error is None or (isinstance(error, SystemExit) and not error.code):
         probe_run.end("finished", "the script ended, or let go of its probe")
     elif isinstance(error, KeyboardInterrupt):
         probe_run.end("stopped", "the script was interrupted")

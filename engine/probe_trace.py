@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from .probe_inputs import first_real
@@ -14,6 +16,8 @@ from .probe_reductions import feature_tensor
 from .probe_undisturbed import hooked
 
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+_NEWEST = 4
+"""So many outputs are kept alive, to see which of them is the model's."""
 
 
 @dataclass
@@ -57,6 +61,16 @@ class Trace:
     features_last: bool | None = None
     """In the end."""
     output: Tensor | None = None
+    ends: list[Tensor] = field(default_factory=list)
+    """The output as its last modules gave it, before views of it were taken, as by ``squeeze``; kept alive."""
+
+
+def _is_view(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are the same numbers in the same place."""
+    if a is b:
+        return True
+    plain = all(t.layout is torch.strided and not t.is_nested for t in (a, b))
+    return plain and a.numel() == b.numel() and a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
 
 
 def modules_by_name(model: nn.Module) -> dict[str, nn.Module]:
@@ -74,6 +88,7 @@ def trace(model: nn.Module, run: Callable[[], Any]) -> Trace:
     found = Trace()
     counts: dict[str, int] = {}
     stack: list[Call] = []
+    newest: deque[Tensor] = deque(maxlen=_NEWEST)
 
     def entering(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
@@ -96,6 +111,7 @@ def trace(model: nn.Module, run: Callable[[], Any]) -> Trace:
         tensor = feature_tensor(output)
         if tensor is not None:
             call.output, call.shape = weakref.ref(tensor), tuple(tensor.shape)
+            newest.append(tensor)
         found.calls.append(call)
 
     handles = []
@@ -103,5 +119,7 @@ def trace(model: nn.Module, run: Callable[[], Any]) -> Trace:
         handles.append(module.register_forward_pre_hook(entering(name), with_kwargs=True))
         handles.append(module.register_forward_hook(leaving))
     with hooked(handles):
-        found.output = feature_tensor(run())
+        found.output = output = feature_tensor(run())
+    if output is not None:
+        found.ends = [tensor for tensor in newest if _is_view(tensor, output)]
     return found

@@ -23,11 +23,13 @@ _DEVICES = ("cpu", "cuda")
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Eval mode, without gradients or compiled code, and everything back as it was.
 
+    Not in inference mode, though the user be in it: what a model keeps of that for later no gradient passes.
+
     Modes are set on each module by itself, not through ``eval()``: modules that a user froze in eval mode stay so,
     and a ``train()`` of the user's own is not called.
     """
     training = [(module, module.training) for module in model.modules()]
-    with _random_kept(), torch.no_grad(), _eagerly():
+    with _random_kept(), torch.inference_mode(mode=False), torch.no_grad(), _eagerly():
         try:
             for module, _ in training:
                 module.training = False
@@ -125,7 +127,7 @@ class Buffers:
     def kept(self, model: nn.Module) -> Iterator[None]:
         """Whatever changes inside is undone."""
         before = {
-            name: (buffer, buffer._version, buffer.detach().clone())
+            name: (buffer, _version(buffer), buffer.detach().clone())
             for name, buffer in model.named_buffers()
             if self._changing is None or name in self._changing
         }
@@ -133,15 +135,20 @@ class Buffers:
             yield
         finally:
             now = dict(model.named_buffers())
-            changed = {n for n, (b, version, _) in before.items() if b._version != version or now.get(n) is not b}
+            changed = {n for n, (b, version, _) in before.items() if _version(b) != version or now.get(n) is not b}
             with torch.no_grad():
                 for name in changed:
                     buffer, version, copy = before[name]
-                    if buffer._version != version:
+                    if _version(buffer) != version:
                         buffer.copy_(copy)
                     owner, _, last = name.rpartition(".")
                     model.get_submodule(owner)._buffers[last] = buffer
             self._changing = changed | (self._changing or set())
+
+
+def _version(buffer: Tensor) -> int:
+    """Counts the changes in place; of tensors made in inference mode, which nothing here can change, none."""
+    return 0 if buffer.is_inference() else buffer._version
 
 
 def inner_model(model: nn.Module) -> nn.Module:
@@ -157,9 +164,11 @@ def inner_model(model: nn.Module) -> nn.Module:
         inner = model.module if isinstance(model, wrappers) else model._orig_mod
         assert isinstance(inner, nn.Module)
         model = inner
-    if isinstance(model, torch.jit.ScriptModule):
+    scripted = [name for name, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule)]
+    if scripted:
         raise ConfigError(
-            "model is a TorchScript module, whose inner modules call no hooks; give the module it was made from"
+            f"{repr(scripted[0]) if scripted[0] else 'model'} is a TorchScript module, whose inner modules call "
+            f"no hooks; give the module it was made from"
         )
     lazy = [name for name, p in model.named_parameters() if torch.nn.parameter.is_lazy(p)]
     if lazy:

@@ -168,3 +168,26 @@ def test_a_full_disk_warns_once_and_the_training_goes_on(
     assert len(run.events()) == len(lines)  # no torn line is left
     assert main(["runs"]) == 0
     assert "finished" in capsys.readouterr().out
+
+
+def test_processes_of_multiprocessing_end_their_own_runs(tmp_path: Path, home: Path) -> None:
+    """A forked one leaves without the interpreter's own end; one that breaks off says by what."""
+    text = """
+        import multiprocessing
+        kept = []
+
+        def child(error):
+            kept.append(LoadProbe(model, x, y, every=2))
+            train(kept[0], 3)
+            if error:
+                raise error
+
+        for error in (None, ValueError("no more")):
+            process = multiprocessing.get_context("fork").Process(target=child, args=(error,))
+            process.start()
+            process.join()
+        """
+    finished(script(tmp_path, home, text))
+    last = [run.events()[-1] for run in list_runs(home)]
+    assert sorted(event.reason for event in last if isinstance(event, Ended)) == ["failed", "finished"]
+    assert any(isinstance(event, Ended) and "ValueError: no more" in event.text for event in last)
