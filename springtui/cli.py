@@ -53,7 +53,10 @@ EPILOG = (
 )
 
 
-@click.group(invoke_without_command=True, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+HELP = ["-h", "--help"]
+
+
+@click.group(invoke_without_command=True, epilog=EPILOG, context_settings={"help_option_names": HELP})
 @click.version_option(__version__, prog_name="springtui")
 @click.option("--ascii", "plain_signs", is_flag=True, help="Draw with ASCII only.")
 @common
@@ -91,6 +94,7 @@ VERBS = (
     config,
 )
 for verb in VERBS:
+    verb.context_settings.setdefault("help_option_names", HELP)  # also where one is called without its group
     cli.add_command(verb)
 
 

@@ -61,10 +61,10 @@ async def test_a_typed_number_is_set_or_refused_with_the_range() -> None:
         assert app.asked == [0.25]
         await pilot.press("7", "enter")
         await pilot.pause()
-        assert "7: 0 to 1" in app.picture()[2]
+        assert "7? 0 to 1 only" in app.picture()[2]
         await pilot.press("1", "-", "enter")
         await pilot.pause()
-        assert "no number" in app.picture()[2]
+        assert "1- is not a number" in app.picture()[2]
         await pilot.press("9", "escape")
         await pilot.pause()
         assert app.asked == [0.25]
