@@ -19,7 +19,9 @@ run: $(WARM) ## open the lab on the embedded data
 	@$(BIN)/springtui
 
 test: check $(WARM) ## every check: ruff, mypy, pytest
-	@$(BIN)/python -m pytest -n $(JOBS) -q
+	@$(BIN)/python -m pytest -n $(JOBS) -q || { \
+	  echo "springtui: once more, alone, what failed beside others" >&2; \
+	  $(BIN)/python -m pytest -n 0 -q --last-failed --last-failed-no-failures=none --maxfail=5; }
 
 check: $(DEV_STAMP) ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
