@@ -41,7 +41,7 @@ _FILES = (
 
 def manual(group: click.Group, name: str = "springtui") -> str:
     """The whole page as roff."""
-    context = click.Context(group, info_name=name)
+    context = click.Context(group, info_name=name, **group.context_settings)
     lines = [
         f'.TH {name.upper()} 1 "" "{name} {__version__}" "User Commands"',
         ".SH NAME",
@@ -73,7 +73,7 @@ def _synopsis(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def _command(command: click.Command, above: click.Context, path: str) -> Iterator[str]:
-    context = click.Context(command, info_name=path.split()[-1], parent=above)
+    context = click.Context(command, info_name=path.split()[-1], parent=above, **command.context_settings)
     yield f".SS {escape(path)}"
     yield escape(" ".join(command.collect_usage_pieces(context)))
     yield ".PP"
