@@ -106,10 +106,6 @@ class Pace:
         self.left_out += not may
         return may
 
-    def seconds_since_key(self) -> float:
-        """How long ago the last key or move of the mouse was; infinite where there was none."""
-        return self._clock() - self._pressed
-
     def is_behind(self) -> bool:
         """Whether there is no point in drawing more, as the terminal has not taken the last."""
         with self._lock:

@@ -8,17 +8,9 @@ from textual.screen import Screen, ScreenResultType
 from ..pace import Pace
 from ..state import RunState
 
-KEYS_APART = 0.25
-"""Seconds between two keys of a person who is at it: what takes long to draw waits for a pause."""
-MOST_HELD = 8
-"""Drawings in a row that wait for keys; then one is made all the same."""
-
 
 class BaseScreen(Screen[ScreenResultType]):
     """A screen that cannot be left at a size the terminal no longer has."""
-
-    _held = 0
-    """Times in a row that a drawing waited for keys."""
 
     def on_resize(self, event: events.Resize) -> None:
         """Textual's layout tells the screen its size once more, by the same message as a change of the terminal.
@@ -34,13 +26,6 @@ class BaseScreen(Screen[ScreenResultType]):
         pace: Pace | None = getattr(self.app._driver, "pace", None)
         if pace is None or pace.ready():
             super()._on_timer_update()
-
-    def keys_hold(self) -> bool:
-        """Whether what takes long to draw waits, since keys come one after another; not for ever."""
-        pace: Pace | None = getattr(self.app._driver, "pace", None)
-        comes = pace is not None and pace.seconds_since_key() < KEYS_APART
-        self._held = self._held + 1 if comes and self._held < MOST_HELD else 0
-        return self._held > 0
 
     def tell_alerts(self, state: RunState, *, new: bool = False) -> None:
         """Let the person's rules see how a run stands."""

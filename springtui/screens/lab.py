@@ -292,7 +292,7 @@ class LabScreen(BaseScreen[None]):
 
     def _draw_next(self) -> None:
         """Hand the plots their data once a round, and draw one of those that changed."""
-        if not self.is_current or is_behind(self.app._driver) or self.keys_hold():
+        if not self.is_current or is_behind(self.app._driver):
             return
         plots = list(self.query(Plot))
         if self._turn == 0 and self._stale:
