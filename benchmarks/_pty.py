@@ -11,9 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from real_terminal import Terminal, stop_workers
+from real_terminal import SPRINGTUI, Terminal, stop_workers
 
-__all__ = ["Terminal", "lab"]
+__all__ = ["SPRINGTUI", "Terminal", "lab", "stop_workers"]
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from engine.twin_map import TwinMap
 
 from .alerts import Alerts, deliver
 from .desk import Desk
+from .garbage import LOOK_SECONDS, Collector
 from .place import load_place, save_place
 from .preferences import Effective
 from .preferred import PreferredApp
@@ -97,6 +98,9 @@ class SpringApp(PreferredApp):
         self._open_first()
         self.set_interval(SAVE_SECONDS, self._save_place)
         self.tell_warnings()
+        if (pace := getattr(self._driver, "pace", None)) is not None:
+            self._collector = Collector(pace.seconds_since_key)
+            self.set_interval(LOOK_SECONDS, self._collector.look)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         own = {"Screenshot", "Picture"}  # a picture is taken once the palette is gone

@@ -29,6 +29,8 @@ URGENT = 0.3
 """Seconds after a key in which its effect may go out before what is on its way was answered …"""
 URGENT_BYTES = 2048
 """… unless more than this is on its way."""
+AT_ONCE = 0.1
+"""Seconds after a key in which a picture does not wait for the next tick."""
 
 
 class _Asked(NamedTuple):
@@ -106,6 +108,10 @@ class Pace:
         self.left_out += not may
         return may
 
+    def seconds_since_key(self) -> float:
+        """Since a key or the mouse was last touched."""
+        return self._clock() - self._pressed
+
     def is_behind(self) -> bool:
         """Whether there is no point in drawing more, as the terminal has not taken the last."""
         with self._lock:
@@ -123,9 +129,12 @@ class Pace:
                 self._drained.wait_for(lambda: not self._asked, seconds)
 
     def _may(self, now: float, urgent: bool) -> bool:
-        if urgent:
-            return self.backlog() == 0 and sum(each.size for each in self._asked) <= URGENT_BYTES
+        if urgent:  # a write that was handed over a moment ago is on its way like others, and counted with them
+            return not self.backlog() if self._is_deaf(now) else self._unanswered() <= URGENT_BYTES
         return now - self._drew >= self.interval and self._has_room(now)
+
+    def _unanswered(self) -> int:
+        return sum(each.size for each in self._asked)
 
     def _is_deaf(self, now: float) -> bool:
         if self._answers is None and self._asked and now - self._asked[0].at > DEAF:

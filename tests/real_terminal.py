@@ -79,9 +79,20 @@ class Terminal:
                 os.write(self._master, data.encode())
 
     def take(self, data: bytes) -> None:
-        """Draw what came."""
+        """Draw what came, and answer what it asks."""
         self.raw += data
         self._stream.feed(_UNKNOWN_TO_PYTE.sub(b"", data))
+
+    def draw(self, data: bytes) -> None:
+        """Draw what came, where another answered."""
+        answer, self.screen.write_process_input = self.screen.write_process_input, lambda _: None
+        self.take(data)
+        self.screen.write_process_input = answer
+
+    @property
+    def descriptor(self) -> int:
+        """The terminal's end."""
+        return self._master
 
     def text(self) -> str:
         """The screen as lines of text."""

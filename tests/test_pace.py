@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import time
@@ -93,6 +94,8 @@ def test_a_key_goes_before_pictures_unless_much_is_on_its_way(clock: Clock) -> N
     assert pace.is_behind()
     pace.pressed()
     assert pace.ready()
+    pace.backlog = lambda: 2  # handed to the writing thread a moment ago
+    assert pace.ready()
     draw(pace, 200)
     pace.pressed()
     assert not pace.ready()
@@ -110,9 +113,21 @@ def test_a_terminal_that_never_answers_is_left_in_peace(clock: Clock) -> None:
     assert pace.ready() is False  # drawn this very moment
     clock.now += 1
     assert pace.ready()
+    pace.pressed()
+    assert pace.ready()
     pace.backlog = lambda: 1  # it is judged by its writes
     assert not pace.ready()
+    clock.now += URGENT + 1
+    assert not pace.ready()
     pace.wait_drained(0)
+
+
+def test_how_long_ago_a_key_was_pressed(clock: Clock) -> None:
+    pace = Pace(60, clock)
+    assert pace.seconds_since_key() == math.inf
+    pace.pressed()
+    clock.now += 0.25
+    assert pace.seconds_since_key() == pytest.approx(0.25)
 
 
 def test_lost_answers_do_not_stop_the_pictures_for_ever(clock: Clock) -> None:

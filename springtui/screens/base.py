@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual import events
 from textual.screen import Screen, ScreenResultType
 
-from ..pace import Pace
+from ..pace import AT_ONCE, Pace
 from ..state import RunState
 
 
@@ -20,6 +20,12 @@ class BaseScreen(Screen[ScreenResultType]):
         """
         if event.size != self.app.size:
             self.post_message(events.Resize(self.app.size, self.app.size))
+
+    async def _on_idle(self, _: events.Idle) -> None:
+        """What a key changed goes out at once: Textual's tick, which follows, comes up to two intervals later."""
+        pace: Pace | None = getattr(self.app._driver, "pace", None)
+        if pace is not None and self._dirty_widgets and pace.seconds_since_key() < AT_ONCE:
+            self._on_timer_update()
 
     def _on_timer_update(self) -> None:
         """Textual's tick that draws what changed; it goes on ticking until the terminal has room for a picture."""
