@@ -33,8 +33,22 @@ def jit(function: F) -> F:
     return _compiled(function, _FAST)
 
 
-def _compiled(function: F, fastmath: set[str]) -> F:
-    options: dict[str, Any] = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
+def jit_step(function: F) -> F:
+    """As ``jit``, for what is called many times a step and neither makes arrays nor returns any.
+
+    numba counts references to each array of each tuple that a function is given, one by one: with a small batch
+    that took a third of a step.
+    """
+    return _compiled(function, _FAST, _nrt=False)
+
+
+def inlined(function: F) -> F:
+    """Part of whichever compiled function calls it, which may then take an array from it."""
+    return cast("F", numba.njit(inline="always", fastmath=_FAST, error_model="numpy")(function))
+
+
+def _compiled(function: F, fastmath: set[str], **more: Any) -> F:
+    options: dict[str, Any] = {"nogil": True, "fastmath": fastmath, "error_model": "numpy", **more}
     try:
         dispatcher = numba.njit(cache=True, **options)(function)
         file = dispatcher._cache._cache_file
@@ -73,7 +87,7 @@ def _sources() -> str:
 
 def jit_sums(function: F) -> F:
     """As ``jit``, for functions that add up: their sums may be taken in any order, which lets them vectorise."""
-    return _compiled(function, _FAST | {"reassoc"})
+    return _compiled(function, _FAST | {"reassoc"}, _nrt=False)
 
 
 def sgemm_address() -> int:
@@ -140,7 +154,7 @@ as_bits: Any = intrinsic(_as_bits)
 _sgemm: Any = intrinsic(_fortran_sgemm)
 
 
-@jit
+@jit_step
 def multiply(address: int, a: Any, b: Any, c: Any, m: int, n: int, k: int, kind: int, beta: Any) -> None:
     """Row-major c [m, n] = product + beta c, of one-dimensional contiguous arrays.
 
@@ -153,7 +167,7 @@ def multiply(address: int, a: Any, b: Any, c: Any, m: int, n: int, k: int, kind:
     _sgemm(np.uint64(address), ta, tb, n, m, k, b.ctypes.data, ldb, a.ctypes.data, lda, beta, c.ctypes.data, n)
 
 
-@jit
+@jit_step
 def multiply_padded(address: int, a: Any, b: Any, c: Any, m: int, n: int, k: int, stride: int) -> None:
     """Row-major c [m, n] = a [m, k] b [k, n], the rows of b ``stride`` apart."""
     zero = np.float32(0.0)

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from .ensemble_jit import jit, multiply, multiply_padded
+from .ensemble_jit import inlined, jit_step, multiply, multiply_padded
 from .ensemble_layers import (
     activate,
     activate_drop,
@@ -31,6 +31,7 @@ from .ensemble_layers import (
     back_activate,
     back_normalise,
     centre_scale,
+    copy,
     cross_entropy,
     dot,
     drop,
@@ -41,43 +42,44 @@ from .ensemble_layers import (
     scale_shift,
     transpose,
 )
+from .ensemble_products import FEW, few_rows, few_rows_turned
 from .ensemble_random import add_gaussians, draw_below, draw_mask, shuffle
 from .ensemble_state import Data, Plan, State, Workspace, layer_start, line
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
-@jit
+@jit_step
 def _fan_in(plan: Plan, layer: int) -> int:
     return plan.inputs if layer == 1 else plan.width
 
 
-@jit
+@inlined
 def _weights(plan: Plan, flat: Any, layer: int, outputs: int) -> Any:
     start = layer_start(plan, layer)
     return flat[start : start + _fan_in(plan, layer) * outputs]
 
 
-@jit
+@inlined
 def _vector(plan: Plan, flat: Any, layer: int, which: int) -> Any:
     """b, γ or β (0, 1, 2) of a hidden layer, [H]."""
     start = layer_start(plan, layer) + (_fan_in(plan, layer) + which) * plan.width
     return flat[start : start + plan.width]
 
 
-@jit
+@jit_step
 def _blocks(plan: Plan, count: int) -> int:
     return (count + plan.rows - 1) // plan.rows
 
 
-@jit
+@jit_step
 def _bounds(plan: Plan, block: int, blocks: int, count: int, sweep: int) -> Any:
     """Rows of a block. Each sweep runs against the one before, and so begins with what caches still hold."""
     place = blocks - 1 - block if sweep % 2 else block
     return place * plan.rows, min((place + 1) * plan.rows, count)
 
 
-@jit
+@inlined
 def _entering(plan: Plan, state: State, work: Workspace, x: Any, layer: int, start: int, stop: int) -> Any:
     """The block of rows that enters linear map ``layer``, made anew from the inputs or the z before it."""
     if layer == 1:
@@ -96,14 +98,14 @@ def _entering(plan: Plan, state: State, work: Workspace, x: Any, layer: int, sta
     return out
 
 
-@jit
+@jit_step
 def _new_mask(plan: Plan, state: State, work: Workspace, layer: int, start: int, stop: int) -> None:
     if layer > 1 and state.knobs[1] > 0.0:
         mask = work.masks[layer - 2][start * plan.width : stop * plan.width]
         draw_mask(state.lanes, work.bits, mask, state.knobs[1])
 
 
-@jit
+@inlined
 def _batch(plan: Plan, data: Data, state: State, work: Workspace, rows_B: Any) -> Any:
     """The batch's inputs, [B D], with its labels in the workspace; noisy where data noise is on.
 
@@ -112,14 +114,14 @@ def _batch(plan: Plan, data: Data, state: State, work: Workspace, rows_B: Any) -
     count, d, q = rows_B.size, plan.inputs, state.knobs[3]
     x = work.x[: count * d]
     if count == plan.samples:
-        work.labels[:count] = data.y
+        copy(data.y, work.labels[:count])
         if q == 0.0:
             return data.x
-        x[:] = data.x
+        copy(data.x, x)
     else:
         for i in range(count):
             work.labels[i] = data.y[rows_B[i]]
-            x[i * d : (i + 1) * d] = data.x[rows_B[i] * d : (rows_B[i] + 1) * d]
+            copy(data.x[rows_B[i] * d : (rows_B[i] + 1) * d], x[i * d : (i + 1) * d])
     if q > 0.0:
         add_gaussians(state.lanes, work.bits, x, x, np.float32(q * _spread(x, work.sums_in, data.centre)))
         hits = round(q * count)
@@ -131,7 +133,7 @@ def _batch(plan: Plan, data: Data, state: State, work: Workspace, rows_B: Any) -
     return x
 
 
-@jit
+@jit_step
 def _spread(x: Any, sums: Any, centre: Any) -> float:
     """The sample s.d. over all elements of a batch."""
     sums[:] = _ZERO
@@ -144,13 +146,13 @@ def _spread(x: Any, sums: Any, centre: Any) -> float:
     return float(np.sqrt(max(square - total * total / x.size, 0.0) / (x.size - 1)))
 
 
-@jit
+@jit_step
 def _enter(plan: Plan, data: Data, state: State, work: Workspace, x: Any) -> None:
     """BatchNorm of the input: its coefficients for this batch."""
     d = plan.inputs
     work.sums_in[:] = _ZERO
     add_moments(x, data.centre, work.sums_in[0], work.sums_in[1])
-    work.columns_in[0] = data.centre[:d]
+    copy(data.centre[:d], work.columns_in[0])
     fold(work.sums_in[0], work.columns_in[1])
     fold(work.sums_in[1], work.columns_in[2])
     running = state.running[: 2 * d].reshape(2, d)
@@ -160,7 +162,7 @@ def _enter(plan: Plan, data: Data, state: State, work: Workspace, x: Any) -> Non
     normalise(work.columns_in, x.size // d, gain, offset, bias, running, work.tiles_in)
 
 
-@jit
+@jit_step
 def _forward(plan: Plan, state: State, work: Workspace, x: Any, count: int, layer: int) -> None:
     """z of hidden layer ``layer`` and its BatchNorm's coefficients."""
     h, sums, blocks = plan.width, work.sums, _blocks(plan, count)
@@ -176,7 +178,10 @@ def _forward(plan: Plan, state: State, work: Workspace, x: Any, count: int, laye
         _new_mask(plan, state, work, layer, start, stop)
         a = _entering(plan, state, work, x, layer, start, stop)
         made = z[start * h : stop * h]
-        multiply_padded(plan.address, a, w, made, stop - start, h, _fan_in(plan, layer), stride)
+        if count <= FEW:
+            few_rows(a, w, made, count, h, _fan_in(plan, layer))
+        else:
+            multiply_padded(plan.address, a, w, made, stop - start, h, _fan_in(plan, layer), stride)
         if block == 0:
             _first_mean(made, work.columns[0])
             repeat(work.columns[0], work.shift)
@@ -190,12 +195,12 @@ def _forward(plan: Plan, state: State, work: Workspace, x: Any, count: int, laye
     normalise(work.columns, count, gain, offset, b, running, work.tiles[layer - 1])
 
 
-@jit
+@jit_step
 def _first_mean(z: Any, mean: Any) -> None:
     """The mean of the first few rows: near enough to take moments about."""
     h = mean.size
     rows = min(8, z.size // h)
-    mean[:] = z[:h]
+    copy(z[:h], mean)
     for i in range(1, rows):
         row = z[i * h : (i + 1) * h]
         for k in range(h):
@@ -203,7 +208,7 @@ def _first_mean(z: Any, mean: Any) -> None:
     mean /= np.float32(rows)
 
 
-@jit
+@jit_step
 def _head(plan: Plan, state: State, work: Workspace, x: Any, count: int) -> float:
     """Logits, loss, and the way back into the last hidden layer; the summed loss."""
     h, k, last, blocks = plan.width, plan.classes, plan.hidden + 1, _blocks(plan, count)
@@ -228,7 +233,7 @@ def _head(plan: Plan, state: State, work: Workspace, x: Any, count: int) -> floa
     return total
 
 
-@jit
+@jit_step
 def _leave(
     plan: Plan, state: State, work: Workspace, dz: Any, w: Any, layer: int, start: int, stop: int, stride: int
 ) -> None:
@@ -242,6 +247,8 @@ def _leave(
     dy = work.dy[here]
     if stride:
         multiply_padded(plan.address, dz, w, dy, stop - start, h, k, stride)
+    elif stop - start <= FEW:
+        few_rows_turned(dz, w, dy, stop - start, h, k)
     else:
         multiply(plan.address, dz, w, dy, stop - start, h, k, 1, _ZERO)
     if state.knobs[1] > 0.0:
@@ -250,7 +257,7 @@ def _leave(
     back_activate(dy, work.z[layer - 2][here], tiles, slope, work.sums[0], work.sums[1])
 
 
-@jit
+@jit_step
 def _backward(plan: Plan, state: State, work: Workspace, x: Any, count: int, layer: int) -> None:
     """From dy of hidden layer ``layer`` to its gradients, and to dy of the layer before."""
     h, fan_in, tiles, blocks = plan.width, _fan_in(plan, layer), work.tiles[layer - 1], _blocks(plan, count)
@@ -286,7 +293,7 @@ def _backward(plan: Plan, state: State, work: Workspace, x: Any, count: int, lay
     fold(work.shift, bias)
 
 
-@jit
+@jit_step
 def _slopes(work: Workspace, tiles: Any, offset: Any, gain: Any, count: int) -> None:
     """Tiles of tilt and level with dz = scale dy + tilt z + level.
 
@@ -301,7 +308,7 @@ def _slopes(work: Workspace, tiles: Any, offset: Any, gain: Any, count: int) -> 
     repeat(level, work.slopes[1])
 
 
-@jit
+@jit_step
 def _leave_entry(plan: Plan, state: State, work: Workspace) -> None:
     """Gradients of the first linear map and of the input's BatchNorm, from M = x̂ᵀ dz alone.
 
@@ -318,7 +325,7 @@ def _leave_entry(plan: Plan, state: State, work: Workspace) -> None:
             m[k] = gain[i] * m[k] + offset[i] * sums[k]
 
 
-@jit
+@jit_step
 def gradients(plan: Plan, data: Data, state: State, work: Workspace, rows_B: Any) -> float:
     """Forward and backward over one batch; the gradients [P] are in the workspace. The mean loss is returned."""
     x = _batch(plan, data, state, work, rows_B)
@@ -333,7 +340,7 @@ def gradients(plan: Plan, data: Data, state: State, work: Workspace, rows_B: Any
     return float(total / count)
 
 
-@jit
+@jit_step
 def train_steps(
     plan: Plan, data: Data, state: State, work: Workspace, order: Any, start: int, total: float, most: int
 ) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .ensemble_jit import as_float, jit, jit_sums
+from .ensemble_jit import as_float, jit_step, jit_sums
 
 TILE_ROWS = 4
 BN_EPS = 1e-5
@@ -31,15 +31,22 @@ _EXP = tuple(
 _SMALLEST = np.float32(-87.0)
 
 
-@jit
+@jit_step
+def copy(given: Any, out: Any) -> None:
+    """out = given; an assignment of arrays would need numba's memory, for the case that they overlap."""
+    for k in range(given.size):
+        out[k] = given[k]
+
+
+@jit_step
 def repeat(row: Any, tile: Any) -> None:
     """Fill a tile with one row."""
     width = row.size
     for start in range(0, tile.size, width):
-        tile[start : start + width] = row
+        copy(row, tile[start : start + width])
 
 
-@jit
+@jit_step
 def add_rows(block: Any, total: Any) -> None:
     """Add the rows of a block to ``total``."""
     width = total.size
@@ -49,14 +56,14 @@ def add_rows(block: Any, total: Any) -> None:
             total[k] += row[k]
 
 
-@jit
+@jit_step
 def fold(sums: Any, row: Any) -> None:
     """Add a sum tile's rows up into ``row``."""
     row[:] = _ZERO
     add_rows(sums, row)
 
 
-@jit
+@jit_step
 def add_moments(block: Any, shift: Any, sums: Any, squares: Any) -> None:
     """Add the first and second moments about ``shift``, so that nothing cancels when a variance is formed."""
     span = shift.size
@@ -76,7 +83,7 @@ def add_moments(block: Any, shift: Any, sums: Any, squares: Any) -> None:
             squares[k] += p * p
 
 
-@jit
+@jit_step
 def normalise(moments: Any, count: int, gain: Any, offset: Any, bias: Any, running: Any, tiles: Any) -> None:
     """From sums to BatchNorm's coefficients, as ``torch.nn.BatchNorm1d`` has them.
 
@@ -102,10 +109,10 @@ def normalise(moments: Any, count: int, gain: Any, offset: Any, bias: Any, runni
         running[1, k] += np.float32(BN_MOMENTUM) * (unbiased - running[1, k])
     for i in range(4):
         for start in range(width, tiles.shape[1], width):
-            tiles[i, start : start + width] = tiles[i, :width]
+            copy(tiles[i, :width], tiles[i, start : start + width])
 
 
-@jit
+@jit_step
 def scale_shift(z: Any, scale: Any, shift: Any, out: Any) -> None:
     """out = scale z + shift."""
     for start in range(0, z.size, scale.size):
@@ -114,7 +121,7 @@ def scale_shift(z: Any, scale: Any, shift: Any, out: Any) -> None:
             made[k] = given[k] * scale[k] + shift[k]
 
 
-@jit
+@jit_step
 def centre_scale(z: Any, mean: Any, inverse: Any, out: Any) -> None:
     """out = (z - mean) inverse, the normalised activations."""
     for start in range(0, z.size, mean.size):
@@ -123,7 +130,7 @@ def centre_scale(z: Any, mean: Any, inverse: Any, out: Any) -> None:
             made[k] = (given[k] - mean[k]) * inverse[k]
 
 
-@jit
+@jit_step
 def activate(z: Any, scale: Any, shift: Any, slope: Any, out: Any) -> None:
     """BatchNorm and LeakyReLU."""
     for start in range(0, z.size, scale.size):
@@ -133,7 +140,7 @@ def activate(z: Any, scale: Any, shift: Any, slope: Any, out: Any) -> None:
             made[k] = y if y > _ZERO else slope * y
 
 
-@jit
+@jit_step
 def activate_drop(z: Any, scale: Any, shift: Any, slope: Any, mask: Any, factor: Any, out: Any) -> None:
     """BatchNorm, LeakyReLU and dropout: kept activations grow by ``factor``."""
     for start in range(0, z.size, scale.size):
@@ -145,7 +152,7 @@ def activate_drop(z: Any, scale: Any, shift: Any, slope: Any, mask: Any, factor:
             made[k] = grown if kept[k] != _DROPPED else _ZERO
 
 
-@jit
+@jit_step
 def drop(mask: Any, factor: Any, out: Any) -> None:
     """Dropout: out x mask x factor, in place."""
     for k in range(out.size):
@@ -153,12 +160,12 @@ def drop(mask: Any, factor: Any, out: Any) -> None:
         out[k] = grown if mask[k] != _DROPPED else _ZERO
 
 
-@jit
+@jit_step
 def _back_bend(v: Any, g: Any, scale: Any, shift: Any, slope: Any) -> Any:
     return g if v * scale + shift > _ZERO else slope * g
 
 
-@jit
+@jit_step
 def back_activate(dy: Any, z: Any, tiles: Any, slope: Any, sums: Any, products: Any) -> None:
     """Through LeakyReLU, in place; and the sums of dy and of dy (z - mean) that BatchNorm's gradient needs."""
     scale, shift, mean = tiles[0], tiles[1], tiles[2]
@@ -183,7 +190,7 @@ def back_activate(dy: Any, z: Any, tiles: Any, slope: Any, sums: Any, products: 
             up[k] = d
 
 
-@jit
+@jit_step
 def back_normalise(dy: Any, z: Any, scale: Any, tilt: Any, level: Any, out: Any, sums: Any) -> None:
     """Through BatchNorm: out = scale dy + tilt z + level; and its column sums, the bias's gradient."""
     span = scale.size
@@ -206,7 +213,7 @@ def back_normalise(dy: Any, z: Any, scale: Any, tilt: Any, level: Any, out: Any,
             made[k] = d
 
 
-@jit
+@jit_step
 def _exponential(x: Any) -> Any:
     """exp(x) for x <= 0 to float32 rounding (Cephes)."""
     x = max(x, _SMALLEST)
@@ -223,7 +230,7 @@ def _exponential(x: Any) -> Any:
     return y * as_float(np.int32(np.int32(n + np.int32(127)) << np.int32(23)))
 
 
-@jit
+@jit_step
 def cross_entropy(logits: Any, bias: Any, labels: Any, inverse_count: Any) -> float:
     """The summed loss of a block; ``logits`` [R K] become the loss's gradient by them.
 
@@ -264,14 +271,14 @@ def dot(a: Any, b: Any) -> Any:
     return total
 
 
-@jit
+@jit_step
 def pad(w: Any, columns: int, stride: int, out: Any) -> None:
     """Copy rows of ``columns`` numbers, ``stride`` apart: whole cache lines, so that products load none twice."""
     for i in range(w.size // columns):
-        out[i * stride : i * stride + columns] = w[i * columns : (i + 1) * columns]
+        copy(w[i * columns : (i + 1) * columns], out[i * stride : i * stride + columns])
 
 
-@jit
+@jit_step
 def transpose(w: Any, rows: int, columns: int, stride: int, out: Any) -> None:
     """wᵀ [columns, rows] of w [rows, columns], its rows ``stride`` apart; in squares that stay in cache."""
     for i0 in range(0, rows, 16):
@@ -281,7 +288,7 @@ def transpose(w: Any, rows: int, columns: int, stride: int, out: Any) -> None:
                     out[j * stride + i] = w[i * columns + j]
 
 
-@jit
+@jit_step
 def adam(w: Any, grad: Any, first: Any, second: Any, lr: float, step: int) -> None:
     """One step of ``torch.optim.Adam`` with its default settings (Kingma & Ba, 2015)."""
     size = np.float32(lr / (1.0 - 0.9**step))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .ensemble_jit import as_bits, as_float, jit
+from .ensemble_jit import as_bits, as_float, jit_step
 
 LANES = 64
 
@@ -55,7 +55,7 @@ def _mixed(z: int) -> int:
     return z ^ (z >> 31)
 
 
-@jit
+@jit_step
 def draw_bits(state: Any, out: Any) -> None:
     """Fill ``out`` with 32-bit numbers; its size is a multiple of ``LANES``."""
     s0, s1 = state[:LANES], state[LANES : 2 * LANES]
@@ -75,7 +75,7 @@ def draw_bits(state: Any, out: Any) -> None:
             s3[k] = _U(d << _U(11)) | (d >> _U(21))
 
 
-@jit
+@jit_step
 def draw_below(state: Any, limit: int) -> int:
     """A whole number in [0, limit), limit < 2³². Multiply-shift: its bias is below limit / 2³²."""
     state[0] = state[0] + np.uint64(_GOLDEN)
@@ -86,7 +86,7 @@ def draw_below(state: Any, limit: int) -> int:
     return int(((z >> np.uint64(32)) * np.uint64(limit)) >> np.uint64(32))
 
 
-@jit
+@jit_step
 def shuffle(state: Any, order: Any, count: int) -> None:
     """Put a uniform choice of the entries, in uniform order, into the first ``count`` places (Fisher & Yates)."""
     n = order.size
@@ -95,7 +95,7 @@ def shuffle(state: Any, order: Any, count: int) -> None:
         order[i], order[j] = order[j], order[i]
 
 
-@jit
+@jit_step
 def draw_mask(state: Any, bits: Any, mask: Any, p: float) -> None:
     """1 with probability 1 - p, else 0, p rounded to 2⁻¹⁶; ``bits`` is scratch of at least ``mask.size / 2``."""
     words = (mask.size + 1) // 2
@@ -106,7 +106,7 @@ def draw_mask(state: Any, bits: Any, mask: Any, p: float) -> None:
         mask[k] = np.uint8(halves[k] >= threshold)
 
 
-@jit
+@jit_step
 def _minus_two_log(u: Any) -> Any:
     """-2 ln u for u in (0, 1]."""
     bits = as_bits(u)
@@ -128,11 +128,11 @@ def _minus_two_log(u: Any) -> Any:
     return -_TWO * log
 
 
-@jit
+@jit_step
 def add_gaussians(state: Any, bits: Any, source: Any, out: Any, sd: Any) -> None:
-    """out = source + sd x N(0, 1), by Box & Muller; ``bits`` is scratch of 2 ``LANES``."""
+    """out = source + sd x N(0, 1), by Box & Muller; ``bits`` is scratch of 4 ``LANES``."""
     radius, turn = bits[:LANES], bits[LANES : 2 * LANES]
-    pair = np.empty(2 * LANES, np.float32)
+    pair = bits[2 * LANES : 4 * LANES].view(np.float32)
     first, second = pair[:LANES], pair[LANES:]
     for start in range(0, out.size, 2 * LANES):
         draw_bits(state, bits[: 2 * LANES])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .datasets import Dataset
-from .ensemble_jit import jit, sgemm_address
+from .ensemble_jit import jit_step, sgemm_address
 from .ensemble_layers import TILE_ROWS
 from .ensemble_random import LANES, lanes_from_seed, sequence_from_seed
 from .networks import Network
@@ -116,13 +116,13 @@ class Workspace(NamedTuple):
     """Random bits for one block."""
 
 
-@jit
+@jit_step
 def line(width: int) -> int:
     """The width rounded up to whole cache lines of 16 float32."""
     return (width + 15) // 16 * 16
 
 
-@jit
+@jit_step
 def layer_start(plan: Plan, layer: int) -> int:
     """Where W of linear map 1 … L lies in the weights."""
     if layer == 1:
@@ -235,7 +235,7 @@ def make_workspace(plan: Plan) -> Workspace:
         "tiles": (hidden, 4, t * h), "sums_in": (2, t * d), "sums": (2, t * h), "shift": (t * h,),
         "slopes": (2, t * h), "columns_in": (3, d), "columns": (3, h),
     }  # fmt: skip
-    bits = -(-max(r * h, 2 * LANES) // LANES) * LANES
+    bits = -(-max(r * h, 4 * LANES) // LANES) * LANES
     return Workspace(
         **_Arena(floats).arrays,
         labels=np.zeros(b, np.int64),

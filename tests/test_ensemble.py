@@ -17,6 +17,7 @@ from engine.datasets import Dataset, load_dataset
 from engine.ensemble import Group, Member, MemberResult, MemberTrainer, Progress, member_of, why_not
 from engine.ensemble_kernels import gradients, train_steps
 from engine.ensemble_layers import adam
+from engine.ensemble_products import few_rows, few_rows_turned
 from engine.ensemble_state import State, Workspace, make_workspace, store_weights
 from engine.ensemble_threads import single_threaded, train_ensemble
 from engine.ensemble_torch import train_stacked
@@ -393,3 +394,18 @@ def test_a_stacked_member_stops_alone() -> None:
     assert wild.finished
     data.x_train[0, 1] = 1e30
     assert all(r.diverged for r in train_stacked(small(epochs=2), [Member(), Member()], data, "cpu"))
+
+
+@pytest.mark.parametrize("m", [1, 2, 4, 5, 6, 10, 12])
+@pytest.mark.parametrize(("n", "k"), [(100, 100), (7, 3), (10, 64), (33, 101)])
+def test_products_of_few_rows_are_products(m: int, n: int, k: int) -> None:
+    rng = np.random.default_rng(m)
+    a, b = rng.normal(size=(m, k)), rng.normal(size=(k, n))
+    bound = 4.0 * k * np.finfo(np.float32).eps * (np.abs(a) @ np.abs(b))  # of any order of summation
+    flat_a, flat_b, flat_turned = (np.ravel(each).astype(np.float32) for each in (a, b, b.T))
+    c = np.full(m * n, np.nan, np.float32)
+    few_rows(flat_a, flat_b, c, m, n, k)
+    assert np.all(np.abs(c.reshape(m, n) - a @ b) < bound)
+    c[:] = np.nan
+    few_rows_turned(flat_a, flat_turned, c, m, n, k)
+    assert np.all(np.abs(c.reshape(m, n) - a @ b) < bound)

@@ -23,13 +23,13 @@ def test_gaussians_are_gaussian() -> None:
 
     x = np.zeros(400_003, np.float32)
     lanes = lanes_from_seed(3)
-    add_gaussians(lanes, np.empty(2 * LANES, np.uint32), x, x, np.float32(1.0))
+    add_gaussians(lanes, np.empty(4 * LANES, np.uint32), x, x, np.float32(1.0))
     assert stats.kstest(x, "norm").pvalue > 1e-3
     assert abs(float(stats.kurtosis(x))) < 0.05
     pairs = x[: x.size // 128 * 128].reshape(-1, 2, 64)
     assert abs(float(np.corrcoef(pairs[:, 0].ravel(), pairs[:, 1].ravel())[0, 1])) < 0.01
     again = np.zeros_like(x)
-    add_gaussians(lanes, np.empty(2 * LANES, np.uint32), again, again, np.float32(1.0))
+    add_gaussians(lanes, np.empty(4 * LANES, np.uint32), again, again, np.float32(1.0))
     assert abs(float(np.corrcoef(x, again)[0, 1])) < 0.01
 
 
