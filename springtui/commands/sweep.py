@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,10 @@ from ..output import print_json, print_line, print_table, say
 from ..state import RunState
 from .options import Session, common, examples, executor_option, json_option, set_option
 from .train import finish, shown, with_whole_paths
+
+if TYPE_CHECKING:
+    from engine.sweep import Summary
+    from engine.sweep_axes import Value
 
 
 def _names() -> list[str]:
@@ -44,7 +48,7 @@ def _about_recipes() -> str:
     + f"\n\n{_about_recipes()}",
 )
 @click.option(
-    "--recipe", required=True, metavar="R", shell_complete=complete_names(_names), help="The diagram; see below."
+    "--recipe", metavar="R", shell_complete=complete_names(_names), help="The diagram; always needed, see below."
 )
 @click.option("--seeds", default=3, show_default=True, metavar="N", help="Networks per cell.")
 @click.option(
@@ -66,7 +70,7 @@ def _about_recipes() -> str:
 @click.pass_obj
 def sweep(
     session: Session,
-    recipe: str,
+    recipe: str | None,
     seeds: int,
     x_axis: str | None,
     y_axis: str | None,
@@ -80,7 +84,13 @@ def sweep(
 
     Progress goes to standard error. Ctrl-C stops in order: what was made is printed, and springtui resume RUN
     goes on from there. The run is kept under the home directory.
+
+    With --json one object: run, reason, recipe, x_axis, y_axis, seconds, spearman_accuracy_cv and cells, each with
+    nonlinearity, noise, both axes by name, seeds, diverged, load_curve, load_curve_sd, cv, asymmetry,
+    test_accuracy, train_loss, total_separation, hessian_trace and final.
     """
+    if recipe is None:
+        raise click.UsageError(f"name the diagram with --recipe; known: {', '.join(_names())}")
     fields = {"seeds": seeds, "method": method, "threads": threads, "executor": executor or "threads"}
     config = _config(recipe, x_axis, y_axis, assignments, **fields)
     home = session.open_home()
@@ -141,8 +151,8 @@ def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
     main = MEASURES[config.system]
     cells = [
         {
-            "nonlinearity": 1.0 - float(s.y) if config.y_axis == "negative_slope" else s.y,
-            "noise": s.x,
+            "nonlinearity": _nonlinearity(config, s),
+            "noise": s.y if config.x_axis == "negative_slope" else s.x,
             config.x_axis: s.x,
             config.y_axis: s.y,
             "seeds": s.done,
@@ -171,13 +181,24 @@ def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
     }
 
 
+def _nonlinearity(config: SweepConfig, cell: Summary) -> Value:
+    """1 - the negative slope in force; of a chain over its own settings what stands in for it: the rows' value."""
+    axes = {config.y_axis: cell.y, config.x_axis: cell.x}
+    if config.system == "chain" and "negative_slope" not in axes:
+        return cell.y
+    shared = config.settings.get("negative_slope", TrainConfig().negative_slope)
+    return round(1.0 - float(axes.get("negative_slope", shared)), 10)
+
+
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
 def _print(config: SweepConfig, result: dict[str, Any]) -> None:
-    for name in ("run", "reason", "recipe", "seconds", "spearman_accuracy_cv"):
+    networks = config.system == "network"
+    for name in ("run", "reason", "recipe", "seconds", *(["spearman_accuracy_cv"] if networks else [])):
         print_line(f"{name:22} {shown(result[name])}")
-    columns = (config.y_axis, config.x_axis, "seeds", "cv", "asymmetry", "test_accuracy")
+    learnt = ("seeds", "test_accuracy") if networks else ()
+    columns = (config.y_axis, config.x_axis, "cv", "asymmetry", *learnt)
     rows = [tuple(shown(cell[name]) for name in columns) for cell in result["cells"]]
     print_table(columns, rows)
