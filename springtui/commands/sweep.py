@@ -9,6 +9,7 @@ import click
 
 from engine.config import ChainConfig, SweepConfig, TrainConfig, parse_assignments
 from engine.rundir import Run
+from engine.sweep_axes import Value
 
 from ..completion import complete_names
 from ..foreground import run_here
@@ -95,7 +96,7 @@ def _config(
     recipe: str, x_axis: str | None, y_axis: str | None, assignments: tuple[str, ...], **fields: Any
 ) -> SweepConfig:
     from engine.sweep import DIAGRAMS, make_sweep
-    from engine.sweep_axes import parse_axis
+    from engine.sweep_axes import NONLINEARITY, is_nonlinearity, parse_axis
 
     system = DIAGRAMS[recipe].system if recipe in DIAGRAMS else "network"
     cls: Any = TrainConfig if system == "network" else ChainConfig
@@ -103,6 +104,9 @@ def _config(
     axes = {name: parse_axis(system, text) for name, text in (("x", x_axis), ("y", y_axis)) if text is not None}
     for name, (axis, values) in axes.items():  # paths are taken from where this was typed
         axes[name] = axis, tuple(with_whole_paths({axis: value})[axis] for value in values)
+    for name, text in (("x_name", x_axis), ("y_name", y_axis)):
+        if text is not None and is_nonlinearity(text):
+            fields[name] = NONLINEARITY
     return make_sweep(recipe, settings, axes=axes, **fields)
 
 
@@ -129,7 +133,7 @@ def report(config: SweepConfig, state: RunState, *, as_json: bool) -> int:
     if as_json:
         print_json(result)
     else:
-        _print(config, result)
+        _print(result)
     return finish(state)
 
 
@@ -141,10 +145,7 @@ def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
     main = MEASURES[config.system]
     cells = [
         {
-            "nonlinearity": 1.0 - float(s.y) if config.y_axis == "negative_slope" else s.y,
-            "noise": s.x,
-            config.x_axis: s.x,
-            config.y_axis: s.y,
+            **_place(config, s.x, s.y),
             "seeds": s.done,
             "diverged": s.diverged,
             "load_curve": s.curves.get(main),
@@ -165,19 +166,29 @@ def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
         "recipe": config.recipe,
         "x_axis": config.x_axis,
         "y_axis": config.y_axis,
+        "x_name": config.x_name or config.x_axis,
+        "y_name": config.y_name or config.y_axis,
         "cells": cells,
         "spearman_accuracy_cv": _finite(accuracy_cv_correlation(summaries)),
         "seconds": state.ended.summary.get("seconds") if state.ended else None,
     }
 
 
+def _place(config: SweepConfig, x: Value, y: Value) -> dict[str, Value]:
+    """A cell's two knobs, under the settings' names and as nonlinearity and noise, whichever axis is which."""
+    first, second = (x, y) if config.x_axis == "negative_slope" else (y, x)
+    slopes = "negative_slope" in (config.x_axis, config.y_axis)
+    nonlinearity = round(1.0 - float(first), 10) if slopes else first
+    return {"nonlinearity": nonlinearity, "noise": second, config.x_axis: x, config.y_axis: y}
+
+
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _print(config: SweepConfig, result: dict[str, Any]) -> None:
+def _print(result: dict[str, Any]) -> None:
     for name in ("run", "reason", "recipe", "seconds", "spearman_accuracy_cv"):
         print_line(f"{name:22} {shown(result[name])}")
-    columns = (config.y_axis, config.x_axis, "seeds", "cv", "asymmetry", "test_accuracy")
+    columns = (result["y_name"], result["x_name"], "seeds", "cv", "asymmetry", "test_accuracy")
     rows = [tuple(shown(cell[name]) for name in columns) for cell in result["cells"]]
     print_table(columns, rows)
