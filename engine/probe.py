@@ -28,6 +28,7 @@ from torch import nn
 
 from .config import make
 from .errors import ConfigError, InputError, ProbeWarning
+from .home import default_home, preferred_home
 from .loads import LoadStatistics, loads, statistics
 from .probe_config import MEASURES, ProbeConfig
 from .probe_layers import check_reductions
@@ -257,7 +258,7 @@ class LoadProbe:
             classes=facts["classes"],
             samples=facts["samples"],
         )
-        run = ProbeRun(home, filled)
+        run = ProbeRun(home or self._home(), filled)
         self._run = run
         weakref.finalize(self, end_with_script, run)
         run.start(
@@ -270,6 +271,15 @@ class LoadProbe:
                 facts=facts,
             )
         )
+
+    def _home(self) -> Path:
+        """Where runs are kept unless the argument says; a wrong line of the preferences costs only itself."""
+        try:
+            return preferred_home()
+        except ConfigError as error:
+            home = default_home()
+            self._warn(f"{error}. The load probe writes to {home}")
+            return home
 
     def _measure(self) -> None:
         if self._probed is None or self._measured_at == self._steps:
