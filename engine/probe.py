@@ -56,7 +56,7 @@ class LoadProbe:
         measures: which to take beside ``trace_ratio``.
         groups: bins of a target, or most frequent next tokens.
         chunk: samples that go through the model at once.
-        memory: MiB of features kept at once.
+        memory: MiB (2²⁰ bytes) of features kept at once.
         name: what you call this training.
         home: where runs are kept; by default ``SPRINGTUI_HOME``, else ``home`` of config.toml, else the user's
             data directory.
@@ -160,7 +160,8 @@ class LoadProbe:
         """The newest measurement as a flat dict of finite numbers, for any tracker.
 
         ``separation/LAYER`` and ``load/LAYER`` (trace ratio), ``fuzziness/LAYER``, ``inverse_fuzziness/LAYER``,
-        ``cv``, ``asymmetry``, ``effective_friction``, ``friction_error`` and ``seconds``, which it took.
+        all natural logs; ``cv``, ``asymmetry``, ``effective_friction`` and ``friction_error``, dimensionless; and
+        ``seconds``, which it took.
         """
         found: dict[str, float] = {}
         for measure, curve in self._curves.items():
@@ -172,7 +173,11 @@ class LoadProbe:
         return {prefix + name: value for name, value in found.items() if math.isfinite(value)}
 
     def close(self, error: BaseException | None = None) -> None:
-        """End the run: as finished, measured once more if steps were taken since; or by what broke it off."""
+        """End the run: as finished, measured once more if steps were taken since; or by what broke it off.
+
+        Args:
+            error: what broke the training off; None where nothing did.
+        """
         if error is None or (isinstance(error, SystemExit) and not error.code):
             if not self._sharded:  # whose other processes may have gone
                 self._attempt(self._measure)
@@ -199,12 +204,12 @@ class LoadProbe:
 
     @property
     def curves(self) -> dict[str, list[float]]:
-        """The newest D_0 … D_L by measure."""
+        """The newest D_0 … D_L by measure, [L + 1] each, natural logs."""
         return {name: list(curve) for name, curve in self._curves.items()}
 
     @property
     def loads(self) -> dict[str, float]:
-        """The newest load of each layer by name, trace ratio: D_(l-1) - D_l."""
+        """The newest load of each layer by name, trace ratio: D_(l-1) - D_l (Shi et al., arXiv:2407.19353)."""
         curve = self._curves.get("trace_ratio", [])
         return dict(zip(self.layers[1:], loads(curve).tolist(), strict=True)) if curve else {}
 
@@ -228,7 +233,7 @@ class LoadProbe:
 
     @property
     def effective_friction(self) -> float:
-        """Of the twin: > 0 where shallow layers are lazy, < 0 where deep ones are; NaN where there is no twin."""
+        """F*/k of the twin, its length 1: > 0 where shallow layers are lazy, < 0 where deep ones; else NaN."""
         return math.nan if (twin := self.twin) is None else twin.effective_friction
 
     @property

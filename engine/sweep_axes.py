@@ -26,9 +26,10 @@ def is_nonlinearity(text: str) -> bool:
 
 
 def parse_axis(system: str, text: str) -> tuple[str, tuple[Value, ...]]:
-    """``lr=1e-4:0.5:12:log`` (from, to, count), ``dropout=0,0.1,0.2``, or ``init=default,orthogonal``.
+    """Setting and values from ``lr=1e-4:0.5:12:log`` (from, to, count), ``dropout=0,0.1`` or ``init=ntk,normal``.
 
     Whole numbers asked for by a range are rounded, and taken once each. ``nonlinearity`` is 1 - negative_slope.
+    ``system`` is network or chain.
 
     Raises:
         ConfigError: the text is none of these, or a value is not allowed.
