@@ -151,6 +151,11 @@ class SweepConfig(_Settings, frozen=True, kw_only=True, tag="sweep"):
         "negative_slope"
     )
     y_values: Annotated[tuple[float | str, ...], Meta(description="its values, one a row")] = (0.0,)
+    x_name: Annotated[
+        Literal["", "nonlinearity"],
+        Meta(description="what the columns were asked for by, where not by the setting"),
+    ] = ""
+    y_name: Annotated[Literal["", "nonlinearity"], Meta(description="likewise of the rows")] = ""
     seeds: Annotated[int, Meta(ge=1, le=10_000, description="networks per cell")] = 3
     method: Annotated[
         Literal["mean_field", "replicas"], Meta(description="of a chain's cells: by theory, or by many copies")

@@ -22,8 +22,9 @@ from click.shell_completion import (
 
 from engine.config import S, default_of, field_choices, field_help, field_names
 from engine.errors import SpringtuiError
+from engine.home import default_home
 from engine.recipes import RECIPES
-from engine.rundir import default_home, list_runs
+from engine.rundir import list_runs
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 _MOST_RUNS = 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ from engine.sweep import (
 )  # fmt: skip
 from engine.sweep_axes import parse_axis
 from engine.worker import work
+from springtui.cli import main
 from springtui.commands.sweep import describe
 from springtui.state import RunState
 
@@ -138,6 +140,43 @@ def test_axes_are_read_as_they_are_written() -> None:
     ):
         with pytest.raises(ConfigError):
             parse_axis("network", wrong)
+
+
+@pytest.mark.parametrize(
+    ("options", "columns"),
+    [
+        (["--y", "nonlinearity=0,1", "--x", "data_noise=0,0.4"], ["nonlinearity", "data_noise"]),
+        (["--y", "negative_slope=0,1", "--x", "data_noise=0,0.4"], ["negative_slope", "data_noise"]),
+        (["--x", "nonlinearity=0.2,1", "--y", "depth=3,4"], ["depth", "nonlinearity"]),
+        (["--x", "negative-slope=0.2,1", "--y", "depth=3,4"], ["depth", "negative_slope"]),
+        (["--x", "data_noise=0,0.4"], ["negative_slope", "data_noise"]),
+    ],
+)
+def test_an_axis_is_called_what_it_was_asked_for_by(
+    home: Path, capsys: pytest.CaptureFixture[str], options: list[str], columns: list[str]
+) -> None:
+    chain = "--y" in options and "depth" not in columns
+    recipe, small = ("chain", {}) if chain else ("data-noise", SMALL | {"epochs": 1})
+    settings = [word for key, value in small.items() if key not in columns for word in ("--set", f"{key}={value}")]
+    verb = ["sweep", "--recipe", recipe, "--seeds", "1", *options, *settings]
+    assert main([*verb, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [told["y_name"], told["x_name"]] == columns
+    assert told["cells"]
+    for cell in told["cells"]:
+        slope = cell["negative_slope"]
+        other = cell["depth" if "depth" in columns else "data_noise"]
+        assert (cell["nonlinearity"], cell["noise"]) == (round(1 - slope, 10), other)
+    kept = Run(home / "runs" / told["run"]).config().settings  # so springtui resume says the same
+    assert isinstance(kept, SweepConfig)
+    assert [kept.y_name or kept.y_axis, kept.x_name or kept.x_axis] == columns
+    capsys.readouterr()
+    assert main(verb) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (head,) = [number for number, line in enumerate(lines) if "asymmetry" in line.split()]
+    assert lines[head].split()[:2] == columns
+    first = [told["cells"][0][name] for name in columns]
+    assert [float(word) for word in lines[head + 1].split()[:2]] == first
 
 
 def test_rank_correlation_is_scipys() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from engine.config import ChainConfig, SweepConfig, TrainConfig, parse_assignments
 from engine.rundir import Run
+from engine.sweep_axes import Value
 
 from ..completion import complete_names
 from ..foreground import run_here
@@ -16,10 +17,6 @@ from ..output import print_json, print_line, print_table, say
 from ..state import RunState
 from .options import Session, common, examples, executor_option, json_option, set_option
 from .train import finish, shown, with_whole_paths
-
-if TYPE_CHECKING:
-    from engine.sweep import Summary
-    from engine.sweep_axes import Value
 
 
 def _names() -> list[str]:
@@ -85,9 +82,9 @@ def sweep(
     Progress goes to standard error. Ctrl-C stops in order: what was made is printed, and springtui resume RUN
     goes on from there. The run is kept under the home directory.
 
-    With --json one object: run, reason, recipe, x_axis, y_axis, seconds, spearman_accuracy_cv and cells, each with
-    nonlinearity, noise, both axes by name, seeds, diverged, load_curve, load_curve_sd, cv, asymmetry,
-    test_accuracy, train_loss, total_separation, hessian_trace and final.
+    With --json one object: run, reason, recipe, x_axis, y_axis, x_name, y_name, seconds, spearman_accuracy_cv and
+    cells, each with nonlinearity, noise, both axes by name, seeds, diverged, load_curve, load_curve_sd, cv,
+    asymmetry, test_accuracy, train_loss, total_separation, hessian_trace and final.
     """
     if recipe is None:
         raise click.UsageError(f"name the diagram with --recipe; known: {', '.join(_names())}")
@@ -105,7 +102,7 @@ def _config(
     recipe: str, x_axis: str | None, y_axis: str | None, assignments: tuple[str, ...], **fields: Any
 ) -> SweepConfig:
     from engine.sweep import DIAGRAMS, make_sweep
-    from engine.sweep_axes import parse_axis
+    from engine.sweep_axes import NONLINEARITY, is_nonlinearity, parse_axis
 
     system = DIAGRAMS[recipe].system if recipe in DIAGRAMS else "network"
     cls: Any = TrainConfig if system == "network" else ChainConfig
@@ -113,6 +110,9 @@ def _config(
     axes = {name: parse_axis(system, text) for name, text in (("x", x_axis), ("y", y_axis)) if text is not None}
     for name, (axis, values) in axes.items():  # paths are taken from where this was typed
         axes[name] = axis, tuple(with_whole_paths({axis: value})[axis] for value in values)
+    for name, text in (("x_name", x_axis), ("y_name", y_axis)):
+        if text is not None and is_nonlinearity(text):
+            fields[name] = NONLINEARITY
     return make_sweep(recipe, settings, axes=axes, **fields)
 
 
@@ -151,10 +151,7 @@ def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
     main = MEASURES[config.system]
     cells = [
         {
-            "nonlinearity": _nonlinearity(config, s),
-            "noise": s.y if config.x_axis == "negative_slope" else s.x,
-            config.x_axis: s.x,
-            config.y_axis: s.y,
+            **_place(config, s.x, s.y),
             "seeds": s.done,
             "diverged": s.diverged,
             "load_curve": s.curves.get(main),
@@ -175,19 +172,28 @@ def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
         "recipe": config.recipe,
         "x_axis": config.x_axis,
         "y_axis": config.y_axis,
+        "x_name": config.x_name or config.x_axis,
+        "y_name": config.y_name or config.y_axis,
         "cells": cells,
         "spearman_accuracy_cv": _finite(accuracy_cv_correlation(summaries)),
         "seconds": state.ended.summary.get("seconds") if state.ended else None,
     }
 
 
-def _nonlinearity(config: SweepConfig, cell: Summary) -> Value:
-    """1 - the negative slope in force; of a chain over its own settings what stands in for it: the rows' value."""
-    axes = {config.y_axis: cell.y, config.x_axis: cell.x}
-    if config.system == "chain" and "negative_slope" not in axes:
-        return cell.y
-    shared = config.settings.get("negative_slope", TrainConfig().negative_slope)
-    return round(1.0 - float(axes.get("negative_slope", shared)), 10)
+def _place(config: SweepConfig, x: Value, y: Value) -> dict[str, Value]:
+    """A cell's two knobs, under the settings' names and as nonlinearity and noise, whichever axis is which.
+
+    Nonlinearity is 1 - the negative slope in force; of a chain over its own settings the other knob stands for it.
+    """
+    first, second = (x, y) if config.x_axis == "negative_slope" else (y, x)
+    if "negative_slope" in (config.x_axis, config.y_axis):
+        nonlinearity: Value = round(1.0 - float(first), 10)
+    elif config.system == "network":
+        slope = config.settings.get("negative_slope", TrainConfig().negative_slope)
+        nonlinearity = round(1.0 - slope, 10)
+    else:
+        nonlinearity = first
+    return {"nonlinearity": nonlinearity, "noise": second, config.x_axis: x, config.y_axis: y}
 
 
 def _finite(value: float) -> float | None:
@@ -199,6 +205,6 @@ def _print(config: SweepConfig, result: dict[str, Any]) -> None:
     for name in ("run", "reason", "recipe", "seconds", *(["spearman_accuracy_cv"] if networks else [])):
         print_line(f"{name:22} {shown(result[name])}")
     learnt = ("seeds", "test_accuracy") if networks else ()
-    columns = (config.y_axis, config.x_axis, "cv", "asymmetry", *learnt)
+    columns = (result["y_name"], result["x_name"], "cv", "asymmetry", *learnt)
     rows = [tuple(shown(cell[name]) for name in columns) for cell in result["cells"]]
     print_table(columns, rows)
