@@ -259,7 +259,7 @@ class LabScreen(BaseScreen[None]):
         self._caught_up.add(state.run_id)
         if panel not in self.laboratory.processes:  # it was left by an earlier lab
             if said := away(self.place.seen.get(state.run_id), state.records, time.time()):
-                self.notify(said, title=f"{panel} run", timeout=8, markup=False)
+                self.notify(said, title=f"{lab_panels.NAMES_OF_PANELS[panel]} run", timeout=8, markup=False)
             if panel == "train" and state.settings:
                 for slider in self.query(Slider):
                     slider.adopt()
@@ -275,7 +275,9 @@ class LabScreen(BaseScreen[None]):
 
     def _say_trouble(self, panel: Panel, text: str) -> None:
         self.trouble[panel] = plain_text(text)
-        self.notify(self.trouble[panel], title=f"{panel} run", severity="error", timeout=12, markup=False)
+        self._stale = True
+        title = f"{lab_panels.NAMES_OF_PANELS[panel]} run"
+        self.notify(self.trouble[panel], title=title, severity="error", timeout=12, markup=False)
         self._draw_words()
 
     # drawing
@@ -297,7 +299,8 @@ class LabScreen(BaseScreen[None]):
         plots = list(self.query(Plot))
         if self._turn == 0 and self._stale:
             self._stale = False
-            lab_panels.show_states(self, self.states, self.measure, self.foresight.predicted)
+            predicted = self.foresight.predicted
+            lab_panels.show_states(self, self.states, self.measure, predicted, self.trouble)
         self._turn = (self._turn + 1) % len(plots)
         waiting = (plot for plot in plots[self._turn :] + plots[: self._turn] if plot.is_stale())
         if (plot := next(waiting, None)) is not None:
@@ -329,6 +332,7 @@ class LabScreen(BaseScreen[None]):
         for group in GROUPS:
             self.set_class(event.tab.id == group, f"-{group}")
         controls, advice, facts = (self.query_one(name) for name in ("#controls", "#advice", "#facts"))
+        advice.set_class(event.tab.id == "training", "-above")
         if event.tab.id == "training":  # a small terminal has no room for both
             controls.move_child(advice, before=facts)
         else:
@@ -349,6 +353,7 @@ class LabScreen(BaseScreen[None]):
         self._close_watchers()
         self.states.clear()
         self.trouble.clear()
+        self._stale = True
         self.app.clear_notifications()
         self.run_worker(self._restart(), exclusive=True, group="begin")
 
