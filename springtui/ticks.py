@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 MOST_EMPTY = 2.5
 """An axis is at most so many times as long as its data."""
-LABELS = 4
-"""So many labels are enough; more are no gain."""
+FEW, ENOUGH = 3, 5
+"""Labels: every one up to the first is worth much, up to the second a little, and more are no gain."""
 
 
 class Axis(NamedTuple):
@@ -58,7 +58,8 @@ def _placed(low: float, high: float, cells: int, step: float, parts: int) -> tup
     if len(numbers) < 2:
         return None
     unlabelled = min(3, numbers[0] * parts - first)
-    worth = (high - low) / (cell * (cells - 1)) + 0.04 * min(LABELS, len(numbers)) - 0.02 * unlabelled
+    labels = 0.1 * min(FEW, len(numbers)) + 0.02 * min(ENOUGH, len(numbers))
+    worth = (high - low) / (cell * (cells - 1)) + labels - 0.02 * unlabelled
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     ticks = [(k * step, _label(k * step, digits)) for k in numbers]
     return worth, Axis(first * cell, (first + cells - 1) * cell, ticks)

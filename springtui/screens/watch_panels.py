@@ -85,7 +85,7 @@ def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> s
     if not replayed and not state.is_over and state.status != "gone" and state.latest is not None:
         if rate := state.latest.scalars.get("rate"):
             parts.append(f"{number(rate)}/s")
-        if state.seconds_left:
+        if round(state.seconds_left or 0.0) > 0:
             parts.append(f"left {duration(state.seconds_left)}")
     if view.damaged:
         parts.append(f"{view.damaged} damaged lines passed over")

@@ -105,7 +105,7 @@ class Plot(Canvas):
             figure.draw(signal)
         self._rulers(figure, series, width, height)
         text = figure.build().string()
-        return _parse(_ascii(text) if ascii_only() else text, self.rich_style, self.color_of("fade1"))
+        return _parse(text, self.rich_style, self.color_of("fade1"), self.color_of("muted"))
 
     def _rulers(self, figure: Any, series: list[Series], width: int, height: int) -> None:
         low, high = ends_of([y for s in series for y in s.y])
@@ -155,9 +155,9 @@ def _finite(series: Series) -> Series:
     return series._replace(x=[p[0] for p in points], y=[p[1] for p in points])
 
 
-def _parse(text: str, base: Style, frame: Color) -> list[Strip]:
+def _parse(text: str, base: Style, frame: Color, label: Color) -> list[Strip]:
     """plotext's coloured text as strips, neighbours of one style merged; its backgrounds are left out."""
-    plain = base + Style(color=frame.rich_color)
+    plain, labels = base + Style(color=frame.rich_color), base + Style(color=label.rich_color)
     strips = []
     for line in text.split("\n"):
         segments: list[Segment] = []
@@ -165,8 +165,16 @@ def _parse(text: str, base: Style, frame: Color) -> list[Strip]:
         for i, part in enumerate(_SGR.split(line)):
             if i % 2:
                 style = _style(part, style, plain, base)
+            elif part and style is plain:  # the frame, and labels that are to be read
+                segments += [
+                    Segment(piece, labels if k % 2 == 0 else plain)
+                    for k, piece in enumerate(_FRAME.split(part))
+                    if piece
+                ]
             elif part:
                 segments.append(Segment(part, style))
+        if ascii_only():
+            segments = [segment._replace(text=_ascii(segment.text)) for segment in segments]
         strips.append(Strip(Segment.simplify(segments)))
     return strips
 
@@ -179,6 +187,7 @@ def _style(codes: str, now: Style, plain: Style, base: Style) -> Style:
     return plain if codes in {"", "0"} or numbers[0] == "38" else now
 
 
+_FRAME = re.compile("([─│┌┐└┘├┤┬┴┼ ]+)")
 _BOX = str.maketrans({"─": "-", "│": "|", **dict.fromkeys("┌┐└┘├┤┬┴┼", "+")})
 
 
