@@ -155,7 +155,7 @@ def lab_steps(states: dict[Panel, RunState]) -> Steps:
         for plot in shown.query(Plot):
             if plot.is_stale():
                 plot.redraw()
-        shown._draw_words()
+        shown.draw_words()
 
     return steps
 

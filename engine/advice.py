@@ -26,10 +26,10 @@ def advise(
     """What the loads say and what the fitted map predicts.
 
     Args:
-        curve: D_0 … D_L, the logits last.
-        nonlinearity: 1 - α in force.
-        noise_axis: the knob that makes the noise.
-        noise: its value in force.
+        curve: D_0 … D_L, [L + 1], natural logs, the logits last.
+        nonlinearity: 1 - α in force, 0 … 1.
+        noise_axis: the setting that makes the noise, as ``data_noise``.
+        noise: its value in force, in the setting's own unit.
         maps: by noise axis.
     """
     shape = statistics(curve, logits=True)

@@ -27,14 +27,23 @@ class Stopped(NamedTuple):
     """What came of asking a run to stop."""
 
     was: Liveness
+    """Before it was asked."""
     now: Liveness
+    """In the end."""
     acknowledged: bool
     """Whether the worker said that it had heard."""
     killed: bool
+    """Whether its process was ended."""
 
 
 def ask_and_wait(run: Run, action: str, patience: float = 10.0, **settings: object) -> Acknowledged | None:
     """Ask, and wait for the answer; None where none came in time, or the worker was gone.
+
+    Args:
+        run: whose worker is asked.
+        action: set, pause, resume or stop.
+        patience: seconds to wait.
+        settings: what ``set`` is to put in force.
 
     Raises:
         DiskFullError: the control file cannot take the request.
@@ -66,7 +75,7 @@ def stop(run: Run, patience: float = 10.0, *, kill: bool = False) -> Stopped:
     """Ask a run's worker to stop and wait until it has; where it has not, ``kill`` ends its process.
 
     A worker that is only starting is waited for first. A run that is over is left alone. A user's training that
-    a probe watches goes on: the probe alone stops.
+    a probe watches goes on: the probe alone stops. ``patience`` is in seconds.
 
     Raises:
         ConfigError: ``kill`` would end a user's own training.

@@ -1,6 +1,7 @@
 """The chain of blocks and springs in plain NumPy, both orders: the live chain, and the kernels' oracle.
 
 Shape legend: R replicas, L blocks. Source: Shi, Pan, Dokmanić, arXiv:2407.19353; DESIGN.md, section 1.
+Units are the chain's own: lengths as ``target``, forces as k times a length, times as steps x eta.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Pulled(ABC):
 
     @abstractmethod
     def advance(self, steps: int) -> None:
-        """Take a number of steps.
+        """Take a number of steps of length eta.
 
         Raises:
             DivergedError: a position is no longer finite.
@@ -39,7 +40,10 @@ class Pulled(ABC):
 
     @abstractmethod
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All that the next step depends on besides ``config`` and ``steps``, by name: to be kept, or filled."""
+        """All that the next step depends on besides ``config`` and ``steps``, by name: to be kept, or filled.
+
+        x, positions; v, velocities; random, generators: in the shapes of whoever computes.
+        """
 
     def arrays_changed(self) -> None:  # noqa: B027 (most need not hear of it)
         """The arrays that ``arrays`` gave were filled anew."""
@@ -127,13 +131,18 @@ class Chain(Pulled):
 
 
 def softened(force: Floats, right: float, left: float) -> Floats:
-    """σ: a force brought towards zero by friction, and to zero within its band."""
+    """σ (DESIGN.md, section 1): a force brought towards zero by friction, and to zero within its band.
+
+    Of any shape, and in that shape; force and the frictions against moving ``right`` and ``left`` in one unit.
+    """
     return np.asarray(np.maximum(force - right, 0.0) + np.minimum(force + left, 0.0))
 
 
 def check_finite(positions: NDArray[np.floating], config: ChainConfig, steps: int) -> None:
-    """Raises:
-    DivergedError: a position is not finite.
+    """See that all positions, of any shape, are finite.
+
+    Raises:
+        DivergedError: one is not; names the step and eta.
     """
     if not np.isfinite(positions).all():
         raise DivergedError(f"the chain diverged by step {steps}; choose a smaller eta (now {config.eta:g})")

@@ -24,6 +24,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """What stands beside the arrays."""
 
     steps: Count
+    """Steps done."""
     moves: Count
     """Slider moves in force."""
     seconds: float
@@ -33,7 +34,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_state(chain: Pulled, theory: MeanField | None, progress: Progress) -> bytes:
-    """The bytes of a checkpoint."""
+    """The bytes of a checkpoint: the chain's arrays, the mean field's [L + 2] where there is one, the progress."""
     arrays = {f"chain.{name}": np.ascontiguousarray(array) for name, array in chain.arrays().items()}
     if theory is not None:
         arrays["theory.x"] = theory.padded

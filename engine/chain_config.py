@@ -11,7 +11,13 @@ from msgspec import Meta
 class ChainConfig(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="chain"
 ):
-    """A chain of blocks and springs and how it is pulled (DESIGN.md, section 1)."""
+    """A chain of blocks and springs and how it is pulled (DESIGN.md, section 1).
+
+    Units are the chain's own: a length as ``target``, a time as steps x eta; a force is k times a length.
+
+    Raises:
+        ValueError: a step is too long to follow the stiffest motion; names the largest eta that is not.
+    """
 
     live: ClassVar[frozenset[str]] = frozenset({"mu_right", "mu_left", "noise", "noise_decay", "gamma", "target"})
 

@@ -25,7 +25,13 @@ _SLICE = 20_000
 
 
 class ChainEnsemble(Pulled):
-    """As ``chain.Chain``, R replicas in groups of 64 over all cores; float32 positions."""
+    """As ``chain.Chain``, R replicas in groups of 64 over all cores; float32 positions.
+
+    Args:
+        config: the chain.
+        cell: number of the stream, so that chains of one seed do not share noise.
+        threads: by default one per core; no result depends on it.
+    """
 
     def __init__(self, config: ChainConfig, cell: int = 0, threads: int | None = None) -> None:
         self.config = config
@@ -60,7 +66,9 @@ class CellResult(NamedTuple):
     """A cell's replicas at the end of the pull."""
 
     mean_L: Floats
+    """Mean over replicas of x_1 … x_L, [L], in the unit of ``target``."""
     sd_L: Floats
+    """Sample s.d. over replicas, [L]; zero for a single one."""
 
 
 def pull_cells(

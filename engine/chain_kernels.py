@@ -36,14 +36,18 @@ class Physics(NamedTuple):
     amplitudes_T: Floats
     """S.d. of the force (first order) or impulse (second order) per block and step."""
     k: float
+    """Stiffness, force per length."""
     eta: float
+    """Length of a step, in time."""
     mu_right: float
     mu_left: float
+    """Friction against moving right and left, forces."""
     common: bool
     """One noise for all blocks instead of one for each."""
     mass: float = 0.0
     """0 for the first order."""
     gamma: float = 0.0
+    """Drag, force per velocity."""
 
 
 class Group(NamedTuple):
@@ -54,6 +58,7 @@ class Group(NamedTuple):
     v_LV: Floats
     """Velocities, [L, V]; zero in the first order."""
     generator: NDArray[np.uint32]
+    """Four words a lane, [4 V]: ``ensemble_random.lanes_from_seed``."""
 
 
 def new_group(blocks: int, seed: int, cell: int, number: int) -> Group:
@@ -147,7 +152,7 @@ def _of_step(noise: Any, start: int, drawn: int, z: Any) -> Any:
 
 
 def advance(group: Group, physics: Physics) -> None:
-    """Take ``targets_T.size`` steps of one group, without the interpreter lock."""
+    """Take T steps of one group, in place, without the interpreter lock."""
     p = physics
     shared = p.targets_T, p.amplitudes_T, _F(p.k), _F(p.eta), _F(p.mu_right), _F(p.mu_left)
     if p.mass > 0.0:

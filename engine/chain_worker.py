@@ -36,8 +36,15 @@ _CHECKPOINT_LIMIT = 1 << 34
 def run_chain(run: Run, controls: Controls, interrupted: Interrupted | None = None) -> Ended:
     """Pull to the end, or until stopped; the lock is the caller's. The last record is returned.
 
+    Args:
+        run: the chain's directory.
+        controls: what is asked of it.
+        interrupted: the process's SIGTERM.
+
     Raises:
         RunError: the run is no chain.
+        RunDirectoryError: its checkpoint is damaged, or the directory is gone.
+        DiskFullError: there is no room for a record or a checkpoint.
     """
     config = run.config().settings
     if not isinstance(config, ChainConfig):

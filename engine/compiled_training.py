@@ -126,7 +126,7 @@ def trainer_for(config: TrainConfig, dataset: Dataset, kind: str = "") -> Traine
 
 
 def load_compiled(note: Callable[[str], object]) -> None:
-    """Have the compiled training code ready; where this takes long, ``note`` is told first."""
+    """Have the compiled training code ready; where this takes long, ``note`` is told so in a sentence first."""
     if not (is_kept(train_steps) and is_kept(shuffle)):
         note("compiling the training code, once on this machine (about 20 s)")
     with single_threaded():

@@ -6,6 +6,7 @@ app's sliders are all derived from it.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import math
@@ -150,6 +151,11 @@ class SweepConfig(_Settings, frozen=True, kw_only=True, tag="sweep"):
         "negative_slope"
     )
     y_values: Annotated[tuple[float | str, ...], Meta(description="its values, one a row")] = (0.0,)
+    x_name: Annotated[
+        Literal["", "nonlinearity"],
+        Meta(description="what the columns were asked for by, where not by the setting"),
+    ] = ""
+    y_name: Annotated[Literal["", "nonlinearity"], Meta(description="likewise of the rows")] = ""
     seeds: Annotated[int, Meta(ge=1, le=10_000, description="networks per cell")] = 3
     method: Annotated[
         Literal["mean_field", "replicas"], Meta(description="of a chain's cells: by theory, or by many copies")
@@ -331,7 +337,7 @@ def _plain(annotation: Any) -> Any:
 
 
 def _loosen(plain: Any, value: Any) -> Any:
-    """Accept ``1e3`` for a whole number, and on/off, yes/no for a switch."""
+    """Accept ``1e3`` for a whole number, ``.5`` for a number, and on/off, yes/no for a switch."""
     if isinstance(value, str) and plain is bool:
         words = {
             "on": True,
@@ -352,6 +358,9 @@ def _loosen(plain: Any, value: Any) -> Any:
             return value
         if number.is_integer():
             return int(value) if isinstance(value, str) and value.lstrip("+-").isdigit() else int(number)
+    elif isinstance(value, str) and (plain is float or any(_plain(a) is float for a in get_args(plain))):
+        with contextlib.suppress(ValueError):
+            return float(value)
     return value
 
 

@@ -76,10 +76,13 @@ class ControlLoop:
     def poll(self, step: int, *, now: bool = False) -> bool:
         """Take what was asked, and wait out a pause; whether to go on.
 
-        ``now`` looks at the file even if the last look was a moment ago.
+        Args:
+            step: the first step that an answer given now holds for.
+            now: look at the file even if the last look was a moment ago.
 
         Raises:
             RunDirectoryError: the run's directory was removed.
+            DiskFullError: there is no room for an answer.
         """
         clock = time.monotonic()
         if self._interrupted is not None and self._interrupted.asked:

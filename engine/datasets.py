@@ -38,7 +38,9 @@ class Dataset(NamedTuple):
     x_train: Floats
     """[N, D] for an mlp, [N, C, H, W] for a cnn."""
     y_train: Labels
+    """Class indices, [N], from 0."""
     x_test: Floats
+    """As ``x_train``, of other samples."""
     y_test: Labels
     n_classes: int
 
@@ -76,7 +78,7 @@ def prepare_dataset(config: TrainConfig, say: Say = silent) -> None:
 def load_dataset(config: TrainConfig, say: Say = silent) -> Dataset:
     """The data set that a configuration asks for; ``say`` hears of a download.
 
-    Images are scaled to [0, 1], resized (antialiased bilinear) to ``image_size``, and flattened for an mlp. A set
+    Pixels are scaled to [0, 1], resized (antialiased bilinear) to ``image_size``, and flattened for an mlp. A set
     without a test part of its own is shuffled by a fixed seed; the first ``train_size`` train, and the rest test
     (from row 2 x ``train_size`` on for MNIST's test file alone, as in the reference table).
 
@@ -152,7 +154,7 @@ def _resized(pool: _Pool, config: TrainConfig) -> _Pool:
 
 
 def resize(x_NCHW: Floats, side: int) -> Floats:
-    """Square images of ``side`` pixels by antialiased bilinear interpolation, [N, C, side, side]."""
+    """Square images [N, C, side, side] of images [N, C, H, W], by antialiased bilinear interpolation."""
     if x_NCHW.shape[-2:] == (side, side):
         return x_NCHW
     parts = [

@@ -80,6 +80,10 @@ def why_not(config: TrainConfig) -> str:
 class Group:
     """What members share: a shape, a batch size and a data set.
 
+    Args:
+        config: the settings; those of ``Member`` are each member's own.
+        dataset: flat samples, x [N, D].
+
     Raises:
         ConfigError: these settings are not trained in ensembles.
     """
@@ -106,7 +110,7 @@ class Group:
 
 @torch.no_grad()
 def measure_network(network: Network, group: Group, epoch: int) -> Measurement:
-    """The load curves and accuracies of a network in eval mode on the group's clean data.
+    """The load curves and accuracies of a network in eval mode on the group's clean data, as ``Trainer.measure``.
 
     Raises:
         DivergedError: the activations are no longer finite; names the epoch.
@@ -143,6 +147,8 @@ def initial_network(config: TrainConfig, group: Group, knobs: Knobs) -> Network:
 def judge(loss: float, before: float, epoch: int, config: TrainConfig) -> bool:
     """Whether training stops early after an epoch of this mean loss; ``before`` is the last one's, NaN at first.
 
+    So at a loss below 1e-4, or one that changed by less than 1e-10 (Shi et al., code).
+
     Raises:
         DivergedError: the loss is not finite; names the epoch.
     """
@@ -175,11 +181,11 @@ def train_on(
         work: scratch for the group.
         order_N: 0 … N - 1 at the epoch's beginning, drawn here before the first step where there are several.
         start: samples done.
-        total: loss x samples so far.
+        total: loss x samples so far; the loss in nats.
         most: steps.
 
     Returns:
-        The new start, N at the epoch's end, and the new total.
+        The new start, N at the epoch's end, and the new total; not finite where the member diverged.
     """
     plan = group.plan
     if start == 0 and plan.batch < plan.samples:
@@ -193,6 +199,9 @@ class MemberTrainer:
 
     The caller limits BLAS and torch to one thread (``ensemble_threads.single_threaded``), else small products are
     slowed by threads of their own.
+
+    Raises:
+        ConfigError: the member's settings are out of range.
     """
 
     def __init__(self, group: Group, member: Member) -> None:
@@ -201,7 +210,7 @@ class MemberTrainer:
         self.epoch = 0
         self.converged = False
         self.train_loss = math.nan
-        """Mean over the last epoch's batches, as they were trained on."""
+        """Mean over the last epoch's batches, as they were trained on, in nats; NaN before the first."""
         self._knobs = Knobs(member.negative_slope, member.dropout, torch.Generator())
         self._network = initial_network(self.config, group, self._knobs)
         self._state = make_state(self._network, member.seed)
@@ -236,6 +245,10 @@ class MemberTrainer:
 
     def run_epoch(self, work: Workspace, stop: Callable[[], bool] | None = None) -> bool:
         """Train one epoch; False where ``stop`` broke it off: part of it is then trained.
+
+        Args:
+            work: scratch of the group, the calling thread's.
+            stop: asked at least every thousand steps.
 
         Raises:
             DivergedError: the loss is no longer finite; names the epoch.
@@ -305,10 +318,11 @@ class Progress(NamedTuple):
     member: int
     """Its place in the list of members."""
     epoch: int
+    """Epochs done."""
     train_loss: float
-    """Mean over the last epoch's batches, as they were trained on."""
+    """Mean over the last epoch's batches, as they were trained on, in nats."""
     measurement: Measurement | None
-    """Where this epoch was measured."""
+    """Where this epoch was measured; else None."""
 
 
 class MemberResult(NamedTuple):
@@ -316,11 +330,13 @@ class MemberResult(NamedTuple):
 
     member: Member
     epochs: int
+    """Epochs done."""
     measurement: Measurement | None
     """At the end, or last of all; none where it diverged before it was measured."""
     history: list[tuple[int, Measurement]]
     """What was measured after which epoch."""
     converged: bool
+    """Whether training stopped early."""
     diverged: str
     """Why training ended without a network; empty where it did not."""
     finished: bool
@@ -328,7 +344,7 @@ class MemberResult(NamedTuple):
 
     @property
     def curves(self) -> dict[str, list[float]]:
-        """D_0 … D_L by measure; empty without a measurement."""
+        """D_0 … D_L by measure, natural logs; empty without a measurement."""
         return self.measurement.curves if self.measurement else {}
 
     def scalar(self, name: str) -> float:

@@ -156,7 +156,7 @@ _sgemm: Any = intrinsic(_fortran_sgemm)
 
 @jit_step
 def multiply(address: int, a: Any, b: Any, c: Any, m: int, n: int, k: int, kind: int, beta: Any) -> None:
-    """Row-major c [m, n] = product + beta c, of one-dimensional contiguous arrays.
+    """Row-major c [m, n] = product + beta c, of one-dimensional contiguous arrays of float32.
 
     ``kind`` 0: a [m, k] b [k, n]; 1: a [m, k] b [n, k]ᵀ; 2: a [k, m]ᵀ b [k, n]. Column-major BLAS sees transposes,
     so the factors swap.

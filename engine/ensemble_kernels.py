@@ -327,7 +327,10 @@ def _leave_entry(plan: Plan, state: State, work: Workspace) -> None:
 
 @jit_step
 def gradients(plan: Plan, data: Data, state: State, work: Workspace, rows_B: Any) -> float:
-    """Forward and backward over one batch; the gradients [P] are in the workspace. The mean loss is returned."""
+    """Forward and backward over one batch; the gradients [P] are in the workspace. The mean loss comes back.
+
+    ``rows_B`` are the samples of the batch, as indices into the data; the loss is in nats.
+    """
     x = _batch(plan, data, state, work, rows_B)
     count = rows_B.size
     _enter(plan, data, state, work, x)
@@ -344,7 +347,7 @@ def gradients(plan: Plan, data: Data, state: State, work: Workspace, rows_B: Any
 def train_steps(
     plan: Plan, data: Data, state: State, work: Workspace, order: Any, start: int, total: float, most: int
 ) -> Any:
-    """Up to ``most`` steps of an epoch over ``order``, from sample ``start``: the next start, and the new total.
+    """Up to ``most`` steps of an epoch over ``order`` [N] from sample ``start``: the next start, the new total.
 
     ``total`` is the epoch's loss x samples so far: added up step by step, it does not depend on ``most``. A last
     batch of one sample is left out, since BatchNorm has no variance over it: then the next start is N.

@@ -33,14 +33,14 @@ _SMALLEST = np.float32(-87.0)
 
 @jit_step
 def copy(given: Any, out: Any) -> None:
-    """out = given; an assignment of arrays would need numba's memory, for the case that they overlap."""
+    """out = given, of one size; an assignment would need numba's memory, for the case that they overlap."""
     for k in range(given.size):
         out[k] = given[k]
 
 
 @jit_step
 def repeat(row: Any, tile: Any) -> None:
-    """Fill a tile with one row."""
+    """Fill a tile [T W] with one row [W]."""
     width = row.size
     for start in range(0, tile.size, width):
         copy(row, tile[start : start + width])
@@ -48,7 +48,7 @@ def repeat(row: Any, tile: Any) -> None:
 
 @jit_step
 def add_rows(block: Any, total: Any) -> None:
-    """Add the rows of a block to ``total``."""
+    """Add the rows of a block [R W] to ``total`` [W]."""
     width = total.size
     for start in range(0, block.size, width):
         row = block[start : start + width]
@@ -58,14 +58,17 @@ def add_rows(block: Any, total: Any) -> None:
 
 @jit_step
 def fold(sums: Any, row: Any) -> None:
-    """Add a sum tile's rows up into ``row``."""
+    """Add a sum tile's rows up, [T W], into ``row`` [W]."""
     row[:] = _ZERO
     add_rows(sums, row)
 
 
 @jit_step
 def add_moments(block: Any, shift: Any, sums: Any, squares: Any) -> None:
-    """Add the first and second moments about ``shift``, so that nothing cancels when a variance is formed."""
+    """Add the first and second moments of a block [R W] about ``shift``, so that nothing cancels in a variance.
+
+    ``shift``, ``sums`` and ``squares`` are tiles, [T W].
+    """
     span = shift.size
     start = 0
     while start + 2 * span <= block.size:
@@ -85,7 +88,7 @@ def add_moments(block: Any, shift: Any, sums: Any, squares: Any) -> None:
 
 @jit_step
 def normalise(moments: Any, count: int, gain: Any, offset: Any, bias: Any, running: Any, tiles: Any) -> None:
-    """From sums to BatchNorm's coefficients, as ``torch.nn.BatchNorm1d`` has them.
+    """From sums to BatchNorm's coefficients, as ``torch.nn.BatchNorm1d`` has them (Ioffe & Szegedy, 2015).
 
     Args:
         moments: shift, sums and squares, [3, W], over ``count`` rows.
@@ -114,7 +117,7 @@ def normalise(moments: Any, count: int, gain: Any, offset: Any, bias: Any, runni
 
 @jit_step
 def scale_shift(z: Any, scale: Any, shift: Any, out: Any) -> None:
-    """out = scale z + shift."""
+    """out = scale z + shift; blocks [R W], tiles [T W]."""
     for start in range(0, z.size, scale.size):
         given, made = z[start : start + scale.size], out[start : start + scale.size]
         for k in range(given.size):
@@ -123,7 +126,7 @@ def scale_shift(z: Any, scale: Any, shift: Any, out: Any) -> None:
 
 @jit_step
 def centre_scale(z: Any, mean: Any, inverse: Any, out: Any) -> None:
-    """out = (z - mean) inverse, the normalised activations."""
+    """out = (z - mean) inverse, the normalised activations; blocks [R W], tiles [T W]."""
     for start in range(0, z.size, mean.size):
         given, made = z[start : start + mean.size], out[start : start + mean.size]
         for k in range(given.size):
@@ -132,7 +135,7 @@ def centre_scale(z: Any, mean: Any, inverse: Any, out: Any) -> None:
 
 @jit_step
 def activate(z: Any, scale: Any, shift: Any, slope: Any, out: Any) -> None:
-    """BatchNorm and LeakyReLU."""
+    """BatchNorm and LeakyReLU: z and out are blocks [R W], ``scale`` and ``shift`` tiles, ``slope`` is α."""
     for start in range(0, z.size, scale.size):
         given, made = z[start : start + scale.size], out[start : start + scale.size]
         for k in range(given.size):
@@ -142,7 +145,7 @@ def activate(z: Any, scale: Any, shift: Any, slope: Any, out: Any) -> None:
 
 @jit_step
 def activate_drop(z: Any, scale: Any, shift: Any, slope: Any, mask: Any, factor: Any, out: Any) -> None:
-    """BatchNorm, LeakyReLU and dropout: kept activations grow by ``factor``."""
+    """As ``activate``, then dropout: the activations that ``mask`` [R W] keeps (1, else 0) grow by ``factor``."""
     for start in range(0, z.size, scale.size):
         stop = start + scale.size
         given, kept, made = z[start:stop], mask[start:stop], out[start:stop]
@@ -154,7 +157,7 @@ def activate_drop(z: Any, scale: Any, shift: Any, slope: Any, mask: Any, factor:
 
 @jit_step
 def drop(mask: Any, factor: Any, out: Any) -> None:
-    """Dropout: out x mask x factor, in place."""
+    """Dropout: out x mask x factor, all [R W], in place."""
     for k in range(out.size):
         grown = factor * out[k]
         out[k] = grown if mask[k] != _DROPPED else _ZERO
@@ -167,7 +170,10 @@ def _back_bend(v: Any, g: Any, scale: Any, shift: Any, slope: Any) -> Any:
 
 @jit_step
 def back_activate(dy: Any, z: Any, tiles: Any, slope: Any, sums: Any, products: Any) -> None:
-    """Through LeakyReLU, in place; and the sums of dy and of dy (z - mean) that BatchNorm's gradient needs."""
+    """Through LeakyReLU, in place; and the sums of dy and of dy (z - mean) that BatchNorm's gradient needs.
+
+    Blocks dy and z [R W], the four ``tiles`` of ``normalise``, α as ``slope``, sum tiles [T W].
+    """
     scale, shift, mean = tiles[0], tiles[1], tiles[2]
     span = scale.size
     start = 0
@@ -192,7 +198,10 @@ def back_activate(dy: Any, z: Any, tiles: Any, slope: Any, sums: Any, products: 
 
 @jit_step
 def back_normalise(dy: Any, z: Any, scale: Any, tilt: Any, level: Any, out: Any, sums: Any) -> None:
-    """Through BatchNorm: out = scale dy + tilt z + level; and its column sums, the bias's gradient."""
+    """Through BatchNorm: out = scale dy + tilt z + level; and its column sums, the bias's gradient.
+
+    Blocks dy, z and out [R W]; scale, tilt and level tiles, ``sums`` a sum tile, [T W].
+    """
     span = scale.size
     start = 0
     while start + 2 * span <= z.size:
@@ -232,9 +241,9 @@ def _exponential(x: Any) -> Any:
 
 @jit_step
 def cross_entropy(logits: Any, bias: Any, labels: Any, inverse_count: Any) -> float:
-    """The summed loss of a block; ``logits`` [R K] become the loss's gradient by them.
+    """The summed loss of a block, in nats; ``logits`` [R K] become the loss's gradient by them.
 
-    ``bias`` [K] is added first; ``inverse_count`` is 1 / batch size.
+    ``bias`` [K] is added first; ``labels`` are class indices [R]; ``inverse_count`` is 1 / batch size.
     """
     classes = bias.size
     total = 0.0
@@ -264,7 +273,7 @@ def cross_entropy(logits: Any, bias: Any, labels: Any, inverse_count: Any) -> fl
 
 @jit_sums
 def dot(a: Any, b: Any) -> Any:
-    """Σ a b."""
+    """Σ a b of two arrays of one size."""
     total = _ZERO
     for k in range(a.size):
         total += a[k] * b[k]
@@ -290,7 +299,10 @@ def transpose(w: Any, rows: int, columns: int, stride: int, out: Any) -> None:
 
 @jit_step
 def adam(w: Any, grad: Any, first: Any, second: Any, lr: float, step: int) -> None:
-    """One step of ``torch.optim.Adam`` with its default settings (Kingma & Ba, 2015)."""
+    """One step of ``torch.optim.Adam`` with its default settings (Kingma & Ba, 2015, algorithm 1).
+
+    Arrays are [P] and change in place; ``step`` is the number of this one, from 1.
+    """
     size = np.float32(lr / (1.0 - 0.9**step))
     inverse = np.float32(1.0 / math.sqrt(1.0 - 0.999**step))
     keep, gain, eps = np.float32(0.999), np.float32(0.001), np.float32(1e-8)

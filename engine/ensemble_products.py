@@ -22,7 +22,7 @@ _ZERO = np.float32(0.0)
 
 @jit_step
 def few_rows(a: Any, b: Any, c: Any, m: int, n: int, k: int) -> None:
-    """c [m, n] = a [m, k] b [k, n]."""
+    """c [m, n] = a [m, k] b [k, n], float32."""
     c[: m * n] = _ZERO
     whole = m // 5 * 5
     for row in range(0, whole, 5):
@@ -88,7 +88,7 @@ def _one(a: Any, b: Any, c: Any, n: int) -> None:
 
 @jit_step
 def few_rows_turned(a: Any, b: Any, c: Any, m: int, n: int, k: int) -> None:
-    """c [m, n] = a [m, k] b [n, k]ᵀ."""
+    """c [m, n] = a [m, k] b [n, k]ᵀ, float32."""
     whole = m // 5 * 5
     for row in range(0, whole, 5):
         _five_turned(a[row * k : (row + 5) * k], b, c[row * n : (row + 5) * n], n, k)

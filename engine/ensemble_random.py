@@ -57,7 +57,7 @@ def _mixed(z: int) -> int:
 
 @jit_step
 def draw_bits(state: Any, out: Any) -> None:
-    """Fill ``out`` with 32-bit numbers; its size is a multiple of ``LANES``."""
+    """Fill ``out`` with 32-bit numbers; its size is a multiple of ``LANES``. ``state`` [S V] is moved on."""
     s0, s1 = state[:LANES], state[LANES : 2 * LANES]
     s2, s3 = state[2 * LANES : 3 * LANES], state[3 * LANES :]
     for start in range(0, out.size, LANES):
@@ -88,7 +88,7 @@ def draw_below(state: Any, limit: int) -> int:
 
 @jit_step
 def shuffle(state: Any, order: Any, count: int) -> None:
-    """Put a uniform choice of the entries, in uniform order, into the first ``count`` places (Fisher & Yates)."""
+    """Put a uniform choice of N entries, in uniform order, into the first ``count`` places (Fisher & Yates)."""
     n = order.size
     for i in range(min(count, n - 1)):
         j = i + draw_below(state, n - i)
@@ -130,7 +130,7 @@ def _minus_two_log(u: Any) -> Any:
 
 @jit_step
 def add_gaussians(state: Any, bits: Any, source: Any, out: Any, sd: Any) -> None:
-    """out = source + sd x N(0, 1), by Box & Muller; ``bits`` is scratch of 4 ``LANES``."""
+    """out = source + sd x N(0, 1), of one size, by Box & Muller; ``bits`` is scratch of 4 ``LANES``."""
     radius, turn = bits[:LANES], bits[LANES : 2 * LANES]
     pair = bits[2 * LANES : 4 * LANES].view(np.float32)
     first, second = pair[:LANES], pair[LANES:]

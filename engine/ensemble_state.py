@@ -34,14 +34,21 @@ class Plan(NamedTuple):
     """Sizes that all members of a group share, and the address of the matrix product."""
 
     samples: int
+    """N."""
     inputs: int
+    """D."""
     width: int
+    """H."""
     classes: int
+    """K."""
     hidden: int
+    """Hidden layers, L - 1."""
     rows: int
-    """Of a block."""
+    """R, of a block."""
     batch: int
+    """B."""
     address: int
+    """``ensemble_jit.sgemm_address``."""
 
 
 class Data(NamedTuple):
@@ -50,6 +57,7 @@ class Data(NamedTuple):
     x: Floats
     """[N D]."""
     y: Wholes
+    """Class indices, [N]."""
     centre: Floats
     """A tile of the clean inputs' means, [T D]: what their moments are taken about."""
 
@@ -66,6 +74,7 @@ class State(NamedTuple):
     """Running mean and variance of each BatchNorm in turn, [2 D + 2 H (L - 1)]."""
     lanes: NDArray[np.uint32]
     sequence: NDArray[np.uint64]
+    """The two generators' states: ``ensemble_random``."""
     knobs: NDArray[np.float64]
     """Negative slope, dropout, learning rate, data noise."""
     steps: Wholes
@@ -78,10 +87,11 @@ class Workspace(NamedTuple):
     x: Floats
     """The batch, [B D]."""
     labels: Wholes
+    """Its class indices, [B]."""
     places: Wholes
-    """[B]."""
+    """Scratch for choosing whose label is replaced, [B]."""
     z: Floats
-    """[L - 1, B H]."""
+    """The hidden linear maps' outputs, [L - 1, B H]."""
     masks: NDArray[np.uint8]
     """Dropout of the hidden layers, [L - 1, B H]."""
     dy: Floats
@@ -124,7 +134,7 @@ def line(width: int) -> int:
 
 @jit_step
 def layer_start(plan: Plan, layer: int) -> int:
-    """Where W of linear map 1 … L lies in the weights."""
+    """Where W of linear map 1 … L lies in the weights, counted in numbers."""
     if layer == 1:
         return 2 * plan.inputs
     each = plan.width * plan.width + 3 * plan.width
@@ -134,7 +144,7 @@ def layer_start(plan: Plan, layer: int) -> int:
 def make_plan(dataset: Dataset, width: int, depth: int, batch: int) -> Plan:
     """Sizes of a group; blocks are as tall as products stay fast and near caches hold them.
 
-    BatchNorm has no variance over one sample, so a batch holds two at least.
+    ``depth`` counts the linear maps, L. BatchNorm has no variance over one sample, so a batch holds two at least.
     """
     n, d = dataset.x_train.shape
     fits = _SMALL_PRODUCT // (max(d, width) * width) // TILE_ROWS * TILE_ROWS
@@ -144,7 +154,7 @@ def make_plan(dataset: Dataset, width: int, depth: int, batch: int) -> Plan:
 
 
 def make_data(dataset: Dataset, batch: int) -> Data:
-    """The training set as compiled code wants it."""
+    """The training set, x [N, D], as compiled code wants it; ``batch`` is B."""
     x = np.ascontiguousarray(dataset.x_train, dtype=np.float32)
     centre = np.tile(x.mean(0, dtype=np.float64).astype(np.float32), min(TILE_ROWS, batch))
     return Data(x.ravel(), np.ascontiguousarray(dataset.y_train, dtype=np.int64), centre)
@@ -225,7 +235,7 @@ def _padded(shape: tuple[int, ...]) -> int:
 
 
 def make_workspace(plan: Plan) -> Workspace:
-    """Scratch for one thread; its size is about L + 1 + D / H batches of hidden activations."""
+    """Scratch for one thread; its size is about L + 1 + D / H batches of hidden activations, B H float32 each."""
     b, d, h, k, r, hidden = plan.batch, plan.inputs, plan.width, plan.classes, plan.rows, plan.hidden
     t = min(TILE_ROWS, b)
     parameters = layer_start(plan, hidden + 1) + h * k + k

@@ -54,14 +54,23 @@ def train_stacked(
 
 
 def members_within(group: Group, memory: int) -> int:
-    """How many members of a group train at once in so many bytes; at least one."""
+    """How many members of a group train at once in ``memory`` bytes; at least one."""
     plan = group.plan
     each = 4 * _SAVED * (plan.hidden + 1) * plan.batch * max(plan.width, plan.inputs)
     return max(1, memory // each)
 
 
 class Stack:
-    """Members that take their steps together; one that has stopped or diverged keeps its weights."""
+    """Members that take their steps together; one that has stopped or diverged keeps its weights.
+
+    Args:
+        group: what they share.
+        members: M of them.
+        device: where they train.
+
+    Raises:
+        ConfigError: a member's settings are out of range.
+    """
 
     def __init__(self, group: Group, members: Sequence[Member], device: torch.device) -> None:
         self.group, self.members, self.device = group, members, device
@@ -93,7 +102,7 @@ class Stack:
 
     @property
     def active(self) -> list[int]:
-        """Members that still learn."""
+        """Numbers of the members that still learn."""
         over = self.epoch >= self.group.config.epochs
         return [] if over else [i for i, text in enumerate(self.diverged) if not text and not self.converged[i]]
 
@@ -225,7 +234,7 @@ class Stack:
         return measure_network(self.network(i), self.group, self.epochs[i])
 
     def results(self) -> list[MemberResult]:
-        """What became of the members so far."""
+        """What became of the members so far, in their order."""
         return [self.result(i) for i in range(len(self.members))]
 
     def result(self, i: int) -> MemberResult:

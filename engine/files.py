@@ -131,7 +131,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def read_file(path: Path, limit: int) -> bytes:
-    """The bytes of a plain file of at most ``limit`` bytes.
+    """The content of a plain file of at most ``limit`` bytes.
 
     Raises:
         RunDirectoryError: it is missing, no plain file, or larger.

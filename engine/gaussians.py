@@ -50,7 +50,7 @@ _C = tuple(
 
 @jit
 def fill_gaussians(state: Any, out: Any) -> None:
-    """out = N(0, 1); its size is a multiple of 2 ``LANES``; ``state`` holds the generator's 4 x ``LANES`` words.
+    """out = N(0, 1), float32, its size a multiple of 2 ``LANES``; ``state`` is the generator's words, [4 LANES].
 
     The radius comes from 32 bits, so |z| reaches 6.7; the chance of more is 2e-11 a number.
     """

@@ -17,7 +17,12 @@ from .separation import MEASURES, logarithms
 
 
 class GramSeparation:
-    """Takes slices of the features of N samples, then tells the three measures."""
+    """Takes slices of the features of N samples, then tells the three measures.
+
+    Args:
+        y_N: class indices [N], int64, from 0.
+        n_classes: how many classes there are.
+    """
 
     def __init__(self, y_N: Tensor, n_classes: int) -> None:
         self._y_N = y_N
@@ -28,7 +33,7 @@ class GramSeparation:
         self._eps = torch.finfo(torch.float32).eps
 
     def add(self, x_ND: Tensor) -> None:
-        """Take some of the features, [N, …], of all samples."""
+        """Take some of the features, [N, …] in one unit, of all samples."""
         x_ND = x_ND.detach().flatten(1)
         self._features += x_ND.shape[1]
         self._eps = torch.finfo(x_ND.dtype).eps
@@ -38,7 +43,7 @@ class GramSeparation:
         self._k_NN.addmm_(x_ND, x_ND.T)
 
     def measures(self) -> dict[str, float]:
-        """The three measures by name; degenerate cases as in ``separation_measures``."""
+        """The three measures by name, dimensionless; degenerate cases as in ``separation_measures``."""
         n, wide = len(self._y_N), max(len(self._y_N), self._features) * max(self._eps, 2**-23) ** 1.5
         if not math.isfinite(self._largest) or self._largest == 0.0:
             return dict.fromkeys(MEASURES, math.nan)

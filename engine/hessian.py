@@ -36,6 +36,7 @@ class Curvature(NamedTuple):
     """The Hessian of the mean loss by two numbers, in the loss's unit."""
 
     trace: float
+    """Over all P parameters."""
     trace_error: float
     """Standard error of ``trace``; NaN from one probe."""
     top: float
@@ -60,8 +61,14 @@ def curvature(
 ) -> Curvature | None:
     """Trace (Hutchinson, Rademacher probes) and largest eigenvalue (Lanczos) of a Hessian of ``size`` rows.
 
-    ``going`` is asked before every product; None where it said no. Each estimate ends at a tolerance, or after so
-    many seconds of ``patience``; its error tells. Values are NaN where products are not finite.
+    Each estimate ends at a tolerance, or late; its error tells. Values are NaN where products are not finite.
+
+    Args:
+        product: v ↦ H v, as of ``hessian_product``.
+        size: P.
+        generator: of the probes, on the vectors' device.
+        going: asked before every product; None comes back where it said no.
+        patience: seconds after which each of the two takes what it has.
     """
     spent = 0
 
@@ -97,7 +104,8 @@ class _GivenUp(Exception):
 def hessian_product(parts: Sequence[Callable[[], Tensor]], parameters: Iterable[nn.Parameter]) -> Product:
     """v ↦ H v [P] for a loss that is the sum of ``parts``, whose graphs are made one at a time to spare memory.
 
-    A loss of one part keeps its gradient's graph between products, which saves more than half of their time.
+    H v is ∇(∇loss · v) (Pearlmutter, 1994); P counts the parameters that need gradients. A loss of one part keeps
+    its gradient's graph between products, which saves more than half of their time.
     """
     trained = [p for p in parameters if p.requires_grad]
 
@@ -133,7 +141,10 @@ def _split(v_P: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
 def hutchinson_trace(
     product: Product, size: int, generator: torch.Generator, late: Callable[[], bool] = never
 ) -> tuple[float, float]:
-    """Mean of vᵀHv over random signs v, and its standard error: s.d. / √probes."""
+    """Mean of vᵀHv over random signs v [P], and its standard error: s.d. / √probes (Hutchinson, 1990).
+
+    Both in the loss's unit. ``late`` is asked after each probe from the second on, and ends it.
+    """
     values: list[float] = []
     while len(values) < _MOST_PROBES:
         v_P = _signs(size, generator)
@@ -161,7 +172,8 @@ def top_eigenvalue(
 ) -> tuple[float, float]:
     """The largest eigenvalue and its residual, by Lanczos iteration with full reorthogonalisation.
 
-    Where memory for the vectors ends, it restarts from the best one.
+    Both in the loss's unit, of vectors [P] (Golub & Van Loan, chapter 10). Where memory for the vectors ends, it
+    restarts from the best one; ``late`` is asked after each product, and ends it.
     """
     v_P = torch.randn(size, generator=generator, device=generator.device)
     basis = max(2, min(_BASIS, size, _BASIS_NUMBERS // size))

@@ -31,7 +31,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_images(path: Path) -> NDArray[np.uint8]:
-    """Images of an IDX file, [N, height, width].
+    """Images of an IDX file, [N, height, width], pixels 0 … 255 (Y. LeCun's description of MNIST's files).
 
     Raises:
         DataError: names the file, the offset or count, and what was expected.
@@ -51,8 +51,10 @@ def read_labels(path: Path, n_classes: int = 10) -> NDArray[np.uint8]:
 
 
 def check_labels(path: Path, labels: NDArray[np.uint8], n_classes: int, start: int, stride: int = 1) -> None:
-    """Raises:
-    DataError: a label is not below ``n_classes``.
+    """See that labels [N] are below ``n_classes``; they lie ``stride`` bytes apart from the offset ``start`` on.
+
+    Raises:
+        DataError: one is not; names file, label and offset.
     """
     wrong = np.flatnonzero(labels >= n_classes)
     if wrong.size:
@@ -81,7 +83,7 @@ def _read(path: Path, magic: int, dims: int) -> NDArray[np.uint8]:
 
 
 def read_cifar_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images [N, 3, 32, 32] and labels [N] of one CIFAR-10 binary batch.
+    """Images [N, 3, 32, 32], pixels 0 … 255, and labels [N] of one CIFAR-10 binary batch (A. Krizhevsky).
 
     Raises:
         DataError: names the file, the offset or count, and what was expected.

@@ -24,6 +24,7 @@ def launch(run: Run, *, force: bool = False, executor: str | None = None) -> sub
     stands in for the one that a sweep names.
 
     Raises:
+        ConfigError: a training of the user's own writes it.
         LockedError: another worker writes this run, or may do so.
         WorkerError: it could not be started.
     """

@@ -34,9 +34,13 @@ def probe_accuracies(
 
 
 def probe_accuracy(x_ND: NDArray[Any], y_N: NDArray[Any], x_test: NDArray[Any], y_test: NDArray[Any]) -> float:
-    """Test accuracy of one classifier; features are standardised by the training set's mean and s.d.
+    """Test accuracy in [0, 1] of one classifier; features are standardised by the training set's mean and s.d.
 
     Where the training set has one class alone, that class is the guess.
+
+    Args:
+        x_ND, y_N: features [N, D] and class indices [N] to fit.
+        x_test, y_test: likewise, to test.
     """
     from sklearn.linear_model import RidgeClassifier
 

@@ -46,10 +46,11 @@ class Liveness(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None = None
     """Of the worker that writes it, or wrote it last."""
     host: str = ""
+    """Where that is, or was."""
     exit_status: int | None = None
     """Of the worker's process, where someone noted it; -9 where signal 9 killed it."""
     last_record: float | None = None
-    """When its newest record was written."""
+    """When its newest record was written, in seconds since the epoch."""
 
     in_sight: bool = False
     """Whether ``pid`` is that very worker, alive on this host: what it uses of the machine can be shown."""
@@ -61,7 +62,7 @@ class Liveness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def last_events(path: Path, count: int) -> list[Event]:
-    """The newest records of a run's directory, oldest first: long logs cost no more than short ones."""
+    """The ``count`` newest records of a run's directory, oldest first: long logs cost no more than short ones."""
     lines = last_lines(path / "events.jsonl", count)
     return [event for line in lines if (event := read_event(line)) is not None]
 

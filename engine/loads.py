@@ -1,6 +1,6 @@
 """Load curves: what a curve says about who learns. NumPy only, so that the app may use it.
 
-Shapes: a curve is D_0 … D_L, [L+1]; its loads are d_1 … d_L, [L].
+Shapes: a curve is D_0 … D_L, [L+1]; its loads are d_1 … d_L, [L]. Separations are natural logs: dimensionless.
 Source: Shi, Pan, Dokmanić, arXiv:2407.19353; He & Su, PNAS 2023.
 """
 

@@ -159,7 +159,8 @@ class Lock:
     def acquire(self, patience: float = 1.0, *, create: bool = True, to_note: bool = False) -> Owner | None:
         """Take the lock; what it said of its last holder. A reader's glance (see ``is_held``) is waited out.
 
-        ``to_note`` only keeps workers out while a note is written: nobody takes that for a worker.
+        ``patience`` is in seconds. ``to_note`` only keeps workers out while a note is written, and is taken for no
+        worker.
 
         Raises:
             LockedError: another process holds it.
@@ -212,7 +213,11 @@ class Lock:
         return self._fd is not None and self._is_at_path(self._fd)
 
     def note(self, owner: Owner) -> None:
-        """Write who holds it, in place."""
+        """Write who holds it, in place; the lock is held.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         assert self._fd is not None
         text = "".join(char if char.isprintable() else " " for char in owner.text[:_TEXT])
         data = msgspec.json.encode(msgspec.structs.replace(owner, text=text))
@@ -236,7 +241,7 @@ class Lock:
 
 
 def note_launched(path: Path, owner: Owner) -> None:
-    """Say who is about to take the run up, unless that has happened already."""
+    """Say who is about to take the run up, unless that has happened already. Never raises."""
     with contextlib.suppress(SpringtuiError, OSError):
         lock = Lock(path)
         before = lock.acquire(_BRIEFLY, to_note=True)
@@ -248,7 +253,7 @@ def note_launched(path: Path, owner: Owner) -> None:
 
 
 def note_exit(path: Path, owner: Owner, status: int) -> None:
-    """Say how the process ended, if it was the last to write the run."""
+    """Say how the process ended, by its exit status, if it was the last to write the run. Never raises."""
     with contextlib.suppress(SpringtuiError, OSError):
         lock = Lock(path)
         before = lock.acquire(_BRIEFLY, create=False, to_note=True)  # nothing comes back of a removed run

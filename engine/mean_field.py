@@ -3,6 +3,9 @@
     ẋ = g(F),  g(F) = ε̄ [φ(a) + a Φ(a)] - ε̄ [φ(b) + b Φ(b)],  a = (F - μ→)/ε̄,  b = (-F - μ←)/ε̄.
 
 In the long run F_l = F*, the root of g, the effective friction: x_l = y l/(L+1) - (F*/2k) l (L+1-l).
+
+Shape legend: L blocks, S springs. Units are the chain's own: lengths as ``target``, forces as k times a length,
+times as step x eta.
 """
 
 from __future__ import annotations
@@ -24,7 +27,10 @@ _erfc = np.frompyfunc(math.erfc, 1, 1)
 
 
 def mean_velocity(force: Floats | float, mu_right: float, mu_left: float, noise: float) -> Floats:
-    """g(F), the mean of σ(F + ε̄ ξ); without noise σ(F) itself."""
+    """g(F), the mean of σ(F + ε̄ ξ), of forces of any shape and in that shape; without noise σ(F) itself.
+
+    ``noise`` is ε̄; it, both frictions and what comes back are forces (as velocities: the drag is 1).
+    """
     f = np.asarray(force, dtype=np.float64)
     if noise == 0.0:
         return np.asarray(np.maximum(f - mu_right, 0.0) + np.minimum(f + mu_left, 0.0))
@@ -39,7 +45,7 @@ def _ramp(a: Floats) -> Floats:
 
 
 def effective_friction(mu_right: float, mu_left: float) -> float:
-    """F* = (μ→ - μ←)/2, the root of g.
+    """F* = (μ→ - μ←)/2, the root of g, a force.
 
     φ(a) + aΦ(a) grows with a, so g(F) = 0 means a = b, which no noise enters: noise sets how fast the chain gets
     there, and without noise it never does (see ``quasi_static``).
@@ -78,7 +84,10 @@ def settled(config: ChainConfig) -> Floats:
 
 
 class MeanField:
-    """The deterministic chain ẋ = g(F), in step with a first-order chain of the same settings: x ← x + η g(F)."""
+    """The deterministic chain ẋ = g(F), in step with a first-order chain of the same settings: x ← x + η g(F).
+
+    Positions are [L], or [L + 2] with wall and target.
+    """
 
     def __init__(self, config: ChainConfig) -> None:
         self.config = config
@@ -96,7 +105,7 @@ class MeanField:
         self.config = config
 
     def advance(self, steps: int) -> None:
-        """Take a number of steps."""
+        """Take a number of steps of length eta."""
         c, x = self.config, self.padded
         pulled = zip(targets(c, self.steps, steps), amplitudes(c, self.steps, steps), strict=True)
         for target, amplitude in pulled:
@@ -133,7 +142,7 @@ TWIN_TIME = 200.0
 
 
 def predicted_curve(mu_right: float, mu_left: float, noise: float, springs: int) -> Floats:
-    """The load curve 1 … 0 of a chain after the twin's time of training, [springs + 1].
+    """The load curve 1 … 0 of a chain of unit length after the twin's time of training, [S + 1].
 
     In 500 steps of 0.4, which moves an asymmetry by less than 0.01.
     """
@@ -144,7 +153,7 @@ def predicted_curve(mu_right: float, mu_left: float, noise: float, springs: int)
 
 
 def predicted_asymmetry(mu_right: float, mu_left: float, noise: float, *, springs: int = 7) -> float:
-    """(load of the near half - load of the far half) / total of ``predicted_curve``."""
+    """(load of the near half - load of the far half) / total of ``predicted_curve``; dimensionless."""
     loads = -np.diff(predicted_curve(mu_right, mu_left, noise, springs))
     half = springs // 2
     return float((loads[:half].sum() - loads[-half:].sum()) / loads.sum())

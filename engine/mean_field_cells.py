@@ -87,7 +87,17 @@ def mean_field_cells(
 ) -> Floats:
     """Mean positions x_1 … x_L of every cell after a pull at once, [C, L].
 
-    The three parameters broadcast to [C]. Agrees with ``mean_field.MeanField`` to 1e-6 of the chain's length.
+    The first three broadcast to [C]. Agrees with ``mean_field.MeanField`` to 1e-6 of the chain's length.
+
+    Args:
+        mu_right, mu_left: friction against moving right and left, forces.
+        noise: ε̄, s.d. of the random force per block and step.
+        blocks: L.
+        k: stiffness, force per length.
+        eta: length of a step, in time.
+        steps: how many at most; a cell ends early once it rests.
+        target: where the last spring is held, a length.
+        threads: by default one per core; no result depends on it.
     """
     given = (np.atleast_1d(np.asarray(a, np.float64)) for a in (mu_right, mu_left, noise))
     right_C, left_C, noise_C = (np.ascontiguousarray(a) for a in np.broadcast_arrays(*given))

@@ -16,7 +16,13 @@ from .errors import ConfigError
 
 
 class Knobs:
-    """What a running network takes on from its next step."""
+    """What a running network takes on from its next step.
+
+    Args:
+        negative_slope: α, 0 … 1.
+        dropout: probability that an activation is dropped.
+        generator: what dropout draws from.
+    """
 
     def __init__(self, negative_slope: float, dropout: float, generator: torch.Generator) -> None:
         self.negative_slope = negative_slope
@@ -25,7 +31,10 @@ class Knobs:
 
 
 class Activation(nn.Module):
-    """LeakyReLU; or, ours, tanh or GELU blended with the identity: s x + (1 - s) f(x), s the negative slope."""
+    """LeakyReLU; or, ours, tanh or GELU blended with the identity: s x + (1 - s) f(x), s the negative slope.
+
+    Of any shape, and in that shape.
+    """
 
     def __init__(self, name: str, knobs: Knobs) -> None:
         super().__init__()
@@ -41,7 +50,10 @@ class Activation(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout whose draws come from the run's own generator, so that a run repeats bit for bit."""
+    """Dropout whose draws come from the run's own generator, so that a run repeats bit for bit.
+
+    Of any shape, and in that shape; kept activations grow by 1/(1 - p) (Srivastava et al., JMLR 2014).
+    """
 
     def __init__(self, knobs: Knobs) -> None:
         super().__init__()
@@ -56,7 +68,7 @@ class Dropout(nn.Module):
 
 
 class ScaledLinear(nn.Linear):
-    """A linear map divided by √(features in): the NTK parametrisation's forward scaling."""
+    """A linear map divided by √(features in): the NTK parametrisation's forward scaling (Jacot et al., 2018)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return nn.functional.linear(x, self.weight / math.sqrt(self.in_features), self.bias)
@@ -75,7 +87,7 @@ class Network(nn.Module):
 
     ``entry`` normalises the input (D_0); each of ``blocks`` ends where its layer is measured (D_1 … D_(L-1));
     ``between`` comes after measuring: dropout, and in the cnn upsampling before it; ``head`` gives the logits
-    (D_L).
+    (D_L), [B, K], of samples [B, D] (mlp) or [B, C, height, width] (cnn).
     """
 
     def __init__(self, entry: nn.Module, blocks: list[nn.Module], between: nn.Module, head: nn.Module) -> None:
@@ -87,7 +99,7 @@ class Network(nn.Module):
 
     @property
     def points(self) -> list[str]:
-        """Names of D_0 … D_L."""
+        """Names of D_0 … D_L, L + 1 of them."""
         return ["input", *(f"layer {i + 1}" for i in range(len(self.blocks))), "logits"]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,7 +119,13 @@ class Network(nn.Module):
 
 
 def build_network(config: TrainConfig, sample_shape: tuple[int, ...], n_classes: int, knobs: Knobs) -> Network:
-    """A network with its initial weights, drawn from ``config.seed`` alone.
+    """A network with its initial weights, drawn from ``config.seed`` alone (Shi et al., supplement).
+
+    Args:
+        config: architecture, initialisation and loss.
+        sample_shape: of one sample: (D,), or (C, height, width) for a cnn.
+        n_classes: K; the loss ``mse`` has one output instead.
+        knobs: what the network obeys while it trains.
 
     Raises:
         ConfigError: the images do not fit the architecture.

@@ -35,12 +35,15 @@ class Source(NamedTuple):
     """A set on OpenML and its original files."""
 
     openml: str
+    """Its name there."""
     shape: tuple[int, int, int]
     """[C, H, W]."""
     train: int
     """Rows that train; those after them test."""
     megabytes: int
+    """That are downloaded."""
     files: str
+    """Names of the original files, for a folder of one's own."""
 
 
 _IDX = (
@@ -59,7 +62,11 @@ _TELL_EVERY = 2.0
 
 
 def fetch(name: str, say: Say = silent) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images [N, C, H, W] and labels [N] of a set, downloaded unless it was before.
+    """Images [N, C, H, W], pixels 0 … 255, and labels [N] of a set, downloaded unless it was before.
+
+    Args:
+        name: of ``SOURCES``.
+        say: hears of the download.
 
     Raises:
         DataError: it cannot be downloaded; says what to do without a network.

@@ -20,6 +20,15 @@ class SGLD(Optimizer):
     """θ ← θ - lr G ∇ + N(0, 2 lr T G); G = 1, or with ``rms`` 1/(√v + 1e-5), v a running mean of ∇².
 
     The term in the derivative of G is left out, as is usual; its effect is of the order of 1 - ``decay``.
+    SGLD: Welling & Teh, ICML 2011, eq. 4; with ``rms`` Li et al., AAAI 2016, algorithm 1.
+
+    Args:
+        params: what is moved.
+        lr: the learning rate.
+        temperature: T: without gradient noise it samples exp(-loss / T).
+        generator: of the noise.
+        rms: whether to precondition.
+        decay: of the running mean of ∇².
     """
 
     def __init__(
@@ -61,7 +70,10 @@ class SGLD(Optimizer):
 
 
 def build_optimiser(config: TrainConfig, params: Iterable[Tensor], generator: torch.Generator) -> Optimizer:
-    """The optimiser that a configuration asks for."""
+    """The optimiser that a configuration asks for, of parameters of any shape.
+
+    Adam and SGD are PyTorch's, the others draw from ``generator``.
+    """
     if config.optimizer == "adam":
         return Adam(params, lr=config.lr)
     if config.optimizer == "sgd":

@@ -28,11 +28,13 @@ from torch import nn
 
 from .config import make
 from .errors import ConfigError, InputError, ProbeWarning
+from .home import default_home, preferred_home
 from .loads import LoadStatistics, loads, statistics
 from .probe_config import MEASURES, ProbeConfig
 from .probe_layers import check_reductions
 from .probe_model import ProbedModel
 from .probe_run import ProbeRun, describe, end_with_script
+from .probe_scalars import Scalars, refusal
 from .probe_undisturbed import Autocast, inner_model, is_sharded
 from .records import Control, Curve, Started
 from .twin_curve import CurveFit, fit_curve, hidden
@@ -54,9 +56,10 @@ class LoadProbe:
         measures: which to take beside ``trace_ratio``.
         groups: bins of a target, or most frequent next tokens.
         chunk: samples that go through the model at once.
-        memory: MiB of features kept at once.
+        memory: MiB (2²⁰ bytes) of features kept at once.
         name: what you call this training.
-        home: where runs are kept; by default ``SPRINGTUI_HOME``, or the user's data directory.
+        home: where runs are kept; by default ``SPRINGTUI_HOME``, else ``home`` of config.toml, else the user's
+            data directory.
         autocast: a type to compute in, or a maker of contexts; by default what is in force when it measures.
         forward: runs the model in place of calling it: ``forward(model, *args, **kwargs)``.
 
@@ -91,7 +94,7 @@ class LoadProbe:
         self._every = config.every
         self._steps, self._measured_at = 0, -1
         self._warned = self._paused = False
-        self._scalars: dict[str, Any] = {}
+        self._scalars = Scalars()
         self._curves: dict[str, list[float]] = {}
         self._friction_error = math.nan
         self._began = time.monotonic()
@@ -136,7 +139,7 @@ class LoadProbe:
         self._steps = self._steps + 1 if step is None else max(0, int(step))
         if self._probed is None:
             return
-        self.log(**scalars)
+        self._keep(scalars)
         if self._run is not None:
             self._run.at = self._steps
             self._attempt(self._listen)
@@ -144,12 +147,12 @@ class LoadProbe:
             self._attempt(self._measure)
 
     def log(self, **scalars: Any) -> None:
-        """Numbers to keep with the next measurement; of tensors no graph is kept alive."""
-        self._scalars |= {k: v.detach() if isinstance(v, torch.Tensor) else v for k, v in scalars.items()}
+        """Numbers to keep with the next measurement; names of the probe's own are refused, in a warning."""
+        self._keep(scalars)
 
     def measure(self, **scalars: Any) -> dict[str, float]:
         """Measure now, whatever ``every`` says; the metrics."""
-        self.log(**scalars)
+        self._keep(scalars)
         self._attempt(self._measure)
         return self.metrics()
 
@@ -157,7 +160,8 @@ class LoadProbe:
         """The newest measurement as a flat dict of finite numbers, for any tracker.
 
         ``separation/LAYER`` and ``load/LAYER`` (trace ratio), ``fuzziness/LAYER``, ``inverse_fuzziness/LAYER``,
-        ``cv``, ``asymmetry``, ``effective_friction``, ``friction_error`` and ``seconds``, which it took.
+        all natural logs; ``cv``, ``asymmetry``, ``effective_friction`` and ``friction_error``, dimensionless; and
+        ``seconds``, which it took.
         """
         found: dict[str, float] = {}
         for measure, curve in self._curves.items():
@@ -169,7 +173,11 @@ class LoadProbe:
         return {prefix + name: value for name, value in found.items() if math.isfinite(value)}
 
     def close(self, error: BaseException | None = None) -> None:
-        """End the run: as finished, measured once more if steps were taken since; or by what broke it off."""
+        """End the run: as finished, measured once more if steps were taken since; or by what broke it off.
+
+        Args:
+            error: what broke the training off; None where nothing did.
+        """
         if error is None or (isinstance(error, SystemExit) and not error.code):
             if not self._sharded:  # whose other processes may have gone
                 self._attempt(self._measure)
@@ -196,12 +204,12 @@ class LoadProbe:
 
     @property
     def curves(self) -> dict[str, list[float]]:
-        """The newest D_0 … D_L by measure."""
+        """The newest D_0 … D_L by measure, [L + 1] each, natural logs."""
         return {name: list(curve) for name, curve in self._curves.items()}
 
     @property
     def loads(self) -> dict[str, float]:
-        """The newest load of each layer by name, trace ratio: D_(l-1) - D_l."""
+        """The newest load of each layer by name, trace ratio: D_(l-1) - D_l (Shi et al., arXiv:2407.19353)."""
         curve = self._curves.get("trace_ratio", [])
         return dict(zip(self.layers[1:], loads(curve).tolist(), strict=True)) if curve else {}
 
@@ -225,7 +233,7 @@ class LoadProbe:
 
     @property
     def effective_friction(self) -> float:
-        """Of the twin: > 0 where shallow layers are lazy, < 0 where deep ones are; NaN where there is no twin."""
+        """F*/k of the twin, its length 1: > 0 where shallow layers are lazy, < 0 where deep ones; else NaN."""
         return math.nan if (twin := self.twin) is None else twin.effective_friction
 
     @property
@@ -255,7 +263,7 @@ class LoadProbe:
             classes=facts["classes"],
             samples=facts["samples"],
         )
-        run = ProbeRun(home, filled)
+        run = ProbeRun(home or self._home(), filled)
         self._run = run
         weakref.finalize(self, end_with_script, run)
         run.start(
@@ -268,6 +276,15 @@ class LoadProbe:
                 facts=facts,
             )
         )
+
+    def _home(self) -> Path:
+        """Where runs are kept unless the argument says; a wrong line of the preferences costs only itself."""
+        try:
+            return preferred_home()
+        except ConfigError as error:
+            home = default_home()
+            self._warn(f"{error}. The load probe writes to {home}")
+            return home
 
     def _measure(self) -> None:
         if self._probed is None or self._measured_at == self._steps:
@@ -297,17 +314,15 @@ class LoadProbe:
         }
         self._run.write(Curve(at=self._steps, step=self._steps, curves=curves, scalars=scalars), summary)
 
+    def _keep(self, scalars: Mapping[str, Any]) -> None:
+        if refused := self._scalars.give(scalars):
+            self._warn(refusal(refused), level=4)
+
     def _taken(self) -> dict[str, float | None]:
         """What was passed to ``step`` since the last measurement, the newest of each name."""
-        given, self._scalars = self._scalars, {}
-        taken: dict[str, float | None] = {}
-        for name, value in given.items():
-            try:
-                taken[name] = float(value)
-            except (TypeError, ValueError, RuntimeError):
-                self._failed(
-                    ConfigError(f"{name} = {value!r} is no number; allowed: a number, or a tensor of one")
-                )
+        taken, wrong = self._scalars.take()
+        for error in wrong:
+            self._failed(error)
         return taken
 
     def _numbers(self) -> dict[str, float]:
@@ -354,9 +369,13 @@ class LoadProbe:
             return
         self._warned = True
         text = f"the load probe failed at step {self._steps}: {describe(error)}"
+        self._warn(text, ". The training goes on; the probe tries again later, silently")
+
+    def _warn(self, text: str, more: str = "", *, level: int = 5) -> None:
+        """Tell the user, whose line is so many calls above, and the run where there is one."""
         if self._run is not None:
             self._run.note(text)
-        warnings.warn(f"{text}. The training goes on; the probe tries again later, silently", ProbeWarning, 4)
+        warnings.warn(text + more, ProbeWarning, level)
 
     def _end(self, reason: str, text: str) -> None:
         self._probed = None

@@ -44,7 +44,13 @@ class Source:
     def features(
         self, wanted: Mapping[int, slice], start: int, stop: int, run: Forward
     ) -> tuple[slice, dict[int, Tensor]]:
-        """Features of samples start … stop - 1 at some points: which measured samples, and [m, D] by point."""
+        """Features of samples start … stop - 1 at some points: which measured samples, and [m, D] by point.
+
+        Args:
+            wanted: by number of the point, which of its features.
+            start, stop: samples of the probe batch.
+            run: the model; what it raises is passed on.
+        """
         measured = self._measured(start, stop)
         args, kwargs = self.batch.chunk(start, stop, self.device, self.dtype)
         taker = _Taker({i: (self.points[i], columns) for i, columns in wanted.items()}, self.groups.tokens)
@@ -56,7 +62,7 @@ class Source:
         return measured, taker.found
 
     def sizes(self, run: Forward) -> list[int]:
-        """How many features each point has, seen on the first samples.
+        """How many features each point has, D, seen on the first samples.
 
         Raises:
             ConfigError: a layer gave none this time.

@@ -32,7 +32,7 @@ class Groups:
     """Which group each measured sample belongs to."""
 
     y_M: Tensor
-    """Numbers of the groups, int64, from 0 without gaps."""
+    """Numbers of the groups, [M], int64, from 0 without gaps."""
     how: str
     """Where they come from, in a few words."""
     positions: tuple[Tensor, Tensor] | None = None

@@ -76,7 +76,7 @@ class ProbeBatch:
 
 
 def first_real(value: Any) -> Tensor | None:
-    """The first tensor of real numbers in nested containers."""
+    """The first tensor of real numbers, of any shape, in nested containers; None where there is none."""
     return next((t for t in _tensors(value) if t.is_floating_point()), None)
 
 
@@ -112,6 +112,6 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def chunk_bounds(n: int, size: int) -> list[tuple[int, int]]:
-    """Chunks of nearly equal size, at most ``size`` each."""
+    """First and last + 1 of the chunks of ``n`` samples: nearly equal, at most ``size`` samples each."""
     count = math.ceil(n / size)
     return [(n * i // count, n * (i + 1) // count) for i in range(count)]

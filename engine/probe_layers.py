@@ -69,7 +69,7 @@ def find_points(model: nn.Module, traced: Trace, batch: Tensor | None, n: int, w
     Args:
         model: the inner model.
         traced: a forward pass of n samples.
-        batch: the model's input where it is of real numbers.
+        batch: the model's input, [n, …], where it is of real numbers.
         n: samples of the pass.
         wanted: patterns and reductions.
 

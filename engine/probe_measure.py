@@ -43,7 +43,7 @@ class Table:
 
 
 def plan_passes(sizes: list[int], samples: int, memory: int) -> list[list[Table]]:
-    """Which tables each pass gathers.
+    """Which tables each pass gathers, pass by pass.
 
     Args:
         sizes: features of each point, D.
@@ -73,7 +73,7 @@ class Measured(NamedTuple):
     """One measurement."""
 
     curves: dict[str, list[float]]
-    """D_0 … D_L by measure."""
+    """D_0 … D_L by measure, [L + 1] each, natural logs."""
     friction_error: float
     """Of the twin's effective friction, over the samples of the probe batch: ``twin_curve.friction_error``."""
 

@@ -79,7 +79,7 @@ class ProbedModel:
             return self._measurer.measure(self._run)
 
     def facts(self) -> dict[str, Any]:
-        """What is worth telling of it."""
+        """What is worth telling of it: samples, classes and where these come from, reductions, device …"""
         own = list(self.model.parameters())
         return {
             "samples": len(self.groups.y_M),

@@ -34,7 +34,7 @@ class Rows(NamedTuple):
 
 
 def feature_tensor(value: Any) -> Tensor | None:
-    """The tensor that is measured in a module's output: the first of real numbers, named entries first."""
+    """The tensor that is measured in a module's output, [n, …]: the first of real numbers, named entries first."""
     if isinstance(value, Tensor):
         return value if value.is_floating_point() and value.ndim else None
     if isinstance(value, Mapping):

@@ -55,7 +55,11 @@ class ProbeRun:
         return self._lock is not None and os.getpid() == self._pid
 
     def start(self, started: Started) -> None:
-        """The first record; where it cannot be written now, it is written before the next one."""
+        """The first record; where it cannot be written now, it is written before the next one.
+
+        Raises:
+            OSError, DiskFullError: so where it cannot.
+        """
         self._started = started
         self._write_started()
 
@@ -86,7 +90,11 @@ class ProbeRun:
         return self._controls.new()
 
     def answer(self, control: Control, take: Callable[[Control], dict[str, Any]]) -> None:
-        """Take one request on, or say why not."""
+        """Take one request on, or say why not.
+
+        Raises:
+            OSError, DiskFullError: the answer cannot be written.
+        """
         error, settings = "", {}
         try:
             settings = take(control)
@@ -109,7 +117,7 @@ class ProbeRun:
             lock.release()
 
     def forget(self) -> None:
-        """In a forked child."""
+        """Let go of the lock in a forked child, and write nothing more."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None

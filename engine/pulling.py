@@ -24,7 +24,7 @@ OVERSHOOT, OVERSHOOT_PART = 1.0, 0.25
 
 
 def targets(config: ChainConfig, start: int, steps: int) -> Floats:
-    """The target's place at steps ``start`` … ``start + steps - 1``, [steps].
+    """The target's place at steps ``start`` … ``start + steps - 1``, [steps], a length.
 
     ``at_once``: at ``target`` from the first step. ``steady``: at constant speed, there after ``pull_time``.
     ``jerky``: in ``JERKS`` equal jumps over ``pull_time``; each overshoots by its own length and soon falls back.
@@ -44,7 +44,7 @@ def amplitudes(config: ChainConfig, start: int, steps: int) -> Floats:
     """S.d. of a step's random force (order 1) or impulse (order 2) on a block, [steps].
 
     ε e^(-λt), t = step x eta; times √eta in the second order, a Wiener increment; times √L where it is common,
-    since the authors' code adds the noise of L unit sources.
+    since the authors' code adds the noise of L unit sources (DESIGN.md, section 1).
     """
     scale = config.noise * (math.sqrt(config.eta) if config.order == 2 else 1.0)
     if config.common_noise:

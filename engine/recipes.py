@@ -90,8 +90,10 @@ DEFAULT_RECIPE = "digits"
 
 
 def find_recipe(name: str) -> Recipe:
-    """Raises:
-    ConfigError: there is no such recipe; names the nearest.
+    """The recipe of a name.
+
+    Raises:
+        ConfigError: there is none; names the nearest.
     """
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.0)[0]

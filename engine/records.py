@@ -50,11 +50,11 @@ class Curve(_Event, frozen=True, kw_only=True, tag="curve"):
     """Optimiser steps, or steps of the chain, done."""
     curves: dict[str, list[float | None]]
     """By measure: ``trace_ratio``, ``fuzziness``, ``inverse_fuzziness`` (natural log); of a chain
-    ``distance``, the mean over replicas of y - x_l for l = 0 … L+1."""
+    ``distance``, the mean over replicas of y - x_l for l = 0 … L+1, in the unit of ``target``."""
     scalars: dict[str, float | None] = {}
     """``train_loss``, ``train_accuracy``, ``test_accuracy``, ``rate`` (epochs or steps per second), …"""
     linear_probes: list[float] | None = None
-    """On request: test accuracy of a linear classifier on the activations at D_0 … D_L."""
+    """On request: test accuracy in [0, 1] of a linear classifier on the activations at D_0 … D_L."""
     positions: list[float] | None = None
     """Chain only: x_1 … x_L of the first replica."""
     spread: list[float] | None = None
@@ -137,8 +137,10 @@ def encode(record: Event | Control) -> bytes:
 
 
 def decode_event(line: bytes) -> Event:
-    """Raises:
-    RunDirectoryError: the line is not a record of a known kind with the right types.
+    """The record on a line.
+
+    Raises:
+        RunDirectoryError: it is not a record of a known kind with the right types.
     """
     try:
         return _events.decode(line)
@@ -147,8 +149,10 @@ def decode_event(line: bytes) -> Event:
 
 
 def decode_control(line: bytes) -> Control:
-    """Raises:
-    RunDirectoryError: the line is not a control record.
+    """The request on a line.
+
+    Raises:
+        RunDirectoryError: it is not a control record.
     """
     try:
         return _controls.decode(line)

@@ -24,28 +24,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-import platformdirs
 
 from .config import SCHEMA_VERSION, RunConfig, Settings, kind_of
 from .controls import Controls
 from .errors import ConfigError, DiskFullError, HomeError, LockedError, RunDirectoryError, SpringtuiError
 from .files import Tail, append_line, disk_full, open_plain, read_file, replace_file
+from .home import default_home
 from .liveness import Liveness, has_ended, last_events, look
 from .locks import Lock, Owner, is_held, read_owner, this_process
 from .probe_config import ProbeConfig
 from .records import Acknowledged, Control, Event, Started, encode, read_event
 
-__all__ = ["Controls", "Run", "default_home", "find_run", "list_runs", "open_home", "read_event"]
+__all__ = ["Controls", "Run", "find_run", "list_runs", "open_home", "read_event"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _CONFIG_LIMIT = 1 << 20
 _LOG_BYTES = 1 << 16
-
-
-def default_home() -> Path:
-    """``SPRINGTUI_HOME``, else the platform's user data directory."""
-    named = os.environ.get("SPRINGTUI_HOME")
-    return Path(named).expanduser() if named else Path(platformdirs.user_data_dir("springtui"))
 
 
 def open_home(home: Path | None = None) -> Path:
@@ -104,6 +98,11 @@ class Run:
     def create(cls, home: Path, settings: Settings, origin: str = "command") -> Run:
         """A new directory under ``home/runs``, complete from the moment it can be seen.
 
+        Args:
+            home: as ``open_home`` gives it.
+            settings: of the run, checked.
+            origin: who makes it, as ``command`` or ``lab``.
+
         Raises:
             HomeError: it cannot be written.
         """
@@ -141,8 +140,10 @@ class Run:
         return cls(home / "runs" / name)
 
     def config(self) -> RunConfig:
-        """Raises:
-        RunDirectoryError: the file is missing, damaged, or of a newer springtui.
+        """What ``config.json`` says.
+
+        Raises:
+            RunDirectoryError: the file is missing, damaged, or of a newer springtui.
         """
         data = read_file(self.path / "config.json", _CONFIG_LIMIT)
         try:
@@ -188,8 +189,10 @@ class Run:
         return lock
 
     def must_need_a_worker(self) -> None:
-        """Raises:
-        ConfigError: a training of the user's own writes it: no worker goes on with it, and none may be ended.
+        """See that it is not a probe's run.
+
+        Raises:
+            ConfigError: a training of the user's own writes it: no worker goes on with it, and none may be ended.
         """
         with contextlib.suppress(RunDirectoryError):
             if isinstance(self.config().settings, ProbeConfig):
@@ -232,7 +235,7 @@ class Run:
             )
 
     def write(self, event: Event) -> Event:
-        """Append one event, numbered and dated.
+        """Append one event, numbered and dated, and return it so.
 
         Raises:
             DiskFullError: there is no room; all earlier records are intact.
@@ -306,7 +309,7 @@ class Run:
         )
 
     def last_log_lines(self, count: int = 12) -> list[str]:
-        """The end of ``worker.log``."""
+        """At most ``count`` lines from the end of ``worker.log``; none where it cannot be read."""
         try:
             with os.fdopen(open_plain(self.log_path, os.O_RDONLY), "rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_BYTES))
@@ -316,7 +319,7 @@ class Run:
         return text.splitlines()[-count:]
 
     def last_events(self, count: int) -> list[Event]:
-        """The newest records, oldest first: long logs cost no more than short ones."""
+        """At most ``count`` of the newest records, oldest first: long logs cost no more than short ones."""
         return last_events(self.path, count)
 
     def _lines(self, name: str) -> Iterator[bytes]:
@@ -362,7 +365,7 @@ def _run_at(path: Path) -> Run:
 
 
 def list_runs(home: Path) -> list[Run]:
-    """Every run directory under a home, newest first."""
+    """Every run directory under a home, newest first; none where it cannot be read."""
     try:
         entries = list(os.scandir(home / "runs"))
     except OSError:

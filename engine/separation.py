@@ -31,11 +31,11 @@ _UNREADABLE = (OSError, EOFError, ValueError, KeyError, RuntimeError, MemoryErro
 def separation_measures(
     x_ND: torch.Tensor, y_N: torch.Tensor, n_classes: int | None = None, measures: Sequence[str] = MEASURES
 ) -> dict[str, float]:
-    """The three measures by name.
+    """The three measures by name, dimensionless (natural log).
 
     Args:
-        x_ND: features, floating point; dimensions after the first are flattened.
-        y_N: class indices, int64, from 0.
+        x_ND: features [N, …], floating point; dimensions after the first are flattened.
+        y_N: class indices [N], int64, from 0.
         n_classes: how many classes there are; by default one more than the largest label.
         measures: which to take; inverse fuzziness is by far the dearest.
 
@@ -50,7 +50,10 @@ def separation_measures(
 def separation_and_influence(
     x_ND: torch.Tensor, y_N: torch.Tensor, n_classes: int | None = None, measures: Sequence[str] = MEASURES
 ) -> tuple[dict[str, float], torch.Tensor | None]:
-    """``separation_measures``, and each sample's influence on the trace ratio, [N]; None in degenerate cases."""
+    """``separation_measures``, and each sample's influence on the trace ratio, [N]; None in degenerate cases.
+
+    Arguments are those of ``separation_measures``; the influence is ``trace_ratio_influence``.
+    """
     x_ND = x_ND.detach().reshape(x_ND.shape[0], math.prod(x_ND.shape[1:]))
     largest = float(torch.linalg.vector_norm(x_ND, math.inf)) if x_ND.numel() else math.nan
     if not math.isfinite(largest) or largest == 0.0:
@@ -72,7 +75,13 @@ def separation_and_influence(
 def logarithms(
     within: float, between: float, floor: float, ratios: Mapping[str, Callable[[], float]]
 ) -> dict[str, float]:
-    """Measures from their traces; scatter up to the ``floor`` is rounding, and degenerate cases need no ratio."""
+    """Measures from their traces; scatter up to the ``floor`` is rounding, and degenerate cases need no ratio.
+
+    Args:
+        within, between: Tr Σ_w and Tr Σ_b, in the features' unit squared.
+        floor: in the same unit.
+        ratios: by measure, what its logarithm is taken of.
+    """
     if within <= floor and between <= floor:
         return dict.fromkeys(ratios, math.nan)
     if within <= floor or between <= floor:
@@ -85,7 +94,13 @@ def logarithms(
 def scatter_factors(
     x_ND: torch.Tensor, y_N: torch.Tensor, n_classes: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """W [N, D] and B [C, D] with Σ_w = WᵀW and Σ_b = BᵀB; the grand mean is taken off first, for accuracy."""
+    """W [N, D] and B [C, D] with Σ_w = WᵀW and Σ_b = BᵀB; the grand mean is taken off first, for accuracy.
+
+    Args:
+        x_ND: features [N, D].
+        y_N: class indices [N], int64, from 0.
+        n_classes: C; by default one more than the largest label.
+    """
     count = n_classes or int(y_N.max()) + 1
     n = x_ND.shape[0]
     w_ND = x_ND - torch.full((n,), 1.0 / n, dtype=x_ND.dtype, device=x_ND.device) @ x_ND
@@ -107,7 +122,8 @@ def scatter_factors(
 def trace_ratio_influence(w_ND: torch.Tensor, b_CD: torch.Tensor, y_N: torch.Tensor) -> torch.Tensor:
     """What each sample adds to log(Tr Σ_w / Tr Σ_b), [N], in float64: its influence function, of mean zero.
 
-    Giving sample i the weight (1 + ε)/N changes the measure by ε/N times its influence, to first order.
+    Giving sample i the weight (1 + ε)/N changes the measure by ε/N times its influence, to first order (Hampel,
+    *The influence curve and its role in robust estimation*, 1974). W, B and y are as of ``scatter_factors``.
     """
     n = len(w_ND)
     parts_C = torch.bincount(y_N, minlength=len(b_CD)).clamp(min=1).double() / n
@@ -125,7 +141,10 @@ def _block(x_ND: torch.Tensor) -> int:
 
 
 def fuzziness_ratio(w_ND: torch.Tensor, b_CD: torch.Tensor) -> float:
-    """Tr(Σ_w Σ_b⁺) by the C x C Gram matrix of B: with B Bᵀ = U S Uᵀ, Σ_b⁺ = Bᵀ U S⁻² Uᵀ B (He & Su, eq. 1)."""
+    """Tr(Σ_w Σ_b⁺) by the C x C Gram matrix of B: with B Bᵀ = U S Uᵀ, Σ_b⁺ = Bᵀ U S⁻² Uᵀ B (He & Su, eq. 1).
+
+    W [N, D] and B [C, D] as of ``scatter_factors``; dimensionless.
+    """
     b64_CD = b_CD.double()
     s_C, u_CC = torch.linalg.eigh(b64_CD @ b64_CD.T)
     keep = s_C > s_C[-1] * _rank_cut(b_CD)
@@ -135,7 +154,10 @@ def fuzziness_ratio(w_ND: torch.Tensor, b_CD: torch.Tensor) -> float:
 
 
 def inverse_fuzziness_ratio(w_ND: torch.Tensor, b_CD: torch.Tensor) -> float:
-    """Tr(Σ_b Σ_w⁺), from the eigenvectors of Σ_w or of the Gram matrix of W, whichever is smaller."""
+    """Tr(Σ_b Σ_w⁺), from the eigenvectors of Σ_w or of the Gram matrix of W, whichever is smaller.
+
+    As in the code of Shi et al.; W [N, D] and B [C, D] as of ``scatter_factors``; dimensionless.
+    """
     n, d = w_ND.shape
     w64_ND, b64_CD = w_ND.double(), b_CD.double()
     if d <= n:
@@ -163,7 +185,7 @@ def _trace(factor: torch.Tensor) -> float:
 
 
 def measure_file(path: Path) -> dict[str, float]:
-    """The three measures of an ``.npz`` with ``X`` [N, …] and ``y`` [N].
+    """The three measures of an ``.npz`` with ``X`` [N, …] and ``y`` [N], as ``separation_measures`` gives them.
 
     Raises:
         DataError: names the file and what is wrong with it.

@@ -30,15 +30,20 @@ _PAPER_SETS = ("mnist", "fashion-mnist", "cifar10")
 
 
 class Diagram(NamedTuple):
-    """A named diagram."""
+    """A named diagram; its fields are ``SweepConfig``'s."""
 
     about: str
+    """What it varies, in a few words."""
     system: str
+    """network or chain."""
     x_axis: str
     x_values: tuple[float, ...]
+    """One a column."""
     y_axis: str
     y_values: tuple[float, ...]
+    """One a row."""
     settings: dict[str, Any]
+    """What its cells share, over their system's defaults."""
 
 
 def _network(about: str, axis: str, values: Iterable[float], **settings: Any) -> Diagram:
@@ -167,21 +172,21 @@ def _check_theory(chain: ChainConfig) -> None:
 
 
 def size(config: SweepConfig) -> int:
-    """Cells of the grid."""
+    """Cells of the grid: columns x rows."""
     return len(config.x_values) * len(config.y_values)
 
 
 def place(config: SweepConfig, index: int) -> tuple[Value, Value]:
-    """The x and y values of a cell."""
+    """The x and y values of a cell, by its index: y index x columns + x index."""
     row, column = divmod(index, len(config.x_values))
     return config.x_values[column], config.y_values[row]
 
 
 def cell_settings(config: SweepConfig, index: int, member: int = 0) -> TrainConfig | ChainConfig:
-    """What one network or chain of a cell is.
+    """What one network or chain of a cell is; ``member`` counts its seeds, from 0.
 
     Raises:
-        ConfigError: not allowed.
+        ConfigError: a value or their combination is not allowed, or there is no map for these knobs.
     """
     x, y = place(config, index)
     values = dict(config.settings)
@@ -212,7 +217,7 @@ def members(config: SweepConfig) -> int:
 
 
 def coarse_to_fine(columns: int, rows: int) -> list[int]:
-    """Every cell once, row by row within ever finer grids, so that an early picture is meaningful.
+    """Indices of all cells, each once, row by row within ever finer grids, so that an early picture is meaningful.
 
     The first grid is the corners and what lies half-way between, as far as there are cells.
     """
@@ -235,22 +240,25 @@ class Summary(NamedTuple):
     """What a cell's members amount to."""
 
     cell: int
+    """Its index."""
     x: Value
     y: Value
     done: int
     """Members that ended."""
     diverged: int
+    """Members among them that came to nothing."""
     curves: dict[str, list[float | None]]
-    """Mean over members that did not diverge, by measure."""
+    """D_0 … D_L by measure, the mean over members that did not diverge; a chain's ``distance`` in its own unit."""
     spread: dict[str, list[float | None]]
     """Sample s.d. over them; empty for one."""
     cv: float
     asymmetry: float
     regime: str
+    """These three of the mean curve: ``loads.statistics``."""
     total_separation: float
-    """D at the input less D at the last hidden layer."""
+    """D at the input less D at the last hidden layer; of a chain, all of its length."""
     scalars: dict[str, float]
-    """Means: test_accuracy, train_accuracy, train_loss, hessian_trace, …"""
+    """Means: test_accuracy and train_accuracy in [0, 1], train_loss, hessian_trace, …"""
     final: bool
     """Whether all its members ended."""
 
@@ -271,7 +279,7 @@ def summarise(config: SweepConfig, cells: Iterable[Cell]) -> list[Summary]:
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # numbers from a file may be of any size
 def summarise_cell(config: SweepConfig, index: int, found: Sequence[Cell]) -> Summary:
-    """Of members that ended, if any did; else of those that are under way."""
+    """What a cell's records amount to: of members that ended, if any did; else of those that are under way."""
     ended = [cell for cell in found if cell.final]
     shown = [cell for cell in ended if cell.curves] or [cell for cell in found if cell.curves]
     curves, spread = _mean_curves([cell.curves for cell in shown])
@@ -330,7 +338,10 @@ def _mean_scalars(found: Sequence[Mapping[str, float | None]]) -> dict[str, floa
 
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float:
-    """Rank correlation, ties by their mean rank; NaN for fewer than 3 finite pairs or constant ranks."""
+    """Spearman's rank correlation of two sequences of one length, ties by their mean rank, in [-1, 1].
+
+    NaN for fewer than 3 finite pairs, or where one has the same rank throughout.
+    """
     pairs = np.array([(x, y) for x, y in zip(a, b, strict=True) if math.isfinite(x) and math.isfinite(y)])
     if len(pairs) < 3:
         return math.nan
@@ -347,6 +358,6 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def accuracy_cv_correlation(summaries: Sequence[Summary]) -> float:
-    """Spearman's correlation of test accuracy and coefficient of variation over the cells."""
+    """Spearman's correlation of test accuracy and coefficient of variation over the cells, as ``spearman``."""
     known = [s for s in summaries if "test_accuracy" in s.scalars]
     return spearman([s.scalars["test_accuracy"] for s in known], [s.cv for s in known])

@@ -16,20 +16,28 @@ Value = float | str
 KNOBS = frozenset({"negative_slope", "data_noise", "lr", "dropout", "batch_size"})
 """A network's knobs, which the chain takes through the fitted map."""
 
+NONLINEARITY = "nonlinearity"
+"""Another name for 1 - negative_slope."""
+
+
+def is_nonlinearity(text: str) -> bool:
+    """Whether an axis is asked for by that name."""
+    return _name(text) == NONLINEARITY
+
 
 def parse_axis(system: str, text: str) -> tuple[str, tuple[Value, ...]]:
-    """``lr=1e-4:0.5:12:log`` (from, to, count), ``dropout=0,0.1,0.2``, or ``init=default,orthogonal``.
+    """Setting and values from ``lr=1e-4:0.5:12:log`` (from, to, count), ``dropout=0,0.1`` or ``init=ntk,normal``.
 
     Whole numbers asked for by a range are rounded, and taken once each. ``nonlinearity`` is 1 - negative_slope.
+    ``system`` is network or chain.
 
     Raises:
         ConfigError: the text is none of these, or a value is not allowed.
     """
-    name, sep, spec = text.partition("=")
-    name = name.strip().replace("-", "_")
+    name, (_, sep, spec) = _name(text), text.partition("=")
     if not sep or not name or not spec.strip():
         raise ConfigError(_usage(text))
-    if name == "nonlinearity":
+    if name == NONLINEARITY:
         name, slopes = parse_axis(system, f"negative_slope={spec}")
         return name, tuple(round(1.0 - float(slope), 10) for slope in slopes)
     cls: Any = TrainConfig if system == "network" or name in KNOBS else ChainConfig
@@ -43,6 +51,10 @@ def parse_axis(system: str, text: str) -> tuple[str, tuple[Value, ...]]:
     else:
         values = [part.strip() for part in spec.split(",")]
     return name, tuple(_checked(cls, name, value) for value in values)
+
+
+def _name(text: str) -> str:
+    return text.partition("=")[0].strip().replace("-", "_")
 
 
 def _usage(text: str) -> str:

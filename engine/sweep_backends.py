@@ -38,7 +38,7 @@ class Backend(Protocol):
         """
 
     def submit(self, data: bytes) -> Future[bytes]:
-        """Have a packed slice made."""
+        """Have a packed slice made: ``sweep_task.make_slice`` of it, elsewhere."""
 
     def lost(self, error: BaseException) -> bool:
         """Whether a worker was lost, so that its slice may be tried again."""
@@ -79,7 +79,7 @@ class Given:
 
 
 class Processes:
-    """A pool of processes on this machine; made anew where one of them dies."""
+    """A pool of ``count`` processes on this machine; made anew where one of them dies."""
 
     name = "processes"
 
@@ -128,7 +128,11 @@ def _end_with(parent: int) -> None:
 
 
 class Dask:
-    """A Dask cluster, by its scheduler's address or file. It starts lost slices again by itself at first."""
+    """A Dask cluster, by its scheduler's address or file. It starts lost slices again by itself at first.
+
+    Raises:
+        ConfigError: no scheduler answers.
+    """
 
     def __init__(self, url: str) -> None:
         self.name = url

@@ -12,7 +12,13 @@ Task = tuple[int, int]
 
 
 def pull(jobs: Sequence[tuple[Task, ChainConfig]], method: str, *, threads: int | None = None) -> Iterator[Cell]:
-    """The cells of some chains, each with its task; ``threads`` changes the time and nothing else."""
+    """The cells of some chains, each with its task; a chain that diverges gives a cell with its text and no curve.
+
+    Args:
+        jobs: cell and member of each, and the chain.
+        method: mean_field, or replicas.
+        threads: by default one per core; it changes the time and nothing else.
+    """
     if method == "mean_field":
         yield from _by_theory(jobs, threads)
         return

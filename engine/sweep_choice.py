@@ -77,7 +77,7 @@ def choose(jobs: Sequence[Job], threads: int) -> list[Choice]:
 
 
 def eager_bytes(config: TrainConfig) -> int:
-    """What the plain trainer holds of a step: every map's product, its norm, activation, pooling …"""
+    """What the plain trainer holds of a step, in bytes: every map's product, its norm, activation, pooling …"""
     rows = min(config.batch_size, config.train_size or PAPER_TRAIN)
     side = config.image_size or PAPER_SIDE
     units = config.width * (side * side if config.model == "cnn" else 1)

@@ -23,7 +23,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One network or chain of a sweep."""
 
     cell: int
+    """Its index: y index x columns + x index."""
     member: int
+    """Which of the cell's seeds, from 0."""
     settings: TrainConfig | ChainConfig
 
 
@@ -55,12 +57,12 @@ _made = msgspec.msgpack.Decoder(Made)
 
 
 def pack(part: Slice) -> bytes:
-    """A slice for the way."""
+    """A slice for the way, as msgpack."""
     return _pack(part)
 
 
 def unpack(data: bytes) -> Made:
-    """What a worker sent back."""
+    """What a worker sent back; its bytes come from ``make_slice`` of this very version."""
     return _made.decode(data)
 
 

@@ -49,10 +49,18 @@ class Learner(Protocol):
         """Whether all epochs are done or training stopped early."""
 
     def run_epoch(self, stop: Callable[[], bool]) -> bool:
-        """Train one epoch; False where ``stop`` broke it off."""
+        """Train one epoch; False where ``stop`` broke it off.
+
+        Raises:
+            DivergedError: the loss is no longer finite.
+        """
 
     def measure(self) -> Measurement:
-        """Curves and scalars as the network stands."""
+        """Curves and scalars as the network stands.
+
+        Raises:
+            DivergedError: the activations are no longer finite.
+        """
 
     def hessian_trace(self) -> float:
         """Trace of the Hessian of the mean training loss, estimated."""
@@ -61,7 +69,11 @@ class Learner(Protocol):
         """What ``load_state`` goes on from."""
 
     def load_state(self, data: bytes) -> object:
-        """Go on where another was."""
+        """Go on where another was.
+
+        Raises:
+            RunDirectoryError: the state is damaged, or of another network.
+        """
 
 
 class _Compiled(MemberTrainer):
@@ -127,14 +139,17 @@ def _part_of_loss(network: nn.Module, group: Group, rows: slice) -> Tensor:
 
 
 def hessian_trace(network: nn.Module, group: Group, seed: int) -> float:
-    """Of the mean cross-entropy of a group's network on its clean training data."""
+    """Trace of the Hessian of the mean cross-entropy of a group's network on its clean training data, in nats."""
     starts = range(0, group.plan.samples, _HESSIAN_ROWS)
     parts = [functools.partial(_part_of_loss, network, group, slice(i, i + _HESSIAN_ROWS)) for i in starts]
     return trace_of(parts, list(network.parameters()), seed)
 
 
 def trace_of(parts: Sequence[Callable[[], Tensor]], parameters: list[nn.Parameter], seed: int) -> float:
-    """The same numbers whenever and wherever: probes end at a tolerance, never at a time."""
+    """Trace of the Hessian of a loss that is the sum of ``parts``, [] each: ``hessian.hutchinson_trace``.
+
+    The same numbers whenever and wherever: probes end at a tolerance, never at a time.
+    """
     product = hessian_product(parts, parameters)
     size = sum(p.numel() for p in parameters)
     generator = torch.Generator(parameters[0].device).manual_seed(seed)
@@ -163,7 +178,11 @@ class Networks:
         self._present = present
 
     def train(self, config: TrainConfig, task: Task) -> Cell | None:
-        """The finished network's cell, without curves where it diverged; None where it was broken off."""
+        """The finished network's cell, without curves where it diverged; None where it was broken off.
+
+        Raises:
+            ConfigError, DataError: as ``begin``.
+        """
         torch.set_num_threads(self._threads if why_not(config) else 1)
         shown = time.monotonic()
         try:

@@ -47,11 +47,13 @@ def run_sweep(
         controls: what is asked of it.
         interrupted: the process's SIGTERM.
         executor: in place of the one that the sweep's configuration names: another name, or any executor.
-        slice_seconds: how long a network trains on an executor before it is looked at.
+        slice_seconds: how many seconds a network trains on an executor before it is looked at.
 
     Raises:
-        InputError: the settings, the data or the executor are wrong.
+        InputError: the settings, the data or the executor are wrong, or the directory is gone.
         WorkerError: the executor is gone, or a cell loses every worker.
+        DiskFullError: there is no room for a record.
+        RunError: the run is no sweep.
     """
     config = run.config().settings
     if not isinstance(config, SweepConfig):

@@ -28,7 +28,9 @@ class Scalar(NamedTuple):
     tag: str
     value: float
     step: int
+    """Optimiser steps, or steps of the chain; of a sweep the member."""
     time: float
+    """When it was recorded, in seconds since the epoch."""
 
 
 def export_tensorboard(run: Run, folder: Path) -> Path:

@@ -35,8 +35,15 @@ def run_training(run: Run, controls: Controls, interrupted: Interrupted | None =
 
     Where the run was begun before, it goes on from the checkpoint, bit for bit as if it had never been broken off.
 
+    Args:
+        run: the network's directory.
+        controls: what is asked of it.
+        interrupted: the process's SIGTERM.
+
     Raises:
-        InputError: the settings, the data or the checkpoint are wrong.
+        InputError: the settings, the data or the checkpoint are wrong, or the directory is gone.
+        DiskFullError: there is no room for a record or a checkpoint.
+        RunError: the run is no training.
     """
     config = run.config().settings
     if not isinstance(config, TrainConfig):

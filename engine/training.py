@@ -40,23 +40,32 @@ class Measurement(NamedTuple):
     """What is measured of a network at one moment, in eval mode on clean data."""
 
     curves: dict[str, list[float]]
-    """D_0 … D_L by measure; with ``measure_test`` also under ``test_…``."""
+    """D_0 … D_L by measure, natural logs; with ``measure_test`` also under ``test_…``."""
     scalars: dict[str, float]
+    """``train_loss`` (in nats where it is cross-entropy), ``train_accuracy`` and ``test_accuracy`` in [0, 1];
+    ``friction_error``, of the twin's effective friction, where it is known."""
     probes: list[float] | None = None
-    """With ``linear_probes``: test accuracy of a linear classifier at D_0 … D_L."""
+    """With ``linear_probes``: test accuracy in [0, 1] of a linear classifier at D_0 … D_L."""
 
 
 class Progress(msgspec.Struct):
     """The part of the state that is not tensors; JSON in the checkpoint's metadata."""
 
     epoch: int = 0
+    """Epochs done."""
     step: int = 0
+    """Optimiser steps done."""
     start: int = 0
+    """Samples done of the epoch under way."""
     last_loss: float | None = None
+    """Mean over the last whole epoch."""
     converged: bool = False
     settings: dict[str, Any] = {}
+    """The live settings in force."""
     optimiser: list[dict[str, Any]] = []
+    """Its groups of parameters, these by number."""
     notes: dict[str, Any] = {}
+    """The caller's own."""
 
 
 def one_step() -> int:
@@ -245,7 +254,7 @@ class Trainer:
     def curvature(self, going: Callable[[], bool] = always) -> Curvature | None:
         """The Hessian of the mean training loss in eval mode on clean data, over all trained parameters.
 
-        Training mode and random state stay untouched; None where ``going`` said no.
+        Training mode and random state stay untouched; None where ``going`` said no. As ``hessian.curvature``.
         """
         was = self.network.training
         self.network.eval()
@@ -258,7 +267,7 @@ class Trainer:
             self.network.train(was)
 
     def loss_parts(self) -> list[Callable[[], Tensor]]:
-        """The mean training loss on clean data as a sum of parts whose graphs fit into memory."""
+        """The mean training loss on clean data as a sum of parts, [] each, whose graphs fit into memory."""
         n = len(self.x_train)
         return [functools.partial(self._part_of_loss, slice(i, i + _CHUNK)) for i in range(0, n, _CHUNK)]
 

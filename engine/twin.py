@@ -34,7 +34,14 @@ _START = np.array([0.03, 0.05, 0.12, 0.03, 0.05])
 
 
 def predict(twin: TwinMap, nonlinearity: ArrayLike, noise: ArrayLike, layers: int) -> Floats:
-    """A map's curves over the hidden layers, [C, H + 1], from 1 to 0."""
+    """A map's curves over the hidden layers, [C, H + 1], from 1 to 0.
+
+    Args:
+        twin: the map.
+        nonlinearity: 1 - α of each cell, [C] or one for all.
+        noise: of each cell, in the axis' own coordinate, likewise.
+        layers: H.
+    """
     x = mean_field_cells(*twin.chain(nonlinearity, noise), blocks=layers - 1, eta=ETA, steps=STEPS)
     ends = np.zeros((len(x), 1))
     return 1.0 - np.hstack([ends, x, ends + 1.0])

@@ -15,7 +15,10 @@ logarithms, and from 0 to 1 over the paper's axis; data noise and dropout as the
 
 
 def noise_coordinate(axis: str, value: float) -> float:
-    """0 is calm; an axis that is not one of the paper's is taken as it is."""
+    """A value of the axis' own unit as a dimensionless coordinate: 0 calm, 1 the noisy end.
+
+    An axis that is not one of the paper's is taken as it is.
+    """
     calm, noisy, by_factors = AXES.get(axis, (0.0, 1.0, False))
     if by_factors:
         return math.log(value / calm) / math.log(noisy / calm)

@@ -18,14 +18,14 @@ Floats = NDArray[np.float64]
 
 
 class CurveFit(NamedTuple):
-    """The effective friction of one network's curve."""
+    """The effective friction of one network's curve; curves are natural logs, and so dimensionless."""
 
     effective_friction: float
     """F*/k in units of the chain's length; > 0 concave, 0 balanced, < 0 convex."""
     standard_error: float
-    """NaN where nothing tells, as for one curve of 2 layers."""
+    """Of it, in the same unit; NaN where nothing tells, as for one curve of 2 layers."""
     residual: float
-    """Root mean square distance of the scaled curve from the parabola."""
+    """Root mean square distance of the scaled curve, which runs from 1 to 0, from the parabola."""
     over: str
     """What the error is over: ``seeds``, by bootstrap; ``samples``, by the bootstrap's linear limit; or, where
     neither is known, ``points``: the scatter about their own parabola."""
@@ -53,10 +53,11 @@ def scaled(curves: ArrayLike) -> Floats:
 def fit_curve(curves: ArrayLike, *, error: float | None = None, resamples: int = 1000, seed: int = 0) -> CurveFit:
     """The effective friction of the mean of S curves, [S, H + 1] or [H + 1], logits left out.
 
-    The parabola 1 - l/H + F*/2 l (H - l) is linear in F*, so its fit is exact.
+    The parabola 1 - l/H + F*/2 l (H - l), a settled chain, is linear in F*, so its fit is exact. Over seeds the
+    error is a bootstrap's (Efron, *Bootstrap methods*, 1979).
 
     Args:
-        curves: of S seeds, or one alone.
+        curves: D_0 … D_H of S seeds, or one alone.
         error: of one curve's friction over the samples that it was measured on, where it is known: see
             ``friction_error``.
         resamples: of the bootstrap over seeds.
@@ -85,7 +86,7 @@ def fit_curve(curves: ArrayLike, *, error: float | None = None, resamples: int =
 
 
 def friction_error(curve: ArrayLike, influences: ArrayLike) -> float:
-    """Standard error of F* over the N samples that one curve was measured on; NaN where it does not fall.
+    """Standard error of F* over the N samples that one curve was measured on, NaN where it does not fall.
 
     This is the infinitesimal jackknife (Efron, *The jackknife, the bootstrap and other resampling plans*, 1982):
     what a bootstrap over the samples tends to, to first order in each one's influence.
@@ -136,12 +137,12 @@ def _parabola(curve: Floats) -> tuple[float, float]:
 
 
 def asymmetries(curves: Floats) -> Floats:
-    """(load of the shallow half - load of the deep half) / total, of scaled curves [C, H + 1]; [C]."""
+    """(load of the shallow half - load of the deep half) / total, [C], of curves [C, H + 1]; dimensionless."""
     loads = -np.diff(curves, axis=1)
     half = loads.shape[1] // 2
     return np.asarray((loads[:, :half].sum(1) - loads[:, -half:].sum(1)) / loads.sum(1))
 
 
 def hidden(curve: Sequence[float | None]) -> list[float]:
-    """D_0 … D_H of a network's recorded curve, the logits left out; NaN where a value is missing."""
+    """D_0 … D_H, [H + 1], of a network's recorded D_0 … D_L, the logits left out; NaN where a value is missing."""
     return [float("nan") if value is None else value for value in curve[:-1]]

@@ -18,28 +18,40 @@ Floats = NDArray[np.float64]
 
 
 class TwinMap(msgspec.Struct, frozen=True, kw_only=True):
-    """From a network's two knobs to a chain's friction and noise, and how well that was seen to work."""
+    """From a network's two knobs to a chain's friction and noise, and how well that was seen to work.
+
+    μ→ = a + b (1 - α), μ← fixed, ε̄ = c + d q (DESIGN.md, section 1), of a chain with k = 1 and unit length.
+    """
 
     friction: float
     """a: μ→ of a linear network."""
     friction_per_nonlinearity: float
-    """b"""
+    """b."""
     mu_left: float
     noise: float
     """c: ε̄ of a calm network."""
     noise_per_noise: float
     """d: per unit of the noise axis, in the diagram's own coordinate."""
     noise_axis: str = "data_noise"
+    """The setting that the noise q is; its coordinate is ``twin_axis.noise_coordinate``."""
     provenance: str = ""
+    """Which networks it was fitted to."""
     rms: float = float("nan")
     """Root mean square error of the scaled curves."""
     asymmetry_correlation: float = float("nan")
+    """Of its asymmetries with the networks'."""
     left_out_rms: float = float("nan")
     """The same error for rows that the fit did not see, each in turn."""
     converged: bool = True
+    """Whether two of the best fits agreed."""
 
     def chain(self, nonlinearity: ArrayLike, noise: ArrayLike) -> tuple[Floats, Floats, Floats]:
-        """μ→, μ← and ε̄ for a network's knobs, kept where a chain can be."""
+        """μ→, μ← and ε̄ for a network's knobs, kept where a chain can be.
+
+        Args:
+            nonlinearity: 1 - α.
+            noise: q, in the axis' own coordinate; the two broadcast, and what comes back has their shape.
+        """
         right = self.friction + self.friction_per_nonlinearity * np.asarray(nonlinearity, np.float64)
         sd = self.noise + self.noise_per_noise * np.asarray(noise, np.float64)
         right, sd = np.broadcast_arrays(np.maximum(right, 0.0), np.maximum(sd, 0.0))

@@ -29,12 +29,17 @@ def work(
 ) -> Ended:
     """Fill a run's directory here, in this process, and say how it ended.
 
-    A sweep's cells may be made by any ``executor``, in place of the one that its configuration names.
+    Args:
+        run: whose directory is filled.
+        interrupted: the process's SIGTERM.
+        force: also take up a run whose last worker, on another host, is not known to have ended.
+        executor: who makes a sweep's cells, in place of the one that its configuration names.
 
     Raises:
         InputError: the settings or the data are wrong, or the directory is gone.
         LockedError: another worker writes this run.
         DiskFullError: there is no room; the lock file says so too.
+        WorkerError: a sweep's executor is gone.
     """
     run.must_need_a_worker()
     lock = run.take(force=force)
@@ -61,7 +66,7 @@ def work(
 
 
 def main() -> int:
-    """Exit status 0 where the run finished or was stopped, 1 where not."""
+    """Exit status 0 where the run finished or was stopped, 1 where not, 2 where it was called wrongly."""
     options = {word.partition("=")[0]: word.partition("=")[2] for word in sys.argv[1:] if word.startswith("--")}
     arguments = [word for word in sys.argv[1:] if not word.startswith("--")]
     if len(arguments) != 1 or options.keys() - {"--force", "--executor"}:

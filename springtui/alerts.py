@@ -3,6 +3,7 @@
 ``Alerts.seen`` is handed the state of a run whenever it is known anew, and says what fires: each rule at most once
 for a run, or once again after what it is about was over (a threshold crossed back, a crashed run taken up again).
 What a run is found in at first sight fires nothing: opening a terminal tells of nothing that happened before.
+Of several apps over one home each says it on its screen, but only one rings and starts commands: see ``claims``.
 
 A command is started without waiting for it. It is a list of words, started as they are, or a text, handed to
 ``/bin/sh``. Either way nothing that a run's files hold becomes part of it: what there is to tell stands in the
@@ -83,6 +84,10 @@ class Alert:
     run: str
     event: str
     value: float | None = None
+    heard: float = 0.0
+    """Time of the newest record that was known when it fired."""
+    clear: float = -math.inf
+    """The same when the rule was last seen not to hold for the run."""
 
     @property
     def text(self) -> str:
@@ -100,27 +105,49 @@ class Alerts:
     rules: tuple[AlertRule, ...] = ()
     _held: dict[tuple[str, int], bool] = field(default_factory=dict)
     """Whether a rule held for a run when last seen."""
+    _clear: dict[tuple[str, int], float] = field(default_factory=dict)
+    """Time of the newest record known when it last did not."""
+    _heard: dict[str, float] = field(default_factory=dict)
+    """Time of the newest record of a run; another screen may know it less well."""
 
-    def seen(self, run: str, state: str, values: Mapping[str, float | None], *, new: bool = False) -> list[Alert]:
+    def seen(
+        self,
+        run: str,
+        state: str,
+        values: Mapping[str, float | None],
+        *,
+        heard: float = 0.0,
+        new: bool = False,
+    ) -> list[Alert]:
         """What fires now that a run is known to be in a state, with the newest scalars of its records.
 
-        ``new``: it was made while this terminal looked on, so that even what it is first seen in may fire.
+        ``heard`` is the time of the newest record. ``new``: the run was made while this terminal looked on, so
+        that even what it is first seen in may fire.
         """
-        fired = []
+        fired: list[Alert] = []
+        if heard < self._heard.get(run, -math.inf):
+            return fired
+        self._heard[run] = heard
         for number, rule in enumerate(self.rules):
             holds = rule.holds(state, values)
             if holds is None:
                 continue
             before = self._held.get((run, number), not new)
             self._held[run, number] = holds
-            if holds and not before:
-                fired.append(Alert(rule, run, rule.on, values.get(rule.metric) if rule.metric else None))
+            if not holds:
+                self._clear[run, number] = heard
+            elif not before:
+                value = values.get(rule.metric) if rule.metric else None
+                clear = self._clear.get((run, number), -math.inf)
+                fired.append(Alert(rule, run, rule.on, value, heard, clear))
         return fired
 
     def forget(self, run: str) -> None:
         """A run is gone from the list."""
         for key in [key for key in self._held if key[0] == run]:
             del self._held[key]
+            self._clear.pop(key, None)
+        self._heard.pop(run, None)
 
 
 def deliver(alerts: Iterable[Alert], ring: Callable[[], object], complain: Callable[[str], object]) -> None:

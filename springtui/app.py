@@ -20,7 +20,8 @@ from engine.errors import SpringtuiError
 from engine.rundir import Run
 from engine.twin_map import TwinMap
 
-from .alerts import Alerts, deliver
+from .alerts import Alert, Alerts, deliver
+from .claims import Claims
 from .desk import Desk
 from .garbage import LOOK_SECONDS, Collector
 from .place import load_place, save_place
@@ -92,6 +93,7 @@ class SpringApp(PreferredApp):
         self.desk = Desk(home)
         self.trash = Trash(home)
         self.alerts = Alerts(tuple(self.preferences.alerts))
+        self.claims = Claims(home)
 
     def on_mount(self) -> None:
         self._leave_on_signals()
@@ -204,15 +206,22 @@ class SpringApp(PreferredApp):
             self.push_screen(HelpScreen())
 
     def tell_alerts(
-        self, run_id: str, state: str, values: Mapping[str, float | None], *, new: bool = False
+        self, run_id: str, state: str, values: Mapping[str, float | None], *, heard: float, new: bool = False
     ) -> None:
-        """A screen knows a run anew: ring, notify and start what a person's rules say."""
-        fired = self.alerts.seen(run_id, state, values, new=new)
-        if not fired:
-            return
+        """A screen knows a run anew: say what a person's rules say of it, ring, and start their commands."""
+        fired = self.alerts.seen(run_id, state, values, heard=heard, new=new)
         for alert in fired:
             self.notify(plain_text(alert.text), title="alert", severity="warning", timeout=15, markup=False)
-        deliver(fired, self.bell, self._complain)
+        if fired:
+            threading.Thread(target=self._fire, args=(fired,), name="alerts", daemon=True).start()
+
+    def _fire(self, fired: list[Alert]) -> None:
+        """From a thread: what no other app over this home has fired."""
+        deliver(self.claims.claim(fired), self._ring, self._complain)
+
+    def _ring(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the app is closed by then
+            self.call_from_thread(self.bell)
 
     def _complain(self, text: str) -> None:
         """From a thread: an alert's command went wrong."""

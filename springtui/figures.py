@@ -26,7 +26,7 @@ from engine.sweep import MEASURES, Summary
 from engine.twin_curve import fit_curve, hidden
 
 from .diagram import Colour, grid_of
-from .regime import in_words, number
+from .regime import in_words, number, with_error
 from .state import RunState, signed_curve
 from .terminal import plain_text
 
@@ -124,10 +124,19 @@ def _curve_axes(axes: Axes, state: RunState, measure: str, at: Curve | None = No
 def _twin(axes: Axes, state: RunState, curve: Curve) -> None:
     points = curve.curves.get("trace_ratio", [])
     try:
-        fit = fit_curve(hidden(points if has_logits(state, "trace_ratio") else [*points, None]))
+        fit = fit_curve(
+            hidden(points if has_logits(state, "trace_ratio") else [*points, None]),
+            error=curve.scalars.get("friction_error"),
+        )
     except DataError:
         return
-    _line(axes, fit.curve, THEORY, f"chain, $F^*$ = {fit.effective_friction:+.3f}", linestyle="--")
+    _line(
+        axes,
+        fit.curve,
+        THEORY,
+        f"chain, $F^*$ = {with_error(fit.effective_friction, fit.standard_error)}",
+        linestyle="--",
+    )
 
 
 def _line(axes: Axes, values: Sequence[float | None], colour: str, label: str, **more: Any) -> None:

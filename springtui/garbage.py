@@ -15,6 +15,8 @@ QUIET = 1.0
 """Seconds without a key after which a collection disturbs nobody."""
 LONGEST = 60.0
 """Seconds after which one is made in any case: memory is bounded also for those who never rest."""
+DUE = 10
+"""Collections of the middle generation, after which Python itself would make a full one: less is not worth it."""
 LOOK_SECONDS = 2.0
 """So often it is looked whether the moment is good."""
 _NEVER = 1 << 30
@@ -33,7 +35,9 @@ class Collector:
         gc.set_threshold(*gc.get_threshold()[:2], _NEVER)
 
     def look(self) -> bool:
-        """Collect, if the moment is good or it has been put off for long; whether it was done."""
+        """Collect, if it is due, and the moment is good or it was put off for long; whether it was done."""
+        if self._frozen and gc.get_count()[2] < DUE:
+            return False
         waited = self._clock() - self._last
         if self._seconds_since_key() < QUIET and waited < LONGEST:
             return False

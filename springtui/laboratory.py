@@ -22,6 +22,8 @@ from engine.rundir import Run, open_home
 
 Panel = Literal["train", "chain"]
 PANELS: tuple[Panel, Panel] = ("train", "chain")
+SYSTEMS: dict[Panel, str] = {"train": "network", "chain": "chain"}
+"""What each shows, in a word."""
 
 LAB_CHAIN: dict[str, Any] = {"replicas": 64, "pace": 300.0, "frames": 30.0, "steps": 1_080_000}
 """An hour of pulling, thirty pictures a second."""
@@ -37,43 +39,47 @@ class Laboratory:
         self.network = dict(RECIPES["lab"].settings if settings is None else settings)
         self.runs: dict[Panel, Run] = {}
         self.processes: dict[Panel, subprocess.Popen[bytes]] = {}
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
         """Who stops while a start is under way waits for it: else its worker would be nobody's."""
         self.leaving: list[subprocess.Popen[bytes]] = []
         """Workers that were asked to stop; kept until they are seen to have ended."""
 
-    def reattach(self, panel: Panel) -> bool:
-        """Take up the run of a lab that was left while it ran; whether there is one."""
+    def reattach(self, panel: Panel, called_off: threading.Event) -> bool:
+        """Take up the run of a lab that was left while it ran; whether there is one; not once it is called off."""
         if self.chosen:
             return False
-        try:
-            noted = msgspec.json.decode(read_file(self._memo, 4096), type=dict[str, str])
-            run = Run(self.home / "runs" / Path(noted[panel]).name)
-        except (SpringtuiError, msgspec.MsgspecError, KeyError):
-            return False
-        if not run.is_live():
-            return False
-        self.runs[panel] = run
+        with self._turn:
+            name = Path(self._noted().get(panel, "")).name
+            run = Run(self.home / "runs" / name)
+            if called_off.is_set() or not name or not run.is_live():
+                return False
+            self.stop(panel)
+            self.runs[panel] = run
         return True
 
-    def start(self, panel: Panel, settings: Mapping[str, Any]) -> Run:
-        """Start a new run of a panel; a worker of its own fills it.
+    def start(self, panel: Panel, settings: Mapping[str, Any], called_off: threading.Event) -> None:
+        """Start a new run of a panel in the place of the one it has; a worker of its own fills it.
+
+        Where ``called_off`` is set by the time it would begin, nothing is begun.
 
         Raises:
             SpringtuiError: a setting, the home or the worker is at fault.
+            OSError: the run cannot be written, or the old one cannot be asked to stop.
         """
-        open_home(self.home)
-        config: TrainConfig | ChainConfig
-        if panel == "train":
-            config = make(TrainConfig, {**self.network, **settings})
-        else:
-            config = make(ChainConfig, {**LAB_CHAIN, **settings})
         with self._turn:
+            if called_off.is_set():
+                return
+            self.stop(panel)
+            open_home(self.home)
+            config: TrainConfig | ChainConfig
+            if panel == "train":
+                config = make(TrainConfig, {**self.network, **settings})
+            else:
+                config = make(ChainConfig, {**LAB_CHAIN, **settings})
             run = Run.create(self.home, config, origin="lab")
             self.processes[panel] = launch(run)
             self.runs[panel] = run
             self._remember()
-        return run
 
     def ask(self, action: str, panel: Panel, **settings: Any) -> None:
         """Ask a panel's worker for something; its answer comes as a record."""
@@ -85,15 +91,17 @@ class Laboratory:
         with self._turn:
             run = self.runs.pop(panel, None)
             process = self.processes.pop(panel, None)
-        self.leaving = [old for old in self.leaving if old.poll() is None]
-        if process is not None:
-            self.leaving.append(process)
+            self.leaving = [old for old in self.leaving if old.poll() is None]
+            if process is not None:
+                self.leaving.append(process)
         working = process is not None and process.poll() is None
         if run is None or not (working or run.is_live()):
             return
-        run.ask("stop")
-        if process is not None and working:
-            process.terminate()  # reaches a worker that waits or still imports; it ends the run in order
+        try:
+            run.ask("stop")
+        finally:
+            if process is not None and working:
+                process.terminate()  # reaches a worker that waits or still imports; it ends the run in order
 
     def going(self) -> int:
         """How many of its runs are under way."""
@@ -104,6 +112,14 @@ class Laboratory:
     def _memo(self) -> Path:
         return self.home / "lab.json"
 
+    def _noted(self) -> dict[str, str]:
+        """The runs by panel that this lab, or the one before, wrote down."""
+        try:
+            return msgspec.json.decode(read_file(self._memo, 4096), type=dict[str, str])
+        except (SpringtuiError, msgspec.MsgspecError):
+            return {}
+
     def _remember(self) -> None:
-        names = {panel: run.id for panel, run in self.runs.items()}
+        """What an earlier lab left in the other panel may still be taken up."""
+        names = self._noted() | {panel: run.id for panel, run in self.runs.items()}
         replace_file(self._memo, msgspec.json.encode(names))

@@ -10,21 +10,18 @@ from __future__ import annotations
 import difflib
 import functools
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
-import platformdirs
 from msgspec import Meta
 
 from engine.errors import ConfigError
+from engine.home import config_path, read_config
 
 from .alerts import AlertRule
 from .memory import recall
-
-_LIMIT = 1 << 20
 
 
 class Preferences(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,12 +65,6 @@ class Effective(NamedTuple):
     """What the file says of the theme."""
 
 
-def config_path() -> Path:
-    """``SPRINGTUI_CONFIG``, else ``config.toml`` in the platform's configuration directory."""
-    named = os.environ.get("SPRINGTUI_CONFIG")
-    return Path(named).expanduser() if named else Path(platformdirs.user_config_dir("springtui")) / "config.toml"
-
-
 def load_preferences(options: Mapping[str, Any] | None = None) -> Effective:
     """What is in force, wrong values left out and told of in ``problems``.
 
@@ -86,7 +77,7 @@ def load_preferences(options: Mapping[str, Any] | None = None) -> Effective:
     file: dict[str, Any] = {}
     layers: list[tuple[str, Any, str, str]] = []
     try:
-        file = _read(path)
+        file = read_config(path)
         layers += [(key, value, str(path), str(path)) for key, value in file.items()]
         memory = recall()
         if memory.theme and memory.theme_over == str(file.get("theme", "")):
@@ -180,21 +171,6 @@ def commented_file() -> str:
         else:
             lines += [f"# allowed: {allowed(key)}", f"# {key} = {_toml(value)}", ""]
     return "\n".join(lines)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LIMIT + 1)
-        if len(data) > _LIMIT:
-            raise ConfigError(f"{path} is larger than {_LIMIT} bytes; it cannot be a file of preferences")
-        return tomllib.loads(data.decode("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}; defaults are used") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} is no TOML: {error}; mend that line, defaults are used") from error
 
 
 def _variables() -> dict[str, str]:

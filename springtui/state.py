@@ -50,6 +50,8 @@ class RunState:
     present: dict[tuple[int, int], Cell] = field(default_factory=dict)
     """Its members under way, as they were last seen."""
     records: int = 0
+    heard: float = 0.0
+    """Time of the newest record."""
 
     @property
     def is_over(self) -> bool:
@@ -87,6 +89,7 @@ class RunState:
     def fold(self, event: Event) -> None:
         """Take one record in."""
         self.records += 1
+        self.heard = max(self.heard, event.time)
         if isinstance(event, Curve):
             self._fold_curve(event)
         elif isinstance(event, Cell):

@@ -13,9 +13,9 @@ from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
 from engine.errors import ConfigError
+from engine.home import config_path
 
 from .palette import CIVIDIS, LEVELS, MOST_LEVELS, Palette
-from .preferences import config_path
 
 DEFAULT_THEME = "springtui-dark"
 KEYS = ("name", "dark", "colors", "heat_map")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import msgspec
 import pytest
 
 from springtui.alerts import Alert, AlertRule, Alerts, deliver
+from springtui.claims import MOST, Claims
 
 OVER = AlertRule(on="finished")
 LOW = AlertRule(on="threshold", metric="train_loss", below=0.1)
@@ -86,6 +90,87 @@ class TestFires:
         assert fired(alerts, ("running", {"train_loss": 0.0}), run="b") == [["threshold"]]
         alerts.forget("b")
         assert fired(alerts, ("running", {"train_loss": 0.0}), run="b") == [[]]
+
+
+class TestClaims:
+    """Two apps over one home tell the same event apart from the next one, whichever of them looks more often."""
+
+    def app(self, home: Path, rule: AlertRule = OVER) -> Callable[..., int]:
+        alerts, claims = Alerts((rule,)), Claims(home)
+
+        def sees(state: str, heard: float, **values: float) -> int:
+            return len(claims.claim(alerts.seen("r", state, values, heard=heard)))
+
+        return sees
+
+    def test_an_event_once_and_the_next_again(self, tmp_path: Path) -> None:
+        one, other, again = (self.app(tmp_path) for _ in range(3))
+        for sees in (one, other):
+            assert sees("running", 1.0) == 0
+        assert (one("finished", 2.0), other("finished", 2.0)) == (1, 0)
+        assert one("running", 3.0) == 0  # the other has not looked
+        assert other("finished", 2.0) == 0
+        assert again("running", 3.0) == 0  # opened only now
+        assert (again("finished", 4.0), one("finished", 4.0), other("finished", 4.0)) == (1, 0, 0)
+
+    def test_a_threshold_seen_at_other_moments(self, tmp_path: Path) -> None:
+        often, seldom = (self.app(tmp_path, LOW) for _ in range(2))
+        told = [often("running", at, train_loss=loss) for at, loss in ((1, 1.0), (2, 0.05), (3, 1.0), (4, 0.05))]
+        assert told == [0, 1, 0, 1]
+        told = [
+            seldom("running", at, train_loss=loss) for at, loss in ((1.5, 1.0), (4.5, 0.05), (5, 1.0), (6, 0.0))
+        ]
+        assert told == [0, 0, 0, 1]
+        assert [often("running", at, train_loss=loss) for at, loss in ((5, 1.0), (6, 0.0))] == [0, 0]
+
+    def test_a_crash_leaves_no_record_of_its_own(self, tmp_path: Path) -> None:
+        one, other = (self.app(tmp_path, AlertRule(on="crashed")) for _ in range(2))
+        for sees in (one, other):
+            sees("running", 1.0)
+        assert (one("crashed", 1.0), other("crashed", 1.0)) == (1, 0)
+        for sees in (one, other):
+            sees("running", 2.0)
+        assert (other("crashed", 2.0), one("crashed", 2.0)) == (1, 0)
+
+    def test_at_the_same_moment(self, tmp_path: Path) -> None:
+        alert, begin, mine = Alert(OVER, "r", "finished", heard=2.0, clear=1.0), threading.Barrier(12), []
+
+        def claim() -> None:
+            begin.wait(30)
+            mine.extend(Claims(tmp_path).claim([alert]))
+
+        threads = [threading.Thread(target=claim) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert mine == [alert]
+
+    def test_bounded(self, tmp_path: Path) -> None:
+        claims = Claims(tmp_path)
+        alerts = [Alert(OVER, f"run {i}", "finished", heard=float(i)) for i in range(MOST + 50)]
+        assert claims.claim(alerts) == alerts
+        assert len(msgspec.json.decode((tmp_path / "alerts.json").read_bytes())) == MOST
+        assert claims.claim(alerts[50:]) == []
+
+    def test_what_cannot_be_used_rings_all_the_same(self, tmp_path: Path) -> None:
+        alert = Alert(OVER, "r", "finished")
+        (tmp_path / "alerts.json").write_text('{"r ')  # by a power cut
+        assert Claims(tmp_path).claim([alert]) == [alert]
+        assert Claims(tmp_path).claim([alert]) == []
+        assert Claims(tmp_path / "nowhere").claim([alert]) == [alert]
+
+    def test_who_was_killed_while_it_claimed_keeps_nobody_from_it(self, tmp_path: Path) -> None:
+        hold = "import sys, time, engine.locks as l, pathlib\nlock = l.Lock(pathlib.Path(sys.argv[1]))\n"
+        hold += "lock.acquire()\nprint('held', flush=True)\ntime.sleep(600)"
+        words = [sys.executable, "-c", hold, str(tmp_path / "alerts.lock")]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]) as holder:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"held\n"
+            holder.kill()
+        alert = Alert(OVER, "r", "finished")
+        assert Claims(tmp_path).claim([alert]) == [alert]
+        assert Claims(tmp_path).claim([alert]) == []
 
 
 class TestDelivery:

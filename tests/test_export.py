@@ -9,6 +9,7 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import msgspec
 import pytest
 from PIL import Image, ImageSequence
 from test_walls import modules_after
@@ -20,6 +21,7 @@ from engine.probe_config import ProbeConfig
 from engine.records import Cell, Curve, Ended, Event, Started
 from engine.rundir import Run, open_home
 from engine.sweep import make_sweep, summarise
+from engine.twin_curve import fit_curve
 from springtui import figures
 from springtui.cli import main
 from springtui.diagram import COLOURS, grid_of
@@ -170,6 +172,18 @@ class TestFigures:
         assert drawn["start"] == [1.0, 0.0, 0.0, 0.0, 0.0]
         assert [bar.get_width() for bar in right.patches] == pytest.approx([0.6, 0.7, 0.8, 0.9])  # type: ignore[attr-defined]
         figures.encode(figure, "png")  # a dollar in a layer's name is no mathematics
+
+    def test_the_twin_has_the_error_that_was_recorded(self, home: Path) -> None:
+        events = network_events()
+        last = events[-2]
+        assert isinstance(last, Curve)
+        events[-2] = msgspec.structs.replace(last, scalars={**last.scalars, "friction_error": 0.0123})
+        figure = figures.load_curve(
+            self.state(written_run(home, TrainConfig(depth=4), events)).state, "trace_ratio"
+        )
+        (label,) = [str(line.get_label()) for line in figure.axes[0].lines if "F^*" in str(line.get_label())]
+        fit = fit_curve(CURVE[:-1], error=0.0123)
+        assert label == f"chain, $F^*$ = {fit.effective_friction:+.3f} ± 0.012"
 
     def test_a_probe_that_ends_before_the_logits(self, home: Path) -> None:
         """A user's own model: its last point counts, its measures are what it took."""

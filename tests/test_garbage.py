@@ -7,7 +7,7 @@ import sys
 
 SCRIPT = """
 import gc, weakref
-from springtui.garbage import LONGEST, QUIET, Collector
+from springtui.garbage import DUE, LONGEST, QUIET, Collector
 
 class Ring:
     def __init__(self):
@@ -25,9 +25,17 @@ assert not collector.look() and ring() is not None, "somebody types"
 since_key = QUIET + 1
 assert collector.look() and ring() is None, "a quiet moment"
 assert gc.get_freeze_count() > 1000, "what stands is not looked at again"
-since_key, now = 0.0, now + LONGEST + 1
+now += LONGEST + 1
+assert not collector.look(), "nothing is due"
+for _ in range(DUE):
+    gc.collect(1)
+since_key = 0.0
 assert collector.look(), "put off for long"
-assert not collector.look(), "just done"
+for _ in range(DUE):
+    gc.collect(1)
+assert not collector.look(), "somebody types"
+since_key = QUIET + 1
+assert collector.look(), "due, and quiet again"
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from textual.pilot import Pilot
 from engine.records import Acknowledged
 from engine.rundir import Run, list_runs
 from springtui.app import SpringApp
+from springtui.laboratory import PANELS, Laboratory
 from springtui.screens.help import HelpScreen
 from springtui.screens.lab import LabScreen
 from springtui.widgets.slider import Slider
@@ -187,3 +189,59 @@ async def test_a_lab_that_is_left_while_it_starts_leaves_no_worker(home: Path) -
             await asyncio.to_thread(process.wait, 120)
         await pilot.pause()
         assert not any(run.is_live() for run in list_runs(home))
+
+
+def live(home: Path) -> set[str]:
+    return {run.id for run in list_runs(home) if run.is_live()}
+
+
+async def test_keys_while_runs_start_leave_one_worker_for_each_panel(home: Path) -> None:
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: bool(lab._called_off))  # begun, and hardly further
+        for key in "prprp":
+            await pilot.press(key)
+        await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in PANELS), 90)
+        wanted = {run.id for run in lab.laboratory.runs.values()}
+        assert {state.run_id for state in lab.states.values()} == wanted
+        assert lab.watchers.keys() == set(PANELS)
+        await until(pilot, lambda: not any(p.poll() is None for p in lab.laboratory.leaving), 90)
+        await until(pilot, lambda: live(home) == wanted)
+
+
+def test_a_start_called_off_begins_nothing_and_a_second_one_takes_the_place_of_the_first(home: Path) -> None:
+    laboratory, off = Laboratory(home), threading.Event()
+    try:
+        laboratory.start("chain", {"blocks": 3}, off)
+        first, process = laboratory.runs["chain"], laboratory.processes["chain"]
+        laboratory.start("chain", {"blocks": 4}, off)
+        second = laboratory.runs["chain"]
+        assert second.id != first.id
+        process.wait(60)
+        off.set()
+        laboratory.start("chain", {"blocks": 5}, off)
+        assert laboratory.runs["chain"] is second
+        assert len(list_runs(home)) == 2
+        assert not laboratory.reattach("chain", off)
+    finally:
+        laboratory.stop("chain")
+        for left in laboratory.leaving:
+            left.wait(60)
+
+
+def test_a_chain_that_was_left_is_taken_up_though_its_network_has_ended(home: Path) -> None:
+    earlier, off = Laboratory(home), threading.Event()
+    earlier.start("chain", {"blocks": 3}, off)
+    run, process = earlier.runs["chain"], earlier.processes["chain"]
+    later = Laboratory(home)
+    try:
+        while not run.is_live():
+            assert process.poll() is None
+        later.network = {**later.network, "epochs": 1}
+        later.start("train", {}, off)
+        assert later.reattach("chain", off)
+        assert later.runs["chain"].id == run.id
+    finally:
+        later.stop("chain")
+        later.stop("train")
+        for left in [process, *later.leaving]:
+            left.wait(60)

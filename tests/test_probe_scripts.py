@@ -42,7 +42,7 @@ def train(probe, steps):
 """
 
 
-def script(folder: Path, home: Path, text: str) -> subprocess.Popen[str]:
+def script(folder: Path, home: Path, text: str, **environment: str) -> subprocess.Popen[str]:
     """A user's script, started in a folder of the user's own."""
     path = folder / "train.py"
     path.write_text(TRAINING + textwrap.dedent(text))
@@ -52,12 +52,40 @@ def script(folder: Path, home: Path, text: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "SPRINGTUI_HOME": str(home)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "SPRINGTUI_HOME": str(home)} | environment,
     )
 
 
 def finished(process: subprocess.Popen[str]) -> tuple[str, str]:
     return process.communicate(timeout=100)
+
+
+@pytest.mark.parametrize("file", ["home = '{chosen}'", "home = 3", "home ="])
+def test_it_writes_where_the_preferences_say(tmp_path: Path, config_file: Path, file: str) -> None:
+    """Argument, SPRINGTUI_HOME, config.toml, default: and none of the app's modules reads the file."""
+    chosen = tmp_path / "chosen"
+    config_file.parent.mkdir()
+    config_file.write_text(file.format(chosen=chosen))
+    text = f"""
+        LoadProbe(model, x, y, home={str(tmp_path / "argument")!r}).close()
+        LoadProbe(model, x, y).close()
+        import os
+        os.environ["SPRINGTUI_HOME"] = {str(tmp_path / "variable")!r}
+        LoadProbe(model, x, y).close()
+        assert not {{"textual", "rich", "click", "springtui.preferences"}} & set(sys.modules)
+    """
+    environment = {"SPRINGTUI_HOME": "", "XDG_DATA_HOME": str(tmp_path / "data"), "HOME": str(tmp_path)}
+    _, err = finished(script(tmp_path, tmp_path, text, **environment))
+    assert "AssertionError" not in err
+    for place in ("argument", "variable"):
+        the_run(tmp_path / place)
+    if "chosen" in file:
+        assert err == ""
+        the_run(chosen)
+    else:
+        assert str(config_file) in err
+        assert "ProbeWarning" in err
+        assert len(list(tmp_path.rglob("*-probe-*"))) == 3
 
 
 def the_run(home: Path) -> Run:

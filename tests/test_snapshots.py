@@ -92,7 +92,7 @@ def showing(*keys: str) -> Callable[[Pilot[int]], Awaitable[None]]:
         for plot in screen.query(Plot):
             if plot.is_stale():
                 plot.redraw()
-        screen._draw_words()
+        screen.draw_words()
         await pilot.pause()
 
     return draw

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from pathlib import Path
@@ -28,6 +29,9 @@ from engine.sweep import (
 )  # fmt: skip
 from engine.sweep_axes import parse_axis
 from engine.worker import work
+from springtui.cli import main
+from springtui.commands.sweep import describe
+from springtui.state import RunState
 
 SMALL = {"epochs": 3, "width": 16, "depth": 4, "train_size": 200, "batch_size": 50}
 
@@ -89,6 +93,29 @@ def test_what_cannot_be_made_is_refused_before_anything_runs(
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "settings", "axes", "nonlinearity", "noise"),
+    [
+        ("data-noise", {}, {"y": ("negative_slope", (0.8,))}, 0.2, 0.0),
+        ("data-noise", {}, {"x": ("negative_slope", (0.4,)), "y": ("lr", (0.1,))}, 0.6, 0.1),
+        ("data-noise", {"negative_slope": 0.8}, {"y": ("init", ("orthogonal",))}, 0.2, 0.0),
+        ("chain", {}, {"y": ("mu_right", (0.3,)), "x": ("noise", (0.05,))}, 0.3, 0.05),
+        ("chain-twin", {}, {"y": ("negative_slope", (0.8,))}, 0.2, 0.0),
+    ],
+)
+def test_cells_tell_their_nonlinearity_whatever_the_axes_are(
+    recipe: str,
+    settings: dict[str, float],
+    axes: dict[str, tuple[str, tuple[float | str, ...]]],
+    nonlinearity: float,
+    noise: float,
+) -> None:
+    state = RunState("a run")
+    state.fold(Cell(cell=0, member=0, final=True, at=1, curves={}))
+    cell = describe(make_sweep(recipe, settings, axes=axes), state)["cells"][0]
+    assert (cell["nonlinearity"], cell["noise"]) == (nonlinearity, noise)
+
+
 def test_axes_are_read_as_they_are_written() -> None:
     assert parse_axis("network", "lr=1e-4:1e-1:4:log") == ("lr", (1e-4, 1e-3, 1e-2, 1e-1))
     assert parse_axis("network", "data-noise=0:0.8:5") == ("data_noise", (0.0, 0.2, 0.4, 0.6, 0.8))
@@ -113,6 +140,43 @@ def test_axes_are_read_as_they_are_written() -> None:
     ):
         with pytest.raises(ConfigError):
             parse_axis("network", wrong)
+
+
+@pytest.mark.parametrize(
+    ("options", "columns"),
+    [
+        (["--y", "nonlinearity=0,1", "--x", "data_noise=0,0.4"], ["nonlinearity", "data_noise"]),
+        (["--y", "negative_slope=0,1", "--x", "data_noise=0,0.4"], ["negative_slope", "data_noise"]),
+        (["--x", "nonlinearity=0.2,1", "--y", "depth=3,4"], ["depth", "nonlinearity"]),
+        (["--x", "negative-slope=0.2,1", "--y", "depth=3,4"], ["depth", "negative_slope"]),
+        (["--x", "data_noise=0,0.4"], ["negative_slope", "data_noise"]),
+    ],
+)
+def test_an_axis_is_called_what_it_was_asked_for_by(
+    home: Path, capsys: pytest.CaptureFixture[str], options: list[str], columns: list[str]
+) -> None:
+    chain = "--y" in options and "depth" not in columns
+    recipe, small = ("chain", {}) if chain else ("data-noise", SMALL | {"epochs": 1})
+    settings = [word for key, value in small.items() if key not in columns for word in ("--set", f"{key}={value}")]
+    verb = ["sweep", "--recipe", recipe, "--seeds", "1", *options, *settings]
+    assert main([*verb, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [told["y_name"], told["x_name"]] == columns
+    assert told["cells"]
+    for cell in told["cells"]:
+        slope = cell["negative_slope"]
+        other = cell["depth" if "depth" in columns else "data_noise"]
+        assert (cell["nonlinearity"], cell["noise"]) == (round(1 - slope, 10), other)
+    kept = Run(home / "runs" / told["run"]).config().settings  # so springtui resume says the same
+    assert isinstance(kept, SweepConfig)
+    assert [kept.y_name or kept.y_axis, kept.x_name or kept.x_axis] == columns
+    capsys.readouterr()
+    assert main(verb) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (head,) = [number for number, line in enumerate(lines) if "asymmetry" in line.split()]
+    assert lines[head].split()[:2] == columns
+    first = [told["cells"][0][name] for name in columns]
+    assert [float(word) for word in lines[head + 1].split()[:2]] == first
 
 
 def test_rank_correlation_is_scipys() -> None:

@@ -56,6 +56,42 @@ def test_two_watch_one_stops_and_both_show_it(chain: Run) -> None:
 
 
 @pytest.mark.terminal
+def test_of_two_that_watch_one_fires_an_alert(chain: Run, config_file: Path, tmp_path: Path) -> None:
+    """And once again when the run was taken up and stopped a second time."""
+    told = tmp_path / "told"
+    config_file.parent.mkdir()
+    config_file.write_text(f"[[alerts]]\non = 'stopped'\ncommand = 'echo $SPRINGTUI_RUN >> {told}'\n")
+
+    def lines() -> list[str]:
+        return told.read_text().splitlines() if told.exists() else []
+
+    watchers = [Terminal((*SPRINGTUI, "watch", chain.id)) for _ in range(2)]
+    process = None
+    try:
+        for count in (1, 2):
+            for terminal in watchers:
+                terminal.wait_for("chain · running", 60)
+            chain.ask("stop")
+            for terminal in watchers:
+                terminal.wait_for(f"{chain.id}: stopped", 60)  # each says it
+            end = time.monotonic() + 30
+            while len(lines()) < count:
+                assert time.monotonic() < end, lines()
+                time.sleep(0.05)
+            for terminal in watchers:  # whoever comes second has looked by then
+                terminal.wait_for(lambda screen: f"{chain.id}: stopped" not in screen, 60)
+            assert lines() == [chain.id] * count
+            if process is None:
+                process = launch(chain)
+    finally:
+        for terminal in watchers:
+            terminal.close()
+        if process is not None:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.terminal
 def test_killed_and_opened_again_it_is_where_it_was(chain: Run) -> None:
     with Terminal((*SPRINGTUI, "watch")) as terminal:
         terminal.wait_for("chain · running", 60)

@@ -9,9 +9,10 @@ import click
 import msgspec
 
 from engine.errors import ConfigError
+from engine.home import config_path
 
 from ..output import print_json, print_line, print_table, say
-from ..preferences import Effective, commented_file, config_path, names, schema
+from ..preferences import Effective, commented_file, names, schema
 from .options import Session, common, examples, json_option
 
 

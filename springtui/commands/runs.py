@@ -38,7 +38,7 @@ def runs(session: Session, as_json: bool) -> int:
     lock, its worker's process and its last record: --json says how it is known, under text.
 
     With --json one object a line: run, kind, status, since, text, live, host, pid, exit_status, created, age, at,
-    total, values, size (bytes), name, note, pinned.
+    total, values, heard (time of the newest record), size (bytes), name, note, pinned.
     """
     home = session.look_home()
     found = list_runs(home)
@@ -83,6 +83,7 @@ def describe(run: Run) -> dict[str, Any]:
         "at": state.at,
         "total": _total(config),
         "values": dict(latest.scalars) if latest else {},
+        "heard": state.heard,
         **shared,
     }
 

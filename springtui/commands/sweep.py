@@ -9,6 +9,7 @@ import click
 
 from engine.config import ChainConfig, SweepConfig, TrainConfig, parse_assignments
 from engine.rundir import Run
+from engine.sweep_axes import Value
 
 from ..completion import complete_names
 from ..foreground import run_here
@@ -44,7 +45,7 @@ def _about_recipes() -> str:
     + f"\n\n{_about_recipes()}",
 )
 @click.option(
-    "--recipe", required=True, metavar="R", shell_complete=complete_names(_names), help="The diagram; see below."
+    "--recipe", metavar="R", shell_complete=complete_names(_names), help="The diagram; always needed, see below."
 )
 @click.option("--seeds", default=3, show_default=True, metavar="N", help="Networks per cell.")
 @click.option(
@@ -66,7 +67,7 @@ def _about_recipes() -> str:
 @click.pass_obj
 def sweep(
     session: Session,
-    recipe: str,
+    recipe: str | None,
     seeds: int,
     x_axis: str | None,
     y_axis: str | None,
@@ -80,7 +81,13 @@ def sweep(
 
     Progress goes to standard error. Ctrl-C stops in order: what was made is printed, and springtui resume RUN
     goes on from there. The run is kept under the home directory.
+
+    With --json one object: run, reason, recipe, x_axis, y_axis, x_name, y_name, seconds, spearman_accuracy_cv and
+    cells, each with nonlinearity, noise, both axes by name, seeds, diverged, load_curve, load_curve_sd, cv,
+    asymmetry, test_accuracy, train_loss, total_separation, hessian_trace and final.
     """
+    if recipe is None:
+        raise click.UsageError(f"name the diagram with --recipe; known: {', '.join(_names())}")
     fields = {"seeds": seeds, "method": method, "threads": threads, "executor": executor or "threads"}
     config = _config(recipe, x_axis, y_axis, assignments, **fields)
     home = session.open_home()
@@ -95,7 +102,7 @@ def _config(
     recipe: str, x_axis: str | None, y_axis: str | None, assignments: tuple[str, ...], **fields: Any
 ) -> SweepConfig:
     from engine.sweep import DIAGRAMS, make_sweep
-    from engine.sweep_axes import parse_axis
+    from engine.sweep_axes import NONLINEARITY, is_nonlinearity, parse_axis
 
     system = DIAGRAMS[recipe].system if recipe in DIAGRAMS else "network"
     cls: Any = TrainConfig if system == "network" else ChainConfig
@@ -103,6 +110,9 @@ def _config(
     axes = {name: parse_axis(system, text) for name, text in (("x", x_axis), ("y", y_axis)) if text is not None}
     for name, (axis, values) in axes.items():  # paths are taken from where this was typed
         axes[name] = axis, tuple(with_whole_paths({axis: value})[axis] for value in values)
+    for name, text in (("x_name", x_axis), ("y_name", y_axis)):
+        if text is not None and is_nonlinearity(text):
+            fields[name] = NONLINEARITY
     return make_sweep(recipe, settings, axes=axes, **fields)
 
 
@@ -141,10 +151,7 @@ def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
     main = MEASURES[config.system]
     cells = [
         {
-            "nonlinearity": 1.0 - float(s.y) if config.y_axis == "negative_slope" else s.y,
-            "noise": s.x,
-            config.x_axis: s.x,
-            config.y_axis: s.y,
+            **_place(config, s.x, s.y),
             "seeds": s.done,
             "diverged": s.diverged,
             "load_curve": s.curves.get(main),
@@ -165,10 +172,28 @@ def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
         "recipe": config.recipe,
         "x_axis": config.x_axis,
         "y_axis": config.y_axis,
+        "x_name": config.x_name or config.x_axis,
+        "y_name": config.y_name or config.y_axis,
         "cells": cells,
         "spearman_accuracy_cv": _finite(accuracy_cv_correlation(summaries)),
         "seconds": state.ended.summary.get("seconds") if state.ended else None,
     }
+
+
+def _place(config: SweepConfig, x: Value, y: Value) -> dict[str, Value]:
+    """A cell's two knobs, under the settings' names and as nonlinearity and noise, whichever axis is which.
+
+    Nonlinearity is 1 - the negative slope in force; of a chain over its own settings the other knob stands for it.
+    """
+    first, second = (x, y) if config.x_axis == "negative_slope" else (y, x)
+    if "negative_slope" in (config.x_axis, config.y_axis):
+        nonlinearity: Value = round(1.0 - float(first), 10)
+    elif config.system == "network":
+        slope = config.settings.get("negative_slope", TrainConfig().negative_slope)
+        nonlinearity = round(1.0 - slope, 10)
+    else:
+        nonlinearity = first
+    return {"nonlinearity": nonlinearity, "noise": second, config.x_axis: x, config.y_axis: y}
 
 
 def _finite(value: float) -> float | None:
@@ -176,8 +201,10 @@ def _finite(value: float) -> float | None:
 
 
 def _print(config: SweepConfig, result: dict[str, Any]) -> None:
-    for name in ("run", "reason", "recipe", "seconds", "spearman_accuracy_cv"):
+    networks = config.system == "network"
+    for name in ("run", "reason", "recipe", "seconds", *(["spearman_accuracy_cv"] if networks else [])):
         print_line(f"{name:22} {shown(result[name])}")
-    columns = (config.y_axis, config.x_axis, "seeds", "cv", "asymmetry", "test_accuracy")
+    learnt = ("seeds", "test_accuracy") if networks else ()
+    columns = (result["y_name"], result["x_name"], "cv", "asymmetry", *learnt)
     rows = [tuple(shown(cell[name]) for name in columns) for cell in result["cells"]]
     print_table(columns, rows)

@@ -37,4 +37,4 @@ class BaseScreen(Screen[ScreenResultType]):
         """Let the person's rules see how a run stands."""
         values = state.latest.scalars if state.latest is not None else {}
         if (tell := getattr(self.app, "tell_alerts", None)) is not None:
-            tell(state.run_id, state.status, values, new=new)
+            tell(state.run_id, state.status, values, heard=state.heard, new=new)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,11 +13,10 @@ from textual.binding import BindingType
 from textual.containers import Container, Horizontal
 from textual.widgets import RadioSet, Static, Tab, Tabs
 
-from engine.errors import SpringtuiError
 from engine.twin_map import TwinMap
 
 from ..foresight import Foresight
-from ..laboratory import PANELS, Laboratory, Panel
+from ..laboratory import PANELS, SYSTEMS, Laboratory, Panel
 from ..mapping import NOISE_KINDS, start_of
 from ..measures import MEASURES, PROBES
 from ..place import Place, away
@@ -33,9 +31,9 @@ from ..widgets.plot import Plot
 from ..widgets.scroll import Column
 from ..widgets.slider import Slider
 from . import lab_panels, size
-from .base import BaseScreen
 from .lab_keys import KEYS
-from .lab_settings import PULLINGS, chain_settings, moved, network_settings, slider_shape
+from .lab_runs import LabRuns
+from .lab_settings import chain_settings, moved, network_settings, slider_shape
 
 if TYPE_CHECKING:
     from ..preferred import PreferredApp
@@ -47,7 +45,7 @@ PLOT_SECONDS = 0.1
 GROUPS = ("network", "chain", "training")
 
 
-class LabScreen(BaseScreen[None]):
+class LabScreen(LabRuns):
     """Folds the records of two runs into plain states and draws them."""
 
     CSS_PATH = "lab.tcss"
@@ -64,8 +62,6 @@ class LabScreen(BaseScreen[None]):
         self.place = place or Place()
         self.laboratory = Laboratory(home, settings)
         self.foresight = Foresight(twin)
-        self.states: dict[Panel, RunState] = {}
-        self.watchers: dict[Panel, Watcher] = {}
         start = start_of(self.laboratory.network, chosen=self.laboratory.chosen)
         self._nonlinearity, self.kind, self._noise = start
         left = next((kind for kind in NOISE_KINDS if kind.key == self.place.noise), None)
@@ -75,11 +71,8 @@ class LabScreen(BaseScreen[None]):
         self.tab = GROUPS[0]
         self._caught_up: set[str] = set()
         """Runs whose records have all been read once."""
-        self.trouble: dict[Panel, str] = {}
         self._asking = False
-        self.pulling = PULLINGS[0]
         self._turn = 0
-        self._stale = False
         self._words: dict[str, str] = {}
 
     def compose(self) -> ComposeResult:
@@ -119,61 +112,16 @@ class LabScreen(BaseScreen[None]):
     def _open(self) -> None:
         """After the first frame: the disk and the workers can wait that long, the person need not."""
         self.set_interval(PLOT_SECONDS, self._draw_next)
-        self.set_interval(0.5, self._draw_words)
+        self.set_interval(0.5, self.draw_words)
         self.set_interval(2.0, self._advise)
-        self.run_worker(self._begin(reattach=True), exclusive=True, group="begin")
+        for panel in PANELS:
+            self.begin(panel, reattach=True)
         cast("PreferredApp", self.app).first_tour()
-
-    # starting and stopping
-
-    async def _begin(self, *, reattach: bool) -> None:
-        for panel in PANELS:
-            await self._begin_one(panel, reattach=reattach)
-
-    async def _begin_one(self, panel: Panel, *, reattach: bool) -> None:
-        try:
-            if not (reattach and await asyncio.to_thread(self.laboratory.reattach, panel)):
-                await asyncio.to_thread(self.laboratory.start, panel, self._settings(panel))
-        except SpringtuiError as error:
-            self._say_trouble(panel, str(error))
-        except OSError as error:
-            self._say_trouble(panel, f"cannot start a run: {error.strerror}; is the disk full?")
-        else:
-            self._watch(panel)
-
-    def _watch(self, panel: Panel) -> None:
-        run = self.laboratory.runs.get(panel)
-        if run is None:  # it was stopped before it was seen
-            return
-        self.states[panel] = RunState(run.id)
-        self.trouble.pop(panel, None)
-        watcher = Watcher(run, self, self.laboratory.processes.get(panel))
-        self.watchers[panel] = watcher
-        watcher.start()
-        self._stale = True
-
-    def _close_watchers(self) -> None:
-        for watcher in self.watchers.values():
-            watcher.close()
-        self.watchers.clear()
-
-    def stop_runs(self) -> None:
-        """Ask both workers to stop; from a thread."""
-        for panel in PANELS:
-            self.laboratory.stop(panel)
-
-    async def let_go(self) -> None:
-        """Start nothing more, and ask the workers to stop."""
-        self.workers.cancel_group(self, "begin")
-        self.workers.cancel_group(self, "pull")
-        await asyncio.to_thread(self.stop_runs)
-
-    def on_unmount(self) -> None:
-        self._close_watchers()
 
     # what the sliders ask for
 
-    def _settings(self, panel: Panel) -> dict[str, Any]:
+    def settings_of(self, panel: Panel) -> dict[str, Any]:
+        """What the sliders ask of a panel."""
         nonlinearity = self.query_one("#nonlinearity", Slider).value
         noise = self.query_one("#noise", Slider).value
         network = self.laboratory.network
@@ -195,15 +143,9 @@ class LabScreen(BaseScreen[None]):
             if (
                 state is not None
                 and not state.is_over
-                and (changed := moved(self._settings(panel), state.settings))
+                and (changed := moved(self.settings_of(panel), state.settings))
             ):
-                await self._put("set", panel, **changed)
-
-    async def _put(self, action: str, panel: Panel, **settings: Any) -> None:
-        try:
-            await asyncio.to_thread(self.laboratory.ask, action, panel, **settings)
-        except (SpringtuiError, OSError) as error:
-            self._say_trouble(panel, f"cannot ask the {panel} run: {error}")
+                await self.put("set", panel, **changed)
 
     @on(RadioSet.Changed, "#kinds")
     def _kind_chosen(self, event: RadioSet.Changed) -> None:
@@ -233,7 +175,7 @@ class LabScreen(BaseScreen[None]):
             if panel == "chain" and state.latest is not None and not is_behind(self.app._driver):
                 lab_panels.show_chain(self.query_one(ChainView), state)
             if newly:
-                self._draw_words()
+                self.draw_words()
         message.watcher.folded()
 
     def on_watcher_liveness_seen(self, message: Watcher.LivenessSeen) -> None:
@@ -251,15 +193,15 @@ class LabScreen(BaseScreen[None]):
             self.notify(plain_text(state.note), title="diverged", severity="error", timeout=12, markup=False)
         elif state.status in {"crashed", "failed", "unknown"}:
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
-            self._say_trouble(panel, f"{state.note or message.found.text}; press r to restart. {log}".strip())
-        self._draw_words()
+            self.say_trouble(panel, f"{state.note or message.found.text}; press r to restart. {log}".strip())
+        self.draw_words()
 
     def _catch_up(self, panel: Panel, state: RunState) -> None:
         """All that a run had to tell has been read: say what is new of it, and put the sliders where it stands."""
         self._caught_up.add(state.run_id)
         if panel not in self.laboratory.processes:  # it was left by an earlier lab
             if said := away(self.place.seen.get(state.run_id), state.records, time.time()):
-                self.notify(said, title=f"{lab_panels.NAMES_OF_PANELS[panel]} run", timeout=8, markup=False)
+                self.notify(said, title=f"{SYSTEMS[panel]} run", timeout=8, markup=False)
             if panel == "train" and state.settings:
                 for slider in self.query(Slider):
                     slider.adopt()
@@ -272,13 +214,6 @@ class LabScreen(BaseScreen[None]):
 
     def _panel_of(self, watcher: Watcher) -> Panel | None:
         return next((panel for panel, known in self.watchers.items() if known is watcher), None)
-
-    def _say_trouble(self, panel: Panel, text: str) -> None:
-        self.trouble[panel] = plain_text(text)
-        self._stale = True
-        title = f"{lab_panels.NAMES_OF_PANELS[panel]} run"
-        self.notify(self.trouble[panel], title=title, severity="error", timeout=12, markup=False)
-        self._draw_words()
 
     # drawing
 
@@ -306,7 +241,8 @@ class LabScreen(BaseScreen[None]):
         if (plot := next(waiting, None)) is not None:
             plot.redraw()
 
-    def _draw_words(self) -> None:
+    def draw_words(self) -> None:
+        """The regime, and the runs' numbers."""
         chain_first = self.has_class("-tabbed") and self.has_class("-chain")
         regime, facts = lab_panels.words(self.states, self.trouble, self.measure, chain_first=chain_first)
         for selector, text in (("#regime", regime), ("#facts", facts)):
@@ -338,28 +274,9 @@ class LabScreen(BaseScreen[None]):
         else:
             controls.move_child(advice, after=facts)
         self.tab = event.tab.id or GROUPS[0]
-        self._draw_words()
+        self.draw_words()
 
     # actions
-
-    async def action_toggle_pause(self) -> None:
-        """Pause both runs, or let both go on."""
-        paused = any(state.status == "paused" for state in self.states.values())
-        for panel in PANELS:
-            await self._put("resume" if paused else "pause", panel)
-
-    def action_restart(self) -> None:
-        """Stop both runs and start new ones with what the sliders ask for."""
-        self._close_watchers()
-        self.states.clear()
-        self.trouble.clear()
-        self._stale = True
-        self.app.clear_notifications()
-        self.run_worker(self._restart(), exclusive=True, group="begin")
-
-    async def _restart(self) -> None:
-        await asyncio.to_thread(self.stop_runs)
-        await self._begin(reattach=False)
 
     def action_scroll_words(self, lines: int) -> None:
         """Scroll the column at the left, where it is longer than the terminal."""
@@ -370,25 +287,12 @@ class LabScreen(BaseScreen[None]):
         self.measure = MEASURES[(MEASURES.index(self.measure) + 1) % len(MEASURES)]
         self._slider_moved()  # probes cost time: they are taken only while they are looked at
         self._stale = True
-        self._draw_words()
+        self.draw_words()
 
     def action_toggle_ruler(self) -> None:
         """Draw the chain as blocks and springs, or as a folding ruler."""
         as_ruler = self.query_one(ChainView).toggle_ruler()
         self._name_chain("folding ruler" if as_ruler else "blocks and springs")
-
-    def action_next_pulling(self) -> None:
-        """Pull the chain anew, in the next way."""
-        self.pulling = PULLINGS[(PULLINGS.index(self.pulling) + 1) % len(PULLINGS)]
-        self.notify(f"pulled {self.pulling.replace('_', ' ')}", title="chain", timeout=3, markup=False)
-        self.run_worker(self._pull_anew(), exclusive=True, group="pull")
-
-    async def _pull_anew(self) -> None:
-        if (watcher := self.watchers.pop("chain", None)) is not None:
-            watcher.close()
-        self.states.pop("chain", None)
-        await asyncio.to_thread(self.laboratory.stop, "chain")
-        await self._begin_one("chain", reattach=False)
 
     def _name_chain(self, view: str) -> None:
         self.query_one(ChainView).border_title = f"Chain · {view}"

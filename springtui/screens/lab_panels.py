@@ -13,7 +13,7 @@ from engine.records import Curve
 from engine.twin_curve import CurveFit, fit_curve, hidden
 
 from ..absent import WAITING, why_empty
-from ..laboratory import Panel
+from ..laboratory import SYSTEMS, Panel
 from ..measures import PROBES
 from ..regime import decimals, duration, in_words, number, percent, progress_line, shape_line, with_error
 from ..state import RunState, signed_curve
@@ -63,7 +63,6 @@ NAMES = {
     "inverse_fuzziness": "inverse fuzziness",
     PROBES: "linear probes",
 }
-NAMES_OF_PANELS: dict[Panel, str] = {"train": "network", "chain": "chain"}
 _FADES = ("fade3", "fade2", "fade1")
 
 
@@ -76,7 +75,7 @@ def show_states(
 ) -> None:
     """Hand every plot what it should show; ``predicted`` is the map's curve from 1 to 0."""
     train, chain = states.get("train"), states.get("chain")
-    for panel in NAMES_OF_PANELS:
+    for panel in SYSTEMS:
         nothing = _why_empty(panel, states.get(panel), (trouble or {}).get(panel, ""))
         for canvas in owner.query(".chain" if panel == "chain" else ".network, .training").results(Canvas):
             canvas.say_empty(nothing)
@@ -98,7 +97,7 @@ def show_states(
 def _why_empty(panel: Panel, state: RunState | None, trouble: str) -> str:
     if state is None:
         return trouble or WAITING
-    return why_empty(state.status, state.note, what=f"the {NAMES_OF_PANELS[panel]}", remedy="r starts anew")
+    return why_empty(state.status, state.note, what=f"the {SYSTEMS[panel]}", remedy="r starts anew")
 
 
 def show_chain(view: ChainView, state: RunState) -> None:
@@ -247,5 +246,5 @@ def _asides(state: RunState) -> list[str]:
 
 
 def _said(trouble: Mapping[Panel, str]) -> list[str]:
-    said = [f"! {NAMES_OF_PANELS[panel]}: {text}" for panel, text in trouble.items()]
+    said = [f"! {SYSTEMS[panel]}: {text}" for panel, text in trouble.items()]
     return [*said, ""] if said else []

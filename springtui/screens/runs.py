@@ -137,7 +137,10 @@ class RunsScreen(RunActions):
             self.table.draw()
         for name in live:
             if (row := self.catalogue.rows.get(name)) is not None:
-                self.app.tell_alerts(name, row.status, row.about.get("values", {}))  # type: ignore[attr-defined]
+                about = row.about
+                self.app.tell_alerts(  # type: ignore[attr-defined]
+                    name, row.status, about.get("values", {}), heard=about.get("heard", 0.0)
+                )
         if described or scanned or woken:
             await self._read_pictures()
             self._draw()
