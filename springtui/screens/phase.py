@@ -30,6 +30,7 @@ from ..widgets.plot import Plot, Series
 from . import phase_panels, size
 from .base import BaseScreen
 from .lab_panels import legend
+from .watch_panels import fitting
 
 RECIPES = tuple(name for name, diagram in DIAGRAMS.items() if diagram.system == "network")
 SEEDS = 3
@@ -344,7 +345,7 @@ class PhaseScreen(BaseScreen[None]):
                 parts.append("g goes on")
             elif state.status == "running" and state.note:
                 parts.append(state.note)
-        text = " · ".join(parts)
+        text = fitting(parts, self.size.width - 2)
         if text != self._told:
             self._told = text
             self.query_one("#progress", Static).update(plain_text(text))
