@@ -77,7 +77,7 @@ async def test_the_newest_diagram_is_drawn_with_the_chain_beside_it(
         assert heat_map.cursor == 3
         assert phase.query_one("#chain", HeatMap).cursor == 3
         assert "finished" in phase._told
-        await pilot.press("c", "x")
+        await pilot.press("c", "E")
         await until(pilot, lambda: len(list((home / "exports").glob("*"))) == 4)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
@@ -121,7 +121,7 @@ async def test_a_diagram_is_made_stopped_and_gone_on_with(
         await until(pilot, lambda: "No diagram yet" in phase._told)
         await pilot.press("g")
         await until(pilot, lambda: "network" in phase.states and phase.states["network"].done >= 2, 60)
-        await pilot.press("s")
+        await pilot.press("x")
         await until(pilot, lambda: phase.states["network"].status == "stopped")
         made = phase.states["network"].done
         await pilot.press("g")

@@ -54,7 +54,7 @@ async def test_it_asks_and_escape_stays(home: Path) -> None:
         assert pilot.app.is_running
         await pilot.press("q")
         await until(pilot, lambda: isinstance(pilot.app.screen, ChoiceScreen))
-        await pilot.press("l")
+        await pilot.press("d")
         await until(pilot, lambda: not pilot.app.is_running)
         assert run.status() == "running"
 

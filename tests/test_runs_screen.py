@@ -155,9 +155,9 @@ async def test_labels_are_written_and_shown_inert(home: Path) -> None:
         await pilot.press("e")
         await answer(pilot, "[red]mine[/red]")
         await until(pilot, lambda: read_label(run.path).name == "[red]mine[/red]")
-        await pilot.press("n")
+        await pilot.press("a")
         await answer(pilot, "look again")
-        await pilot.press("p")
+        await pilot.press("asterisk")
         await until(pilot, lambda: read_label(run.path).pinned and read_label(run.path).text == "look again")
         await until(pilot, lambda: screen.table.ids[0] == name)
         line = screen.table.render_line(1).text
@@ -165,7 +165,7 @@ async def test_labels_are_written_and_shown_inert(home: Path) -> None:
         await pilot.press("e")
         await answer(pilot, "x" * 500)
         await until(pilot, lambda: any("at most" in n.message for n in pilot.app._notifications))
-        await pilot.press("p")
+        await pilot.press("asterisk")
         await until(pilot, lambda: not read_label(run.path).pinned)
 
 
@@ -188,7 +188,7 @@ async def test_overlay_reads_every_marked_run_out(home: Path) -> None:
         assert all(screen.catalogue.rows[name].name in legend for name in screen.marked)
         await pilot.press("c")  # the next quantity: loss over time
         await until(pilot, lambda: screen.quantity == "train_loss" and len(plot.curves[0].x) >= 30)
-        await pilot.press("l", "L", "z", "plus")
+        await pilot.press("Y", "X", "z", "plus")
         assert "log x · log y · mean of 5 · zoomed" in str(plot.border_title)
         await pilot.press("0")
         assert plot.readout() == []
@@ -206,7 +206,7 @@ async def test_delete_asks_and_is_undone(home: Path) -> None:
         assert len(list_runs(home)) == 5
         await pilot.press("y")
         await until(pilot, lambda: len(list_runs(home)) == 4 and name not in screen.table.ids)
-        await pilot.press("u")
+        await pilot.press("U")
         await until(pilot, lambda: len(list_runs(home)) == 5 and name in screen.table.ids)
         await pilot.press("home", "D")
         await until(pilot, lambda: isinstance(pilot.app.screen, ChoiceScreen))
@@ -224,7 +224,7 @@ async def test_stop_resume_and_duplicate_real_workers(home: Path) -> None:
             await pilot.press("x")
             await until(pilot, lambda: screen.row.status == "stopped")  # type: ignore[union-attr]
             await asyncio.to_thread(process.wait, 20)
-            await pilot.press("r")
+            await pilot.press("g")
             await until(pilot, lambda: screen.row.status == "running")  # type: ignore[union-attr]
             await pilot.press("w")
             await answer(pilot, "noise=-1")
@@ -286,7 +286,9 @@ async def test_an_empty_and_a_small_screen(home: Path) -> None:
     async with open_runs(home, (80, 24)) as (screen, pilot):
         await until(pilot, lambda: "no runs yet" in screen.table.EMPTY)
         assert not screen.query_one("#below").display
-        await pilot.press("space", "p", "e", "n", "x", "r", "w", "D", "u", "enter", "o", "c")  # nothing to act on
+        await pilot.press(
+            "space", "asterisk", "e", "a", "x", "g", "w", "D", "U", "enter", "o", "c"
+        )  # nothing to act on
         assert pilot.app.screen is screen
         await pilot.resize_terminal(50, 12)
         await until(pilot, lambda: screen.has_class("-small"))

@@ -51,11 +51,11 @@ class PhaseScreen(BaseScreen[None]):
         Binding(
             "space", "toggle_pause", "Pause", id="phase.pause", tooltip="hold the diagram, or go on", priority=True
         ),
-        Binding("s", "stop", "Stop", id="phase.stop", tooltip="stop; g goes on"),
+        Binding("x", "stop", "Stop", id="phase.stop", tooltip="stop; g goes on"),
         Binding("t", "next_recipe", "Diagram", id="phase.diagram", tooltip="choose another diagram"),
         Binding("c", "next_colour", "Colour", id="phase.colour", tooltip="colour by another quantity"),
         Binding("v", "next_view", "View", id="phase.view", tooltip="networks, chain or scatter"),
-        Binding("x", "export", "Export", id="phase.export", tooltip="PNG, SVG, CSV and JSON"),
+        Binding("E", "export", "Export", id="phase.export", tooltip="PNG, SVG, CSV and JSON"),
         Binding("escape", "app.back", "Back", id="phase.back", tooltip="back to where you came from"),
     ]
 

@@ -48,16 +48,17 @@ class RunsScreen(RunActions):
                 tooltip="show runs that hold a text, or match a /regular expression/"),
         Binding("s", "sort", "Sort", id="runs.sort", tooltip="sort by the next column"),
         Binding("S", "reverse", "Reverse", id="runs.reverse", tooltip="turn the order round", show=False),
-        Binding("p", "pin", "Pin", id="runs.pin", tooltip="keep the run on top, or no longer", show=False),
+        Binding("asterisk", "pin", "Pin", id="runs.pin", key_display="*", show=False,
+                tooltip="keep the run on top, or no longer"),
         Binding("e", "rename", "Name", id="runs.rename", tooltip="give the run a name", show=False),
-        Binding("n", "note", "Note", id="runs.note", tooltip="write a note to the run", show=False),
+        Binding("a", "note", "Note", id="runs.note", tooltip="write a note to the run", show=False),
         Binding("x", "stop", "Stop", id="runs.stop", tooltip="ask the worker to stop; what it wrote is kept",
                 show=False),
-        Binding("r", "resume", "Resume", id="runs.resume", tooltip="go on with a run that was left", show=False),
+        Binding("g", "resume", "Resume", id="runs.resume", tooltip="go on with a run that was left", show=False),
         Binding("w", "duplicate", "Duplicate", id="runs.duplicate", tooltip="a new run like this, with changes",
                 show=False),
         Binding("D,delete", "delete", "Delete", id="runs.delete", tooltip="delete, after a question", show=False),
-        Binding("u", "undo", "Undo", id="runs.undo", tooltip="bring the run deleted last back", show=False),
+        Binding("U", "undo", "Undo", id="runs.undo", tooltip="bring the run deleted last back", show=False),
         Binding("escape", "app.back", "Back", id="runs.back", tooltip="back to the screen before"),
     ]  # fmt: skip
 
@@ -322,4 +323,4 @@ class RunsScreen(RunActions):
         yield SystemCommand("Name", "Give the run a name", self.action_rename)
         yield SystemCommand("Note", "Write a note to the run", self.action_note)
         yield SystemCommand("Duplicate", "A new run like this, with changes", self.action_duplicate)
-        yield SystemCommand("Delete", "After a question; u brings back", self.action_delete)
+        yield SystemCommand("Delete", "After a question; U brings back", self.action_delete)

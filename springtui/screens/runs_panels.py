@@ -33,7 +33,7 @@ COLORS = {
     "diverged": "error", "failed": "error", "crashed": "error", "damaged": "error",
 }  # fmt: skip
 _HINTS = (
-    "x stops", "r resumes", "e names", "n notes", "p pins", "w duplicates", "D deletes", "S turns the order round",
+    "x stops", "g resumes", "e names", "a notes", "* pins", "w duplicates", "D deletes", "S turns the order round",
 )  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def hint(marked: int, deleted: int, width: int) -> str:
     """What can be done, and what was."""
     parts = [f"{marked} marked"] if marked else []
     if deleted:
-        parts.append(f"{deleted} deleted, u brings back")
+        parts.append(f"{deleted} deleted, U brings back")
     return fitting([*parts, *_HINTS], width)
 
 
