@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from made_runs import make_many, make_run, training_records
+from real_terminal import Terminal
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -192,6 +194,32 @@ async def test_overlay_reads_every_marked_run_out(home: Path) -> None:
         assert "log x · log y · mean of 5 · zoomed" in str(plot.border_title)
         await pilot.press("0")
         assert plot.readout() == []
+
+
+@pytest.mark.terminal
+def test_what_was_deleted_before_a_kill_is_brought_back(home: Path) -> None:
+    """The real program, killed with what it had deleted in its trash."""
+    make_many(home, 2)
+    words = "import pathlib, sys; from springtui.app import *; "
+    words += "sys.exit(run_app(pathlib.Path(sys.argv[1]), opening=Opening('runs')))"
+    program = [sys.executable, "-c", words, str(home)]
+    with Terminal(program) as terminal:
+        terminal.wait_for("2 runs", 60)
+        terminal.press("D")
+        terminal.wait_for("Until you leave, U brings back")
+        terminal.press("y")
+        terminal.wait_for("1 deleted, U brings back")
+        terminal.process.kill()
+        terminal.process.wait()
+    assert len(list_runs(home)) == 1
+    with Terminal(program) as terminal:
+        terminal.wait_for("1 deleted, U brings back", 60)
+        terminal.press("U")
+        terminal.wait_for("2 runs")
+        terminal.press("q")
+        assert terminal.wait_exit() == 0
+    assert len(list_runs(home)) == 2
+    assert list((home / "trash").iterdir()) == []
 
 
 async def test_delete_asks_and_is_undone(home: Path) -> None:

@@ -99,6 +99,7 @@ class RunsScreen(RunActions):
         self.table.focus()
         self.set_interval(0.1, self._draw_plot)
         self.run_worker(self._keep_up(), group="keep-up")
+        self.run_worker(self.take_over_trash(), group="trash")
 
     def note_place(self, place: Place) -> None:
         """For the next time."""

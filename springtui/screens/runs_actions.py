@@ -134,6 +134,11 @@ class RunActions(BaseScreen[None]):
         question = f"Delete {what}? Until you leave, U brings back what was deleted."
         self.app.push_screen(ChoiceScreen("Delete", question, [("y", f"delete {what}")]), answered)
 
+    async def take_over_trash(self) -> None:
+        """What was deleted when the app was killed can still be brought back."""
+        if await self._guarded(self.trash.take_over):
+            self.look_again()
+
     async def action_undo(self) -> None:
         """Bring the run that was deleted last back."""
         name = await self._guarded(self.trash.undo)
