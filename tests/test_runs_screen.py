@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from made_runs import make_many, make_run, training_records
 from real_terminal import Terminal
+from test_lab import until
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -38,15 +39,6 @@ async def open_runs(home: Path, size: tuple[int, int] = (120, 40)) -> AsyncItera
         assert isinstance(screen, RunsScreen)
         await until(pilot, lambda: len(screen.catalogue.rows) == len(list_runs(home)))
         yield screen, pilot
-
-
-async def until(pilot: Pilot[int], true: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait for something to become true, looking often."""
-    for _ in range(int(seconds / 0.05)):
-        if true():
-            return
-        await pilot.pause(0.05)
-    raise AssertionError("waited in vain")
 
 
 def described(screen: RunsScreen) -> bool:

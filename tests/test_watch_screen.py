@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from made_runs import SPIKE, make_run, training_records
+from test_lab import until
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -40,15 +41,6 @@ async def watch(
         screen = app.screen
         assert isinstance(screen, WatchScreen)
         yield screen, pilot
-
-
-async def until(pilot: Pilot[int], true: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait for something to become true, looking often."""
-    for _ in range(int(seconds / 0.05)):
-        if true():
-            return
-        await pilot.pause(0.05)
-    raise AssertionError("waited in vain")
 
 
 def said(screen: WatchScreen, selector: str = "#said") -> str:

@@ -78,7 +78,6 @@ class RunsScreen(RunActions):
         self._scanned = 0.0
         self._first = True
         self._wake = asyncio.Event()
-        self._words: dict[str, str] = {}
         self._about = Text()
 
     def compose(self) -> ComposeResult:
@@ -206,7 +205,7 @@ class RunsScreen(RunActions):
         described = sum(bool(row.about) for row in catalogue.rows.values()) if self._needs_all() else None
         if described == len(catalogue.rows):
             described = None
-        self._tell(
+        self.tell(
             {
                 "#head": runs_panels.head(catalogue, len(self.table.ids), self.sort, self.wanted, described),
                 "#said": runs_panels.hint(len(self.marked), len(self.trash.names), self.size.width - 2),
@@ -230,12 +229,6 @@ class RunsScreen(RunActions):
         if text != self._about:
             self._about, about.border_title = text, title
             about.update(text)
-
-    def _tell(self, texts: dict[str, str]) -> None:
-        for selector, text in texts.items():
-            if self._words.get(selector) != text:  # an update repaints, whether anything changed or not
-                self._words[selector] = text
-                self.query_one(selector, Static).update(text)
 
     def _draw_plot(self) -> None:
         plot = self.query_one(CurvesPlot)

@@ -106,7 +106,6 @@ class WatchScreen(RunControl):
         self._room = Size(0, 0)
         """Of the settings, whose columns depend on it."""
         self._away: str | None = None
-        self._words: dict[str, str] = {}
 
     @property
     def view(self) -> View:
@@ -243,7 +242,7 @@ class WatchScreen(RunControl):
             replayed=self.position is not None,
             width=self.size.width - 2,
         )
-        self._tell({"#facts": "\n".join(lines), "#usage": "\n".join(usage), "#head": head})
+        self.tell({"#facts": "\n".join(lines), "#usage": "\n".join(usage), "#head": head})
         self.query_one(Console).show(follower.log)
 
     def _draw_bar(self) -> None:
@@ -260,15 +259,9 @@ class WatchScreen(RunControl):
         wrong, amiss = gone or self.trouble, watch_panels.what_went_wrong(self.follower.liveness)
         notes = [wrong, asked, self._away or "", amiss, "read-only" if self.read_only else ""]
         text = watch_panels.fitting([note for note in notes if note], self.size.width - 2)
-        self._tell({"#said": plain_text(text)})
+        self.tell({"#said": plain_text(text)})
         unheard = "not acknowledged" in asked or "refused" in asked
         self.query_one("#said").set_class(bool(wrong or amiss) or unheard, "-wrong")
-
-    def _tell(self, texts: dict[str, str]) -> None:
-        for selector, text in texts.items():
-            if self._words.get(selector) != text:  # an update repaints, whether anything changed or not
-                self._words[selector] = text
-                self.query_one(selector, Static).update(text)
 
     # replay
 
