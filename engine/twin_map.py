@@ -14,6 +14,8 @@ from .files import read_file, replace_file
 FILE = "twin.json"
 """Where a sweep's directory keeps the map that was fitted to it."""
 _FILE_LIMIT = 1 << 16
+NUMBERS = ("friction", "friction_per_nonlinearity", "mu_left", "noise", "noise_per_noise")
+"""The fields of a map that a chain follows from."""
 Floats = NDArray[np.float64]
 
 

@@ -89,8 +89,8 @@ class SpringApp(PreferredApp):
         self.settings = settings
         """Of the lab's network, where a person chose them."""
         self.twin = twin
-        """The map that drives the lab's chain, where a person chose one."""
-        self.desk = Desk(home)
+        """The map that drives the chain, where a person chose one."""
+        self.desk = Desk(home, twin)
         self.trash = Trash(home)
         self.alerts = Alerts(tuple(self.preferences.alerts))
         self.claims = Claims(home)

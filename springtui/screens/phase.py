@@ -360,9 +360,9 @@ class PhaseScreen(BaseScreen[None]):
         if config is None:
             return
         cell = self.query_one("#network", HeatMap).cursor
-        self.query_one("#cell", Static).update(
-            "\n".join(facts_of(config, self.summaries["network"], cell, self.summaries["chain"]))
-        )
+        summaries, chain = self.summaries, self.configs.get("chain")
+        facts = facts_of(config, summaries["network"], cell, summaries["chain"], chain)
+        self.query_one("#cell", Static).update("\n".join(facts))
         plot = self.query_one("#curve", Plot)
         plot.show(self._cell_series(cell))
         if plot.is_stale():
