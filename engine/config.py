@@ -6,6 +6,7 @@ app's sliders are all derived from it.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import math
@@ -340,7 +341,7 @@ def _plain(annotation: Any) -> Any:
 
 
 def _loosen(plain: Any, value: Any) -> Any:
-    """Accept ``1e3`` for a whole number, and on/off, yes/no for a switch."""
+    """Accept ``1e3`` for a whole number, ``.5`` for a number, and on/off, yes/no for a switch."""
     if isinstance(value, str) and plain is bool:
         words = {
             "on": True,
@@ -361,6 +362,9 @@ def _loosen(plain: Any, value: Any) -> Any:
             return value
         if number.is_integer():
             return int(value) if isinstance(value, str) and value.lstrip("+-").isdigit() else int(number)
+    elif isinstance(value, str) and (plain is float or any(_plain(a) is float for a in get_args(plain))):
+        with contextlib.suppress(ValueError):
+            return float(value)
     return value
 
 

@@ -35,7 +35,7 @@ from .commands.sweep import sweep
 from .commands.train import train
 from .commands.twin import twin
 from .commands.watch import watch
-from .completion import add_bash
+from .completion import add_shells
 from .output import say
 
 EPILOG = (
@@ -98,7 +98,7 @@ for verb in VERBS:
     cli.add_command(verb)
 
 
-add_bash()
+add_shells()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,7 +1,8 @@
 """What the shell is offered on Tab: runs, recipes, settings and their values. Imports nothing heavy.
 
 bash takes ``=`` for the end of a word, so ``--set lr=`` reaches a completion function in three pieces; ``Bash``
-puts them together again, and gives back only what stands after the ``=``.
+puts them together again, and gives back only what stands after the ``=``. zsh takes it for part of a
+word, and only has to be kept from adding a space after it; fish adds none.
 """
 
 from __future__ import annotations
@@ -11,7 +12,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    ZshComplete,
+    add_completion_class,
+    split_arg_string,
+)
 
 from engine.config import S, default_of, field_choices, field_help, field_names
 from engine.errors import SpringtuiError
@@ -37,6 +44,33 @@ _SCRIPT = """\
     done
 }
 complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+_ZSH_SCRIPT = """\
+#compdef %(prog_name)s
+
+%(complete_func)s() {
+    local kind value help
+    local -a answer plain told open
+    answer=("${(@f)$(env COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) \\
+        %(complete_var)s=zsh_complete $words[1])}")
+    for kind value help in $answer; do
+        case $kind in
+            dir) _path_files -/ ;;
+            file) _path_files -f ;;
+            open) open+=("$value:$help") ;;
+            plain) [[ $help == _ ]] && plain+=("$value") || told+=("$value:$help") ;;
+        esac
+    done
+    (( $#open )) && _describe -V open open -U -S ''
+    (( $#told )) && _describe -V told told -U
+    (( $#plain )) && compadd -U -V plain -a plain
+}
+
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    %(complete_func)s "$@"
+else
+    compdef %(complete_func)s %(prog_name)s
+fi
 """
 
 
@@ -86,7 +120,8 @@ def _assignments(cls: type[S], begun: str) -> Iterable[CompletionItem]:
             if name.startswith(key.replace("-", "_")):
                 yield CompletionItem(f"{name}=", help=field_help(cls, name))
     elif (name := key.replace("-", "_")) in field_names(cls):
-        for choice in field_choices(cls, name) or [f"{default_of(cls, name)}"]:
+        default = default_of(cls, name)
+        for choice in field_choices(cls, name) or ["none" if default is None else f"{default}"]:
             if choice.startswith(value):
                 yield CompletionItem(f"{key}={choice}")
 
@@ -125,6 +160,18 @@ def _joined(words: list[str]) -> list[str]:
     return out
 
 
-def add_bash() -> None:
-    """Let click use ``Bash`` for bash."""
+class Zsh(ZshComplete):
+    """zsh, with settings that wait for their value after the ``=``."""
+
+    source_template: ClassVar[str] = _ZSH_SCRIPT
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """kind, value and help, a line each; ``open`` words go on without a space."""
+        kind, *rest = super().format_completion(item).split("\n")
+        return "\n".join(["open" if str(item.value).endswith("=") else kind, *rest])
+
+
+def add_shells() -> None:
+    """Let click use ``Bash`` for bash and ``Zsh`` for zsh."""
     add_completion_class(Bash, "bash")
+    add_completion_class(Zsh, "zsh")

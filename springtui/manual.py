@@ -119,9 +119,10 @@ def _epilog(text: str, only: str = "") -> Iterator[str]:
         heading, _, rest = block.removeprefix("\b\n").partition("\n")
         if only and not heading.startswith(only):
             continue
+        heading = heading.removeprefix(only).lstrip(": ") if only else heading  # the section's title says it
         yield ".PP"
         if rest:
-            yield escape(heading)
+            yield from [escape(heading)] if heading else []
             yield from _verbatim(rest.splitlines())
         else:
             yield escape(" ".join(block.split()))

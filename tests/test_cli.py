@@ -102,6 +102,11 @@ class TestBadInput:
         assert "Error" in said.err
         assert not home.exists()
 
+    def test_a_sweep_without_a_recipe_is_told_them(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["sweep"]) == 2
+        assert "--recipe; known: data-noise, learning-rate" in capsys.readouterr().err
+        assert not home.exists()
+
     def test_home_is_a_file(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """Tests may run as root, whom permission bits do not bind: a file stands in for the directory."""
         file = tmp_path / "taken"

@@ -24,6 +24,7 @@ from engine.errors import ConfigError
     ("pair", "key", "value"),
     [
         ("lr=1e-2", "lr", 0.01),
+        ("negative_slope=.8", "negative_slope", 0.8),
         ("batch-size=1e3", "batch_size", 1000),
         ("train_size=none", "train_size", None),
         ("train_size=64", "train_size", 64),

@@ -32,8 +32,10 @@ from .train import shown, tell
 def chain(session: Session, assignments: tuple[str, ...], as_json: bool) -> int:
     """Pull one chain here, and print where its blocks end.
 
-    Positions and sd are over the replicas; mean_field is what the theory gives in the long run, by one number,
-    the effective friction.
+    Positions and sd are over the replicas, in units of the target; mean_field is what the theory gives: of the
+    first order after as many steps, of the second in the long run, by one number, the effective friction.
+
+    With --json one object: run, reason, positions, sd and mean_field, x_1 to x_L each, and effective_friction.
     """
     config = make(ChainConfig, parse_assignments(ChainConfig, assignments))
     home = session.open_home()

@@ -21,7 +21,8 @@ def separation(file: Path, as_json: bool) -> int:
     """How well the classes y (N) separate in the activations X (N x d) of an .npz file.
 
     Three measures, natural logarithms: trace_ratio = log(Tr W / Tr B), fuzziness = log Tr(W B+),
-    inverse_fuzziness = log Tr(B W+), with W and B the covariance within and between classes.
+    inverse_fuzziness = log Tr(B W+), with W and B the covariance within and between classes. With --json these
+    three names.
     """
     from engine.separation import measure_file
 

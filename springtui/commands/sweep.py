@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -45,7 +46,7 @@ def _about_recipes() -> str:
     + f"\n\n{_about_recipes()}",
 )
 @click.option(
-    "--recipe", required=True, metavar="R", shell_complete=complete_names(_names), help="The diagram; see below."
+    "--recipe", metavar="R", shell_complete=complete_names(_names), help="The diagram; always needed, see below."
 )
 @click.option("--seeds", default=3, show_default=True, metavar="N", help="Networks per cell.")
 @click.option(
@@ -67,7 +68,7 @@ def _about_recipes() -> str:
 @click.pass_obj
 def sweep(
     session: Session,
-    recipe: str,
+    recipe: str | None,
     seeds: int,
     x_axis: str | None,
     y_axis: str | None,
@@ -81,7 +82,13 @@ def sweep(
 
     Progress goes to standard error. Ctrl-C stops in order: what was made is printed, and springtui resume RUN
     goes on from there. The run is kept under the home directory.
+
+    With --json one object: run, reason, recipe, x_axis, y_axis, x_name, y_name, seconds, spearman_accuracy_cv and
+    cells, each with nonlinearity, noise, both axes by name, seeds, diverged, load_curve, load_curve_sd, cv,
+    asymmetry, test_accuracy, train_loss, total_separation, hessian_trace and final.
     """
+    if recipe is None:
+        raise click.UsageError(f"name the diagram with --recipe; known: {', '.join(_names())}")
     fields = {"seeds": seeds, "method": method, "threads": threads, "executor": executor or "threads"}
     config = _config(recipe, x_axis, y_axis, assignments, **fields)
     home = session.open_home()
@@ -129,7 +136,7 @@ def _unit(config: SweepConfig) -> str:
 
 def report(config: SweepConfig, state: RunState, *, as_json: bool) -> int:
     """Print what came of a sweep; the exit status."""
-    return tell(state, describe(config, state), _print, as_json=as_json)
+    return tell(state, describe(config, state), functools.partial(_print, config), as_json=as_json)
 
 
 def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
@@ -170,10 +177,18 @@ def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
 
 
 def _place(config: SweepConfig, x: Value, y: Value) -> dict[str, Value]:
-    """A cell's two knobs, under the settings' names and as nonlinearity and noise, whichever axis is which."""
+    """A cell's two knobs, under the settings' names and as nonlinearity and noise, whichever axis is which.
+
+    Nonlinearity is 1 - the negative slope in force; of a chain over its own settings the other knob stands for it.
+    """
     first, second = (x, y) if config.x_axis == "negative_slope" else (y, x)
-    slopes = "negative_slope" in (config.x_axis, config.y_axis)
-    nonlinearity = round(1.0 - float(first), 10) if slopes else first
+    if "negative_slope" in (config.x_axis, config.y_axis):
+        nonlinearity: Value = round(1.0 - float(first), 10)
+    elif config.system == "network":
+        slope = config.settings.get("negative_slope", TrainConfig().negative_slope)
+        nonlinearity = round(1.0 - slope, 10)
+    else:
+        nonlinearity = first
     return {"nonlinearity": nonlinearity, "noise": second, config.x_axis: x, config.y_axis: y}
 
 
@@ -181,9 +196,11 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _print(result: dict[str, Any]) -> None:
-    for name in ("run", "reason", "recipe", "seconds", "spearman_accuracy_cv"):
+def _print(config: SweepConfig, result: dict[str, Any]) -> None:
+    networks = config.system == "network"
+    for name in ("run", "reason", "recipe", "seconds", *(["spearman_accuracy_cv"] if networks else [])):
         print_line(f"{name:22} {shown(result[name])}")
-    columns = (result["y_name"], result["x_name"], "seeds", "cv", "asymmetry", "test_accuracy")
+    learnt = ("seeds", "test_accuracy") if networks else ()
+    columns = (result["y_name"], result["x_name"], "cv", "asymmetry", *learnt)
     rows = [tuple(shown(cell[name]) for name in columns) for cell in result["cells"]]
     print_table(columns, rows)
