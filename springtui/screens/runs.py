@@ -14,6 +14,7 @@ from textual import events, on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
+from textual.css.query import NoMatches
 from textual.widgets import Static
 
 from ..catalogue import FROM_NAMES, Catalogue, Row, make_filter, ordered
@@ -112,7 +113,10 @@ class RunsScreen(RunActions):
         while True:
             self._wake.clear()
             if self.is_current:
-                await self._look(woken=woken)
+                try:
+                    await self._look(woken=woken)
+                except NoMatches:  # the screen was closed meanwhile
+                    return
                 woken = False
             with contextlib.suppress(TimeoutError):
                 woken = await asyncio.wait_for(self._wake.wait(), 1.0) or woken
