@@ -90,7 +90,9 @@ class Follower:
             view = self._blended(view, self._glimpse)
             state = view.state
         found = self.liveness
-        if found is not None and self.complete and found.state not in LIVE:
+        if self.gone:
+            state.status = "gone"
+        elif found is not None and self.complete and found.state not in LIVE:
             state.status = found.state
         view.read = 1.0 if self.complete or not self._size else min(1.0, self.timeline.offset / self._size)
         return view
@@ -127,7 +129,7 @@ class Follower:
         timeline = self.timeline
         found = self.liveness  # looked at before the end was read, so that no last word is missed
         size = _size(timeline.path)
-        if size < timeline.offset:  # another file in its place, or one cut short: from the front
+        if size < timeline.offset and timeline.path.exists():  # another file, or one cut short: from the front
             self.timeline = timeline = Timeline(timeline.path, self.run.id)
             self._glimpse, self.complete = None, False
         self._size = max(self._size, size)

@@ -22,6 +22,8 @@ from engine.rundir import Run, open_home
 
 Panel = Literal["train", "chain"]
 PANELS: tuple[Panel, Panel] = ("train", "chain")
+SYSTEMS: dict[Panel, str] = {"train": "network", "chain": "chain"}
+"""What each shows, in a word."""
 
 LAB_CHAIN: dict[str, Any] = {"replicas": 64, "pace": 300.0, "frames": 30.0, "steps": 1_080_000}
 """An hour of pulling, thirty pictures a second."""

@@ -67,10 +67,14 @@ def save_place(home: Path, place: Place) -> None:
             replace_file(home / NAME, msgspec.json.encode(place))
 
 
+AWAY = 10.0
+"""Seconds of absence that are worth a word."""
+
+
 def away(seen: Seen | None, records: int, now: float) -> str:
     """How long one was away from a run, and what came meanwhile; empty where there is nothing to say."""
     from .regime import duration
 
-    if seen is None or records <= seen.records:
+    if seen is None or records <= seen.records or now - seen.time < AWAY:
         return ""
-    return f"away {duration(max(0.0, now - seen.time))}: {records - seen.records} records caught up"
+    return f"away {duration(now - seen.time)}: {records - seen.records} records caught up"

@@ -99,6 +99,8 @@ def load_theme(path: Path) -> Theme:
     chosen = _colors(path, colors)
     theory = chosen.pop("theory", None) or chosen.get("warning") or chosen["primary"]
     variables = {"theory": theory, **_palette(path, data.get("heat_map")).as_variables()}
+    if "surface" in chosen:  # on the panel's colour, which is that of lines, keys are hard to read
+        variables["footer-background"] = chosen["surface"]
     return Theme(name=name, dark=dark, variables=variables, **chosen)
 
 

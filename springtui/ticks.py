@@ -3,6 +3,66 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
+
+MOST_EMPTY = 2.5
+"""An axis is at most so many times as long as its data."""
+FEW, ENOUGH = 3, 5
+"""Labels: every one up to the first is worth much, up to the second a little, and more are no gain."""
+
+
+class Axis(NamedTuple):
+    """What stands in the first and the last cell of an axis, and its labels with their places."""
+
+    low: float
+    high: float
+    ticks: list[tuple[float, str]]
+
+
+def even_axis(low: float, high: float, cells: int, *, least: int = 2, whole: bool = False) -> Axis | None:
+    """An axis over [low, high] whose labels are all equally many cells apart, ``least`` or more.
+
+    A cell is a label's step divided by a whole number, so the axis reaches a little beyond the data; of all such
+    axes the one that wastes least and labels its first cell is taken. None where no such axis can be.
+
+    Args:
+        low, high: of the data.
+        cells: lines or columns of the axis.
+        least: cells from label to label.
+        whole: keeps to whole numbers, for axes that count.
+    """
+    span = high - low
+    if not (math.isfinite(span) and span > 0 and cells > least > 0):
+        return None
+    best: tuple[float, Axis] | None = None
+    decade = math.floor(math.log10(span * least / cells))
+    for step in (mantissa * 10.0**power for power in range(decade, decade + 4) for mantissa in (1, 2, 5)):
+        longest = step * (cells - 1) / span
+        for parts in range(max(least, math.ceil(longest / MOST_EMPTY)), min(cells - 1, int(longest + 1e-9)) + 1):
+            found = None if whole and step < 1 else _placed(low, high, cells, step, parts)
+            if found is not None and (best is None or found[0] > best[0] + 1e-9):
+                best = found
+    return best[1] if best is not None else None
+
+
+def _placed(low: float, high: float, cells: int, step: float, parts: int) -> tuple[float, Axis] | None:
+    """The axis of one step and so many cells to it, and how good it is."""
+    cell = step / parts
+    first, within = math.floor(low / cell + 1e-9), math.ceil(high / cell - 1e-9)
+    if first + cells - 1 < within:
+        return None
+    room = first + cells - 1 - within
+    if first % parts <= room:  # then it can begin with a label
+        first -= first % parts
+    numbers = range(-(-first // parts), (first + cells - 1) // parts + 1)
+    if len(numbers) < 2:
+        return None
+    unlabelled = min(3, numbers[0] * parts - first)
+    labels = 0.1 * min(FEW, len(numbers)) + 0.02 * min(ENOUGH, len(numbers))
+    worth = (high - low) / (cell * (cells - 1)) + labels - 0.02 * unlabelled
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    ticks = [(k * step, _label(k * step, digits)) for k in numbers]
+    return worth, Axis(first * cell, (first + cells - 1) * cell, ticks)
 
 
 def round_ticks(low: float, high: float, most: int, *, whole: bool = False) -> list[tuple[float, str]]:
@@ -37,6 +97,14 @@ def log_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
         return []
     values = round_ticks(10.0**low, 10.0**high, most)
     return [(math.log10(value), label) for value, label in values if value > 0]
+
+
+def log_axis(low: float, high: float, cells: int) -> Axis | None:
+    """As ``even_axis`` for logarithms, labelled at powers of ten; None where they span less than two."""
+    if not math.isfinite(high - low) or math.floor(high + 1e-9) - math.ceil(low - 1e-9) < 1:
+        return None
+    axis = even_axis(low, high, cells, whole=True)
+    return axis and axis._replace(ticks=[(k, _power(round(k))) for k, _ in axis.ticks])
 
 
 def _power(k: int) -> str:

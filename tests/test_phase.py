@@ -121,7 +121,7 @@ async def test_a_diagram_is_made_stopped_and_gone_on_with(
     monkeypatch.setitem(DIAGRAMS, "data-noise", small)
     async with app.run_test(size=(140, 45)) as pilot:
         phase = await open_phase(pilot)
-        await until(pilot, lambda: "No diagram yet" in phase._told)
+        await until(pilot, lambda: "no diagram yet" in phase._told)
         await pilot.press("g")
         await until(pilot, lambda: "network" in phase.states and phase.states["network"].done >= 2, 60)
         await pilot.press("x")

@@ -47,6 +47,7 @@ def test_every_text_is_legible(name: str) -> None:
     least = 7.0 if name == "high-contrast" else 4.5
     for key, ground in itertools.product(TEXT, GROUNDS):
         assert contrast(color_of(theme, key), color_of(theme, ground)) >= least, (key, ground)
+    assert theme.variables["footer-background"] == theme.surface  # of the line of keys
     if name == "high-contrast":
         assert contrast(color_of(theme, "panel"), color_of(theme, "background")) >= 3
     palette = Palette.of_theme(theme.variables)

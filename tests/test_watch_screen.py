@@ -19,7 +19,7 @@ from engine.records import Note, encode
 from engine.rundir import Run, list_runs, open_home
 from springtui import requests
 from springtui.app import Opening, SpringApp
-from springtui.place import load_place
+from springtui.place import Seen, away, load_place, save_place
 from springtui.screens.prompt import PromptScreen
 from springtui.screens.runs import RunsScreen
 from springtui.screens.watch import WatchScreen
@@ -170,6 +170,10 @@ async def test_what_was_missed_is_told_and_the_app_opens_where_it_was(home: Path
     assert load_place(home).seen[run.id].records == screen.whole.state.records
     with (run.path / "events.jsonl").open("ab") as file:
         file.writelines(encode(event) for event in list(training_records(80))[-20:])
+    place = load_place(home)
+    assert away(place.seen[run.id], 1000, place.seen[run.id].time + 9) == ""  # a glance elsewhere is no absence
+    place.seen[run.id] = Seen(place.seen[run.id].records, place.seen[run.id].time - 60)
+    save_place(home, place)
     app = SpringApp(home)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: isinstance(pilot.app.screen, WatchScreen))

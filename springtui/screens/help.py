@@ -68,6 +68,11 @@ class HelpScreen(BaseScreen[None], ModalScreen[None]):
         """Back to where help was asked for."""
         self.dismiss()
 
+    def on_click(self, event: events.Click) -> None:
+        """One beside the frame closes it."""
+        if event.widget is None or event.widget is self:
+            self.dismiss()
+
     def _text(self, below: Screen[Any] | None) -> Text:
         text = Text(_WORDS + "\n", style="")
         self._append_keys(text, below)

@@ -16,7 +16,7 @@ from textual.widgets import RadioSet, Static, Tab, Tabs
 from engine.twin_map import TwinMap
 
 from ..foresight import Foresight
-from ..laboratory import PANELS, Laboratory, Panel
+from ..laboratory import PANELS, SYSTEMS, Laboratory, Panel
 from ..mapping import NOISE_KINDS, start_of
 from ..measures import MEASURES, PROBES
 from ..place import Place, away
@@ -200,7 +200,7 @@ class LabScreen(LabRuns):
         self._caught_up.add(state.run_id)
         if panel not in self.laboratory.processes:  # it was left by an earlier lab
             if said := away(self.place.seen.get(state.run_id), state.records, time.time()):
-                self.notify(said, title=f"{panel} run", timeout=8, markup=False)
+                self.notify(said, title=f"{SYSTEMS[panel]} run", timeout=8, markup=False)
             if panel == "train" and state.settings:
                 for slider in self.query(Slider):
                     slider.adopt()
@@ -233,7 +233,8 @@ class LabScreen(LabRuns):
         plots = list(self.query(Plot))
         if self._turn == 0 and self._stale:
             self._stale = False
-            lab_panels.show_states(self, self.states, self.measure, self.foresight.predicted)
+            predicted = self.foresight.predicted
+            lab_panels.show_states(self, self.states, self.measure, predicted, self.trouble)
         self._turn = (self._turn + 1) % len(plots)
         waiting = (plot for plot in plots[self._turn :] + plots[: self._turn] if plot.is_stale())
         if (plot := next(waiting, None)) is not None:
@@ -263,6 +264,7 @@ class LabScreen(LabRuns):
         for group in GROUPS:
             self.set_class(event.tab.id == group, f"-{group}")
         controls, advice, facts = (self.query_one(name) for name in ("#controls", "#advice", "#facts"))
+        advice.set_class(event.tab.id == "training", "-above")
         if event.tab.id == "training":  # a small terminal has no room for both
             controls.move_child(advice, before=facts)
         else:

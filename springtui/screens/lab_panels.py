@@ -12,11 +12,13 @@ from engine.mean_field import TWIN_TIME
 from engine.records import Curve
 from engine.twin_curve import CurveFit, fit_curve, hidden
 
-from ..laboratory import Panel
+from ..absent import WAITING, why_empty
+from ..laboratory import SYSTEMS, Panel
 from ..measures import PROBES
 from ..regime import decimals, duration, in_words, number, percent, progress_line, shape_line, with_error
 from ..state import RunState, signed_curve
 from ..terminal import ascii_only, plain_text
+from ..widgets.canvas import Canvas
 from ..widgets.chain_view import ChainView
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot, Series
@@ -65,10 +67,18 @@ _FADES = ("fade3", "fade2", "fade1")
 
 
 def show_states(
-    owner: DOMNode, states: Mapping[Panel, RunState], measure: str, predicted: Sequence[float] = ()
+    owner: DOMNode,
+    states: Mapping[Panel, RunState],
+    measure: str,
+    predicted: Sequence[float] = (),
+    trouble: Mapping[Panel, str] | None = None,
 ) -> None:
     """Hand every plot what it should show; ``predicted`` is the map's curve from 1 to 0."""
     train, chain = states.get("train"), states.get("chain")
+    for panel in SYSTEMS:
+        nothing = _why_empty(panel, states.get(panel), (trouble or {}).get(panel, ""))
+        for canvas in owner.query(".chain" if panel == "chain" else ".network, .training").results(Canvas):
+            canvas.say_empty(nothing)
     plot = owner.query_one("#network-curve", Plot)
     title = f"Network · load curve · {NAMES[measure]}"
     if plot.border_title != title:  # setting it repaints the whole plot
@@ -76,10 +86,18 @@ def show_states(
     plot.show([*twin_series(train, measure, predicted), *curves_of(train, measure, "primary")])
     theory = theory_of(chain)
     owner.query_one("#chain-curve", Plot).show([*theory, *curves_of(chain, "distance", "accent")])
+    if chain is None or chain.latest is None:
+        owner.query_one(ChainView).show([], 1.0)
     _show_loads(owner.query_one(LoadBars), train, measure)
     owner.query_one("#loss", Plot).show(_histories(train, [("train_loss", "train", "primary")]))
     wanted = [("train_accuracy", "train", "muted"), ("test_accuracy", "test", "good")]
     owner.query_one("#accuracy", Plot).show(_histories(train, wanted))
+
+
+def _why_empty(panel: Panel, state: RunState | None, trouble: str) -> str:
+    if state is None:
+        return trouble or WAITING
+    return why_empty(state.status, state.note, what=f"the {SYSTEMS[panel]}", remedy="r starts anew")
 
 
 def show_chain(view: ChainView, state: RunState) -> None:
@@ -155,6 +173,7 @@ def _histories(state: RunState | None, wanted: Sequence[tuple[str, str, str]]) -
 
 def _show_loads(bars: LoadBars, state: RunState | None, measure: str) -> None:
     if state is None or state.latest is None:
+        bars.show([], [])
         return
     names = [plain_text(name) for name in state.layers[1:]]
     bars.show([float(d) for d in loads(signed_curve(state.latest, measure))], names)
@@ -162,7 +181,7 @@ def _show_loads(bars: LoadBars, state: RunState | None, measure: str) -> None:
 
 def _regime(state: RunState | None, measure: str) -> str:
     if state is None or state.latest is None:
-        return "waiting for the first curve"
+        return "no curve was made" if state is not None and state.is_over else "waiting for the first curve"
     measure = "trace_ratio" if measure == PROBES else measure
     shape = statistics(signed_curve(state.latest, measure), logits=True)
     return f"{in_words(shape)}\n{shape_line(shape)}"
@@ -173,10 +192,11 @@ def _train_facts(state: RunState | None) -> list[str]:
     if state is None or state.latest is None:
         return [*lines, plain_text(state.note)] if state and state.note and not state.is_over else lines
     scalars = state.latest.scalars
+    left = "" if state.is_over else f" · left {duration(state.seconds_left)}"
     lines += [
         *_asides(state),
         progress_line(state, "epoch"),
-        f"elapsed {duration(state.elapsed)} · left {duration(state.seconds_left)}",
+        f"elapsed {duration(state.elapsed)}{left}",
         f"loss {number(scalars.get('train_loss'))}",
         *_twin_fact(state),
         f"train {percent(scalars.get('train_accuracy'))} · test {percent(scalars.get('test_accuracy'))}",
@@ -226,4 +246,5 @@ def _asides(state: RunState) -> list[str]:
 
 
 def _said(trouble: Mapping[Panel, str]) -> list[str]:
-    return [f"! {text}" for text in trouble.values()]
+    said = [f"! {SYSTEMS[panel]}: {text}" for panel, text in trouble.items()]
+    return [*said, ""] if said else []

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.errors import SpringtuiError
 
-from ..laboratory import PANELS, Laboratory, Panel
+from ..laboratory import PANELS, SYSTEMS, Laboratory, Panel
 from ..state import RunState
 from ..terminal import plain_text
 from ..watcher import Watcher
@@ -80,6 +80,7 @@ class LabRuns(BaseScreen[None]):
             watcher.close()
         self.states.pop(panel, None)
         self.trouble.pop(panel, None)
+        self._stale = True
 
     def stop_runs(self) -> None:
         """Ask both workers to stop; from a thread."""
@@ -105,7 +106,9 @@ class LabRuns(BaseScreen[None]):
     def say_trouble(self, panel: Panel, text: str) -> None:
         """Something is wrong with a panel's run."""
         self.trouble[panel] = plain_text(text)
-        self.notify(self.trouble[panel], title=f"{panel} run", severity="error", timeout=12, markup=False)
+        self._stale = True
+        title = f"{SYSTEMS[panel]} run"
+        self.notify(self.trouble[panel], title=title, severity="error", timeout=12, markup=False)
         self.draw_words()
 
     async def put(self, action: str, panel: Panel, **settings: Any) -> None:
@@ -113,7 +116,7 @@ class LabRuns(BaseScreen[None]):
         try:
             await asyncio.to_thread(self.laboratory.ask, action, panel, **settings)
         except (SpringtuiError, OSError) as error:
-            self.say_trouble(panel, f"cannot ask the {panel} run: {error}")
+            self.say_trouble(panel, f"cannot ask the {SYSTEMS[panel]}'s run: {error}")
 
     # actions
 

@@ -15,21 +15,22 @@ from textual.widgets import Static
 from engine.config import SweepConfig
 from engine.errors import SpringtuiError
 from engine.rundir import Run
-from engine.sweep import DIAGRAMS, MEASURES, Summary, place
+from engine.sweep import DIAGRAMS, Summary, place
 
 from ..desk import Desk
-from ..diagram import COLOURS, correlation_text, facts_of, grid_of, lacks_hessian, scaled_curve, summaries_of
+from ..diagram import COLOURS, correlation_text, facts_of, grid_of, lacks_hessian, summaries_of
 from ..export import export_aside, written
 from ..place import Place
-from ..regime import duration
 from ..state import RunState
 from ..terminal import ascii_only, plain_text
 from ..watcher import Watcher
 from ..widgets.heat_map import FURNITURE, HeatMap
 from ..widgets.keys_line import KeysLine
 from ..widgets.plot import Plot, Series
+from . import phase_panels, size
 from .base import BaseScreen
 from .lab_panels import legend
+from .watch_panels import fitting
 
 RECIPES = tuple(name for name, diagram in DIAGRAMS.items() if diagram.system == "network")
 SEEDS = 3
@@ -39,7 +40,6 @@ WIDE = 104
 VIEWS = ("network", "chain", "scatter")
 TALLEST, LEAST_BELOW = 5, 13
 """Lines of a cell at most, and of the panels below at least."""
-_EMPTY = "No diagram yet: g makes {recipe} on the embedded digits, t chooses another diagram."
 
 
 class PhaseScreen(BaseScreen[None]):
@@ -53,8 +53,8 @@ class PhaseScreen(BaseScreen[None]):
         ),
         Binding("x", "stop", "Stop", id="phase.stop", tooltip="stop; g goes on"),
         Binding("t", "next_recipe", "Diagram", id="phase.diagram", tooltip="choose another diagram"),
-        Binding("c", "next_colour", "Colour", id="phase.colour", tooltip="colour by another quantity"),
         Binding("v", "next_view", "View", id="phase.view", tooltip="networks, chain or scatter"),
+        Binding("c", "next_colour", "Colour", id="phase.colour", tooltip="colour by another quantity"),
         Binding("E", "export", "Export", id="phase.export", tooltip="PNG, SVG, CSV and JSON"),
         Binding("escape", "app.back", "Back", id="phase.back", tooltip="back to where you came from"),
     ]
@@ -74,6 +74,8 @@ class PhaseScreen(BaseScreen[None]):
         self.view = VIEWS[0]
         self._stale = False
         self._told = ""
+        self._chainless = False
+        """Whether no map was fitted for the axes shown."""
 
     def compose(self) -> ComposeResult:
         yield Static(id="progress", markup=False)
@@ -85,6 +87,7 @@ class PhaseScreen(BaseScreen[None]):
             with Container(id="said"):
                 yield Static(id="cell", markup=False)
             yield Plot(id="scatter")
+        yield Static(id="too-small", markup=False)
         yield KeysLine()
 
     async def on_mount(self) -> None:
@@ -92,8 +95,8 @@ class PhaseScreen(BaseScreen[None]):
                   "#scatter": "Accuracy over CV"}  # fmt: skip
         for selector, title in titles.items():
             self.query_one(selector).border_title = title
-        for selector in ("#curve", "#scatter"):  # nothing need be under way here
-            self.query_one(selector, Plot).EMPTY = HeatMap.EMPTY
+        self.query_one("#curve", Plot).say_empty(phase_panels.NO_CELL)
+        self.query_one("#scatter", Plot).say_empty(phase_panels.NO_POINTS)
         self.query_one("#cell", Static).update("The cell under the cursor, in numbers: there is none yet.")
         spread = "s.d." if ascii_only() else "± s.d."
         curves = ("networks", "$primary"), (spread, "$foreground 45%"), ("chain", "$accent")
@@ -139,6 +142,7 @@ class PhaseScreen(BaseScreen[None]):
             else:
                 self.summaries["chain"] = []
                 self.configs.pop("chain", None)
+            self._chainless, self._stale = chain is None, True
 
     def on_watcher_records_read(self, message: Watcher.RecordsRead) -> None:
         system = self._system_of(message.watcher)
@@ -243,7 +247,10 @@ class PhaseScreen(BaseScreen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
-        self.set_class(event.size.width < WIDE, "-narrow")
+        columns, rows = event.size
+        self.set_class(size.is_small(columns, rows), "-small")
+        self.query_one("#too-small", Static).update(size.too_small("The phase diagram", columns, rows))
+        self.set_class(columns < WIDE, "-narrow")
         self._set_view()
         self._set_heights()
         self.refresh_bindings()
@@ -308,29 +315,37 @@ class PhaseScreen(BaseScreen[None]):
             axes = "" if grid is None else f"{grid.row_title} over {grid.column_title}"
             if heat_map.border_subtitle != axes:
                 heat_map.border_subtitle = axes
+        self._say_empty()
         self._draw_progress()
         self._set_heights()
         self._draw_scatter()
         self._draw_cell()
 
+    def _say_empty(self) -> None:
+        """Why a map is empty, where it is."""
+        network = self.states.get("network")
+        comes = network is None or ("chain" not in self.configs and not self._chainless)
+        nothing = {
+            "#network": phase_panels.networks_empty(network, self.recipe),
+            "#chain": phase_panels.chain_empty(self.configs.get("chain"), self.states.get("chain"), comes=comes),
+        }
+        for selector, text in nothing.items():
+            self.query_one(selector, HeatMap).say_empty(text)
+
     def _draw_progress(self) -> None:
         state, config = self.states.get("network"), self.configs.get("network")
-        if state is None or config is None:
-            text = _EMPTY.format(recipe=self.recipe)
-        else:
-            left = max(0, state.total - state.done)
-            parts = [f"{config.recipe} · {config.settings.get('dataset', 'digits')}", self._status(state)]
-            parts.append(f"{state.done}/{state.total} networks")
-            if rate := state.cells_per_second:
-                parts += [f"{rate:.2g}/s", f"left {duration(left / rate)}"]
-            parts.append(correlation_text(self.summaries["network"]))
+        status = self._status(state) if state is not None else ""
+        parts = phase_panels.progress(config, state, status, self.summaries["network"], self.recipe)
+        if state is not None and config is not None:
             if config.recipe != self.recipe:
                 parts.append(f"g makes {self.recipe}")
             elif self._wants_hessian() and state.is_over:
                 parts.append("Hessian not measured: g makes it anew with it")
+            elif status in {"crashed", "failed", "stopped"}:
+                parts.append("g goes on")
             elif state.status == "running" and state.note:
                 parts.append(state.note)
-            text = " · ".join(parts)
+        text = fitting(parts, self.size.width - 2)
         if text != self._told:
             self._told = text
             self.query_one("#progress", Static).update(plain_text(text))
@@ -364,28 +379,9 @@ class PhaseScreen(BaseScreen[None]):
         facts = facts_of(config, summaries["network"], cell, summaries["chain"], chain)
         self.query_one("#cell", Static).update("\n".join(facts))
         plot = self.query_one("#curve", Plot)
-        plot.show(self._cell_series(cell))
+        plot.show(phase_panels.cell_series(summaries["network"], summaries["chain"], cell))
         if plot.is_stale():
             plot.redraw()
-
-    def _cell_series(self, cell: int) -> list[Series]:
-        """The cell's curve with its spread, and its twin, all scaled from 1 to 0 over the hidden layers."""
-        series = []
-        found = next((s for s in self.summaries["network"] if s.cell == cell), None)
-        if found is not None:
-            mean = found.curves.get(MEASURES["network"], [])
-            line = scaled_curve(mean[:-1])
-            if line and (spread := found.spread.get(MEASURES["network"])):
-                total = (mean[0] or 0.0) - (mean[-2] or 0.0)
-                for sign in (1, -1):
-                    edge = [v + sign * (s or 0.0) / total for v, s in zip(line, spread, strict=False)]
-                    series.append(Series(list(range(len(edge))), edge, "", "fade1"))
-            series.append(Series(list(range(len(line))), line, "networks", "primary"))
-        twin = next((s for s in self.summaries["chain"] if s.cell == cell), None)
-        if twin is not None:
-            curve = [v for v in twin.curves.get(MEASURES["chain"], []) if v is not None]
-            series.append(Series(list(range(len(curve))), curve, "chain", "accent"))
-        return series
 
 
 _OF_CHAINS = {"cv", "asymmetry", "total_separation"}

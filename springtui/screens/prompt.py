@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
@@ -23,8 +24,22 @@ _CSS = """
     background: $surface; padding: 1 2;
 }}
 {name} Static {{ width: 100%; height: auto; }}
-{name} #hint {{ color: $secondary; margin-top: 1; }}
+{name} #hint {{ color: $secondary; margin-top: 1; height: auto; }}
+{name} #hint Offer {{ width: auto; margin-right: 3; }}
+{name} #hint Offer:hover {{ color: $primary; }}
 """
+
+
+class Offer(Static):
+    """A line that a click takes as its key does."""
+
+    def __init__(self, text: str, take: Callable[[], object]) -> None:
+        super().__init__(plain_text(text), markup=False)
+        self._take = take
+
+    def on_click(self, event: events.Click) -> None:
+        event.stop()
+        self._take()
 
 
 class PromptScreen(ModalScreen[str | None]):
@@ -47,18 +62,24 @@ class PromptScreen(ModalScreen[str | None]):
             yield Static(self._about, markup=False)
             yield Input(value=self._value, compact=True)
             yield Static(id="wrong", markup=False)
-            yield Static("Enter takes it · Esc cancels", id="hint", markup=False)
+            with Horizontal(id="hint"):
+                yield Offer("Enter takes it", self._submit)
+                yield Offer("Esc cancels", self.action_cancel)
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
+        self._submit()
+
+    def _submit(self) -> None:
+        value = self.query_one(Input).value
         try:
             if self._check is not None:
-                self._check(event.value)
+                self._check(value)
         except SpringtuiError as error:
             self.query_one("#wrong", Static).update(plain_text(str(error)))
         else:
-            self.dismiss(event.value)
+            self.dismiss(value)
 
     def action_cancel(self) -> None:
         """Leave everything as it is."""
@@ -81,8 +102,10 @@ class ChoiceScreen(ModalScreen[str | None]):
         with Vertical() as box:
             box.border_title = self._title
             yield Static(self._question, markup=False)
-            lines = [f"  {key}    {words}" for key, words in self._choices]
-            yield Static("\n".join([*lines, "  Esc  cancel"]), id="hint", markup=False)
+            with Vertical(id="hint"):
+                for key, words in self._choices:
+                    yield Offer(f"  {key}    {words}", partial(self.dismiss, key))
+                yield Offer("  Esc  cancel", self.action_cancel)
 
     def on_key(self, event: events.Key) -> None:
         """A choice's key, or Enter for the first."""

@@ -134,7 +134,7 @@ class RunsScreen(RunActions):
                 self.show_rows()
         if self._first:
             self._first = False
-            self.table.EMPTY = "no runs yet: Escape, then the lab begins one"
+            self.table.say_empty(runs_panels.NO_RUNS)
             self.table.point_at(self.place.run)
             self.table.refresh()
         live = [name for name, row in self.catalogue.rows.items() if row.goes_on]
@@ -176,7 +176,7 @@ class RunsScreen(RunActions):
         self.marked = [name for name in self.marked if name in rows]
         ids = ordered(rows.values(), self.sort[0], reverse=self.sort[1], keep=self._fits)
         if not self._first:
-            self.table.EMPTY = "no run fits the filter; / changes it" if rows else "no runs yet"
+            self.table.say_empty(runs_panels.NONE_FITS if rows else runs_panels.NO_RUNS)
         self.table.show(ids, self.sort)
         self._draw()
 
@@ -212,13 +212,16 @@ class RunsScreen(RunActions):
         self.tell(
             {
                 "#head": runs_panels.head(catalogue, len(self.table.ids), self.sort, self.wanted, described),
-                "#said": runs_panels.hint(len(self.marked), len(self.trash.names), self.size.width - 2),
+                "#said": runs_panels.hint(
+                    len(self.marked), len(self.trash.names), self.size.width - 2, runs=len(self.table.ids)
+                ),
             }
         )
         pictured = self._pictured()
         rows = [catalogue.rows[name] for name in pictured if name in catalogue.rows]
         plot = self.query_one(CurvesPlot)
         plot.heading = runs_panels.overlay_title(self.quantity, len(rows))
+        plot.say_empty(runs_panels.why_no_curve(rows, self.quantity))
         plot.axis = "layer" if self.quantity == LOAD_CURVE else "at"
         plot.show_curves(self.overlay.series([(row.id, row.name) for row in rows], self.quantity))
         self._draw_about()

@@ -9,6 +9,7 @@ from rich.style import Style
 from rich.text import Text
 from textual.color import Color
 
+from ..absent import why_empty
 from ..catalogue import SORTS, Catalogue, Row
 from ..commands.runs import age_in_words
 from ..overlay import LOAD_CURVE
@@ -16,7 +17,7 @@ from ..regime import number, percent
 from ..terminal import plain_text
 from ..widgets.plot import Series
 from ..widgets.run_table import Column, Line
-from .watch_panels import fitting
+from .watch_panels import UNITS, fitting
 
 COLUMNS = (
     Column("name", "NAME", 30),
@@ -32,6 +33,8 @@ COLORS = {
     "running": "success", "paused": "warning", "starting": "accent", "finished": "primary", "stopped": "secondary",
     "diverged": "error", "failed": "error", "crashed": "error", "damaged": "error",
 }  # fmt: skip
+NO_RUNS = "no runs yet: Escape, then the lab begins one"
+NONE_FITS = "no run fits the filter; / changes it"
 _HINTS = (
     "x stops", "g resumes", "e names", "a notes", "* pins", "w duplicates", "D deletes", "S turns the order round",
 )  # fmt: skip
@@ -95,12 +98,12 @@ def head(catalogue: Catalogue, shown: int, sort: tuple[str, bool], wanted: str, 
     return plain_text(" · ".join(parts))
 
 
-def hint(marked: int, deleted: int, width: int) -> str:
-    """What can be done, and what was."""
+def hint(marked: int, deleted: int, width: int, *, runs: int) -> str:
+    """What can be done with so many runs, and what was."""
     parts = [f"{marked} marked"] if marked else []
     if deleted:
         parts.append(f"{deleted} deleted, U brings back")
-    return fitting([*parts, *_HINTS], width)
+    return fitting([*parts, *(_HINTS if runs else ())], width)
 
 
 def about(row: Row | None, room: int) -> str:
@@ -113,9 +116,25 @@ def about(row: Row | None, room: int) -> str:
     if found.get("text"):
         lines.append(str(found["text"]))
     if found.get("total"):
-        lines.append(f"{found['at']} of {found['total']}")
+        lines.append(f"{UNITS.get(row.kind, '')} {found['at']} of {found['total']}".strip())
     lines += [f"{name.replace('_', ' ')} {number(value)}" for name, value in found.get("values", {}).items()]
     return "\n".join(plain_text(line) for line in lines[:room])
+
+
+def why_no_curve(rows: Sequence[Row], quantity: str) -> str:
+    """What stands where the curves of these runs would be."""
+    if not rows:
+        return "no run is chosen"
+    if not all(row.about for row in rows):
+        return "reading …"
+    if all(row.kind == "sweep" for row in rows):
+        return "a diagram: Enter shows it"
+    if quantity != LOAD_CURVE or len(rows) > 1:
+        return "none of these runs has it: c shows another quantity"
+    row = rows[0]
+    if row.status == "damaged":
+        return "its configuration is damaged; Enter shows what can be read"
+    return why_empty(row.status, remedy="r goes on with it")
 
 
 def legend(series: Sequence[Series], readout: Mapping[str, float], color_of: Callable[[str], Color]) -> Text:

@@ -149,7 +149,7 @@ class WatchScreen(RunControl):
         try:
             self.config = await asyncio.to_thread(self.run_dir.config)
         except SpringtuiError as error:
-            self.trouble = plain_text(str(error))
+            self.trouble = plain_text(str(error).replace(f"{self.run_dir.path}/", ""))
         self._shape()
         self._drawn_version = -1
 
@@ -211,6 +211,9 @@ class WatchScreen(RunControl):
     def _draw(self) -> None:
         """Hand every panel what it should show."""
         view, replayed = self.view, self.position is not None
+        nothing = watch_panels.why_no_curve(view.state)
+        for canvas in (*self.query(Plot), self.query_one(LoadBars), self.query_one(ChainView)):
+            canvas.say_empty(nothing)
         self.query_one("#curve", CurvesPlot).show_curves(watch_panels.curve_series(view, self.measure))
         found, names = watch_panels.loads_of(view.state, self.measure)
         self.query_one(LoadBars).show(found, names)
@@ -261,6 +264,7 @@ class WatchScreen(RunControl):
         text = watch_panels.fitting([note for note in notes if note], self.size.width - 2)
         self.tell({"#said": plain_text(text)})
         unheard = "not acknowledged" in asked or "refused" in asked
+        amiss = "" if amiss.startswith("waiting") else amiss
         self.query_one("#said").set_class(bool(wrong or amiss) or unheard, "-wrong")
 
     # replay
@@ -268,6 +272,9 @@ class WatchScreen(RunControl):
     def go_to(self, position: int | None) -> None:
         """Show the run as it stood when a curve had been recorded; None is its end."""
         if position is not None and not self.whole.curves:
+            return
+        if position is not None and self.follower.gone:
+            self.notify("the run's directory is gone: there is nothing to replay from", timeout=4)
             return
         self.position = position if position is None else min(self.whole.curves - 1, max(0, position))
         if self.position is None:

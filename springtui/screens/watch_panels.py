@@ -9,6 +9,7 @@ from engine.config import RunConfig, kind_of
 from engine.liveness import Liveness
 from engine.loads import loads, statistics
 
+from ..absent import why_empty
 from ..measures import PROBES
 from ..regime import duration, in_words, number, shape_line, with_error
 from ..state import RunState, signed_curve
@@ -21,6 +22,7 @@ from .lab_panels import curves_of, theory_of, twin_of, twin_series
 if TYPE_CHECKING:
     from ..usage import Sample
 
+GO_ON = "Esc, and in the list of runs r, goes on with it"
 UNITS = {"train": "epoch", "chain": "step", "probe": "step"}
 _VALUE_WIDTH = 26
 _ROLES = ("primary", "good", "accent", "warn", "muted")
@@ -80,10 +82,10 @@ def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> s
     parts = [name, kind, "replay" if replayed else state.status, f"{unit} {state.at}{total}"]
     if view.read < 1.0:
         parts.append(f"reading {100 * view.read:.0f}%")
-    if not replayed and not state.is_over and state.latest is not None:
+    if not replayed and not state.is_over and state.status != "gone" and state.latest is not None:
         if rate := state.latest.scalars.get("rate"):
             parts.append(f"{number(rate)}/s")
-        if state.seconds_left is not None:
+        if round(state.seconds_left or 0.0) > 0:
             parts.append(f"left {duration(state.seconds_left)}")
     if view.damaged:
         parts.append(f"{view.damaged} damaged lines passed over")
@@ -91,8 +93,10 @@ def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> s
 
 
 def fitting(parts: Sequence[str], width: int) -> str:
-    """The first part, and of the others those that there is room for."""
+    """The first part, cut where it must be, and of the others those that there is room for."""
     shown = parts[0] if parts else ""
+    if len(shown) > width > 1:
+        return shown[: width - 1] + "…"
     for part in parts[1:]:
         if len(shown) + 3 + len(part) > width:
             continue
@@ -102,16 +106,24 @@ def fitting(parts: Sequence[str], width: int) -> str:
 
 def what_went_wrong(found: Liveness | None) -> str:
     """How a run stands that did not end well, or is out of sight; empty where all is well."""
-    if found is None or found.state not in {"crashed", "failed", "diverged", "unknown"}:
+    if found is None or found.state not in {"crashed", "failed", "diverged", "unknown", "waiting"}:
         return ""
     return f"{found.state}: {found.text}"
+
+
+def why_no_curve(state: RunState) -> str:
+    """What stands where the curves would be."""
+    return why_empty(state.status, state.note, remedy=GO_ON)
 
 
 def facts(state: RunState, measure: str, found: Liveness | None) -> list[str]:
     """The regime of the load curve, its twin, how the run ended or stands."""
     amiss = [plain_text(text)] if (text := what_went_wrong(found)) else []
+    if found is not None and found.state in {"crashed", "failed", "waiting"}:
+        amiss.append(f"{GO_ON}.")
     if state.latest is None:
-        return [*amiss, plain_text(state.note or "no curve yet")]
+        note = plain_text(state.note) or "no curve yet"
+        return amiss if amiss and (not state.note or note in amiss[0]) else [*amiss, note]
     shown = "trace_ratio" if measure == PROBES else measure
     shape = statistics(signed_curve(state.latest, shown), logits=state.layers[-1:] == ["logits"])
     lines = [f"{in_words(shape)} · {shape_line(shape)}"]
@@ -208,10 +220,12 @@ def _mib(size: float | None) -> str:
 def bar_words(view: View, position: int | None, whole: View, *, playing: bool, speed: int) -> tuple[str, str]:
     """What stands below the time bar: the moment at the left, the replay at the right."""
     state = view.state
-    at = (whole.curves if position is None else position + 1) if whole.curves else 0
+    if not whole.curves:
+        return "nothing to replay yet", ""
+    at = whole.curves if position is None else position + 1
     left = f"record {at}/{whole.curves} · {duration(max(0.0, _seconds(state)))}"
     if position is None:
-        return left, "live" if not state.is_over else "end"
+        return left, "live" if state.status in {"starting", "running", "paused"} else "end"
     return left, f"playing ×{speed}" if playing else f"paused at ×{speed} · End goes to the end"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import zip_longest
+from textwrap import wrap
 
 from rich.segment import Segment
 from rich.style import Style
@@ -11,6 +12,9 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.theme import Theme
 from textual.widget import Widget
+
+from springtui.absent import WAITING
+from springtui.terminal import plain_text
 
 GAP = 10
 """Cells alike between two stretches that differ; to move the cursor over fewer costs more than to write them."""
@@ -21,12 +25,20 @@ class Canvas(Widget):
     """Subclasses hand over whole pictures with ``paint``; it finds out what is new in them."""
 
     DEFAULT_CSS = "Canvas { color: $foreground; }"
-    EMPTY = "waiting for the first measurement"
-    """What stands there before the first picture."""
+    EMPTY = WAITING
+    """What stands there while there is no picture."""
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._strips: list[Strip] = []
+
+    def say_empty(self, text: str) -> None:
+        """From now on this stands there while there is no picture: why, and what can be done."""
+        text = plain_text(text)
+        if text != self.EMPTY:
+            self.EMPTY = text
+            if not self._strips:
+                self.refresh()
 
     def on_mount(self) -> None:
         self.app.theme_changed_signal.subscribe(self, self._theme_changed)
@@ -60,9 +72,11 @@ class Canvas(Widget):
         width, base = self.size.width, self.rich_style
         if y < len(self._strips):
             return self._strips[y].adjust_cell_length(width, base)
-        if not self._strips and y == self.size.height // 2:
+        words = wrap(self.EMPTY, max(1, width - 2)) if not self._strips else []
+        line = y - max(0, (self.size.height + 1 - len(words)) // 2)
+        if 0 <= line < len(words):
             dim = base + Style(color=self.app.theme_variables.get("secondary"))
-            return Strip([Segment(self.EMPTY.center(width)[:width], dim)])
+            return Strip([Segment(words[line].center(width)[:width], dim)])
         return Strip.blank(width, base)
 
 

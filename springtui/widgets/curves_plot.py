@@ -16,9 +16,9 @@ from textual.message import Message
 
 from springtui.regime import number
 from springtui.terminal import plain_text
-from springtui.ticks import log_ticks, round_ticks
+from springtui.ticks import Axis, even_axis, log_axis, log_ticks, round_ticks
 
-from .plot import Plot, Series, set_ticks, ticks_up
+from .plot import FURNITURE, Plot, Series, columns_beside, ends_of, set_axis, ticks_up
 
 SMOOTHING = (1, 5, 21, 81)
 """Points that a moving mean is taken over."""
@@ -78,6 +78,8 @@ class CurvesPlot(Plot, can_focus=True):
         self._shaped: list[Series] = []
         self._window: tuple[float, float] | None = None
         self._margin = 0
+        self._along: Axis | None = None
+        """The horizontal axis as it was drawn."""
         self._said: tuple[str, str] | None = None
 
     def show_curves(self, series: Sequence[Series]) -> None:
@@ -152,19 +154,28 @@ class CurvesPlot(Plot, can_focus=True):
             self.post_message(self.ReadOut(self))
 
     def _rulers(self, figure: Any, series: list[Series], width: int, height: int) -> None:
-        low, high = min(min(s.y) for s in series), max(max(s.y) for s in series)
-        if high - low < 1e-9:
-            low, high = low - 0.5, high + 0.5
-            figure.ruler("y", "left").lim(low, high)
-        most = ticks_up(height)
-        ticks = log_ticks(low, high, most) if self.log_y else round_ticks(low, high, most)
-        self._margin = 1 + max((len(label) for _, label in ticks), default=0)
-        set_ticks(figure.ruler("y", "left"), ticks)
+        low, high = ends_of([y for s in series for y in s.y])
+        up = self._upright(low, high, height)
+        set_axis(figure.ruler("y", "left"), up)
         left, right = min(min(s.x) for s in series), max(max(s.x) for s in series)
-        most = max(2, (width - 6) // 6)
+        cells, most = columns_beside(up, width), max(2, (width - 6) // 6)
         whole = all(float(x).is_integer() for s in self._shaped for x in s.x)
-        across = log_ticks(left, right, most) if self.log_x else round_ticks(left, right, most, whole=whole)
-        set_ticks(figure.ruler("x", "lower"), across)
+        if self.log_x:
+            along = Axis(left, right, log_ticks(left, right, most))
+        else:
+            along = even_axis(left, right, cells, least=6, whole=whole) or Axis(
+                left, right, round_ticks(left, right, most, whole=whole)
+            )
+        set_axis(figure.ruler("x", "lower"), along)
+        self._margin, self._along = width - 1 - cells, along
+
+    def _upright(self, low: float, high: float, height: int) -> Axis:
+        if self.log_y:
+            return log_axis(low, high, height - FURNITURE) or Axis(
+                low, high, log_ticks(low, high, ticks_up(height))
+            )
+        axis = even_axis(low, high, height - FURNITURE)
+        return axis or Axis(low, high, round_ticks(low, high, ticks_up(height)))
 
     # keys and mouse
 
@@ -237,12 +248,11 @@ class CurvesPlot(Plot, can_focus=True):
         places, column = self._places(), event.get_content_offset(self)
         if not places or column is None:
             return
-        across = max(1, self.size.width - self._margin - 1)
+        across = max(1, self.size.width - self._margin - 2)
         part = min(1.0, max(0.0, (column.x - self._margin) / across))
-        low, high = self._x(places[0]), self._x(places[-1])
-        if not (math.isfinite(low) and math.isfinite(high)):
+        if self._along is None or not (math.isfinite(self._along.low) and math.isfinite(self._along.high)):
             return
-        x = low + part * (high - low)
+        x = self._along.low + part * (self._along.high - self._along.low)
         wanted = 10.0**x if self.log_x else x
         self.cursor = min(places, key=lambda place: abs(place - wanted))
         self._apply()

@@ -12,38 +12,34 @@ from textual.widgets import Footer
 from textual.widgets._footer import FooterKey
 
 ROOMY = 110
-"""Columns from which all keys of a screen fit beside the palette's; below, they stand closer and without it."""
-_ALWAYS = {"app.help", "help", "app.quit_lab", "quit_lab"}
+"""Columns from which all keys of a screen fit beside the palette's at the right edge; below, they stand closer."""
+_ALWAYS = {"help", "quit_lab", "command_palette", "back"}
 
 
 class KeysLine(Footer):
-    """Textual's footer, which cuts off the last keys where it is too narrow; here these are help and quit."""
-
-    def __init__(self) -> None:
-        super().__init__(show_command_palette=False)
+    """Textual's footer, which cuts off the last keys where it is too narrow: help, quit and the palette."""
 
     def on_resize(self, event: events.Resize) -> None:
-        roomy = event.size.width >= ROOMY
-        self.compact = not roomy
-        if self.show_command_palette != roomy or not roomy:
-            self.show_command_palette = roomy
+        if not self.compact or event.size.width < ROOMY:
             self.call_after_refresh(self.recompose)
 
     def compose(self) -> ComposeResult:
+        self.compact = self.app.size.width < ROOMY
         keys = list(super().compose())
         for key in keys:
             if isinstance(key, FooterKey) and key.has_class("-command-palette"):
                 key.description = "Palette"  # as the others are written
-        yield from keys if self.show_command_palette else _fitting(keys, self.app.size.width)
+                key.set_class(not self.compact, "-command-palette")  # which puts it at the right edge
+        yield from _fitting(keys, self.app.size.width) if self.compact else keys
 
 
 def _fitting(keys: Sequence[Widget], width: int) -> list[Widget]:
-    """Those that fit; the last go first, help and quit never."""
+    """Those that fit; the last go first, those that are always needed never."""
     kept = list(keys)
     for key in reversed(keys):
         if sum(map(_width, kept)) <= width + 1:  # a blank behind the last may be cut
             break
-        if isinstance(key, FooterKey) and key.action not in _ALWAYS:
+        if isinstance(key, FooterKey) and key.action.removeprefix("app.") not in _ALWAYS:
             kept.remove(key)
     return kept
 

@@ -14,10 +14,12 @@ from springtui.terminal import ascii_only, plain_text
 from .canvas import Canvas
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
+HATCH, HATCH_PLAIN = "╱", "/"
+"""What the bars of negative loads are made of."""
 
 
 class LoadBars(Canvas):
-    """One line a layer: name, bar, value. Negative loads (the layer mixes the classes) have another colour."""
+    """One line a layer: name, bar, value. Negative loads (the layer mixes the classes) are hatched."""
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -63,6 +65,8 @@ class LoadBars(Canvas):
         if not math.isfinite(load) or largest == 0.0:
             return " " * room
         eighths = round(8 * room * abs(load) / largest)
+        if load < 0:  # told apart without colour too
+            return ((HATCH_PLAIN if ascii_only() else HATCH) * max(1, round(eighths / 8))).ljust(room)
         if ascii_only():
             return ("#" * round(eighths / 8)).ljust(room)
         whole, part = divmod(eighths, 8)

@@ -13,7 +13,7 @@ from textual.color import Color
 from textual.strip import Strip
 
 from springtui.terminal import ascii_only
-from springtui.ticks import round_ticks
+from springtui.ticks import Axis, even_axis, round_ticks
 
 from .canvas import Canvas
 
@@ -32,6 +32,8 @@ _ROLES: dict[str, tuple[str, float]] = {
 """The theme's colour of each role, and how far it stands out from the background."""
 _SGR = re.compile(r"\x1b\[([0-9;]*)m")
 _SMALLEST = (12, 4)
+FURNITURE = 3
+"""Lines of a plot that its frame and the labels below it take."""
 
 
 class Series(NamedTuple):
@@ -103,17 +105,18 @@ class Plot(Canvas):
             figure.draw(signal)
         self._rulers(figure, series, width, height)
         text = figure.build().string()
-        return _parse(_ascii(text) if ascii_only() else text, self.rich_style, self.color_of("fade1"))
+        return _parse(text, self.rich_style, self.color_of("fade1"), self.color_of("muted"))
 
     def _rulers(self, figure: Any, series: list[Series], width: int, height: int) -> None:
-        low, high = min(min(s.y) for s in series), max(max(s.y) for s in series)
-        if high - low < 1e-9:
-            low, high = low - 0.5, high + 0.5
-            figure.ruler("y", "left").lim(low, high)
-        set_ticks(figure.ruler("y", "left"), round_ticks(low, high, ticks_up(height)))
+        low, high = ends_of([y for s in series for y in s.y])
+        up = even_axis(low, high, height - FURNITURE) or Axis(low, high, round_ticks(low, high, ticks_up(height)))
+        set_axis(figure.ruler("y", "left"), up)
         left, right = min(min(s.x) for s in series), max(max(s.x) for s in series)
         whole = all(float(x).is_integer() for s in series for x in s.x)
-        set_ticks(figure.ruler("x", "lower"), round_ticks(left, right, max(2, (width - 6) // 4), whole=whole))
+        cells = columns_beside(up, width)
+        along = even_axis(left, right, cells, least=4, whole=whole)
+        ticks = round_ticks(left, right, max(2, (width - 6) // 4), whole=whole)
+        set_axis(figure.ruler("x", "lower"), along or Axis(left, right, ticks))
 
     def color_of(self, role: str) -> Color:
         """What a role is drawn in."""
@@ -123,15 +126,28 @@ class Plot(Canvas):
         return Color.parse(variables["background"]).blend(Color.parse(color), strength)
 
 
+def ends_of(values: Sequence[float]) -> tuple[float, float]:
+    """The least and the largest; what is all alike has room about it."""
+    low, high = min(values), max(values)
+    return (low, high) if high - low >= 1e-9 else (low - 0.5, high + 0.5)
+
+
+def columns_beside(upright: Axis, width: int) -> int:
+    """Columns of a plot that an upright axis with its labels leaves."""
+    return width - 2 - max((len(label) for _, label in upright.ticks), default=0)
+
+
 def ticks_up(height: int) -> int:
     """So many labels find lines of their own on an upright axis."""
     return max(2 if height < 8 else 3, (height - 2) // 2)
 
 
-def set_ticks(ruler: Any, ticks: list[tuple[float, str]]) -> None:
-    """Labels at places of an axis; none leaves the axis to plotext."""
-    if ticks:
-        ruler.ticks([value for value, _ in ticks], [label for _, label in ticks])
+def set_axis(ruler: Any, axis: Axis) -> None:
+    """Ends and labels of an axis; without labels it is left to plotext."""
+    if axis.low < axis.high:
+        ruler.lim(axis.low, axis.high)
+    if axis.ticks:
+        ruler.ticks([value for value, _ in axis.ticks], [label for _, label in axis.ticks])
 
 
 def _finite(series: Series) -> Series:
@@ -139,9 +155,9 @@ def _finite(series: Series) -> Series:
     return series._replace(x=[p[0] for p in points], y=[p[1] for p in points])
 
 
-def _parse(text: str, base: Style, frame: Color) -> list[Strip]:
+def _parse(text: str, base: Style, frame: Color, label: Color) -> list[Strip]:
     """plotext's coloured text as strips, neighbours of one style merged; its backgrounds are left out."""
-    plain = base + Style(color=frame.rich_color)
+    plain, labels = base + Style(color=frame.rich_color), base + Style(color=label.rich_color)
     strips = []
     for line in text.split("\n"):
         segments: list[Segment] = []
@@ -149,8 +165,16 @@ def _parse(text: str, base: Style, frame: Color) -> list[Strip]:
         for i, part in enumerate(_SGR.split(line)):
             if i % 2:
                 style = _style(part, style, plain, base)
+            elif part and style is plain:  # the frame, and labels that are to be read
+                segments += [
+                    Segment(piece, labels if k % 2 == 0 else plain)
+                    for k, piece in enumerate(_FRAME.split(part))
+                    if piece
+                ]
             elif part:
                 segments.append(Segment(part, style))
+        if ascii_only():
+            segments = [segment._replace(text=_ascii(segment.text)) for segment in segments]
         strips.append(Strip(Segment.simplify(segments)))
     return strips
 
@@ -163,6 +187,7 @@ def _style(codes: str, now: Style, plain: Style, base: Style) -> Style:
     return plain if codes in {"", "0"} or numbers[0] == "38" else now
 
 
+_FRAME = re.compile("([─│┌┐└┘├┤┬┴┼ ]+)")
 _BOX = str.maketrans({"─": "-", "│": "|", **dict.fromkeys("┌┐└┘├┤┬┴┼", "+")})
 
 

@@ -158,9 +158,10 @@ class RunTable(Canvas, can_focus=True):
         signs = ("*", "^") if ascii_only() else ("●", "▲")
         mark = signs[0] if line.marked else " "
         pin = signs[1] if line.pinned else " "
-        segments = [Segment(mark + pin, base + self._color("accent"))]
+        reversed_ = current and self.has_focus  # where a colour would be a patch
+        segments = [Segment(mark + pin, base if reversed_ else base + self._color("accent"))]
         for i, (column, width) in enumerate(shown):
-            coloured = column.key == "state" and not (current and self.has_focus)  # reversed, it would be a patch
+            coloured = column.key == "state" and not reversed_
             style = base + self._color(line.color) if coloured else base
             gap = "" if i == 0 else "  "
             segments.append(Segment(gap + _fit(line.cells.get(column.key, ""), width, right=column.right), style))

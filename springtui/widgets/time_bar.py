@@ -86,7 +86,8 @@ class TimeBar(Canvas, can_focus=True):
         cells = [(full, "primary") if i < at else (rest, "secondary") for i in range(width)]
         for move in self._moves:
             cells[self._column(move)] = (mark, "warning")
-        cells[at] = (thumb, "primary")
+        if self.count:
+            cells[at] = (thumb, "primary")
         styles = {name: self._style(name) for name in ("primary", "secondary", "warning")}
         track = Strip(Segment.simplify(Segment(char, styles[role]) for char, role in cells))
         gap = width - len(self._left) - len(self._right)
