@@ -32,7 +32,8 @@ class BaseScreen(Screen[ScreenResultType]):
     async def _on_idle(self, _: events.Idle) -> None:
         """What a key changed goes out at once: Textual's tick, which follows, comes up to two intervals later."""
         pace: Pace | None = getattr(self.app._driver, "pace", None)
-        if pace is not None and self._dirty_widgets and pace.seconds_since_key() < AT_ONCE:
+        changed = self._dirty_widgets or self._layout_required or self._repaint_required
+        if pace is not None and changed and pace.seconds_since_key() < AT_ONCE:
             self._on_timer_update()
 
     def _on_timer_update(self) -> None:
