@@ -337,12 +337,12 @@ class PhaseScreen(BaseScreen[None]):
         status = self._status(state) if state is not None else ""
         parts = phase_panels.progress(config, state, status, self.summaries["network"], self.recipe)
         if state is not None and config is not None:
-            if config.recipe != self.recipe:
-                parts.append(f"g makes {self.recipe}")
+            if config.recipe != self.recipe:  # what to do comes before numbers, for which there may be no room
+                parts.insert(2, f"g makes {self.recipe}")
             elif self._wants_hessian() and state.is_over:
-                parts.append("Hessian not measured: g makes it anew with it")
+                parts.insert(2, "Hessian not measured: g makes it anew with it")
             elif status in {"crashed", "failed", "stopped"}:
-                parts.append("g goes on")
+                parts.insert(2, "g goes on")
             elif state.status == "running" and state.note:
                 parts.append(state.note)
         text = fitting(parts, self.size.width - 2)
