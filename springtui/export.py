@@ -242,7 +242,7 @@ def _stages(config: SweepConfig, events: Iterable[Event], frames: int) -> list[l
 
 
 def rows_of(config: SweepConfig, summaries: Sequence[Summary]) -> list[dict[str, Any]]:
-    """A flat record for each cell."""
+    """A flat record for each cell: both axes by name, what it amounts to, and its load curve, D_0 … D_L."""
     return [
         {
             config.x_axis: s.x,

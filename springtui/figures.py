@@ -63,7 +63,7 @@ def new_figure(width: float, height: float, *, still: bool = False) -> Figure:
 
 
 def encode(figure: Figure, ending: str) -> bytes:
-    """The bytes of a figure as png, svg or pdf, the same each time."""
+    """The bytes of a figure as png (144 dots an inch), svg or pdf, the same each time."""
     undated: Any = {
         "png": {"Software": None},
         "svg": {"Date": None, "Creator": "springtui"},
@@ -184,7 +184,7 @@ def chain(state: RunState, measure: str) -> Figure:
 
 
 def positions_of(state: RunState, curve: Curve, measure: str) -> list[float]:
-    """Wall, blocks and target, 0 … 1: of a chain its mean positions, of a network its scaled hidden curve.
+    """Wall, blocks and target at 0 … 1, [L + 2]: of a chain its mean positions, of a network its hidden curve.
 
     Raises:
         DataError: the curve has gaps or does not fall, so that there is no chain like it.

@@ -29,6 +29,8 @@ _OVERSHOOT = 0.25
 def replay(state: RunState, curves: Sequence[Curve], measure: str, frames: int) -> bytes:
     """An animated GIF of a run: its load curve, and the chain that it is or looks like, from start to end.
 
+    ``frames`` at most, 90 ms each, the last for 2 s.
+
     Raises:
         DataError: there are fewer than two curves.
     """

@@ -25,8 +25,10 @@ _TOO_SIMPLE = {"", "dumb", "unknown"}
 
 
 def check_terminal() -> None:
-    """Raises:
-    TerminalError: a standard stream is no terminal (Textual draws on standard error) or moves no cursor.
+    """See that the terminal can carry the lab.
+
+    Raises:
+        TerminalError: a standard stream is no terminal (Textual draws on standard error) or moves no cursor.
     """
     for name, stream in (("input", sys.stdin), ("output", sys.stdout), ("error", sys.stderr)):
         if stream is None or stream.closed or not stream.isatty():
