@@ -89,8 +89,8 @@ class SpringApp(PreferredApp):
         self.settings = settings
         """Of the lab's network, where a person chose them."""
         self.twin = twin
-        """The map that drives the lab's chain, where a person chose one."""
-        self.desk = Desk(home)
+        """The map that drives the chain, where a person chose one."""
+        self.desk = Desk(home, twin)
         self.trash = Trash(home)
         self.collector: Collector | None = None
         self.alerts = Alerts(tuple(self.preferences.alerts))
@@ -246,13 +246,13 @@ class SpringApp(PreferredApp):
             question = (
                 f"{words} Stopped runs keep what they wrote; left alone they train on without this terminal."
             )
-            choices = [("s", "stop them and leave"), ("l", "leave them running")]
+            choices = [("x", "stop them and leave"), ("d", "leave them running")]
             self.push_screen(ChoiceScreen("Quit", question, choices), self._quit_chosen)
         else:
-            await self._quit_chosen("s" if choice == "stop" else "l")
+            await self._quit_chosen("x" if choice == "stop" else "d")
 
     async def _quit_chosen(self, choice: str | None) -> None:
-        if choice == "s":
+        if choice == "x":
             for screen in self.screen_stack:
                 if isinstance(screen, LabScreen):
                     await screen.let_go()

@@ -75,7 +75,7 @@ def open_lab(session: Session, settings: Mapping[str, Any] | None = None, twin: 
     "--twin",
     metavar="RUN",
     shell_complete=complete_run,
-    help="A sweep whose map, fitted by springtui twin, drives the chain.",
+    help="A sweep whose map, fitted by springtui twin, drives the chain, in the lab and on the Phase screen.",
 )
 @common
 @click.pass_obj
