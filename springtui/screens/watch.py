@@ -119,6 +119,7 @@ class WatchScreen(RunControl):
         return watch_panels.kind_in_words(self.config) or (self.run_dir.id.split("-")[2:3] or [""])[0]
 
     def compose(self) -> ComposeResult:
+        self._fit(*self.app.size)
         yield Static(id="head", markup=False)
         yield Static(id="said", markup=False)
         with Container(id="watch"):
@@ -384,11 +385,15 @@ class WatchScreen(RunControl):
         self.tab = event.tab.id or GROUPS[0]
         self._drawn_version = -1
 
+    def _fit(self, columns: int, rows: int) -> None:
+        """What this size has room for; known before the first picture, or it would flicker."""
+        self.set_class(size.is_small(columns, rows), "-small")
+        self.set_class(not size.is_wide(columns, rows), "-tabbed")
+
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
         columns, rows = event.size
-        self.set_class(size.is_small(columns, rows), "-small")
-        self.set_class(not size.is_wide(columns, rows), "-tabbed")
+        self._fit(columns, rows)
         self.query_one("#too-small", Static).update(size.too_small("Watching", columns, rows))
         self._drawn_version = -1
 
