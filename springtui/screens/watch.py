@@ -233,9 +233,9 @@ class WatchScreen(RunControl):
 
     def _draw_words(self, view: View) -> None:
         facts = self.query_one("#facts")
-        lines = watch_panels.facts(view.state, self.measure, self.follower.liveness)
-        lines += ["", *watch_panels.settings_lines(view.state, self.config, facts.size.width)]
         follower = self.follower
+        lines = watch_panels.facts(view.state, self.measure, None if follower.gone else follower.liveness)
+        lines += ["", *watch_panels.settings_lines(view.state, self.config, facts.size.width)]
         usage = watch_panels.usage_lines(
             list(follower.usage), follower.gpu_note, follower.liveness,
             width=max(10, self.query_one("#usage").size.width),
@@ -261,7 +261,7 @@ class WatchScreen(RunControl):
         """The line for what is wrong, what was asked and what came while one was away."""
         asked = self.requests.said(time.time(), alive=self.follower.alive)
         gone = "the run's directory is gone; what was read is still shown" if self.follower.gone else ""
-        wrong, amiss = gone or self.trouble, watch_panels.what_went_wrong(self.follower.liveness)
+        wrong, amiss = gone or self.trouble, "" if gone else watch_panels.what_went_wrong(self.follower.liveness)
         notes = [wrong, asked, self._away or "", amiss, "read-only" if self.read_only else ""]
         text = watch_panels.fitting([note for note in notes if note], self.size.width - 2)
         self._tell({"#said": plain_text(text)})
