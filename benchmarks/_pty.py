@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from real_terminal import SPRINGTUI, Terminal, stop_workers
 
-__all__ = ["SPRINGTUI", "Terminal", "lab", "stop_workers"]
+__all__ = ["SPRINGTUI", "Terminal", "lab"]
 
 
 @contextmanager

@@ -27,8 +27,8 @@ from _pty import SPRINGTUI, Terminal, lab
 LEFT, RIGHT = "\x1b[D", "\x1b[C"
 WHERE, HERE = b"\x1b[6n", b"\x1b[1;1R"
 """What the app asks behind every picture, and what a terminal answers."""
-GAP = (0.1, 0.3)
-"""Seconds between keys."""
+GAP = (0.15, 0.35)
+"""Seconds between keys; one that is answered later than the next is an error."""
 SECONDS = 10.0
 
 
@@ -45,18 +45,20 @@ class SwiftTerminal(threading.Thread):
     """
 
     def __init__(self, terminal: Terminal) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self._fd = terminal.descriptor
         self._done = threading.Event()
         self.came: list[tuple[float, bytes]] = []
 
     def run(self) -> None:
+        last = b""
         while not self._done.is_set():
             if select.select([self._fd], [], [], 0.1)[0]:
                 data = os.read(self._fd, 65536)
                 self.came.append((time.perf_counter(), data))
-                for _ in range(data.count(WHERE)):
+                for _ in range((last + data).count(WHERE)):
                     os.write(self._fd, HERE)
+                last = data[-len(WHERE) + 1 :]  # a question may come in two pieces
 
     def stop(self) -> list[tuple[float, bytes]]:
         """Times and bytes."""
@@ -97,7 +99,7 @@ def neighbour() -> Iterator[None]:
     """One more training, at full speed: with the lab's own workers there is no idle core."""
     with tempfile.TemporaryDirectory() as folder:
         words = [*SPRINGTUI, "train", "--set", "epochs=100000", "--set", "early_stop=false"]
-        environment = {**os.environ, "SPRINGTUI_HOME": folder}
+        environment = {**os.environ, "SPRINGTUI_HOME": folder, "SPRINGTUI_CONFIG": f"{folder}/config.toml"}
         process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(8.0)
         try:

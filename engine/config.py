@@ -156,6 +156,10 @@ class SweepConfig(_Settings, frozen=True, kw_only=True, tag="sweep"):
         Meta(description="what the columns were asked for by, where not by the setting"),
     ] = ""
     y_name: Annotated[Literal["", "nonlinearity"], Meta(description="likewise of the rows")] = ""
+    twin: Annotated[
+        dict[str, float],
+        Meta(description="of a chain over a network's knobs: the map by its numbers; empty: the shipped one"),
+    ] = {}
     seeds: Annotated[int, Meta(ge=1, le=10_000, description="networks per cell")] = 3
     method: Annotated[
         Literal["mean_field", "replicas"], Meta(description="of a chain's cells: by theory, or by many copies")

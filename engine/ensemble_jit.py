@@ -16,12 +16,16 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.options import DefaultOptions
 from numba.extending import get_cython_function_address, intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _FAST = {"contract", "nsz"}
 """Fused multiply-adds; infinities and NaN keep their meaning, since they tell that a network diverged."""
+
+_UNCOUNTED: dict[str, Any] = {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {}
+"""An option that numba does not document; without it all is the same, and slower."""
 
 
 def jit(function: F) -> F:
@@ -37,14 +41,15 @@ def jit_step(function: F) -> F:
     """As ``jit``, for what is called many times a step and neither makes arrays nor returns any.
 
     numba counts references to each array of each tuple that a function is given, one by one: with a small batch
-    that took a third of a step.
+    that took a third of a step. Here it counts none, which is safe as long as every array belongs to the caller
+    in Python. One that is returned would be freed while in use: a test looks that none is said to be.
     """
-    return _compiled(function, _FAST, _nrt=False)
+    return _compiled(function, _FAST, **_UNCOUNTED)
 
 
 def inlined(function: F) -> F:
-    """Part of whichever compiled function calls it, which may then take an array from it."""
-    return cast("F", numba.njit(inline="always", fastmath=_FAST, error_model="numpy")(function))
+    """Part of whichever compiled function calls it, by whose options, and which may then take an array from it."""
+    return cast("F", numba.njit(inline="always")(function))
 
 
 def _compiled(function: F, fastmath: set[str], **more: Any) -> F:
@@ -86,8 +91,8 @@ def _sources() -> str:
 
 
 def jit_sums(function: F) -> F:
-    """As ``jit``, for functions that add up: their sums may be taken in any order, which lets them vectorise."""
-    return _compiled(function, _FAST | {"reassoc"}, _nrt=False)
+    """As ``jit_step``, for functions that add up: sums may be taken in any order, which lets them vectorise."""
+    return _compiled(function, _FAST | {"reassoc"}, **_UNCOUNTED)
 
 
 def sgemm_address() -> int:

@@ -73,7 +73,7 @@ def _blocks(plan: Plan, count: int) -> int:
 
 
 @jit_step
-def _bounds(plan: Plan, block: int, blocks: int, count: int, sweep: int) -> Any:
+def _bounds(plan: Plan, block: int, blocks: int, count: int, sweep: int) -> tuple[int, int]:
     """Rows of a block. Each sweep runs against the one before, and so begins with what caches still hold."""
     place = blocks - 1 - block if sweep % 2 else block
     return place * plan.rows, min((place + 1) * plan.rows, count)
@@ -179,7 +179,7 @@ def _forward(plan: Plan, state: State, work: Workspace, x: Any, count: int, laye
         a = _entering(plan, state, work, x, layer, start, stop)
         made = z[start * h : stop * h]
         if count <= FEW:
-            few_rows(a, w, made, count, h, _fan_in(plan, layer))
+            few_rows(a, w, made, stop - start, h, _fan_in(plan, layer))
         else:
             multiply_padded(plan.address, a, w, made, stop - start, h, _fan_in(plan, layer), stride)
         if block == 0:
@@ -346,7 +346,7 @@ def gradients(plan: Plan, data: Data, state: State, work: Workspace, rows_B: Any
 @jit_step
 def train_steps(
     plan: Plan, data: Data, state: State, work: Workspace, order: Any, start: int, total: float, most: int
-) -> Any:
+) -> tuple[int, float]:
     """Up to ``most`` steps of an epoch over ``order`` [N] from sample ``start``: the next start, the new total.
 
     ``total`` is the epoch's loss x samples so far: added up step by step, it does not depend on ``most``. A last

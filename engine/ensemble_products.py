@@ -2,7 +2,7 @@
 
 The rows of a small batch stay in the nearest cache while the weights stream past once; each value of a weight is
 used for five rows at a time, and four of the inner dimension share a load and a store of the result. At a batch of
-five and a width of 100 this is four times as fast as OpenBLAS (``benchmarks/ensemble.py``).
+five and a width of 100 a step takes half the time that it takes with BLAS's products.
 
 Shape legend: arrays are flat and row-major; m rows, n columns, k the inner dimension.
 """

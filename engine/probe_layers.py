@@ -263,8 +263,10 @@ def _asked(name: str, reductions: str | Mapping[str, str]) -> str:
 
 
 def check_reductions(reductions: str | Mapping[str, str]) -> None:
-    """Raises:
-    ConfigError: one is not known.
+    """See that reductions are known, one for all points or by pattern.
+
+    Raises:
+        ConfigError: one is not.
     """
     for how in [reductions] if isinstance(reductions, str) else reductions.values():
         if how not in REDUCTIONS:

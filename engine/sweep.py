@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from .config import ChainConfig, SweepConfig, TrainConfig, make, parse_value
@@ -19,7 +20,7 @@ from .loads import statistics
 from .records import Cell
 from .sweep_axes import KNOBS, Value
 from .twin_axis import noise_coordinate
-from .twin_map import PRESETS
+from .twin_map import NUMBERS, PRESETS, TwinMap
 
 MEASURES = {"network": "trace_ratio", "chain": "distance"}
 """The curve whose loads a diagram is about."""
@@ -207,8 +208,24 @@ def _chain_axes(config: SweepConfig, x: Value, y: Value) -> dict[str, Value]:
             f"there is no fitted map for {config.x_axis!r} over {config.y_axis!r}; a chain over a network's knobs "
             f"takes negative_slope as its rows and one of these as its columns: {', '.join(PRESETS)}"
         )
-    right, left, noise = PRESETS[config.x_axis].chain(1.0 - y, noise_coordinate(config.x_axis, x))
+    right, left, noise = map_of(config).chain(1.0 - y, noise_coordinate(config.x_axis, x))
     return {"mu_right": float(right), "mu_left": float(left), "noise": float(noise)}
+
+
+def map_of(config: SweepConfig) -> TwinMap:
+    """The map that takes a network's knobs to the chain's, over one of the axes of ``PRESETS``.
+
+    Raises:
+        ConfigError: a person's own lacks a number.
+    """
+    if not config.twin:
+        return PRESETS[config.x_axis]
+    try:
+        return msgspec.convert({**config.twin, "noise_axis": config.x_axis}, TwinMap)
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            f"twin = {config.twin!r} is no map ({error}); its numbers: {', '.join(NUMBERS)}"
+        ) from error
 
 
 def members(config: SweepConfig) -> int:

@@ -136,19 +136,16 @@ class Dask:
 
     def __init__(self, url: str) -> None:
         self.name = url
-        from distributed import Client
-
-        connected: Any = Client
         address, file = _scheduler_of(url)
         try:
-            self._client = connected(
+            self._client = _client_class()(
                 address=address,
                 scheduler_file=file,
                 timeout=_CONNECT_SECONDS,
                 set_as_default=False,
                 name="springtui-sweep",
             )
-        except (OSError, ValueError) as error:
+        except Exception as error:  # another server's greeting is read as a length, and gives a MemoryError
             raise ConfigError(
                 f"no Dask scheduler answers at {url} ({_first_line(error)}); start one with dask scheduler, and "
                 f"workers with dask worker, or choose --executor processes"
@@ -193,6 +190,16 @@ class Dask:
             self._executor.shutdown(wait=False)
         with contextlib.suppress(Exception):
             self._client.close(timeout=_CONNECT_SECONDS)
+
+
+def _client_class() -> Any:
+    """Dask's client, which is closed by whoever opened it: one that never connected would wait for that when it
+    is let go of, and complain.
+    """
+    from distributed import Client
+
+    base: Any = Client
+    return type("Client", (base,), {"__del__": lambda _: None})
 
 
 def _scheduler_of(url: str) -> tuple[str | None, str | None]:

@@ -66,36 +66,49 @@ class Crew(Protocol):
         """Wait for its end, once it was told to stop or has nothing left."""
 
 
-class ThreadCrew:
+class Threads:
+    """A crew's threads; what one of them raises goes into the queue, for the thread that waits."""
+
+    def __init__(self, made: Queue, orders: Orders, name: str, count: int = 1) -> None:
+        self._made, self._orders = made, orders
+        self._threads = [threading.Thread(target=self._guarded, name=f"{name}-{i}") for i in range(count)]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def is_at_work(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    def _guarded(self) -> None:
+        try:
+            self._run()
+        except BaseException as error:
+            self._made.put(error)
+
+    def _run(self) -> None:
+        """What each thread does."""
+        raise NotImplementedError
+
+
+class ThreadCrew(Threads):
     """Threads of this process, each with a job at a time; ``work`` makes one and knows pause and stop."""
 
     def __init__(
         self, jobs: Sequence[Job], made: Queue, orders: Orders, count: int, work: Callable[[Job], Cell | None]
     ) -> None:
-        self._jobs = deque(jobs)
-        self._made, self._orders, self._work = made, orders, work
-        count = max(1, min(count, len(jobs)))
-        self._crew = [threading.Thread(target=self._guarded, name=f"sweep-{i}") for i in range(count)]
+        super().__init__(made, orders, "sweep", max(1, min(count, len(jobs))))
+        self._jobs, self._work = deque(jobs), work
 
-    def start(self) -> None:
-        for thread in self._crew:
-            thread.start()
-
-    def is_at_work(self) -> bool:
-        return any(thread.is_alive() for thread in self._crew)
-
-    def join(self) -> None:
-        for thread in self._crew:
-            thread.join()
-
-    def _guarded(self) -> None:
-        try:
-            while self._orders.holds() and (job := self._next()) is not None:
-                cell = self._work(job)
-                if cell is not None:
-                    self._made.put(cell)
-        except BaseException as error:  # raised by the thread that waits
-            self._made.put(error)
+    def _run(self) -> None:
+        while self._orders.holds() and (job := self._next()) is not None:
+            cell = self._work(job)
+            if cell is not None:
+                self._made.put(cell)
 
     def _next(self) -> Job | None:
         try:
@@ -104,42 +117,31 @@ class ThreadCrew:
             return None
 
 
-class ExecutorCrew:
+class ExecutorCrew(Threads):
     """One thread that keeps an executor busy with slices, and starts those again whose worker was lost."""
 
     def __init__(
         self, jobs: Sequence[Job], made: Queue, orders: Orders, backend: Backend, method: str, seconds: float
     ) -> None:
-        self._made, self._orders, self._backend = made, orders, backend
+        super().__init__(made, orders, "sweep-dispatch")
+        self._backend = backend
         self._waiting = deque(_slices(jobs, method, seconds))
         self._flying: dict[Future[bytes], tuple[Slice, int]] = {}
         """What was sent, and after how many mendings."""
         self._mended = 0
         self._losses: dict[tuple[int, int], int] = {}
         self._alone = False
-        self._thread = threading.Thread(target=self._guarded, name="sweep-dispatch")
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def is_at_work(self) -> bool:
-        return self._thread.is_alive()
-
-    def join(self) -> None:
-        self._thread.join()
-
-    def _guarded(self) -> None:
+    def _run(self) -> None:
         try:
-            self._run()
-        except BaseException as error:  # raised by the thread that waits
-            self._made.put(error)
+            self._dispatch()
         finally:
             for future in self._flying:
                 future.cancel()
             self._backend.close()
             self._take_the_rest()
 
-    def _run(self) -> None:
+    def _dispatch(self) -> None:
         while (self._waiting or self._flying) and not self._orders.stopped.is_set():
             if not self._orders.paused:
                 self._send()

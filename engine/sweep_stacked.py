@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 
@@ -13,7 +12,7 @@ from .ensemble import Group, MemberResult, member_of
 from .ensemble_torch import Stack, members_within
 from .errors import DivergedError
 from .records import Cell
-from .sweep_crew import Orders, Queue
+from .sweep_crew import Orders, Queue, Threads
 from .sweep_task import Job
 from .sweep_train import PRESENT_EVERY, cell_of, diverged_cell, finite, group_key, group_of, hessian_trace
 
@@ -33,33 +32,20 @@ def settings_of(job: Job) -> TrainConfig:
     return job.settings
 
 
-class StackedCrew:
+class StackedCrew(Threads):
     """One thread that trains all jobs on one device, those of one shape and batch size together."""
 
     def __init__(self, jobs: Sequence[Job], made: Queue, orders: Orders, device: str) -> None:
-        self._made, self._orders, self._device = made, orders, torch.device(device)
-        self._jobs = list(jobs)
-        self._thread = threading.Thread(target=self._guarded, name="sweep-stacked")
+        super().__init__(made, orders, "sweep-stacked")
+        self._device, self._jobs = torch.device(device), list(jobs)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def is_at_work(self) -> bool:
-        return self._thread.is_alive()
-
-    def join(self) -> None:
-        self._thread.join()
-
-    def _guarded(self) -> None:
-        try:
-            for jobs in self._together():
-                group = group_of(settings_of(jobs[0]))
-                size = members_within(group, memory_of(self._device))
-                for start in range(0, len(jobs), size):
-                    if not self._train(group, jobs[start : start + size]):
-                        return
-        except BaseException as error:  # raised by the thread that waits
-            self._made.put(error)
+    def _run(self) -> None:
+        for jobs in self._together():
+            group = group_of(settings_of(jobs[0]))
+            size = members_within(group, memory_of(self._device))
+            for start in range(0, len(jobs), size):
+                if not self._train(group, jobs[start : start + size]):
+                    return
 
     def _together(self) -> list[list[Job]]:
         found: dict[str, list[Job]] = {}

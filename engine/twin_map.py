@@ -14,6 +14,8 @@ from .files import read_file, replace_file
 FILE = "twin.json"
 """Where a sweep's directory keeps the map that was fitted to it."""
 _FILE_LIMIT = 1 << 16
+NUMBERS = ("friction", "friction_per_nonlinearity", "mu_left", "noise", "noise_per_noise")
+"""The fields of a map that a chain follows from."""
 Floats = NDArray[np.float64]
 
 
@@ -89,19 +91,20 @@ def load_map(folder: Path) -> TwinMap:
     return found
 
 
-PRESETS: dict[str, TwinMap] = {
-    "data_noise": TwinMap(
+_SHIPPED = (
+    TwinMap(
         friction=0.030,
         friction_per_nonlinearity=0.055,
         mu_left=0.138,
         noise=0.029,
         noise_per_noise=0.042,
+        noise_axis="data_noise",
         provenance="fitted to 54 cells x 3 seeds of the authors' network on MNIST, full batch, 100 epochs",
         rms=0.037,
         asymmetry_correlation=0.94,
         left_out_rms=0.048,
     ),
-    "dropout": TwinMap(
+    TwinMap(
         friction=0.0731,
         friction_per_nonlinearity=0.0786,
         mu_left=0.224,
@@ -113,7 +116,7 @@ PRESETS: dict[str, TwinMap] = {
         asymmetry_correlation=0.988,
         left_out_rms=0.051,
     ),
-    "lr": TwinMap(
+    TwinMap(
         friction=0.3558,
         friction_per_nonlinearity=0.0884,
         mu_left=1.0,
@@ -125,7 +128,7 @@ PRESETS: dict[str, TwinMap] = {
         asymmetry_correlation=0.905,
         left_out_rms=0.119,
     ),
-    "batch_size": TwinMap(
+    TwinMap(
         friction=0.2843,
         friction_per_nonlinearity=0.1158,
         mu_left=1.0,
@@ -138,7 +141,8 @@ PRESETS: dict[str, TwinMap] = {
         asymmetry_correlation=0.920,
         left_out_rms=0.100,
     ),
-}
+)
+PRESETS: dict[str, TwinMap] = {shipped.noise_axis: shipped for shipped in _SHIPPED}
 """Fitted maps by noise axis; the axis' coordinate is ``twin_axis.noise_coordinate``.
 
 The paper's learning rates and batch sizes reach where networks mix the classes again half-way; no chain pulled

@@ -89,9 +89,10 @@ class SpringApp(PreferredApp):
         self.settings = settings
         """Of the lab's network, where a person chose them."""
         self.twin = twin
-        """The map that drives the lab's chain, where a person chose one."""
-        self.desk = Desk(home)
+        """The map that drives the chain, where a person chose one."""
+        self.desk = Desk(home, twin)
         self.trash = Trash(home)
+        self.collector: Collector | None = None
         self.alerts = Alerts(tuple(self.preferences.alerts))
         self.claims = Claims(home)
 
@@ -101,8 +102,8 @@ class SpringApp(PreferredApp):
         self.set_interval(SAVE_SECONDS, self._save_place)
         self.tell_warnings()
         if (pace := getattr(self._driver, "pace", None)) is not None:
-            self._collector = Collector(pace.seconds_since_key)
-            self.set_interval(LOOK_SECONDS, self._collector.look)
+            self.collector = Collector(pace.seconds_since_key)
+            self.set_interval(LOOK_SECONDS, self.collector.look)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         own = {"Screenshot", "Picture"}  # a picture is taken once the palette is gone
@@ -245,13 +246,13 @@ class SpringApp(PreferredApp):
             question = (
                 f"{words} Stopped runs keep what they wrote; left alone they train on without this terminal."
             )
-            choices = [("s", "stop them and leave"), ("l", "leave them running")]
+            choices = [("x", "stop them and leave"), ("d", "leave them running")]
             self.push_screen(ChoiceScreen("Quit", question, choices), self._quit_chosen)
         else:
-            await self._quit_chosen("s" if choice == "stop" else "l")
+            await self._quit_chosen("x" if choice == "stop" else "d")
 
     async def _quit_chosen(self, choice: str | None) -> None:
-        if choice == "s":
+        if choice == "x":
             for screen in self.screen_stack:
                 if isinstance(screen, LabScreen):
                     await screen.let_go()
@@ -285,6 +286,8 @@ class SpringApp(PreferredApp):
     def on_unmount(self) -> None:
         save_place(self.home, self.place)
         self.trash.empty()
+        if self.collector is not None:
+            self.collector.close()
 
     async def action_save_screen(self) -> None:
         """Save the screen as SVG in ``exports`` under the home directory, and say where."""

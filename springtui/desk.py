@@ -6,15 +6,18 @@ Every call may touch the disk: call it from a thread.
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from engine.config import SweepConfig
 from engine.errors import SpringtuiError
 from engine.launch import launch
 from engine.rundir import Run, list_runs, open_home
 from engine.sweep import make_sweep
-from engine.twin_map import PRESETS
+from engine.twin_map import NUMBERS, PRESETS, TwinMap
 
 _PATIENCE = 10.0
 """Seconds for a worker that said its last word to be gone."""
@@ -25,13 +28,20 @@ _LOOK_BACK = 200
 class Desk:
     """Starts, finds, pauses and stops sweeps under one home."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, twin: TwinMap | None = None) -> None:
         self.home = home
+        self.twin = twin
+        """A person's own map, in place of the shipped one over its axis."""
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         """Workers of ours, by run."""
 
-    def newest(self, system: str, like: SweepConfig | None = None) -> Run | None:
-        """The newest sweep of networks or chains; with ``like``, one over the same axes that was finished."""
+    def newest(
+        self, system: str, like: SweepConfig | None = None, twin: Mapping[str, float] | None = None
+    ) -> Run | None:
+        """The newest sweep of networks or chains; with ``like``, one over the same axes that was finished.
+
+        ``twin`` are the numbers of the map that it then was made by, none for the shipped one.
+        """
         for run in list_runs(self.home)[:_LOOK_BACK]:
             if "-sweep-" not in run.id:
                 continue
@@ -41,7 +51,8 @@ class Desk:
                 continue
             if not isinstance(config, SweepConfig) or config.system != system:
                 continue
-            if like is None or (_grid(config) == _grid(like) and run.status() == "finished"):
+            same = like is None or (_grid(config) == _grid(like) and config.twin == (twin or {}))
+            if same and (like is None or run.status() == "finished"):
                 return run
         return None
 
@@ -55,14 +66,20 @@ class Desk:
         return self._launched(Run.create(self.home, make_sweep(recipe, settings, seeds=seeds), origin="phase"))
 
     def start_chain(self, network: SweepConfig) -> Run | None:
-        """The chain over the same knobs by the fitted map; None where no map was fitted."""
+        """The chain over the same knobs by the fitted map, a person's own where it is over this noise.
+
+        None where no map was fitted.
+        """
         if network.y_axis != "negative_slope" or network.x_axis not in PRESETS:
             return None
-        if (known := self.newest("chain", network)) is not None:
+        own = self.twin if self.twin is not None and self.twin.noise_axis == network.x_axis else None
+        numbers = {} if own is None else {name: float(getattr(own, name)) for name in NUMBERS}
+        if (known := self.newest("chain", network, numbers)) is not None:
             return known
         axes = {"x": (network.x_axis, network.x_values), "y": (network.y_axis, network.y_values)}
         depth = int(network.settings.get("depth", 8))
         config = make_sweep("chain-twin", {"blocks": max(1, depth - 2)}, axes=axes)
+        config = msgspec.structs.replace(config, twin=numbers)
         return self._launched(Run.create(self.home, config, origin="phase"))
 
     def resume(self, run: Run) -> None:

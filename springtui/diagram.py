@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.config import SweepConfig
-from engine.sweep import MEASURES, Summary, accuracy_cv_correlation, members, place, size, summarise
+from engine.sweep import MEASURES, Summary, accuracy_cv_correlation, map_of, members, place, size, summarise
 from engine.sweep_axes import Value
 from engine.twin_axis import noise_coordinate
 from engine.twin_map import PRESETS
@@ -117,9 +117,13 @@ def short(value: Value) -> str:
 
 
 def facts_of(
-    config: SweepConfig, summaries: Sequence[Summary], cell: int, twins: Sequence[Summary] = ()
+    config: SweepConfig,
+    summaries: Sequence[Summary],
+    cell: int,
+    twins: Sequence[Summary] = (),
+    chain: SweepConfig | None = None,
 ) -> list[str]:
-    """The numbers of the cell under the cursor, and of its twin among the chain's cells."""
+    """The numbers of the cell under the cursor, and of its twin among the cells of ``chain``."""
     x, y = place(config, cell)
     noise = TITLES.get(config.x_axis, config.x_axis)
     head = f"{row_title(config)} {short(row_value(config, y))} · {noise} {short(x)}"
@@ -134,16 +138,18 @@ def facts_of(
     lines.append(f"CV {decimals(found.cv)} · asymmetry {decimals(found.asymmetry, sign=True)}")
     lines.append(f"total separation {number(found.total_separation)}")
     lines.append(f"Hessian trace {'not measured' if trace is None else number(trace)}")
-    return lines + twin_facts(config, found, next((t for t in twins if t.cell == cell), None))
+    return lines + twin_facts(config, found, next((t for t in twins if t.cell == cell), None), chain)
 
 
-def twin_facts(config: SweepConfig, found: Summary, twin: Summary | None) -> list[str]:
-    """The chain that the map gives for a cell, and how far its curve is from the networks'."""
+def twin_facts(
+    config: SweepConfig, found: Summary, twin: Summary | None, chain: SweepConfig | None = None
+) -> list[str]:
+    """The chain that the map of ``chain`` gives for a cell, and how far its curve is from the networks'."""
     if config.x_axis in PRESETS and config.y_axis == "negative_slope" and twin is None:
         return ["twin: not made yet"]
     if twin is None or isinstance(twin.x, str) or isinstance(twin.y, str) or config.x_axis not in PRESETS:
         return ["twin: no map was fitted for these axes"]
-    knobs = PRESETS[config.x_axis].chain(1.0 - twin.y, noise_coordinate(config.x_axis, twin.x))
+    knobs = map_of(chain or config).chain(1.0 - twin.y, noise_coordinate(config.x_axis, twin.x))
     right, left, noise = (float(knob) for knob in knobs)
     lines = [f"twin CV {decimals(twin.cv)} · asymmetry {decimals(twin.asymmetry, sign=True)}"]
     ours = scaled_curve(found.curves.get(MEASURES["network"], [])[:-1])
@@ -151,6 +157,8 @@ def twin_facts(config: SweepConfig, found: Summary, twin: Summary | None) -> lis
     if ours and len(ours) == len(theirs):
         off = math.sqrt(sum((a - b) ** 2 for a, b in zip(ours, theirs, strict=True)) / len(ours))
         lines.append(f"its curve is off by {number(off, 2)} r.m.s.")
+    if chain is not None and chain.twin:
+        lines.append("by your own map")
     return [*lines, f"μ→ {right:.3f} · μ← {left:.3f} · ε {noise:.3f}", f"F* {(right - left) / 2:+.3f}"]
 
 

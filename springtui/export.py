@@ -1,4 +1,5 @@
-"""What ``springtui export`` writes of a run: its records as CSV and JSON here, its pictures by ``figures``.
+"""What ``springtui export`` writes of a run: its records as CSV and JSON here, its pictures by
+``figures`` and ``films``.
 
 Pictures need matplotlib, an optional extra, and are drawn in a process of the command line: the app starts one
 (``export_aside``) and imports none of it.
@@ -202,20 +203,18 @@ def written(files: Sequence[Path]) -> str:
 
 
 def _drawer(material: Material, wanted: Wanted, figure: str, ending: str) -> Callable[[], bytes]:
-    from . import figures
+    from . import figures, films
 
     state, settings = material.state, material.config.settings
     measure = MEASURES["chain"] if material.system == "chain" else wanted.measure
     if isinstance(settings, SweepConfig):
         colour = colour_of(settings, wanted.colour)
         if figure == "replay":
-            return lambda: figures.replay_phase(
-                settings, _stages(settings, material.events, wanted.frames), colour
-            )
+            return lambda: films.replay_phase(settings, _stages(settings, material.events, wanted.frames), colour)
         return lambda: figures.encode(figures.phase(settings, summaries_of(settings, state), colour), ending)
     if figure == "replay":
         curves = [event for event in material.events if isinstance(event, Curve)]
-        return lambda: figures.replay(state, curves, measure, wanted.frames)
+        return lambda: films.replay(state, curves, measure, wanted.frames)
     draw = {"load-curve": figures.load_curve, "chain": figures.chain, "loss": figures.loss}[figure]
     return lambda: figures.encode(draw(state, measure), ending)
 
@@ -243,7 +242,7 @@ def _stages(config: SweepConfig, events: Iterable[Event], frames: int) -> list[l
 
 
 def rows_of(config: SweepConfig, summaries: Sequence[Summary]) -> list[dict[str, Any]]:
-    """A flat record for each cell."""
+    """A flat record for each cell: both axes by name, what it amounts to, and its load curve, D_0 … D_L."""
     return [
         {
             config.x_axis: s.x,

@@ -14,7 +14,6 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -22,7 +21,7 @@ from engine.config import SweepConfig
 from engine.errors import DataError
 from engine.loads import loads, statistics
 from engine.records import Curve
-from engine.sweep import MEASURES, Summary
+from engine.sweep import DIAGRAMS, MEASURES, Summary
 from engine.twin_curve import fit_curve, hidden
 
 from .diagram import Colour, grid_of
@@ -52,9 +51,8 @@ _AXES = {
     "distance": "distance to the target, $y - x_\\ell$",
 }
 _DPI = 144
-_GIF_DPI = 80
-_GIF_COLOURS = 64
-_FRAME_MS, _LAST_MS = 90, 2000
+_TOO_CLOSE = 0.02
+"""Of the chain's length: numbers of blocks that lie closer would be written over each other."""
 
 
 def new_figure(width: float, height: float, *, still: bool = False) -> Figure:
@@ -65,7 +63,7 @@ def new_figure(width: float, height: float, *, still: bool = False) -> Figure:
 
 
 def encode(figure: Figure, ending: str) -> bytes:
-    """The bytes of a figure as png, svg or pdf, the same each time."""
+    """The bytes of a figure as png (144 dots an inch), svg or pdf, the same each time."""
     undated: Any = {
         "png": {"Software": None},
         "svg": {"Date": None, "Creator": "springtui"},
@@ -87,7 +85,7 @@ def load_curve(state: RunState, measure: str) -> Figure:
     """
     figure = new_figure(7.4, 3.3)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    _curve_axes(left, state, measure)
+    curve_axes(left, state, measure)
     latest = _latest(state)
     if measure not in latest.curves:
         recorded = ", ".join(latest.curves) or "none"
@@ -99,11 +97,13 @@ def load_curve(state: RunState, measure: str) -> Figure:
     right.set_yticks(range(len(loads_of)), names)
     right.invert_yaxis()
     right.axvline(0.0, color=DIM, linewidth=0.8)
-    right.set_title("extension of each spring" if measure == "distance" else "load of each layer")
+    springs = measure == "distance"
+    right.set_title("extension of each spring" if springs else "load of each layer")
+    right.set_xlabel("$x_\\ell - x_{\\ell-1}$" if springs else "$D_{\\ell-1} - D_\\ell$")
     return figure
 
 
-def _curve_axes(axes: Axes, state: RunState, measure: str, at: Curve | None = None) -> None:
+def curve_axes(axes: Axes, state: RunState, measure: str, at: Curve | None = None) -> None:
     """Start, theory or twin, and the newest curve on top."""
     curve = at or _latest(state)
     chain = measure == "distance"
@@ -184,7 +184,7 @@ def chain(state: RunState, measure: str) -> Figure:
 
 
 def positions_of(state: RunState, curve: Curve, measure: str) -> list[float]:
-    """Wall, blocks and target, 0 … 1: of a chain its mean positions, of a network its scaled hidden curve.
+    """Wall, blocks and target at 0 … 1, [L + 2]: of a chain its mean positions, of a network its hidden curve.
 
     Raises:
         DataError: the curve has gaps or does not fall, so that there is no chain like it.
@@ -193,7 +193,8 @@ def positions_of(state: RunState, curve: Curve, measure: str) -> list[float]:
     if measure != MEASURES["chain"]:
         points = signed_curve(curve, measure)[: -1 if has_logits(state, measure) else None]
     known = [v for v in points if v is not None]
-    if len(known) != len(points) or len(known) < 2 or known[0] == known[-1]:
+    flat = measure != MEASURES["chain"] and len(known) > 1 and known[0] < known[-1]
+    if len(known) != len(points) or len(known) < 2 or known[0] == known[-1] or flat:
         raise DataError(
             f"{state.run_id}: the curve at {curve.at} has no picture as a chain; nothing is separated yet"
         )
@@ -201,7 +202,11 @@ def positions_of(state: RunState, curve: Curve, measure: str) -> list[float]:
 
 
 def draw_chain(axes: Axes, points: Sequence[float]) -> None:
-    """Wall, springs, numbered blocks and target at points 0 … 1, with each spring's extension below it."""
+    """Wall, springs, numbered blocks and target at points 0 … 1, with each spring's extension below it.
+
+    A spring that is folded back over another has its extension a line lower. Blocks that lie on each other share
+    their number.
+    """
     mean = 1.0 / (len(points) - 1)
     for a, b in itertools.pairwise(points):
         stretched = (b - a) / mean
@@ -209,14 +214,31 @@ def draw_chain(axes: Axes, points: Sequence[float]) -> None:
         xs, ys = _zigzag(a, b)
         axes.plot(xs, ys, color=colour, linewidth=1.1, solid_joinstyle="miter")
         if abs(b - a) > 0.075:
-            axes.text((a + b) / 2, -0.42, f"{b - a:.2f}", ha="center", va="top", color=DIM, fontsize=7.5)
-    for index, x in enumerate(points[1:-1], 1):
+            low, text = (-0.54 if b > a else -0.76), f"{b - a:.2f}"
+            axes.text((a + b) / 2, low, text, ha="center", va="top", color=DIM, fontsize=7.5, clip_on=True)
+    for x in points[1:-1]:
         axes.plot([x], [0.0], marker="s", markersize=9, color=NETWORK, markeredgecolor="white")
-        axes.text(x, 0.36, str(index), ha="center", va="bottom", fontsize=7.5)
+    for x, text in block_numbers(points[1:-1]):
+        axes.text(x, 0.54, text, ha="center", va="bottom", fontsize=7.5, clip_on=True)
     axes.plot([points[0]] * 2, [-0.5, 0.5], color=INK, linewidth=4)
     axes.plot([points[-1]], [0.0], marker=">", markersize=10, color=THEORY)
-    axes.set_ylim(-0.85, 0.75)
+    axes.set_ylim(-1.0, 0.8)
     axes.set_axis_off()
+
+
+def block_numbers(places: Sequence[float]) -> list[tuple[float, str]]:
+    """Where to write which number: of blocks at [L] places, those too close to tell apart together, as 1–4."""
+    groups: list[list[int]] = []
+    for index in range(len(places)):
+        if groups and abs(places[index] - places[groups[-1][-1]]) < _TOO_CLOSE:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    numbered = []
+    for group in groups:
+        ends = dict.fromkeys((group[0] + 1, group[-1] + 1))
+        numbered.append((sum(places[i] for i in group) / len(group), "–".join(map(str, ends))))
+    return numbered
 
 
 def _zigzag(a: float, b: float, turns: int = 7) -> tuple[list[float], list[float]]:
@@ -249,7 +271,8 @@ def loss(state: RunState, _measure: str) -> Figure:
     for key, colour, label in (("train_accuracy", DIM, "training set"), ("test_accuracy", NETWORK, "test set")):
         if history := state.history.get(key):
             right.plot(history.x, [100 * y for y in history.y], color=colour, label=label)
-    left.set_title("training loss")
+    nats = state.settings.get("loss") == "cross_entropy"
+    left.set_title("training loss, nats" if nats else "training loss")
     right.set_title("accuracy, %")
     for axes in (left, right):
         axes.set_xlabel("epoch")
@@ -291,20 +314,35 @@ def phase_on(axes: Axes, config: SweepConfig, summaries: Sequence[Summary], colo
     for index, value in enumerate(grid.values):
         row, column = divmod(index, columns)
         ink = "black" if math.isfinite(value) and value > middle else "white"
-        _cell(axes, grid.curves[index], column, row, ink if math.isfinite(value) else INK)
+        ink = ink if math.isfinite(value) else INK
+        _cell(axes, grid.curves[index], column, row, ink)
         if numbers:
             text = f"{value:.{grid.digits}f}" if math.isfinite(value) else "–"
-            axes.text(column + 0.44, row - 0.3, text, color=ink, ha="right", va="center", fontsize=6.5)
+            side = -1 if _fills_the_corner(grid.curves[index]) else 1
+            where = "right" if side > 0 else "left"
+            axes.text(column + 0.44 * side, row - 0.3 * side, text, color=ink, ha=where, va="center", fontsize=6.5)
     every = max(1, columns // 16)
     axes.set_xticks(range(0, columns, every), list(grid.columns)[::every])
     axes.set_yticks(range(rows), grid.rows)
     axes.set_xlabel(grid.column_title)
     axes.set_ylabel(grid.row_title)
-    axes.set_title(f"{_literal(config.recipe or config.system)}: {colour.title}")
+    axes.set_title(f"{_literal(_what(config))}: {colour.title}")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     figure = axes.figure
     figure.colorbar(image, ax=axes, pad=0.01, fraction=0.04).outline.set_visible(False)
+
+
+def _what(config: SweepConfig) -> str:
+    """The diagram's name where it is over that one's axes, else what is swept."""
+    known = DIAGRAMS.get(config.recipe)
+    own = known is not None and (known.x_axis, known.y_axis) == (config.x_axis, config.y_axis)
+    return config.recipe if own else {"network": "networks", "chain": "chains"}[config.system]
+
+
+def _fills_the_corner(curve: Sequence[float]) -> bool:
+    """Whether a curve runs where a cell's number stands, at the top right; below it there is room then."""
+    return max(curve[round(0.5 * (len(curve) - 1)) :], default=0.0) > 0.7
 
 
 def _cell(axes: Axes, curve: Sequence[float], column: int, row: int, ink: str) -> None:
@@ -313,83 +351,3 @@ def _cell(axes: Axes, curve: Sequence[float], column: int, row: int, ink: str) -
     xs = [column - 0.4 + 0.8 * i / (len(curve) - 1) for i in range(len(curve))]
     ys = [row + 0.4 - 0.72 * min(1.1, max(-0.1, v)) for v in curve]
     axes.plot(xs, ys, color=ink, linewidth=1.0)
-
-
-# films
-
-
-def replay(state: RunState, curves: Sequence[Curve], measure: str, frames: int) -> bytes:
-    """An animated GIF of a run: its load curve, and the chain that it is or looks like, from start to end.
-
-    Raises:
-        DataError: there are fewer than two curves.
-    """
-    if len(curves) < 2:
-        raise DataError(f"{state.run_id} has {len(curves)} load curve; a replay needs two")
-    figure = new_figure(7.0, 4.6, still=True)
-    axes = figure.subplots(2, 1, height_ratios=(3, 1))
-    figure.subplots_adjust(left=0.11, right=0.98, top=0.94, bottom=0.02, hspace=0.3)
-    span = _span(curves, measure)
-
-    def draw(curve: Curve) -> None:
-        for one in axes:
-            one.clear()
-        _curve_axes(axes[0], state, measure, at=curve)
-        axes[0].set_ylim(*span)
-        try:
-            draw_chain(axes[1], positions_of(state, curve, measure))
-        except DataError:
-            axes[1].set_axis_off()
-        axes[1].set_xlim(-0.02, 1.02)
-
-    images = []
-    for curve in picked(curves, frames):
-        draw(curve)
-        images.append(_pixels(figure))
-    return _gif(images)
-
-
-def replay_phase(config: SweepConfig, steps: Sequence[Sequence[Summary]], colour: Colour) -> bytes:
-    """An animated GIF of a diagram as its cells came in."""
-    images = [_pixels(phase(config, summaries, colour)) for summaries in steps]
-    return _gif(images)
-
-
-def picked(curves: Sequence[Curve], frames: int) -> list[Curve]:
-    """So many curves at most, first and last among them, closer together at the start, where most happens."""
-    last = len(curves) - 1
-    count = min(frames, len(curves))
-    places = {max(i, round(last * (i / max(1, count - 1)) ** 2)) for i in range(count)}
-    return [curves[place] for place in sorted(places)]
-
-
-def _span(curves: Sequence[Curve], measure: str) -> tuple[float, float]:
-    values = [v for curve in curves for v in curve.curves.get(measure, []) if v is not None]
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    margin = 0.05 * (high - low) or 0.5
-    return low - margin, high + margin
-
-
-def _pixels(figure: Figure) -> Any:
-    from PIL import Image
-
-    figure.set_dpi(_GIF_DPI)
-    canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
-    return Image.frombytes("RGBA", canvas.get_width_height(), bytes(canvas.buffer_rgba())).convert("RGB")
-
-
-def _gif(images: Sequence[Any]) -> bytes:
-    """One palette for all frames, from the first and the last, so that only what moves is written."""
-    from PIL import Image
-
-    width, height = images[-1].size
-    both = Image.new("RGB", (width, 2 * height))
-    both.paste(images[0], (0, 0))
-    both.paste(images[-1], (0, height))
-    palette = both.quantize(_GIF_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    frames = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-    out = io.BytesIO()
-    times = [_FRAME_MS] * (len(frames) - 1) + [_LAST_MS]
-    frames[0].save(out, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0, optimize=False)
-    return out.getvalue()

@@ -29,8 +29,10 @@ URGENT = 0.3
 """Seconds after a key in which its effect may go out before what is on its way was answered …"""
 URGENT_BYTES = 2048
 """… unless more than this is on its way."""
+URGENT_WRITES = 8
+"""Writes that may wait for the kernel then: far from the thirty at which Textual's next one would wait itself."""
 AT_ONCE = 0.1
-"""Seconds after a key in which a picture does not wait for the next tick."""
+"""Seconds after a key, or a move of the mouse, in which a picture does not wait for the next tick."""
 
 
 class _Asked(NamedTuple):
@@ -130,7 +132,8 @@ class Pace:
 
     def _may(self, now: float, urgent: bool) -> bool:
         if urgent:  # a write that was handed over a moment ago is on its way like others, and counted with them
-            return not self.backlog() if self._is_deaf(now) else self._unanswered() <= URGENT_BYTES
+            most, unanswered = (0, 0) if self._is_deaf(now) else (URGENT_WRITES, self._unanswered())
+            return self.backlog() <= most and unanswered <= URGENT_BYTES
         return now - self._drew >= self.interval and self._has_room(now)
 
     def _unanswered(self) -> int:

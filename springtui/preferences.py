@@ -167,7 +167,10 @@ def commented_file() -> str:
         if key == "keys":
             lines += ["# [keys]", '# "lab.restart" = "R"', ""]
         elif key == "alerts":
-            lines += ["# [[alerts]]", ""]
+            told = get_type_hints(AlertRule, include_extras=True)
+            lines += [f"#   {name}: {_metas(told[name])[0].description}" for name in AlertRule.__struct_fields__]
+            lines += ["# [[alerts]]", '# on = "threshold"', '# metric = "train_loss"', "# below = 0.01"]
+            lines += ["# bell = true", '# command = ["notify-send", "springtui"]', ""]
         else:
             lines += [f"# allowed: {allowed(key)}", f"# {key} = {_toml(value)}", ""]
     return "\n".join(lines)

@@ -38,7 +38,7 @@ class RunState:
     history: dict[str, History] = field(default_factory=dict)
     started: float = 0.0
     resumed: float = 0.0
-    """When the present worker took it up."""
+    """When its first worker and its present one took it up, in seconds since the epoch."""
     ended: Ended | None = None
     refused: str = ""
     """Why the worker refused the last request."""
@@ -51,7 +51,7 @@ class RunState:
     """Its members under way, as they were last seen."""
     records: int = 0
     heard: float = 0.0
-    """Time of the newest record."""
+    """Time of the newest record, in seconds since the epoch."""
 
     @property
     def is_over(self) -> bool:

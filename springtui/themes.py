@@ -70,8 +70,10 @@ def load_themes(warn: Callable[[str], None]) -> list[Theme]:
 
 
 def check_name(name: str, themes: Iterable[Theme], where: str) -> None:
-    """Raises:
-    ConfigError: no theme has this name; the message names the nearest.
+    """See that there is a theme of this name; ``where`` says who asks for it.
+
+    Raises:
+        ConfigError: there is none; the message names the nearest.
     """
     known = [theme.name for theme in themes]
     if name not in known:

@@ -1,16 +1,26 @@
-"""Deleted runs, until they are deleted for good: moved to ``trash`` under the home, so that it can be undone."""
+"""Deleted runs, until they are deleted for good: moved to ``trash`` under the home, so that it can be undone.
+
+Each app has a folder of its own there, and beside it a lock that the kernel takes from the dead: what an app that
+was killed had deleted, the next one over the same home takes over.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import shutil
+import threading
+import time
 from pathlib import Path
 
-from engine.errors import RunDirectoryError
+from engine.errors import RunDirectoryError, SpringtuiError
+from engine.locks import Lock, this_process
 from engine.rundir import Run
 
 LIMIT = 20
 """So many deleted runs can be had back; the oldest beyond them are gone."""
+_BRIEFLY = 0.3
 
 
 class Trash:
@@ -20,11 +30,10 @@ class Trash:
         self.home = home
         self.names: list[str] = []
         """The newest last."""
-
-    @property
-    def folder(self) -> Path:
+        self.folder = home / "trash" / secrets.token_hex(8)
         """Where removed runs lie until they are emptied."""
-        return self.home / "trash"
+        self._lock: Lock | None = None
+        self._turn = threading.RLock()
 
     def put(self, run: Run) -> None:
         """Move a run there.
@@ -34,14 +43,12 @@ class Trash:
             OSError: it cannot be moved.
         """
         run.may_be_taken()
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        target = self.folder / run.id
-        if os.path.lexists(target):
-            shutil.rmtree(target, ignore_errors=True)
-        run.path.rename(target)
-        self.names.append(run.id)
-        while len(self.names) > LIMIT:
-            shutil.rmtree(self.folder / self.names.pop(0), ignore_errors=True)
+        with self._turn:
+            self._open()
+            now = time.time_ns()  # not the kernel's, which moves on by milliseconds
+            os.utime(run.path, ns=(now, now))  # so that whoever takes it over knows when
+            self._move(run.path)
+            self._bound()
 
     def undo(self) -> str | None:
         """Bring the run deleted last back; its id, or None where there is none.
@@ -49,9 +56,10 @@ class Trash:
         Raises:
             RunDirectoryError: something else has its place now, or it is gone.
         """
-        if not self.names:
-            return None
-        name = self.names.pop()
+        with self._turn:
+            if not self.names:
+                return None
+            name = self.names.pop()
         target = self.home / "runs" / name
         if os.path.lexists(target):
             raise RunDirectoryError(f"cannot bring {name} back: {target} exists")
@@ -61,7 +69,69 @@ class Trash:
             raise RunDirectoryError(f"cannot bring {name} back: {error.strerror}") from error
         return name
 
+    def take_over(self) -> int:
+        """Take over what apps that were killed had deleted; how many runs."""
+        with self._turn, contextlib.suppress(OSError):
+            before = len(self.names)
+            for folder in sorted(self.folder.parent.iterdir()):
+                if folder != self.folder and folder.is_dir() and not folder.is_symlink():
+                    with contextlib.suppress(SpringtuiError, OSError):  # its app lives, or it is not ours
+                        self._take_over(folder)
+            ours = [(self.folder / name).lstat().st_mtime_ns for name in self.names]
+            self.names = [name for _, name in sorted(zip(ours, self.names, strict=True))]
+            found = len(self.names) - before
+            self._bound()
+            return found
+        return 0
+
+    def _take_over(self, folder: Path) -> None:
+        if (folder / "config.json").exists():  # of a version without folders for each app
+            self._open()
+            self._move(folder)
+            return
+        lock = Lock(folder.with_suffix(".lock"))
+        owner = lock.acquire(0.0)
+        try:
+            if owner is not None and not owner.is_here:  # the kernel may not tell of locks there
+                return
+            self._open()
+            for path in folder.iterdir():
+                self._move(path)
+            folder.rmdir()
+            lock.path.unlink()
+        finally:
+            lock.close()
+
     def empty(self) -> None:
         """Delete for good what this app deleted."""
-        while self.names:
-            shutil.rmtree(self.folder / self.names.pop(), ignore_errors=True)
+        with self._turn:
+            self.names.clear()
+            if self._lock is not None:
+                shutil.rmtree(self.folder, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    self._lock.path.unlink()
+                self._lock.close()
+                self._lock = None
+
+    def _open(self) -> None:
+        """The folder, not before its lock."""
+        if self._lock is not None:
+            return
+        self.folder.parent.mkdir(mode=0o700, exist_ok=True)
+        lock = Lock(self.folder.with_suffix(".lock"))
+        lock.acquire(_BRIEFLY)
+        lock.note(this_process())
+        self.folder.mkdir(mode=0o700)
+        self._lock = lock
+
+    def _move(self, path: Path) -> None:
+        target = self.folder / path.name
+        if os.path.lexists(target):
+            shutil.rmtree(target, ignore_errors=True)
+            self.names = [name for name in self.names if name != path.name]
+        path.rename(target)
+        self.names.append(path.name)
+
+    def _bound(self) -> None:
+        while len(self.names) > LIMIT:
+            shutil.rmtree(self.folder / self.names.pop(0), ignore_errors=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -100,6 +102,7 @@ def test_what_is_deleted_can_be_had_back(home: Path, monkeypatch: pytest.MonkeyP
         trash.put(run)
     assert len(list_runs(home)) == 2
     assert len(list(trash.folder.iterdir())) == 3  # the oldest is gone
+    assert Trash(home).take_over() == 0  # this app lives
     assert trash.undo() == runs[3].id
     assert runs[3].status() in {"finished", "stopped", "diverged", "failed"}
     runs[2].path.mkdir()
@@ -107,6 +110,39 @@ def test_what_is_deleted_can_be_had_back(home: Path, monkeypatch: pytest.MonkeyP
         trash.undo()
     trash.empty()
     assert trash.undo() is None
+    assert list((home / "trash").iterdir()) == []
+
+
+DELETE_AND_WAIT = """
+import sys, pathlib, springtui.trash, engine.rundir
+trash = springtui.trash.Trash(pathlib.Path(sys.argv[1]))
+for name in sys.argv[2:]:
+    trash.put(engine.rundir.Run(trash.home / "runs" / name))
+print("deleted", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_killed_app_had_deleted_is_taken_over(home: Path) -> None:
+    make_many(home, 6)
+    runs = [run for run in list_runs(home) if run.status() != "unknown"]
+    first, second, third, old = runs[:4]
+    words = [sys.executable, "-c", DELETE_AND_WAIT, str(home), first.id, second.id]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(words, **pipes, cwd=Path(__file__).parents[1]) as app:  # type: ignore[call-overload]
+        assert app.stdout.readline() == b"deleted\n"
+        assert Trash(home).take_over() == 0  # it lives, and may want them back itself
+        app.kill()
+    (home / "trash" / "note").write_text("not ours")
+    old.path.rename(home / "trash" / old.id)  # as it lay before each app had a folder
+    trash, other = Trash(home), Trash(home)
+    trash.put(third)
+    assert trash.take_over() == 3
+    assert trash.take_over() == other.take_over() == 0
+    assert [trash.undo() for _ in range(3)] == [third.id, second.id, first.id]
+    assert first.status() in {"finished", "stopped", "diverged", "failed"}
+    trash.empty()
+    assert [path.name for path in (home / "trash").iterdir()] == ["note"]
 
 
 def test_a_run_that_goes_on_is_not_deleted(home: Path) -> None:

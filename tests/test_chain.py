@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.chain import Chain
+from engine.chain_ensemble import pull_cells
 from engine.config import ChainConfig, RunConfig, make
 from engine.errors import ConfigError
 from engine.mean_field import (
@@ -206,6 +207,17 @@ class TestMeanField:
             chain.advance(steps - chain.steps)
             expected = mean_field_positions(msgspec.structs.replace(config, steps=steps))
             assert (np.abs(chain.mean() - expected) <= 4 * chain.sd() / math.sqrt(200) + 2 * CLOSURE).all()
+
+    def test_over_the_range_of_the_lab(self) -> None:
+        """What docs/theory.md says: within 6e-3 of the chain's length, and mostly within 1e-3."""
+        rng = np.random.default_rng(1)
+        ranges = {"mu_right": (0.0, 0.2), "mu_left": (0.0, 0.2), "noise": (0.005, 0.1)}
+        drawn = [{name: float(rng.uniform(*between)) for name, between in ranges.items()} for _ in range(30)]
+        configs = [ChainConfig(**one, steps=4000, replicas=512) for one in drawn]
+        pairs = zip(configs, pull_cells(configs), strict=True)
+        off = [float(np.abs(pulled.mean_L - mean_field_positions(config)).max()) for config, pulled in pairs]
+        assert max(off) < 6e-3
+        assert np.median(off) < 1.5e-3
 
     def test_first_order_in_the_step(self) -> None:
         """Half the step at the same time, half the error."""

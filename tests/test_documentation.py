@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from engine.config import ChainConfig, TrainConfig, parse_assignments
 from engine.recipes import find_recipe
 from engine.sweep import DIAGRAMS
 from engine.twin_map import PRESETS
+from springtui import preferences
 from springtui.cli import cli
 from springtui.manual import escape, manual
 
@@ -168,23 +170,52 @@ def commands_in(text: str) -> Iterator[list[str]]:
     for code in [*blocks, *re.findall(r"`([^`\n]*springtui [^`\n]*)`", text)]:
         found = re.search(r"(?:^|\s)springtui( [^|#>&;)…]*)", code.replace("\\|", "|").rstrip("\\"))
         if found:
-            yield shlex.split(found[1].replace("'", "").split(" -- ")[0])
+            typed, *_explained = re.split(r"\s{3,}", found[1].replace("'", "").split(" -- ")[0])
+            yield shlex.split(typed)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_commands_are_commands(page: Path) -> None:
-    for words in commands_in(page.read_text("utf-8")):
+def shown() -> dict[str, str]:
+    """Whatever shows commands, by its name: the pages, what --help ends with, and the examples' own words."""
+    texts = {str(page.relative_to(ROOT)): page.read_text("utf-8") for page in PAGES}
+    for name, command in {"": cli, **cli.commands}.items():
+        texts[f"springtui {name} --help"] = textwrap.indent(f"{command.help}\n{command.epilog}", "  ")
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        texts[f"examples/{path.name}"] = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    return texts
+
+
+SHOWN = shown()
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_commands_are_commands(name: str) -> None:
+    for words in commands_in(SHOWN[name]):
         verb = next((word for word in words if not word.startswith(("-", "["))), None)
         if verb is None or verb in {"VERB", "COMMAND"}:
             continue
-        command = cli.commands.get(verb)
-        assert command is not None, f"{page.name}: springtui {verb} is no verb"
-        options = {name for parameter in command.params for name in parameter.opts}
+        command = cli.commands.get(verb.rstrip(".,:"))
+        assert command is not None, f"{name}: springtui {verb} is no verb"
+        options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         for word in words:
-            name = word.strip("[]").partition("=")[0]
-            if name.startswith("--"):
-                assert name in options | {"--help", "--ascii"}, f"{page.name}: springtui {verb} has no {name}"
-        check_values(page.name, verb, words)
+            option = word.strip("[]").partition("=")[0]
+            if option.startswith("-"):
+                assert option in options | {"--help", "--ascii"}, f"{name}: springtui {verb} has no {option}"
+        check_values(name, verb, words)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_what_jq_takes_is_told_of(name: str) -> None:
+    """The field that a shown command takes out of ``--json`` is among those that the verb's help names."""
+    for verb, key in re.findall(r"springtui (\w+)[^|`\n]*--json \\?\| jq (?:-\w+ )?'?\.(\w+)", SHOWN[name]):
+        told = cli.commands[verb].help or ""
+        assert re.search(rf"\b{key}\b", told) or verb == "watch", f"{name}: springtui {verb} --json tells no {key}"
+
+
+@pytest.mark.parametrize("verb", sorted(cli.commands))
+def test_help_tells_what_json_holds(verb: str) -> None:
+    command = cli.commands[verb]
+    if any("--json" in parameter.opts for parameter in command.params):
+        assert "--json" in (command.help or ""), f"springtui {verb} --help does not say what --json prints"
 
 
 def check_values(page: str, verb: str, words: list[str]) -> None:
@@ -201,7 +232,7 @@ def check_values(page: str, verb: str, words: list[str]) -> None:
 
 def test_the_commands_of_the_pages_were_found() -> None:
     """The test above looks at something."""
-    found = [words for page in PAGES for words in commands_in(page.read_text("utf-8"))]
+    found = [words for text in SHOWN.values() for words in commands_in(text)]
     assert {words[0] for words in found if words} >= {
         "train",
         "chain",
@@ -211,7 +242,28 @@ def test_the_commands_of_the_pages_were_found() -> None:
         "serve",
         "doctor",
     }
-    assert len(found) > 30
+    assert len(found) > 120
+
+
+def test_python_in_the_pages_is_python() -> None:
+    """Every block compiles, and what it imports of ours is there."""
+    blocks = [block for text in SHOWN.values() for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+    assert len(blocks) >= 4
+    for block in blocks:
+        tree = ast.parse(block.replace("…, ", ""))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in {"engine", "springtui"}:
+                module = importlib.import_module(node.module or "")
+                assert all(hasattr(module, alias.name) for alias in node.names), block
+
+
+def test_the_table_of_preferences_is_the_preferences() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    told = {key.strip("[]") for key in re.findall(r"^\| `(\[*\w+\]*)` \|", page, re.MULTILINE)}
+    assert told == set(preferences.names())
+    known = {f"SPRINGTUI_{key.upper()}" for key in (*preferences.names(), "config", "run", "event", "value")}
+    for variable in set(re.findall(r"\bSPRINGTUI_[A-Z_]+", page + manual(cli))):
+        assert variable in known, f"{variable} is none that is looked at"
 
 
 class TestManual:

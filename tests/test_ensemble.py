@@ -10,8 +10,17 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from numba.core.dispatcher import Dispatcher
 from torch import nn
 
+from engine import (
+    ensemble_jit,
+    ensemble_kernels,
+    ensemble_layers,
+    ensemble_products,
+    ensemble_random,
+    ensemble_state,
+)
 from engine.config import TrainConfig
 from engine.datasets import Dataset, load_dataset
 from engine.ensemble import Group, Member, MemberResult, MemberTrainer, Progress, member_of, why_not
@@ -85,6 +94,8 @@ def masked(network: Network, x: torch.Tensor, masks: list[torch.Tensor]) -> torc
         (300, 83, 37, 130, 0.3),
         (60, 5, 100, 100, 0.1),
         (60, 3, 20, 9, 0.0),
+        (60, 10, 100, 784, 0.0),  # blocks lower than a batch of few rows
+        (60, 12, 300, 100, 0.1),
         (500, 500, 250, 30, 0.0),
     ],
 )
@@ -110,6 +121,33 @@ def test_gradients_are_autograds(n: int, batch: int, width: int, d: int, dropout
         # An activation within rounding of the kink may fall on its other side: 1 / batch of a gradient.
         slack = 1e-5 * largest + (2e-3 * largest / batch if batch > 100 else 0.0)
         torch.testing.assert_close(mine.double(), p.grad, rtol=2e-4, atol=slack)
+
+
+@pytest.mark.parametrize(("batch", "width", "d"), [(5, 100, 100), (10, 300, 100), (12, 100, 784), (25, 100, 784)])
+def test_what_a_workspace_held_does_not_count(batch: int, width: int, d: int) -> None:
+    """Else a member would depend on who trained before it, and a resumed run on when it was cut."""
+    found = []
+    for held in (0.0, np.nan):
+        rig = Rig(small(width=width, batch_size=batch, dropout=0.1), some_data(60, d))
+        for array in rig.work:
+            array.fill(held if array.dtype == np.float32 else 0)
+        with single_threaded():
+            train_steps(rig.group.plan, rig.group.data, rig.state, rig.work, np.arange(60), 0, 0.0, 99)
+        found.append(rig.state.weights.copy())
+    assert np.isfinite(found[0]).all()
+    assert np.array_equal(*found)
+
+
+def test_no_step_function_returns_an_array() -> None:
+    """Nobody counts references to it."""
+    modules = (ensemble_jit, ensemble_kernels, ensemble_layers, ensemble_products, ensemble_random, ensemble_state)
+    compiled = {one for module in modules for one in vars(module).values() if isinstance(one, Dispatcher)}
+    uncounted = [one.py_func for one in compiled if one.targetoptions.get("_nrt") is False]
+    numbers = {"None", "int", "float", "tuple[int, int]", "tuple[int, float]"}
+    assert len(uncounted) > 40
+    float32 = {"_back_bend", "_exponential", "_minus_two_log", "dot"}
+    said = {f.__name__: f.__annotations__["return"] for f in uncounted}
+    assert {name: kind for name, kind in said.items() if kind not in numbers and name not in float32} == {}
 
 
 def test_running_moments_are_torchs() -> None:

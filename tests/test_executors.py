@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import socketserver
 import subprocess
 import sys
 import threading
@@ -315,12 +316,25 @@ def test_an_address_that_is_none_is_refused(wrong: str) -> None:
         check_executor(wrong)
 
 
-def test_a_scheduler_that_does_not_answer_is_named(home: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "springtui", "sweep", "--recipe", "chain", "--executor", "dask://127.0.0.1:9"],
-        capture_output=True, text=True, timeout=120, cwd=ROOT, env={**os.environ, "SPRINGTUI_HOME": str(home)},
-        check=False,
-    )  # fmt: skip
+class _OtherServer(socketserver.BaseRequestHandler):
+    """Greets whoever connects, as a web server does that is asked what it does not understand."""
+
+    def handle(self) -> None:
+        self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+@pytest.mark.parametrize("another", [False, True], ids=["nobody", "another server"])
+def test_a_scheduler_that_does_not_answer_is_named(home: Path, another: bool) -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _OtherServer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"dask://127.0.0.1:{server.server_address[1] if another else 9}"
+        done = subprocess.run(
+            [sys.executable, "-m", "springtui", "sweep", "--recipe", "chain", "--executor", url],
+            capture_output=True, text=True, timeout=120, cwd=ROOT, env={**os.environ, "SPRINGTUI_HOME": str(home)},
+            check=False,
+        )  # fmt: skip
+        server.shutdown()
     assert done.returncode == 2
-    assert "no Dask scheduler answers at dask://127.0.0.1:9" in done.stderr
+    assert f"no Dask scheduler answers at {url}" in done.stderr
+    assert "Traceback" not in done.stderr
     assert not list((home / "runs").glob("*"))

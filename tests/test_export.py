@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageSequence
 from test_walls import modules_after
 
-from engine.config import ChainConfig, TrainConfig
+from engine.config import ChainConfig, SweepConfig, TrainConfig
 from engine.errors import DataError
 from engine.files import append_line
 from engine.probe_config import ProbeConfig
@@ -22,9 +22,9 @@ from engine.records import Cell, Curve, Ended, Event, Started
 from engine.rundir import Run, open_home
 from engine.sweep import make_sweep, summarise
 from engine.twin_curve import fit_curve
-from springtui import figures
+from springtui import figures, films
 from springtui.cli import main
-from springtui.diagram import COLOURS, grid_of
+from springtui.diagram import COLOURS, grid_of, summaries_of
 from springtui.export import Material, Wanted, export, export_aside, read_material, written
 
 CURVE = [1.0, 0.4, -0.3, -1.1, -2.0]
@@ -152,6 +152,19 @@ class TestFiles:
             pictures = [picture.convert("RGB").tobytes() for picture in ImageSequence.Iterator(film)]
         assert len(pictures) == len(set(pictures)) == 5
 
+    def test_a_replay_keeps_its_range_of_colours(self, sweep: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A cell of one value has one colour, whatever else has come in."""
+        material = read_material(sweep)
+        settings = material.config.settings
+        assert isinstance(settings, SweepConfig)
+        summaries = summaries_of(settings, material.state)
+        values = [s.scalars["test_accuracy"] for s in summaries]
+        assert min(values) < max(values)
+        ranges = []
+        monkeypatch.setattr(films, "phase", lambda *_: ranges.append(_[2].fixed) or figures.phase(*_))
+        films.replay_phase(settings, [summaries[:1], summaries], COLOURS[0])
+        assert ranges == [(min(values), max(values))] * 2
+
     def test_a_replay_of_a_diagram(self, sweep: Run, tmp_path: Path) -> None:
         assert main(["export", sweep.id, "--format", "gif", "--out", str(tmp_path)]) == 0
         with Image.open(tmp_path / f"{sweep.id}-replay.gif") as film:
@@ -204,6 +217,29 @@ class TestFigures:
         assert figures.positions_of(material.state, material.state.latest, "distance") == pytest.approx(
             [0.0, 0.6, 0.9, 1.0]
         )
+
+    def test_numbers_are_not_written_over_each_other(self) -> None:
+        assert figures.block_numbers([0.0, 0.001, 0.002, 0.3, 0.9, 0.905]) == [
+            (pytest.approx(0.001), "1–3"), (0.3, "4"), (pytest.approx(0.9025), "5–6"),
+        ]  # fmt: skip
+        assert figures.block_numbers([]) == []
+
+    def test_a_curve_that_rises_is_no_chain(self, network: Run) -> None:
+        state = self.state(network).state
+        rising = Curve(at=1, step=1, curves={"trace_ratio": [0.0, 0.5, 1.0, 2.0, 3.0]})
+        with pytest.raises(DataError, match="nothing is separated"):
+            figures.positions_of(state, rising, "trace_ratio")
+
+    def test_a_cells_number_stands_where_its_curve_is_not(self, sweep: Run) -> None:
+        material = self.state(sweep)
+        settings = material.config.settings
+        assert isinstance(settings, SweepConfig)
+        summaries = summaries_of(settings, material.state)
+        concave = [3.0, 2.9, 2.8, 2.6, 2.0, 0.0, -1.0]
+        bent = [summaries[0]._replace(curves={"trace_ratio": concave}), *summaries[1:]]
+        for shown, side in ((summaries, "right"), (bent, "left")):
+            axes = figures.phase(settings, shown, COLOURS[0]).axes[0]
+            assert axes.texts[0].get_horizontalalignment() == side
 
     def test_phase(self, sweep: Run) -> None:
         material = self.state(sweep)

@@ -7,35 +7,40 @@ import sys
 
 SCRIPT = """
 import gc, weakref
-from springtui.garbage import DUE, LONGEST, QUIET, Collector
+from springtui.garbage import DUE, LONGEST, QUIET, SOONEST, Collector
 
 class Ring:
     def __init__(self):
         self.me = self
 
-now, since_key = 0.0, 0.0
+def an_old_ring():
+    ring = Ring()
+    gc.collect(1)  # what survives this, only a full collection finds
+    return weakref.ref(ring)
+
+def make_it_due():
+    for _ in range(DUE):
+        gc.collect(1)
+
+now, since_key = 0.0, QUIET + 1
+before = gc.get_threshold()
 collector = Collector(lambda: since_key, lambda: now)
 assert gc.get_threshold()[2] > 1e6 and gc.isenabled()
-ring = weakref.ref(Ring())
-gc.collect(1)
-old = Ring()
-gc.collect(1)  # it is as old as objects become
-old, ring = None, weakref.ref(old)
+ring = an_old_ring()
+make_it_due()
+assert ring() is not None
+assert not collector.look(), "too soon"
+now, since_key = SOONEST + 1, 0.0
 assert not collector.look() and ring() is not None, "somebody types"
 since_key = QUIET + 1
 assert collector.look() and ring() is None, "a quiet moment"
-assert gc.get_freeze_count() > 1000, "what stands is not looked at again"
 now += LONGEST + 1
 assert not collector.look(), "nothing is due"
-for _ in range(DUE):
-    gc.collect(1)
+make_it_due()
 since_key = 0.0
 assert collector.look(), "put off for long"
-for _ in range(DUE):
-    gc.collect(1)
-assert not collector.look(), "somebody types"
-since_key = QUIET + 1
-assert collector.look(), "due, and quiet again"
+collector.close()
+assert gc.get_threshold() == before
 """
 
 

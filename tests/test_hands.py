@@ -45,6 +45,29 @@ def test_every_binding_can_be_told_and_changed() -> None:
             assert per_owner.setdefault((one.owner, key), one.binding.id or "") == one.binding.id, (one.owner, key)
 
 
+ALIKE = {
+    "Colour": "another quantity", "Quantity": "another quantity", "Scalar": "another quantity",
+    "Make": "go on", "Resume": "go on", "Top": "go on",
+    "Before": "left", "Less": "left", "Back": "left", "Left": "left",
+    "Next": "right", "More": "right", "Right": "right",
+    "Next control": "down", "Control before": "up", "A little less": "finer", "A little more": "finer",
+    "Log x": "x", "Log y": "y", "Words down": "further down", "Words up": "further up",
+}  # fmt: skip
+"""Words for one meaning. In the help, as in a pager, g is its top; lists and cells have h and l, or j and k."""
+
+
+def test_a_letter_means_one_thing_on_every_screen() -> None:
+    """Who has learnt x on one screen stops a run with it on the others, and does nothing else."""
+    meanings: dict[str, set[str]] = {}
+    for _, binding in all_bound():
+        for key in keys_of(binding.key):
+            if len(key) == 1 and binding.id not in {"choices.next", "choices.previous"}:
+                word = ALIKE.get(binding.description, binding.description.lower())
+                meanings.setdefault(key, set()).add(word)
+    meanings["q"] -= {"close", "skip"}  # it leaves what is open
+    assert {key: words for key, words in meanings.items() if len(words) > 1} == {}
+
+
 def keys_of(text: str) -> list[str]:
     return [part.strip() for part in text.split(",")]
 

@@ -38,7 +38,7 @@ async def open_lab(
                 await asyncio.to_thread(process.wait, 20)
 
 
-async def until(pilot: Pilot[int], true: Callable[[], bool], seconds: float = 30.0) -> None:
+async def until(pilot: Pilot[int], true: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for something to become true, looking often."""
     for _ in range(int(seconds / 0.05)):
         if true():

@@ -6,15 +6,18 @@ import asyncio
 import math
 from pathlib import Path
 
+import msgspec
 import pytest
 from test_lab import until
 from textual.geometry import Region
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from engine.config import SweepConfig
+from engine.config import ChainConfig, SweepConfig
+from engine.errors import ConfigError
 from engine.rundir import Run, open_home
-from engine.sweep import DIAGRAMS, make_sweep
+from engine.sweep import DIAGRAMS, cell_settings, make_sweep
+from engine.twin_map import TwinMap
 from engine.worker import work
 from springtui.app import SpringApp
 from springtui.desk import Desk
@@ -77,7 +80,7 @@ async def test_the_newest_diagram_is_drawn_with_the_chain_beside_it(
         assert heat_map.cursor == 3
         assert phase.query_one("#chain", HeatMap).cursor == 3
         assert "finished" in phase._told
-        await pilot.press("c", "x")
+        await pilot.press("c", "E")
         await until(pilot, lambda: len(list((home / "exports").glob("*"))) == 4)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
@@ -121,7 +124,7 @@ async def test_a_diagram_is_made_stopped_and_gone_on_with(
         await until(pilot, lambda: "no diagram yet" in phase._told)
         await pilot.press("g")
         await until(pilot, lambda: "network" in phase.states and phase.states["network"].done >= 2, 60)
-        await pilot.press("s")
+        await pilot.press("x")
         await until(pilot, lambda: phase.states["network"].status == "stopped")
         made = phase.states["network"].done
         await pilot.press("g")
@@ -174,6 +177,43 @@ async def test_a_cell_opens_in_the_lab_with_its_settings(finished: Run, home: Pa
         for process in [*lab.laboratory.leaving, *first.laboratory.leaving]:
             await asyncio.to_thread(process.wait, 20)
         await let_go(phase.desk)
+
+
+OWN = TwinMap(friction=0.2, friction_per_nonlinearity=0.1, mu_left=0.3, noise=0.05, noise_per_noise=0.02)
+
+
+async def test_ones_own_map_drives_the_chain_of_the_diagram(
+    finished: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one that was made by the shipped map, and that one stands when the map of one's own is left away."""
+    shipped = Desk(home)
+    network = finished.config().settings
+    assert isinstance(network, SweepConfig)
+    usual = await asyncio.to_thread(shipped.start_chain, network)
+    assert usual is not None
+    shipped.processes[usual.id].wait(60)
+    monkeypatch.setattr(LabScreen, "_open", lambda self: None)
+    async with SpringApp(home, twin=OWN).run_test(size=(140, 45)) as pilot:
+        phase = await open_phase(pilot)
+        await until(pilot, lambda: len(phase.summaries["chain"]) == 6)
+        chain = phase.runs["chain"]
+        assert chain.id != usual.id
+        settings = cell_settings(phase.configs["chain"], 1)  # a ReLU network, the larger noise
+        assert isinstance(settings, ChainConfig)
+        assert (settings.mu_right, settings.mu_left, settings.noise) == pytest.approx((0.3, 0.3, 0.058))
+        await until(pilot, lambda: "by your own map" in str(phase.query_one("#cell", Static).content))
+        assert "μ→ 0.300 · μ← 0.300 · ε 0.050" in str(phase.query_one("#cell", Static).content)
+        await let_go(phase.desk)
+    assert Desk(home, OWN).start_chain(network).id == chain.id  # type: ignore[union-attr]
+    assert Desk(home).start_chain(network).id == usual.id  # type: ignore[union-attr]
+    elsewhere = msgspec.structs.replace(OWN, noise_axis="lr")
+    assert Desk(home, elsewhere).start_chain(network).id == usual.id  # type: ignore[union-attr]
+
+
+def test_a_map_that_lacks_a_number_is_refused() -> None:
+    config = msgspec.structs.replace(make_sweep("chain-twin", {}), twin={"friction": 0.1})
+    with pytest.raises(ConfigError, match=r"is no map .*mu_left, noise"):
+        cell_settings(config, 0)
 
 
 def test_a_damaged_run_does_not_hide_the_others(finished: Run, home: Path) -> None:

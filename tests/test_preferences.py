@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import textwrap
 import tomllib
 from pathlib import Path
 
@@ -116,7 +117,8 @@ def test_init_writes_a_file_of_comments_and_never_over_another(config_file: Path
     text = config_file.read_text("utf-8")
     assert all(about(key) in text for key in names())
     assert tomllib.loads(text) == {}
-    values = tomllib.loads("\n".join(line[2:] for line in text.splitlines() if re.match(r"# \w+ = ", line)))
+    plain = text.partition("# [keys]")[0].splitlines()
+    values = tomllib.loads("\n".join(line[2:] for line in plain if re.match(r"# \w+ = ", line)))
     assert {key: getattr(Preferences(), key) for key in values} == values  # the comments tell the defaults
     config_file.write_text("mouse = false")
     status, text = run("config", "--init")
@@ -132,6 +134,23 @@ def test_the_schema_describes_every_key() -> None:
     assert all(one.get("description") for one in properties.values())
     assert all(allowed(key) for key in names())
     assert "frames_per_second" in commented_file()
+
+
+def test_the_commented_file_and_the_page_hold_as_they_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every line that looks like TOML, its # taken away; and the blocks of docs/configuration.md."""
+    typed = re.findall(r"^# (\[.*|[\w\".]+ = .*)$", commented_file(), re.MULTILINE)
+    page = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text("utf-8")
+    blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", page, re.MULTILINE)
+    shown = [textwrap.dedent(block) for block in blocks if "[colors]" not in block]
+    assert len(shown) == 2
+    for number, text in enumerate(["\n".join(typed), *shown]):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(text)
+        monkeypatch.setenv("SPRINGTUI_CONFIG", str(path))
+        effective = strict_preferences()
+        assert effective.values.keys or effective.values.alerts
 
 
 async def test_the_app_opens_with_what_is_right_and_tells_the_rest(

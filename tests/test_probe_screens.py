@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from textual.pilot import Pilot
+from test_lab import until
 from torch import nn
 
 from engine.probe import LoadProbe
@@ -16,14 +15,6 @@ from springtui.app import Opening, SpringApp
 from springtui.screens.runs import RunsScreen
 from springtui.screens.watch import WatchScreen
 from springtui.widgets.load_bars import LoadBars
-
-
-async def until(pilot: Pilot[int], true: Callable[[], object]) -> None:
-    for _ in range(600):
-        if true():
-            return
-        await pilot.pause(0.05)
-    raise AssertionError("waited in vain")
 
 
 @pytest.fixture

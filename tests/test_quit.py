@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from test_lab import until
 from textual.pilot import Pilot
 
 from engine.config import ChainConfig
@@ -35,14 +36,6 @@ async def with_a_run(home: Path) -> AsyncIterator[tuple[Run, Pilot[int]]]:
         await asyncio.to_thread(process.wait, 30)
 
 
-async def until(pilot: Pilot[int], true: Callable[[], object], seconds: float = 60.0) -> None:
-    for _ in range(int(seconds / 0.05)):
-        if true():
-            return
-        await pilot.pause(0.05)
-    raise AssertionError("waited in vain")
-
-
 async def test_it_asks_and_escape_stays(home: Path) -> None:
     async with with_a_run(home) as (run, pilot):
         await pilot.press("q")
@@ -54,7 +47,7 @@ async def test_it_asks_and_escape_stays(home: Path) -> None:
         assert pilot.app.is_running
         await pilot.press("q")
         await until(pilot, lambda: isinstance(pilot.app.screen, ChoiceScreen))
-        await pilot.press("l")
+        await pilot.press("d")
         await until(pilot, lambda: not pilot.app.is_running)
         assert run.status() == "running"
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import sys
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from made_runs import make_many, make_run, training_records
+from real_terminal import Terminal
+from test_lab import until
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -36,15 +39,6 @@ async def open_runs(home: Path, size: tuple[int, int] = (120, 40)) -> AsyncItera
         assert isinstance(screen, RunsScreen)
         await until(pilot, lambda: len(screen.catalogue.rows) == len(list_runs(home)))
         yield screen, pilot
-
-
-async def until(pilot: Pilot[int], true: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait for something to become true, looking often."""
-    for _ in range(int(seconds / 0.05)):
-        if true():
-            return
-        await pilot.pause(0.05)
-    raise AssertionError("waited in vain")
 
 
 def described(screen: RunsScreen) -> bool:
@@ -155,9 +149,9 @@ async def test_labels_are_written_and_shown_inert(home: Path) -> None:
         await pilot.press("e")
         await answer(pilot, "[red]mine[/red]")
         await until(pilot, lambda: read_label(run.path).name == "[red]mine[/red]")
-        await pilot.press("n")
+        await pilot.press("a")
         await answer(pilot, "look again")
-        await pilot.press("p")
+        await pilot.press("asterisk")
         await until(pilot, lambda: read_label(run.path).pinned and read_label(run.path).text == "look again")
         await until(pilot, lambda: screen.table.ids[0] == name)
         line = screen.table.render_line(1).text
@@ -165,7 +159,7 @@ async def test_labels_are_written_and_shown_inert(home: Path) -> None:
         await pilot.press("e")
         await answer(pilot, "x" * 500)
         await until(pilot, lambda: any("at most" in n.message for n in pilot.app._notifications))
-        await pilot.press("p")
+        await pilot.press("asterisk")
         await until(pilot, lambda: not read_label(run.path).pinned)
 
 
@@ -188,10 +182,36 @@ async def test_overlay_reads_every_marked_run_out(home: Path) -> None:
         assert all(screen.catalogue.rows[name].name in legend for name in screen.marked)
         await pilot.press("c")  # the next quantity: loss over time
         await until(pilot, lambda: screen.quantity == "train_loss" and len(plot.curves[0].x) >= 30)
-        await pilot.press("l", "L", "z", "plus")
+        await pilot.press("Y", "X", "z", "plus")
         assert "log x · log y · mean of 5 · zoomed" in str(plot.border_title)
         await pilot.press("0")
         assert plot.readout() == []
+
+
+@pytest.mark.terminal
+def test_what_was_deleted_before_a_kill_is_brought_back(home: Path) -> None:
+    """The real program, killed with what it had deleted in its trash."""
+    make_many(home, 2)
+    words = "import pathlib, sys; from springtui.app import *; "
+    words += "sys.exit(run_app(pathlib.Path(sys.argv[1]), opening=Opening('runs')))"
+    program = [sys.executable, "-c", words, str(home)]
+    with Terminal(program) as terminal:
+        terminal.wait_for("2 runs", 60)
+        terminal.press("D")
+        terminal.wait_for("Until you leave, U brings back")
+        terminal.press("y")
+        terminal.wait_for("1 deleted, U brings back")
+        terminal.process.kill()
+        terminal.process.wait()
+    assert len(list_runs(home)) == 1
+    with Terminal(program) as terminal:
+        terminal.wait_for("1 deleted, U brings back", 60)
+        terminal.press("U")
+        terminal.wait_for("2 runs")
+        terminal.press("q")
+        assert terminal.wait_exit() == 0
+    assert len(list_runs(home)) == 2
+    assert list((home / "trash").iterdir()) == []
 
 
 async def test_delete_asks_and_is_undone(home: Path) -> None:
@@ -206,7 +226,7 @@ async def test_delete_asks_and_is_undone(home: Path) -> None:
         assert len(list_runs(home)) == 5
         await pilot.press("y")
         await until(pilot, lambda: len(list_runs(home)) == 4 and name not in screen.table.ids)
-        await pilot.press("u")
+        await pilot.press("U")
         await until(pilot, lambda: len(list_runs(home)) == 5 and name in screen.table.ids)
         await pilot.press("home", "D")
         await until(pilot, lambda: isinstance(pilot.app.screen, ChoiceScreen))
@@ -224,7 +244,7 @@ async def test_stop_resume_and_duplicate_real_workers(home: Path) -> None:
             await pilot.press("x")
             await until(pilot, lambda: screen.row.status == "stopped")  # type: ignore[union-attr]
             await asyncio.to_thread(process.wait, 20)
-            await pilot.press("r")
+            await pilot.press("g")
             await until(pilot, lambda: screen.row.status == "running")  # type: ignore[union-attr]
             await pilot.press("w")
             await answer(pilot, "noise=-1")
@@ -286,7 +306,9 @@ async def test_an_empty_and_a_small_screen(home: Path) -> None:
     async with open_runs(home, (80, 24)) as (screen, pilot):
         await until(pilot, lambda: "no runs yet" in screen.table.EMPTY)
         assert not screen.query_one("#below").display
-        await pilot.press("space", "p", "e", "n", "x", "r", "w", "D", "u", "enter", "o", "c")  # nothing to act on
+        await pilot.press(
+            "space", "asterisk", "e", "a", "x", "g", "w", "D", "U", "enter", "o", "c"
+        )  # nothing to act on
         assert pilot.app.screen is screen
         await pilot.resize_terminal(50, 12)
         await until(pilot, lambda: screen.has_class("-small"))

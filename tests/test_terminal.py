@@ -31,7 +31,7 @@ def quit_and_stop(terminal: Terminal) -> None:
     """Quit, and answer that the runs shall stop."""
     terminal.press("q")
     terminal.wait_for("stop them and leave")
-    terminal.press("s")
+    terminal.press("x")
     assert terminal.wait_exit() == 0
 
 

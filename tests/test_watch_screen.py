@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from made_runs import SPIKE, make_run, training_records
+from test_lab import until
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -40,15 +41,6 @@ async def watch(
         screen = app.screen
         assert isinstance(screen, WatchScreen)
         yield screen, pilot
-
-
-async def until(pilot: Pilot[int], true: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait for something to become true, looking often."""
-    for _ in range(int(seconds / 0.05)):
-        if true():
-            return
-        await pilot.pause(0.05)
-    raise AssertionError("waited in vain")
 
 
 def said(screen: WatchScreen, selector: str = "#said") -> str:
@@ -121,22 +113,22 @@ async def test_playing_takes_the_run_s_own_time(home: Path) -> None:
 async def test_control_is_acknowledged_or_refused(home: Path) -> None:
     async with endless(home) as run, watch(run, home) as (screen, pilot):
         await until(pilot, lambda: screen.whole.state.at > 0)
-        await pilot.press("p")
+        await pilot.press("b")
         await until(pilot, lambda: screen.whole.state.status == "paused")
         await until(pilot, lambda: "pause: acknowledged at step" in said(screen))
-        await pilot.press("p")
+        await pilot.press("b")
         await until(pilot, lambda: "resume: acknowledged" in said(screen))
         for text, wrong in (
             ("noise", "key=value"), ("noise=-1", "noise = '-1' is not allowed"), ("noize=1", "nearest is 'noise'"),
             ("blocks=4", "cannot change while it runs"),
         ):  # fmt: skip
-            await pilot.press("s")
+            await pilot.press("i")
             await until(pilot, lambda: isinstance(pilot.app.screen, PromptScreen))
             pilot.app.screen.query_one(Input).value = text
             await pilot.press("enter")
             await until(pilot, lambda: wrong in str(pilot.app.screen.query_one("#wrong", Static).content))  # noqa: B023
             await pilot.press("escape")
-        await pilot.press("s")
+        await pilot.press("i")
         await until(pilot, lambda: isinstance(pilot.app.screen, PromptScreen))
         pilot.app.screen.query_one(Input).value = "noise=0.1"
         await pilot.press("enter")
@@ -153,7 +145,7 @@ async def test_a_request_that_nobody_hears_is_reported(home: Path, monkeypatch: 
     run = Run(make_run(home, training_records(50)))
     async with watch(run, home) as (screen, pilot):
         await until(pilot, lambda: screen.whole.curves == 50)
-        await pilot.press("p")
+        await pilot.press("b")
         await until(pilot, lambda: "pause: not acknowledged" in said(screen))
         assert screen.query_one("#said").has_class("-wrong")
 
@@ -163,7 +155,7 @@ async def test_read_only_asks_nothing(home: Path) -> None:
     async with watch(run, home, read_only=True) as (screen, pilot):
         await until(pilot, lambda: screen.whole.curves == 50)
         assert "read-only" in said(screen)
-        await pilot.press("p", "x", "s")
+        await pilot.press("b", "x", "i")
         assert pilot.app.screen is screen
         assert (run.path / "control.jsonl").read_bytes() == b""
 
@@ -230,7 +222,7 @@ async def test_damaged_runs_are_told_and_never_a_crash(home: Path, damage: str) 
         await until(pilot, lambda: wanted in said(screen))
         if damage == "garbage":
             await until(pilot, lambda: "damaged lines" in said(screen, "#head"))
-        await pilot.press("space", "comma", "full_stop", "home", "end", "c", "m", "v", "s")
+        await pilot.press("space", "comma", "full_stop", "home", "end", "c", "m", "v", "i", "b")
         await pilot.press("escape", "escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen))
 

@@ -48,7 +48,7 @@ def test_a_wheel_opens_the_lab_and_finds_its_themes(
             terminal.wait_for(lambda text: "epoch" in text and "step" in text, 240)  # it compiles
             terminal.press("q")
             terminal.wait_for("stop them and leave")
-            terminal.press("s")
+            terminal.press("x")
             assert terminal.wait_exit() == 0
     finally:
         stop_workers(home)

@@ -30,7 +30,7 @@ class LoadProbeCallback(Callback):
     same bit for bit with and without it. ``probe`` is the ``LoadProbe`` while and after it trains.
 
     Args:
-        inputs, labels: the fixed probe batch, as ``LoadProbe`` takes it.
+        inputs, labels: the fixed probe batch, N samples and their classes [N], as ``LoadProbe`` takes them.
         every: optimiser steps between measurements; by default once an epoch.
         part: name of the submodule that is measured; by default the whole module through its ``forward``.
         log: whether the metrics also go to the trainer's loggers, once an epoch.
@@ -57,7 +57,12 @@ class LoadProbeCallback(Callback):
         self._step = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find the layers and measure the model as it is before the first step."""
+        """Find the layers and measure the model as it is before the first step.
+
+        Raises:
+            ValueError: the strategy shards the model.
+            ConfigError, DataError: an argument of the probe is wrong.
+        """
         strategy = type(trainer.strategy).__name__
         if any(word in strategy for word in ("FSDP", "DeepSpeed", "ModelParallel")):
             raise ValueError(

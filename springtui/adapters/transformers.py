@@ -29,7 +29,7 @@ class LoadProbeCallback(TrainerCallback):
 
     Args:
         inputs: the fixed probe batch, as a tokenizer gives it: ``{"input_ids": …, "attention_mask": …}``.
-        labels: classes; or None for the next token of a language model's inputs.
+        labels: classes [N]; or None for the next token of a language model's inputs [N, T].
         every: optimiser steps between measurements; by default once an epoch.
         options: whatever else ``LoadProbe`` takes.
 
@@ -44,7 +44,12 @@ class LoadProbeCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
-        """Find the layers and measure the model as it is before the first step."""
+        """Find the layers and measure the model as it is before the first step.
+
+        Raises:
+            ValueError: the training arguments shard the model.
+            ConfigError, DataError: an argument of the probe is wrong.
+        """
         for name in ("fsdp", "deepspeed"):
             if getattr(args, name, None):
                 raise ValueError(

@@ -11,10 +11,10 @@ from engine.config import ChainConfig, make, parse_assignments
 from engine.rundir import Run
 
 from ..foreground import run_here
-from ..output import print_json, print_line, print_table
+from ..output import print_line, print_table
 from ..state import RunState
 from .options import Session, common, describe_settings, examples, json_option, set_option
-from .train import finish, shown
+from .train import shown, tell
 
 
 @click.command(
@@ -46,12 +46,7 @@ def chain(session: Session, assignments: tuple[str, ...], as_json: bool) -> int:
 
 def report(state: RunState, *, as_json: bool) -> int:
     """Print what came of a pull; the exit status."""
-    result = describe(state)
-    if as_json:
-        print_json(result)
-    else:
-        _print(result)
-    return finish(state)
+    return tell(state, describe(state), _print, as_json=as_json)
 
 
 def describe(state: RunState) -> dict[str, Any]:

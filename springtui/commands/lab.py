@@ -25,8 +25,10 @@ _TOO_SIMPLE = {"", "dumb", "unknown"}
 
 
 def check_terminal() -> None:
-    """Raises:
-    TerminalError: a standard stream is no terminal (Textual draws on standard error) or moves no cursor.
+    """See that the terminal can carry the lab.
+
+    Raises:
+        TerminalError: a standard stream is no terminal (Textual draws on standard error) or moves no cursor.
     """
     for name, stream in (("input", sys.stdin), ("output", sys.stdout), ("error", sys.stderr)):
         if stream is None or stream.closed or not stream.isatty():
@@ -73,7 +75,7 @@ def open_lab(session: Session, settings: Mapping[str, Any] | None = None, twin: 
     "--twin",
     metavar="RUN",
     shell_complete=complete_run,
-    help="A sweep whose map, fitted by springtui twin, drives the chain.",
+    help="A sweep whose map, fitted by springtui twin, drives the chain, in the lab and on the Phase screen.",
 )
 @common
 @click.pass_obj

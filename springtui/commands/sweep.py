@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -13,10 +14,10 @@ from engine.sweep_axes import Value
 
 from ..completion import complete_names
 from ..foreground import run_here
-from ..output import print_json, print_line, print_table, say
+from ..output import print_line, print_table, say
 from ..state import RunState
 from .options import Session, common, examples, executor_option, json_option, set_option
-from .train import finish, shown, with_whole_paths
+from .train import shown, tell, with_whole_paths
 
 
 def _names() -> list[str]:
@@ -135,12 +136,7 @@ def _unit(config: SweepConfig) -> str:
 
 def report(config: SweepConfig, state: RunState, *, as_json: bool) -> int:
     """Print what came of a sweep; the exit status."""
-    result = describe(config, state)
-    if as_json:
-        print_json(result)
-    else:
-        _print(config, result)
-    return finish(state)
+    return tell(state, describe(config, state), functools.partial(_print, config), as_json=as_json)
 
 
 def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:

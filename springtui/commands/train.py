@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +71,7 @@ def train(session: Session, recipe: str, list_recipes: bool, assignments: tuple[
 
 def report(state: RunState, *, as_json: bool) -> int:
     """Print what came of a training; the exit status."""
-    result = describe(state)
-    if as_json:
-        print_json(result)
-    else:
-        _print(result)
-    return finish(state)
+    return tell(state, describe(state), _print, as_json=as_json)
 
 
 def _list_recipes(as_json: bool) -> int:
@@ -148,8 +144,11 @@ def shown(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def finish(state: RunState) -> int:
-    """The exit status, and a message where the run did not finish."""
+def tell(
+    state: RunState, result: dict[str, Any], words: Callable[[dict[str, Any]], None], *, as_json: bool
+) -> int:
+    """Print what came of a run, as JSON or in words, and say where it did not finish; the exit status."""
+    (print_json if as_json else words)(result)
     if state.status == "finished":
         return 0
     text = state.ended.text if state.ended else "the worker ended without a word"

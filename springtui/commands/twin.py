@@ -42,7 +42,7 @@ def twin(session: Session, run: str | None, maps: bool, as_json: bool) -> int:
     Of a trained network: the effective friction of its last load curve, with its standard error over the training
     samples and the residual, and a sentence of advice. Of a phase diagram: one map from (nonlinearity, noise) to
     the chain, five numbers for all cells, with its errors, and each cell's effective friction with its standard
-    error over the seeds. The map is kept with the diagram: springtui lab --twin RUN lets it drive the lab's chain.
+    error over the seeds. The map is kept with the diagram: springtui lab --twin RUN lets it drive the chain.
 
     With --json one object, of a network: run, effective_friction, standard_error, residual, over, curve, advice,
     note; of a diagram: run, cells, the map's numbers and errors by name, note, effective_frictions; with --maps:

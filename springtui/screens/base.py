@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from textual import events
 from textual.screen import Screen, ScreenResultType
+from textual.widgets import Static
 
 from ..pace import AT_ONCE, Pace
 from ..state import RunState
@@ -11,6 +14,11 @@ from ..state import RunState
 
 class BaseScreen(Screen[ScreenResultType]):
     """A screen that cannot be left at a size the terminal no longer has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._words: dict[str, str] = {}
+        """What its Statics say, by selector."""
 
     def on_resize(self, event: events.Resize) -> None:
         """Textual's layout tells the screen its size once more, by the same message as a change of the terminal.
@@ -24,7 +32,8 @@ class BaseScreen(Screen[ScreenResultType]):
     async def _on_idle(self, _: events.Idle) -> None:
         """What a key changed goes out at once: Textual's tick, which follows, comes up to two intervals later."""
         pace: Pace | None = getattr(self.app._driver, "pace", None)
-        if pace is not None and self._dirty_widgets and pace.seconds_since_key() < AT_ONCE:
+        changed = self._dirty_widgets or self._layout_required or self._repaint_required
+        if pace is not None and changed and pace.seconds_since_key() < AT_ONCE:
             self._on_timer_update()
 
     def _on_timer_update(self) -> None:
@@ -32,6 +41,13 @@ class BaseScreen(Screen[ScreenResultType]):
         pace: Pace | None = getattr(self.app._driver, "pace", None)
         if pace is None or pace.ready():
             super()._on_timer_update()
+
+    def tell(self, texts: Mapping[str, str]) -> None:
+        """Let Statics, by selector, say a text each; those that say it already are left alone."""
+        for selector, text in texts.items():
+            if self._words.get(selector) != text:  # an update repaints, whether anything changed or not
+                self._words[selector] = text
+                self.query_one(selector, Static).update(text)
 
     def tell_alerts(self, state: RunState, *, new: bool = False) -> None:
         """Let the person's rules see how a run stands."""

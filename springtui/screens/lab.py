@@ -73,7 +73,6 @@ class LabScreen(LabRuns):
         """Runs whose records have all been read once."""
         self._asking = False
         self._turn = 0
-        self._words: dict[str, str] = {}
 
     def compose(self) -> ComposeResult:
         self._fit(*self.app.size)
@@ -246,10 +245,7 @@ class LabScreen(LabRuns):
         """The regime, and the runs' numbers."""
         chain_first = self.has_class("-tabbed") and self.has_class("-chain")
         regime, facts = lab_panels.words(self.states, self.trouble, self.measure, chain_first=chain_first)
-        for selector, text in (("#regime", regime), ("#facts", facts)):
-            if self._words.get(selector) != text:  # an update repaints, whether anything changed or not
-                self._words[selector] = text
-                self.query_one(selector, Static).update(text)
+        self.tell({"#regime": regime, "#facts": facts})
 
     async def _advise(self) -> None:
         """A sentence of advice, and what the map predicts, when what they rest on has changed."""

@@ -51,11 +51,11 @@ class PhaseScreen(BaseScreen[None]):
         Binding(
             "space", "toggle_pause", "Pause", id="phase.pause", tooltip="hold the diagram, or go on", priority=True
         ),
-        Binding("s", "stop", "Stop", id="phase.stop", tooltip="stop; g goes on"),
+        Binding("x", "stop", "Stop", id="phase.stop", tooltip="stop; g goes on"),
         Binding("t", "next_recipe", "Diagram", id="phase.diagram", tooltip="choose another diagram"),
         Binding("v", "next_view", "View", id="phase.view", tooltip="networks, chain or scatter"),
         Binding("c", "next_colour", "Colour", id="phase.colour", tooltip="colour by another quantity"),
-        Binding("x", "export", "Export", id="phase.export", tooltip="PNG, SVG, CSV and JSON"),
+        Binding("E", "export", "Export", id="phase.export", tooltip="PNG, SVG, CSV and JSON"),
         Binding("escape", "app.back", "Back", id="phase.back", tooltip="back to where you came from"),
     ]
 
@@ -342,12 +342,12 @@ class PhaseScreen(BaseScreen[None]):
         status = self._status(state) if state is not None else ""
         parts = phase_panels.progress(config, state, status, self.summaries["network"], self.recipe)
         if state is not None and config is not None:
-            if config.recipe != self.recipe:
-                parts.append(f"g makes {self.recipe}")
+            if config.recipe != self.recipe:  # what to do comes before numbers, for which there may be no room
+                parts.insert(2, f"g makes {self.recipe}")
             elif self._wants_hessian() and state.is_over:
-                parts.append("Hessian not measured: g makes it anew with it")
+                parts.insert(2, "Hessian not measured: g makes it anew with it")
             elif status in {"crashed", "failed", "stopped"}:
-                parts.append("g goes on")
+                parts.insert(2, "g goes on")
             elif state.status == "running" and state.note:
                 parts.append(state.note)
         text = fitting(parts, self.size.width - 2)
@@ -380,11 +380,11 @@ class PhaseScreen(BaseScreen[None]):
         if config is None:
             return
         cell = self.query_one("#network", HeatMap).cursor
-        self.query_one("#cell", Static).update(
-            "\n".join(facts_of(config, self.summaries["network"], cell, self.summaries["chain"]))
-        )
+        summaries, chain = self.summaries, self.configs.get("chain")
+        facts = facts_of(config, summaries["network"], cell, summaries["chain"], chain)
+        self.query_one("#cell", Static).update("\n".join(facts))
         plot = self.query_one("#curve", Plot)
-        plot.show(phase_panels.cell_series(self.summaries["network"], self.summaries["chain"], cell))
+        plot.show(phase_panels.cell_series(summaries["network"], summaries["chain"], cell))
         if plot.is_stale():
             plot.redraw()
 

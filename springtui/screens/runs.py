@@ -14,6 +14,7 @@ from textual import events, on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
+from textual.css.query import NoMatches
 from textual.widgets import Static
 
 from ..catalogue import FROM_NAMES, Catalogue, Row, make_filter, ordered
@@ -48,16 +49,17 @@ class RunsScreen(RunActions):
                 tooltip="show runs that hold a text, or match a /regular expression/"),
         Binding("s", "sort", "Sort", id="runs.sort", tooltip="sort by the next column"),
         Binding("S", "reverse", "Reverse", id="runs.reverse", tooltip="turn the order round", show=False),
-        Binding("p", "pin", "Pin", id="runs.pin", tooltip="keep the run on top, or no longer", show=False),
+        Binding("asterisk", "pin", "Pin", id="runs.pin", key_display="*", show=False,
+                tooltip="keep the run on top, or no longer"),
         Binding("e", "rename", "Name", id="runs.rename", tooltip="give the run a name", show=False),
-        Binding("n", "note", "Note", id="runs.note", tooltip="write a note to the run", show=False),
+        Binding("a", "note", "Note", id="runs.note", tooltip="write a note to the run", show=False),
         Binding("x", "stop", "Stop", id="runs.stop", tooltip="ask the worker to stop; what it wrote is kept",
                 show=False),
-        Binding("r", "resume", "Resume", id="runs.resume", tooltip="go on with a run that was left", show=False),
+        Binding("g", "resume", "Resume", id="runs.resume", tooltip="go on with a run that was left", show=False),
         Binding("w", "duplicate", "Duplicate", id="runs.duplicate", tooltip="a new run like this, with changes",
                 show=False),
         Binding("D,delete", "delete", "Delete", id="runs.delete", tooltip="delete, after a question", show=False),
-        Binding("u", "undo", "Undo", id="runs.undo", tooltip="bring the run deleted last back", show=False),
+        Binding("U", "undo", "Undo", id="runs.undo", tooltip="bring the run deleted last back", show=False),
         Binding("escape", "app.back", "Back", id="runs.back", tooltip="back to the screen before"),
     ]  # fmt: skip
 
@@ -77,7 +79,6 @@ class RunsScreen(RunActions):
         self._scanned = 0.0
         self._first = True
         self._wake = asyncio.Event()
-        self._words: dict[str, str] = {}
         self._about = Text()
 
     def compose(self) -> ComposeResult:
@@ -99,6 +100,7 @@ class RunsScreen(RunActions):
         self.table.focus()
         self.set_interval(0.1, self._draw_plot)
         self.run_worker(self._keep_up(), group="keep-up")
+        self.run_worker(self.take_over_trash(), group="trash")
 
     def note_place(self, place: Place) -> None:
         """For the next time."""
@@ -112,7 +114,10 @@ class RunsScreen(RunActions):
         while True:
             self._wake.clear()
             if self.is_current:
-                await self._look(woken=woken)
+                try:
+                    await self._look(woken=woken)
+                except NoMatches:  # the screen was closed meanwhile
+                    return
                 woken = False
             with contextlib.suppress(TimeoutError):
                 woken = await asyncio.wait_for(self._wake.wait(), 1.0) or woken
@@ -205,7 +210,7 @@ class RunsScreen(RunActions):
         described = sum(bool(row.about) for row in catalogue.rows.values()) if self._needs_all() else None
         if described == len(catalogue.rows):
             described = None
-        self._tell(
+        self.tell(
             {
                 "#head": runs_panels.head(catalogue, len(self.table.ids), self.sort, self.wanted, described),
                 "#said": runs_panels.hint(
@@ -232,12 +237,6 @@ class RunsScreen(RunActions):
         if text != self._about:
             self._about, about.border_title = text, title
             about.update(text)
-
-    def _tell(self, texts: dict[str, str]) -> None:
-        for selector, text in texts.items():
-            if self._words.get(selector) != text:  # an update repaints, whether anything changed or not
-                self._words[selector] = text
-                self.query_one(selector, Static).update(text)
 
     def _draw_plot(self) -> None:
         plot = self.query_one(CurvesPlot)
@@ -330,4 +329,4 @@ class RunsScreen(RunActions):
         yield SystemCommand("Name", "Give the run a name", self.action_rename)
         yield SystemCommand("Note", "Write a note to the run", self.action_note)
         yield SystemCommand("Duplicate", "A new run like this, with changes", self.action_duplicate)
-        yield SystemCommand("Delete", "After a question; u brings back", self.action_delete)
+        yield SystemCommand("Delete", "After a question; U brings back", self.action_delete)

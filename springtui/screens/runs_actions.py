@@ -131,8 +131,13 @@ class RunActions(BaseScreen[None]):
                 self.look_again()
 
         what = plain_text(rows[0].name) if len(rows) == 1 else f"{len(rows)} runs"
-        question = f"Delete {what}? Until you leave, u brings back what was deleted."
+        question = f"Delete {what}? Until you leave, U brings back what was deleted."
         self.app.push_screen(ChoiceScreen("Delete", question, [("y", f"delete {what}")]), answered)
+
+    async def take_over_trash(self) -> None:
+        """What was deleted when the app was killed can still be brought back."""
+        if await self._guarded(self.trash.take_over):
+            self.look_again()
 
     async def action_undo(self) -> None:
         """Bring the run that was deleted last back."""

@@ -36,7 +36,7 @@ COLORS = {
 NO_RUNS = "no runs yet: Escape, then the lab begins one"
 NONE_FITS = "no run fits the filter; / changes it"
 _HINTS = (
-    "x stops", "r resumes", "e names", "n notes", "p pins", "w duplicates", "D deletes", "S turns the order round",
+    "x stops", "g resumes", "e names", "a notes", "* pins", "w duplicates", "D deletes", "S turns the order round",
 )  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def hint(marked: int, deleted: int, width: int, *, runs: int) -> str:
     """What can be done with so many runs, and what was."""
     parts = [f"{marked} marked"] if marked else []
     if deleted:
-        parts.append(f"{deleted} deleted, u brings back")
+        parts.append(f"{deleted} deleted, U brings back")
     return fitting([*parts, *(_HINTS if runs else ())], width)
 
 

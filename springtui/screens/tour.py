@@ -75,8 +75,8 @@ class TourScreen(BaseScreen[None], ModalScreen[None]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right,l,enter,space,n", "turn(1)", "Next", id="tour.next", tooltip="the next card"),
-        Binding("left,h,backspace,p", "turn(-1)", "Back", id="tour.back", tooltip="the card before"),
+        Binding("right,l,enter,space", "turn(1)", "Next", id="tour.next", tooltip="the next card"),
+        Binding("left,h,backspace", "turn(-1)", "Back", id="tour.back", tooltip="the card before"),
         Binding("escape,q", "skip", "Skip", id="tour.skip", tooltip="close the tour"),
     ]
 

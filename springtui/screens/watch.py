@@ -59,9 +59,9 @@ class WatchScreen(RunControl):
         Binding("less_than_sign", "speed(-1)", "Slower", id="watch.slower", tooltip="replay slower", show=False),
         Binding("greater_than_sign", "speed(1)", "Faster", id="watch.faster", tooltip="replay faster", show=False),
         Binding("end", "live", "End", id="watch.live", tooltip="the end of the run, or its present", show=False),
-        Binding("p", "toggle_pause", "Pause", id="watch.pause", tooltip="pause or resume the worker"),
+        Binding("b", "toggle_pause", "Pause", id="watch.pause", tooltip="pause or resume the worker"),
         Binding("x", "stop", "Stop", id="watch.stop", tooltip="stop the worker; what it wrote is kept"),
-        Binding("s", "set", "Set", id="watch.set", tooltip="change a setting while it runs"),
+        Binding("i", "set", "Set", id="watch.set", tooltip="change a setting while it runs"),
         Binding("c", "next_scalar", "Scalar", id="watch.scalar", tooltip="next quantity over time"),
         Binding("m", "next_measure", "Measure", id="watch.measure", tooltip="next measure", show=False),
         Binding("v", "toggle_ruler", "View", id="watch.view", tooltip="springs or a folding ruler", show=False),
@@ -106,7 +106,6 @@ class WatchScreen(RunControl):
         self._room = Size(0, 0)
         """Of the settings, whose columns depend on it."""
         self._away: str | None = None
-        self._words: dict[str, str] = {}
 
     @property
     def view(self) -> View:
@@ -247,7 +246,7 @@ class WatchScreen(RunControl):
             replayed=self.position is not None,
             width=self.size.width - 2,
         )
-        self._tell({"#facts": "\n".join(lines), "#usage": "\n".join(usage), "#head": head})
+        self.tell({"#facts": "\n".join(lines), "#usage": "\n".join(usage), "#head": head})
         self.query_one(Console).show(follower.log)
 
     def _draw_bar(self) -> None:
@@ -264,16 +263,10 @@ class WatchScreen(RunControl):
         wrong, amiss = gone or self.trouble, "" if gone else watch_panels.what_went_wrong(self.follower.liveness)
         notes = [wrong, asked, self._away or "", amiss, "read-only" if self.read_only else ""]
         text = watch_panels.fitting([note for note in notes if note], self.size.width - 2)
-        self._tell({"#said": plain_text(text)})
+        self.tell({"#said": plain_text(text)})
         unheard = "not acknowledged" in asked or "refused" in asked
         amiss = "" if amiss.startswith("waiting") else amiss
         self.query_one("#said").set_class(bool(wrong or amiss) or unheard, "-wrong")
-
-    def _tell(self, texts: dict[str, str]) -> None:
-        for selector, text in texts.items():
-            if self._words.get(selector) != text:  # an update repaints, whether anything changed or not
-                self._words[selector] = text
-                self.query_one(selector, Static).update(text)
 
     # replay
 

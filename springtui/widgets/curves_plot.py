@@ -44,9 +44,9 @@ class CurvesPlot(Plot, can_focus=True):
         Binding(
             "0", "whole", "Whole", id="curves.whole", tooltip="show the whole, without the cursor", show=False
         ),
-        Binding("l", "toggle_log_y", "Log y", id="curves.log_y", tooltip="logarithmic values"),
+        Binding("Y", "toggle_log_y", "Log y", id="curves.log_y", tooltip="logarithmic values"),
         Binding(
-            "L", "toggle_log_x", "Log x", id="curves.log_x", tooltip="logarithmic horizontal axis", show=False
+            "X", "toggle_log_x", "Log x", id="curves.log_x", tooltip="logarithmic horizontal axis", show=False
         ),
         Binding("z", "smooth", "Smooth", id="curves.smooth", tooltip="moving mean over more points"),
     ]
