@@ -87,7 +87,7 @@ def test_a_run_and_prompts_in_an_old_terminal(home: Path, monkeypatch: pytest.Mo
         terminal.wait_for(lambda text: "record 60/60" in text and "###" in text and "*" in text, 60)
         terminal.press("\x1b[H")
         terminal.wait_for("record 1/60")
-        for key, sign in (("]", "Settings in force"), ("]", "worker.log"), ("s", "Esc cancels"), ("\x1b", "^p")):
+        for key, sign in (("]", "Settings in force"), ("]", "worker.log"), ("i", "Esc cancels"), ("\x1b", "^p")):
             terminal.press(key)
             terminal.wait_for(sign)
         terminal.wait_for(lambda text: "Esc cancels" not in text)
