@@ -17,7 +17,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
 from torch.utils.data import Dataset
 
-from springtui.adapters.transformers import LoadProbeCallback  # first: it says what to install where that is missing
+from springtui.adapters.transformers import LoadProbeCallback  # first: it names what is missing
 
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments, set_seed  # isort: skip
 

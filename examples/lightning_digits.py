@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from springtui.adapters.lightning import LoadProbeCallback  # first: it says what to install where Lightning is not
+from springtui.adapters.lightning import LoadProbeCallback  # first: it names what is missing
 
 import lightning.pytorch as pl  # isort: skip
 
