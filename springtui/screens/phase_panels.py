@@ -16,6 +16,7 @@ from ..widgets.plot import Series
 UNDER_WAY = "the first networks are on their way: cells fill as their curves come"
 NO_CHAIN = "no map was fitted for these axes, so there is no chain to compare with"
 CHAIN_COMES = "the chain's diagram comes with the networks'"
+CHAIN_NOT_MADE = "read-only: there is no finished diagram of the chain for these axes, and none is made"
 NO_POINTS = "a point for every cell with networks"
 NO_CELL = "the load curve of the cell under the cursor"
 
@@ -29,8 +30,12 @@ def networks_empty(state: RunState | None, recipe: str) -> str:
     return state.note or UNDER_WAY
 
 
-def chain_empty(config: SweepConfig | None, state: RunState | None, *, comes: bool) -> str:
+def chain_empty(
+    config: SweepConfig | None, state: RunState | None, *, comes: bool, read_only: bool = False
+) -> str:
     """What stands where the chain's would be."""
+    if config is None and read_only:
+        return CHAIN_NOT_MADE
     if config is None:
         return CHAIN_COMES if comes else NO_CHAIN
     if state is not None and state.is_over:
