@@ -156,6 +156,14 @@ class Run:
             )
         return config
 
+    def is_readable(self) -> bool:
+        """Whether its configuration is that of a run."""
+        try:
+            self.config()
+        except SpringtuiError:
+            return False
+        return True
+
     # the worker's side
 
     def take(self, *, force: bool = False) -> Lock:
@@ -337,6 +345,8 @@ def _cannot_write(error: OSError, path: Path) -> SpringtuiError:
 def find_run(home: Path, name: str) -> Run:
     """The run named by its id, by a unique beginning of it, by ``last``, or by its path.
 
+    The last is the newest whose configuration can be read, if any can.
+
     Raises:
         RunDirectoryError: there is none, or more than one.
     """
@@ -344,7 +354,7 @@ def find_run(home: Path, name: str) -> Run:
         return _run_at(Path(os.path.abspath(name)))  # noqa: PTH100 (resolving would follow a link)
     known = list_runs(home)
     if name == "last" and known:
-        return known[0]
+        return next((run for run in known if run.is_readable()), known[0])
     fitting = [run for run in known if run.id.startswith(name)] if _ID.fullmatch(name) else []
     exact = [run for run in fitting if run.id == name]
     if len(exact or fitting) == 1:

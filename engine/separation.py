@@ -204,7 +204,7 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
         with path.open("rb") as file:
             x, y = _named_arrays(path, np.load(file, allow_pickle=False))
     except _UNREADABLE as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or _in_our_words(path, error) or error
         raise DataError(f"cannot read {path} as .npz: {reason}; {_REMEDY}") from error
     problem = _problem(x, y)
     if problem:
@@ -212,6 +212,15 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if x.dtype != np.float64:
         x = x.astype(np.float32)
     return x, np.unique(y, return_inverse=True)[1].astype(np.int64)
+
+
+def _in_our_words(path: Path, error: BaseException) -> str:
+    """For what NumPy takes for pickled, and advises to load in a way that would run what the file says."""
+    if "pickle" not in str(error):
+        return ""
+    with path.open("rb") as file:
+        known = file.read(4) in {b"PK\x03\x04", b"\x93NUM"}
+    return "it holds Python objects, which are never loaded" if known else "it is no archive that NumPy wrote"
 
 
 def _named_arrays(path: Path, archive: object) -> tuple[np.ndarray, np.ndarray]:
@@ -236,6 +245,8 @@ def _problem(x: np.ndarray, y: np.ndarray) -> str:
         y.dtype.kind == "f" and np.isfinite(y).all() and (y == y.round()).all()
     ):
         return f"y has the type {y.dtype}, expected whole numbers or text, one class label a sample"
+    if len(np.unique(y)) < 2:
+        return f"y has one class alone, {y.ravel()[0]}; expected two at least, else nothing separates"
     bad = int(x.size - np.isfinite(x).sum())
     if bad:
         return f"X holds {bad} values that are not finite"

@@ -16,9 +16,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 from torch.utils.data import Dataset
-from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments, set_seed
 
-from springtui.adapters.transformers import LoadProbeCallback
+from springtui.adapters.transformers import LoadProbeCallback  # first: it names what is missing
+
+from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments, set_seed  # isort: skip
 
 TOKENS, LENGTH = 16, 24
 

@@ -10,13 +10,14 @@ import argparse
 import logging
 import warnings
 
-import lightning.pytorch as pl
 import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from springtui.adapters.lightning import LoadProbeCallback
+from springtui.adapters.lightning import LoadProbeCallback  # first: it names what is missing
+
+import lightning.pytorch as pl  # isort: skip
 
 
 class Digits(pl.LightningModule):

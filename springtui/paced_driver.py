@@ -30,6 +30,11 @@ class PacedDriver(LinuxDriver):
         self.shown.forget()
         self._may_ask = self.input_tty
 
+    def stop_application_mode(self) -> None:
+        """Where a terminal has no second screen, as GNU screen has none, the prompt must not stand in ours."""
+        self.write("\x1b[0m\x1b[2J\x1b[H")
+        super().stop_application_mode()
+
     def write(self, data: str) -> None:
         data = thrifty(data)
         self.pace.wrote(len(data))

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.config import TrainConfig
+from engine.config import ChainConfig, TrainConfig
 from engine.recipes import RECIPES
-from engine.rundir import Run
+from engine.rundir import Run, open_home
 from springtui import cli
 from springtui.cli import main
 from springtui.commands import lab
@@ -123,6 +123,13 @@ class TestBadInput:
         monkeypatch.setattr(lab, "check_terminal", lambda: None)
         assert main(["--home", str(file)]) == 2
         assert str(file) in capsys.readouterr().err
+
+    def test_watching_needs_a_terminal(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        run = Run.create(open_home(home), ChainConfig())
+        assert main(["watch", run.id]) == 2
+        said = capsys.readouterr().err
+        assert "not a terminal" in said
+        assert f"springtui watch {run.id} --json" in said
 
     def test_piped(self, home: Path) -> None:
         done = springtui()

@@ -257,6 +257,22 @@ def test_python_in_the_pages_is_python() -> None:
                 assert all(hasattr(module, alias.name) for alias in node.names), block
 
 
+def test_the_messages_of_the_page_on_troubles_are_the_programs() -> None:
+    """What stands in bold between backticks there is what is said; the names in it differ."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+    said = " ".join(path.read_text("utf-8") for path in SOURCES)
+    said = re.sub(r'"\s*f?"', "", said)  # texts over several lines
+    quoted = [
+        quote
+        for line in re.findall(r"^\*\*(.*?)\*\*", page, re.MULTILINE)
+        for quote in re.findall("`(.+?)`", line)
+    ]
+    pieces = [piece.strip() for quote in quoted for piece in quote.removeprefix("standard output").split("…")]
+    sentences = [piece for piece in pieces if len(piece.split()) > 2]
+    assert len(sentences) > 6
+    assert not [piece for piece in sentences if piece not in said]
+
+
 def test_the_table_of_preferences_is_the_preferences() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
     told = {key.strip("[]") for key in re.findall(r"^\| `(\[*\w+\]*)` \|", page, re.MULTILINE)}

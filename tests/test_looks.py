@@ -17,11 +17,11 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from engine import liveness
-from engine.records import Cell, Started
+from engine.records import Cell, Ended, Started
 from engine.rundir import Run
 from engine.sweep import DIAGRAMS, make_sweep, size
 from springtui.app import Opening, SpringApp
-from springtui.screens import runs_panels
+from springtui.screens import lab_panels, runs_panels
 from springtui.screens.lab import LabScreen
 from springtui.screens.phase import PhaseScreen
 from springtui.screens.runs import RunsScreen
@@ -159,3 +159,121 @@ def test_empty_screens_say_what_to_do(home: Path, snap_compare: SnapCompare, nam
     assert DIAGRAMS
     app = SpringApp(home, opening=Opening(name))  # type: ignore[arg-type]
     assert snap_compare(app, terminal_size=(100, 30), run_before=wait)
+
+
+# states in which there is little to show: why, and what can be done, at two sizes
+
+
+def without_a_record(home: Path) -> Run:
+    folder = make_run(home, [])
+    return Run(folder)
+
+
+def failed_at_once(home: Path) -> Run:
+    words = "cannot read the data set in /data: no such directory; leave data_dir away for the embedded digits"
+    begun = Started(time=1.7e9, pid=1, host="gone", settings={"lr": 1e-3}, layers=[], total=60)
+    return Run(make_run(home, [begun, Ended(seq=1, reason="failed", text=words, time=1.7e9 + 1, at=0)]))
+
+
+def damaged(home: Path) -> Run:
+    run = Run(make_run(home, training_records(EPOCHS)))
+    (run.path / "config.json").write_bytes(b"{nonsense")
+    return run
+
+
+async def draw_bare_watch(pilot: Pilot[int], sign: str) -> None:
+    screen = pilot.app.screen
+    assert isinstance(screen, WatchScreen)
+    await until(pilot, lambda: screen.follower.complete and sign in str(screen.query_one("#said", Static).content))
+    await until(pilot, lambda: screen._drawn_version == screen.follower.version)
+    await until(pilot, lambda: "nothing to measure" in str(screen.query_one("#usage", Static).content))
+    await settled(pilot)
+
+
+async def draw_directory_gone(pilot: Pilot[int], run: Run) -> None:
+    screen = pilot.app.screen
+    assert isinstance(screen, WatchScreen)
+    await until(pilot, lambda: screen.whole.curves == EPOCHS and screen.config is not None)
+    run.path.rename(run.path.parents[1] / "elsewhere")
+    await draw_bare_watch(pilot, "is gone")
+    await until(pilot, lambda: "gone" in str(screen.query_one("#head", Static).content))
+
+
+async def draw_filtered(pilot: Pilot[int]) -> None:
+    screen = pilot.app.screen
+    assert isinstance(screen, RunsScreen)
+    await until(pilot, lambda: len(screen.table.in_view) > 3)
+    screen._filtered("no such run")
+    await until(pilot, lambda: "0 shown" in str(screen.query_one("#head", Static).content))
+    await until(pilot, lambda: all(screen.catalogue.is_described(name) for name in screen.catalogue.rows))
+    screen.show_rows()
+    await settled(pilot)
+
+
+async def draw_unmade_phase(pilot: Pilot[int]) -> None:
+    """A diagram whose worker died before a cell was done."""
+    await pilot.pause()
+    phase = pilot.app.screen
+    assert isinstance(phase, PhaseScreen)
+    config, state = make_sweep("data-noise", {}, seeds=3), RunState("a-network")
+    state.fold(Started(time=0.0, pid=1, host="here", settings={}, layers=[], total=162))
+    state.worker_is_gone()
+    phase.configs["network"], phase.states["network"] = config, state
+    phase.runs["network"] = Run(Path("/nowhere/a-network"))
+    phase._stale = True
+    phase._draw()
+    await settled(pilot)
+
+
+async def draw_dead_lab(pilot: Pilot[int]) -> None:
+    """A network that failed before its first curve, and a chain that could not be begun."""
+    await pilot.pause()
+    lab = pilot.app.screen
+    assert isinstance(lab, LabScreen)
+    state = RunState("a-run")
+    state.fold(Ended(reason="failed", text="the data set is damaged", time=1.0, at=0))
+    lab.states = {"train": state}
+    lab.trouble = {"chain": "cannot start a run: No space left on device; is the disk full?"}
+    lab_panels.show_states(lab, lab.states, "trace_ratio", trouble=lab.trouble)
+    lab.draw_words()
+    for plot in lab.query(Plot):
+        if plot.is_stale():
+            plot.redraw()
+    await settled(pilot)
+
+
+@pytest.mark.parametrize("columns_rows", SIZES[:2], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("state", ["no-record", "failed", "damaged", "gone", "filter", "phase", "lab", "prompt"])
+def test_states_with_little_to_show(
+    home: Path, snap_compare: SnapCompare, columns_rows: tuple[int, int], state: str
+) -> None:
+    opening = Opening("runs")
+    if state in {"filter", "prompt"}:
+        make_many(home, 5)
+    elif state in {"phase", "lab"}:
+        opening = Opening(state)  # type: ignore[arg-type]
+    else:
+        making = {"no-record": without_a_record, "failed": failed_at_once, "damaged": damaged}
+        run = making[state](home) if state in making else Run(make_run(home, training_records(EPOCHS)))
+        opening = Opening("watch", run)
+
+    async def before(pilot: Pilot[int]) -> None:
+        if state == "gone":
+            await draw_directory_gone(pilot, run)
+        elif state in {"no-record", "failed", "damaged"}:
+            signs = {"no-record": "no worker", "failed": "cannot read", "damaged": "config.json is damaged"}
+            await draw_bare_watch(pilot, signs[state])
+        elif state == "phase":
+            await draw_unmade_phase(pilot)
+        elif state == "lab":
+            await draw_dead_lab(pilot)
+        else:
+            await draw_filtered(pilot)
+        if state == "prompt":
+            await pilot.press("slash")
+            await until(pilot, lambda: bool(pilot.app.screen.query("#wrong")))
+            await pilot.press("home", *("delete",) * 11, "slash", "left_square_bracket", "slash", "enter")
+            await until(pilot, lambda: "regular" in str(pilot.app.screen.query_one("#wrong", Static).content))
+            await pilot.pause()
+
+    assert snap_compare(SpringApp(home, opening=opening), terminal_size=columns_rows, run_before=before)

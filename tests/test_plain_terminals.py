@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from made_runs import make_many, make_run, training_records
 from real_terminal import SPRINGTUI, Terminal, stop_workers
 
 from springtui.ascii import in_ascii
 
+HUES = {b"%d" % (ground + hue) for ground in (30, 40, 90, 100) for hue in range(1, 7)}
+"""Codes of the sixteen colours that are no greys."""
 SGR = re.compile(rb"\x1b\[([0-9;]*)m")
 
 
@@ -68,6 +72,72 @@ def test_nothing_but_ascii_and_sixteen_colours_goes_to_an_old_terminal(home: Pat
         terminal.press("q")
         settle(terminal)
     stop_workers(home)
+
+
+@pytest.mark.terminal
+@pytest.mark.slow
+@pytest.mark.parametrize("colours", ["sixteen", "greys"])
+def test_a_run_and_prompts_in_an_old_terminal(home: Path, monkeypatch: pytest.MonkeyPatch, colours: str) -> None:
+    """Watch with its tabs and replay, the list of runs, a question for text and one of choices."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    make_many(home, 4)
+    make_run(home, training_records(60, moves=3), 99, began=1.7e9 + 9000)
+    env = {"LC_ALL": "C", "TERM": "linux", "COLORTERM": ""} | ({"NO_COLOR": "1"} if colours == "greys" else {})
+    with Terminal([*SPRINGTUI, "watch"], columns=80, rows=24, env=env) as terminal:
+        terminal.wait_for(lambda text: "record 60/60" in text and "###" in text and "*" in text, 60)
+        terminal.press("\x1b[H")
+        terminal.wait_for("record 1/60")
+        for key, sign in (("]", "Settings in force"), ("]", "worker.log"), ("i", "Esc cancels"), ("\x1b", "^p")):
+            terminal.press(key)
+            terminal.wait_for(sign)
+        terminal.wait_for(lambda text: "Esc cancels" not in text)
+        terminal.press("\x1b")
+        terminal.wait_for(lambda text: "Overlay" in text and "stopped" in text)
+        for key, sign in (("/", "Enter takes it"), ("\x1b", "Overlay")):
+            terminal.press(key)
+            terminal.wait_for(sign)
+        terminal.wait_for(lambda text: "Enter takes it" not in text)
+        terminal.press("D")
+        terminal.wait_for("y    delete")
+        assert bytes(terminal.raw).isascii(), [line for line in terminal.screen.display if not line.isascii()]
+        assert colour_codes(bytes(terminal.raw)) == {"16"}
+        hues = {code for codes in SGR.findall(bytes(terminal.raw)) for code in codes.split(b";")} & HUES
+        assert not hues if colours == "greys" else {b"93", b"96"} <= hues
+        terminal.press("\x1b")
+        terminal.wait_for(lambda text: "y    delete" not in text)
+        terminal.press("q")
+        assert terminal.wait_exit() == 0
+        assert not terminal.modes_left_on()
+
+
+@pytest.mark.terminal
+@pytest.mark.parametrize("multiplexer", ["screen", "tmux"])
+def test_leaving_leaves_a_clean_prompt_in_a_multiplexer(home: Path, tmp_path: Path, multiplexer: str) -> None:
+    """GNU screen, as it comes, has no second screen: what was drawn would stand under the prompt."""
+    if shutil.which(multiplexer) is None:
+        pytest.skip(f"{multiplexer} is not installed")
+    folder = make_run(home, training_records(60), 99)
+    sockets = tmp_path / "s"
+    sockets.mkdir(mode=0o700)
+    shell = ["sh", "-c", f"PS1='ready> ' exec {shutil.which('bash') or 'sh'} --norc --noprofile"]
+    argv = ["screen", "-c", os.devnull, "-S", "leaving", *shell]
+    stop = ["screen", "-S", "leaving", "-X", "quit"]
+    if multiplexer == "tmux":
+        tmux = ["tmux", "-S", str(sockets / "t"), "-f", os.devnull]
+        argv, stop = [*tmux, "new-session", shlex.join(shell)], [*tmux, "kill-server"]
+    env = {"SCREENDIR": str(sockets), "HISTFILE": os.devnull}
+    with Terminal(argv, columns=80, rows=24, env=env) as terminal:
+        try:
+            terminal.wait_for("ready>", 30)
+            terminal.press(f"{shlex.join(SPRINGTUI)} watch {folder.name}; echo left with $?\r")
+            terminal.wait_for("record 60/60", 60)
+            terminal.press("q")
+            terminal.wait_for("left with 0")
+            terminal.wait_for(lambda text: text.split("left with 0")[1].strip().startswith("ready>"))
+            assert "record" not in terminal.text()
+            assert "Load curve" not in terminal.text()
+        finally:
+            subprocess.run(stop, env={**os.environ, **env}, check=False, capture_output=True)
 
 
 @pytest.mark.terminal

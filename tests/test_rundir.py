@@ -134,6 +134,12 @@ def test_find(home: Path) -> None:
     with pytest.raises(RunDirectoryError):
         find_run(home, "../x")
     assert [r.id for r in list_runs(home)] == [first.id]
+    damaged = home / "runs" / "99990101-000000-chain-abcdef"
+    damaged.mkdir()
+    (damaged / "config.json").write_text('{"kind"')
+    assert list_runs(home)[0].path == damaged
+    assert find_run(home, "last").id == first.id
+    assert find_run(home, damaged.name).path == damaged
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 99}', "\x00" * 64])

@@ -196,7 +196,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda file: None, "No such file"),
     "directory": (lambda file: file.mkdir(), "Is a directory"),
     "empty": (lambda file: file.write_bytes(b""), "cannot read"),
-    "text": (lambda file: file.write_text("no arrays\n"), "cannot read"),
+    "text": (lambda file: file.write_text("no arrays\n"), "no archive that NumPy wrote"),
     "one array": (lambda file: file.write_bytes(one_array()), "one array"),
     "no X": (lambda file: save(file, images=X, y=Y), "no array X; it has images, y"),
     "no y": (lambda file: save(file, X=X), "no array y"),
@@ -207,9 +207,16 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "no samples": (lambda file: save(file, X=X[:0], y=Y[:0]), r"\(0, 2\), expected N x d"),
     "complex": (lambda file: save(file, X=X + 1j, y=Y), "complex128, expected real"),
     "text as X": (lambda file: save(file, X=X.astype(str), y=Y), "expected real"),
-    "pickled X": (lambda file: save(file, X=np.array([{}] * 6, dtype=object), y=Y), "cannot read"),
-    "pickled y": (lambda file: save(file, X=X, y=np.array([None] * 6, dtype=object)), "cannot read"),
+    "pickled X": (
+        lambda file: save(file, X=np.array([{}] * 6, dtype=object), y=Y),
+        "Python objects, which are never loaded",
+    ),
+    "pickled y": (
+        lambda file: save(file, X=X, y=np.array([None] * 6, dtype=object)),
+        "Python objects, which are never loaded",
+    ),
     "not finite": (lambda file: save(file, X=X / X, y=Y), "1 values that are not finite"),
+    "one class": (lambda file: save(file, X=X, y=Y * 0 + 3), "one class alone, 3; expected two"),
     "fractional labels": (lambda file: save(file, X=X, y=Y + 0.5), "expected whole numbers or text"),
     "labels not finite": (lambda file: save(file, X=X, y=Y + np.nan), "expected whole numbers or text"),
 }

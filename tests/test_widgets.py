@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from textual.widget import Widget
 
 from springtui.mapping import NOISE_KINDS, NoiseKind, chain_settings
 from springtui.terminal import is_behind
-from springtui.ticks import round_ticks
+from springtui.ticks import even_axis, log_axis, round_ticks
 from springtui.widgets.chain_view import ChainView
 from springtui.widgets.load_bars import LoadBars
 from springtui.widgets.plot import Plot, Series
@@ -208,6 +209,54 @@ def test_ticks_are_round(low: float, high: float, most: int, labels: list[str]) 
 def test_ticks_of_counts_are_whole() -> None:
     assert [label for _, label in round_ticks(0, 2, 10, whole=True)] == ["0", "1", "2"]
     assert round_ticks(math.nan, 1.0, 4) == []
+
+
+@pytest.mark.parametrize("cells", [5, 6, 7, 9, 12, 20, 44, 100])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.02, 2.3), (-5.5, 0.5), (0.1, 1.0), (0.0, 8.0), (37.0, 734.0), (-1e-4, 3e-3), (1e6, 3e6)]
+)
+def test_labels_of_an_axis_are_equally_many_cells_apart_and_all_data_is_on_it(
+    low: float, high: float, cells: int
+) -> None:
+    least = 2 if cells < 30 else 6
+    axis = even_axis(low, high, cells, least=least)
+    assert axis is not None
+    assert axis.low <= low + 1e-9 * (high - low)
+    assert axis.high >= high - 1e-9 * (high - low)
+    places = [(value - axis.low) / (axis.high - axis.low) * (cells - 1) for value, _ in axis.ticks]
+    assert all(abs(place - round(place)) < 1e-6 for place in places), places
+    assert len({round(b) - round(a) for a, b in itertools.pairwise(places)}) == 1
+    assert round(places[1]) - round(places[0]) >= least
+    assert (high - low) / (axis.high - axis.low) > 0.39, "more than half is empty"
+
+
+def test_an_axis_from_nothing_is_labelled_at_its_foot() -> None:
+    for cells in range(5, 30):
+        axis = even_axis(0.02, 2.3, cells)
+        assert axis is not None
+        assert axis.low == axis.ticks[0][0] == 0.0
+    assert even_axis(math.nan, 1.0, 9) is None
+    assert even_axis(1.0, 1.0, 9) is None
+    whole = even_axis(0.0, 3.0, 80, least=4, whole=True)
+    assert whole is not None
+    assert [label for _, label in whole.ticks] == ["0", "1", "2", "3"]
+    powers = log_axis(-2.3, 1.2, 12)
+    assert powers is not None
+    assert [label for _, label in powers.ticks] == ["0.01", "0.1", "1", "10"]
+    assert log_axis(0.1, 0.9, 12) is None
+
+
+@pytest.mark.parametrize("plain", ["off", "on"])
+async def test_a_load_below_nothing_differs_in_shape(monkeypatch: pytest.MonkeyPatch, plain: str) -> None:
+    monkeypatch.setenv("SPRINGTUI_ASCII", plain)
+    bars = LoadBars()
+    app = Stage(bars)
+    async with app.run_test(size=(40, 6)) as pilot:
+        bars.show([0.5, -0.5], ["layer 1", "layer 2"])
+        await pilot.pause()
+        up, down = (line.split()[2] for line in app.picture()[:2])
+        assert (set(up), set(down)) == (({"#"}, {"/"}) if plain == "on" else ({"█"}, {"╱"}))
+        assert len(up) == len(down)
 
 
 @pytest.mark.parametrize("kind", NOISE_KINDS, ids=lambda kind: kind.key)

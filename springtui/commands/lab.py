@@ -24,21 +24,21 @@ _WITHOUT = "without one, use a verb: springtui train --json, springtui runs, spr
 _TOO_SIMPLE = {"", "dumb", "unknown"}
 
 
-def check_terminal() -> None:
-    """See that the terminal can carry the lab.
+def check_terminal(what: str = "the lab", without: str = _WITHOUT) -> None:
+    """See that the terminal can carry ``what``; ``without`` says what there is to do without one.
 
     Raises:
         TerminalError: a standard stream is no terminal (Textual draws on standard error) or moves no cursor.
     """
     for name, stream in (("input", sys.stdin), ("output", sys.stdout), ("error", sys.stderr)):
         if stream is None or stream.closed or not stream.isatty():
-            raise TerminalError(f"standard {name} is not a terminal, and the lab needs one; {_WITHOUT}")
+            raise TerminalError(f"standard {name} is not a terminal, and {what} needs one; {without}")
     term = os.environ.get("TERM", "")
     if term.lower() in _TOO_SIMPLE:
         said = f"TERM={term}" if term else "TERM is not set"
         raise TerminalError(
-            f"{said}: the lab needs a terminal that can move its cursor; "
-            f"set TERM to what yours is, often xterm-256color; {_WITHOUT}"
+            f"{said}: {what} needs a terminal that can move its cursor; "
+            f"set TERM to what yours is, often xterm-256color; {without}"
         )
 
 

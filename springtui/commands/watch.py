@@ -55,7 +55,7 @@ def watch(session: Session, run: str | None, read_only: bool, as_json: bool) -> 
     created = found.config().created  # a damaged run is refused here, in words, not on a screen
     if as_json:
         return _stream(found, created)
-    check_terminal()
+    check_terminal("watching", f"without one: springtui watch {run or 'last'} --json")
     effective = load_preferences(session.options())
     from ..app import Opening, run_app
 

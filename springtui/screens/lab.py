@@ -75,6 +75,7 @@ class LabScreen(LabRuns):
         self._turn = 0
 
     def compose(self) -> ComposeResult:
+        self._fit(*self.app.size)
         with Horizontal(id="lab"):
             with Column(id="controls"):
                 yield Slider("Nonlinearity", minimum=0.0, maximum=1.0, value=self._nonlinearity, id="nonlinearity")
@@ -253,10 +254,14 @@ class LabScreen(LabRuns):
             self._stale = True
             self.query_one("#advice", Static).update(self.foresight.advice)
 
-    def on_resize(self, event: events.Resize) -> None:
-        columns, rows = event.size
+    def _fit(self, columns: int, rows: int) -> None:
+        """What this size has room for; known before the first picture, or it would flicker."""
         self.set_class(size.is_small(columns, rows), "-small")
         self.set_class(not size.is_wide(columns, rows), "-tabbed")
+
+    def on_resize(self, event: events.Resize) -> None:
+        columns, rows = event.size
+        self._fit(columns, rows)
         self.query_one("#too-small", Static).update(size.too_small("The lab", columns, rows))
 
     @on(Tabs.TabActivated, "#tabs")

@@ -112,7 +112,8 @@ def words(
 ) -> tuple[str, str]:
     """The regime, and the runs' numbers, as text."""
     train, chain = states.get("train"), states.get("chain")
-    facts = [_train_facts(train), _chain_facts(chain)]
+    absent: dict[Panel, str] = {panel: "not started" if panel in trouble else "starting" for panel in SYSTEMS}
+    facts = [_train_facts(train, absent["train"]), _chain_facts(chain, absent["chain"])]
     first, second = reversed(facts) if chain_first else facts
     return _regime(train, measure), "\n".join([*_said(trouble), *first, "", *second])
 
@@ -187,10 +188,10 @@ def _regime(state: RunState | None, measure: str) -> str:
     return f"{in_words(shape)}\n{shape_line(shape)}"
 
 
-def _train_facts(state: RunState | None) -> list[str]:
-    lines = ["NETWORK  " + (state.status if state else "starting")]
+def _train_facts(state: RunState | None, absent: str) -> list[str]:
+    lines = ["NETWORK  " + (state.status if state else absent)]
     if state is None or state.latest is None:
-        return [*lines, plain_text(state.note)] if state and state.note and not state.is_over else lines
+        return [*lines, *_before_curves(state)]
     scalars = state.latest.scalars
     left = "" if state.is_over else f" · left {duration(state.seconds_left)}"
     lines += [
@@ -214,10 +215,17 @@ def _twin_fact(state: RunState) -> list[str]:
     ]
 
 
-def _chain_facts(state: RunState | None) -> list[str]:
-    lines = ["CHAIN  " + (state.status if state else "starting")]
+def _before_curves(state: RunState | None) -> list[str]:
+    """What a run's worker says of it before there is a curve, or why there will be none."""
+    if state is None:
+        return []
+    return [plain_text(state.note)] if state.note and state.ended is None else _asides(state)
+
+
+def _chain_facts(state: RunState | None, absent: str) -> list[str]:
+    lines = ["CHAIN  " + (state.status if state else absent)]
     if state is None or state.latest is None:
-        return lines
+        return [*lines, *_before_curves(state)]
     settings = state.settings
     lines += [*_asides(state), progress_line(state, "step")]
     if eta := settings.get("eta"):

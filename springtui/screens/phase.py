@@ -79,6 +79,7 @@ class PhaseScreen(BaseScreen[None]):
         """Whether no map was fitted for the axes shown."""
 
     def compose(self) -> ComposeResult:
+        self._fit(*self.app.size)
         yield Static(id="progress", markup=False)
         with Horizontal(id="maps"):
             yield HeatMap(id="network")
@@ -249,12 +250,16 @@ class PhaseScreen(BaseScreen[None]):
         shown = "#chain" if self.view == "chain" and self.has_class("-narrow") else "#network"
         self.query_one(shown).focus()
 
+    def _fit(self, columns: int, rows: int) -> None:
+        """What this size has room for; known before the first picture, or it would flicker."""
+        self.set_class(size.is_small(columns, rows), "-small")
+        self.set_class(columns < WIDE, "-narrow")
+
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
         columns, rows = event.size
-        self.set_class(size.is_small(columns, rows), "-small")
+        self._fit(columns, rows)
         self.query_one("#too-small", Static).update(size.too_small("The phase diagram", columns, rows))
-        self.set_class(columns < WIDE, "-narrow")
         self._set_view()
         self._set_heights()
         self.refresh_bindings()

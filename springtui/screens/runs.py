@@ -82,6 +82,7 @@ class RunsScreen(RunActions):
         self._about = Text()
 
     def compose(self) -> ComposeResult:
+        self._fit(*self.app.size)
         yield Static(id="head", markup=False)
         yield Static(id="said", markup=False)
         with Container(id="list"):
@@ -246,11 +247,15 @@ class RunsScreen(RunActions):
         if self.is_current and plot.is_stale():
             plot.redraw()
 
+    def _fit(self, columns: int, rows: int) -> None:
+        """What this size has room for; known before the first picture, or it would flicker."""
+        self.set_class(size.is_small(columns, rows), "-small")
+        self.set_class(rows < LOW, "-low")
+
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
         columns, rows = event.size
-        self.set_class(size.is_small(columns, rows), "-small")
-        self.set_class(rows < LOW, "-low")
+        self._fit(columns, rows)
         self.query_one("#too-small", Static).update(size.too_small("The list of runs", columns, rows))
 
     # what is looked at

@@ -135,7 +135,7 @@ def why_no_curve(rows: Sequence[Row], quantity: str) -> str:
     row = rows[0]
     if row.status == "damaged":
         return "its configuration is damaged; Enter shows what can be read"
-    return why_empty(row.status, remedy="r goes on with it")
+    return why_empty(row.status, remedy="g goes on with it")
 
 
 def legend(series: Sequence[Series], readout: Mapping[str, float], color_of: Callable[[str], Color]) -> Text:

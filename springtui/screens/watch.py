@@ -116,6 +116,7 @@ class WatchScreen(RunControl):
         return watch_panels.kind_in_words(self.config) or (self.run_dir.id.split("-")[2:3] or [""])[0]
 
     def compose(self) -> ComposeResult:
+        self._fit(*self.app.size)
         yield Static(id="head", markup=False)
         yield Static(id="said", markup=False)
         with Container(id="watch"):
@@ -229,9 +230,9 @@ class WatchScreen(RunControl):
 
     def _draw_words(self, view: View) -> None:
         facts = self.query_one("#facts")
-        lines = watch_panels.facts(view.state, self.measure, self.follower.liveness)
-        lines += ["", *watch_panels.settings_lines(view.state, self.config, facts.size.width)]
         follower = self.follower
+        lines = watch_panels.facts(view.state, self.measure, None if follower.gone else follower.liveness)
+        lines += ["", *watch_panels.settings_lines(view.state, self.config, facts.size.width)]
         usage = watch_panels.usage_lines(
             list(follower.usage), follower.gpu_note, follower.liveness,
             width=max(10, self.query_one("#usage").size.width),
@@ -257,7 +258,7 @@ class WatchScreen(RunControl):
         """The line for what is wrong, what was asked and what came while one was away."""
         asked = self.requests.said(time.time(), alive=self.follower.alive)
         gone = "the run's directory is gone; what was read is still shown" if self.follower.gone else ""
-        wrong, amiss = gone or self.trouble, watch_panels.what_went_wrong(self.follower.liveness)
+        wrong, amiss = gone or self.trouble, "" if gone else watch_panels.what_went_wrong(self.follower.liveness)
         notes = [wrong, asked, self._away or "", amiss, "read-only" if self.read_only else ""]
         text = watch_panels.fitting([note for note in notes if note], self.size.width - 2)
         self.tell({"#said": plain_text(text)})
@@ -375,11 +376,15 @@ class WatchScreen(RunControl):
         self.tab = event.tab.id or GROUPS[0]
         self._drawn_version = -1
 
+    def _fit(self, columns: int, rows: int) -> None:
+        """What this size has room for; known before the first picture, or it would flicker."""
+        self.set_class(size.is_small(columns, rows), "-small")
+        self.set_class(not size.is_wide(columns, rows), "-tabbed")
+
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
         columns, rows = event.size
-        self.set_class(size.is_small(columns, rows), "-small")
-        self.set_class(not size.is_wide(columns, rows), "-tabbed")
+        self._fit(columns, rows)
         self.query_one("#too-small", Static).update(size.too_small("Watching", columns, rows))
         self._drawn_version = -1
 

@@ -22,7 +22,7 @@ from .lab_panels import curves_of, theory_of, twin_of, twin_series
 if TYPE_CHECKING:
     from ..usage import Sample
 
-GO_ON = "Esc, and in the list of runs r, goes on with it"
+GO_ON = "Esc, then g in the list of runs, goes on with it"
 UNITS = {"train": "epoch", "chain": "step", "probe": "step"}
 _VALUE_WIDTH = 26
 _ROLES = ("primary", "good", "accent", "warn", "muted")

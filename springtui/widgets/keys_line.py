@@ -11,6 +11,8 @@ from textual.widget import Widget
 from textual.widgets import Footer
 from textual.widgets._footer import FooterKey
 
+from springtui.terminal import ascii_only
+
 ROOMY = 110
 """Columns from which all keys of a screen fit beside the palette's at the right edge; below, they stand closer."""
 _ALWAYS = {"help", "quit_lab", "command_palette", "back"}
@@ -27,6 +29,8 @@ class KeysLine(Footer):
         self.compact = self.app.size.width < ROOMY
         keys = list(super().compose())
         for key in keys:
+            if isinstance(key, FooterKey) and key.key_display == "⏎" and ascii_only():
+                key.key_display = "enter"  # what ASCII has in its place says nothing
             if isinstance(key, FooterKey) and key.has_class("-command-palette"):
                 key.description = "Palette"  # as the others are written
                 key.set_class(not self.compact, "-command-palette")  # which puts it at the right edge
