@@ -202,8 +202,8 @@ class SpringApp(PreferredApp):
 
         self.push_screen(WatchScreen(run, self.place, process=self.desk.processes.get(run.id)))
 
-    async def open_lab_with(self, settings: Mapping[str, Any]) -> None:
-        """The lab anew, with a network of these settings."""
+    async def open_lab_with(self, settings: Mapping[str, Any], noise: str = "") -> None:
+        """The lab anew, with a network of these settings and, of its kinds of noise, this one to move."""
         if self.refuses(NO_LAB):
             return
         while len(self.screen_stack) > 2 and not isinstance(self.screen, LabScreen):
@@ -211,7 +211,7 @@ class SpringApp(PreferredApp):
         old = self.screen
         if isinstance(old, LabScreen):
             await old.let_go()
-        await self.switch_screen(LabScreen(self.home, settings, self.place, self.twin))
+        await self.switch_screen(LabScreen(self.home, settings, self.place, self.twin, noise))
 
     def action_help(self) -> None:
         """Open the help, once."""

@@ -300,7 +300,8 @@ class PhaseScreen(BaseScreen[None]):
             return
         x, y = place(config, message.cell)
         shared = {key: value for key, value in config.settings.items() if key != "hessian"}  # the lab has its own
-        self.app.call_later(self.app.open_lab_with, {**shared, config.x_axis: x, config.y_axis: y})  # type: ignore[attr-defined]
+        settings = {**shared, config.x_axis: x, config.y_axis: y}
+        self.app.call_later(self.app.open_lab_with, settings, phase_panels.noise_axis(config))  # type: ignore[attr-defined]
 
     # drawing
 

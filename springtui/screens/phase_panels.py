@@ -9,6 +9,7 @@ from engine.sweep import MEASURES, Summary, members, size
 
 from ..absent import why_empty
 from ..diagram import correlation_text, scaled_curve
+from ..mapping import NOISE_KINDS
 from ..regime import duration
 from ..state import RunState
 from ..widgets.plot import Series
@@ -41,6 +42,12 @@ def chain_empty(
     if state is not None and state.is_over:
         return why_empty(state.status, what="the chain's diagram")
     return "the chain's diagram is reckoned"
+
+
+def noise_axis(config: SweepConfig) -> str:
+    """The setting along whose axis the noise of a diagram grows; empty where neither axis is one of noise."""
+    kinds = {kind.key for kind in NOISE_KINDS}
+    return next((axis for axis in (config.x_axis, config.y_axis) if axis in kinds), "")
 
 
 def progress(
