@@ -17,6 +17,7 @@ from springtui.mapping import NOISE_KINDS, NoiseKind, chain_settings
 from springtui.terminal import is_behind
 from springtui.ticks import even_axis, log_axis, round_ticks
 from springtui.widgets.chain_view import ChainView
+from springtui.widgets.heat_map import Grid, HeatMap
 from springtui.widgets.load_bars import LoadBars
 from springtui.widgets.plot import Plot, Series
 from springtui.widgets.slider import Slider
@@ -289,3 +290,21 @@ def test_a_terminal_that_takes_no_more_is_seen_to_be_behind() -> None:
         assert not is_behind(driver)
     os.close(reading)
     assert not is_behind(None)
+
+
+async def test_a_click_on_a_framed_diagram_points_at_the_cell_that_is_seen_there() -> None:
+    diagram = HeatMap()
+    app = Stage(diagram)
+    async with app.run_test(size=(60, 7)) as pilot:
+        diagram.styles.border, diagram.styles.padding = ("round", "white"), (0, 1)
+        await pilot.pause()
+        values = [i / 100 for i in range(12)]
+        diagram.show(Grid(list("abcd"), list("xyz"), values, [[]] * 12, [True] * 12))
+        await pilot.pause()
+        for cell, value in enumerate(values):
+            picture = [strip.text for strip in app.screen._compositor.render_strips()]
+            text = f"{value:.2f}"[1:]
+            row = next(y for y, line in enumerate(picture) if text in line)
+            await pilot.click(offset=(picture[row].index(text) + 1, row))
+            await pilot.pause()
+            assert diagram.cursor == cell

@@ -120,11 +120,12 @@ class HeatMap(Canvas, can_focus=True):
             self.post_message(self.Opened(self, self.cursor))
 
     def on_click(self, event: events.Click) -> None:
-        if self._grid is None:
+        spot = event.get_content_offset(self)
+        if self._grid is None or spot is None:
             return
         wide, _ = self._cell_size(self._grid)
         ends = list(itertools.accumulate(self._heights(self._grid)))
-        column, row = (event.x - self._label) // wide, bisect.bisect_right(ends, event.y)
+        column, row = (spot.x - self._label) // wide, bisect.bisect_right(ends, spot.y)
         if 0 <= column < len(self._grid.columns) and 0 <= row < len(self._grid.rows):
             self._go(row * len(self._grid.columns) + column)
             if event.chain == 2:
