@@ -42,6 +42,7 @@ SAVE_SECONDS = 3.0
 """So often it is written down where the app is, should it be killed; unless nothing has changed."""
 LEAVE_SECONDS = 2.0
 """A terminal that takes no more output must not keep a process that was told to leave."""
+NO_LAB = "no lab is opened, as it would begin runs; q leaves"
 _LEAVE_ON = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -53,6 +54,7 @@ class Opening:
     run: Run | None = None
     """To watch."""
     read_only: bool = False
+    """Of the whole app, for as long as it is open."""
 
 
 class SpringApp(PreferredApp):
@@ -90,7 +92,9 @@ class SpringApp(PreferredApp):
         """Of the lab's network, where a person chose them."""
         self.twin = twin
         """The map that drives the chain, where a person chose one."""
-        self.desk = Desk(home, twin)
+        self.read_only = opening is not None and opening.read_only
+        """Whether nothing is asked of a worker and no run is made or changed, on any screen."""
+        self.desk = Desk(home, twin, read_only=self.read_only)
         self.trash = Trash(home)
         self.collector: Collector | None = None
         self.alerts = Alerts(tuple(self.preferences.alerts))
@@ -120,7 +124,7 @@ class SpringApp(PreferredApp):
         elif opening.screen == "phase":
             self.push_screen(self._phase_screen())
         elif opening.screen == "watch" and opening.run is not None:
-            self.open_run(opening.run, read_only=opening.read_only)
+            self.open_run(opening.run)
         else:
             self.push_screen(self._runs_screen())
 
@@ -143,15 +147,23 @@ class SpringApp(PreferredApp):
 
         return RunsScreen(self.home, self.place, self.desk, self.trash)
 
+    def refuses(self, instead: str) -> bool:
+        """Whether the app is read-only, which is then said; all that asks, makes or changes looks here."""
+        if self.read_only:
+            self.notify(f"read-only: {instead}", timeout=4, markup=False)
+        return self.read_only
+
     async def action_open_lab(self) -> None:
-        """The lab: the one that is open, or a new one."""
+        """The lab: the one that is open, or a new one; a read-only app has none, as it would begin runs."""
+        if self.refuses(NO_LAB):
+            return
         while len(self.screen_stack) > 2 and not isinstance(self.screen, LabScreen):
             await self.pop_screen()
         if not isinstance(self.screen, LabScreen):
             await self.switch_screen(LabScreen(self.home, self.settings, self.place, self.twin))
 
     async def action_back(self) -> None:
-        """The screen below; from the lowest, the runs, and from these the lab."""
+        """The screen below; from the lowest, the runs, and from these the lab, where there is one."""
         from .screens.runs import RunsScreen
 
         if len(self.screen_stack) > 2:
@@ -179,7 +191,7 @@ class SpringApp(PreferredApp):
         """Whether another screen may be put over the present one."""
         return isinstance(self.screen, LabScreen)
 
-    def open_run(self, run: Run, *, kind: str = "", read_only: bool = False) -> None:
+    def open_run(self, run: Run, *, kind: str = "") -> None:
         """Watch a run, or see the diagram of a sweep."""
         if kind == "sweep" or "-sweep-" in run.id:
             from .screens.phase import PhaseScreen
@@ -188,18 +200,18 @@ class SpringApp(PreferredApp):
             return
         from .screens.watch import WatchScreen
 
-        self.push_screen(
-            WatchScreen(run, self.place, read_only=read_only, process=self.desk.processes.get(run.id))
-        )
+        self.push_screen(WatchScreen(run, self.place, process=self.desk.processes.get(run.id)))
 
-    async def open_lab_with(self, settings: Mapping[str, Any]) -> None:
-        """The lab anew, with a network of these settings."""
+    async def open_lab_with(self, settings: Mapping[str, Any], noise: str = "") -> None:
+        """The lab anew, with a network of these settings and, of its kinds of noise, this one to move."""
+        if self.refuses(NO_LAB):
+            return
         while len(self.screen_stack) > 2 and not isinstance(self.screen, LabScreen):
             await self.pop_screen()
         old = self.screen
         if isinstance(old, LabScreen):
             await old.let_go()
-        await self.switch_screen(LabScreen(self.home, settings, self.place, self.twin))
+        await self.switch_screen(LabScreen(self.home, settings, self.place, self.twin, noise))
 
     def action_help(self) -> None:
         """Open the help, once."""

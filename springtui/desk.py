@@ -28,8 +28,9 @@ _LOOK_BACK = 200
 class Desk:
     """Starts, finds, pauses and stops sweeps under one home."""
 
-    def __init__(self, home: Path, twin: TwinMap | None = None) -> None:
+    def __init__(self, home: Path, twin: TwinMap | None = None, *, read_only: bool = False) -> None:
         self.home = home
+        self.read_only = read_only
         self.twin = twin
         """A person's own map, in place of the shipped one over its axis."""
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -68,13 +69,14 @@ class Desk:
     def start_chain(self, network: SweepConfig) -> Run | None:
         """The chain over the same knobs by the fitted map, a person's own where it is over this noise.
 
-        None where no map was fitted.
+        None where no map was fitted, or the desk is read-only and has none to show.
         """
         if network.y_axis != "negative_slope" or network.x_axis not in PRESETS:
             return None
         own = self.twin if self.twin is not None and self.twin.noise_axis == network.x_axis else None
         numbers = {} if own is None else {name: float(getattr(own, name)) for name in NUMBERS}
-        if (known := self.newest("chain", network, numbers)) is not None:
+        known = self.newest("chain", network, numbers)
+        if known is not None or self.read_only:
             return known
         axes = {"x": (network.x_axis, network.x_values), "y": (network.y_axis, network.y_values)}
         depth = int(network.settings.get("depth", 8))

@@ -52,14 +52,18 @@ def noise_of(settings: Mapping[str, Any]) -> tuple[NoiseKind, float]:
     return kind, float(settings.get(kind.key, kind.calm))
 
 
-def start_of(settings: Mapping[str, Any], *, chosen: bool) -> tuple[float, NoiseKind, float]:
+def start_of(settings: Mapping[str, Any], *, chosen: bool, noise: str = "") -> tuple[float, NoiseKind, float]:
     """Where the sliders start for a network: nonlinearity, which noise, and how much of it.
 
     A network that a person chose starts at its own settings; the lab's starts where there is something to see.
+    ``noise`` is the kind that is to be moved; without one the settings tell.
     """
     if not chosen:
         return START_NONLINEARITY, NOISE_KINDS[0], NOISE_KINDS[0].default
-    return 1.0 - float(settings.get("negative_slope", 0.0)), *noise_of(settings)
+    kind, value = noise_of(settings)
+    if (wanted := next((one for one in NOISE_KINDS if one.key == noise), None)) is not None:
+        kind, value = wanted, float(settings.get(noise, wanted.calm))
+    return 1.0 - float(settings.get("negative_slope", 0.0)), kind, value
 
 
 def chain_settings(

@@ -27,6 +27,7 @@ from springtui.place import Place
 from springtui.screens.lab import LabScreen
 from springtui.screens.phase import PhaseScreen
 from springtui.screens.watch import WatchScreen
+from springtui.widgets.choice import Choice
 from springtui.widgets.heat_map import HeatMap
 
 SMALL = {"epochs": 3, "width": 16, "depth": 5, "train_size": 200, "batch_size": 50}
@@ -155,6 +156,32 @@ async def test_a_hessian_that_was_not_measured_is_said_so_and_measured_on_demand
         await pilot.press("v")
         await until(pilot, lambda: phase.query_one("#chain", HeatMap).display)
         assert not phase.query_one("#network", HeatMap).display
+        await let_go(phase.desk)
+
+
+async def test_a_cell_without_noise_opens_with_the_noise_of_its_diagram(home: Path, app: SpringApp) -> None:
+    """Whatever else is not calm: the paper's networks have batches of 2560."""
+    open_home(home)
+    axes = {"x": ("data_noise", (0.0, 0.4)), "y": ("negative_slope", (0.0,))}
+    run = Run.create(home, make_sweep("data-noise", SMALL | {"lr": 1e-2}, axes=axes, seeds=1))
+    assert work(run).reason == "finished"
+    async with app.run_test(size=(140, 45)) as pilot:
+        first = app.screen
+        phase = await open_phase(pilot)
+        await until(pilot, lambda: len(phase.summaries["network"]) == 2)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, LabScreen) and app.screen is not first)
+        lab = app.screen
+        assert isinstance(lab, LabScreen)
+        await until(pilot, lambda: bool(lab.query(Choice)))
+        assert [choice.id for choice in lab.query(Choice) if choice.value] == ["data-noise"]
+        asked = lab.settings_of("train")
+        assert (lab.kind.key, asked["data_noise"], asked["lr"], asked["batch_size"]) == (
+            "data_noise",
+            0.0,
+            1e-2,
+            50,
+        )
         await let_go(phase.desk)
 
 

@@ -32,12 +32,16 @@ _LOOK_BACK = 200
     short_help="Watch a run, live or finished, or replay it.",
     epilog=examples(
         "springtui watch                         the newest run that goes on, else the newest",
-        "springtui watch 20260101 --read-only    nothing can be asked of its worker",
+        "springtui watch 20260101 --read-only    look only: no screen changes or makes a run",
         "springtui watch last --json | jq .scalars.train_loss",
     ),
 )
 @click.argument("run", required=False, shell_complete=complete_run)
-@click.option("--read-only", is_flag=True, help="Ask nothing of the worker: no pause, stop or change.")
+@click.option(
+    "--read-only",
+    is_flag=True,
+    help="Look only, on every screen: ask, make, change and delete nothing.",
+)
 @json_option
 @common
 @click.pass_obj

@@ -42,6 +42,16 @@ class BaseScreen(Screen[ScreenResultType]):
         if pace is None or pace.ready():
             super()._on_timer_update()
 
+    @property
+    def read_only(self) -> bool:
+        """Whether the app was opened to look only."""
+        return getattr(self.app, "read_only", False)
+
+    def refuses(self, instead: str) -> bool:
+        """Whether the app is read-only, which is then said: ``instead`` of the action."""
+        refuses = getattr(self.app, "refuses", None)
+        return refuses is not None and bool(refuses(instead))
+
     def tell(self, texts: Mapping[str, str]) -> None:
         """Let Statics, by selector, say a text each; those that say it already are left alone."""
         for selector, text in texts.items():

@@ -57,12 +57,14 @@ class LabScreen(LabRuns):
         settings: Mapping[str, Any] | None = None,
         place: Place | None = None,
         twin: TwinMap | None = None,
+        noise: str = "",
     ) -> None:
+        """``noise`` is the setting that the second slider moves; without one the settings or the place tell."""
         super().__init__()
         self.place = place or Place()
         self.laboratory = Laboratory(home, settings)
         self.foresight = Foresight(twin)
-        start = start_of(self.laboratory.network, chosen=self.laboratory.chosen)
+        start = start_of(self.laboratory.network, chosen=self.laboratory.chosen, noise=noise)
         self._nonlinearity, self.kind, self._noise = start
         left = next((kind for kind in NOISE_KINDS if kind.key == self.place.noise), None)
         if left is not None and not self.laboratory.chosen:

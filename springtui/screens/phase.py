@@ -30,6 +30,7 @@ from ..widgets.plot import Plot, Series
 from . import phase_panels, size
 from .base import BaseScreen
 from .lab_panels import legend
+from .watch_control import NOTHING_ASKED
 from .watch_panels import fitting
 
 RECIPES = tuple(name for name, diagram in DIAGRAMS.items() if diagram.system == "network")
@@ -172,6 +173,8 @@ class PhaseScreen(BaseScreen[None]):
 
     async def action_go(self) -> None:
         """Make the chosen diagram, or go on with the one that was left."""
+        if self.refuses("no diagram is made or gone on with"):
+            return
         state, config = self.states.get("network"), self.configs.get("network")
         if state is not None and config is not None and config.recipe == self.recipe:
             if not state.is_over:
@@ -200,12 +203,13 @@ class PhaseScreen(BaseScreen[None]):
     async def action_toggle_pause(self) -> None:
         """Hold the diagram, or go on."""
         state = self.states.get("network")
-        if state is not None and not state.is_over:
+        if not self.refuses(NOTHING_ASKED) and state is not None and not state.is_over:
             await self._ask("resume" if state.status == "paused" else "pause")
 
     async def action_stop(self) -> None:
         """Stop; finished cells are kept."""
-        await self._ask("stop")
+        if not self.refuses(NOTHING_ASKED):
+            await self._ask("stop")
 
     async def _ask(self, action: str) -> None:
         if "network" in self.runs:
@@ -296,7 +300,8 @@ class PhaseScreen(BaseScreen[None]):
             return
         x, y = place(config, message.cell)
         shared = {key: value for key, value in config.settings.items() if key != "hessian"}  # the lab has its own
-        self.app.call_later(self.app.open_lab_with, {**shared, config.x_axis: x, config.y_axis: y})  # type: ignore[attr-defined]
+        settings = {**shared, config.x_axis: x, config.y_axis: y}
+        self.app.call_later(self.app.open_lab_with, settings, phase_panels.noise_axis(config))  # type: ignore[attr-defined]
 
     # drawing
 
@@ -332,7 +337,9 @@ class PhaseScreen(BaseScreen[None]):
         comes = network is None or ("chain" not in self.configs and not self._chainless)
         nothing = {
             "#network": phase_panels.networks_empty(network, self.recipe),
-            "#chain": phase_panels.chain_empty(self.configs.get("chain"), self.states.get("chain"), comes=comes),
+            "#chain": phase_panels.chain_empty(
+                self.configs.get("chain"), self.states.get("chain"), comes=comes, read_only=self.read_only
+            ),
         }
         for selector, text in nothing.items():
             self.query_one(selector, HeatMap).say_empty(text)
@@ -341,7 +348,9 @@ class PhaseScreen(BaseScreen[None]):
         state, config = self.states.get("network"), self.configs.get("network")
         status = self._status(state) if state is not None else ""
         parts = phase_panels.progress(config, state, status, self.summaries["network"], self.recipe)
-        if state is not None and config is not None:
+        if self.read_only:
+            parts.append("read-only")
+        elif state is not None and config is not None:
             if config.recipe != self.recipe:  # what to do comes before numbers, for which there may be no room
                 parts.insert(2, f"g makes {self.recipe}")
             elif self._wants_hessian() and state.is_over:

@@ -9,6 +9,7 @@ from engine.sweep import MEASURES, Summary, members, size
 
 from ..absent import why_empty
 from ..diagram import correlation_text, scaled_curve
+from ..mapping import NOISE_KINDS
 from ..regime import duration
 from ..state import RunState
 from ..widgets.plot import Series
@@ -16,6 +17,7 @@ from ..widgets.plot import Series
 UNDER_WAY = "the first networks are on their way: cells fill as their curves come"
 NO_CHAIN = "no map was fitted for these axes, so there is no chain to compare with"
 CHAIN_COMES = "the chain's diagram comes with the networks'"
+CHAIN_NOT_MADE = "read-only: there is no finished diagram of the chain for these axes, and none is made"
 NO_POINTS = "a point for every cell with networks"
 NO_CELL = "the load curve of the cell under the cursor"
 
@@ -29,13 +31,23 @@ def networks_empty(state: RunState | None, recipe: str) -> str:
     return state.note or UNDER_WAY
 
 
-def chain_empty(config: SweepConfig | None, state: RunState | None, *, comes: bool) -> str:
+def chain_empty(
+    config: SweepConfig | None, state: RunState | None, *, comes: bool, read_only: bool = False
+) -> str:
     """What stands where the chain's would be."""
+    if config is None and read_only:
+        return CHAIN_NOT_MADE
     if config is None:
         return CHAIN_COMES if comes else NO_CHAIN
     if state is not None and state.is_over:
         return why_empty(state.status, what="the chain's diagram")
     return "the chain's diagram is reckoned"
+
+
+def noise_axis(config: SweepConfig) -> str:
+    """The setting along whose axis the noise of a diagram grows; empty where neither axis is one of noise."""
+    kinds = {kind.key for kind in NOISE_KINDS}
+    return next((axis for axis in (config.x_axis, config.y_axis) if axis in kinds), "")
 
 
 def progress(

@@ -214,7 +214,11 @@ class RunsScreen(RunActions):
             {
                 "#head": runs_panels.head(catalogue, len(self.table.ids), self.sort, self.wanted, described),
                 "#said": runs_panels.hint(
-                    len(self.marked), len(self.trash.names), self.size.width - 2, runs=len(self.table.ids)
+                    len(self.marked),
+                    len(self.trash.names),
+                    self.size.width - 2,
+                    runs=len(self.table.ids),
+                    read_only=self.read_only,
                 ),
             }
         )

@@ -61,18 +61,18 @@ class RunActions(BaseScreen[None]):
 
     async def action_pin(self) -> None:
         """Keep the run on top, or no longer."""
-        if (row := self.row) is not None:
+        if not self.refuses("no run is pinned") and (row := self.row) is not None:
             await self._guarded(write_label, row.run.path, pinned=not row.label.pinned)
             self.look_again()
 
     def action_rename(self) -> None:
         """Give the run a name."""
-        if (row := self.row) is not None:
+        if not self.refuses("no run is renamed") and (row := self.row) is not None:
             self._ask_label(row, "name", "Name", "What the run is called here; empty: its own name.")
 
     def action_note(self) -> None:
         """Write a note to the run."""
-        if (row := self.row) is not None:
+        if not self.refuses("no note is written") and (row := self.row) is not None:
             self._ask_label(row, "text", "Note", "A note that stays with the run; empty: none.")
 
     def _ask_label(self, row: Row, field: str, title: str, about: str) -> None:
@@ -85,6 +85,8 @@ class RunActions(BaseScreen[None]):
 
     async def action_stop(self) -> None:
         """Ask the workers of the chosen runs to stop."""
+        if self.refuses("no worker is asked to stop"):
+            return
         rows = [row for row in self._chosen() if not row.is_over]
         if not rows:
             self.notify("no worker goes on there", timeout=4)
@@ -94,6 +96,8 @@ class RunActions(BaseScreen[None]):
 
     async def action_resume(self) -> None:
         """Let workers go on with the chosen runs."""
+        if self.refuses("no run is gone on with"):
+            return
         for row in self._chosen():
             if not row.is_over:
                 await self._guarded(row.run.ask, "resume")
@@ -107,7 +111,7 @@ class RunActions(BaseScreen[None]):
 
     def action_duplicate(self) -> None:
         """A new run with the settings of this one, some of them changed."""
-        if (row := self.row) is None:
+        if self.refuses("no run is made") or (row := self.row) is None:
             return
 
         async def chosen(text: str | None) -> None:
@@ -121,7 +125,7 @@ class RunActions(BaseScreen[None]):
     def action_delete(self) -> None:
         """Delete the chosen runs, after a question."""
         rows = self._chosen()
-        if not rows:
+        if self.refuses("no run is deleted") or not rows:
             return
 
         async def answered(choice: str | None) -> None:
@@ -136,11 +140,13 @@ class RunActions(BaseScreen[None]):
 
     async def take_over_trash(self) -> None:
         """What was deleted when the app was killed can still be brought back."""
-        if await self._guarded(self.trash.take_over):
+        if not self.read_only and await self._guarded(self.trash.take_over):
             self.look_again()
 
     async def action_undo(self) -> None:
         """Bring the run that was deleted last back."""
+        if self.refuses("no run is brought back"):
+            return
         name = await self._guarded(self.trash.undo)
         if name:
             self.notify(f"{name} is back", timeout=4, markup=False)

@@ -98,12 +98,13 @@ def head(catalogue: Catalogue, shown: int, sort: tuple[str, bool], wanted: str, 
     return plain_text(" · ".join(parts))
 
 
-def hint(marked: int, deleted: int, width: int, *, runs: int) -> str:
+def hint(marked: int, deleted: int, width: int, *, runs: int, read_only: bool = False) -> str:
     """What can be done with so many runs, and what was."""
     parts = [f"{marked} marked"] if marked else []
     if deleted:
         parts.append(f"{deleted} deleted, U brings back")
-    return fitting([*parts, *(_HINTS if runs else ())], width)
+    hints = ("read-only: runs are looked at, and none is changed",) if read_only else _HINTS if runs else ()
+    return fitting([*parts, *hints], width)
 
 
 def about(row: Row | None, room: int) -> str:

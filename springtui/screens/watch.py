@@ -77,13 +77,11 @@ class WatchScreen(RunControl):
         run: Run,
         place: Place,
         *,
-        read_only: bool = False,
         process: subprocess.Popen[bytes] | None = None,
     ) -> None:
         super().__init__()
         self.run_dir = run
         self.place = place
-        self.read_only = read_only
         self.follower = Follower(run, process)
         self.requests = Requests()
         self.config: RunConfig | None = None

@@ -15,12 +15,13 @@ from ..timeline import View
 from .base import BaseScreen
 from .prompt import PromptScreen
 
+NOTHING_ASKED = "nothing is asked of the worker"
+
 
 class RunControl(BaseScreen[None]):
     """The half of the screen that asks; its other half shows."""
 
     run_dir: Run
-    read_only: bool
     requests: Requests
     config: RunConfig | None
     whole: View
@@ -30,8 +31,7 @@ class RunControl(BaseScreen[None]):
         raise NotImplementedError
 
     async def _ask(self, action: str, words: str, **settings: Any) -> None:
-        if self.read_only:
-            self.notify("watching read-only: nothing is asked of the worker", timeout=4)
+        if self.refuses(NOTHING_ASKED):
             return
         try:
             control = await asyncio.to_thread(lambda: self.run_dir.ask(action, **settings))
@@ -54,8 +54,7 @@ class RunControl(BaseScreen[None]):
 
     def action_set(self) -> None:
         """Ask for another value of a setting that can move."""
-        if self.read_only:
-            self.notify("watching read-only: nothing is asked of the worker", timeout=4)
+        if self.refuses(NOTHING_ASKED):
             return
         about = f"key=value; these can change while it runs: {', '.join(movable(self.config))}"
         check = functools.partial(parse_move, self.config)
