@@ -105,7 +105,7 @@ async def test_a_killed_worker_is_resumed_where_it_was_and_hears_what_was_moved_
         assert f"springtui resume {run.id}" in lab.trouble["train"]
         lab.query_one("#nonlinearity", Slider).focus()
         await pilot.press("home")
-        await pilot.press("c", "c")
+        await pilot.press("g", "g")
         await until(pilot, lambda: lab.states["train"].status == "running", 90)
         assert not lab.trouble
         assert len(started(run)) == 2
@@ -120,7 +120,7 @@ async def test_a_killed_worker_is_resumed_where_it_was_and_hears_what_was_moved_
         try:
             await until(pilot, lambda: "train" not in lab.trouble, 90)
             await until(pilot, lambda: lab.states["train"].status == "running")
-            await pilot.press("c")
+            await pilot.press("g")
             assert len(started(run)) == 3
         finally:
             outside.terminate()
@@ -145,7 +145,7 @@ async def test_a_lab_opened_again_takes_up_each_panel_by_itself(home: Path) -> N
             assert lab.states["train"].latest is not None
             assert live(home) == {left["chain"].id}
             assert len(list_runs(home)) == 2
-            await pilot.press("c")
+            await pilot.press("g")
             await until(pilot, lambda: lab.states["train"].status == "running", 90)
             assert not lab.trouble
     finally:

@@ -207,7 +207,7 @@ class LabScreen(LabRuns):
         elif state.status in {"crashed", "failed", "unknown"}:
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
             why = (state.ended and state.ended.text) or message.found.text
-            ways = f"press c to resume it (as springtui resume {state.run_id} does) or r to restart"
+            ways = f"press g to resume it (as springtui resume {state.run_id} does) or r to restart"
             self.say_trouble(panel, f"{why}; {ways}. {log}".strip())
         self.draw_words()
 

@@ -8,7 +8,7 @@ KEYS: list[BindingType] = [
     Binding("space", "toggle_pause", "Pause", id="lab.pause", tooltip="pause or resume both", priority=True),
     Binding("r", "restart", "Restart", id="lab.restart", tooltip="start both anew with what the sliders ask for"),
     Binding(
-        "c",
+        "g",
         "resume",
         "Resume",
         id="lab.resume",

@@ -254,7 +254,7 @@ def _asides(state: RunState) -> list[str]:
 
 
 def _ways(state: RunState) -> str:
-    return "c resumes, r starts anew" if state.status in RESUMABLE else "r starts anew"
+    return "g resumes, r starts anew" if state.status in RESUMABLE else "r starts anew"
 
 
 def _said(trouble: Mapping[Panel, str]) -> list[str]:
