@@ -37,9 +37,13 @@ class Interrupted:
         self.asked = False
 
     def install(self) -> None:
-        """Only the main thread of a process may hear signals; elsewhere this does nothing."""
+        """Hear SIGTERM, also one that was kept waiting (see ``launch``).
+
+        Only the main thread of a process may hear signals; elsewhere this does nothing.
+        """
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._hear)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
     def _hear(self, _signal: int, _frame: FrameType | None) -> None:
         self.asked = True

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 
 from .errors import WorkerError
 from .files import open_plain
@@ -21,7 +24,7 @@ def launch(run: Run, *, force: bool = False, executor: str | None = None) -> sub
     The run's lock file says at once who it is, and, as long as this process lives to see it, how it ended.
     ``-P`` keeps the working directory off the import path: a file named engine.py there is not ours.
     ``force`` also takes up a run whose last worker, on another host, is not known to have ended. ``executor``
-    stands in for the one that a sweep names.
+    stands in for the one that a sweep names. A SIGTERM that comes before the worker can hear it waits for it.
 
     Raises:
         ConfigError: a training of the user's own writes it.
@@ -35,14 +38,15 @@ def launch(run: Run, *, force: bool = False, executor: str | None = None) -> sub
     try:
         log = open_plain(run.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "engine.worker", *words, str(run.path.absolute())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                start_new_session=True,
-            )
+            with _sigterm_waits():
+                process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "engine.worker", *words, str(run.path.absolute())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=environment,
+                    start_new_session=True,
+                )
         finally:
             os.close(log)
     except OSError as error:
@@ -51,6 +55,19 @@ def launch(run: Run, *, force: bool = False, executor: str | None = None) -> sub
     note_launched(run.path / "lock", owner)
     threading.Thread(target=_see_it_end, args=(run, process, owner), name=f"reap-{run.id}", daemon=True).start()
     return process
+
+
+@contextlib.contextmanager
+def _sigterm_waits() -> Iterator[None]:
+    """What is started meanwhile is not killed by SIGTERM before it has a handler, which lets the signal through.
+
+    A mask outlives exec, and is a thread's own: no other child of ours and no other thread is touched.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _see_it_end(run: Run, process: subprocess.Popen[bytes], owner: Owner) -> None:

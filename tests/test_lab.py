@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from textual.pilot import Pilot
 
 from engine.records import Acknowledged
@@ -206,6 +207,25 @@ async def test_keys_while_runs_start_leave_one_worker_for_each_panel(home: Path)
         assert lab.watchers.keys() == set(PANELS)
         await until(pilot, lambda: not any(p.poll() is None for p in lab.laboratory.leaving), 90)
         await until(pilot, lambda: live(home) == wanted)
+
+
+@pytest.mark.parametrize("keys", ["rp", "pr", "ppp"])
+async def test_keys_at_once_in_a_lab_at_work_leave_one_worker_for_each_panel(home: Path, keys: str) -> None:
+    """Those called off end as stopped, and leaving knows of every one that goes on."""
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in PANELS), 90)
+        first = lab.laboratory.runs["chain"].id
+        await pilot.press(*keys)
+        await until(pilot, lambda: "chain" in lab.states and lab.states["chain"].latest is not None, 90)
+        await until(pilot, lambda: "train" in lab.states and lab.states["train"].latest is not None, 90)
+        wanted = {run.id for run in lab.laboratory.runs.values()}
+        assert first not in wanted
+        await until(pilot, lambda: not any(p.poll() is None for p in lab.laboratory.leaving), 90)
+        await until(pilot, lambda: live(home) == wanted)
+        assert lab.laboratory.going() == 2
+        await lab.let_go()
+        await until(pilot, lambda: not any(p.poll() is None for p in lab.laboratory.leaving), 90)
+    assert {run.status() for run in list_runs(home)} == {"stopped"}
 
 
 def test_a_start_called_off_begins_nothing_and_a_second_one_takes_the_place_of_the_first(home: Path) -> None:

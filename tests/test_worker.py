@@ -193,6 +193,14 @@ class TestEnds:
         status, ended = worker.end()
         assert (status, ended.reason, worker.run.status()) == (0, "stopped", "stopped")
 
+    @KINDS
+    def test_terminated_before_it_can_hear(self, settings: Settings, start: Start) -> None:
+        """Called off at once, it ends as one that was stopped, and says so."""
+        worker = start(settings)
+        worker.process.terminate()
+        status, ended = worker.end()
+        assert (status, ended.reason, worker.run.status()) == (0, "stopped", "stopped")
+
     def test_terminated_while_paused(self, start: Start) -> None:
         worker = start(ENDLESS_CHAIN).working()
         worker.ask("pause")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -66,9 +67,13 @@ def newest(home: Path) -> Run:
     """The newest run that a worker holds, else the newest.
 
     Raises:
-        RunDirectoryError: there is none.
+        RunDirectoryError: there is none, or they may not be read.
     """
     known = list_runs(home)
+    if not known and (home / "runs").exists() and not os.access(home / "runs", os.R_OK | os.X_OK):
+        raise RunDirectoryError(
+            f"{home / 'runs'} may not be read; make it readable, or choose another with --home or SPRINGTUI_HOME"
+        )
     if not known:
         raise RunDirectoryError(f"there is no run under {home / 'runs'} to watch; springtui train begins one")
     return next((run for run in known[:_LOOK_BACK] if run.is_live()), known[0])
