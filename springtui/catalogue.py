@@ -76,6 +76,12 @@ class Row:
         found = self.about.get("values", {}).get(name)
         return float(found) if isinstance(found, (int, float)) else None
 
+    @property
+    def loss(self) -> float | None:
+        """The newest training loss; a probe's users call it loss."""
+        found = self.value("train_loss")
+        return self.value("loss") if found is None else found
+
 
 class Catalogue:
     """Rows by id; ``describes`` counts how often a run's records were read."""
@@ -176,7 +182,7 @@ SORTS: dict[str, Key] = {
     "kind": lambda row: row.kind,
     "state": lambda row: row.status,
     "progress": lambda row: row.about["at"] / row.about["total"] if row.about.get("total") else None,
-    "loss": lambda row: row.value("train_loss"),
+    "loss": lambda row: row.loss,
     "accuracy": lambda row: row.value("test_accuracy"),
     "age": lambda row: -row.created,
     "size": lambda row: row.size or None,

@@ -51,9 +51,15 @@ async def test_watch_follows_names_layers_and_replays(probe: LoadProbe, home: Pa
         await until(pilot, lambda: screen.view.state.at == 0)
 
 
-async def test_it_is_listed(probe: LoadProbe, home: Path) -> None:
+async def test_it_is_listed_with_its_loss(probe: LoadProbe, home: Path) -> None:
+    probe.step(loss=0.1305)
     app = SpringApp(home, opening=Opening("runs", None, False))
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
         await until(pilot, lambda: "probe" in app.export_screenshot())
+        runs = app.screen
+        assert isinstance(runs, RunsScreen)
+        runs.sort_by("loss", reverse=False)
+        await until(pilot, lambda: "0.13" in runs.table.render_line(1).text)
+        assert [row.loss for row in runs.catalogue.rows.values()] == [0.1305]
     probe.close()

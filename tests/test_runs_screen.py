@@ -188,6 +188,28 @@ async def test_overlay_reads_every_marked_run_out(home: Path) -> None:
         assert plot.readout() == []
 
 
+async def test_a_run_that_ended_before_the_cursor_has_no_value_there(home: Path) -> None:
+    for i, count in enumerate((14, 200)):
+        make_run(home, training_records(count), i, began=1.7e9 + 100 * i)
+    async with open_runs(home) as (screen, pilot):
+        await until(pilot, lambda: described(screen))
+        await pilot.press("space", "space", "c")
+        plot = screen.query_one(CurvesPlot)
+        await until(pilot, lambda: screen.quantity == "train_loss" and len(plot.curves) == 2)
+        await pilot.press("o", "right")
+        assert plot.cursor is not None
+        assert 13 < plot.cursor < 199
+        long, short = (screen.catalogue.rows[name].name for name in screen.marked)
+        lines = str(screen.query_one("#about", Static).content).splitlines()
+        assert lines[1].endswith(f"{short}  –")
+        assert lines[0].startswith(f"─── {long}  ")
+        assert "–" not in lines[0]
+        for _ in range(100):
+            await pilot.press("left")
+        assert "–" not in str(screen.query_one("#about", Static).content).splitlines()[1]
+        await pilot.press("0")
+
+
 @pytest.mark.terminal
 def test_what_was_deleted_before_a_kill_is_brought_back(home: Path) -> None:
     """The real program, killed with what it had deleted in its trash."""

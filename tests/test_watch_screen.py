@@ -12,10 +12,11 @@ from made_runs import SPIKE, make_run, training_records
 from test_lab import until
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
+from textual.widgets._footer import FooterKey
 
 from engine.config import ChainConfig
 from engine.launch import launch
-from engine.records import Note, encode
+from engine.records import Ended, Note, encode
 from engine.rundir import Run, list_runs, open_home
 from springtui import requests
 from springtui.app import Opening, SpringApp
@@ -266,3 +267,22 @@ def test_lines_are_folded_at_spaces_and_bars_scaled() -> None:
     assert all(len(piece) <= 10 for piece in fold("x" * 35, 10))
     assert "".join(fold("x" * 35, 10)) == "x" * 35
     assert bars([0.0, 0.5, 1.0, None], 6, 1.0) == "  ▁▅█ " or bars([0.0, 0.5, 1.0, None], 6, 1.0) == "  ▁▄█ "
+
+
+def offered(screen: WatchScreen) -> set[str]:
+    """What the bottom line names."""
+    return {key.description for key in screen.query(FooterKey)}
+
+
+async def test_nothing_is_offered_to_ask_of_a_run_that_has_ended(home: Path) -> None:
+    run = Run(make_run(home, [*training_records(50), Ended(reason="finished", time=1.7e9 + 60)]))
+    async with watch(run, home) as (screen, pilot):
+        await until(pilot, lambda: screen.whole.state.status == "finished")
+        await until(pilot, lambda: "Scalar" in offered(screen) and not offered(screen) & {"Pause", "Stop", "Set"})
+        await pilot.press("b", "x", "i")
+        assert pilot.app.screen is screen
+        assert (run.path / "control.jsonl").read_bytes() == b""
+        stop = next(command for command in screen.commands() if command.title == "Stop the run")
+        await stop.callback()  # type: ignore[misc]
+        told = pilot.app._notifications
+        await until(pilot, lambda: any("run is finished: it has no worker" in one.message for one in told))

@@ -55,7 +55,7 @@ def line_of(row: Row | None, *, marked: bool) -> Line:
         "kind": row.kind,
         "state": row.status,
         "progress": _progress(row),
-        "loss": _value(row, "train_loss"),
+        "loss": "" if row.loss is None else number(row.loss),
         "accuracy": percent(row.value("test_accuracy")) if row.value("test_accuracy") is not None else "",
         "age": age_in_words(max(0.0, now() - row.created)) if row.created else "",
         "size": size_in_words(row.size) if about else "",
@@ -68,11 +68,6 @@ def _progress(row: Row) -> str:
     if at is None:
         return ""
     return f"{100 * at / total:.0f}%" if total else str(at)
-
-
-def _value(row: Row, name: str) -> str:
-    value = row.value(name)
-    return "" if value is None else number(value)
 
 
 def size_in_words(size: float) -> str:

@@ -199,7 +199,9 @@ class WatchScreen(RunControl):
     def _take_view(self) -> None:
         """What the follower knows now."""
         self._drawn_version = self.follower.version
-        self.whole = self.follower.view()
+        was_over, self.whole = self.whole.state.is_over, self.follower.view()
+        if was_over != self.whole.state.is_over:
+            self.refresh_bindings()
         if self.follower.complete:
             self.tell_alerts(self.whole.state)
         self.requests.settle(list(self.follower.timeline.answers))

@@ -16,6 +16,7 @@ from .base import BaseScreen
 from .prompt import PromptScreen
 
 NOTHING_ASKED = "nothing is asked of the worker"
+_ASKING = {"toggle_pause", "stop", "set"}
 
 
 class RunControl(BaseScreen[None]):
@@ -30,8 +31,21 @@ class RunControl(BaseScreen[None]):
         """Show what was asked, and its fate."""
         raise NotImplementedError
 
-    async def _ask(self, action: str, words: str, **settings: Any) -> None:
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Of a run that has ended nothing can be asked, so that it is not offered."""
+        return self.read_only or action not in _ASKING or not self.whole.state.is_over
+
+    def _may_not_ask(self) -> bool:
+        """Whether there is nobody to ask, or the app may not; either is said."""
+        state = self.whole.state
         if self.refuses(NOTHING_ASKED):
+            return True
+        if state.is_over:
+            self.notify(f"the run is {state.status}: it has no worker to ask", timeout=4, markup=False)
+        return state.is_over
+
+    async def _ask(self, action: str, words: str, **settings: Any) -> None:
+        if self._may_not_ask():
             return
         try:
             control = await asyncio.to_thread(lambda: self.run_dir.ask(action, **settings))
@@ -54,7 +68,7 @@ class RunControl(BaseScreen[None]):
 
     def action_set(self) -> None:
         """Ask for another value of a setting that can move."""
-        if self.refuses(NOTHING_ASKED):
+        if self._may_not_ask():
             return
         about = f"key=value; these can change while it runs: {', '.join(movable(self.config))}"
         check = functools.partial(parse_move, self.config)

@@ -93,10 +93,11 @@ class CurvesPlot(Plot, can_focus=True):
         return self._raw
 
     def readout(self) -> list[tuple[str, float]]:
-        """Name and value of every named curve at the cursor."""
+        """Name and value of every named curve at the cursor; not a number where a curve does not reach it."""
         if self.cursor is None:
             return []
-        return [(one.name, _value_at(one, self.cursor)) for one in self._shaped if one.name]
+        both = zip(self._raw, self._shaped, strict=True)
+        return [(one.name, _value_at(one, self.cursor, whole)) for whole, one in both if one.name]
 
     # what is drawn
 
@@ -286,9 +287,9 @@ def _smoothed(values: Sequence[float], over: int) -> list[float]:
     return out
 
 
-def _value_at(one: Series, x: float) -> float:
-    """The value of the nearest point."""
-    if not one.x:
+def _value_at(one: Series, x: float, whole: Series) -> float:
+    """The value of the nearest point; before the first and beyond the last of the whole curve there is none."""
+    if not one.x or not whole.x[0] <= x <= whole.x[-1]:
         return math.nan
     right = min(len(one.x) - 1, bisect.bisect_left(one.x, x))
     left = max(0, right - 1)
