@@ -7,8 +7,9 @@ by less than the change that it predicts for the turn of the knob. How well it f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from .loads import statistics
+from .loads import LoadStatistics, statistics
 from .mean_field import predicted_asymmetry
 from .twin_axis import noise_coordinate
 from .twin_map import PRESETS, TwinMap
@@ -17,6 +18,16 @@ NAMES = {"data_noise": "data noise", "lr": "learning rate", "dropout": "dropout"
 _STEP = 0.2
 """How far a knob is turned in thought: a fifth of its axis."""
 _WORDS = {"concave": "the shallow layers are lazy", "convex": "the deep layers are lazy"}
+LAZY = frozenset(_WORDS)
+"""The regimes in which a knob may help."""
+
+
+class Outlook(NamedTuple):
+    """What a fitted map predicts of the load curve's asymmetry, at the knobs in force and around them."""
+
+    now: float
+    turns: tuple[tuple[str, float], ...]
+    """Each turn of a knob by a fifth of its axis, in words, and the change that it makes."""
 
 
 def advise(
@@ -36,21 +47,23 @@ def advise(
         maps: by noise axis.
     """
     shape = statistics(curve, logits=True)
-    if shape.regime == "unclear":
-        return "Cannot tell: the layers do not separate the classes yet."
-    if shape.regime == "balanced":
-        return f"The layers share the load (coefficient of variation {shape.cv:.2f}): nothing to mend."
-    if shape.regime == "uneven":
-        return "The halves share the load, but single layers do not: neither knob evens that out."
-    says = f"{_WORDS[shape.regime].capitalize()} (asymmetry {shape.asymmetry:+.2f})"
+    return sentence(shape, noise_axis, outlook(nonlinearity, noise_axis, noise, maps))
+
+
+def outlook(
+    nonlinearity: float, noise_axis: str, noise: float, maps: Mapping[str, TwinMap] = PRESETS
+) -> Outlook | None:
+    """What the fitted map predicts, whatever the loads are; None where none was fitted for this noise.
+
+    Args:
+        nonlinearity: 1 - α in force, 0 … 1.
+        noise_axis: the setting that makes the noise, as ``data_noise``.
+        noise: its value in force, in the setting's own unit.
+        maps: by noise axis.
+    """
     if noise_axis not in maps:
-        return (
-            f"{says}; cannot tell which way {NAMES.get(noise_axis, noise_axis)} works: no map was fitted for it."
-        )
-    return f"{says}; {_turn(shape.asymmetry, nonlinearity, noise, maps[noise_axis])}."
-
-
-def _turn(asymmetry: float, nonlinearity: float, noise: float, twin: TwinMap) -> str:
+        return None
+    twin = maps[noise_axis]
     at, name_of_noise = noise_coordinate(twin.noise_axis, noise), NAMES[twin.noise_axis]
 
     def predicted(alpha: float, q: float) -> float:
@@ -58,16 +71,39 @@ def _turn(asymmetry: float, nonlinearity: float, noise: float, twin: TwinMap) ->
         return predicted_asymmetry(right, left, sd)
 
     now = predicted(nonlinearity, at)
-    turns = [
-        (f"{word} {name}", predicted(a, q) - now)
-        for word, name, a, q in (
-            ("more", name_of_noise, nonlinearity, min(1.0, at + _STEP)),
-            ("less", name_of_noise, nonlinearity, max(0.0, at - _STEP)),
-            ("more", "nonlinearity", min(1.0, nonlinearity + _STEP), at),
-            ("less", "nonlinearity", max(0.0, nonlinearity - _STEP), at),
-        )
-    ]
-    best, change = min(turns, key=lambda turn: abs(asymmetry + turn[1]))
+    turns = (
+        (f"more {name_of_noise}", predicted(nonlinearity, min(1.0, at + _STEP)) - now),
+        (f"less {name_of_noise}", predicted(nonlinearity, max(0.0, at - _STEP)) - now),
+        ("more nonlinearity", predicted(min(1.0, nonlinearity + _STEP), at) - now),
+        ("less nonlinearity", predicted(max(0.0, nonlinearity - _STEP), at) - now),
+    )
+    return Outlook(now, turns)
+
+
+def sentence(shape: LoadStatistics, noise_axis: str, seen: Outlook | None) -> str:
+    """What loads of this shape and the map's ``outlook`` say together."""
+    if shape.regime not in _WORDS:
+        return f"{what_loads_say(shape)}."
+    if seen is None:
+        name = NAMES.get(noise_axis, noise_axis)
+        return f"{what_loads_say(shape)}; cannot tell which way {name} works: no map was fitted for it."
+    return f"{what_loads_say(shape)}; {_turn(shape.asymmetry, seen)}."
+
+
+def what_loads_say(shape: LoadStatistics) -> str:
+    """Which layers are lazy, without a full stop."""
+    if shape.regime == "unclear":
+        return "Cannot tell: the layers do not separate the classes yet"
+    if shape.regime == "balanced":
+        return f"The layers share the load (coefficient of variation {shape.cv:.2f}): nothing to mend"
+    if shape.regime == "uneven":
+        return "The halves share the load, but single layers do not: neither knob evens that out"
+    return f"{_WORDS[shape.regime].capitalize()} (asymmetry {shape.asymmetry:+.2f})"
+
+
+def _turn(asymmetry: float, seen: Outlook) -> str:
+    now = seen.now
+    best, change = min(seen.turns, key=lambda turn: abs(asymmetry + turn[1]))
     if abs(change) < 0.02 or change * asymmetry >= 0:
         return "cannot tell which knob would help: the fitted map predicts next to no change from here"
     believed = abs(now - asymmetry) < abs(change)

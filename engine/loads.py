@@ -17,6 +17,10 @@ BALANCED_CV = 0.25
 EVEN_HALVES = 0.1
 """Halves that differ by less than this part of the total carry the same: uneven loads are then scattered."""
 
+TOLD = 0.1
+"""A total load of at most this part of all that the curve goes up and down is not told from none: loads that
+cancel leave as much by chance, and dividing by it gives a coefficient of variation in the hundreds."""
+
 
 class LoadStatistics(NamedTuple):
     """How evenly a curve's total load is shared."""
@@ -27,7 +31,7 @@ class LoadStatistics(NamedTuple):
     """(load of the shallow half - load of the deep half) / total load; > 0 convex, < 0 concave."""
     regime: str
     """balanced; concave; convex; uneven, where the halves carry the same but their layers do not; or unclear,
-    where the total load is not positive."""
+    where the total load is not positive, or too small beside its parts to be told from none (``TOLD``)."""
 
 
 def loads(curve: Sequence[float | None]) -> NDArray[np.float64]:
@@ -55,11 +59,11 @@ def statistics(curve: Sequence[float | None], *, logits: bool) -> LoadStatistics
     half = d.size // 2
     cv = float(d.std() / abs(d.mean()))
     asymmetry = float((d[:half].sum() - d[-half:].sum()) / total)
-    return LoadStatistics(cv, asymmetry, _regime(total, cv, asymmetry))
+    return LoadStatistics(cv, asymmetry, _regime(total, float(np.abs(d).sum()), cv, asymmetry))
 
 
-def _regime(total: float, cv: float, asymmetry: float) -> str:
-    if total <= 0:
+def _regime(total: float, gross: float, cv: float, asymmetry: float) -> str:
+    if total <= TOLD * gross:
         return "unclear"
     if cv < BALANCED_CV:
         return "balanced"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from engine.loads import LoadStatistics
+from engine.loads import LoadStatistics, statistics
 
-from .state import RunState
+from .measures import PROBES
+from .state import RunState, signed_curve
 
 _WORDS = {
     "concave": "shallow layers lazy",
@@ -20,6 +21,18 @@ _WORDS = {
 def in_words(statistics: LoadStatistics) -> str:
     """Which layers carry the load."""
     return _WORDS[statistics.regime]
+
+
+def shown_measure(measure: str) -> str:
+    """The measure whose regime is told while one is drawn: probes have none of their own."""
+    return "trace_ratio" if measure == PROBES else measure
+
+
+def shape_of(state: RunState | None, measure: str) -> LoadStatistics | None:
+    """Of a network's newest curve, in a measure as it is drawn; None before there is one."""
+    if state is None or state.latest is None:
+        return None
+    return statistics(signed_curve(state.latest, shown_measure(measure)), logits=True)
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -37,7 +50,9 @@ def decimals(value: float | None, places: int = 2, *, sign: bool = False) -> str
 
 
 def shape_line(statistics: LoadStatistics) -> str:
-    """The two numbers of a load curve's shape."""
+    """The two numbers of a load curve's shape; dashes where there is no load to be shared."""
+    if statistics.regime == "unclear":
+        return f"CV {decimals(None)} · asymmetry {decimals(None)}"
     return f"CV {decimals(statistics.cv)} · asymmetry {decimals(statistics.asymmetry, sign=True)}"
 
 

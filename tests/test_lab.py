@@ -13,12 +13,14 @@ import pytest
 from textual.pilot import Pilot
 
 from engine.launch import launch
-from engine.records import Acknowledged, Started
+from engine.records import Acknowledged, Curve, Started
 from engine.rundir import Run, list_runs
 from springtui.app import SpringApp
 from springtui.laboratory import PANELS, Laboratory
 from springtui.screens.help import HelpScreen
 from springtui.screens.lab import LabScreen
+from springtui.screens.lab_panels import words
+from springtui.state import RunState
 from springtui.widgets.slider import Slider
 
 
@@ -229,12 +231,49 @@ async def test_a_network_that_diverges_is_said_to_at_which_epoch(home: Path) -> 
 
 async def test_advice_can_be_read_in_the_smallest_terminal_too(home: Path) -> None:
     async with open_lab(home, size=(80, 24)) as (lab, pilot):
-        await until(pilot, lambda: bool(lab.foresight.advice) and bool(lab.foresight.predicted))
+        await until(pilot, lambda: lab._words.get("#advice") and lab.foresight.predicted)
         await pilot.press("]")
         await pilot.press("]")
         advice = lab.query_one("#advice")
         await until(pilot, lambda: lab.query_one("#controls").region.contains_region(advice.region))
         assert advice.region.height > 1
+
+
+SAID = {
+    "balanced": "share the load",
+    "uneven, neither end lazy": "neither knob evens",
+    "shallow layers lazy": "The shallow layers are lazy",
+    "deep layers lazy": "The deep layers are lazy",
+    "nothing is separated yet": "do not separate",
+}
+"""The advice to each regime."""
+
+
+async def test_advice_is_of_the_curve_above_it_and_goes_with_its_run(home: Path) -> None:
+    async with open_lab(home) as (lab, pilot):
+        said: set[str] = set()
+        await until(pilot, lambda: lab._words.get("#advice"), 90)
+        for measure in ("trace_ratio", "fuzziness", "inverse_fuzziness", "linear_probes"):
+            assert lab.measure == measure
+            for _ in range(10):
+                regime = lab._words["#regime"].splitlines()[0]
+                assert SAID[regime] in lab._words["#advice"], (measure, regime)
+                said.add(lab._words["#advice"])
+                await pilot.pause(0.1)
+            await pilot.press("m")
+        assert len(said) > 1
+        await until(pilot, lambda: bool(lab.foresight.predicted), 90)
+        await pilot.press("r")
+        assert lab._words["#advice"] == ""
+        assert not lab.foresight.predicted
+        await until(pilot, lambda: lab._words["#advice"], 90)
+        assert SAID[lab._words["#regime"].splitlines()[0]] in lab._words["#advice"]
+
+
+def test_an_untrained_networks_curve_is_no_regime() -> None:
+    state = RunState("a", status="running")
+    state.fold(Curve(curves={"trace_ratio": [0.0, 0.3, -0.2, 0.25, -0.003, 5.0]}))
+    assert words({"train": state}, {}, "trace_ratio")[0] == "nothing is separated yet\nCV – · asymmetry –"
 
 
 async def test_a_chain_has_a_spring_for_each_hidden_layer_and_thirty_frames_a_second(home: Path) -> None:

@@ -39,6 +39,19 @@ def test_what_cannot_be_told_is_unclear(curve: list[float | None]) -> None:
     assert math.isnan(shape.cv)
 
 
+@pytest.mark.parametrize(
+    ("curve", "regime"),
+    [
+        ([0.0, 0.3, -0.2, 0.25, -0.003], "unclear"),  # untrained: ups and downs that all but cancel
+        ([0.0, -0.3, 0.2, -0.1, 0.4], "unclear"),  # it rises
+        ([0.003, 0.002, 0.001, 0.0], "balanced"),  # little, and yet all of it is a drop
+        ([1.0, 1.05, 0.9, 0.2, 0.0], "concave"),  # a layer that mixes the classes a little
+    ],
+)
+def test_a_drop_that_its_own_ups_and_downs_drown_is_not_told(curve: list[float | None], regime: str) -> None:
+    assert statistics(curve, logits=False).regime == regime
+
+
 def test_loads_sum_to_the_drop() -> None:
     curve = np.random.default_rng(0).normal(size=9)
     assert loads(curve.tolist()).sum() == pytest.approx(curve[0] - curve[-1])

@@ -149,7 +149,7 @@ async def test_ones_own_map_drives_the_chain_and_the_prediction(home: Path) -> N
     assert foresight.predicted[0] == 1.0
     assert foresight.predicted[-1] == pytest.approx(0.0, abs=1e-12)
     assert foresight.predicted != (await shipped(state)).predicted
-    assert "lazy" in foresight.advice
+    assert "lazy" in foresight.advice(state, dropout, "trace_ratio")
 
 
 async def shipped(state: RunState) -> Foresight:

@@ -260,14 +260,21 @@ class LabScreen(LabRuns):
         """The regime, and the runs' numbers."""
         chain_first = self.has_class("-tabbed") and self.has_class("-chain")
         regime, facts = lab_panels.words(self.states, self.trouble, self.measure, chain_first=chain_first)
-        self.tell({"#regime": regime, "#facts": facts})
+        advice = self.foresight.advice(self.states.get("train"), self.kind, self.measure)
+        self.tell({"#regime": regime, "#facts": facts, "#advice": advice})
 
     async def _advise(self) -> None:
-        """A sentence of advice, and what the map predicts, when what they rest on has changed."""
+        """What the map predicts, when what that rests on has changed."""
         train = self.states.get("train")
         if train is not None and await self.foresight.reckon(train, self.kind):
             self._stale = True
-            self.query_one("#advice", Static).update(self.foresight.advice)
+            self.draw_words()
+
+    def _forget(self, panel: Panel) -> None:
+        super()._forget(panel)
+        if panel == "train":
+            self.foresight.clear()
+        self.draw_words()
 
     def _fit(self, columns: int, rows: int) -> None:
         """What this size has room for; known before the first picture, or it would flicker."""

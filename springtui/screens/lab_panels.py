@@ -15,7 +15,7 @@ from engine.twin_curve import CurveFit, fit_curve, hidden
 from ..absent import WAITING, why_empty
 from ..laboratory import RESUMABLE, SYSTEMS, Panel
 from ..measures import PROBES
-from ..regime import decimals, duration, in_words, number, percent, progress_line, shape_line, with_error
+from ..regime import decimals, duration, in_words, number, percent, progress_line, shape_line, shape_of, with_error
 from ..state import RunState, signed_curve
 from ..terminal import ascii_only, plain_text
 from ..widgets.canvas import Canvas
@@ -181,11 +181,11 @@ def _show_loads(bars: LoadBars, state: RunState | None, measure: str) -> None:
 
 
 def _regime(state: RunState | None, measure: str) -> str:
-    if state is None or state.latest is None:
+    shape = shape_of(state, measure)
+    if shape is None:
         return "no curve was made" if state is not None and state.is_over else "waiting for the first curve"
-    measure = "trace_ratio" if measure == PROBES else measure
-    shape = statistics(signed_curve(state.latest, measure), logits=True)
-    return f"{in_words(shape)}\n{shape_line(shape)}"
+    words = "nothing is separated yet" if shape.regime == "unclear" else in_words(shape)
+    return f"{words}\n{shape_line(shape)}"
 
 
 def _train_facts(state: RunState | None, absent: str) -> list[str]:
