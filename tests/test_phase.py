@@ -82,7 +82,9 @@ async def test_the_newest_diagram_is_drawn_with_the_chain_beside_it(
         assert phase.query_one("#chain", HeatMap).cursor == 3
         assert "finished" in phase._told
         await pilot.press("c", "E")
-        await until(pilot, lambda: len(list((home / "exports").glob("*"))) == 4)
+        await until(pilot, lambda: len(list((home / "exports").glob("[!.]*"))) == 4)
+        assert {path.stat().st_mode & 0o777 for path in (home / "exports").glob("[!.]*")} == {0o600}
+        assert (home / "exports").stat().st_mode & 0o777 == 0o700
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
         await let_go(phase.desk)
