@@ -5,6 +5,7 @@ Owns processes and directories, no widgets. Every call may touch the disk: call 
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import threading
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from engine.config import ChainConfig, TrainConfig, make
 from engine.errors import SpringtuiError
 from engine.files import read_file, replace_file
 from engine.launch import launch
+from engine.liveness import LIVE
 from engine.recipes import RECIPES
 from engine.rundir import Run, open_home
 
@@ -27,6 +29,12 @@ SYSTEMS: dict[Panel, str] = {"train": "network", "chain": "chain"}
 
 LAB_CHAIN: dict[str, Any] = {"replicas": 64, "pace": 300.0, "frames": 30.0, "steps": 1_080_000}
 """An hour of pulling, thirty pictures a second."""
+BROKEN_OFF = frozenset({"crashed", "failed"})
+"""How runs stand that ended though nobody wished it: shown with the reason until a person decides."""
+RESUMABLE = BROKEN_OFF | {"stopped", "unknown"}
+"""How runs stand that a new worker may go on with."""
+_PATIENCE = 5.0
+"""Seconds for a worker that said its last word to be gone."""
 
 
 class Laboratory:
@@ -45,17 +53,41 @@ class Laboratory:
         """Workers that were asked to stop; kept until they are seen to have ended."""
 
     def reattach(self, panel: Panel, called_off: threading.Event) -> bool:
-        """Take up the run of a lab that was left while it ran; whether there is one; not once it is called off."""
+        """Take up the run that an earlier lab left at work, or one that broke off since, which can be resumed.
+
+        Whether there is one; not once it is called off. What was stopped or came to its end is not taken up.
+        """
         if self.chosen:
             return False
         with self._turn:
             name = Path(self._noted().get(panel, "")).name
             run = Run(self.home / "runs" / name)
-            if called_off.is_set() or not name or not run.is_live():
+            if called_off.is_set() or not name or not (run.is_live() or run.status() in BROKEN_OFF):
                 return False
             self.stop(panel)
             self.runs[panel] = run
         return True
+
+    def resume(self, panel: Panel, called_off: threading.Event) -> None:
+        """Let a new worker go on with a panel's run from its checkpoint.
+
+        Where ``called_off`` is set by the time it would begin, nothing is begun; nor where there is no run, or it
+        has a worker of ours.
+
+        Raises:
+            SpringtuiError: it has a worker already, or none can be started.
+        """
+        with self._turn:
+            run = self.runs.get(panel)
+            if called_off.is_set() or run is None:
+                return
+            old = self.processes.get(panel)
+            if old is not None and old.poll() is None:
+                if run.status() in LIVE:  # it was asked twice
+                    return
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    old.wait(_PATIENCE)
+            self.processes[panel] = launch(run)
 
     def start(self, panel: Panel, settings: Mapping[str, Any], called_off: threading.Event) -> None:
         """Start a new run of a panel in the place of the one it has; a worker of its own fills it.

@@ -108,6 +108,11 @@ class RunState:
         if not self.is_over:
             self.status = state
 
+    def worker_is_seen(self) -> None:
+        """A live worker holds the run, which may have been without one; its first record says more."""
+        if self.status in {"crashed", "unknown"}:
+            self.status = "starting"
+
     def _fold_started(self, event: Started) -> None:
         self.status, self.ended, self.note = "running", None, ""
         self.layers, self.total = event.layers, event.total

@@ -16,7 +16,7 @@ from textual.message_pump import MessagePump
 
 from engine.files import Tail
 from engine.liveness import Liveness
-from engine.records import Event
+from engine.records import Event, Started
 from engine.rundir import Run, read_event
 
 BREATH = 0.005
@@ -52,7 +52,8 @@ class Watcher:
 
     def __init__(self, run: Run, target: MessagePump, process: subprocess.Popen[bytes] | None = None) -> None:
         self.run = run
-        self._process = process
+        self.process = process
+        """The worker, where it is ours; a later one may take its place."""
         self._target = target
         self._closed = threading.Event()
         self._folded = threading.Event()
@@ -88,6 +89,8 @@ class Watcher:
                 self._folded.clear()
                 self._target.post_message(self.RecordsRead(self, events, more))
                 self._folded.wait()
+                if any(isinstance(event, Started) for event in events):
+                    told = None  # of an earlier worker
             elif alive != told and not lines:
                 # only after a look that found nothing more to read, so that no last word is missed
                 told = alive
@@ -98,4 +101,5 @@ class Watcher:
 
     def _is_alive(self) -> bool:
         """By the lock; and a worker of ours that still imports, and holds no lock yet, by its process."""
-        return self.run.is_live() or (self._process is not None and self._process.poll() is None)
+        process = self.process
+        return self.run.is_live() or (process is not None and process.poll() is None)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from engine.records import Acknowledged
+from engine.launch import launch
+from engine.records import Acknowledged, Started
 from engine.rundir import Run, list_runs
 from springtui.app import SpringApp
 from springtui.laboratory import PANELS, Laboratory
@@ -23,9 +24,9 @@ from springtui.widgets.slider import Slider
 
 @asynccontextmanager
 async def open_lab(
-    home: Path, size: tuple[int, int] = (120, 40), settings: dict[str, Any] | None = None
+    home: Path, size: tuple[int, int] = (120, 40), settings: dict[str, Any] | None = None, *, stop: bool = True
 ) -> AsyncIterator[tuple[LabScreen, Pilot[int]]]:
-    """The app with its two workers; they are stopped at the end."""
+    """The app with its two workers; they are stopped at the end, unless they are to be left."""
     app = SpringApp(home, settings)
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
@@ -34,7 +35,8 @@ async def open_lab(
         try:
             yield screen, pilot
         finally:
-            await asyncio.to_thread(screen.stop_runs)
+            if stop:
+                await asyncio.to_thread(screen.stop_runs)
             for process in screen.laboratory.leaving:
                 await asyncio.to_thread(process.wait, 20)
 
@@ -81,12 +83,75 @@ async def test_a_killed_worker_is_told_and_restarted(home: Path) -> None:
         await until(pilot, lambda: "train" in lab.states and lab.states["train"].latest is not None)
         lab.laboratory.processes["train"].kill()
         await until(pilot, lambda: lab.states["train"].status == "crashed")
-        assert "press r" in lab.trouble["train"]
+        assert "or r to restart" in lab.trouble["train"]
         old = lab.laboratory.runs["train"].id
         await pilot.press("r")
         await until(pilot, lambda: "train" in lab.states and lab.states["train"].run_id != old)
         await until(pilot, lambda: lab.states["train"].latest is not None)
         assert "train" not in lab.trouble
+
+
+def started(run: Run) -> list[Started]:
+    return [event for event in run.events() if isinstance(event, Started)]
+
+
+async def test_a_killed_worker_is_resumed_where_it_was_and_hears_what_was_moved_meanwhile(home: Path) -> None:
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in PANELS), 90)
+        run, chain = lab.laboratory.runs["train"], lab.laboratory.runs["chain"]
+        await until(pilot, lambda: run.checkpoint_path.exists(), 90)
+        lab.laboratory.processes["train"].kill()
+        await until(pilot, lambda: lab.states["train"].status == "crashed")
+        assert f"springtui resume {run.id}" in lab.trouble["train"]
+        lab.query_one("#nonlinearity", Slider).focus()
+        await pilot.press("home")
+        await pilot.press("g", "g")
+        await until(pilot, lambda: lab.states["train"].status == "running", 90)
+        assert not lab.trouble
+        assert len(started(run)) == 2
+        assert started(run)[-1].facts["from_step"] > 0
+        await until(pilot, lambda: {"negative_slope": 1.0} in acknowledged(run), 90)
+        assert lab.laboratory.runs == {"train": run, "chain": chain}
+        assert len(list_runs(home)) == 2
+
+        lab.laboratory.processes["train"].kill()  # and once more, resumed from elsewhere
+        await until(pilot, lambda: "SIGKILL" in lab.trouble.get("train", ""))
+        outside = launch(run)
+        try:
+            await until(pilot, lambda: "train" not in lab.trouble, 90)
+            await until(pilot, lambda: lab.states["train"].status == "running")
+            await pilot.press("g")
+            assert len(started(run)) == 3
+        finally:
+            outside.terminate()
+            await asyncio.to_thread(outside.wait, 60)
+
+
+async def test_a_lab_opened_again_takes_up_each_panel_by_itself(home: Path) -> None:
+    first: list[Any] = []
+    try:
+        async with open_lab(home, stop=False) as (lab, pilot):
+            first += lab.laboratory.processes.values()
+            await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in PANELS), 90)
+            left = dict(lab.laboratory.runs)
+            lab.laboratory.processes["train"].kill()
+            await until(pilot, lambda: lab.states["train"].status == "crashed")
+        async with open_lab(home) as (lab, pilot):
+            await until(pilot, lambda: "SIGKILL" in lab.trouble.get("train", ""))
+            await until(pilot, lambda: lab.states["chain"].latest is not None)
+            assert {panel: run.id for panel, run in lab.laboratory.runs.items()} == {
+                panel: run.id for panel, run in left.items()
+            }
+            assert lab.states["train"].latest is not None
+            assert live(home) == {left["chain"].id}
+            assert len(list_runs(home)) == 2
+            await pilot.press("g")
+            await until(pilot, lambda: lab.states["train"].status == "running", 90)
+            assert not lab.trouble
+    finally:
+        for process in first:
+            process.terminate()
+            process.wait(60)
 
 
 async def test_sizes_and_help(home: Path) -> None:

@@ -111,9 +111,9 @@ def test_a_killed_worker_is_shown_with_what_to_do(lab: Terminal, home: Path) -> 
     lab.wait_for("epoch", 60)
     for process in workers_under(home):
         process.kill()
-    lab.wait_for("press r")
+    lab.wait_for("press g")
     lab.press("r")
-    lab.wait_for(lambda text: "press r" not in text and "epoch" in text, 60)
+    lab.wait_for(lambda text: "press g" not in text and "epoch" in text, 60)
 
 
 @pytest.mark.parametrize(("term", "said"), [("dumb", "TERM=dumb"), ("", "TERM is not set")])

@@ -13,6 +13,7 @@ from textual.binding import BindingType
 from textual.containers import Container, Horizontal
 from textual.widgets import RadioSet, Static, Tab, Tabs
 
+from engine.records import Started
 from engine.twin_map import TwinMap
 
 from ..foresight import Foresight
@@ -117,7 +118,7 @@ class LabScreen(LabRuns):
         self.set_interval(0.5, self.draw_words)
         self.set_interval(2.0, self._advise)
         for panel in PANELS:
-            self.begin(panel, reattach=True)
+            self.begin(panel, how="left")
         cast("PreferredApp", self.app).first_tour()
 
     # what the sliders ask for
@@ -167,6 +168,9 @@ class LabScreen(LabRuns):
             newly = state.latest is None
             for event in message.events:
                 state.fold(event)
+                if isinstance(event, Started):
+                    self._worker_came(panel, state)
+                    newly = True
             if not message.more and state.run_id not in self._caught_up:
                 self._show_in_force()
                 self._catch_up(panel, state)
@@ -180,6 +184,12 @@ class LabScreen(LabRuns):
                 self.draw_words()
         message.watcher.folded()
 
+    def _worker_came(self, panel: Panel, state: RunState) -> None:
+        """It is no trouble any more, and hears of the sliders that were moved while there was none."""
+        self.trouble.pop(panel, None)
+        if panel in self.laboratory.processes or state.run_id in self._caught_up:
+            self._slider_moved()
+
     def on_watcher_liveness_seen(self, message: Watcher.LivenessSeen) -> None:
         panel = self._panel_of(message.watcher)
         if panel is None:
@@ -188,6 +198,7 @@ class LabScreen(LabRuns):
         if state.run_id not in self._caught_up and (state.records or not message.alive):
             self._catch_up(panel, state)  # not before its first record, which says where its sliders stand
         if message.alive:
+            state.worker_is_seen()
             return
         state.worker_is_gone(message.found.state)
         self.tell_alerts(state, new=panel in self.laboratory.processes)
@@ -195,7 +206,9 @@ class LabScreen(LabRuns):
             self.notify(plain_text(state.note), title="diverged", severity="error", timeout=12, markup=False)
         elif state.status in {"crashed", "failed", "unknown"}:
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
-            self.say_trouble(panel, f"{state.note or message.found.text}; press r to restart. {log}".strip())
+            why = (state.ended and state.ended.text) or message.found.text
+            ways = f"press g to resume it (as springtui resume {state.run_id} does) or r to restart"
+            self.say_trouble(panel, f"{why}; {ways}. {log}".strip())
         self.draw_words()
 
     def _catch_up(self, panel: Panel, state: RunState) -> None:

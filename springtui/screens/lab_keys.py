@@ -7,6 +7,14 @@ from textual.binding import Binding, BindingType
 KEYS: list[BindingType] = [
     Binding("space", "toggle_pause", "Pause", id="lab.pause", tooltip="pause or resume both", priority=True),
     Binding("r", "restart", "Restart", id="lab.restart", tooltip="start both anew with what the sliders ask for"),
+    Binding(
+        "g",
+        "resume",
+        "Resume",
+        id="lab.resume",
+        show=False,
+        tooltip="go on with a run that broke off, from its checkpoint",
+    ),
     Binding("m", "next_measure", "Measure", id="lab.measure", tooltip="next measure of separation"),
     Binding("n", "next_noise", "Noise", id="lab.noise", tooltip="next kind of noise"),
     Binding("v", "toggle_ruler", "View", id="lab.view", tooltip="springs or a folding ruler", show=False),

@@ -13,7 +13,7 @@ from engine.records import Curve
 from engine.twin_curve import CurveFit, fit_curve, hidden
 
 from ..absent import WAITING, why_empty
-from ..laboratory import SYSTEMS, Panel
+from ..laboratory import RESUMABLE, SYSTEMS, Panel
 from ..measures import PROBES
 from ..regime import decimals, duration, in_words, number, percent, progress_line, shape_line, with_error
 from ..state import RunState, signed_curve
@@ -97,7 +97,7 @@ def show_states(
 def _why_empty(panel: Panel, state: RunState | None, trouble: str) -> str:
     if state is None:
         return trouble or WAITING
-    return why_empty(state.status, state.note, what=f"the {SYSTEMS[panel]}", remedy="r starts anew")
+    return why_empty(state.status, state.note, what=f"the {SYSTEMS[panel]}", remedy=_ways(state))
 
 
 def show_chain(view: ChainView, state: RunState) -> None:
@@ -249,8 +249,12 @@ def _asides(state: RunState) -> list[str]:
     if state.refused:
         lines.append("refused: " + plain_text(state.refused))
     if state.ended is not None:
-        lines.append(plain_text(state.ended.text or state.ended.reason) + " · r restarts")
+        lines.append(plain_text(state.ended.text or state.ended.reason) + f" · {_ways(state)}")
     return lines
+
+
+def _ways(state: RunState) -> str:
+    return "g resumes, r starts anew" if state.status in RESUMABLE else "r starts anew"
 
 
 def _said(trouble: Mapping[Panel, str]) -> list[str]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
+from typing import Any, Literal
 
 from engine.errors import SpringtuiError
 
-from ..laboratory import PANELS, SYSTEMS, Laboratory, Panel
+from ..laboratory import PANELS, RESUMABLE, SYSTEMS, Laboratory, Panel
 from ..state import RunState
 from ..terminal import plain_text
 from ..watcher import Watcher
 from .base import BaseScreen
 from .lab_settings import PULLINGS
+
+How = Literal["left", "new", "resume"]
 
 
 class LabRuns(BaseScreen[None]):
@@ -39,28 +41,31 @@ class LabRuns(BaseScreen[None]):
         """Say how the runs stand."""
         raise NotImplementedError
 
-    def begin(self, panel: Panel, *, reattach: bool) -> None:
-        """Have a panel a run of its own: the one that an earlier lab left, or a new one in the place of the last.
+    def begin(self, panel: Panel, *, how: How) -> None:
+        """Have a panel a run with a worker; a start of the same panel that is under way is called off.
 
-        A start of the same panel that is under way is called off.
+        ``how``: the run that an earlier lab left, or a new one where there is none; a new one in the place of the
+        last; or the panel's own again, from its checkpoint.
         """
         self._call_off(panel)
         off = self._called_off[panel] = threading.Event()
-        self.run_worker(self._begin(panel, off, reattach=reattach), exclusive=True, group=f"begin-{panel}")
+        self.run_worker(self._begin(panel, off, how), exclusive=True, group=f"begin-{panel}")
 
-    async def _begin(self, panel: Panel, off: threading.Event, *, reattach: bool) -> None:
+    async def _begin(self, panel: Panel, off: threading.Event, how: How) -> None:
         try:
-            await asyncio.to_thread(self._have_run, panel, off, self.settings_of(panel), reattach=reattach)
+            await asyncio.to_thread(self._have_run, panel, off, self.settings_of(panel), how)
         except SpringtuiError as error:
             self.say_trouble(panel, str(error))
         except OSError as error:
             self.say_trouble(panel, f"cannot start a run: {error.strerror}; is the disk full?")
         else:
-            self._watch(panel)
+            self._go_on(panel) if how == "resume" else self._watch(panel)
 
-    def _have_run(self, panel: Panel, off: threading.Event, settings: dict[str, Any], *, reattach: bool) -> None:
+    def _have_run(self, panel: Panel, off: threading.Event, settings: dict[str, Any], how: How) -> None:
         """From a thread."""
-        if not (reattach and self.laboratory.reattach(panel, off)):
+        if how == "resume":
+            self.laboratory.resume(panel, off)
+        elif how == "new" or not self.laboratory.reattach(panel, off):
             self.laboratory.start(panel, settings, off)
 
     def _watch(self, panel: Panel) -> None:
@@ -73,6 +78,13 @@ class LabRuns(BaseScreen[None]):
         self.watchers[panel] = watcher
         watcher.start()
         self._stale = True
+
+    def _go_on(self, panel: Panel) -> None:
+        """Its run has a new worker: what was seen of it stays."""
+        if (watcher := self.watchers.get(panel)) is None:
+            self._watch(panel)
+        else:
+            watcher.process = self.laboratory.processes.get(panel)
 
     def _forget(self, panel: Panel) -> None:
         """Let go of what was seen of a panel's run."""
@@ -131,11 +143,19 @@ class LabRuns(BaseScreen[None]):
         self.app.clear_notifications()
         for panel in PANELS:
             self._forget(panel)
-            self.begin(panel, reattach=False)
+            self.begin(panel, how="new")
+
+    def action_resume(self) -> None:
+        """Let new workers go on with the runs that broke off, each from its checkpoint."""
+        broken = [panel for panel, state in self.states.items() if state.status in RESUMABLE]
+        for panel in broken:
+            self.begin(panel, how="resume")
+        if not broken:
+            self.notify("no run was broken off here; r starts anew", timeout=4, markup=False)
 
     def action_next_pulling(self) -> None:
         """Pull the chain anew, in the next way."""
         self.pulling = PULLINGS[(PULLINGS.index(self.pulling) + 1) % len(PULLINGS)]
         self.notify(f"pulled {self.pulling.replace('_', ' ')}", title="chain", timeout=3, markup=False)
         self._forget("chain")
-        self.begin("chain", reattach=False)
+        self.begin("chain", how="new")
