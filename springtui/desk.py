@@ -5,8 +5,9 @@ Every call may touch the disk: call it from a thread.
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import msgspec
 from engine.config import SweepConfig
 from engine.errors import SpringtuiError
 from engine.launch import launch
+from engine.liveness import LIVE
 from engine.rundir import Run, list_runs, open_home
 from engine.sweep import make_sweep
 from engine.twin_map import NUMBERS, PRESETS, TwinMap
@@ -36,6 +38,25 @@ class Desk:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         """Workers of ours, by run."""
 
+    def newest_of(self, recipe: str) -> Run | None:
+        """The newest finished diagram of this recipe, or one under way; else the newest that was left; or None."""
+        left = None
+        for run, config in self._sweeps():
+            if config.system == "network" and config.recipe == recipe:
+                if run.status() in {"finished", *LIVE}:
+                    return run
+                left = left or run
+        return left
+
+    def _sweeps(self) -> Iterator[tuple[Run, SweepConfig]]:
+        """Those that can be read, the newest first."""
+        for run in list_runs(self.home)[:_LOOK_BACK]:
+            if "-sweep-" in run.id:
+                with contextlib.suppress(SpringtuiError):
+                    config = run.config().settings
+                    if isinstance(config, SweepConfig):
+                        yield run, config
+
     def newest(
         self, system: str, like: SweepConfig | None = None, twin: Mapping[str, float] | None = None
     ) -> Run | None:
@@ -43,14 +64,8 @@ class Desk:
 
         ``twin`` are the numbers of the map that it then was made by, none for the shipped one.
         """
-        for run in list_runs(self.home)[:_LOOK_BACK]:
-            if "-sweep-" not in run.id:
-                continue
-            try:
-                config = run.config().settings
-            except SpringtuiError:
-                continue
-            if not isinstance(config, SweepConfig) or config.system != system:
+        for run, config in self._sweeps():
+            if config.system != system:
                 continue
             same = like is None or (_grid(config) == _grid(like) and config.twin == (twin or {}))
             if same and (like is None or run.status() == "finished"):

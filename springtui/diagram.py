@@ -37,6 +37,7 @@ COLOURS = (
     Colour("hessian_trace", "log10 of the Hessian's trace", 1),
     Colour("train_loss", "training loss", 2),
 )
+NOT_MEASURED = "not measured; a sweep with --set hessian=on measures it"
 TITLES = {"data_noise": "data noise", "lr": "learning rate", "batch_size": "batch size"}
 
 
@@ -78,6 +79,7 @@ def grid_of(config: SweepConfig, summaries: Sequence[Summary], colour: Colour) -
         low=low,
         high=high,
         digits=colour.digits,
+        absent=NOT_MEASURED if colour.key == "hessian_trace" and lacks_hessian(config) else "",
     )
 
 

@@ -174,7 +174,8 @@ def check(material: Material, wanted: Wanted) -> tuple[tuple[str, ...], tuple[st
 def export_aside(run: Run, folder: Path, colour: str = "") -> list[Path]:
     """Let a process of its own write what is usual for a run; pictures only where matplotlib is installed.
 
-    For the app; waits for it, so call it from a thread.
+    For the app; waits for it, so call it from a thread. What it writes no other user may read, as a run; a person
+    who names a folder on the command line may mean to share it.
 
     Raises:
         RunError: it failed; the message is its own.
@@ -185,7 +186,7 @@ def export_aside(run: Run, folder: Path, colour: str = "") -> list[Path]:
         command += ["--format", "csv,json"]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE, check=False
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE, check=False, umask=0o077
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise RunError(f"cannot export {run.id}: {error}") from error

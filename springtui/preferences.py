@@ -129,7 +129,9 @@ def allowed(key: str) -> str:
         return next(f"a number from {m.ge} to {m.le}" for m in _metas(annotation))
     if plain is str:
         return "text"
-    return "a table of texts" if key == "keys" else "a list of tables"
+    if key == "keys":
+        return "a table of texts"
+    return f"tables [[alerts]] with the fields {', '.join(AlertRule.__struct_fields__)}"
 
 
 def checked(key: str, value: Any, where: str) -> Any:

@@ -12,6 +12,7 @@ from test_lab import until
 from textual.geometry import Region
 from textual.pilot import Pilot
 from textual.widgets import Static
+from textual.widgets._footer import FooterKey
 
 from engine.config import ChainConfig, SweepConfig
 from engine.errors import ConfigError
@@ -82,10 +83,18 @@ async def test_the_newest_diagram_is_drawn_with_the_chain_beside_it(
         assert phase.query_one("#chain", HeatMap).cursor == 3
         assert "finished" in phase._told
         await pilot.press("c", "E")
-        await until(pilot, lambda: len(list((home / "exports").glob("*"))) == 4)
+        await until(pilot, lambda: len(list((home / "exports").glob("[!.]*"))) == 4)
+        assert {path.stat().st_mode & 0o777 for path in (home / "exports").glob("[!.]*")} == {0o600}
+        assert (home / "exports").stat().st_mode & 0o777 == 0o700
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
         await let_go(phase.desk)
+
+
+def drawn(phase: PhaseScreen) -> str:
+    """The networks' map as text."""
+    heat_map = phase.query_one("#network", HeatMap)
+    return "\n".join(heat_map.render_line(y).text for y in range(heat_map.size.height))
 
 
 def boxes(phase: PhaseScreen) -> dict[str | None, Region]:
@@ -145,17 +154,53 @@ async def test_a_hessian_that_was_not_measured_is_said_so_and_measured_on_demand
         await until(pilot, lambda: len(phase.summaries["network"]) == 6)
         while phase.colour.key != "hessian_trace":
             await pilot.press("c")
-        await until(pilot, lambda: "Hessian not measured: g makes it anew with it" in phase._told)
+        await until(pilot, lambda: "g measures the Hessian" in phase._told)
+        assert "Spearman" in phase._told
+        hint = "not measured; a sweep with --set hessian=on measures it"
+        assert hint in drawn(phase)
         await pilot.press("g")
         await until(pilot, lambda: phase.runs["network"].id != finished.id, 60)
         await until(pilot, lambda: phase.states["network"].status == "finished", 90)
         await until(pilot, lambda: len(phase.summaries["network"]) == 2)
         assert all(s.scalars["hessian_trace"] > 0 for s in phase.summaries["network"])
-        assert "not measured" not in phase._told
+        assert "g measures" not in phase._told
+        assert hint not in drawn(phase)
         assert not phase.query_one("#chain", HeatMap).display  # no room for both; v shows it
         await pilot.press("v")
         await until(pilot, lambda: phase.query_one("#chain", HeatMap).display)
         assert not phase.query_one("#network", HeatMap).display
+        await let_go(phase.desk)
+
+
+async def test_another_diagram_that_was_made_is_shown(finished: Run, app: SpringApp, home: Path) -> None:
+    """The newest of its kind that was finished, before one that was left; g is offered where there is none."""
+    axes = {"x": ("dropout", (0.0, 0.1)), "y": ("negative_slope", (0.0,))}
+    made = Run.create(home, make_sweep("dropout", SMALL, axes=axes, seeds=1))
+    assert work(made).reason == "finished"
+    Run.create(home, make_sweep("dropout", SMALL, axes=axes, seeds=1))  # never begun
+    other = Run.create(home, make_sweep("data-noise", SMALL, axes=AXES, seeds=1))
+    assert work(other).reason == "finished"
+    newest = max(finished.id, other.id)  # both may be of one second
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.open_run(other)
+        await until(pilot, lambda: isinstance(app.screen, PhaseScreen))
+        phase = app.screen
+        assert isinstance(phase, PhaseScreen)
+        await until(pilot, lambda: len(phase.summaries["network"]) == 6)
+        assert "View" not in {key.description for key in phase.query(FooterKey)}  # all views are shown
+        await pilot.press("right", "down", "down", "t")  # a learning rate: there is none
+        await until(pilot, lambda: any("g makes learning-rate" in n.message for n in app._notifications))
+        assert phase.runs["network"].id == other.id
+        await until(pilot, lambda: "g makes learning-rate" in phase._told)
+        await pilot.press("t")
+        await until(pilot, lambda: len(phase.summaries["network"]) == 2)
+        assert phase.runs["network"].id == made.id
+        assert "g makes" not in phase._told
+        assert phase.query_one("#network", HeatMap).cursor == 1
+        await until(pilot, lambda: len(phase.summaries["chain"]) == 2)  # over the same axes
+        while phase.recipe != "data-noise":
+            await pilot.press("t")
+        await until(pilot, lambda: phase.runs["network"].id == newest and len(phase.summaries["network"]) == 6)
         await let_go(phase.desk)
 
 

@@ -172,3 +172,10 @@ def test_home_comes_from_the_file_too(config_file: Path, tmp_path: Path, monkeyp
     assert Session().look_home() == tmp_path / "kept"
     assert Session(home=Path("given")).look_home() == Path("given")
     assert os.environ.get("SPRINGTUI_HOME") is None
+
+
+def test_a_rule_with_an_unknown_field_is_told_the_known_ones(config_file: Path) -> None:
+    write(config_file, '[[alerts]]\non = "crashed"\nwhen = "now"\n')
+    (problem,) = load_preferences().problems
+    assert "unknown field `when`" in problem
+    assert problem.endswith("tables [[alerts]] with the fields on, metric, above, below, bell, command")

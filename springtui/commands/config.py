@@ -38,6 +38,9 @@ def config(session: Session, only_path: bool, only_schema: bool, begin: bool, as
     The file is config.toml in the platform's configuration directory, or what SPRINGTUI_CONFIG names. A variable
     SPRINGTUI_ and a key in capitals, as SPRINGTUI_THEME, goes before the file; options go before both.
     With --json: path, exists, themes, and values, each with value and origin.
+
+    Tables [[alerts]] are rules that ring the bell or start a command once a run has ended or one of its metrics
+    crosses a value; their fields are on, metric, above, below, bell and command. --init writes an example.
     """
     if only_path:
         print_json({"path": str(config_path())}) if as_json else print_line(str(config_path()))

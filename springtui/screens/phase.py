@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -13,12 +13,11 @@ from textual.containers import Container, Horizontal
 from textual.widgets import Static
 
 from engine.config import SweepConfig
-from engine.errors import SpringtuiError
 from engine.rundir import Run
-from engine.sweep import DIAGRAMS, Summary, place
+from engine.sweep import Summary, place
 
 from ..desk import Desk
-from ..diagram import COLOURS, correlation_text, facts_of, grid_of, lacks_hessian, summaries_of
+from ..diagram import COLOURS, correlation_text, facts_of, grid_of, summaries_of
 from ..export import export_aside, written
 from ..place import Place
 from ..state import RunState
@@ -28,13 +27,10 @@ from ..widgets.heat_map import FURNITURE, HeatMap
 from ..widgets.keys_line import KeysLine
 from ..widgets.plot import Plot, Series
 from . import phase_panels, size
-from .base import BaseScreen
 from .lab_panels import legend
-from .watch_control import NOTHING_ASKED
+from .phase_runs import RECIPES, PhaseRuns
 from .watch_panels import fitting
 
-RECIPES = tuple(name for name, diagram in DIAGRAMS.items() if diagram.system == "network")
-SEEDS = 3
 DRAW_SECONDS = 0.5
 WIDE = 104
 """Columns from which both maps and all panels show at once; narrower terminals show one map at a time."""
@@ -43,7 +39,7 @@ TALLEST, LEAST_BELOW = 5, 13
 """Lines of a cell at most, and of the panels below at least."""
 
 
-class PhaseScreen(BaseScreen[None]):
+class PhaseScreen(PhaseRuns):
     """Folds the records of two sweeps and draws them."""
 
     CSS_PATH = "phase.tcss"
@@ -53,7 +49,7 @@ class PhaseScreen(BaseScreen[None]):
             "space", "toggle_pause", "Pause", id="phase.pause", tooltip="hold the diagram, or go on", priority=True
         ),
         Binding("x", "stop", "Stop", id="phase.stop", tooltip="stop; g goes on"),
-        Binding("t", "next_recipe", "Diagram", id="phase.diagram", tooltip="choose another diagram"),
+        Binding("t", "next_recipe", "Diagram", id="phase.diagram", tooltip="another diagram, made or to be made"),
         Binding("v", "next_view", "View", id="phase.view", tooltip="networks, chain or scatter"),
         Binding("c", "next_colour", "Colour", id="phase.colour", tooltip="colour by another quantity"),
         Binding("E", "export", "Export", id="phase.export", tooltip="PNG, SVG, CSV and JSON"),
@@ -74,6 +70,7 @@ class PhaseScreen(BaseScreen[None]):
         self.summaries: dict[str, list[Summary]] = {"network": [], "chain": []}
         self.view = VIEWS[0]
         self._stale = False
+        self._showing = asyncio.Lock()
         self._told = ""
         self._chainless = False
         """Whether no map was fitted for the axes shown."""
@@ -117,116 +114,7 @@ class PhaseScreen(BaseScreen[None]):
         """For the next time."""
         place.screen = "phase"
 
-    # runs
-
-    async def _take_up(self) -> None:
-        """Show the newest diagram there is."""
-        run = self.first or await asyncio.to_thread(self.desk.newest, "network")
-        if run is not None:
-            await self._show_run("network", run)
-
-    async def _show_run(self, system: str, run: Run) -> None:
-        config = (await asyncio.to_thread(run.config)).settings
-        assert isinstance(config, SweepConfig)
-        if (old := self.watchers.pop(system, None)) is not None:
-            old.close()
-        self.runs[system], self.configs[system], self.states[system] = run, config, RunState(run.id)
-        self.summaries[system] = []
-        self.watchers[system] = Watcher(run, self, self.desk.processes.get(run.id))
-        self.watchers[system].start()
-        self._stale = True
-        if system == "network":
-            if config.recipe in RECIPES:
-                self.recipe = config.recipe
-            chain = await asyncio.to_thread(self.desk.start_chain, config)
-            if chain is not None:
-                await self._show_run("chain", chain)
-            else:
-                self.summaries["chain"] = []
-                self.configs.pop("chain", None)
-            self._chainless, self._stale = chain is None, True
-
-    def on_watcher_records_read(self, message: Watcher.RecordsRead) -> None:
-        system = self._system_of(message.watcher)
-        if system is not None:
-            for event in message.events:
-                self.states[system].fold(event)
-            self._stale = True
-        message.watcher.folded()
-
-    def on_watcher_liveness_seen(self, message: Watcher.LivenessSeen) -> None:
-        system = self._system_of(message.watcher)
-        if system is None or message.alive:
-            return
-        state = self.states[system]
-        state.worker_is_gone(message.found.state)
-        if state.status in {"crashed", "failed", "unknown"}:
-            log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
-            text = plain_text(f"{state.note or message.found.text}; press g to go on. {log}")
-            self.notify(text, title=f"{system} diagram", severity="error", timeout=12, markup=False)
-        self._stale = True
-
-    def _system_of(self, watcher: Watcher) -> str | None:
-        return next((system for system, known in self.watchers.items() if known is watcher), None)
-
-    # actions
-
-    async def action_go(self) -> None:
-        """Make the chosen diagram, or go on with the one that was left."""
-        if self.refuses("no diagram is made or gone on with"):
-            return
-        state, config = self.states.get("network"), self.configs.get("network")
-        if state is not None and config is not None and config.recipe == self.recipe:
-            if not state.is_over:
-                await self._ask("resume")
-                return
-            if state.status != "finished" and not (self._wants_hessian() and state.is_over):
-                await self._guarded(self.desk.resume, self.runs["network"])
-                await self._show_run("network", self.runs["network"])
-                return
-        run = await self._guarded(self.desk.start, self.recipe, self._settings(), SEEDS)
-        if isinstance(run, Run):
-            await self._show_run("network", run)
-
-    def _wants_hessian(self) -> bool:
-        """Whether the diagram is looked at for a Hessian that it does not measure."""
-        config = self.configs.get("network")
-        return self.colour.key == "hessian_trace" and (config is None or lacks_hessian(config))
-
-    def _settings(self) -> dict[str, Any]:
-        """What a new diagram shares with the one shown: its data; the Hessian where it is looked at."""
-        config = self.configs.get("network")
-        known = {} if config is None or config.recipe != self.recipe else config.settings
-        data = {key: known[key] for key in ("dataset", "data_dir") if key in known}
-        return data | ({"hessian": True} if self.colour.key == "hessian_trace" else {})
-
-    async def action_toggle_pause(self) -> None:
-        """Hold the diagram, or go on."""
-        state = self.states.get("network")
-        if not self.refuses(NOTHING_ASKED) and state is not None and not state.is_over:
-            await self._ask("resume" if state.status == "paused" else "pause")
-
-    async def action_stop(self) -> None:
-        """Stop; finished cells are kept."""
-        if not self.refuses(NOTHING_ASKED):
-            await self._ask("stop")
-
-    async def _ask(self, action: str) -> None:
-        if "network" in self.runs:
-            await self._guarded(self.runs["network"].ask, action)
-
-    async def _guarded(self, call: Any, *arguments: Any) -> Any:
-        try:
-            return await asyncio.to_thread(call, *arguments)
-        except (SpringtuiError, OSError) as error:
-            self.notify(plain_text(str(error)), severity="error", timeout=10, markup=False)
-            return None
-
-    def action_next_recipe(self) -> None:
-        """Choose another diagram for g to make."""
-        self.recipe = RECIPES[(RECIPES.index(self.recipe) + 1) % len(RECIPES)]
-        self.notify(f"g makes {self.recipe}: {DIAGRAMS[self.recipe].about}", timeout=4, markup=False)
-        self._stale = True
+    # what is shown
 
     def action_next_colour(self) -> None:
         """Colour the cells by another quantity."""
@@ -354,7 +242,7 @@ class PhaseScreen(BaseScreen[None]):
             if config.recipe != self.recipe:  # what to do comes before numbers, for which there may be no room
                 parts.insert(2, f"g makes {self.recipe}")
             elif self._wants_hessian() and state.is_over:
-                parts.insert(2, "Hessian not measured: g makes it anew with it")
+                parts.insert(2, "g measures the Hessian")
             elif status in {"crashed", "failed", "stopped"}:
                 parts.insert(2, "g goes on")
             elif state.status == "running" and state.note:

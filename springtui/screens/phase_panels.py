@@ -58,11 +58,11 @@ def progress(
         return ["no diagram yet", f"g makes {recipe}"]
     total = state.total or size(config) * members(config)
     parts = [f"{config.recipe} · {config.settings.get('dataset', 'digits')}", status]
+    if not (correlation := correlation_text(summaries)).endswith("–"):  # what it is all for comes before counts
+        parts.append(correlation)
     parts.append(f"{state.done}/{total} networks")
     if rate := state.cells_per_second:
-        parts += [f"{rate:.2g}/s", f"left {duration(max(0, total - state.done) / rate)}"]
-    if not (correlation := correlation_text(summaries)).endswith("–"):
-        parts.append(correlation)
+        parts += [f"left {duration(max(0, total - state.done) / rate)}", f"{rate:.2g}/s"]
     return parts
 
 

@@ -45,6 +45,8 @@ class Grid:
     low: float = 0.0
     high: float = 1.0
     digits: int = 2
+    absent: str = ""
+    """What stands in place of the legend where no cell has a value."""
     texts: Sequence[str] = field(default_factory=list)
     """What stands on a cell in place of its number."""
 
@@ -93,6 +95,7 @@ class HeatMap(Canvas, can_focus=True):
         """Draw a grid, or that there is none."""
         self._grid = grid
         if grid is not None:
+            self.cursor = min(self.cursor, max(0, len(grid.values) - 1))  # another diagram may have fewer cells
             self._label = min(_LONGEST_LABEL, max(_LABEL, 1 + max(map(len, grid.rows), default=0)))
         self._lay_out()
 
@@ -228,6 +231,9 @@ class HeatMap(Canvas, can_focus=True):
     def _legend(self, grid: Grid) -> Strip:
         """The colours with the numbers that they stand for."""
         base = self.rich_style
+        if grid.absent and not any(map(math.isfinite, grid.values)):
+            text = grid.absent[: max(0, self.size.width - self._label)]
+            return Strip([Segment(" " * self._label + text, base)])
         low, high = f"{grid.low:.{grid.digits}f} ", f" {grid.high:.{grid.digits}f}"
         room = self.size.width - self._label - len(low) - len(high)
         block = " " * min(2, max(1, room // len(self._palette.colors)))
