@@ -272,7 +272,7 @@ async def test_advice_is_of_the_curve_above_it_and_goes_with_its_run(home: Path)
 
 def test_an_untrained_networks_curve_is_no_regime() -> None:
     state = RunState("a", status="running")
-    state.fold(Curve(curves={"trace_ratio": [0.0, 0.3, -0.2, 0.25, -0.003, 5.0]}))
+    state.fold(Curve(at=0, step=0, scalars={}, curves={"trace_ratio": [0.0, 0.3, -0.2, 0.25, -0.003, 5.0]}))
     assert words({"train": state}, {}, "trace_ratio")[0] == "nothing is separated yet\nCV – · asymmetry –"
 
 
