@@ -146,7 +146,7 @@ def test_networks_killed_at_twenty_random_moments_are_neither_lost_nor_repeated(
         "x": ("data_noise", (0.0, 0.2, 0.4)),
         "y": ("negative_slope", (0.0, 0.2, 0.5, 0.8, 1.0)),
     }
-    config = make_sweep("data-noise", SMALL | {"epochs": 30}, axes=axes, seeds=8, threads=2)
+    config = make_sweep("data-noise", SMALL | {"epochs": 80}, axes=axes, seeds=8, threads=2)
     broken, whole = Run.create(home, config), Run.create(home, config)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")  # the server's, which loads all once
     context = get_context("forkserver")

@@ -13,7 +13,7 @@ from engine.config import TrainConfig
 from engine.errors import DataError
 from engine.records import Curve, Ended, Started
 from engine.rundir import Controls, Run, open_home
-from springtui.commands.train import describe, finish
+from springtui.commands.train import describe, report
 from springtui.foreground import run_here
 
 
@@ -39,11 +39,11 @@ def test_result_comes_from_the_records(run: Run, capsys: pytest.CaptureFixture[s
 
     state = run_here(run, work, "epoch")
     result = describe(state)
-    assert finish(state) == 0
+    assert report(state, as_json=False) == 0
     assert (result["epochs"], result["train_loss"], result["test_accuracy"]) == (3, 0.25, 0.5)
     assert result["load_curve"]["trace_ratio"] == [2.0, 1.0]
     said = capsys.readouterr()
-    assert said.out == ""
+    assert "train_loss             0.25" in said.out
     assert "epoch 3/3  loss 0.25" in said.err
 
 
@@ -54,7 +54,7 @@ def test_diverged_run_says_when(run: Run, capsys: pytest.CaptureFixture[str]) ->
         return run.write(Ended(reason="diverged", text="diverged at epoch 2", at=2))  # type: ignore[return-value]
 
     state = run_here(run, work, "epoch")
-    assert finish(state) == 1
+    assert report(state, as_json=False) == 1
     result = describe(state)
     assert (result["epochs"], result["train_loss"], result["load_curve"]["trace_ratio"]) == (2, None, None)
     assert "diverged at epoch 2" in capsys.readouterr().err
@@ -96,5 +96,5 @@ def test_interrupt_asks_the_worker_to_stop(run: Run) -> None:
         return run.write(Ended(reason="stopped"))  # type: ignore[return-value]
 
     state = run_here(run, work, "epoch")
-    assert (state.status, finish(state)) == ("stopped", 1)
+    assert (state.status, report(state, as_json=False)) == ("stopped", 1)
     assert signal.getsignal(signal.SIGINT) is before

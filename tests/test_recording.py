@@ -45,7 +45,7 @@ def test_a_session_is_recorded_and_shows_the_lab_again(home: Path, tmp_path: Pat
 
 
 def replayed(events: list[tuple[float, str, str]], columns: int, rows: int) -> str:
-    """The last whole screen before the program left, as pyte draws it."""
+    """The last whole screen before the program cleared it and left, as pyte draws it."""
     screen = pyte.Screen(columns, rows)
     stream = pyte.ByteStream(screen)
     shown = ""
@@ -57,7 +57,8 @@ def replayed(events: list[tuple[float, str, str]], columns: int, rows: int) -> s
         if "\x1b[?1049l" in text:
             break
         stream.feed(_UNKNOWN_TO_PYTE.sub(b"", text.encode()))
-        shown = "\n".join(screen.display)
+        if any(line.strip() for line in screen.display):
+            shown = "\n".join(screen.display)
     return shown
 
 
