@@ -26,6 +26,13 @@ _UNKNOWN_TO_PYTE = re.compile(rb"\x1b\[[<>=?]?[0-9;]*\$[a-z]|\x1b\[[<>=][0-9;]*[
 _MODES = {b"1049": "alternate screen", b"1000": "mouse", b"1003": "mouse motion", b"2004": "bracketed paste"}
 
 
+def _as_a_shell_does() -> None:
+    """The terminal is its own, and no signal is ignored or blocked because a test runner does so."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 class Terminal:
     """Starts a program and reads what it draws; always ``close`` it (it is a context manager)."""
 
@@ -51,7 +58,7 @@ class Terminal:
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
             argv, stdin=slave, stdout=slave, stderr=slave, env=environ, cwd=cwd, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_as_a_shell_does,
         )  # fmt: skip
         os.close(slave)
 
