@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-MOST_EMPTY = 2.5
-"""An axis is at most so many times as long as its data."""
+MOST_EMPTY = 1.35
+"""An axis is at most so many times as long as its data: room for curves is worth more than evenness."""
 FEW, ENOUGH = 3, 5
 """Labels: every one up to the first is worth much, up to the second a little, and more are no gain."""
 
