@@ -20,7 +20,6 @@ from engine.datasets import load_dataset
 from engine.errors import ConfigError, DataError, ProbeWarning
 from engine.probe import LoadProbe
 from engine.probe_config import ProbeConfig
-from engine.probe_scalars import OWN
 from engine.records import Acknowledged, Curve, Ended, Note, Started
 from engine.rundir import Run
 from engine.separation import MEASURES
@@ -294,23 +293,6 @@ class TestWhatItWrites:
         with pytest.warns(ProbeWarning, match="phase = 'warm-up' is no number"):
             probe.step(loss=1.0, phase="warm-up")
         assert Run(probe.path).last_events(1)[0].scalars["loss"] == 1.0  # type: ignore
-
-    def test_a_scalar_of_the_probes_own_name_is_refused(self, task: tuple[Tensor, Tensor]) -> None:
-        probe = LoadProbe(net(), *task, every=1)
-        with pytest.warns(ProbeWarning, match=r"does not keep 'cv', 'steps'.*'my_cv'; taken are .*regime") as told:
-            probe.step(loss=1.0, cv=-7.0, steps=-8.0)
-        assert told[0].filename == __file__
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            probe.step(loss=2.0, cv=-7.0)
-        probe.close()
-        *_, curve, ended = Run(probe.path).events()  # type: ignore[arg-type]
-        assert isinstance(curve, Curve)
-        assert isinstance(ended, Ended)
-        assert curve.scalars["loss"] == ended.summary["loss"] == 2.0
-        assert curve.scalars["cv"] == ended.summary["cv"] == pytest.approx(probe.statistics.cv)
-        assert ended.summary["steps"] == 2
-        assert set(OWN) >= (curve.scalars.keys() | ended.summary.keys()) - {"loss"}
 
     def test_a_home_that_cannot_be_used_warns(self, task: tuple[Tensor, Tensor], tmp_path: Path) -> None:
         (tmp_path / "file").touch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.errors import ConfigError, DataError
+from engine.errors import ConfigError, DataError, ProbeWarning
 from engine.probe import LoadProbe
 from engine.probe_groupings import group
+from engine.probe_scalars import OWN
 from engine.records import Curve, Ended
 from engine.rundir import Run
 
@@ -208,3 +210,21 @@ def test_labels_as_pandas_keeps_text_and_labels_of_no_use() -> None:
     assert group(text, 4, None, None, 10).y_M.tolist() == [1, 0, 1, 0]
     with pytest.raises(DataError, match="complex64"):
         group(torch.randn(4, dtype=torch.complex64), 4, None, None, 10)
+
+
+def test_a_scalar_of_the_probes_own_name_is_refused() -> None:
+    probe = LoadProbe(net(), X, Y, every=1)
+    with pytest.warns(ProbeWarning, match=r"does not keep 'cv', 'steps'.*'my_cv'; taken are .*regime") as told:
+        probe.step(loss=1.0, cv=-7.0, steps=-8.0)
+    assert told[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        probe.step(loss=2.0, cv=-7.0)
+    probe.close()
+    *_, curve, ended = Run(probe.path).events()  # type: ignore[arg-type]
+    assert isinstance(curve, Curve)
+    assert isinstance(ended, Ended)
+    assert curve.scalars["loss"] == ended.summary["loss"] == 2.0
+    assert curve.scalars["cv"] == ended.summary["cv"] == pytest.approx(probe.statistics.cv)
+    assert ended.summary["steps"] == 2
+    assert set(OWN) >= (curve.scalars.keys() | ended.summary.keys()) - {"loss"}
