@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 WARM := $(VENV)/.compiled
-COMPILED := $(wildcard engine/ensemble_*.py engine/chain_kernels.py engine/gaussians.py engine/mean_field_cells.py)
+# What compiled code depends on: the list COMPILED in the engine's module of the compiler.
+COMPILED := $(shell sed -n '/^COMPILED = ($$/,/^)$$/s|^    "\(.*\)",$$|engine/\1|p' engine/ensemble_jit.py)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 JOBS ?= 2
 

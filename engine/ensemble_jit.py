@@ -19,6 +19,24 @@ from numba.core import cgutils, types
 from numba.core.options import DefaultOptions
 from numba.extending import get_cython_function_address, intrinsic
 
+COMPILED = (
+    "chain_kernels.py",
+    "ensemble_jit.py",
+    "ensemble_kernels.py",
+    "ensemble_layers.py",
+    "ensemble_products.py",
+    "ensemble_random.py",
+    "ensemble_state.py",
+    "gaussians.py",
+    "mean_field_cells.py",
+    "pulling.py",
+)
+"""Modules of the engine, by their path below it, that hold compiled functions or numbers built into them.
+
+A change of any of them makes all compiled code stale. The Makefile and the tests read this list too, so a module
+has one line of its own; ``tests/test_compiled_cache.py`` sees that none is missing.
+"""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _FAST = {"contract", "nsz"}
@@ -82,12 +100,13 @@ def is_kept(function: Callable[..., Any]) -> bool:
 def _sources() -> str:
     """A digest of all compiled modules.
 
-    numba takes a cached function for fresh as long as its own file is the same, though it holds the machine code
-    of what it calls in other files: a change there would go unseen.
+    numba considers a cached function up to date as long as its own file is unchanged, though the cached machine
+    code includes what it calls in other files: a change there would go unnoticed.
     """
-    names = ("ensemble_*.py", "gaussians.py", "chain_kernels.py", "mean_field_cells.py")
-    files = sorted(path for name in names for path in Path(__file__).parent.glob(name))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    digest = hashlib.sha256()
+    for name in COMPILED:
+        digest.update((Path(__file__).parent / name).read_bytes())
+    return digest.hexdigest()
 
 
 def jit_sums(function: F) -> F:

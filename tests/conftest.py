@@ -24,10 +24,14 @@ SHARED = Path(os.environ.get("SPRINGTUI_SHARED", Path(__file__).parents[2] / "sh
 
 def pytest_configure(config: pytest.Config) -> None:
     """Compiling takes longer than most tests wait for a worker: it is done before, once after a change."""
+    if hasattr(config, "workerinput"):
+        return  # a process of pytest-xdist, whose controller has done it
+    from engine.ensemble_jit import COMPILED  # loads numba
+
     stamp = ROOT / ".pytest_cache" / "compiled"
-    changed = max(path.stat().st_mtime for path in (ROOT / "engine").glob("*.py"))
-    if hasattr(config, "workerinput") or (stamp.exists() and stamp.stat().st_mtime > changed):
-        return  # a process of pytest-xdist, whose controller has done it; or nothing to do
+    changed = max((ROOT / "engine" / name).stat().st_mtime for name in COMPILED)
+    if stamp.exists() and stamp.stat().st_mtime > changed:
+        return
     subprocess.run(
         [sys.executable, "-P", "-m", "engine.warm"], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
