@@ -6,59 +6,14 @@ Units are the chain's own: lengths as ``target``, forces as k times a length, ti
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .chain_base import Floats, Pulled, check_finite
 from .config import ChainConfig
-from .errors import DivergedError
 from .pulling import amplitudes, targets
-
-Floats = NDArray[np.float64]
-
-
-class Pulled(ABC):
-    """What any chain can do, whoever computes it."""
-
-    config: ChainConfig
-    steps: int
-
-    @property
-    @abstractmethod
-    def x_RL(self) -> Floats:
-        """Positions of the blocks, [R, L]."""
-
-    @abstractmethod
-    def advance(self, steps: int) -> None:
-        """Take a number of steps of length eta.
-
-        Raises:
-            DivergedError: a position is no longer finite.
-        """
-
-    @abstractmethod
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """All that the next step depends on besides ``config`` and ``steps``, by name: to be kept, or filled.
-
-        x, positions; v, velocities; random, generators: in the shapes of whoever computes.
-        """
-
-    def arrays_changed(self) -> None:  # noqa: B027 (most need not hear of it)
-        """The arrays that ``arrays`` gave were filled anew."""
-
-    def change(self, config: ChainConfig) -> None:
-        """Take live settings on from the next step; positions stay."""
-        self.config = config
-
-    def mean(self) -> Floats:
-        """Mean over replicas of x_1 … x_L, [L]."""
-        return np.asarray(self.x_RL.mean(0))
-
-    def sd(self) -> Floats:
-        """Sample s.d. over replicas, [L]; zero for a single one."""
-        return np.asarray(self.x_RL.std(0, ddof=1)) if self.config.replicas > 1 else np.zeros(self.config.blocks)
 
 
 class Chain(Pulled):
@@ -136,25 +91,3 @@ def softened(force: Floats, right: float, left: float) -> Floats:
     Of any shape, and in that shape; force and the frictions against moving ``right`` and ``left`` in one unit.
     """
     return np.asarray(np.maximum(force - right, 0.0) + np.minimum(force + left, 0.0))
-
-
-def check_finite(positions: NDArray[np.floating], config: ChainConfig, steps: int) -> None:
-    """See that all positions, of any shape, are finite.
-
-    Raises:
-        DivergedError: one is not; names the step and eta.
-    """
-    if not np.isfinite(positions).all():
-        raise DivergedError(f"the chain diverged by step {steps}; choose a smaller eta (now {config.eta:g})")
-
-
-def new_chain(config: ChainConfig) -> Pulled:
-    """The chain that suits a configuration: compiled for bulk, NumPy for one that is watched or has no noise.
-
-    Which it is depends on the configuration alone, so the same one always gives the same numbers.
-    """
-    if config.pace or not config.noise:
-        return Chain(config)
-    from .chain_ensemble import ChainEnsemble  # compiled code costs a second to load
-
-    return ChainEnsemble(config)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from .chain import Pulled
+from .chain_base import Pulled
 from .errors import RunDirectoryError
 from .mean_field import MeanField
 from .records import Count

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .chain import Pulled, check_finite
+from .chain_base import Pulled, check_finite
 from .chain_kernels import Physics, advance, advance_all, cores, new_group
 from .config import ChainConfig
 from .gaussians import LANES

@@ -14,17 +14,19 @@ from typing import Any
 
 import msgspec
 
-from .chain import Floats, new_chain
+from .chain_base import Floats
+from .chain_build import new_chain
 from .chain_checkpoint import Progress, read_state, write_state
 from .config import ChainConfig, make
 from .controlled import ControlLoop, Interrupted
+from .controls import Controls
 from .errors import ConfigError, DivergedError, RunError
 from .files import read_file, replace_file
 from .mean_field import MeanField, effective_friction, mean_field_positions, settled
 from .pulling import CHUNK, targets
 from .records import Curve, Ended, Started
 from .replay import Replay
-from .rundir import Controls, Run
+from .rundir import Run
 
 _SLICE = 0.03
 """Seconds of work, at most, between looks at the control file."""

@@ -16,11 +16,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .controls import Controls
 from .errors import ConfigError
 from .locks import Lock
 from .probe_config import ProbeConfig
 from .records import Acknowledged, Control, Curve, Ended, Event, Note, Started
-from .rundir import Controls, Run, open_home
+from .rundir import Run, open_home
 
 _LOOK = 1.0
 """Seconds between looks at the control file."""

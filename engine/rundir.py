@@ -26,7 +26,6 @@ from pathlib import Path
 import msgspec
 
 from .config import SCHEMA_VERSION, RunConfig, Settings, kind_of
-from .controls import Controls
 from .errors import ConfigError, DiskFullError, HomeError, LockedError, RunDirectoryError, SpringtuiError
 from .files import Tail, append_line, disk_full, open_plain, read_file, replace_file
 from .home import default_home
@@ -34,8 +33,6 @@ from .liveness import Liveness, has_ended, last_events, look
 from .locks import Lock, Owner, is_held, read_owner, this_process
 from .probe_config import ProbeConfig
 from .records import Acknowledged, Control, Event, Started, encode, read_event
-
-__all__ = ["Controls", "Run", "find_run", "list_runs", "open_home", "read_event"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _CONFIG_LIMIT = 1 << 20

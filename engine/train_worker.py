@@ -16,6 +16,7 @@ import torch
 from .compiled_training import CompiledTrainer, load_compiled, trainer_for
 from .config import TrainConfig
 from .controlled import ControlLoop, Interrupted
+from .controls import Controls
 from .datasets import Dataset, load_dataset
 from .errors import DivergedError, RunDirectoryError, RunError
 from .files import read_file, replace_file
@@ -23,7 +24,7 @@ from .hessian import Curvature
 from .loads import statistics
 from .records import Curve, Ended, Event, Note, Started
 from .replay import Replay
-from .rundir import Controls, Run
+from .rundir import Run
 from .training import Measurement, Trainer
 
 _CHECKPOINT_LIMIT = 1 << 34

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from .config import kind_of
 from .controlled import Interrupted
+from .controls import Controls
 from .errors import SpringtuiError
 from .records import Ended
-from .rundir import Controls, Run
+from .rundir import Run
 
 _NICENESS = 5
 """The lab's screen goes before its workers on a busy machine."""

@@ -24,6 +24,7 @@ from .alerts import Alert, Alerts, deliver
 from .claims import Claims
 from .desk import Desk
 from .garbage import LOOK_SECONDS, Collector
+from .keys import Bound, bound_in
 from .place import load_place, save_place
 from .preferences import Effective
 from .preferred import PreferredApp
@@ -43,6 +44,26 @@ SAVE_SECONDS = 3.0
 LEAVE_SECONDS = 2.0
 """A terminal that takes no more output must not keep a process that was told to leave."""
 NO_LAB = "no lab is opened, as it would begin runs; q leaves"
+WITH_BINDINGS = (
+    "springtui.app",
+    "springtui.preferred",
+    "springtui.screens.help",
+    "springtui.screens.lab",
+    "springtui.screens.phase",
+    "springtui.screens.prompt",
+    "springtui.screens.runs",
+    "springtui.screens.tour",
+    "springtui.screens.watch",
+    "springtui.widgets.choice",
+    "springtui.widgets.curves_plot",
+    "springtui.widgets.heat_map",
+    "springtui.widgets.lines",
+    "springtui.widgets.run_table",
+    "springtui.widgets.scroll",
+    "springtui.widgets.slider",
+    "springtui.widgets.time_bar",
+)
+"""Modules whose classes bind keys; a test sees that none is missing."""
 _LEAVE_ON = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -55,6 +76,11 @@ class Opening:
     """To watch."""
     read_only: bool = False
     """Of the whole app, for as long as it is open."""
+
+
+def all_bound() -> list[Bound]:
+    """Every binding of ours; imports all screens."""
+    return bound_in(WITH_BINDINGS)
 
 
 class SpringApp(PreferredApp):
@@ -113,6 +139,9 @@ class SpringApp(PreferredApp):
         own = {"Screenshot", "Picture"}  # a picture is taken once the palette is gone
         yield from (c for c in super().get_system_commands(screen) if c.title.split("  (")[0] not in own)
         yield SystemCommand("Save the screen", "As SVG, under the home directory", self._save_when_drawn)
+
+    def all_bindings(self) -> list[Bound]:
+        return all_bound()
 
     # screens
 

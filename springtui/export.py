@@ -25,8 +25,8 @@ import msgspec
 from engine.config import ChainConfig, RunConfig, SweepConfig
 from engine.errors import ConfigError, DataError, HomeError, RunError
 from engine.files import Tail
-from engine.records import Cell, Curve, Event
-from engine.rundir import Run, read_event
+from engine.records import Cell, Curve, Event, read_event
+from engine.rundir import Run
 from engine.sweep import MEASURES, Summary, summarise
 
 from .diagram import COLOURS, Colour, summaries_of

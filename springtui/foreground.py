@@ -17,8 +17,8 @@ from types import FrameType
 
 from engine.errors import InputError, SpringtuiError
 from engine.files import Tail
-from engine.records import Ended
-from engine.rundir import Run, read_event
+from engine.records import Ended, read_event
+from engine.rundir import Run
 
 from .output import say
 from .regime import duration

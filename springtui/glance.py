@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 
 from engine.files import open_plain
-from engine.records import Event
-from engine.rundir import read_event
+from engine.records import Event, read_event
 
 from .state import RunState
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import pkgutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from textual.binding import Binding
@@ -24,7 +23,6 @@ from engine.errors import ConfigError
 _MODIFIERS = {"ctrl", "shift", "alt", "super", "hyper", "meta"}
 _TEXTUALS = {"ctrl+p": "the command palette's", "ctrl+q": "the app's, to leave", "ctrl+c": "the terminal's",
              "tab": "for the next control", "shift+tab": "for the control before"}  # fmt: skip
-_PLACES = ("springtui.screens", "springtui.widgets")
 
 
 class Bound(NamedTuple):
@@ -50,15 +48,11 @@ def owned_by(owner: type[Any]) -> list[Binding]:
     return [b for cls in classes for b in cls.__dict__.get("BINDINGS", ()) if isinstance(b, Binding)]
 
 
-def all_bound() -> list[Bound]:
-    """Every binding of ours, found in the modules of screens, widgets and the app."""
-    modules = [importlib.import_module("springtui.app")]
-    for place in _PLACES:
-        package = importlib.import_module(place)
-        modules += [importlib.import_module(f"{place}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
+def bound_in(modules: Iterable[str]) -> list[Bound]:
+    """Every binding that the widgets, screens and apps of these modules declare; imports the modules."""
     owners = {
         each
-        for module in modules
+        for module in map(importlib.import_module, modules)
         for each in vars(module).values()
         if isinstance(each, type) and issubclass(each, DOMNode) and each.__module__ == module.__name__
     }
@@ -66,16 +60,24 @@ def all_bound() -> list[Bound]:
     return list({(bound.owner, bound.binding.id, bound.binding.key): bound for bound in found}.values())
 
 
-def checked_keys(keys: Mapping[str, str], where: str) -> tuple[dict[str, str], list[str]]:
-    """The changes that hold, in Textual's form, and what is wrong with the others."""
+def checked_keys(
+    keys: Mapping[str, str], where: str, bound: Callable[[], list[Bound]]
+) -> tuple[dict[str, str], list[str]]:
+    """The changes that hold, in Textual's form, and what is wrong with the others.
+
+    Args:
+        keys: by a binding's id, the keys that it is to have instead of its own.
+        where: the file or option that they come from, for the messages.
+        bound: gives all bindings there are; called only where there is something to check.
+    """
     if not keys:
         return {}, []
-    bound = all_bound()
+    known = bound()
     good: dict[str, str] = {}
     problems: list[str] = []
     for name, text in keys.items():
         try:
-            _check_one(name, text, bound, {**keys, **good}, where)
+            _check_one(name, text, known, {**keys, **good}, where)
             good[name] = ",".join(normal(text))
         except ConfigError as error:
             problems.append(str(error))

@@ -19,7 +19,7 @@ from textual.theme import Theme
 from engine.errors import ConfigError
 
 from .ascii import AsciiFilter
-from .keys import checked_keys, readable
+from .keys import Bound, checked_keys, readable
 from .memory import recall, remember
 from .preferences import Effective, load_preferences
 from .shown import Changes, Shown
@@ -87,8 +87,13 @@ class PreferredApp(App[int]):
 
     # keys
 
+    def all_bindings(self) -> list[Bound]:
+        """Every binding that the preferences may change; the app knows its screens."""
+        return []
+
     def _bind_keys(self) -> None:
-        keys, problems = checked_keys(self.preferences.keys, self.effective.origins["keys"])
+        where = self.effective.origins["keys"]
+        keys, problems = checked_keys(self.preferences.keys, where, self.all_bindings)
         self.warnings += problems
         self.set_keymap(keys)
 

@@ -12,6 +12,7 @@ from typing import Any
 from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
+import springtui
 from engine.errors import ConfigError
 from engine.home import config_path
 
@@ -39,8 +40,8 @@ _LIMIT = 1 << 16
 
 def theme_folder() -> Path:
     """Where the shipped themes lie."""
-    here = Path(__file__).parent
-    return next(path for path in (here / "themes", here.parent / "themes") if path.is_dir())
+    package = Path(springtui.__file__).parent
+    return next(path for path in (package / "themes", package.parent / "themes") if path.is_dir())
 
 
 def user_folder() -> Path:

@@ -16,8 +16,8 @@ from textual.message_pump import MessagePump
 
 from engine.files import Tail
 from engine.liveness import Liveness
-from engine.records import Event, Started
-from engine.rundir import Run, read_event
+from engine.records import Event, Started, read_event
+from engine.rundir import Run
 
 BREATH = 0.005
 """Seconds between looks while there is more to catch up with."""

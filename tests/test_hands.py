@@ -11,9 +11,9 @@ from test_lab import until
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from springtui.app import Opening, SpringApp
+from springtui.app import WITH_BINDINGS, Opening, SpringApp, all_bound
 from springtui.glossary import CHAIN, NETWORK
-from springtui.keys import all_bound, checked_keys, is_key, readable
+from springtui.keys import checked_keys, is_key, readable
 from springtui.memory import recall
 from springtui.preferences import load_preferences
 from springtui.screens.help import HelpScreen
@@ -43,6 +43,16 @@ def test_every_binding_can_be_told_and_changed() -> None:
     for one in bound:
         for key in one.keys:
             assert per_owner.setdefault((one.owner, key), one.binding.id or "") == one.binding.id, (one.owner, key)
+
+
+def test_no_module_with_bindings_is_forgotten() -> None:
+    package = Path(__file__).parents[1] / "springtui"
+    found = {
+        ".".join(("springtui", *path.relative_to(package).with_suffix("").parts))
+        for path in package.rglob("*.py")
+        if "BINDINGS: ClassVar" in path.read_text(encoding="utf-8")
+    }
+    assert found == set(WITH_BINDINGS)
 
 
 ALIKE = {
@@ -85,7 +95,7 @@ def keys_of(text: str) -> list[str]:
     ],
 )
 def test_wrong_ids_keys_and_clashes_are_named(keys: dict[str, str], said: str) -> None:
-    good, problems = checked_keys(keys, "here")
+    good, problems = checked_keys(keys, "here", all_bound)
     assert good == {}
     assert len(problems) == 1
     assert said in problems[0]
@@ -93,9 +103,12 @@ def test_wrong_ids_keys_and_clashes_are_named(keys: dict[str, str], said: str) -
 
 
 def test_what_cannot_meet_may_share_a_key_and_two_may_swap() -> None:
-    assert checked_keys({"phase.make": "m"}, "x") == ({"phase.make": "m"}, [])  # the lab's m is another screen's
-    assert checked_keys({"lab.restart": "m", "lab.measure": "r"}, "x")[1] == []
-    assert checked_keys({"app.help": "?,f1"}, "x")[0] == {"app.help": "question_mark,f1"}
+    assert checked_keys({"phase.make": "m"}, "x", all_bound) == (
+        {"phase.make": "m"},
+        [],
+    )  # the lab's m is another screen's
+    assert checked_keys({"lab.restart": "m", "lab.measure": "r"}, "x", all_bound)[1] == []
+    assert checked_keys({"app.help": "?,f1"}, "x", all_bound)[0] == {"app.help": "question_mark,f1"}
 
 
 async def test_a_changed_key_works_and_the_help_and_footer_tell_it(config_file: Path, home: Path) -> None:

@@ -16,16 +16,17 @@ from pathlib import Path
 import pytest
 from mutations import mutated, sound_runs
 
-from engine.chain import new_chain
+from engine.chain_build import new_chain
 from engine.chain_checkpoint import read_state
 from engine.config import ChainConfig, SweepConfig
+from engine.controls import Controls
 from engine.errors import SpringtuiError
 from engine.files import Tail, read_file
 from engine.liveness import STATES, look
 from engine.locks import read_owner
-from engine.records import Cell
+from engine.records import Cell, read_event
 from engine.replay import Replay
-from engine.rundir import Controls, Run, find_run, list_runs, read_event
+from engine.rundir import Run, find_run, list_runs
 from engine.sweep import summarise
 from springtui.commands.runs import describe
 from springtui.export import document, read_material

@@ -23,8 +23,8 @@ from engine.errors import RunDirectoryError, SpringtuiError, WorkerError
 from engine.files import LINE_LIMIT, Tail, append_line, open_plain, read_file, replace_file
 from engine.labels import write_label
 from engine.launch import launch
-from engine.records import Curve, Note, encode
-from engine.rundir import Run, find_run, list_runs, open_home, read_event
+from engine.records import Curve, Note, encode, read_event
+from engine.rundir import Run, find_run, list_runs, open_home
 from springtui.cli import main
 
 ROOT = Path(__file__).parents[1]

@@ -81,10 +81,11 @@ def _themes(effective: Effective) -> list[str]:
     Raises:
         ConfigError: the theme asked for is not among them, or a binding's id or key is wrong.
     """
+    from ..app import all_bound
     from ..keys import checked_keys
     from ..themes import check_name, load_themes  # brings half of textual
 
-    _, problems = checked_keys(effective.values.keys, effective.origins["keys"])
+    _, problems = checked_keys(effective.values.keys, effective.origins["keys"], all_bound)
     if problems:
         raise ConfigError("\n".join(problems))
     themes = load_themes(lambda warning: say(f"springtui: {warning}"))

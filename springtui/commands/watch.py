@@ -12,8 +12,8 @@ import msgspec
 
 from engine.errors import RunDirectoryError
 from engine.files import Tail
-from engine.records import Ended
-from engine.rundir import Run, find_run, list_runs, read_event
+from engine.records import Ended, read_event
+from engine.rundir import Run, find_run, list_runs
 
 from ..completion import complete_run
 from ..output import print_json

@@ -1,0 +1,66 @@
+"""What every chain can do, whoever computes it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import ChainConfig
+from .errors import DivergedError
+
+Floats = NDArray[np.float64]
+
+
+class Pulled(ABC):
+    """What any chain can do, whoever computes it."""
+
+    config: ChainConfig
+    steps: int
+
+    @property
+    @abstractmethod
+    def x_RL(self) -> Floats:
+        """Positions of the blocks, [R, L]."""
+
+    @abstractmethod
+    def advance(self, steps: int) -> None:
+        """Take a number of steps of length eta.
+
+        Raises:
+            DivergedError: a position is no longer finite.
+        """
+
+    @abstractmethod
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that the next step depends on besides ``config`` and ``steps``, by name: to be kept, or filled.
+
+        x, positions; v, velocities; random, generators: in the shapes of whoever computes.
+        """
+
+    def arrays_changed(self) -> None:  # noqa: B027 (most need not hear of it)
+        """The arrays that ``arrays`` gave were filled anew."""
+
+    def change(self, config: ChainConfig) -> None:
+        """Take live settings on from the next step; positions stay."""
+        self.config = config
+
+    def mean(self) -> Floats:
+        """Mean over replicas of x_1 … x_L, [L]."""
+        return np.asarray(self.x_RL.mean(0))
+
+    def sd(self) -> Floats:
+        """Sample s.d. over replicas, [L]; zero for a single one."""
+        return np.asarray(self.x_RL.std(0, ddof=1)) if self.config.replicas > 1 else np.zeros(self.config.blocks)
+
+
+def check_finite(positions: NDArray[np.floating], config: ChainConfig, steps: int) -> None:
+    """See that all positions, of any shape, are finite.
+
+    Raises:
+        DivergedError: one is not; names the step and eta.
+    """
+    if not np.isfinite(positions).all():
+        raise DivergedError(f"the chain diverged by step {steps}; choose a smaller eta (now {config.eta:g})")

@@ -1,0 +1,19 @@
+"""The chain that suits a configuration."""
+
+from __future__ import annotations
+
+from .chain import Chain
+from .chain_base import Pulled
+from .config import ChainConfig
+
+
+def new_chain(config: ChainConfig) -> Pulled:
+    """The chain that suits a configuration: compiled for bulk, NumPy for one that is watched or has no noise.
+
+    Which it is depends on the configuration alone, so the same one always gives the same numbers.
+    """
+    if config.pace or not config.noise:
+        return Chain(config)
+    from .chain_ensemble import ChainEnsemble  # compiled code costs a second to load
+
+    return ChainEnsemble(config)
