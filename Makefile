@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 WARM := $(VENV)/.compiled
 # What compiled code depends on: the list COMPILED in the engine's module of the compiler.
-COMPILED := $(shell sed -n '/^COMPILED = ($$/,/^)$$/s|^    "\(.*\)",$$|engine/\1|p' engine/ensemble_jit.py)
+COMPILED := $(shell sed -n '/^COMPILED = ($$/,/^)$$/s|^    "\(.*\)",$$|engine/\1|p' engine/jit.py)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 JOBS ?= 2
 

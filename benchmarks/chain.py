@@ -17,8 +17,8 @@ import torch
 
 from engine.chain import Chain
 from engine.chain_ensemble import ChainEnsemble
-from engine.config import ChainConfig
 from engine.mean_field_cells import mean_field_cells
+from engine.settings.run import ChainConfig
 
 BLOCKS, REPLICAS = 7, 1024
 REPEATS = 5

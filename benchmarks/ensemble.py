@@ -22,10 +22,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from engine.compiled_training import CompiledTrainer
-from engine.config import TrainConfig, make
 from engine.datasets import Dataset
 from engine.ensemble import Group, MemberTrainer, member_of
 from engine.ensemble_threads import single_threaded, train_ensemble
+from engine.settings.run import TrainConfig, make
 from engine.training import Trainer
 
 SAMPLES, SIDE, WIDTH, CLASSES, HIDDEN = 2560, 10, 100, 10, 7

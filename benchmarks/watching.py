@@ -30,12 +30,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.config import TrainConfig, make
 from engine.files import Tail
 from engine.launch import launch
-from engine.recipes import RECIPES
 from engine.records import Curve, read_event
 from engine.rundir import Run, open_home
+from engine.settings.recipes import RECIPES
+from engine.settings.run import TrainConfig, make
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTLE = 3.0

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .chain_base import Floats, Pulled, check_finite
-from .config import ChainConfig
 from .pulling import amplitudes, targets
+from .settings.run import ChainConfig
 
 
 class Chain(Pulled):

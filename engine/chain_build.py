@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .chain import Chain
 from .chain_base import Pulled
-from .config import ChainConfig
+from .settings.run import ChainConfig
 
 
 def new_chain(config: ChainConfig) -> Pulled:

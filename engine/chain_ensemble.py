@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from .chain_base import Pulled, check_finite
 from .chain_kernels import Physics, advance, advance_all, cores, new_group
-from .config import ChainConfig
 from .gaussians import LANES
 from .pulling import amplitudes, targets
+from .settings.run import ChainConfig
 
 Floats = NDArray[np.float64]
 

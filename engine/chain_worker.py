@@ -17,7 +17,6 @@ import msgspec
 from .chain_base import Floats
 from .chain_build import new_chain
 from .chain_checkpoint import Progress, read_state, write_state
-from .config import ChainConfig, make
 from .controlled import ControlLoop, Interrupted
 from .controls import Controls
 from .errors import ConfigError, DivergedError, RunError
@@ -27,6 +26,7 @@ from .pulling import CHUNK, targets
 from .records import Curve, Ended, Started
 from .replay import Replay
 from .rundir import Run
+from .settings.run import ChainConfig, make
 
 _SLICE = 0.03
 """Seconds of work, at most, between looks at the control file."""

@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .config import TrainConfig
 from .datasets import Dataset
 from .ensemble import Group, MemberTrainer, member_of, train_on, turn_knobs, why_not
-from .ensemble_jit import is_kept
 from .ensemble_kernels import train_steps
 from .ensemble_random import shuffle
 from .ensemble_state import State, Workspace, make_state, store_weights
 from .ensemble_threads import single_threaded
+from .jit import is_kept
 from .networks import Network
+from .settings.run import TrainConfig
 from .training import Progress, Trainer
 
 _SLICE = 0.005

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from . import idx, openml
-from .config import TrainConfig
 from .errors import ConfigError, DataError
 from .openml import Say, silent
 from .separation import read_npz
+from .settings.run import TrainConfig
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]

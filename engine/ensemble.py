@@ -21,7 +21,6 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 from torch import nn
 
-from .config import TrainConfig, make
 from .datasets import Dataset
 from .ensemble_kernels import train_steps
 from .ensemble_random import shuffle
@@ -37,6 +36,7 @@ from .ensemble_state import (
 from .errors import ConfigError, DivergedError, RunDirectoryError
 from .networks import Knobs, Network, build_network
 from .separation import separation_measures
+from .settings.run import TrainConfig, make
 from .training import LOSS_CHANGE, LOSS_FLOOR, Measurement
 
 _STEPS_AT_ONCE = 1000

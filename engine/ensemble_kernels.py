@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 
-from .ensemble_jit import inlined, jit_step, multiply, multiply_padded
 from .ensemble_layers import (
     activate,
     activate_drop,
@@ -45,6 +44,7 @@ from .ensemble_layers import (
 from .ensemble_products import FEW, few_rows, few_rows_turned
 from .ensemble_random import add_gaussians, draw_below, draw_mask, shuffle
 from .ensemble_state import Data, Plan, State, Workspace, layer_start, line
+from .jit import inlined, jit_step, multiply, multiply_padded
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 

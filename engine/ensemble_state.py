@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .datasets import Dataset
-from .ensemble_jit import jit_step, sgemm_address
 from .ensemble_layers import TILE_ROWS
 from .ensemble_random import LANES, lanes_from_seed, sequence_from_seed
+from .jit import jit_step, sgemm_address
 from .networks import Network
 
 Floats = NDArray[np.float32]
@@ -48,7 +48,7 @@ class Plan(NamedTuple):
     batch: int
     """B."""
     address: int
-    """``ensemble_jit.sgemm_address``."""
+    """``jit.sgemm_address``."""
 
 
 class Data(NamedTuple):

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from .config import TrainConfig
 from .datasets import Dataset
 from .ensemble import Group, Member, MemberResult, MemberTrainer, Progress
-from .ensemble_jit import sgemm_address
 from .ensemble_state import Workspace
 from .errors import DivergedError
+from .jit import sgemm_address
+from .settings.run import TrainConfig
 
 Report = Callable[[Progress], object]
 

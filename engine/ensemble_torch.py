@@ -16,12 +16,12 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from .config import TrainConfig, make
 from .datasets import Dataset
 from .ensemble import Group, Member, MemberResult, initial_network, judge, measure_network
 from .ensemble_layers import BN_EPS, BN_MOMENTUM
 from .errors import DivergedError
 from .networks import Knobs, Network
+from .settings.run import TrainConfig, make
 from .training import Measurement
 
 _SAVED = 8

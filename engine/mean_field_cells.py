@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .chain_kernels import cores
-from .ensemble_jit import jit
+from .jit import jit
 
 Floats = NDArray[np.float64]
 

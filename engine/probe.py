@@ -26,17 +26,17 @@ import msgspec
 import torch
 from torch import nn
 
-from .config import make
 from .errors import ConfigError, InputError, ProbeWarning
 from .home import default_home, preferred_home
 from .loads import LoadStatistics, loads, statistics
-from .probe_config import MEASURES, ProbeConfig
 from .probe_layers import check_reductions
 from .probe_model import ProbedModel
 from .probe_run import ProbeRun, describe, end_with_script
 from .probe_scalars import Scalars, refusal
 from .probe_undisturbed import Autocast, inner_model, is_sharded
 from .records import Control, Curve, Started
+from .settings.probe import MEASURES, ProbeConfig
+from .settings.run import make
 from .twin_curve import CurveFit, fit_curve, hidden
 
 __all__ = ["LoadProbe"]

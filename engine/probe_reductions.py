@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .errors import ConfigError
-from .probe_config import ReductionName
+from .settings.probe import ReductionName
 
 REDUCTIONS: tuple[str, ...] = get_args(ReductionName)
 FLAT = 4096

@@ -19,9 +19,9 @@ from typing import Any
 from .controls import Controls
 from .errors import ConfigError
 from .locks import Lock
-from .probe_config import ProbeConfig
 from .records import Acknowledged, Control, Curve, Ended, Event, Note, Started
 from .rundir import Run, open_home
+from .settings.probe import ProbeConfig
 
 _LOOK = 1.0
 """Seconds between looks at the control file."""

@@ -25,14 +25,14 @@ from pathlib import Path
 
 import msgspec
 
-from .config import SCHEMA_VERSION, RunConfig, Settings, kind_of
 from .errors import ConfigError, DiskFullError, HomeError, LockedError, RunDirectoryError, SpringtuiError
 from .files import Tail, append_line, disk_full, open_plain, read_file, replace_file
 from .home import default_home
 from .liveness import Liveness, has_ended, last_events, look
 from .locks import Lock, Owner, is_held, read_owner, this_process
-from .probe_config import ProbeConfig
 from .records import Acknowledged, Control, Event, Started, encode, read_event
+from .settings.probe import ProbeConfig
+from .settings.run import SCHEMA_VERSION, RunConfig, Settings, kind_of
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _CONFIG_LIMIT = 1 << 20

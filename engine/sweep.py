@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from .config import ChainConfig, SweepConfig, TrainConfig, make, parse_value
 from .errors import ConfigError
 from .loads import statistics
 from .records import Cell
+from .settings.run import ChainConfig, SweepConfig, TrainConfig, make, parse_value
 from .sweep_axes import KNOBS, Value
 from .twin_axis import noise_coordinate
 from .twin_map import NUMBERS, PRESETS, TwinMap

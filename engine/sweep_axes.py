@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .config import ChainConfig, TrainConfig, field_names, field_range, parse_value
 from .errors import ConfigError
+from .settings.run import ChainConfig, TrainConfig, field_names, field_range, parse_value
 
 Value = float | str
 """Of an axis: a number, or a word such as adam, orthogonal or on."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .config import ChainConfig
 from .errors import DivergedError
 from .records import Cell
+from .settings.run import ChainConfig
 
 Task = tuple[int, int]
 

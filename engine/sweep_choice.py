@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import torch
 
-from .config import TrainConfig
 from .datasets import PAPER_SIDE, PAPER_TRAIN
 from .ensemble import MemberTrainer, member_of, why_not
 from .ensemble_threads import cores, single_threaded
 from .ensemble_torch import Stack, members_within
 from .errors import ConfigError, DivergedError
+from .settings.run import TrainConfig
 from .sweep_stacked import memory_of, settings_of
 from .sweep_task import Job
 from .sweep_train import group_key, group_of

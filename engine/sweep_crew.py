@@ -16,9 +16,9 @@ from typing import Protocol
 
 import msgspec
 
-from .config import ChainConfig
 from .errors import WorkerError
 from .records import Cell, Note
+from .settings.run import ChainConfig
 from .sweep_backends import Backend
 from .sweep_task import Job, Slice, pack, unpack
 

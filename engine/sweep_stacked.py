@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import torch
 
-from .config import TrainConfig
 from .ensemble import Group, MemberResult, member_of
 from .ensemble_torch import Stack, members_within
 from .errors import DivergedError
 from .records import Cell
+from .settings.run import TrainConfig
 from .sweep_crew import Orders, Queue, Threads
 from .sweep_task import Job
 from .sweep_train import PRESENT_EVERY, cell_of, diverged_cell, finite, group_key, group_of, hessian_trace

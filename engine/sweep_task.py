@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import msgspec
 
 from . import __version__
-from .config import ChainConfig, TrainConfig
 from .errors import DivergedError, WorkerError
 from .records import Cell
+from .settings.run import ChainConfig, TrainConfig
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,13 +15,13 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from .config import TrainConfig, make
 from .datasets import Dataset, load_dataset
 from .ensemble import Group, Member, MemberTrainer, build_lock, member_of, why_not
 from .ensemble_state import Workspace
 from .errors import DivergedError
 from .hessian import hessian_product, hutchinson_trace
 from .records import Cell
+from .settings.run import TrainConfig, make
 from .training import Measurement, Trainer
 
 PRESENT_EVERY = 1.0

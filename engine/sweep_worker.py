@@ -19,12 +19,12 @@ from typing import Any
 
 import msgspec
 
-from .config import SweepConfig, TrainConfig
 from .controlled import ControlLoop, Interrupted
 from .controls import Controls
 from .errors import ConfigError, RunError
 from .records import Cell, Ended, Started
 from .rundir import Run
+from .settings.run import SweepConfig, TrainConfig
 from .sweep import accuracy_cv_correlation, cell_settings, coarse_to_fine, members, size, summarise
 from .sweep_backends import Given, check_executor, open_backend
 from .sweep_crew import CHAINS_AT_ONCE, LOOK, Crew, ExecutorCrew, Orders, Queue, ThreadCrew

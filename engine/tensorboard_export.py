@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .config import SweepConfig
 from .errors import ConfigError, DataError, HomeError
 from .loads import loads, statistics
 from .records import Cell, Curve, Event, Started
 from .rundir import Run
+from .settings.run import SweepConfig
 from .sweep import place
 from .twin_curve import fit_curve, hidden
 

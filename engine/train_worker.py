@@ -14,7 +14,6 @@ import msgspec
 import torch
 
 from .compiled_training import CompiledTrainer, load_compiled, trainer_for
-from .config import TrainConfig
 from .controlled import ControlLoop, Interrupted
 from .controls import Controls
 from .datasets import Dataset, load_dataset
@@ -25,6 +24,7 @@ from .loads import statistics
 from .records import Curve, Ended, Event, Note, Started
 from .replay import Replay
 from .rundir import Run
+from .settings.run import TrainConfig
 from .training import Measurement, Trainer
 
 _CHECKPOINT_LIMIT = 1 << 34

@@ -19,13 +19,13 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from .config import TrainConfig, make
 from .datasets import Dataset
 from .errors import ConfigError, DivergedError, RunDirectoryError
 from .hessian import Curvature, always, curvature, hessian_product
 from .networks import Knobs, Network, build_network
 from .optimisers import build_optimiser
 from .separation import separation_and_influence
+from .settings.run import TrainConfig, make
 from .twin_curve import friction_error
 
 LOSS_FLOOR = 1e-4

@@ -6,9 +6,9 @@ import sys
 
 from .chain_ensemble import ChainEnsemble
 from .compiled_training import load_compiled
-from .config import ChainConfig
 from .mean_field_cells import mean_field_cells
 from .pulling import CHUNK
+from .settings.run import ChainConfig
 
 
 def warm() -> None:

@@ -10,12 +10,12 @@ import traceback
 from concurrent.futures import Executor
 from pathlib import Path
 
-from .config import kind_of
 from .controlled import Interrupted
 from .controls import Controls
 from .errors import SpringtuiError
 from .records import Ended
 from .rundir import Run
+from .settings.run import kind_of
 
 _NICENESS = 5
 """The lab's screen goes before its workers on a busy machine."""

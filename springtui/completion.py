@@ -20,11 +20,11 @@ from click.shell_completion import (
     split_arg_string,
 )
 
-from engine.config import S, default_of, field_choices, field_help, field_names
 from engine.errors import SpringtuiError
 from engine.home import default_home
-from engine.recipes import RECIPES
 from engine.rundir import list_runs
+from engine.settings.recipes import RECIPES
+from engine.settings.run import S, default_of, field_choices, field_help, field_names
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 _MOST_RUNS = 200

@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 
-from engine.config import SweepConfig
 from engine.errors import SpringtuiError
 from engine.launch import launch
 from engine.liveness import LIVE
 from engine.rundir import Run, list_runs, open_home
+from engine.settings.run import SweepConfig
 from engine.sweep import make_sweep
 from engine.twin_map import NUMBERS, PRESETS, TwinMap
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.config import SweepConfig
+from engine.settings.run import SweepConfig
 from engine.sweep import MEASURES, Summary, accuracy_cv_correlation, map_of, members, place, size, summarise
 from engine.sweep_axes import Value
 from engine.twin_axis import noise_coordinate

@@ -22,11 +22,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from engine.config import ChainConfig, RunConfig, SweepConfig
 from engine.errors import ConfigError, DataError, HomeError, RunError
 from engine.files import Tail
 from engine.records import Cell, Curve, Event, read_event
 from engine.rundir import Run
+from engine.settings.run import ChainConfig, RunConfig, SweepConfig
 from engine.sweep import MEASURES, Summary, summarise
 
 from .diagram import COLOURS, Colour, summaries_of

@@ -17,10 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from engine.config import SweepConfig
 from engine.errors import DataError
 from engine.loads import loads, statistics
 from engine.records import Curve
+from engine.settings.run import SweepConfig
 from engine.sweep import DIAGRAMS, MEASURES, Summary
 from engine.twin_curve import fit_curve, hidden
 

@@ -10,9 +10,9 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from engine.config import SweepConfig
 from engine.errors import DataError
 from engine.records import Curve
+from engine.settings.run import SweepConfig
 from engine.sweep import Summary
 
 from .diagram import Colour, grid_of

@@ -14,13 +14,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from engine.config import ChainConfig, TrainConfig, make
 from engine.errors import SpringtuiError
 from engine.files import read_file, replace_file
 from engine.launch import launch
 from engine.liveness import LIVE
-from engine.recipes import RECIPES
 from engine.rundir import Run, open_home
+from engine.settings.recipes import RECIPES
+from engine.settings.run import ChainConfig, TrainConfig, make
 
 Panel = Literal["train", "chain"]
 PANELS: tuple[Panel, Panel] = ("train", "chain")

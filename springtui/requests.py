@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from engine.config import RunConfig, parse_value
 from engine.errors import ConfigError
 from engine.records import Acknowledged, Control
+from engine.settings.run import RunConfig, parse_value
 
 from .terminal import plain_text
 

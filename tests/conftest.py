@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Compiling takes longer than most tests wait for a worker: it is done before, once after a change."""
     if hasattr(config, "workerinput"):
         return  # a process of pytest-xdist, whose controller has done it
-    from engine.ensemble_jit import COMPILED  # loads numba
+    from engine.jit import COMPILED  # loads numba
 
     stamp = ROOT / ".pytest_cache" / "compiled"
     changed = max((ROOT / "engine" / name).stat().st_mtime for name in COMPILED)

@@ -6,11 +6,11 @@ import msgspec
 import numpy as np
 import torch
 
-from engine.config import TrainConfig
 from engine.datasets import Dataset
 from engine.ensemble import Group, MemberTrainer, member_of
 from engine.ensemble_state import State, Workspace, store_weights
 from engine.networks import Knobs, build_network
+from engine.settings.run import TrainConfig
 
 
 def some_data(n: int, d: int, classes: int = 10, seed: int = 0) -> Dataset:

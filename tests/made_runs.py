@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from engine.config import ChainConfig, RunConfig, TrainConfig, make
 from engine.records import Acknowledged, Curve, Ended, Event, Started, encode
+from engine.settings.run import ChainConfig, RunConfig, TrainConfig, make
 
 LAYERS = ["input", *(f"layer {i}" for i in range(1, 8)), "logits"]
 SPIKE = 50.0

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.config import ChainConfig, Settings, TrainConfig
 from engine.labels import write_label
 from engine.records import Acknowledged, Cell, Curve, Ended, Note, Started
 from engine.rundir import Run, open_home
+from engine.settings.run import ChainConfig, Settings, TrainConfig
 from engine.sweep import make_sweep
 
 FILES = (

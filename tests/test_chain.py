@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from engine.chain import Chain
 from engine.chain_ensemble import pull_cells
-from engine.config import ChainConfig, RunConfig, make
 from engine.errors import ConfigError
 from engine.mean_field import (
     effective_friction,
@@ -26,6 +25,7 @@ from engine.mean_field import (
 )
 from engine.records import Curve
 from engine.rundir import Run, open_home
+from engine.settings.run import ChainConfig, RunConfig, make
 from engine.worker import work
 
 REFERENCE: list[dict[str, Any]] = json.loads(

@@ -15,9 +15,9 @@ from scipy import stats
 
 from engine.chain_ensemble import ChainEnsemble, pull_cells
 from engine.chain_kernels import new_group
-from engine.config import ChainConfig
 from engine.gaussians import LANES, fill_gaussians
 from engine.pulling import amplitudes, targets
+from engine.settings.run import ChainConfig
 
 FIRST_ORDER = json.loads((Path(__file__).parent / "data" / "chain_first_order.json").read_text())
 
@@ -141,7 +141,7 @@ def test_slow_and_quick_pulls_end_differently_without_noise() -> None:
 def test_the_second_start_compiles_nothing(tmp_path: Path) -> None:
     """Two processes share a fresh cache: the first fills it, the second only reads."""
     script = (
-        "from engine.chain_ensemble import ChainEnsemble; from engine.config import ChainConfig\n"
+        "from engine.chain_ensemble import ChainEnsemble; from engine.settings.run import ChainConfig\n"
         "from engine import chain_kernels as k; ChainEnsemble(ChainConfig(replicas=64)).advance(8)\n"
         "print(sum(k._first_order.stats.cache_hits.values()), sum(k._first_order.stats.cache_misses.values()))"
     )

@@ -12,9 +12,9 @@ import pytest
 
 from engine.chain import Chain
 from engine.chain_ensemble import ChainEnsemble
-from engine.config import ChainConfig, make
 from engine.errors import ConfigError
 from engine.mean_field import effective_friction, mean_field_positions, settled
+from engine.settings.run import ChainConfig, make
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "chain_second_order.json").read_text())
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.config import ChainConfig, TrainConfig
-from engine.recipes import RECIPES
 from engine.rundir import Run, open_home
+from engine.settings.recipes import RECIPES
+from engine.settings.run import ChainConfig, TrainConfig
 from springtui import cli
 from springtui.cli import main
 from springtui.commands import lab
@@ -227,7 +227,7 @@ class TestTrain:
 
     @pytest.mark.parametrize("name", RECIPES)
     def test_recipe_holds_valid_settings(self, name: str) -> None:
-        from engine.config import make
+        from engine.settings.run import make
 
         assert make(TrainConfig, RECIPES[name].settings)
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from engine.config import ChainConfig, TrainConfig
 from engine.records import Curve, Ended, Started
 from engine.rundir import Run
+from engine.settings.run import ChainConfig, TrainConfig
 from springtui.cli import main
 from springtui.commands.runs import age_in_words
 from springtui.doctor import colours, examine

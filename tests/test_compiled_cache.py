@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.ensemble_jit import COMPILED
+from engine.jit import COMPILED
 
 ROOT = Path(__file__).parents[1]
 ENGINE = ROOT / "engine"
 DECORATORS = {"jit", "jit_step", "jit_sums", "inlined"}
-JIT = "ensemble_jit"
+JIT = "jit"
 CALLER, CALLEE = "ensemble_products.py", "ensemble_random.py"
 
 

@@ -17,7 +17,6 @@ import torch
 from test_training import KNOBS, dataset, train
 
 from engine.compiled_training import CompiledTrainer, trainer_for
-from engine.config import TrainConfig
 from engine.datasets import Dataset
 from engine.ensemble import Group, MemberTrainer, member_of
 from engine.ensemble_threads import single_threaded
@@ -25,6 +24,7 @@ from engine.errors import ConfigError, DivergedError, RunDirectoryError
 from engine.records import Curve, Ended, Note, Started
 from engine.replay import Replay
 from engine.rundir import Run, open_home
+from engine.settings.run import TrainConfig
 from engine.sweep_train import begin
 from engine.training import Trainer
 from engine.worker import work
@@ -275,8 +275,7 @@ class TestCompiling:
 
     def test_is_kept_tells_of_the_disk(self, tmp_path: Path) -> None:
         script = (
-            "from engine.ensemble_jit import is_kept; from engine.ensemble_state import line\n"
-            "print(is_kept(line), line(3))"
+            "from engine.jit import is_kept; from engine.ensemble_state import line\nprint(is_kept(line), line(3))"
         )
         told = [self.run("-c", script, NUMBA_CACHE_DIR=str(tmp_path)).stdout.split() for _ in range(2)]
         assert told == [["False", "16"], ["True", "16"]]

@@ -12,8 +12,8 @@ import pytest
 from real_terminal import Terminal
 from test_walls import HEAVY, modules_after
 
-from engine.config import ChainConfig
 from engine.rundir import Run
+from engine.settings.run import ChainConfig
 from springtui.cli import main
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from engine.config import (
+from engine.errors import ConfigError
+from engine.settings.run import (
     KINDS,
     ChainConfig,
     RunConfig,
@@ -17,7 +18,6 @@ from engine.config import (
     make,
     parse_assignments,
 )
-from engine.errors import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from conftest import SHARED
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.config import TrainConfig
 from engine.datasets import Dataset, load_dataset, resize
 from engine.errors import ConfigError, DataError
+from engine.settings.run import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from conftest import SHARED
 
-from engine.config import SweepConfig
 from engine.loads import statistics
 from engine.records import Cell
 from engine.rundir import Run, open_home
+from engine.settings.run import SweepConfig
 from engine.sweep import accuracy_cv_correlation, make_sweep, summarise
 from engine.worker import work
 

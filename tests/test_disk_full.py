@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 from engine.asking import remove
-from engine.config import ChainConfig, Settings, TrainConfig
 from engine.errors import DiskFullError, HomeError
 from engine.files import append_line, replace_file
 from engine.labels import read_label, write_label
 from engine.launch import launch
 from engine.records import Curve, Note, decode_event
 from engine.rundir import Run, list_runs, open_home
+from engine.settings.run import ChainConfig, Settings, TrainConfig
 from springtui.cli import main
 
 CHAIN = ChainConfig(steps=10**12, replicas=4, blocks=20, pace=3000.0, frames=60.0)

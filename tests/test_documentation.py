@@ -18,8 +18,8 @@ import click
 import pytest
 
 from engine import __version__, errors
-from engine.config import ChainConfig, TrainConfig, parse_assignments
-from engine.recipes import find_recipe
+from engine.settings.recipes import find_recipe
+from engine.settings.run import ChainConfig, TrainConfig, parse_assignments
 from engine.sweep import DIAGRAMS
 from engine.twin_map import PRESETS
 from springtui import preferences

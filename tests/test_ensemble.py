@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from ensemble_rig import small, some_data
 
-from engine.config import TrainConfig
 from engine.datasets import Dataset, load_dataset
 from engine.ensemble import Group, Member, MemberResult, MemberTrainer, Progress, member_of, why_not
 from engine.ensemble_state import make_workspace
 from engine.ensemble_threads import single_threaded, train_ensemble
 from engine.ensemble_torch import train_stacked
 from engine.errors import ConfigError, RunDirectoryError
+from engine.settings.run import TrainConfig
 from engine.training import Measurement, Trainer
 
 MEASURES = ("trace_ratio", "fuzziness", "inverse_fuzziness")

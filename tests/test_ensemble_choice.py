@@ -16,13 +16,13 @@ import torch
 from test_ensemble import small, some_data
 
 from engine import sweep_choice
-from engine.config import TrainConfig
 from engine.ensemble import Member
 from engine.ensemble_threads import cores, single_threaded, train_ensemble
 from engine.ensemble_torch import train_stacked
 from engine.errors import ConfigError
 from engine.records import Cell
 from engine.rundir import Run, open_home
+from engine.settings.run import TrainConfig
 from engine.sweep import make_sweep
 from engine.sweep_choice import choose, stacked_rate
 from engine.sweep_crew import Orders, Product

@@ -12,14 +12,7 @@ from ensemble_rig import Rig, small, some_data
 from numba.core.dispatcher import Dispatcher
 from torch import nn
 
-from engine import (
-    ensemble_jit,
-    ensemble_kernels,
-    ensemble_layers,
-    ensemble_products,
-    ensemble_random,
-    ensemble_state,
-)
+from engine import ensemble_kernels, ensemble_layers, ensemble_products, ensemble_random, ensemble_state, jit
 from engine.ensemble_kernels import gradients, train_steps
 from engine.ensemble_layers import adam
 from engine.ensemble_products import few_rows, few_rows_turned
@@ -97,7 +90,7 @@ def test_what_a_workspace_held_does_not_count(batch: int, width: int, d: int) ->
 
 def test_no_step_function_returns_an_array() -> None:
     """Nobody counts references to it."""
-    modules = (ensemble_jit, ensemble_kernels, ensemble_layers, ensemble_products, ensemble_random, ensemble_state)
+    modules = (jit, ensemble_kernels, ensemble_layers, ensemble_products, ensemble_random, ensemble_state)
     compiled = {one for module in modules for one in vars(module).values() if isinstance(one, Dispatcher)}
     uncounted = [one.py_func for one in compiled if one.targetoptions.get("_nrt") is False]
     numbers = {"None", "int", "float", "tuple[int, int]", "tuple[int, float]"}

@@ -14,12 +14,12 @@ import pytest
 from PIL import Image, ImageSequence
 from test_walls import modules_after
 
-from engine.config import ChainConfig, SweepConfig, TrainConfig
 from engine.errors import DataError
 from engine.files import append_line
-from engine.probe_config import ProbeConfig
 from engine.records import Cell, Curve, Ended, Event, Started
 from engine.rundir import Run, open_home
+from engine.settings.probe import ProbeConfig
+from engine.settings.run import ChainConfig, SweepConfig, TrainConfig
 from engine.sweep import make_sweep, summarise
 from engine.twin_curve import fit_curve
 from springtui import figures, films

@@ -13,12 +13,12 @@ from typing import Any
 import psutil
 import pytest
 
-from engine.config import ChainConfig, Settings, TrainConfig
 from engine.controls import Controls
 from engine.errors import SpringtuiError
 from engine.launch import launch
 from engine.records import Curve, Ended, Note, Started
 from engine.rundir import Run, open_home
+from engine.settings.run import ChainConfig, Settings, TrainConfig
 from springtui.cli import main
 from springtui.commands.runs import describe
 from springtui.state import RunState

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import TrainConfig
 from engine.controls import Controls
 from engine.errors import DataError
 from engine.records import Curve, Ended, Started
 from engine.rundir import Run, open_home
+from engine.settings.run import TrainConfig
 from springtui.commands.train import describe, report
 from springtui.foreground import run_here
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.config import TrainConfig
 from engine.datasets import Dataset
 from engine.hessian import curvature, hessian_product, hutchinson_trace, top_eigenvalue
 from engine.records import Curve, Ended
 from engine.rundir import Run, open_home
+from engine.settings.run import TrainConfig
 from engine.training import Trainer
 from engine.worker import work
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.config import TrainConfig
 from engine.datasets import Dataset, load_dataset
 from engine.linear_probes import probe_accuracies, probe_accuracy
+from engine.settings.run import TrainConfig
 from engine.training import Trainer
 
 

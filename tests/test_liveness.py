@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from engine.asking import _kill, stop
-from engine.config import ChainConfig
 from engine.errors import LockedError
 from engine.launch import launch
 from engine.liveness import look
 from engine.locks import SIZE, Lock, Owner, process_mark, read_owner
 from engine.records import Acknowledged, Curve, Ended, Note, Started, encode
 from engine.rundir import Run, open_home
+from engine.settings.run import ChainConfig
 
 HOLDER = """
 import sys, time

@@ -18,7 +18,6 @@ from mutations import mutated, sound_runs
 
 from engine.chain_build import new_chain
 from engine.chain_checkpoint import read_state
-from engine.config import ChainConfig, SweepConfig
 from engine.controls import Controls
 from engine.errors import SpringtuiError
 from engine.files import Tail, read_file
@@ -27,6 +26,7 @@ from engine.locks import read_owner
 from engine.records import Cell, read_event
 from engine.replay import Replay
 from engine.rundir import Run, find_run, list_runs
+from engine.settings.run import ChainConfig, SweepConfig
 from engine.sweep import summarise
 from springtui.commands.runs import describe
 from springtui.export import document, read_material

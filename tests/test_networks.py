@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.config import TrainConfig
 from engine.datasets import Dataset
 from engine.networks import Knobs, Network, build_network
+from engine.settings.run import TrainConfig
 from engine.training import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")

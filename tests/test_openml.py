@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from engine import openml
-from engine.config import TrainConfig
 from engine.datasets import load_dataset, prepare_dataset
 from engine.errors import ConfigError, DataError
+from engine.settings.run import TrainConfig
 
 OFFLINE = urllib.error.URLError(OSError(-2, "Name or service not known"))
 

@@ -14,9 +14,9 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 from textual.widgets._footer import FooterKey
 
-from engine.config import ChainConfig, SweepConfig
 from engine.errors import ConfigError
 from engine.rundir import Run, open_home
+from engine.settings.run import ChainConfig, SweepConfig
 from engine.sweep import DIAGRAMS, cell_settings, make_sweep
 from engine.twin_map import TwinMap
 from engine.worker import work

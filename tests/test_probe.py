@@ -15,14 +15,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.config import TrainConfig
 from engine.datasets import load_dataset
 from engine.errors import ConfigError, DataError, ProbeWarning
 from engine.probe import LoadProbe
-from engine.probe_config import ProbeConfig
 from engine.records import Acknowledged, Curve, Ended, Note, Started
 from engine.rundir import Run
 from engine.separation import MEASURES
+from engine.settings.probe import ProbeConfig
+from engine.settings.run import TrainConfig
 from engine.training import Trainer
 from springtui.cli import main
 from springtui.state import RunState

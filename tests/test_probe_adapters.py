@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from engine.config import ChainConfig, TrainConfig
 from engine.loads import loads
 from engine.probe import LoadProbe
 from engine.records import Cell, Curve, Ended, Started
 from engine.rundir import Run, list_runs
+from engine.settings.run import ChainConfig, TrainConfig
 from engine.sweep import make_sweep
 from springtui.cli import main
 

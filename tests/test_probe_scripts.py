@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from engine.errors import RunDirectoryError
-from engine.probe_config import ProbeConfig
 from engine.probe_run import ProbeRun
 from engine.records import Curve, Ended, Started
 from engine.rundir import Run, list_runs
+from engine.settings.probe import ProbeConfig
 from springtui.cli import main
 
 ROOT = Path(__file__).parents[1]

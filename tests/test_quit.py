@@ -11,8 +11,8 @@ import pytest
 from test_lab import until
 from textual.pilot import Pilot
 
-from engine.config import ChainConfig
 from engine.rundir import Run, open_home
+from engine.settings.run import ChainConfig
 from springtui.app import Opening, SpringApp
 from springtui.screens.prompt import ChoiceScreen
 

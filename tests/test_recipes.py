@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.config import TrainConfig, default_of, field_names, make
 from engine.datasets import Dataset
 from engine.errors import ConfigError
-from engine.recipes import DEFAULT_RECIPE, RECIPES, find_recipe
+from engine.settings.recipes import DEFAULT_RECIPE, RECIPES, find_recipe
+from engine.settings.run import TrainConfig, default_of, field_names, make
 from engine.training import Trainer
 from springtui.cli import main
 
@@ -92,7 +92,7 @@ class TestListed:
 
     def test_settings_can_be_given_back(self, capsys: pytest.CaptureFixture[str]) -> None:
         """What is printed is what --set takes."""
-        from engine.config import parse_assignments
+        from engine.settings.run import parse_assignments
 
         assert main(["train", "--list-recipes"]) == 0
         lines = capsys.readouterr().out.splitlines()

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from engine.compiled_training import trainer_for
-from engine.config import TrainConfig
 from engine.datasets import load_dataset
 from engine.launch import launch
 from engine.records import Acknowledged, Curve, Ended, Event, Started
 from engine.replay import Replay
 from engine.rundir import Run, open_home
+from engine.settings.run import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL: dict[str, Any] = {

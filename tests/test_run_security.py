@@ -18,13 +18,13 @@ import psutil
 import pytest
 from real_terminal import Terminal, stop_workers, workers_under
 
-from engine.config import ChainConfig, TrainConfig
 from engine.errors import RunDirectoryError, SpringtuiError, WorkerError
 from engine.files import LINE_LIMIT, Tail, append_line, open_plain, read_file, replace_file
 from engine.labels import write_label
 from engine.launch import launch
 from engine.records import Curve, Note, encode, read_event
 from engine.rundir import Run, find_run, list_runs, open_home
+from engine.settings.run import ChainConfig, TrainConfig
 from springtui.cli import main
 
 ROOT = Path(__file__).parents[1]

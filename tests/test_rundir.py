@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import ChainConfig, TrainConfig
 from engine.controls import Controls
 from engine.errors import HomeError, LockedError, RunDirectoryError
 from engine.files import Tail, append_line, replace_file
 from engine.records import Curve, Ended, Note, encode
 from engine.rundir import Run, find_run, list_runs, open_home
+from engine.settings.run import ChainConfig, TrainConfig
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from engine.config import ChainConfig, SweepConfig, TrainConfig
 from engine.errors import ConfigError
 from engine.launch import launch
 from engine.records import Cell
 from engine.rundir import Run, open_home
+from engine.settings.run import ChainConfig, SweepConfig, TrainConfig
 from engine.sweep import (
     DIAGRAMS,
     accuracy_cv_correlation,

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.config import TrainConfig, make
 from engine.datasets import Dataset, load_dataset
 from engine.errors import ConfigError, DivergedError, RunDirectoryError
 from engine.networks import Activation, Dropout, Knobs, Network, build_network
-from engine.recipes import find_recipe
+from engine.settings.recipes import find_recipe
+from engine.settings.run import TrainConfig, make
 from engine.training import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from engine.advice import advise
-from engine.config import ChainConfig
 from engine.errors import DataError
 from engine.mean_field import MeanField, predicted_asymmetry, predicted_curve, quasi_static
 from engine.mean_field_cells import mean_field_cells
 from engine.separation import separation_and_influence, separation_measures
+from engine.settings.run import ChainConfig
 from engine.twin import fit_map, predict
 from engine.twin_axis import AXES, noise_coordinate
 from engine.twin_curve import asymmetries, fit_curve, friction_error, hidden, scaled

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.config import ChainConfig, TrainConfig, make
 from engine.errors import ConfigError
 from engine.records import Cell, Curve, Started
 from engine.rundir import Run, open_home
+from engine.settings.run import ChainConfig, TrainConfig, make
 from engine.sweep import make_sweep, place, size
 from engine.twin import predict
 from engine.twin_map import PRESETS, TwinMap, load_map, save_map

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from engine.config import ChainConfig
 from engine.labels import NO_LABEL, Label, read_label, write_label
 from engine.launch import launch
-from engine.probe_config import ProbeConfig
 from engine.records import Curve, Ended, Started
 from engine.rundir import Run, list_runs, open_home
+from engine.settings.probe import ProbeConfig
+from engine.settings.run import ChainConfig
 from springtui.cli import main
 
 ENDLESS = ChainConfig(steps=10**12, replicas=4, blocks=3, pace=2000.0, frames=20.0)

@@ -14,10 +14,10 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 from textual.widgets._footer import FooterKey
 
-from engine.config import ChainConfig
 from engine.launch import launch
 from engine.records import Ended, Note, encode
 from engine.rundir import Run, list_runs, open_home
+from engine.settings.run import ChainConfig
 from springtui import requests
 from springtui.app import Opening, SpringApp
 from springtui.place import Seen, away, load_place, save_place

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from engine.config import ChainConfig, Settings, TrainConfig
 from engine.errors import LockedError, WorkerError
 from engine.launch import launch
 from engine.records import Acknowledged, Curve, Ended, Event, Started
 from engine.rundir import Run, open_home
+from engine.settings.run import ChainConfig, Settings, TrainConfig
 
 PATIENCE = 60.0
 SMALL: dict[str, Any] = {"width": 8, "depth": 3, "train_size": 64}

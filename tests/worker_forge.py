@@ -83,8 +83,8 @@ def _load() -> None:
     import torch
 
     from engine import chain_worker
-    from engine.config import ChainConfig, TrainConfig
     from engine.rundir import Run, open_home
+    from engine.settings.run import ChainConfig, TrainConfig
     from engine.sweep import make_sweep
     from engine.worker import work
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from engine.config import ChainConfig, make, parse_assignments
 from engine.rundir import Run
+from engine.settings.run import ChainConfig, make, parse_assignments
 
 from ..foreground import run_here
 from ..output import print_line, print_table

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from engine.config import TrainConfig, make, parse_assignments
 from engine.errors import TerminalError
-from engine.recipes import find_recipe
 from engine.rundir import find_run, open_home
+from engine.settings.recipes import find_recipe
+from engine.settings.run import TrainConfig, make, parse_assignments
 from engine.twin_map import load_map
 
 from ..completion import complete_recipe, complete_run

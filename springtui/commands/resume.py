@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from engine.config import ChainConfig, SweepConfig
 from engine.errors import ConfigError
-from engine.probe_config import ProbeConfig
 from engine.rundir import Run, find_run
+from engine.settings.probe import ProbeConfig
+from engine.settings.run import ChainConfig, SweepConfig
 
 from ..foreground import run_here
 from ..output import print_json, print_line

@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from engine.config import ChainConfig, RunConfig, SweepConfig, TrainConfig, kind_of
 from engine.errors import RunDirectoryError
 from engine.labels import read_label
 from engine.rundir import Run, list_runs
+from engine.settings.run import ChainConfig, RunConfig, SweepConfig, TrainConfig, kind_of
 from engine.sweep import members, size
 
 from ..output import print_json, print_line, print_table, say

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from engine.config import ChainConfig, SweepConfig, TrainConfig, parse_assignments
 from engine.rundir import Run
+from engine.settings.run import ChainConfig, SweepConfig, TrainConfig, parse_assignments
 from engine.sweep_axes import Value
 
 from ..completion import complete_names

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from engine.config import TrainConfig, make, parse_assignments
-from engine.recipes import DEFAULT_RECIPE, RECIPES, find_recipe
 from engine.rundir import Run
+from engine.settings.recipes import DEFAULT_RECIPE, RECIPES, find_recipe
+from engine.settings.run import TrainConfig, make, parse_assignments
 
 from ..completion import complete_recipe
 from ..foreground import run_here

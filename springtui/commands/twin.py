@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from engine.config import SweepConfig, TrainConfig
 from engine.errors import ConfigError, DataError
-from engine.probe_config import ProbeConfig
 from engine.records import Cell
 from engine.rundir import Run, find_run
+from engine.settings.probe import ProbeConfig
+from engine.settings.run import SweepConfig, TrainConfig
 
 from ..completion import complete_run
 from ..mapping import noise_of

@@ -12,8 +12,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.widgets import Static
 
-from engine.config import SweepConfig
 from engine.rundir import Run
+from engine.settings.run import SweepConfig
 from engine.sweep import Summary, place
 
 from ..desk import Desk

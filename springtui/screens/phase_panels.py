@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.config import SweepConfig
+from engine.settings.run import SweepConfig
 from engine.sweep import MEASURES, Summary, members, size
 
 from ..absent import why_empty

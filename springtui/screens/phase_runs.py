@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from engine.config import SweepConfig
 from engine.errors import SpringtuiError
 from engine.rundir import Run
+from engine.settings.run import SweepConfig
 from engine.sweep import DIAGRAMS, Summary
 
 from ..desk import Desk

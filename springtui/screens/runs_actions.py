@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.config import make, parse_assignments
 from engine.errors import SpringtuiError
 from engine.labels import write_label
 from engine.rundir import Run
+from engine.settings.run import make, parse_assignments
 
 from ..catalogue import Catalogue, Row
 from ..desk import Desk

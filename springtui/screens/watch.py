@@ -15,9 +15,9 @@ from textual.containers import Container
 from textual.geometry import Size
 from textual.widgets import Static, Tab, Tabs
 
-from engine.config import RunConfig
 from engine.errors import SpringtuiError
 from engine.rundir import Run
+from engine.settings.run import RunConfig
 
 from ..follower import Follower
 from ..measures import MEASURES

@@ -6,8 +6,8 @@ import asyncio
 import functools
 from typing import Any
 
-from engine.config import RunConfig
 from engine.rundir import Run
+from engine.settings.run import RunConfig
 
 from ..requests import Requests, movable, parse_move
 from ..terminal import plain_text

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.config import RunConfig, kind_of
 from engine.liveness import Liveness
 from engine.loads import loads, statistics
+from engine.settings.run import RunConfig, kind_of
 
 from ..absent import why_empty
 from ..measures import PROBES

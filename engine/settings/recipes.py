@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any, NamedTuple
 
-from .errors import ConfigError
+from ..errors import ConfigError
 
 
 class Recipe(NamedTuple):

@@ -21,13 +21,13 @@ from numba.extending import get_cython_function_address, intrinsic
 
 COMPILED = (
     "chain_kernels.py",
-    "ensemble_jit.py",
     "ensemble_kernels.py",
     "ensemble_layers.py",
     "ensemble_products.py",
     "ensemble_random.py",
     "ensemble_state.py",
     "gaussians.py",
+    "jit.py",
     "mean_field_cells.py",
     "pulling.py",
 )

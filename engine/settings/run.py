@@ -16,9 +16,9 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_ori
 import msgspec
 from msgspec import Meta
 
-from .chain_config import ChainConfig as ChainConfig
-from .errors import ConfigError
-from .probe_config import ProbeConfig
+from ..errors import ConfigError
+from .chain import ChainConfig as ChainConfig
+from .probe import ProbeConfig
 
 SCHEMA_VERSION = 1
 

@@ -1,0 +1,1 @@
+"""What may be asked of a run: names, ranges, defaults and descriptions."""
