@@ -78,7 +78,7 @@ def compare(cell: dict[str, Any], data_dir: Path, seeds: Iterable[int] = SEEDS) 
     """Train one cell's networks, and lay their mean curve beside the authors'."""
     import torch
 
-    from engine.datasets import load_dataset
+    from engine.datasets.load import load_dataset
     from engine.settings.run import TrainConfig
     from engine.training import Trainer
 

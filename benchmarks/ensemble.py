@@ -22,7 +22,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from engine.compiled_training import CompiledTrainer
-from engine.datasets import Dataset
+from engine.datasets.load import Dataset
 from engine.ensemble import Group, MemberTrainer, member_of
 from engine.ensemble_threads import single_threaded, train_ensemble
 from engine.settings.run import TrainConfig, make

@@ -24,7 +24,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from engine.separation import fuzziness_ratio, scatter_factors, separation_measures
+from engine.measures.separation import fuzziness_ratio, scatter_factors, separation_measures
 
 SAMPLES, CLASSES = 2560, 10
 

@@ -132,7 +132,7 @@ def agreement(recipe: str, found: dict[str, Any], config: SweepConfig, network: 
 
 def reference_asymmetries(network: list[Summary]) -> list[float]:
     """Of the authors' networks, in the order of ours."""
-    from engine.loads import statistics
+    from engine.measures.load_curve import statistics
 
     table = json.loads(REFERENCE.read_text(encoding="utf-8"))["cells"]
     by_place = {(round(c["noise"], 6), round(c["negative_slope"], 6)): c["log_trace_ratio_mean"] for c in table}

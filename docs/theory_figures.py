@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from engine.loads import statistics
 from engine.mean_field import effective_friction, mean_velocity, predicted_curve, settled
+from engine.measures.friction import fit_curve, hidden
+from engine.measures.load_curve import statistics
 from engine.settings.run import ChainConfig
-from engine.twin_curve import fit_curve, hidden
 from engine.twin_map import PRESETS
 from springtui.figures import CHAIN, DIM, INK, NETWORK, THEORY, draw_chain, new_figure
 

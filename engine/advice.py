@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from .loads import LoadStatistics, statistics
 from .mean_field import predicted_asymmetry
+from .measures.load_curve import LoadStatistics, statistics
 from .twin_axis import noise_coordinate
 from .twin_map import PRESETS, TwinMap
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .datasets import Dataset
+from .datasets.load import Dataset
 from .ensemble import Group, MemberTrainer, member_of, train_on, turn_knobs, why_not
 from .ensemble_kernels import train_steps
 from .ensemble_random import shuffle

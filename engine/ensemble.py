@@ -21,7 +21,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 from torch import nn
 
-from .datasets import Dataset
+from .datasets.load import Dataset
 from .ensemble_kernels import train_steps
 from .ensemble_random import shuffle
 from .ensemble_state import (
@@ -34,8 +34,8 @@ from .ensemble_state import (
     store_weights,
 )
 from .errors import ConfigError, DivergedError, RunDirectoryError
+from .measures.separation import separation_measures
 from .networks import Knobs, Network, build_network
-from .separation import separation_measures
 from .settings.run import TrainConfig, make
 from .training import LOSS_CHANGE, LOSS_FLOOR, Measurement
 

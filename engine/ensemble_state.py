@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from .datasets import Dataset
+from .datasets.load import Dataset
 from .ensemble_layers import TILE_ROWS
 from .ensemble_random import LANES, lanes_from_seed, sequence_from_seed
 from .jit import jit_step, sgemm_address

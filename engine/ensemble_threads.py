@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from .datasets import Dataset
+from .datasets.load import Dataset
 from .ensemble import Group, Member, MemberResult, MemberTrainer, Progress
 from .ensemble_state import Workspace
 from .errors import DivergedError

@@ -16,7 +16,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from .datasets import Dataset
+from .datasets.load import Dataset
 from .ensemble import Group, Member, MemberResult, initial_network, judge, measure_network
 from .ensemble_layers import BN_EPS, BN_MOMENTUM
 from .errors import DivergedError

@@ -28,7 +28,8 @@ from torch import nn
 
 from .errors import ConfigError, InputError, ProbeWarning
 from .home import default_home, preferred_home
-from .loads import LoadStatistics, loads, statistics
+from .measures.friction import CurveFit, fit_curve, hidden
+from .measures.load_curve import LoadStatistics, loads, statistics
 from .probe_layers import check_reductions
 from .probe_model import ProbedModel
 from .probe_run import ProbeRun, describe, end_with_script
@@ -37,7 +38,6 @@ from .probe_undisturbed import Autocast, inner_model, is_sharded
 from .records import Control, Curve, Started
 from .settings.probe import MEASURES, ProbeConfig
 from .settings.run import make
-from .twin_curve import CurveFit, fit_curve, hidden
 
 __all__ = ["LoadProbe"]
 

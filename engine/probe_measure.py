@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from .errors import ConfigError
-from .gram_separation import GramSeparation
+from .measures.friction import friction_error
+from .measures.separation import separation_and_influence
+from .measures.separation_wide import GramSeparation
 from .probe_features import Forward, Source
 from .probe_inputs import chunk_bounds
 from .probe_undisturbed import full_precision
-from .separation import separation_and_influence
-from .twin_curve import friction_error
 
 _NUMBER = 4
 """Bytes of a kept feature."""

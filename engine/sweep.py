@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from .errors import ConfigError
-from .loads import statistics
+from .measures.load_curve import statistics
 from .records import Cell
 from .settings.run import ChainConfig, SweepConfig, TrainConfig, make, parse_value
 from .sweep_axes import KNOBS, Value

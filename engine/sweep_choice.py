@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import torch
 
-from .datasets import PAPER_SIDE, PAPER_TRAIN
+from .datasets.load import PAPER_SIDE, PAPER_TRAIN
 from .ensemble import MemberTrainer, member_of, why_not
 from .ensemble_threads import cores, single_threaded
 from .ensemble_torch import Stack, members_within

@@ -15,11 +15,11 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from .datasets import Dataset, load_dataset
+from .datasets.load import Dataset, load_dataset
 from .ensemble import Group, Member, MemberTrainer, build_lock, member_of, why_not
 from .ensemble_state import Workspace
 from .errors import DivergedError
-from .hessian import hessian_product, hutchinson_trace
+from .measures.hessian import hessian_product, hutchinson_trace
 from .records import Cell
 from .settings.run import TrainConfig, make
 from .training import Measurement, Trainer

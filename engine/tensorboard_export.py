@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import ConfigError, DataError, HomeError
-from .loads import loads, statistics
+from .measures.friction import fit_curve, hidden
+from .measures.load_curve import loads, statistics
 from .records import Cell, Curve, Event, Started
 from .rundir import Run
 from .settings.run import SweepConfig
 from .sweep import place
-from .twin_curve import fit_curve, hidden
 
 _SUFFIX = ".springtui"
 

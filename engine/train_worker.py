@@ -16,11 +16,11 @@ import torch
 from .compiled_training import CompiledTrainer, load_compiled, trainer_for
 from .controlled import ControlLoop, Interrupted
 from .controls import Controls
-from .datasets import Dataset, load_dataset
+from .datasets.load import Dataset, load_dataset
 from .errors import DivergedError, RunDirectoryError, RunError
 from .files import read_file, replace_file
-from .hessian import Curvature
-from .loads import statistics
+from .measures.hessian import Curvature
+from .measures.load_curve import statistics
 from .records import Curve, Ended, Event, Note, Started
 from .replay import Replay
 from .rundir import Run

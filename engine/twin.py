@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import DataError
 from .mean_field import TWIN_TIME
 from .mean_field_cells import mean_field_cells
-from .twin_curve import asymmetries, scaled
+from .measures.friction import asymmetries, scaled
 from .twin_map import TwinMap
 
 Floats = NDArray[np.float64]

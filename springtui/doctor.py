@@ -16,8 +16,8 @@ from pathlib import Path
 
 import platformdirs
 
+from engine.datasets.openml import SOURCES, kept_path
 from engine.errors import ConfigError
-from engine.openml import SOURCES, kept_path
 
 from .checks import Check
 from .doctor_machine import look_at_home, look_at_machine

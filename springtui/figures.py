@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from engine.errors import DataError
-from engine.loads import loads, statistics
+from engine.measures.friction import fit_curve, hidden
+from engine.measures.load_curve import loads, statistics
 from engine.records import Curve
 from engine.settings.run import SweepConfig
 from engine.sweep import DIAGRAMS, MEASURES, Summary
-from engine.twin_curve import fit_curve, hidden
 
 from .diagram import Colour, grid_of
 from .regime import in_words, number, with_error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from engine.loads import LoadStatistics, statistics
+from engine.measures.load_curve import LoadStatistics, statistics
 
 from .measures import PROBES
 from .state import RunState, signed_curve

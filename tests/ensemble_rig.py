@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import torch
 
-from engine.datasets import Dataset
+from engine.datasets.load import Dataset
 from engine.ensemble import Group, MemberTrainer, member_of
 from engine.ensemble_state import State, Workspace, store_weights
 from engine.networks import Knobs, build_network

@@ -17,7 +17,7 @@ import torch
 from test_training import KNOBS, dataset, train
 
 from engine.compiled_training import CompiledTrainer, trainer_for
-from engine.datasets import Dataset
+from engine.datasets.load import Dataset
 from engine.ensemble import Group, MemberTrainer, member_of
 from engine.ensemble_threads import single_threaded
 from engine.errors import ConfigError, DivergedError, RunDirectoryError

@@ -13,7 +13,7 @@ from conftest import SHARED
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.datasets import Dataset, load_dataset, resize
+from engine.datasets.load import Dataset, load_dataset, resize
 from engine.errors import ConfigError, DataError
 from engine.settings.run import TrainConfig
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import SHARED
 
-from engine.loads import statistics
+from engine.measures.load_curve import statistics
 from engine.records import Cell
 from engine.rundir import Run, open_home
 from engine.settings.run import SweepConfig

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ensemble_rig import small, some_data
 
-from engine.datasets import Dataset, load_dataset
+from engine.datasets.load import Dataset, load_dataset
 from engine.ensemble import Group, Member, MemberResult, MemberTrainer, Progress, member_of, why_not
 from engine.ensemble_state import make_workspace
 from engine.ensemble_threads import single_threaded, train_ensemble

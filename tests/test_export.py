@@ -16,12 +16,12 @@ from test_walls import modules_after
 
 from engine.errors import DataError
 from engine.files import append_line
+from engine.measures.friction import fit_curve
 from engine.records import Cell, Curve, Ended, Event, Started
 from engine.rundir import Run, open_home
 from engine.settings.probe import ProbeConfig
 from engine.settings.run import ChainConfig, SweepConfig, TrainConfig
 from engine.sweep import make_sweep, summarise
-from engine.twin_curve import fit_curve
 from springtui import figures, films
 from springtui.cli import main
 from springtui.diagram import COLOURS, grid_of, summaries_of

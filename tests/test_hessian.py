@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.datasets import Dataset
-from engine.hessian import curvature, hessian_product, hutchinson_trace, top_eigenvalue
+from engine.datasets.load import Dataset
+from engine.measures.hessian import curvature, hessian_product, hutchinson_trace, top_eigenvalue
 from engine.records import Curve, Ended
 from engine.rundir import Run, open_home
 from engine.settings.run import TrainConfig
@@ -155,7 +155,7 @@ def test_top_eigenvalue(values: list[float]) -> None:
 
 
 def test_top_eigenvalue_restarts_where_memory_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.hessian._BASIS", 4)
+    monkeypatch.setattr("engine.measures.hessian._BASIS", 4)
     h_PP = matrix([4.0, *np.linspace(-2, 3, 60).tolist()])
     assert top_eigenvalue(lambda v_P: h_PP @ v_P, 61, generator())[0] == pytest.approx(4.0, rel=2e-3)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.datasets import Dataset, load_dataset
-from engine.linear_probes import probe_accuracies, probe_accuracy
+from engine.datasets.load import Dataset, load_dataset
+from engine.measures.linear_probes import probe_accuracies, probe_accuracy
 from engine.settings.run import TrainConfig
 from engine.training import Trainer
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from engine.loads import loads, statistics
+from engine.measures.load_curve import loads, statistics
 
 
 def test_a_straight_line_is_balanced() -> None:

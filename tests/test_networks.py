@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.datasets import Dataset
+from engine.datasets.load import Dataset
 from engine.networks import Knobs, Network, build_network
 from engine.settings.run import TrainConfig
 from engine.training import Trainer

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import openml
-from engine.datasets import load_dataset, prepare_dataset
+from engine.datasets import openml
+from engine.datasets.load import load_dataset, prepare_dataset
 from engine.errors import ConfigError, DataError
 from engine.settings.run import TrainConfig
 

@@ -15,12 +15,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.datasets import load_dataset
+from engine.datasets.load import load_dataset
 from engine.errors import ConfigError, DataError, ProbeWarning
+from engine.measures.separation import MEASURES
 from engine.probe import LoadProbe
 from engine.records import Acknowledged, Curve, Ended, Note, Started
 from engine.rundir import Run
-from engine.separation import MEASURES
 from engine.settings.probe import ProbeConfig
 from engine.settings.run import TrainConfig
 from engine.training import Trainer

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from engine.loads import loads
+from engine.measures.load_curve import loads
 from engine.probe import LoadProbe
 from engine.records import Cell, Curve, Ended, Started
 from engine.rundir import Run, list_runs

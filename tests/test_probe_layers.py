@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import ConfigError, DataError
+from engine.measures.separation import MEASURES, separation_measures
 from engine.probe_layers import fits
 from engine.probe_model import ProbedModel
 from engine.probe_reductions import Rows, feature_tensor, reduce
-from engine.separation import MEASURES, separation_measures
 
 N = 40
 Y = torch.arange(N) % 4
@@ -339,7 +339,7 @@ class TestMemory:
 
     @pytest.mark.parametrize("features", [5, 300])
     def test_gram_matrix_gives_the_same(self, features: int, tmp_path: Path) -> None:
-        from engine.gram_separation import GramSeparation
+        from engine.measures.separation_wide import GramSeparation
 
         draw = torch.Generator().manual_seed(3)
         y = torch.arange(90) % 5
@@ -351,7 +351,7 @@ class TestMemory:
 
     @pytest.mark.parametrize("case", ["nothing varies", "no spread", "equal means"])
     def test_degenerate(self, case: str) -> None:
-        from engine.gram_separation import GramSeparation
+        from engine.measures.separation_wide import GramSeparation
 
         y = torch.arange(8) % 2
         x = torch.ones(8, 6) * {"nothing varies": 0, "no spread": 1, "equal means": 0}[case] * y[:, None]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.datasets import Dataset
+from engine.datasets.load import Dataset
 from engine.errors import ConfigError
 from engine.settings.recipes import DEFAULT_RECIPE, RECIPES, find_recipe
 from engine.settings.run import TrainConfig, default_of, field_names, make

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from engine.compiled_training import trainer_for
-from engine.datasets import load_dataset
+from engine.datasets.load import load_dataset
 from engine.launch import launch
 from engine.records import Acknowledged, Curve, Ended, Event, Started
 from engine.replay import Replay

@@ -15,15 +15,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from engine.datasets.npz import measure_file, read_npz
 from engine.errors import DataError
-from engine.separation import (
-    MEASURES,
-    measure_file,
-    read_npz,
-    scatter_factors,
-    separation_and_influence,
-    separation_measures,
-)
+from engine.measures.separation import MEASURES, scatter_factors, separation_and_influence, separation_measures
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "data" / "separation_cases.json").read_text())

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.datasets import Dataset, load_dataset
+from engine.datasets.load import Dataset, load_dataset
 from engine.errors import ConfigError, DivergedError, RunDirectoryError
 from engine.networks import Activation, Dropout, Knobs, Network, build_network
 from engine.settings.recipes import find_recipe

@@ -24,7 +24,7 @@ def separation(file: Path, as_json: bool) -> int:
     inverse_fuzziness = log Tr(B W+), with W and B the covariance within and between classes. With --json these
     three names.
     """
-    from engine.separation import measure_file
+    from engine.datasets.npz import measure_file
 
     measures = measure_file(file)
     if as_json:

@@ -119,7 +119,7 @@ def _config(
 
 def _prepare(config: SweepConfig) -> None:
     """See before a run is written that its data sets and its executor can be had."""
-    from engine.datasets import prepare_dataset
+    from engine.datasets.load import prepare_dataset
     from engine.sweep import cell_settings, size
     from engine.sweep_backends import check_executor
 

@@ -62,7 +62,7 @@ def train(session: Session, recipe: str, list_recipes: bool, assignments: tuple[
     values = {**find_recipe(recipe).settings, **parse_assignments(TrainConfig, assignments)}
     config = make(TrainConfig, with_whole_paths(values))
     home = session.open_home()
-    from engine.datasets import prepare_dataset
+    from engine.datasets.load import prepare_dataset
     from engine.worker import work
 
     prepare_dataset(config, say)  # a download is done, and what is missing refused, before a run is written

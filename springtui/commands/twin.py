@@ -100,7 +100,7 @@ def fit_run(run: Run) -> dict[str, Any]:
         DataError: the curve does not fall.
     """
     from engine.advice import advise
-    from engine.twin_curve import fit_curve, hidden
+    from engine.measures.friction import fit_curve, hidden
 
     state = RunState(run.id)
     for event in run.events():
@@ -133,10 +133,10 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
     """
     import msgspec
 
+    from engine.measures.friction import hidden
     from engine.sweep import size, summarise
     from engine.twin import fit_map
     from engine.twin_axis import noise_coordinate
-    from engine.twin_curve import hidden
     from engine.twin_map import save_map
 
     words = any(isinstance(x, str) for x in config.x_values)
@@ -168,14 +168,14 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
 
 def _members(cells: list[Cell], index: int) -> list[list[float]]:
     """The hidden layers' curves of a cell's networks that ended."""
-    from engine.twin_curve import hidden
+    from engine.measures.friction import hidden
 
     return [hidden(c.curves["trace_ratio"]) for c in cells if c.cell == index and c.final and c.curves]
 
 
 def _of_cell(slope: float, noise: float, curves: list[list[float]]) -> dict[str, Any]:
     """A cell's effective friction, its error over the seeds, and the residual; none where no curve falls."""
-    from engine.twin_curve import fit_curve
+    from engine.measures.friction import fit_curve
 
     found: dict[str, Any] = {"nonlinearity": round(1.0 - slope, 10), "noise": noise, "seeds": len(curves)}
     names = ("effective_friction", "standard_error", "residual")

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from textual.dom import DOMNode
 
 from engine.errors import DataError
-from engine.loads import loads, statistics
 from engine.mean_field import TWIN_TIME
+from engine.measures.friction import CurveFit, fit_curve, hidden
+from engine.measures.load_curve import loads, statistics
 from engine.records import Curve
-from engine.twin_curve import CurveFit, fit_curve, hidden
 
 from ..absent import WAITING, why_empty
 from ..laboratory import RESUMABLE, SYSTEMS, Panel

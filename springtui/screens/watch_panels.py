@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.liveness import Liveness
-from engine.loads import loads, statistics
+from engine.measures.load_curve import loads, statistics
 from engine.settings.run import RunConfig, kind_of
 
 from ..absent import why_empty

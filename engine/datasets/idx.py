@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError
+from ..errors import DataError
 
 _IMAGES, _LABELS = 0x0803, 0x0801
 _CIFAR_ROW = 1 + 3 * 32 * 32

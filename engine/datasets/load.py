@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..errors import ConfigError, DataError
+from ..settings.run import TrainConfig
 from . import idx, openml
-from .errors import ConfigError, DataError
+from .npz import read_npz
 from .openml import Say, silent
-from .separation import read_npz
-from .settings.run import TrainConfig
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]

@@ -1,0 +1,1 @@
+"""Measures of a layer's activations and of a load curve."""
