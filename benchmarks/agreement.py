@@ -79,8 +79,8 @@ def compare(cell: dict[str, Any], data_dir: Path, seeds: Iterable[int] = SEEDS) 
     import torch
 
     from engine.datasets.load import load_dataset
+    from engine.networks.trainer import Trainer
     from engine.settings.run import TrainConfig
-    from engine.training import Trainer
 
     torch.set_num_threads(1)
     knobs = {"negative_slope": float(cell["negative_slope"]), "data_noise": float(cell["noise"])}

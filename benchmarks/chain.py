@@ -15,9 +15,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from engine.chain import Chain
-from engine.chain_ensemble import ChainEnsemble
-from engine.mean_field_cells import mean_field_cells
+from engine.chain.chain import Chain
+from engine.chain.ensemble import ChainEnsemble
+from engine.chain.mean_field_cells import mean_field_cells
 from engine.settings.run import ChainConfig
 
 BLOCKS, REPLICAS = 7, 1024

@@ -21,12 +21,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from engine.compiled_training import CompiledTrainer
 from engine.datasets.load import Dataset
-from engine.ensemble import Group, MemberTrainer, member_of
-from engine.ensemble_threads import single_threaded, train_ensemble
+from engine.ensemble.member import Group, MemberTrainer, member_of
+from engine.ensemble.threads import single_threaded, train_ensemble
+from engine.ensemble.trainer import CompiledTrainer
+from engine.networks.trainer import Trainer
 from engine.settings.run import TrainConfig, make
-from engine.training import Trainer
 
 SAMPLES, SIDE, WIDTH, CLASSES, HIDDEN = 2560, 10, 100, 10, 7
 EPOCHS = 100

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from engine.mean_field import effective_friction, mean_velocity, predicted_curve, settled
+from engine.chain.mean_field import effective_friction, mean_velocity, predicted_curve, settled
 from engine.measures.friction import fit_curve, hidden
 from engine.measures.load_curve import statistics
 from engine.settings.run import ChainConfig
-from engine.twin_map import PRESETS
+from engine.twin.maps import PRESETS
 from springtui.figures import CHAIN, DIM, INK, NETWORK, THEORY, draw_chain, new_figure
 
 REFERENCE = Path(__file__).parents[1] / "tests" / "data" / "load_curves_data_noise.json"

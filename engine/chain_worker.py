@@ -14,15 +14,15 @@ from typing import Any
 
 import msgspec
 
-from .chain_base import Floats
-from .chain_build import new_chain
-from .chain_checkpoint import Progress, read_state, write_state
+from .chain.base import Floats
+from .chain.build import new_chain
+from .chain.checkpoint import Progress, read_state, write_state
+from .chain.mean_field import MeanField, effective_friction, mean_field_positions, settled
+from .chain.pulling import CHUNK, targets
 from .controlled import ControlLoop, Interrupted
 from .controls import Controls
 from .errors import ConfigError, DivergedError, RunError
 from .files import read_file, replace_file
-from .mean_field import MeanField, effective_friction, mean_field_positions, settled
-from .pulling import CHUNK, targets
 from .records import Curve, Ended, Started
 from .replay import Replay
 from .rundir import Run

@@ -20,16 +20,16 @@ from numba.core.options import DefaultOptions
 from numba.extending import get_cython_function_address, intrinsic
 
 COMPILED = (
-    "chain_kernels.py",
-    "ensemble_kernels.py",
-    "ensemble_layers.py",
-    "ensemble_products.py",
-    "ensemble_random.py",
-    "ensemble_state.py",
-    "gaussians.py",
+    "chain/gaussians.py",
+    "chain/kernels.py",
+    "chain/mean_field_cells.py",
+    "chain/pulling.py",
+    "ensemble/kernels.py",
+    "ensemble/layers.py",
+    "ensemble/products.py",
+    "ensemble/random.py",
+    "ensemble/state.py",
     "jit.py",
-    "mean_field_cells.py",
-    "pulling.py",
 )
 """Modules of the engine, by their path below it, that hold compiled functions or numbers built into them.
 

@@ -19,8 +19,8 @@ from .measures.load_curve import statistics
 from .records import Cell
 from .settings.run import ChainConfig, SweepConfig, TrainConfig, make, parse_value
 from .sweep_axes import KNOBS, Value
-from .twin_axis import noise_coordinate
-from .twin_map import NUMBERS, PRESETS, TwinMap
+from .twin.axis import noise_coordinate
+from .twin.maps import NUMBERS, PRESETS, TwinMap
 
 MEASURES = {"network": "trace_ratio", "chain": "distance"}
 """The curve whose loads a diagram is about."""

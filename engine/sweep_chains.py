@@ -22,7 +22,7 @@ def pull(jobs: Sequence[tuple[Task, ChainConfig]], method: str, *, threads: int 
     if method == "mean_field":
         yield from _by_theory(jobs, threads)
         return
-    from .chain_ensemble import pull_cells
+    from .chain.ensemble import pull_cells
 
     for task, settings in jobs:
         try:
@@ -35,7 +35,7 @@ def pull(jobs: Sequence[tuple[Task, ChainConfig]], method: str, *, threads: int 
 
 def _by_theory(jobs: Sequence[tuple[Task, ChainConfig]], threads: int | None) -> Iterator[Cell]:
     """Those that differ in friction and noise alone are solved together."""
-    from .mean_field_cells import mean_field_cells
+    from .chain.mean_field_cells import mean_field_cells
 
     alike: dict[tuple[object, ...], list[tuple[Task, ChainConfig]]] = {}
     for task, c in jobs:

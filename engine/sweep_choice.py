@@ -15,9 +15,9 @@ from typing import NamedTuple
 import torch
 
 from .datasets.load import PAPER_SIDE, PAPER_TRAIN
-from .ensemble import MemberTrainer, member_of, why_not
-from .ensemble_threads import cores, single_threaded
-from .ensemble_torch import Stack, members_within
+from .ensemble.member import MemberTrainer, member_of, why_not
+from .ensemble.stack import Stack, members_within
+from .ensemble.threads import cores, single_threaded
 from .errors import ConfigError, DivergedError
 from .settings.run import TrainConfig
 from .sweep_stacked import memory_of, settings_of

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
-from .ensemble import Group, MemberResult, member_of
-from .ensemble_torch import Stack, members_within
+from .ensemble.member import Group, MemberResult, member_of
+from .ensemble.stack import Stack, members_within
 from .errors import DivergedError
 from .records import Cell
 from .settings.run import TrainConfig

@@ -81,7 +81,7 @@ def make_slice(data: bytes) -> bytes:
         raise WorkerError(_other_version(part.version))
     first = part.jobs[0]
     if isinstance(first.settings, TrainConfig):
-        from .ensemble_threads import single_threaded
+        from .ensemble.threads import single_threaded
 
         with single_threaded():
             return _pack(_train((first.cell, first.member), first.settings, part))

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from .datasets.load import Dataset, load_dataset
-from .ensemble import Group, Member, MemberTrainer, build_lock, member_of, why_not
-from .ensemble_state import Workspace
+from .ensemble.member import Group, Member, MemberTrainer, build_lock, member_of, why_not
+from .ensemble.state import Workspace
 from .errors import DivergedError
 from .measures.hessian import hessian_product, hutchinson_trace
+from .networks.trainer import Measurement, Trainer
 from .records import Cell
 from .settings.run import TrainConfig, make
-from .training import Measurement, Trainer
 
 PRESENT_EVERY = 1.0
 """Seconds between two curves of one unfinished network: each costs some epochs' time."""

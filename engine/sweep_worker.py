@@ -180,8 +180,8 @@ class _Sweep:
 
     def _networks(self, threads: int, held: contextlib.ExitStack) -> Iterable[Crew]:
         """Compiled networks beside each other on threads, others one at a time, and stacks on accelerators."""
-        from .ensemble import why_not
-        from .ensemble_threads import single_threaded
+        from .ensemble.member import why_not
+        from .ensemble.threads import single_threaded
         from .sweep_choice import choose
         from .sweep_stacked import StackedCrew
 

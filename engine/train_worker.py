@@ -13,19 +13,19 @@ from typing import Any
 import msgspec
 import torch
 
-from .compiled_training import CompiledTrainer, load_compiled, trainer_for
 from .controlled import ControlLoop, Interrupted
 from .controls import Controls
 from .datasets.load import Dataset, load_dataset
+from .ensemble.trainer import CompiledTrainer, load_compiled, trainer_for
 from .errors import DivergedError, RunDirectoryError, RunError
 from .files import read_file, replace_file
 from .measures.hessian import Curvature
 from .measures.load_curve import statistics
+from .networks.trainer import Measurement, Trainer
 from .records import Curve, Ended, Event, Note, Started
 from .replay import Replay
 from .rundir import Run
 from .settings.run import TrainConfig
-from .training import Measurement, Trainer
 
 _CHECKPOINT_LIMIT = 1 << 34
 _MANY = 1 << 40

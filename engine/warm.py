@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from .chain_ensemble import ChainEnsemble
-from .compiled_training import load_compiled
-from .mean_field_cells import mean_field_cells
-from .pulling import CHUNK
+from .chain.ensemble import ChainEnsemble
+from .chain.mean_field_cells import mean_field_cells
+from .chain.pulling import CHUNK
+from .ensemble.trainer import load_compiled
 from .settings.run import ChainConfig
 
 

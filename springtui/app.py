@@ -18,7 +18,7 @@ from textual.screen import Screen
 
 from engine.errors import SpringtuiError
 from engine.rundir import Run
-from engine.twin_map import TwinMap
+from engine.twin.maps import TwinMap
 
 from .alerts import Alert, Alerts, deliver
 from .claims import Claims

@@ -19,7 +19,7 @@ from engine.liveness import LIVE
 from engine.rundir import Run, list_runs, open_home
 from engine.settings.run import SweepConfig
 from engine.sweep import make_sweep
-from engine.twin_map import NUMBERS, PRESETS, TwinMap
+from engine.twin.maps import NUMBERS, PRESETS, TwinMap
 
 _PATIENCE = 10.0
 """Seconds for a worker that said its last word to be gone."""

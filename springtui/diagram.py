@@ -10,8 +10,8 @@ from typing import NamedTuple
 from engine.settings.run import SweepConfig
 from engine.sweep import MEASURES, Summary, accuracy_cv_correlation, map_of, members, place, size, summarise
 from engine.sweep_axes import Value
-from engine.twin_axis import noise_coordinate
-from engine.twin_map import PRESETS
+from engine.twin.axis import noise_coordinate
+from engine.twin.maps import PRESETS
 
 from .regime import decimals, number
 from .state import RunState

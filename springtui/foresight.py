@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from engine.advice import LAZY, Outlook, outlook, sentence, what_loads_say
-from engine.mean_field import predicted_curve
-from engine.twin_map import PRESETS, TwinMap
+from engine.chain.mean_field import predicted_curve
+from engine.twin.advice import LAZY, Outlook, outlook, sentence, what_loads_say
+from engine.twin.maps import PRESETS, TwinMap
 
 from .mapping import NoiseKind, chain_settings
 from .measures import MEASURES

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.twin_axis import noise_coordinate
-from engine.twin_map import PRESETS, TwinMap
+from engine.twin.axis import noise_coordinate
+from engine.twin.maps import PRESETS, TwinMap
 
 Q_MAX = 0.8
 """Data noise at the end of the paper's axis."""

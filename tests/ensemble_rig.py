@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from engine.datasets.load import Dataset
-from engine.ensemble import Group, MemberTrainer, member_of
-from engine.ensemble_state import State, Workspace, store_weights
-from engine.networks import Knobs, build_network
+from engine.ensemble.member import Group, MemberTrainer, member_of
+from engine.ensemble.state import State, Workspace, store_weights
+from engine.networks.network import Knobs, build_network
 from engine.settings.run import TrainConfig
 
 

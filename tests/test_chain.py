@@ -13,16 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.chain import Chain
-from engine.chain_ensemble import pull_cells
+from engine.chain.chain import Chain
+from engine.chain.ensemble import pull_cells
+from engine.chain.mean_field import effective_friction, mean_field_positions, mean_velocity, quasi_static, settled
 from engine.errors import ConfigError
-from engine.mean_field import (
-    effective_friction,
-    mean_field_positions,
-    mean_velocity,
-    quasi_static,
-    settled,
-)
 from engine.records import Curve
 from engine.rundir import Run, open_home
 from engine.settings.run import ChainConfig, RunConfig, make

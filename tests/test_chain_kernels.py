@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from engine.chain_ensemble import ChainEnsemble, pull_cells
-from engine.chain_kernels import new_group
-from engine.gaussians import LANES, fill_gaussians
-from engine.pulling import amplitudes, targets
+from engine.chain.ensemble import ChainEnsemble, pull_cells
+from engine.chain.gaussians import LANES, fill_gaussians
+from engine.chain.kernels import new_group
+from engine.chain.pulling import amplitudes, targets
 from engine.settings.run import ChainConfig
 
 FIRST_ORDER = json.loads((Path(__file__).parent / "data" / "chain_first_order.json").read_text())
@@ -125,7 +125,7 @@ def test_noise_fades_and_is_shared_as_it_should() -> None:
 
 def test_slow_and_quick_pulls_end_differently_without_noise() -> None:
     """The folding ruler: without noise a slow pull leaves the far blocks alone, jerks pass the load on."""
-    from engine.chain import Chain
+    from engine.chain.chain import Chain
 
     ends = {}
     for pulling in ("steady", "jerky"):
@@ -141,7 +141,7 @@ def test_slow_and_quick_pulls_end_differently_without_noise() -> None:
 def test_the_second_start_compiles_nothing(tmp_path: Path) -> None:
     """Two processes share a fresh cache: the first fills it, the second only reads."""
     script = (
-        "from engine.chain_ensemble import ChainEnsemble; from engine.settings.run import ChainConfig\n"
+        "from engine.chain.ensemble import ChainEnsemble; from engine.settings.run import ChainConfig\n"
         "from engine import chain_kernels as k; ChainEnsemble(ChainConfig(replicas=64)).advance(8)\n"
         "print(sum(k._first_order.stats.cache_hits.values()), sum(k._first_order.stats.cache_misses.values()))"
     )

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.chain import Chain
-from engine.chain_ensemble import ChainEnsemble
+from engine.chain.chain import Chain
+from engine.chain.ensemble import ChainEnsemble
+from engine.chain.mean_field import effective_friction, mean_field_positions, settled
 from engine.errors import ConfigError
-from engine.mean_field import effective_friction, mean_field_positions, settled
 from engine.settings.run import ChainConfig, make
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "chain_second_order.json").read_text())

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 ENGINE = ROOT / "engine"
 DECORATORS = {"jit", "jit_step", "jit_sums", "inlined"}
 JIT = "jit"
-CALLER, CALLEE = "ensemble_products.py", "ensemble_random.py"
+CALLER, CALLEE = "ensemble/products.py", "ensemble/random.py"
 
 
 def imported_names(path: Path) -> list[tuple[Path, str]]:

@@ -16,17 +16,17 @@ import pytest
 import torch
 from test_training import KNOBS, dataset, train
 
-from engine.compiled_training import CompiledTrainer, trainer_for
 from engine.datasets.load import Dataset
-from engine.ensemble import Group, MemberTrainer, member_of
-from engine.ensemble_threads import single_threaded
+from engine.ensemble.member import Group, MemberTrainer, member_of
+from engine.ensemble.threads import single_threaded
+from engine.ensemble.trainer import CompiledTrainer, trainer_for
 from engine.errors import ConfigError, DivergedError, RunDirectoryError
+from engine.networks.trainer import Trainer
 from engine.records import Curve, Ended, Note, Started
 from engine.replay import Replay
 from engine.rundir import Run, open_home
 from engine.settings.run import TrainConfig
 from engine.sweep_train import begin
-from engine.training import Trainer
 from engine.worker import work
 from springtui.screens.lab_panels import words
 from springtui.state import RunState
@@ -261,7 +261,7 @@ class TestWho:
 class TestCompiling:
     def test_is_said_before_it_is_done(self, tmp_path: Path) -> None:
         script = (
-            "from engine.compiled_training import load_compiled\n"
+            "from engine.ensemble.trainer import load_compiled\n"
             "def note(text): print(text); raise SystemExit(3)\n"
             "load_compiled(note)"
         )
@@ -275,7 +275,7 @@ class TestCompiling:
 
     def test_is_kept_tells_of_the_disk(self, tmp_path: Path) -> None:
         script = (
-            "from engine.jit import is_kept; from engine.ensemble_state import line\nprint(is_kept(line), line(3))"
+            "from engine.jit import is_kept; from engine.ensemble.state import line\nprint(is_kept(line), line(3))"
         )
         told = [self.run("-c", script, NUMBA_CACHE_DIR=str(tmp_path)).stdout.split() for _ in range(2)]
         assert told == [["False", "16"], ["True", "16"]]

@@ -21,7 +21,7 @@ from engine import __version__, errors
 from engine.settings.recipes import find_recipe
 from engine.settings.run import ChainConfig, TrainConfig, parse_assignments
 from engine.sweep import DIAGRAMS
-from engine.twin_map import PRESETS
+from engine.twin.maps import PRESETS
 from springtui import preferences
 from springtui.cli import cli
 from springtui.manual import escape, manual

@@ -12,13 +12,13 @@ import pytest
 from ensemble_rig import small, some_data
 
 from engine.datasets.load import Dataset, load_dataset
-from engine.ensemble import Group, Member, MemberResult, MemberTrainer, Progress, member_of, why_not
-from engine.ensemble_state import make_workspace
-from engine.ensemble_threads import single_threaded, train_ensemble
-from engine.ensemble_torch import train_stacked
+from engine.ensemble.member import Group, Member, MemberResult, MemberTrainer, Progress, member_of, why_not
+from engine.ensemble.stack import train_stacked
+from engine.ensemble.state import make_workspace
+from engine.ensemble.threads import single_threaded, train_ensemble
 from engine.errors import ConfigError, RunDirectoryError
+from engine.networks.trainer import Measurement, Trainer
 from engine.settings.run import TrainConfig
-from engine.training import Measurement, Trainer
 
 MEASURES = ("trace_ratio", "fuzziness", "inverse_fuzziness")
 

@@ -16,9 +16,9 @@ import torch
 from test_ensemble import small, some_data
 
 from engine import sweep_choice
-from engine.ensemble import Member
-from engine.ensemble_threads import cores, single_threaded, train_ensemble
-from engine.ensemble_torch import train_stacked
+from engine.ensemble.member import Member
+from engine.ensemble.stack import train_stacked
+from engine.ensemble.threads import cores, single_threaded, train_ensemble
 from engine.errors import ConfigError
 from engine.records import Cell
 from engine.rundir import Run, open_home

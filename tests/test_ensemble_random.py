@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from engine.ensemble_random import (
+from engine.ensemble.random import (
     LANES,
     add_gaussians,
     draw_below,

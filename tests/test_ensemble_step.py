@@ -12,12 +12,17 @@ from ensemble_rig import Rig, small, some_data
 from numba.core.dispatcher import Dispatcher
 from torch import nn
 
-from engine import ensemble_kernels, ensemble_layers, ensemble_products, ensemble_random, ensemble_state, jit
-from engine.ensemble_kernels import gradients, train_steps
-from engine.ensemble_layers import adam
-from engine.ensemble_products import few_rows, few_rows_turned
-from engine.ensemble_threads import single_threaded
-from engine.networks import Network
+from engine import jit
+from engine.ensemble import kernels as ensemble_kernels
+from engine.ensemble import layers as ensemble_layers
+from engine.ensemble import products as ensemble_products
+from engine.ensemble import random as ensemble_random
+from engine.ensemble import state as ensemble_state
+from engine.ensemble.kernels import gradients, train_steps
+from engine.ensemble.layers import adam
+from engine.ensemble.products import few_rows, few_rows_turned
+from engine.ensemble.threads import single_threaded
+from engine.networks.network import Network
 
 
 @pytest.fixture(autouse=True)

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from engine.datasets.load import Dataset
 from engine.measures.hessian import curvature, hessian_product, hutchinson_trace, top_eigenvalue
+from engine.networks.trainer import Trainer
 from engine.records import Curve, Ended
 from engine.rundir import Run, open_home
 from engine.settings.run import TrainConfig
-from engine.training import Trainer
 from engine.worker import work
 
 pytestmark = pytest.mark.usefixtures("one_thread")

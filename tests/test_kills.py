@@ -18,7 +18,7 @@ import pytest
 from test_replay import Broken, assert_never_broken
 from worker_forge import Forge
 
-from engine.chain_build import new_chain
+from engine.chain.build import new_chain
 from engine.records import Acknowledged, Cell, Curve, Ended, decode_event
 from engine.rundir import Run, open_home
 from engine.settings.run import ChainConfig, Settings, TrainConfig, make

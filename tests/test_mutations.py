@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from mutations import mutated, sound_runs
 
-from engine.chain_build import new_chain
-from engine.chain_checkpoint import read_state
+from engine.chain.build import new_chain
+from engine.chain.checkpoint import read_state
 from engine.controls import Controls
 from engine.errors import SpringtuiError
 from engine.files import Tail, read_file

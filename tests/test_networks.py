@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.datasets.load import Dataset
-from engine.networks import Knobs, Network, build_network
+from engine.networks.network import Knobs, Network, build_network
+from engine.networks.trainer import Trainer
 from engine.settings.run import TrainConfig
-from engine.training import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.optimisers import SGLD
+from engine.networks.optimisers import SGLD
 
 LR = 0.05
 STIFFNESS = torch.tensor([0.5, 1.0, 2.0, 4.0])

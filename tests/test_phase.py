@@ -18,7 +18,7 @@ from engine.errors import ConfigError
 from engine.rundir import Run, open_home
 from engine.settings.run import ChainConfig, SweepConfig
 from engine.sweep import DIAGRAMS, cell_settings, make_sweep
-from engine.twin_map import TwinMap
+from engine.twin.maps import TwinMap
 from engine.worker import work
 from springtui.app import SpringApp
 from springtui.desk import Desk

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from engine.datasets.load import load_dataset
 from engine.errors import ConfigError, DataError, ProbeWarning
 from engine.measures.separation import MEASURES
+from engine.networks.trainer import Trainer
 from engine.probe import LoadProbe
 from engine.records import Acknowledged, Curve, Ended, Note, Started
 from engine.rundir import Run
 from engine.settings.probe import ProbeConfig
 from engine.settings.run import TrainConfig
-from engine.training import Trainer
 from springtui.cli import main
 from springtui.state import RunState
 

@@ -10,9 +10,9 @@ import pytest
 
 from engine.datasets.load import Dataset
 from engine.errors import ConfigError
+from engine.networks.trainer import Trainer
 from engine.settings.recipes import DEFAULT_RECIPE, RECIPES, find_recipe
 from engine.settings.run import TrainConfig, default_of, field_names, make
-from engine.training import Trainer
 from springtui.cli import main
 
 pytestmark = pytest.mark.usefixtures("one_thread")

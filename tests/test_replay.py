@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from engine.compiled_training import trainer_for
 from engine.datasets.load import load_dataset
+from engine.ensemble.trainer import trainer_for
 from engine.launch import launch
 from engine.records import Acknowledged, Curve, Ended, Event, Started
 from engine.replay import Replay

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from engine.advice import advise
+from engine.chain.mean_field import MeanField, predicted_asymmetry, predicted_curve, quasi_static
+from engine.chain.mean_field_cells import mean_field_cells
 from engine.errors import DataError
-from engine.mean_field import MeanField, predicted_asymmetry, predicted_curve, quasi_static
-from engine.mean_field_cells import mean_field_cells
 from engine.measures.friction import asymmetries, fit_curve, friction_error, hidden, scaled
 from engine.measures.separation import separation_and_influence, separation_measures
 from engine.settings.run import ChainConfig
-from engine.twin import fit_map, predict
-from engine.twin_axis import AXES, noise_coordinate
-from engine.twin_map import PRESETS, TwinMap
+from engine.twin.advice import advise
+from engine.twin.axis import AXES, noise_coordinate
+from engine.twin.fit import fit_map, predict
+from engine.twin.maps import PRESETS, TwinMap
 
 TABLE = json.loads((Path(__file__).parent / "data" / "load_curves_data_noise.json").read_text())["cells"]
 NONLINEARITY = [1.0 - cell["negative_slope"] for cell in TABLE]

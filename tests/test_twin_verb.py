@@ -14,8 +14,8 @@ from engine.records import Cell, Curve, Started
 from engine.rundir import Run, open_home
 from engine.settings.run import ChainConfig, TrainConfig, make
 from engine.sweep import make_sweep, place, size
-from engine.twin import predict
-from engine.twin_map import PRESETS, TwinMap, load_map, save_map
+from engine.twin.fit import predict
+from engine.twin.maps import PRESETS, TwinMap, load_map, save_map
 from springtui.cli import main
 from springtui.foresight import Foresight
 from springtui.mapping import NOISE_KINDS

@@ -13,7 +13,7 @@ from engine.errors import TerminalError
 from engine.rundir import find_run, open_home
 from engine.settings.recipes import find_recipe
 from engine.settings.run import TrainConfig, make, parse_assignments
-from engine.twin_map import load_map
+from engine.twin.maps import load_map
 
 from ..completion import complete_recipe, complete_run
 from ..preferences import load_preferences

@@ -70,7 +70,7 @@ def twin(session: Session, run: str | None, maps: bool, as_json: bool) -> int:
 def _list_maps(as_json: bool) -> int:
     import msgspec
 
-    from engine.twin_map import PRESETS
+    from engine.twin.maps import PRESETS
 
     maps = [msgspec.structs.asdict(preset) for preset in PRESETS.values()]
     if as_json:
@@ -99,8 +99,8 @@ def fit_run(run: Run) -> dict[str, Any]:
         ConfigError: nothing was measured yet.
         DataError: the curve does not fall.
     """
-    from engine.advice import advise
     from engine.measures.friction import fit_curve, hidden
+    from engine.twin.advice import advise
 
     state = RunState(run.id)
     for event in run.events():
@@ -135,9 +135,9 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
 
     from engine.measures.friction import hidden
     from engine.sweep import size, summarise
-    from engine.twin import fit_map
-    from engine.twin_axis import noise_coordinate
-    from engine.twin_map import save_map
+    from engine.twin.axis import noise_coordinate
+    from engine.twin.fit import fit_map
+    from engine.twin.maps import save_map
 
     words = any(isinstance(x, str) for x in config.x_values)
     if config.system != "network" or config.y_axis != "negative_slope" or words:

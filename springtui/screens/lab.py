@@ -14,7 +14,7 @@ from textual.containers import Container, Horizontal
 from textual.widgets import RadioSet, Static, Tab, Tabs
 
 from engine.records import Started
-from engine.twin_map import TwinMap
+from engine.twin.maps import TwinMap
 
 from ..foresight import Foresight
 from ..laboratory import PANELS, SYSTEMS, Laboratory, Panel

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from textual.dom import DOMNode
 
+from engine.chain.mean_field import TWIN_TIME
 from engine.errors import DataError
-from engine.mean_field import TWIN_TIME
 from engine.measures.friction import CurveFit, fit_curve, hidden
 from engine.measures.load_curve import loads, statistics
 from engine.records import Curve

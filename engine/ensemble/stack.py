@@ -16,13 +16,13 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from .datasets.load import Dataset
-from .ensemble import Group, Member, MemberResult, initial_network, judge, measure_network
-from .ensemble_layers import BN_EPS, BN_MOMENTUM
-from .errors import DivergedError
-from .networks import Knobs, Network
-from .settings.run import TrainConfig, make
-from .training import Measurement
+from ..datasets.load import Dataset
+from ..errors import DivergedError
+from ..networks.network import Knobs, Network
+from ..networks.trainer import Measurement
+from ..settings.run import TrainConfig, make
+from .layers import BN_EPS, BN_MOMENTUM
+from .member import Group, Member, MemberResult, initial_network, judge, measure_network
 
 _SAVED = 8
 """Activations of a layer that a step holds at once, its gradients included."""

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from .datasets.load import Dataset
-from .ensemble import Group, Member, MemberResult, MemberTrainer, Progress
-from .ensemble_state import Workspace
-from .errors import DivergedError
-from .jit import sgemm_address
-from .settings.run import TrainConfig
+from ..datasets.load import Dataset
+from ..errors import DivergedError
+from ..jit import sgemm_address
+from ..settings.run import TrainConfig
+from .member import Group, Member, MemberResult, MemberTrainer, Progress
+from .state import Workspace
 
 Report = Callable[[Progress], object]
 

@@ -21,23 +21,15 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 from torch import nn
 
-from .datasets.load import Dataset
-from .ensemble_kernels import train_steps
-from .ensemble_random import shuffle
-from .ensemble_state import (
-    State,
-    Workspace,
-    make_data,
-    make_plan,
-    make_state,
-    make_workspace,
-    store_weights,
-)
-from .errors import ConfigError, DivergedError, RunDirectoryError
-from .measures.separation import separation_measures
-from .networks import Knobs, Network, build_network
-from .settings.run import TrainConfig, make
-from .training import LOSS_CHANGE, LOSS_FLOOR, Measurement
+from ..datasets.load import Dataset
+from ..errors import ConfigError, DivergedError, RunDirectoryError
+from ..measures.separation import separation_measures
+from ..networks.network import Knobs, Network, build_network
+from ..networks.trainer import LOSS_CHANGE, LOSS_FLOOR, Measurement
+from ..settings.run import TrainConfig, make
+from .kernels import train_steps
+from .random import shuffle
+from .state import State, Workspace, make_data, make_plan, make_state, make_workspace, store_weights
 
 _STEPS_AT_ONCE = 1000
 """Steps between two looks at whether to stop."""

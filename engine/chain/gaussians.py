@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .jit import as_bits, as_float, jit
+from ..jit import as_bits, as_float, jit
 
 LANES = 64
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from .chain_base import Pulled
-from .errors import RunDirectoryError
+from ..errors import RunDirectoryError
+from ..records import Count
+from .base import Pulled
 from .mean_field import MeanField
-from .records import Count
 
 Arrays = dict[str, NDArray[Any]]
 _HEADER_LIMIT = 1 << 20

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .jit import jit_step, jit_sums
+from ..jit import jit_step, jit_sums
 
 FEW = 12
 """Rows up to which these products are faster than BLAS's."""

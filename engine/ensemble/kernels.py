@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from .ensemble_layers import (
+from ..jit import inlined, jit_step, multiply, multiply_padded
+from .layers import (
     activate,
     activate_drop,
     adam,
@@ -41,10 +42,9 @@ from .ensemble_layers import (
     scale_shift,
     transpose,
 )
-from .ensemble_products import FEW, few_rows, few_rows_turned
-from .ensemble_random import add_gaussians, draw_below, draw_mask, shuffle
-from .ensemble_state import Data, Plan, State, Workspace, layer_start, line
-from .jit import inlined, jit_step, multiply, multiply_padded
+from .products import FEW, few_rows, few_rows_turned
+from .random import add_gaussians, draw_below, draw_mask, shuffle
+from .state import Data, Plan, State, Workspace, layer_start, line
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .errors import ConfigError
-from .settings.run import TrainConfig
+from ..errors import ConfigError
+from ..settings.run import TrainConfig
 
 
 class Knobs:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .jit import as_float, jit_step, jit_sums
+from ..jit import as_float, jit_step, jit_sums
 
 TILE_ROWS = 4
 BN_EPS = 1e-5

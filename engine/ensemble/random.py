@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import as_bits, as_float, jit_step
+from ..jit import as_bits, as_float, jit_step
 
 LANES = 64
 

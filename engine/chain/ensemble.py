@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .chain_base import Pulled, check_finite
-from .chain_kernels import Physics, advance, advance_all, cores, new_group
+from ..settings.run import ChainConfig
+from .base import Pulled, check_finite
 from .gaussians import LANES
+from .kernels import Physics, advance, advance_all, cores, new_group
 from .pulling import amplitudes, targets
-from .settings.run import ChainConfig
 
 Floats = NDArray[np.float64]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..settings.run import ChainConfig
+from .base import Pulled
 from .chain import Chain
-from .chain_base import Pulled
-from .settings.run import ChainConfig
 
 
 def new_chain(config: ChainConfig) -> Pulled:
@@ -14,6 +14,6 @@ def new_chain(config: ChainConfig) -> Pulled:
     """
     if config.pace or not config.noise:
         return Chain(config)
-    from .chain_ensemble import ChainEnsemble  # compiled code costs a second to load
+    from .ensemble import ChainEnsemble  # compiled code costs a second to load
 
     return ChainEnsemble(config)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from .mean_field import predicted_asymmetry
-from .measures.load_curve import LoadStatistics, statistics
-from .twin_axis import noise_coordinate
-from .twin_map import PRESETS, TwinMap
+from ..chain.mean_field import predicted_asymmetry
+from ..measures.load_curve import LoadStatistics, statistics
+from .axis import noise_coordinate
+from .maps import PRESETS, TwinMap
 
 NAMES = {"data_noise": "data noise", "lr": "learning rate", "dropout": "dropout", "batch_size": "batch size"}
 _STEP = 0.2

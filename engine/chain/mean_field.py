@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ..settings.run import ChainConfig
 from .pulling import amplitudes, targets
-from .settings.run import ChainConfig
 
 Floats = NDArray[np.float64]
 

@@ -19,14 +19,14 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from .datasets.load import Dataset
-from .errors import ConfigError, DivergedError, RunDirectoryError
-from .measures.friction import friction_error
-from .measures.hessian import Curvature, always, curvature, hessian_product
-from .measures.separation import separation_and_influence
-from .networks import Knobs, Network, build_network
+from ..datasets.load import Dataset
+from ..errors import ConfigError, DivergedError, RunDirectoryError
+from ..measures.friction import friction_error
+from ..measures.hessian import Curvature, always, curvature, hessian_product
+from ..measures.separation import separation_and_influence
+from ..settings.run import TrainConfig, make
+from .network import Knobs, Network, build_network
 from .optimisers import build_optimiser
-from .settings.run import TrainConfig, make
 
 LOSS_FLOOR = 1e-4
 """Training stops early at a mean loss below this (Shi et al.)."""
@@ -246,7 +246,7 @@ class Trainer:
             scalars["friction_error"] = error
         probes = None
         if self.config.linear_probes:
-            from .measures.linear_probes import probe_accuracies  # scikit-learn is slow to import
+            from ..measures.linear_probes import probe_accuracies  # scikit-learn is slow to import
 
             probes = probe_accuracies(features, self.y_train, out_test, self.y_test)
         return Measurement(curves, scalars, probes)

@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .datasets.load import Dataset
-from .ensemble import Group, MemberTrainer, member_of, train_on, turn_knobs, why_not
-from .ensemble_kernels import train_steps
-from .ensemble_random import shuffle
-from .ensemble_state import State, Workspace, make_state, store_weights
-from .ensemble_threads import single_threaded
-from .jit import is_kept
-from .networks import Network
-from .settings.run import TrainConfig
-from .training import Progress, Trainer
+from ..datasets.load import Dataset
+from ..jit import is_kept
+from ..networks.network import Network
+from ..networks.trainer import Progress, Trainer
+from ..settings.run import TrainConfig
+from .kernels import train_steps
+from .member import Group, MemberTrainer, member_of, train_on, turn_knobs, why_not
+from .random import shuffle
+from .state import State, Workspace, make_state, store_weights
+from .threads import single_threaded
 
 _SLICE = 0.005
 """Seconds between two looks at what is asked, or one step."""

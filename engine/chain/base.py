@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DivergedError
-from .settings.run import ChainConfig
+from ..errors import DivergedError
+from ..settings.run import ChainConfig
 
 Floats = NDArray[np.float64]
 

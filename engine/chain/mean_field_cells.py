@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .chain_kernels import cores
-from .jit import jit
+from ..jit import jit
+from .kernels import cores
 
 Floats = NDArray[np.float64]
 

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .ensemble_random import lanes_from_seed
+from ..ensemble.random import lanes_from_seed
+from ..jit import jit
 from .gaussians import LANES, fill_gaussians
-from .jit import jit
 from .pulling import CHUNK
 
 Floats = NDArray[np.float32]

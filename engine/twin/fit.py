@@ -17,11 +17,11 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import DataError
-from .mean_field import TWIN_TIME
-from .mean_field_cells import mean_field_cells
-from .measures.friction import asymmetries, scaled
-from .twin_map import TwinMap
+from ..chain.mean_field import TWIN_TIME
+from ..chain.mean_field_cells import mean_field_cells
+from ..errors import DataError
+from ..measures.friction import asymmetries, scaled
+from .maps import TwinMap
 
 Floats = NDArray[np.float64]
 

@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from .datasets.load import Dataset
-from .ensemble_layers import TILE_ROWS
-from .ensemble_random import LANES, lanes_from_seed, sequence_from_seed
-from .jit import jit_step, sgemm_address
-from .networks import Network
+from ..datasets.load import Dataset
+from ..jit import jit_step, sgemm_address
+from ..networks.network import Network
+from .layers import TILE_ROWS
+from .random import LANES, lanes_from_seed, sequence_from_seed
 
 Floats = NDArray[np.float32]
 Wholes = NDArray[np.int64]

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .chain_base import Floats, Pulled, check_finite
+from ..settings.run import ChainConfig
+from .base import Floats, Pulled, check_finite
 from .pulling import amplitudes, targets
-from .settings.run import ChainConfig
 
 
 class Chain(Pulled):

@@ -1,0 +1,1 @@
+"""Chains of blocks and springs: simulated, compiled, and in the mean field."""

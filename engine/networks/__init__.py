@@ -1,0 +1,1 @@
+"""One network of the paper, its optimisers and its training in PyTorch."""

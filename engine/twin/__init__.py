@@ -1,0 +1,1 @@
+"""The chain that a network behaves like: fitted maps and advice."""
