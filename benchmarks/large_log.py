@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 from _pty import Terminal
 
-from engine.records import encode
+from engine.runs.records import encode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 

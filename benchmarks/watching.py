@@ -30,10 +30,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.files import Tail
-from engine.launch import launch
-from engine.records import Curve, read_event
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.files import Tail
+from engine.runs.launch import launch
+from engine.runs.listing import open_home
+from engine.runs.records import Curve, read_event
 from engine.settings.recipes import RECIPES
 from engine.settings.run import TrainConfig, make
 

@@ -23,7 +23,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from engine.records import Cell
+from engine.runs.records import Cell
 from engine.settings.run import SweepConfig
 from engine.sweep import DIAGRAMS, Summary, accuracy_cv_correlation, make_sweep, summarise
 from engine.sweep_chains import pull

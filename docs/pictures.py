@@ -30,8 +30,9 @@ for _name in ("NO_COLOR", "SPRINGTUI_THEME"):
 
 from textual.pilot import Pilot  # noqa: E402
 
-from engine.records import Curve, Ended, Event  # noqa: E402
-from engine.rundir import Run, open_home  # noqa: E402
+from engine.runs.directory import Run  # noqa: E402
+from engine.runs.listing import open_home  # noqa: E402
+from engine.runs.records import Curve, Ended, Event  # noqa: E402
 from engine.settings.recipes import RECIPES  # noqa: E402
 from engine.settings.run import ChainConfig, TrainConfig, make  # noqa: E402
 from engine.sweep import make_sweep  # noqa: E402

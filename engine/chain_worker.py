@@ -20,12 +20,12 @@ from .chain.checkpoint import Progress, read_state, write_state
 from .chain.mean_field import MeanField, effective_friction, mean_field_positions, settled
 from .chain.pulling import CHUNK, targets
 from .controlled import ControlLoop, Interrupted
-from .controls import Controls
 from .errors import ConfigError, DivergedError, RunError
-from .files import read_file, replace_file
-from .records import Curve, Ended, Started
-from .replay import Replay
-from .rundir import Run
+from .runs.controls import Controls
+from .runs.directory import Run
+from .runs.files import read_file, replace_file
+from .runs.records import Curve, Ended, Started
+from .runs.replay import Replay
 from .settings.run import ChainConfig, make
 
 _SLICE = 0.03

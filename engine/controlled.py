@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
-from .controls import Controls
 from .errors import ConfigError
-from .records import Acknowledged, Control
-from .rundir import Run
+from .runs.controls import Controls
+from .runs.directory import Run
+from .runs.records import Acknowledged, Control
 
 _LOOK = 0.02
 """Seconds between looks at the control file while working: a slider is answered before the eye sees it."""

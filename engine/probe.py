@@ -27,7 +27,6 @@ import torch
 from torch import nn
 
 from .errors import ConfigError, InputError, ProbeWarning
-from .home import default_home, preferred_home
 from .measures.friction import CurveFit, fit_curve, hidden
 from .measures.load_curve import LoadStatistics, loads, statistics
 from .probe_layers import check_reductions
@@ -35,7 +34,8 @@ from .probe_model import ProbedModel
 from .probe_run import ProbeRun, describe, end_with_script
 from .probe_scalars import Scalars, refusal
 from .probe_undisturbed import Autocast, inner_model, is_sharded
-from .records import Control, Curve, Started
+from .runs.home import default_home, preferred_home
+from .runs.records import Control, Curve, Started
 from .settings.probe import MEASURES, ProbeConfig
 from .settings.run import make
 

@@ -16,11 +16,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .controls import Controls
 from .errors import ConfigError
-from .locks import Lock
-from .records import Acknowledged, Control, Curve, Ended, Event, Note, Started
-from .rundir import Run, open_home
+from .runs.controls import Controls
+from .runs.directory import Run
+from .runs.listing import open_home
+from .runs.lock import Lock
+from .runs.records import Acknowledged, Control, Curve, Ended, Event, Note, Started
 from .settings.probe import ProbeConfig
 
 _LOOK = 1.0

@@ -16,7 +16,7 @@ import numpy as np
 
 from .errors import ConfigError
 from .measures.load_curve import statistics
-from .records import Cell
+from .runs.records import Cell
 from .settings.run import ChainConfig, SweepConfig, TrainConfig, make, parse_value
 from .sweep_axes import KNOBS, Value
 from .twin.axis import noise_coordinate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .errors import DivergedError
-from .records import Cell
+from .runs.records import Cell
 from .settings.run import ChainConfig
 
 Task = tuple[int, int]

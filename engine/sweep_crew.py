@@ -17,7 +17,7 @@ from typing import Protocol
 import msgspec
 
 from .errors import WorkerError
-from .records import Cell, Note
+from .runs.records import Cell, Note
 from .settings.run import ChainConfig
 from .sweep_backends import Backend
 from .sweep_task import Job, Slice, pack, unpack

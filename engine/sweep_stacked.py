@@ -10,7 +10,7 @@ import torch
 from .ensemble.member import Group, MemberResult, member_of
 from .ensemble.stack import Stack, members_within
 from .errors import DivergedError
-from .records import Cell
+from .runs.records import Cell
 from .settings.run import TrainConfig
 from .sweep_crew import Orders, Queue, Threads
 from .sweep_task import Job

@@ -15,7 +15,7 @@ import msgspec
 
 from . import __version__
 from .errors import DivergedError, WorkerError
-from .records import Cell
+from .runs.records import Cell
 from .settings.run import ChainConfig, TrainConfig
 
 

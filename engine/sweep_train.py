@@ -21,7 +21,7 @@ from .ensemble.state import Workspace
 from .errors import DivergedError
 from .measures.hessian import hessian_product, hutchinson_trace
 from .networks.trainer import Measurement, Trainer
-from .records import Cell
+from .runs.records import Cell
 from .settings.run import TrainConfig, make
 
 PRESENT_EVERY = 1.0

@@ -20,10 +20,10 @@ from typing import Any
 import msgspec
 
 from .controlled import ControlLoop, Interrupted
-from .controls import Controls
 from .errors import ConfigError, RunError
-from .records import Cell, Ended, Started
-from .rundir import Run
+from .runs.controls import Controls
+from .runs.directory import Run
+from .runs.records import Cell, Ended, Started
 from .settings.run import SweepConfig, TrainConfig
 from .sweep import accuracy_cv_correlation, cell_settings, coarse_to_fine, members, size, summarise
 from .sweep_backends import Given, check_executor, open_backend

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from .errors import ConfigError, DataError, HomeError
 from .measures.friction import fit_curve, hidden
 from .measures.load_curve import loads, statistics
-from .records import Cell, Curve, Event, Started
-from .rundir import Run
+from .runs.directory import Run
+from .runs.records import Cell, Curve, Event, Started
 from .settings.run import SweepConfig
 from .sweep import place
 

@@ -14,17 +14,17 @@ import msgspec
 import torch
 
 from .controlled import ControlLoop, Interrupted
-from .controls import Controls
 from .datasets.load import Dataset, load_dataset
 from .ensemble.trainer import CompiledTrainer, load_compiled, trainer_for
 from .errors import DivergedError, RunDirectoryError, RunError
-from .files import read_file, replace_file
 from .measures.hessian import Curvature
 from .measures.load_curve import statistics
 from .networks.trainer import Measurement, Trainer
-from .records import Curve, Ended, Event, Note, Started
-from .replay import Replay
-from .rundir import Run
+from .runs.controls import Controls
+from .runs.directory import Run
+from .runs.files import read_file, replace_file
+from .runs.records import Curve, Ended, Event, Note, Started
+from .runs.replay import Replay
 from .settings.run import TrainConfig
 
 _CHECKPOINT_LIMIT = 1 << 34

@@ -11,10 +11,10 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from .controlled import Interrupted
-from .controls import Controls
 from .errors import SpringtuiError
-from .records import Ended
-from .rundir import Run
+from .runs.controls import Controls
+from .runs.directory import Run
+from .runs.records import Ended
 from .settings.run import kind_of
 
 _NICENESS = 5

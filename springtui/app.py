@@ -17,7 +17,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from engine.errors import SpringtuiError
-from engine.rundir import Run
+from engine.runs.directory import Run
 from engine.twin.maps import TwinMap
 
 from .alerts import Alert, Alerts, deliver

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ConfigError
-from engine.labels import NO_LABEL, Label, read_label
-from engine.liveness import LIVE, OVER
-from engine.rundir import Run, list_runs
+from engine.runs.directory import Run
+from engine.runs.label import NO_LABEL, Label, read_label
+from engine.runs.listing import list_runs
+from engine.runs.status import LIVE, OVER
 
 from .commands.runs import describe
 

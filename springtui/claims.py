@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import SpringtuiError
-from engine.files import read_file, replace_file
-from engine.locks import Lock
+from engine.runs.files import read_file, replace_file
+from engine.runs.lock import Lock
 
 from .alerts import Alert
 

@@ -21,8 +21,8 @@ from click.shell_completion import (
 )
 
 from engine.errors import SpringtuiError
-from engine.home import default_home
-from engine.rundir import list_runs
+from engine.runs.home import default_home
+from engine.runs.listing import list_runs
 from engine.settings.recipes import RECIPES
 from engine.settings.run import S, default_of, field_choices, field_help, field_names
 

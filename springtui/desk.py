@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 
 from engine.errors import SpringtuiError
-from engine.launch import launch
-from engine.liveness import LIVE
-from engine.rundir import Run, list_runs, open_home
+from engine.runs.directory import Run
+from engine.runs.launch import launch
+from engine.runs.listing import list_runs, open_home
+from engine.runs.status import LIVE
 from engine.settings.run import SweepConfig
 from engine.sweep import make_sweep
 from engine.twin.maps import NUMBERS, PRESETS, TwinMap

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.errors import HomeError
-from engine.rundir import open_home
+from engine.runs.listing import open_home
 
 from .checks import Check, State, ask
 

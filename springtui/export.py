@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine.errors import ConfigError, DataError, HomeError, RunError
-from engine.files import Tail
-from engine.records import Cell, Curve, Event, read_event
-from engine.rundir import Run
+from engine.runs.directory import Run
+from engine.runs.files import Tail
+from engine.runs.records import Cell, Curve, Event, read_event
 from engine.settings.run import ChainConfig, RunConfig, SweepConfig
 from engine.sweep import MEASURES, Summary, summarise
 

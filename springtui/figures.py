@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from engine.errors import DataError
 from engine.measures.friction import fit_curve, hidden
 from engine.measures.load_curve import loads, statistics
-from engine.records import Curve
+from engine.runs.records import Curve
 from engine.settings.run import SweepConfig
 from engine.sweep import DIAGRAMS, MEASURES, Summary
 

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from engine.errors import DataError
-from engine.records import Curve
+from engine.runs.records import Curve
 from engine.settings.run import SweepConfig
 from engine.sweep import Summary
 

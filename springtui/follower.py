@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.files import open_plain
-from engine.liveness import LIVE, Liveness
-from engine.rundir import Run
+from engine.runs.directory import Run
+from engine.runs.files import open_plain
+from engine.runs.status import LIVE, Liveness
 
 from .glance import LONG, glance
 from .state import RunState

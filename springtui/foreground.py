@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from engine.errors import InputError, SpringtuiError
-from engine.files import Tail
-from engine.records import Ended, read_event
-from engine.rundir import Run
+from engine.runs.directory import Run
+from engine.runs.files import Tail
+from engine.runs.records import Ended, read_event
 
 from .output import say
 from .regime import duration

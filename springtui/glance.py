@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from engine.files import open_plain
-from engine.records import Event, read_event
+from engine.runs.files import open_plain
+from engine.runs.records import Event, read_event
 
 from .state import RunState
 

@@ -15,10 +15,11 @@ from typing import Any, Literal
 import msgspec
 
 from engine.errors import SpringtuiError
-from engine.files import read_file, replace_file
-from engine.launch import launch
-from engine.liveness import LIVE
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.files import read_file, replace_file
+from engine.runs.launch import launch
+from engine.runs.listing import open_home
+from engine.runs.status import LIVE
 from engine.settings.recipes import RECIPES
 from engine.settings.run import ChainConfig, TrainConfig, make
 

@@ -15,7 +15,7 @@ import msgspec
 import platformdirs
 
 from engine.errors import RunDirectoryError
-from engine.files import read_file, replace_file
+from engine.runs.files import read_file, replace_file
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from engine.records import Curve
-from engine.rundir import Run
+from engine.runs.directory import Run
+from engine.runs.records import Curve
 
 from .glance import LONG, glance
 from .terminal import plain_text

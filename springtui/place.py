@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import SpringtuiError
-from engine.files import read_file, replace_file
+from engine.runs.files import read_file, replace_file
 
 NAME = "place.json"
 _LIMIT = 1 << 18

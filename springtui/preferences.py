@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from engine.errors import ConfigError
-from engine.home import config_path, read_config
+from engine.runs.home import config_path, read_config
 
 from .alerts import AlertRule
 from .memory import recall

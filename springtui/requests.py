@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import ConfigError
-from engine.records import Acknowledged, Control
+from engine.runs.records import Acknowledged, Control
 from engine.settings.run import RunConfig, parse_value
 
 from .terminal import plain_text

@@ -9,7 +9,7 @@ from typing import Any
 
 from textual.app import App
 
-from engine.files import replace_file
+from engine.runs.files import replace_file
 
 _FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.records import Acknowledged, Cell, Curve, Ended, Event, Note, Started
+from engine.runs.records import Acknowledged, Cell, Curve, Ended, Event, Note, Started
 
 from .history import HISTORY_POINTS, History
 from .measures import PROBES

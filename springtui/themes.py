@@ -14,7 +14,7 @@ from textual.theme import Theme
 
 import springtui
 from engine.errors import ConfigError
-from engine.home import config_path
+from engine.runs.home import config_path
 
 from .palette import CIVIDIS, LEVELS, MOST_LEVELS, Palette
 

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from engine.files import open_plain
-from engine.records import Acknowledged, Cell, Count, Curve, Ended, Event, Moment, Note, Started, read_event
+from engine.runs.files import open_plain
+from engine.runs.records import Acknowledged, Cell, Count, Curve, Ended, Event, Moment, Note, Started, read_event
 
 from .history import History
 from .state import ECHO_SECONDS, ECHOES, RunState

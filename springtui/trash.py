@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from engine.errors import RunDirectoryError, SpringtuiError
-from engine.locks import Lock, this_process
-from engine.rundir import Run
+from engine.runs.directory import Run
+from engine.runs.lock import Lock, this_process
 
 LIMIT = 20
 """So many deleted runs can be had back; the oldest beyond them are gone."""

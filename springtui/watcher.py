@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from textual.message import Message
 from textual.message_pump import MessagePump
 
-from engine.files import Tail
-from engine.liveness import Liveness
-from engine.records import Event, Started, read_event
-from engine.rundir import Run
+from engine.runs.directory import Run
+from engine.runs.files import Tail
+from engine.runs.records import Event, Started, read_event
+from engine.runs.status import Liveness
 
 BREATH = 0.005
 """Seconds between looks while there is more to catch up with."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.records import Acknowledged, Curve, Ended, Event, Started, encode
+from engine.runs.records import Acknowledged, Curve, Ended, Event, Started, encode
 from engine.settings.run import ChainConfig, RunConfig, TrainConfig, make
 
 LAYERS = ["input", *(f"layer {i}" for i in range(1, 8)), "logits"]

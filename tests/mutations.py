@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.labels import write_label
-from engine.records import Acknowledged, Cell, Curve, Ended, Note, Started
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.label import write_label
+from engine.runs.listing import open_home
+from engine.runs.records import Acknowledged, Cell, Curve, Ended, Note, Started
 from engine.settings.run import ChainConfig, Settings, TrainConfig
 from engine.sweep import make_sweep
 

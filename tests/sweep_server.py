@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from engine import sweep_choice, sweep_worker
-from engine.rundir import Run
+from engine.runs.directory import Run
 from engine.settings.run import TrainConfig
 from engine.sweep_train import Networks
 from engine.worker import work

@@ -161,7 +161,7 @@ class TestClaims:
         assert Claims(tmp_path / "nowhere").claim([alert]) == [alert]
 
     def test_who_was_killed_while_it_claimed_keeps_nobody_from_it(self, tmp_path: Path) -> None:
-        hold = "import sys, time, engine.locks as l, pathlib\nlock = l.Lock(pathlib.Path(sys.argv[1]))\n"
+        hold = "import sys, time, engine.runs.lock as l, pathlib\nlock = l.Lock(pathlib.Path(sys.argv[1]))\n"
         hold += "lock.acquire()\nprint('held', flush=True)\ntime.sleep(600)"
         words = [sys.executable, "-c", hold, str(tmp_path / "alerts.lock")]
         with subprocess.Popen(words, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]) as holder:

@@ -11,9 +11,10 @@ import pytest
 from made_runs import make_many, make_run, training_records
 
 from engine.errors import ConfigError, RunDirectoryError, SpringtuiError
-from engine.labels import write_label
-from engine.records import Ended, encode
-from engine.rundir import Run, list_runs
+from engine.runs.directory import Run
+from engine.runs.label import write_label
+from engine.runs.listing import list_runs
+from engine.runs.records import Ended, encode
 from springtui import trash as trash_module
 from springtui.catalogue import SORTS, Catalogue, make_filter, ordered
 from springtui.overlay import LOAD_CURVE, Overlay
@@ -117,7 +118,7 @@ DELETE_AND_WAIT = """
 import sys, pathlib, springtui.trash, engine.rundir
 trash = springtui.trash.Trash(pathlib.Path(sys.argv[1]))
 for name in sys.argv[2:]:
-    trash.put(engine.rundir.Run(trash.home / "runs" / name))
+    trash.put(engine.runs.directory.Run(trash.home / "runs" / name))
 print("deleted", flush=True)
 sys.stdin.read()
 """

@@ -17,8 +17,9 @@ from engine.chain.chain import Chain
 from engine.chain.ensemble import pull_cells
 from engine.chain.mean_field import effective_friction, mean_field_positions, mean_velocity, quasi_static, settled
 from engine.errors import ConfigError
-from engine.records import Curve
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.listing import open_home
+from engine.runs.records import Curve
 from engine.settings.run import ChainConfig, RunConfig, make
 from engine.worker import work
 

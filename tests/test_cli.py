@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.listing import open_home
 from engine.settings.recipes import RECIPES
 from engine.settings.run import ChainConfig, TrainConfig
 from springtui import cli

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from engine.records import Curve, Ended, Started
-from engine.rundir import Run
+from engine.runs.directory import Run
+from engine.runs.records import Curve, Ended, Started
 from engine.settings.run import ChainConfig, TrainConfig
 from springtui.cli import main
 from springtui.commands.runs import age_in_words

@@ -22,9 +22,10 @@ from engine.ensemble.threads import single_threaded
 from engine.ensemble.trainer import CompiledTrainer, trainer_for
 from engine.errors import ConfigError, DivergedError, RunDirectoryError
 from engine.networks.trainer import Trainer
-from engine.records import Curve, Ended, Note, Started
-from engine.replay import Replay
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.listing import open_home
+from engine.runs.records import Curve, Ended, Note, Started
+from engine.runs.replay import Replay
 from engine.settings.run import TrainConfig
 from engine.sweep_train import begin
 from engine.worker import work

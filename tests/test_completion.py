@@ -12,7 +12,7 @@ import pytest
 from real_terminal import Terminal
 from test_walls import HEAVY, modules_after
 
-from engine.rundir import Run
+from engine.runs.directory import Run
 from engine.settings.run import ChainConfig
 from springtui.cli import main
 

@@ -11,8 +11,9 @@ import pytest
 from conftest import SHARED
 
 from engine.measures.load_curve import statistics
-from engine.records import Cell
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.listing import open_home
+from engine.runs.records import Cell
 from engine.settings.run import SweepConfig
 from engine.sweep import accuracy_cv_correlation, make_sweep, summarise
 from engine.worker import work

@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 
-from engine.asking import remove
 from engine.errors import DiskFullError, HomeError
-from engine.files import append_line, replace_file
-from engine.labels import read_label, write_label
-from engine.launch import launch
-from engine.records import Curve, Note, decode_event
-from engine.rundir import Run, list_runs, open_home
+from engine.runs.directory import Run
+from engine.runs.files import append_line, replace_file
+from engine.runs.label import read_label, write_label
+from engine.runs.launch import launch
+from engine.runs.listing import list_runs, open_home
+from engine.runs.records import Curve, Note, decode_event
+from engine.runs.stopping import remove
 from engine.settings.run import ChainConfig, Settings, TrainConfig
 from springtui.cli import main
 

@@ -20,8 +20,9 @@ from engine.ensemble.member import Member
 from engine.ensemble.stack import train_stacked
 from engine.ensemble.threads import cores, single_threaded, train_ensemble
 from engine.errors import ConfigError
-from engine.records import Cell
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.listing import open_home
+from engine.runs.records import Cell
 from engine.settings.run import TrainConfig
 from engine.sweep import make_sweep
 from engine.sweep_choice import choose, stacked_rate

@@ -24,11 +24,12 @@ import pytest
 import sweep_server
 from test_sweep import SMALL, finals, same
 
-from engine.controls import Controls
 from engine.errors import ConfigError, WorkerError
-from engine.launch import launch
-from engine.records import Acknowledged, Cell, Ended, Event, Note, Started
-from engine.rundir import Run, open_home
+from engine.runs.controls import Controls
+from engine.runs.directory import Run
+from engine.runs.launch import launch
+from engine.runs.listing import open_home
+from engine.runs.records import Acknowledged, Cell, Ended, Event, Note, Started
 from engine.settings.run import ChainConfig, SweepConfig
 from engine.sweep import make_sweep
 from engine.sweep_backends import check_executor

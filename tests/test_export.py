@@ -15,10 +15,11 @@ from PIL import Image, ImageSequence
 from test_walls import modules_after
 
 from engine.errors import DataError
-from engine.files import append_line
 from engine.measures.friction import fit_curve
-from engine.records import Cell, Curve, Ended, Event, Started
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.files import append_line
+from engine.runs.listing import open_home
+from engine.runs.records import Cell, Curve, Ended, Event, Started
 from engine.settings.probe import ProbeConfig
 from engine.settings.run import ChainConfig, SweepConfig, TrainConfig
 from engine.sweep import make_sweep, summarise

@@ -13,11 +13,12 @@ from typing import Any
 import psutil
 import pytest
 
-from engine.controls import Controls
 from engine.errors import SpringtuiError
-from engine.launch import launch
-from engine.records import Curve, Ended, Note, Started
-from engine.rundir import Run, open_home
+from engine.runs.controls import Controls
+from engine.runs.directory import Run
+from engine.runs.launch import launch
+from engine.runs.listing import open_home
+from engine.runs.records import Curve, Ended, Note, Started
 from engine.settings.run import ChainConfig, Settings, TrainConfig
 from springtui.cli import main
 from springtui.commands.runs import describe

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.controls import Controls
 from engine.errors import DataError
-from engine.records import Curve, Ended, Started
-from engine.rundir import Run, open_home
+from engine.runs.controls import Controls
+from engine.runs.directory import Run
+from engine.runs.listing import open_home
+from engine.runs.records import Curve, Ended, Started
 from engine.settings.run import TrainConfig
 from springtui.commands.train import describe, report
 from springtui.foreground import run_here

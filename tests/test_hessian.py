@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from engine.datasets.load import Dataset
 from engine.measures.hessian import curvature, hessian_product, hutchinson_trace, top_eigenvalue
 from engine.networks.trainer import Trainer
-from engine.records import Curve, Ended
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.listing import open_home
+from engine.runs.records import Curve, Ended
 from engine.settings.run import TrainConfig
 from engine.worker import work
 

@@ -19,8 +19,9 @@ from test_replay import Broken, assert_never_broken
 from worker_forge import Forge
 
 from engine.chain.build import new_chain
-from engine.records import Acknowledged, Cell, Curve, Ended, decode_event
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.listing import open_home
+from engine.runs.records import Acknowledged, Cell, Curve, Ended, decode_event
 from engine.settings.run import ChainConfig, Settings, TrainConfig, make
 from engine.sweep import make_sweep
 from engine.worker import work

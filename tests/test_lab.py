@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from engine.launch import launch
-from engine.records import Acknowledged, Curve, Started
-from engine.rundir import Run, list_runs
+from engine.runs.directory import Run
+from engine.runs.launch import launch
+from engine.runs.listing import list_runs
+from engine.runs.records import Acknowledged, Curve, Started
 from springtui.app import SpringApp
 from springtui.laboratory import PANELS, Laboratory
 from springtui.screens.help import HelpScreen

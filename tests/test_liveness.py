@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
-from engine.asking import _kill, stop
 from engine.errors import LockedError
-from engine.launch import launch
-from engine.liveness import look
-from engine.locks import SIZE, Lock, Owner, process_mark, read_owner
-from engine.records import Acknowledged, Curve, Ended, Note, Started, encode
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.launch import launch
+from engine.runs.listing import open_home
+from engine.runs.lock import SIZE, Lock, Owner, process_mark, read_owner
+from engine.runs.records import Acknowledged, Curve, Ended, Note, Started, encode
+from engine.runs.status import look
+from engine.runs.stopping import _kill, stop
 from engine.settings.run import ChainConfig
 
 HOLDER = """
@@ -299,7 +300,7 @@ class TestOtherHost:
     def test_seen_to_hold_its_lock(self, elsewhere: Run, begin: Begin) -> None:
         """Where the file system carries the lock across, that is a fact too."""
         holder = begin(
-            "import sys, time; from pathlib import Path; from engine.locks import Lock\n"
+            "import sys, time; from pathlib import Path; from engine.runs.lock import Lock\n"
             "Lock(Path(sys.argv[1])).acquire(); print('held', flush=True); time.sleep(600)",
             elsewhere.path / "lock",
         )

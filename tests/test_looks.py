@@ -16,9 +16,9 @@ from test_snapshots import showing
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from engine import liveness
-from engine.records import Cell, Ended, Started
-from engine.rundir import Run
+from engine.runs import status as liveness
+from engine.runs.directory import Run
+from engine.runs.records import Cell, Ended, Started
 from engine.sweep import DIAGRAMS, make_sweep, size
 from springtui.app import Opening, SpringApp
 from springtui.screens import lab_panels, runs_panels

@@ -10,7 +10,7 @@ import pytest
 from made_runs import make_many, make_run, training_records
 from real_terminal import SPRINGTUI, Terminal
 
-from engine.records import Ended
+from engine.runs.records import Ended
 
 pytestmark = [pytest.mark.terminal, pytest.mark.slow]
 

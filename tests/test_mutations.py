@@ -18,14 +18,15 @@ from mutations import mutated, sound_runs
 
 from engine.chain.build import new_chain
 from engine.chain.checkpoint import read_state
-from engine.controls import Controls
 from engine.errors import SpringtuiError
-from engine.files import Tail, read_file
-from engine.liveness import STATES, look
-from engine.locks import read_owner
-from engine.records import Cell, read_event
-from engine.replay import Replay
-from engine.rundir import Run, find_run, list_runs
+from engine.runs.controls import Controls
+from engine.runs.directory import Run
+from engine.runs.files import Tail, read_file
+from engine.runs.listing import find_run, list_runs
+from engine.runs.lock import read_owner
+from engine.runs.records import Cell, read_event
+from engine.runs.replay import Replay
+from engine.runs.status import STATES, look
 from engine.settings.run import ChainConfig, SweepConfig
 from engine.sweep import summarise
 from springtui.commands.runs import describe

@@ -15,7 +15,8 @@ from textual.widgets import Static
 from textual.widgets._footer import FooterKey
 
 from engine.errors import ConfigError
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.listing import open_home
 from engine.settings.run import ChainConfig, SweepConfig
 from engine.sweep import DIAGRAMS, cell_settings, make_sweep
 from engine.twin.maps import TwinMap

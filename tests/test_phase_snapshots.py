@@ -10,8 +10,9 @@ import pytest
 from test_lab import until
 from textual.pilot import Pilot
 
-from engine.records import Cell, Ended, Started
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.listing import open_home
+from engine.runs.records import Cell, Ended, Started
 from engine.sweep import make_sweep, place, size
 from engine.worker import work
 from springtui.app import SpringApp

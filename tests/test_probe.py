@@ -20,8 +20,8 @@ from engine.errors import ConfigError, DataError, ProbeWarning
 from engine.measures.separation import MEASURES
 from engine.networks.trainer import Trainer
 from engine.probe import LoadProbe
-from engine.records import Acknowledged, Curve, Ended, Note, Started
-from engine.rundir import Run
+from engine.runs.directory import Run
+from engine.runs.records import Acknowledged, Curve, Ended, Note, Started
 from engine.settings.probe import ProbeConfig
 from engine.settings.run import TrainConfig
 from springtui.cli import main

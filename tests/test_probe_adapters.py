@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from engine.measures.load_curve import loads
 from engine.probe import LoadProbe
-from engine.records import Cell, Curve, Ended, Started
-from engine.rundir import Run, list_runs
+from engine.runs.directory import Run
+from engine.runs.listing import list_runs
+from engine.runs.records import Cell, Curve, Ended, Started
 from engine.settings.run import ChainConfig, TrainConfig
 from engine.sweep import make_sweep
 from springtui.cli import main

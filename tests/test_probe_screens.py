@@ -10,7 +10,7 @@ from test_lab import until
 from torch import nn
 
 from engine.probe import LoadProbe
-from engine.rundir import Run
+from engine.runs.directory import Run
 from springtui.app import Opening, SpringApp
 from springtui.screens.runs import RunsScreen
 from springtui.screens.watch import WatchScreen

@@ -14,8 +14,9 @@ import pytest
 
 from engine.errors import RunDirectoryError
 from engine.probe_run import ProbeRun
-from engine.records import Curve, Ended, Started
-from engine.rundir import Run, list_runs
+from engine.runs.directory import Run
+from engine.runs.listing import list_runs
+from engine.runs.records import Curve, Ended, Started
 from engine.settings.probe import ProbeConfig
 from springtui.cli import main
 

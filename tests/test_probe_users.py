@@ -17,8 +17,8 @@ from engine.errors import ConfigError, DataError, ProbeWarning
 from engine.probe import LoadProbe
 from engine.probe_groupings import group
 from engine.probe_scalars import OWN
-from engine.records import Curve, Ended
-from engine.rundir import Run
+from engine.runs.directory import Run
+from engine.runs.records import Curve, Ended
 
 X = torch.randn(96, 8, generator=torch.Generator().manual_seed(3))
 Y = X[:, :3].argmax(1)

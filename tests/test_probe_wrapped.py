@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from engine.probe import LoadProbe
-from engine.records import Curve
-from engine.rundir import find_run, list_runs
+from engine.runs.listing import find_run, list_runs
+from engine.runs.records import Curve
 
 SCRIPT = Path(__file__).parent / "scripts" / "probe_distributed.py"
 

@@ -11,7 +11,8 @@ import pytest
 from test_lab import until
 from textual.pilot import Pilot
 
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.listing import open_home
 from engine.settings.run import ChainConfig
 from springtui.app import Opening, SpringApp
 from springtui.screens.prompt import ChoiceScreen

@@ -10,7 +10,7 @@ from test_lab import until
 from test_phase import finished  # noqa: F401
 from textual.pilot import Pilot
 
-from engine.rundir import Run
+from engine.runs.directory import Run
 from springtui.app import Opening, SpringApp
 from springtui.screens.phase import PhaseScreen
 from springtui.screens.runs import RunsScreen

@@ -22,8 +22,9 @@ import psutil
 import pytest
 from real_terminal import Terminal, stop_workers, workers_under
 
-from engine.records import Curve, Started
-from engine.rundir import Run, list_runs
+from engine.runs.directory import Run
+from engine.runs.listing import list_runs
+from engine.runs.records import Curve, Started
 
 pytestmark = [pytest.mark.terminal, pytest.mark.slow]
 ROOT = Path(__file__).parents[1]

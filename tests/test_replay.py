@@ -13,10 +13,11 @@ import pytest
 
 from engine.datasets.load import load_dataset
 from engine.ensemble.trainer import trainer_for
-from engine.launch import launch
-from engine.records import Acknowledged, Curve, Ended, Event, Started
-from engine.replay import Replay
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.launch import launch
+from engine.runs.listing import open_home
+from engine.runs.records import Acknowledged, Curve, Ended, Event, Started
+from engine.runs.replay import Replay
 from engine.settings.run import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")

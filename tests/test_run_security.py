@@ -19,11 +19,12 @@ import pytest
 from real_terminal import Terminal, stop_workers, workers_under
 
 from engine.errors import RunDirectoryError, SpringtuiError, WorkerError
-from engine.files import LINE_LIMIT, Tail, append_line, open_plain, read_file, replace_file
-from engine.labels import write_label
-from engine.launch import launch
-from engine.records import Curve, Note, encode, read_event
-from engine.rundir import Run, find_run, list_runs, open_home
+from engine.runs.directory import Run
+from engine.runs.files import LINE_LIMIT, Tail, append_line, open_plain, read_file, replace_file
+from engine.runs.label import write_label
+from engine.runs.launch import launch
+from engine.runs.listing import find_run, list_runs, open_home
+from engine.runs.records import Curve, Note, encode, read_event
 from engine.settings.run import ChainConfig, TrainConfig
 from springtui.cli import main
 
@@ -152,7 +153,7 @@ class TestLines:
             file.write(b"\n" + encode(Note(text="after")))
         script = (
             "import resource, sys; from pathlib import Path\n"
-            "from engine.rundir import Run\n"
+            "from engine.runs.directory import Run\n"
             "resource.setrlimit(resource.RLIMIT_DATA, (400 << 20, 400 << 20))\n"
             "print([event.text for event in Run(Path(sys.argv[1])).events()])"
         )

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.controls import Controls
 from engine.errors import HomeError, LockedError, RunDirectoryError
-from engine.files import Tail, append_line, replace_file
-from engine.records import Curve, Ended, Note, encode
-from engine.rundir import Run, find_run, list_runs, open_home
+from engine.runs.controls import Controls
+from engine.runs.directory import Run
+from engine.runs.files import Tail, append_line, replace_file
+from engine.runs.listing import find_run, list_runs, open_home
+from engine.runs.records import Curve, Ended, Note, encode
 from engine.settings.run import ChainConfig, TrainConfig
 
 
@@ -56,7 +57,8 @@ def test_a_torn_line_costs_itself_alone(run: Run) -> None:
 
 def test_one_writer_only(run: Run) -> None:
     lock = run.take()
-    script = "import sys; from pathlib import Path; from engine.rundir import Run; Run(Path(sys.argv[1])).take()"
+    imports = "import sys; from pathlib import Path; from engine.runs.directory import Run"
+    script = f"{imports}; Run(Path(sys.argv[1])).take()"
     done = subprocess.run(
         [sys.executable, "-c", script, str(run.path)], capture_output=True, text=True, check=False
     )
@@ -67,7 +69,7 @@ def test_one_writer_only(run: Run) -> None:
 
 def test_a_killed_worker_is_seen_as_crashed(run: Run) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from engine.rundir import Run\n"
+        "import sys, time; from pathlib import Path; from engine.runs.directory import Run\n"
         "lock = Run(Path(sys.argv[1])).take(); print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(run.path)], stdout=subprocess.PIPE) as worker:

@@ -15,9 +15,10 @@ from test_lab import until
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from engine.labels import read_label, write_label
-from engine.launch import launch
-from engine.rundir import Run, list_runs, open_home
+from engine.runs.directory import Run
+from engine.runs.label import read_label, write_label
+from engine.runs.launch import launch
+from engine.runs.listing import list_runs, open_home
 from engine.settings.run import ChainConfig
 from engine.sweep import make_sweep
 from springtui.app import Opening, SpringApp

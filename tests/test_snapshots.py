@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from engine.records import Acknowledged, Curve, Started
+from engine.runs.records import Acknowledged, Curve, Started
 from springtui.app import SpringApp
 from springtui.laboratory import Panel
 from springtui.screens import lab_panels

@@ -9,9 +9,10 @@ import pytest
 from made_runs import make_many, make_run, training_records
 from textual.pilot import Pilot
 
-from engine.labels import write_label
-from engine.records import Ended
-from engine.rundir import Run, list_runs
+from engine.runs.directory import Run
+from engine.runs.label import write_label
+from engine.runs.listing import list_runs
+from engine.runs.records import Ended
 from springtui.app import Opening, SpringApp
 from springtui.screens.runs import RunsScreen
 from springtui.screens.watch import WatchScreen

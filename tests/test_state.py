@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
-from engine.records import Acknowledged, Curve, Ended, Started
+from engine.runs.records import Acknowledged, Curve, Ended, Started
 from springtui.state import HISTORY_POINTS, History, RunState, signed_curve
 
 

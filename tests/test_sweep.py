@@ -12,9 +12,10 @@ import pytest
 from scipy import stats
 
 from engine.errors import ConfigError
-from engine.launch import launch
-from engine.records import Cell
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.launch import launch
+from engine.runs.listing import open_home
+from engine.runs.records import Cell
 from engine.settings.run import ChainConfig, SweepConfig, TrainConfig
 from engine.sweep import (
     DIAGRAMS,

@@ -15,8 +15,9 @@ import psutil
 import pytest
 from real_terminal import SPRINGTUI, Terminal, stop_workers, workers_under
 
-from engine.records import Acknowledged
-from engine.rundir import Run, list_runs
+from engine.runs.directory import Run
+from engine.runs.listing import list_runs
+from engine.runs.records import Acknowledged
 
 END = "\x1b[F"
 

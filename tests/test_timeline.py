@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from made_runs import SPIKE, make_run, training_records
 
-from engine.records import Acknowledged, Curve, Event, encode
-from engine.rundir import Run
+from engine.runs.directory import Run
+from engine.runs.records import Acknowledged, Curve, Event, encode
 from springtui import timeline as module
 from springtui.follower import Follower
 from springtui.glance import LONG, glance

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from engine.errors import ConfigError
-from engine.records import Cell, Curve, Started
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.listing import open_home
+from engine.runs.records import Cell, Curve, Started
 from engine.settings.run import ChainConfig, TrainConfig, make
 from engine.sweep import make_sweep, place, size
 from engine.twin.fit import predict

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from engine.labels import NO_LABEL, Label, read_label, write_label
-from engine.launch import launch
-from engine.records import Curve, Ended, Started
-from engine.rundir import Run, list_runs, open_home
+from engine.runs.directory import Run
+from engine.runs.label import NO_LABEL, Label, read_label, write_label
+from engine.runs.launch import launch
+from engine.runs.listing import list_runs, open_home
+from engine.runs.records import Curve, Ended, Started
 from engine.settings.probe import ProbeConfig
 from engine.settings.run import ChainConfig
 from springtui.cli import main

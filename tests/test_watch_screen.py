@@ -14,9 +14,10 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 from textual.widgets._footer import FooterKey
 
-from engine.launch import launch
-from engine.records import Ended, Note, encode
-from engine.rundir import Run, list_runs, open_home
+from engine.runs.directory import Run
+from engine.runs.launch import launch
+from engine.runs.listing import list_runs, open_home
+from engine.runs.records import Ended, Note, encode
 from engine.settings.run import ChainConfig
 from springtui import requests
 from springtui.app import Opening, SpringApp

@@ -12,9 +12,10 @@ import pytest
 from made_runs import make_run, training_records
 from real_terminal import SPRINGTUI, Terminal
 
-from engine.launch import launch
-from engine.records import Curve
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.launch import launch
+from engine.runs.listing import open_home
+from engine.runs.records import Curve
 from engine.settings.run import ChainConfig
 
 ENDLESS = ChainConfig(steps=10**12, replicas=4, blocks=3, pace=2000.0, frames=20.0)

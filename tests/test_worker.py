@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 import pytest
 
 from engine.errors import LockedError, WorkerError
-from engine.launch import launch
-from engine.records import Acknowledged, Curve, Ended, Event, Started
-from engine.rundir import Run, open_home
+from engine.runs.directory import Run
+from engine.runs.launch import launch
+from engine.runs.listing import open_home
+from engine.runs.records import Acknowledged, Curve, Ended, Event, Started
 from engine.settings.run import ChainConfig, Settings, TrainConfig
 
 PATIENCE = 60.0

@@ -83,7 +83,8 @@ def _load() -> None:
     import torch
 
     from engine import chain_worker
-    from engine.rundir import Run, open_home
+    from engine.runs.directory import Run
+    from engine.runs.listing import open_home
     from engine.settings.run import ChainConfig, TrainConfig
     from engine.sweep import make_sweep
     from engine.worker import work

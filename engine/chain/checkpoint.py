@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ..errors import RunDirectoryError
-from ..records import Count
+from ..runs.records import Count
 from .base import Pulled
 from .mean_field import MeanField
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ConfigError, RunDirectoryError
-from ..files import read_file, replace_file
+from ..runs.files import read_file, replace_file
 
 FILE = "twin.json"
 """Where a sweep's directory keeps the map that was fitted to it."""

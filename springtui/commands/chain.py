@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from engine.rundir import Run
+from engine.runs.directory import Run
 from engine.settings.run import ChainConfig, make, parse_assignments
 
 from ..foreground import run_here

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from engine.errors import ConfigError
-from engine.home import config_path
+from engine.runs.home import config_path
 
 from ..output import print_json, print_line, print_table, say
 from ..preferences import Effective, commented_file, names, schema

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from engine.errors import ConfigError
-from engine.rundir import find_run
+from engine.runs.listing import find_run
 
 from ..completion import complete_list, complete_names
 from ..measures import SEPARATIONS

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from engine.errors import TerminalError
-from engine.rundir import find_run, open_home
+from engine.runs.listing import find_run, open_home
 from engine.settings.recipes import find_recipe
 from engine.settings.run import TrainConfig, make, parse_assignments
 from engine.twin.maps import load_map

@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from engine.errors import RunDirectoryError
-from engine.labels import Label, read_label, write_label
-from engine.rundir import Run, find_run
+from engine.runs.directory import Run
+from engine.runs.label import Label, read_label, write_label
+from engine.runs.listing import find_run
 
 from ..output import print_json, print_line
 from .options import Session, common, examples, json_option, run_argument

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from engine.home import default_home
-from engine.rundir import open_home
+from engine.runs.home import default_home
+from engine.runs.listing import open_home
 from engine.settings.run import S, TrainConfig, default_of, field_help, field_names, field_range
 
 from ..completion import complete_assignment, complete_run

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from engine.errors import ConfigError
-from engine.rundir import Run, find_run
+from engine.runs.directory import Run
+from engine.runs.listing import find_run
 from engine.settings.probe import ProbeConfig
 from engine.settings.run import ChainConfig, SweepConfig
 
@@ -68,7 +69,7 @@ def _go_on(run: Run, unit: str, *, force: bool, executor: str | None = None) -> 
 
 
 def _detached(run: Run, *, force: bool, executor: str | None, as_json: bool) -> int:
-    from engine.launch import launch
+    from engine.runs.launch import launch
 
     process = launch(run, force=force, executor=executor)
     if as_json:

@@ -7,8 +7,9 @@ import sys
 import click
 
 from engine.errors import ConfigError, LockedError
-from engine.liveness import LIVE
-from engine.rundir import Run, find_run
+from engine.runs.directory import Run
+from engine.runs.listing import find_run
+from engine.runs.status import LIVE
 
 from ..completion import complete_run
 from ..output import print_json, print_line, say
@@ -47,7 +48,7 @@ def rm(session: Session, runs: tuple[str, ...], yes: bool, force: bool, as_json:
             _must_be_free(run)
     if not yes:
         _confirm(found)
-    from engine.asking import remove, stop
+    from engine.runs.stopping import remove, stop
 
     for run in found:
         if force and (run.status() in LIVE):

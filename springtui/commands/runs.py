@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from engine.errors import RunDirectoryError
-from engine.labels import read_label
-from engine.rundir import Run, list_runs
+from engine.runs.directory import Run
+from engine.runs.label import read_label
+from engine.runs.listing import list_runs
 from engine.settings.run import ChainConfig, RunConfig, SweepConfig, TrainConfig, kind_of
 from engine.sweep import members, size
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from engine.asking import Stopped
 from engine.errors import ConfigError
-from engine.liveness import LIVE
-from engine.rundir import Run, find_run, list_runs
+from engine.runs.directory import Run
+from engine.runs.listing import find_run, list_runs
+from engine.runs.status import LIVE
+from engine.runs.stopping import Stopped
 
 from ..completion import complete_run
 from ..output import print_json, print_line, say
@@ -55,7 +56,7 @@ def stop(
     found = [run for run in list_runs(home) if run.status() in LIVE] if everything else _named(session, runs)
     if not found:
         say("No run goes on.")
-    from engine.asking import stop as stop_run
+    from engine.runs.stopping import stop as stop_run
 
     failed = 0
     for run in found:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from engine.rundir import Run
+from engine.runs.directory import Run
 from engine.settings.run import ChainConfig, SweepConfig, TrainConfig, parse_assignments
 from engine.sweep_axes import Value
 

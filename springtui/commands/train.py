@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from engine.rundir import Run
+from engine.runs.directory import Run
 from engine.settings.recipes import DEFAULT_RECIPE, RECIPES, find_recipe
 from engine.settings.run import TrainConfig, make, parse_assignments
 

@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from engine.errors import ConfigError, DataError
-from engine.records import Cell
-from engine.rundir import Run, find_run
+from engine.runs.directory import Run
+from engine.runs.listing import find_run
+from engine.runs.records import Cell
 from engine.settings.probe import ProbeConfig
 from engine.settings.run import SweepConfig, TrainConfig
 

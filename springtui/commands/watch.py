@@ -11,9 +11,10 @@ import click
 import msgspec
 
 from engine.errors import RunDirectoryError
-from engine.files import Tail
-from engine.records import Ended, read_event
-from engine.rundir import Run, find_run, list_runs
+from engine.runs.directory import Run
+from engine.runs.files import Tail
+from engine.runs.listing import find_run, list_runs
+from engine.runs.records import Ended, read_event
 
 from ..completion import complete_run
 from ..output import print_json

@@ -13,7 +13,7 @@ from textual.binding import BindingType
 from textual.containers import Container, Horizontal
 from textual.widgets import RadioSet, Static, Tab, Tabs
 
-from engine.records import Started
+from engine.runs.records import Started
 from engine.twin.maps import TwinMap
 
 from ..foresight import Foresight

@@ -10,7 +10,7 @@ from engine.chain.mean_field import TWIN_TIME
 from engine.errors import DataError
 from engine.measures.friction import CurveFit, fit_curve, hidden
 from engine.measures.load_curve import loads, statistics
-from engine.records import Curve
+from engine.runs.records import Curve
 
 from ..absent import WAITING, why_empty
 from ..laboratory import RESUMABLE, SYSTEMS, Panel

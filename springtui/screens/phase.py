@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.widgets import Static
 
-from engine.rundir import Run
+from engine.runs.directory import Run
 from engine.settings.run import SweepConfig
 from engine.sweep import Summary, place
 

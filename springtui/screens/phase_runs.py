@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from engine.errors import SpringtuiError
-from engine.rundir import Run
+from engine.runs.directory import Run
 from engine.settings.run import SweepConfig
 from engine.sweep import DIAGRAMS, Summary
 

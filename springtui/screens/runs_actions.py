@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import SpringtuiError
-from engine.labels import write_label
-from engine.rundir import Run
+from engine.runs.directory import Run
+from engine.runs.label import write_label
 from engine.settings.run import make, parse_assignments
 
 from ..catalogue import Catalogue, Row

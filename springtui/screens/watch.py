@@ -16,7 +16,7 @@ from textual.geometry import Size
 from textual.widgets import Static, Tab, Tabs
 
 from engine.errors import SpringtuiError
-from engine.rundir import Run
+from engine.runs.directory import Run
 from engine.settings.run import RunConfig
 
 from ..follower import Follower

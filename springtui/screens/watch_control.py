@@ -6,7 +6,7 @@ import asyncio
 import functools
 from typing import Any
 
-from engine.rundir import Run
+from engine.runs.directory import Run
 from engine.settings.run import RunConfig
 
 from ..requests import Requests, movable, parse_move

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.liveness import Liveness
 from engine.measures.load_curve import loads, statistics
+from engine.runs.status import Liveness
 from engine.settings.run import RunConfig, kind_of
 
 from ..absent import why_empty

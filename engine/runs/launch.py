@@ -10,10 +10,10 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from .errors import WorkerError
+from ..errors import WorkerError
+from .directory import Run
 from .files import open_plain
-from .locks import Owner, note_exit, note_launched, note_of
-from .rundir import Run
+from .lock import Owner, note_exit, note_launched, note_of
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 

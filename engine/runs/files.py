@@ -13,7 +13,7 @@ import os
 import stat
 from pathlib import Path
 
-from .errors import DiskFullError, RunDirectoryError
+from ..errors import DiskFullError, RunDirectoryError
 
 LINE_LIMIT = 1 << 25
 """Bytes of the longest line that is read; the longest that springtui writes is a quarter of it."""
@@ -51,6 +51,16 @@ def _must_be_plain(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         what = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "no plain file"
         raise OSError(errno.EINVAL, f"it is {what}, which springtui never opens", str(path))
+
+
+def make_private(folder: Path) -> None:
+    """A directory that is the owner's alone, whatever the umask; one that is there stays as it is."""
+    with contextlib.suppress(FileExistsError):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
+        folder.chmod(0o700)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "it is no directory", str(folder))
 
 
 def append_line(path: Path, line: bytes) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from .files import last_lines
-from .locks import Owner, boot, is_held, read_owner
+from .lock import Owner, boot, is_held, read_owner
 from .records import Acknowledged, Ended, Event, Started, read_event
 
 STATES = (

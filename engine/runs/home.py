@@ -9,7 +9,7 @@ from typing import Any
 
 import platformdirs
 
-from .errors import ConfigError
+from ..errors import ConfigError
 
 _LIMIT = 1 << 20
 

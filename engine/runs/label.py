@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from .errors import ConfigError, RunDirectoryError
+from ..errors import ConfigError, RunDirectoryError
 from .files import read_file, replace_file
 
 NAME_LIMIT = 80

@@ -13,9 +13,7 @@ label.json              a person's name and note for it, where there are any
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import re
 import secrets
 import shutil
 import socket
@@ -25,46 +23,16 @@ from pathlib import Path
 
 import msgspec
 
-from .errors import ConfigError, DiskFullError, HomeError, LockedError, RunDirectoryError, SpringtuiError
-from .files import Tail, append_line, disk_full, open_plain, read_file, replace_file
-from .home import default_home
-from .liveness import Liveness, has_ended, last_events, look
-from .locks import Lock, Owner, is_held, read_owner, this_process
+from ..errors import ConfigError, DiskFullError, HomeError, LockedError, RunDirectoryError, SpringtuiError
+from ..settings.probe import ProbeConfig
+from ..settings.run import SCHEMA_VERSION, RunConfig, Settings, kind_of
+from .files import Tail, append_line, disk_full, make_private, open_plain, read_file, replace_file
+from .lock import Lock, Owner, is_held, read_owner, this_process
 from .records import Acknowledged, Control, Event, Started, encode, read_event
-from .settings.probe import ProbeConfig
-from .settings.run import SCHEMA_VERSION, RunConfig, Settings, kind_of
+from .status import Liveness, has_ended, last_events, look
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _CONFIG_LIMIT = 1 << 20
 _LOG_BYTES = 1 << 16
-
-
-def open_home(home: Path | None = None) -> Path:
-    """The home directory, made if need be and seen to be writable.
-
-    Raises:
-        HomeError: it cannot be made or written.
-    """
-    home = home or default_home()
-    remedy = "choose another with --home or SPRINGTUI_HOME"
-    try:
-        for folder in (home, home / "runs"):
-            _make_private(folder)
-    except OSError as error:
-        raise HomeError(f"cannot make the home directory {home}: {error.strerror}; {remedy}") from error
-    if not os.access(home / "runs", os.W_OK | os.X_OK):
-        raise HomeError(f"the home directory {home} is not writable; make it so, or {remedy}")
-    return home
-
-
-def _make_private(folder: Path) -> None:
-    """A directory that is the owner's alone, whatever the umask; one that is there stays as it is."""
-    with contextlib.suppress(FileExistsError):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700)
-        folder.chmod(0o700)
-    if not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "it is no directory", str(folder))
 
 
 class Run:
@@ -103,7 +71,7 @@ class Run:
         Raises:
             HomeError: it cannot be written.
         """
-        from . import __version__
+        from .. import __version__
 
         now = time.time()
         kind = kind_of(settings)
@@ -119,9 +87,9 @@ class Run:
         )
         beside = home / "runs" / f".{name}"
         try:
-            _make_private(home)
-            _make_private(home / "runs")
-            _make_private(beside)
+            make_private(home)
+            make_private(home / "runs")
+            make_private(beside)
             replace_file(
                 beside / "config.json", msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
             )
@@ -337,45 +305,3 @@ def _cannot_write(error: OSError, path: Path) -> SpringtuiError:
     return disk_full(error, path) or RunDirectoryError(
         f"cannot write {path}: {error.strerror}; see that it is there and writable, then springtui resume"
     )
-
-
-def find_run(home: Path, name: str) -> Run:
-    """The run named by its id, by a unique beginning of it, by ``last``, or by its path.
-
-    The last is the newest whose configuration can be read, if any can.
-
-    Raises:
-        RunDirectoryError: there is none, or more than one.
-    """
-    if os.sep in name:
-        return _run_at(Path(os.path.abspath(name)))  # noqa: PTH100 (resolving would follow a link)
-    known = list_runs(home)
-    if name == "last" and known:
-        return next((run for run in known if run.is_readable()), known[0])
-    fitting = [run for run in known if run.id.startswith(name)] if _ID.fullmatch(name) else []
-    exact = [run for run in fitting if run.id == name]
-    if len(exact or fitting) == 1:
-        return (exact or fitting)[0]
-    if fitting:
-        raise RunDirectoryError(
-            f"{name!r} fits {len(fitting)} runs, {', '.join(r.id for r in fitting[:4])} …; give more of it"
-        )
-    raise RunDirectoryError(f"there is no run {name!r} under {home / 'runs'}; springtui runs lists them")
-
-
-def _run_at(path: Path) -> Run:
-    if path.is_symlink():
-        raise RunDirectoryError(f"{path} is a symbolic link, which is not followed; name {path.readlink()} itself")
-    if not os.path.lexists(path / "config.json"):
-        raise RunDirectoryError(f"{path} is no run: it holds no config.json; springtui runs lists them")
-    return Run(path)
-
-
-def list_runs(home: Path) -> list[Run]:
-    """Every run directory under a home, newest first; none where it cannot be read."""
-    try:
-        entries = list(os.scandir(home / "runs"))
-    except OSError:
-        return []
-    names = [e.name for e in entries if _ID.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
-    return [Run(home / "runs" / name) for name in sorted(names, reverse=True)]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .errors import RunDirectoryError
+from ..errors import RunDirectoryError
 from .files import Tail
 from .records import Control, decode_control
 
 if TYPE_CHECKING:
-    from .rundir import Run
+    from .directory import Run
 
 
 class Controls:

@@ -18,7 +18,7 @@ from typing import Annotated
 
 import msgspec
 
-from .errors import LockedError, RunDirectoryError, SpringtuiError
+from ..errors import LockedError, RunDirectoryError, SpringtuiError
 from .files import open_plain
 from .records import Count, Moment
 

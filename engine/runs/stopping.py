@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .errors import RunDirectoryError, RunError
+from ..errors import RunDirectoryError, RunError
+from .directory import Run
 from .files import Tail
-from .liveness import LIVE, Liveness
-from .locks import Lock, read_owner
+from .lock import Lock, read_owner
 from .records import Acknowledged, read_event
-from .rundir import Run
+from .status import LIVE, Liveness
 
 _LOOK = 0.05
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from .errors import RunDirectoryError
+from ..errors import RunDirectoryError
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """What springtui counts fits; a number beyond is damage, and would break who formats or plots it."""

@@ -1,0 +1,1 @@
+"""Run directories: records, locks, status, control files, workers' launch."""
