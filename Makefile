@@ -51,7 +51,7 @@ $(STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(PIP) -e . && touch $@
 
 $(WARM): $(STAMP) $(COMPILED)
-	@$(BIN)/python -P -m engine.warm && touch $@
+	@$(BIN)/python -P -m engine.workers.warm && touch $@
 
 $(DEV_STAMP): $(STAMP)
 	@echo "springtui: installing what the checks need" >&2

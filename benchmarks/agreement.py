@@ -80,7 +80,7 @@ def compare(cell: dict[str, Any], data_dir: Path, seeds: Iterable[int] = SEEDS) 
 
     from engine.datasets.load import load_dataset
     from engine.networks.trainer import Trainer
-    from engine.settings.run import TrainConfig
+    from engine.settings.train import TrainConfig
 
     torch.set_num_threads(1)
     knobs = {"negative_slope": float(cell["negative_slope"]), "data_noise": float(cell["noise"])}

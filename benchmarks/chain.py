@@ -18,7 +18,7 @@ import torch
 from engine.chain.chain import Chain
 from engine.chain.ensemble import ChainEnsemble
 from engine.chain.mean_field_cells import mean_field_cells
-from engine.settings.run import ChainConfig
+from engine.settings.chain import ChainConfig
 
 BLOCKS, REPLICAS = 7, 1024
 REPEATS = 5

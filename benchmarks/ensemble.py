@@ -26,7 +26,8 @@ from engine.ensemble.member import Group, MemberTrainer, member_of
 from engine.ensemble.threads import single_threaded, train_ensemble
 from engine.ensemble.trainer import CompiledTrainer
 from engine.networks.trainer import Trainer
-from engine.settings.run import TrainConfig, make
+from engine.settings.fields import make
+from engine.settings.train import TrainConfig
 
 SAMPLES, SIDE, WIDTH, CLASSES, HIDDEN = 2560, 10, 100, 10, 7
 EPOCHS = 100

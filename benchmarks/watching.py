@@ -35,8 +35,9 @@ from engine.runs.files import Tail
 from engine.runs.launch import launch
 from engine.runs.listing import open_home
 from engine.runs.records import Curve, read_event
+from engine.settings.fields import make
 from engine.settings.recipes import RECIPES
-from engine.settings.run import TrainConfig, make
+from engine.settings.train import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTLE = 3.0

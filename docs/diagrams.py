@@ -24,10 +24,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from engine.runs.records import Cell
-from engine.settings.run import SweepConfig
-from engine.sweep import DIAGRAMS, Summary, accuracy_cv_correlation, make_sweep, summarise
-from engine.sweep_chains import pull
-from engine.sweep_task import Job, only_chains
+from engine.settings.sweep import SweepConfig
+from engine.sweep.chains import pull
+from engine.sweep.diagrams import DIAGRAMS, make_sweep
+from engine.sweep.summary import Summary, accuracy_cv_correlation, summarise
+from engine.sweep.task import Job, only_chains
 from springtui.diagram import COLOURS, scaled_curve
 from springtui.figures import encode, new_figure, phase_on
 
@@ -90,7 +91,7 @@ def chain_of(config: SweepConfig) -> tuple[SweepConfig, list[Summary]]:
     """The chain over the same knobs, by the fitted map and the mean field."""
     axes = {"x": (config.x_axis, config.x_values), "y": (config.y_axis, config.y_values)}
     chain = make_sweep("chain-twin", {"blocks": 6}, axes=axes)
-    from engine.sweep import cell_settings, size
+    from engine.sweep.grid import cell_settings, size
 
     jobs = [Job(cell=i, member=0, settings=cell_settings(chain, i)) for i in range(size(chain))]
     return chain, summarise(chain, pull(only_chains(jobs), "mean_field"))

@@ -33,10 +33,12 @@ from textual.pilot import Pilot  # noqa: E402
 from engine.runs.directory import Run  # noqa: E402
 from engine.runs.listing import open_home  # noqa: E402
 from engine.runs.records import Curve, Ended, Event  # noqa: E402
+from engine.settings.chain import ChainConfig  # noqa: E402
+from engine.settings.fields import make  # noqa: E402
 from engine.settings.recipes import RECIPES  # noqa: E402
-from engine.settings.run import ChainConfig, TrainConfig, make  # noqa: E402
-from engine.sweep import make_sweep  # noqa: E402
-from engine.worker import work  # noqa: E402
+from engine.settings.train import TrainConfig  # noqa: E402
+from engine.sweep.diagrams import make_sweep  # noqa: E402
+from engine.workers.work import work  # noqa: E402
 from springtui.app import SpringApp  # noqa: E402
 from springtui.export import Wanted, export, read_material  # noqa: E402
 from springtui.figures import encode  # noqa: E402

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from engine.chain.mean_field import effective_friction, mean_velocity, predicted_curve, settled
 from engine.measures.friction import fit_curve, hidden
 from engine.measures.load_curve import statistics
-from engine.settings.run import ChainConfig
+from engine.settings.chain import ChainConfig
 from engine.twin.maps import PRESETS
 from springtui.figures import CHAIN, DIM, INK, NETWORK, THEORY, draw_chain, new_figure
 

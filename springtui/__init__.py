@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.errors import ProbeWarning
-    from engine.probe import LoadProbe
-    from engine.probe_groupings import bins, next_token
+    from engine.probe.groupings import bins, next_token
+    from engine.probe.load_probe import LoadProbe
 
 __all__ = ["LoadProbe", "ProbeWarning", "bins", "next_token"]
 
 _HOMES = {
-    "LoadProbe": "probe",
+    "LoadProbe": "probe.load_probe",
     "ProbeWarning": "errors",
-    "bins": "probe_groupings",
-    "next_token": "probe_groupings",
+    "bins": "probe.groupings",
+    "next_token": "probe.groupings",
 }
 
 

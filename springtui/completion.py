@@ -23,8 +23,8 @@ from click.shell_completion import (
 from engine.errors import SpringtuiError
 from engine.runs.home import default_home
 from engine.runs.listing import list_runs
+from engine.settings.fields import S, default_of, field_choices, field_help, field_names
 from engine.settings.recipes import RECIPES
-from engine.settings.run import S, default_of, field_choices, field_help, field_names
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 _MOST_RUNS = 200

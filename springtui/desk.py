@@ -18,8 +18,8 @@ from engine.runs.directory import Run
 from engine.runs.launch import launch
 from engine.runs.listing import list_runs, open_home
 from engine.runs.status import LIVE
-from engine.settings.run import SweepConfig
-from engine.sweep import make_sweep
+from engine.settings.sweep import SweepConfig
+from engine.sweep.diagrams import make_sweep
 from engine.twin.maps import NUMBERS, PRESETS, TwinMap
 
 _PATIENCE = 10.0

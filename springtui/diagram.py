@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.settings.run import SweepConfig
-from engine.sweep import MEASURES, Summary, accuracy_cv_correlation, map_of, members, place, size, summarise
-from engine.sweep_axes import Value
+from engine.settings.sweep import SweepConfig
+from engine.sweep.axes import Value
+from engine.sweep.grid import map_of, members, place, size
+from engine.sweep.summary import MEASURES, Summary, accuracy_cv_correlation, summarise
 from engine.twin.axis import noise_coordinate
 from engine.twin.maps import PRESETS
 

@@ -26,8 +26,10 @@ from engine.errors import ConfigError, DataError, HomeError, RunError
 from engine.runs.directory import Run
 from engine.runs.files import Tail
 from engine.runs.records import Cell, Curve, Event, read_event
-from engine.settings.run import ChainConfig, RunConfig, SweepConfig
-from engine.sweep import MEASURES, Summary, summarise
+from engine.settings.chain import ChainConfig
+from engine.settings.run import RunConfig
+from engine.settings.sweep import SweepConfig
+from engine.sweep.summary import MEASURES, Summary, summarise
 
 from .diagram import COLOURS, Colour, summaries_of
 from .measures import SEPARATIONS

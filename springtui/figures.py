@@ -21,8 +21,9 @@ from engine.errors import DataError
 from engine.measures.friction import fit_curve, hidden
 from engine.measures.load_curve import loads, statistics
 from engine.runs.records import Curve
-from engine.settings.run import SweepConfig
-from engine.sweep import DIAGRAMS, MEASURES, Summary
+from engine.settings.sweep import SweepConfig
+from engine.sweep.diagrams import DIAGRAMS
+from engine.sweep.summary import MEASURES, Summary
 
 from .diagram import Colour, grid_of
 from .regime import in_words, number, with_error

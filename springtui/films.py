@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from engine.errors import DataError
 from engine.runs.records import Curve
-from engine.settings.run import SweepConfig
-from engine.sweep import Summary
+from engine.settings.sweep import SweepConfig
+from engine.sweep.summary import Summary
 
 from .diagram import Colour, grid_of
 from .figures import curve_axes, draw_chain, new_figure, phase, positions_of

@@ -20,8 +20,10 @@ from engine.runs.files import read_file, replace_file
 from engine.runs.launch import launch
 from engine.runs.listing import open_home
 from engine.runs.status import LIVE
+from engine.settings.chain import ChainConfig
+from engine.settings.fields import make
 from engine.settings.recipes import RECIPES
-from engine.settings.run import ChainConfig, TrainConfig, make
+from engine.settings.train import TrainConfig
 
 Panel = Literal["train", "chain"]
 PANELS: tuple[Panel, Panel] = ("train", "chain")

@@ -8,7 +8,8 @@ from typing import Any
 
 from engine.errors import ConfigError
 from engine.runs.records import Acknowledged, Control
-from engine.settings.run import RunConfig, parse_value
+from engine.settings.fields import parse_value
+from engine.settings.run import RunConfig
 
 from .terminal import plain_text
 

@@ -33,7 +33,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if stamp.exists() and stamp.stat().st_mtime > changed:
         return
     subprocess.run(
-        [sys.executable, "-P", "-m", "engine.warm"], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        [sys.executable, "-P", "-m", "engine.workers.warm"],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     stamp.parent.mkdir(exist_ok=True)
     stamp.touch()

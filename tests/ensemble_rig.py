@@ -10,7 +10,7 @@ from engine.datasets.load import Dataset
 from engine.ensemble.member import Group, MemberTrainer, member_of
 from engine.ensemble.state import State, Workspace, store_weights
 from engine.networks.network import Knobs, build_network
-from engine.settings.run import TrainConfig
+from engine.settings.train import TrainConfig
 
 
 def some_data(n: int, d: int, classes: int = 10, seed: int = 0) -> Dataset:

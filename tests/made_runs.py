@@ -10,7 +10,10 @@ from pathlib import Path
 import msgspec
 
 from engine.runs.records import Acknowledged, Curve, Ended, Event, Started, encode
-from engine.settings.run import ChainConfig, RunConfig, TrainConfig, make
+from engine.settings.chain import ChainConfig
+from engine.settings.fields import make
+from engine.settings.run import RunConfig
+from engine.settings.train import TrainConfig
 
 LAYERS = ["input", *(f"layer {i}" for i in range(1, 8)), "logits"]
 SPIKE = 50.0

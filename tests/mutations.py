@@ -15,8 +15,10 @@ from engine.runs.directory import Run
 from engine.runs.label import write_label
 from engine.runs.listing import open_home
 from engine.runs.records import Acknowledged, Cell, Curve, Ended, Note, Started
-from engine.settings.run import ChainConfig, Settings, TrainConfig
-from engine.sweep import make_sweep
+from engine.settings.chain import ChainConfig
+from engine.settings.run import Settings
+from engine.settings.train import TrainConfig
+from engine.sweep.diagrams import make_sweep
 
 FILES = (
     "config.json",

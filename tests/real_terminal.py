@@ -171,7 +171,7 @@ def workers_under(home: Path) -> list[psutil.Process]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             line = process.cmdline()
-            if "engine.worker" in line and any(part.startswith(str(home)) for part in line):
+            if "engine.workers" in line and any(part.startswith(str(home)) for part in line):
                 found.append(process)
     return found
 

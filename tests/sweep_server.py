@@ -8,11 +8,12 @@ from pathlib import Path
 
 import torch
 
-from engine import sweep_choice, sweep_worker
 from engine.runs.directory import Run
-from engine.settings.run import TrainConfig
-from engine.sweep_train import Networks
-from engine.worker import work
+from engine.settings.train import TrainConfig
+from engine.sweep import throughput as sweep_choice
+from engine.sweep.networks import Networks
+from engine.workers import sweep as sweep_worker
+from engine.workers.work import work
 
 torch.set_num_threads(1)
 # one tiny training, so that compiled code is loaded before the first fork

@@ -20,8 +20,10 @@ from engine.errors import ConfigError
 from engine.runs.directory import Run
 from engine.runs.listing import open_home
 from engine.runs.records import Curve
-from engine.settings.run import ChainConfig, RunConfig, make
-from engine.worker import work
+from engine.settings.chain import ChainConfig
+from engine.settings.fields import make
+from engine.settings.run import RunConfig
+from engine.workers.work import work
 
 REFERENCE: list[dict[str, Any]] = json.loads(
     (Path(__file__).parent / "data" / "chain_first_order.json").read_text()

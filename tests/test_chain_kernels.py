@@ -17,7 +17,7 @@ from engine.chain.ensemble import ChainEnsemble, pull_cells
 from engine.chain.gaussians import LANES, fill_gaussians
 from engine.chain.kernels import new_group
 from engine.chain.pulling import amplitudes, targets
-from engine.settings.run import ChainConfig
+from engine.settings.chain import ChainConfig
 
 FIRST_ORDER = json.loads((Path(__file__).parent / "data" / "chain_first_order.json").read_text())
 

@@ -14,7 +14,8 @@ from engine.chain.chain import Chain
 from engine.chain.ensemble import ChainEnsemble
 from engine.chain.mean_field import effective_friction, mean_field_positions, settled
 from engine.errors import ConfigError
-from engine.settings.run import ChainConfig, make
+from engine.settings.chain import ChainConfig
+from engine.settings.fields import make
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "chain_second_order.json").read_text())
 

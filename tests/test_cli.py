@@ -17,8 +17,9 @@ import pytest
 
 from engine.runs.directory import Run
 from engine.runs.listing import open_home
+from engine.settings.chain import ChainConfig
 from engine.settings.recipes import RECIPES
-from engine.settings.run import ChainConfig, TrainConfig
+from engine.settings.train import TrainConfig
 from springtui import cli
 from springtui.cli import main
 from springtui.commands import lab
@@ -228,7 +229,7 @@ class TestTrain:
 
     @pytest.mark.parametrize("name", RECIPES)
     def test_recipe_holds_valid_settings(self, name: str) -> None:
-        from engine.settings.run import make
+        from engine.settings.fields import make
 
         assert make(TrainConfig, RECIPES[name].settings)
 

@@ -14,7 +14,8 @@ import pytest
 
 from engine.runs.directory import Run
 from engine.runs.records import Curve, Ended, Started
-from engine.settings.run import ChainConfig, TrainConfig
+from engine.settings.chain import ChainConfig
+from engine.settings.train import TrainConfig
 from springtui.cli import main
 from springtui.commands.runs import age_in_words
 from springtui.doctor import colours, examine

@@ -26,9 +26,9 @@ from engine.runs.directory import Run
 from engine.runs.listing import open_home
 from engine.runs.records import Curve, Ended, Note, Started
 from engine.runs.replay import Replay
-from engine.settings.run import TrainConfig
-from engine.sweep_train import begin
-from engine.worker import work
+from engine.settings.train import TrainConfig
+from engine.sweep.networks import begin
+from engine.workers.work import work
 from springtui.screens.lab_panels import words
 from springtui.state import RunState
 
@@ -271,7 +271,7 @@ class TestCompiling:
         assert "compiling the training code" in done.stdout
 
     def test_nothing_is_said_where_it_was_done(self) -> None:
-        done = self.run("-m", "engine.warm")
+        done = self.run("-m", "engine.workers.warm")
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
     def test_is_kept_tells_of_the_disk(self, tmp_path: Path) -> None:

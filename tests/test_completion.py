@@ -13,7 +13,7 @@ from real_terminal import Terminal
 from test_walls import HEAVY, modules_after
 
 from engine.runs.directory import Run
-from engine.settings.run import ChainConfig
+from engine.settings.chain import ChainConfig
 from springtui.cli import main
 
 

@@ -6,18 +6,10 @@ import msgspec
 import pytest
 
 from engine.errors import ConfigError
-from engine.settings.run import (
-    KINDS,
-    ChainConfig,
-    RunConfig,
-    TrainConfig,
-    default_of,
-    field_help,
-    field_names,
-    field_range,
-    make,
-    parse_assignments,
-)
+from engine.settings.chain import ChainConfig
+from engine.settings.fields import default_of, field_help, field_names, field_range, make, parse_assignments
+from engine.settings.run import KINDS, RunConfig
+from engine.settings.train import TrainConfig
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from PIL import Image
 
 from engine.datasets.load import Dataset, load_dataset, resize
 from engine.errors import ConfigError, DataError
-from engine.settings.run import TrainConfig
+from engine.settings.train import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"

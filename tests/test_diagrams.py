@@ -14,9 +14,10 @@ from engine.measures.load_curve import statistics
 from engine.runs.directory import Run
 from engine.runs.listing import open_home
 from engine.runs.records import Cell
-from engine.settings.run import SweepConfig
-from engine.sweep import accuracy_cv_correlation, make_sweep, summarise
-from engine.worker import work
+from engine.settings.sweep import SweepConfig
+from engine.sweep.diagrams import make_sweep
+from engine.sweep.summary import accuracy_cv_correlation, summarise
+from engine.workers.work import work
 
 ROOT = Path(__file__).parents[1]
 MNIST = SHARED / "data" / "mnist"

@@ -24,7 +24,9 @@ from engine.runs.launch import launch
 from engine.runs.listing import list_runs, open_home
 from engine.runs.records import Curve, Note, decode_event
 from engine.runs.stopping import remove
-from engine.settings.run import ChainConfig, Settings, TrainConfig
+from engine.settings.chain import ChainConfig
+from engine.settings.run import Settings
+from engine.settings.train import TrainConfig
 from springtui.cli import main
 
 CHAIN = ChainConfig(steps=10**12, replicas=4, blocks=20, pace=3000.0, frames=60.0)

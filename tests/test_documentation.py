@@ -18,9 +18,11 @@ import click
 import pytest
 
 from engine import __version__, errors
+from engine.settings.chain import ChainConfig
+from engine.settings.fields import parse_assignments
 from engine.settings.recipes import find_recipe
-from engine.settings.run import ChainConfig, TrainConfig, parse_assignments
-from engine.sweep import DIAGRAMS
+from engine.settings.train import TrainConfig
+from engine.sweep.diagrams import DIAGRAMS
 from engine.twin.maps import PRESETS
 from springtui import preferences
 from springtui.cli import cli
@@ -105,7 +107,7 @@ def test_what_raises_says_so(path: Path) -> None:
 ARRAYS = re.compile(r"\b(Tensor|NDArray|ndarray|ArrayLike|Floats|Labels|Wholes)\b")
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("engine/*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "engine").rglob("*.py")), ids=lambda path: path.name)
 def test_arrays_have_shapes(path: Path) -> None:
     """A public function that takes or gives arrays tells their shapes, as [N, D], or that they may have any."""
     silent = []
@@ -124,22 +126,22 @@ def test_arrays_have_shapes(path: Path) -> None:
 def test_formulas_have_sources() -> None:
     """What stands in the design as a measure, a law or a method names where it comes from."""
     cited = {
-        "separation": "He & Su",
-        "loads": "arXiv:2407.19353",
-        "chain": "arXiv:2407.19353",
-        "chain_kernels": "arXiv:2407.19353",
-        "networks": "arXiv:2407.19353",
-        "mean_field": "ours",
-        "twin": "ours",
-        "twin_map": "ours",
-        "twin_curve": "Efron",
-        "optimisers": "Welling & Teh",
-        "hessian": "Hutchinson",
-        "linear_probes": "Alain & Bengio",
-        "gaussians": "Box & Muller",
-        "ensemble_random": "Blackman & Vigna",
-        "pulling": "arXiv:2407.19353",
-        "sweep": "arXiv:2407.19353",
+        "measures/separation": "He & Su",
+        "measures/load_curve": "arXiv:2407.19353",
+        "chain/chain": "arXiv:2407.19353",
+        "chain/kernels": "arXiv:2407.19353",
+        "networks/network": "arXiv:2407.19353",
+        "chain/mean_field": "ours",
+        "twin/fit": "ours",
+        "twin/maps": "ours",
+        "measures/friction": "Efron",
+        "networks/optimisers": "Welling & Teh",
+        "measures/hessian": "Hutchinson",
+        "measures/linear_probes": "Alain & Bengio",
+        "chain/gaussians": "Box & Muller",
+        "ensemble/random": "Blackman & Vigna",
+        "chain/pulling": "arXiv:2407.19353",
+        "sweep/diagrams": "arXiv:2407.19353",
     }
     for module, source in cited.items():
         tree = ast.parse((ROOT / "engine" / f"{module}.py").read_text("utf-8"))

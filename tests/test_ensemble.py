@@ -18,7 +18,7 @@ from engine.ensemble.state import make_workspace
 from engine.ensemble.threads import single_threaded, train_ensemble
 from engine.errors import ConfigError, RunDirectoryError
 from engine.networks.trainer import Measurement, Trainer
-from engine.settings.run import TrainConfig
+from engine.settings.train import TrainConfig
 
 MEASURES = ("trace_ratio", "fuzziness", "inverse_fuzziness")
 

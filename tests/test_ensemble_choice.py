@@ -15,7 +15,6 @@ import pytest
 import torch
 from test_ensemble import small, some_data
 
-from engine import sweep_choice
 from engine.ensemble.member import Member
 from engine.ensemble.stack import train_stacked
 from engine.ensemble.threads import cores, single_threaded, train_ensemble
@@ -23,13 +22,14 @@ from engine.errors import ConfigError
 from engine.runs.directory import Run
 from engine.runs.listing import open_home
 from engine.runs.records import Cell
-from engine.settings.run import TrainConfig
-from engine.sweep import make_sweep
-from engine.sweep_choice import choose, stacked_rate
-from engine.sweep_crew import Orders, Product
-from engine.sweep_stacked import StackedCrew
-from engine.sweep_task import Job
-from engine.worker import work
+from engine.settings.train import TrainConfig
+from engine.sweep import throughput as sweep_choice
+from engine.sweep.crew import Orders, Product
+from engine.sweep.diagrams import make_sweep
+from engine.sweep.stacked import StackedCrew
+from engine.sweep.task import Job
+from engine.sweep.throughput import choose, stacked_rate
+from engine.workers.work import work
 
 ROOT = Path(__file__).parents[1]
 TINY = TrainConfig(epochs=4, width=16, depth=4, train_size=200)
@@ -103,8 +103,8 @@ def test_a_stacked_crew_makes_every_cell_and_tells_diverged_ones() -> None:
 
 MEMORY = """
 import json, resource, sys
-from engine.rundir import Run
-from engine.worker import work
+from engine.runs.directory import Run
+from engine.workers.work import work
 from pathlib import Path
 assert work(Run(Path(sys.argv[1]))).reason == "finished"
 print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))

@@ -30,12 +30,13 @@ from engine.runs.directory import Run
 from engine.runs.launch import launch
 from engine.runs.listing import open_home
 from engine.runs.records import Acknowledged, Cell, Ended, Event, Note, Started
-from engine.settings.run import ChainConfig, SweepConfig
-from engine.sweep import make_sweep
-from engine.sweep_backends import check_executor
-from engine.sweep_task import Job, Slice, make_slice, pack, unpack
-from engine.sweep_worker import run_sweep
-from engine.worker import work
+from engine.settings.chain import ChainConfig
+from engine.settings.sweep import SweepConfig
+from engine.sweep.backends import check_executor
+from engine.sweep.diagrams import make_sweep
+from engine.sweep.task import Job, Slice, make_slice, pack, unpack
+from engine.workers.sweep import run_sweep
+from engine.workers.work import work
 
 ROOT = Path(__file__).parents[1]
 AXES: dict[str, Any] = {"x": ("data_noise", (0.0, 0.4)), "y": ("negative_slope", (0.0, 0.5, 1.0))}

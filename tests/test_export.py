@@ -20,9 +20,12 @@ from engine.runs.directory import Run
 from engine.runs.files import append_line
 from engine.runs.listing import open_home
 from engine.runs.records import Cell, Curve, Ended, Event, Started
+from engine.settings.chain import ChainConfig
 from engine.settings.probe import ProbeConfig
-from engine.settings.run import ChainConfig, SweepConfig, TrainConfig
-from engine.sweep import make_sweep, summarise
+from engine.settings.sweep import SweepConfig
+from engine.settings.train import TrainConfig
+from engine.sweep.diagrams import make_sweep
+from engine.sweep.summary import summarise
 from springtui import figures, films
 from springtui.cli import main
 from springtui.diagram import COLOURS, grid_of, summaries_of

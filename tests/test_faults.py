@@ -19,7 +19,9 @@ from engine.runs.directory import Run
 from engine.runs.launch import launch
 from engine.runs.listing import open_home
 from engine.runs.records import Curve, Ended, Note, Started
-from engine.settings.run import ChainConfig, Settings, TrainConfig
+from engine.settings.chain import ChainConfig
+from engine.settings.run import Settings
+from engine.settings.train import TrainConfig
 from springtui.cli import main
 from springtui.commands.runs import describe
 from springtui.state import RunState

@@ -14,7 +14,7 @@ from engine.runs.controls import Controls
 from engine.runs.directory import Run
 from engine.runs.listing import open_home
 from engine.runs.records import Curve, Ended, Started
-from engine.settings.run import TrainConfig
+from engine.settings.train import TrainConfig
 from springtui.commands.train import describe, report
 from springtui.foreground import run_here
 

@@ -19,8 +19,8 @@ from engine.networks.trainer import Trainer
 from engine.runs.directory import Run
 from engine.runs.listing import open_home
 from engine.runs.records import Curve, Ended
-from engine.settings.run import TrainConfig
-from engine.worker import work
+from engine.settings.train import TrainConfig
+from engine.workers.work import work
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

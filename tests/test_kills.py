@@ -22,9 +22,12 @@ from engine.chain.build import new_chain
 from engine.runs.directory import Run
 from engine.runs.listing import open_home
 from engine.runs.records import Acknowledged, Cell, Curve, Ended, decode_event
-from engine.settings.run import ChainConfig, Settings, TrainConfig, make
-from engine.sweep import make_sweep
-from engine.worker import work
+from engine.settings.chain import ChainConfig
+from engine.settings.fields import make
+from engine.settings.run import Settings
+from engine.settings.train import TrainConfig
+from engine.sweep.diagrams import make_sweep
+from engine.workers.work import work
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixtures("one_thread")]
 LIFE = 0.45

@@ -9,7 +9,7 @@ import torch
 from engine.datasets.load import Dataset, load_dataset
 from engine.measures.linear_probes import probe_accuracies, probe_accuracy
 from engine.networks.trainer import Trainer
-from engine.settings.run import TrainConfig
+from engine.settings.train import TrainConfig
 
 
 def blobs(n: int, distance: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,7 @@ from engine.runs.lock import SIZE, Lock, Owner, process_mark, read_owner
 from engine.runs.records import Acknowledged, Curve, Ended, Note, Started, encode
 from engine.runs.status import look
 from engine.runs.stopping import _kill, stop
-from engine.settings.run import ChainConfig
+from engine.settings.chain import ChainConfig
 
 HOLDER = """
 import sys, time

@@ -19,7 +19,8 @@ from textual.widgets import Static
 from engine.runs import status as liveness
 from engine.runs.directory import Run
 from engine.runs.records import Cell, Ended, Started
-from engine.sweep import DIAGRAMS, make_sweep, size
+from engine.sweep.diagrams import DIAGRAMS, make_sweep
+from engine.sweep.grid import size
 from springtui.app import Opening, SpringApp
 from springtui.screens import lab_panels, runs_panels
 from springtui.screens.lab import LabScreen

@@ -27,8 +27,9 @@ from engine.runs.lock import read_owner
 from engine.runs.records import Cell, read_event
 from engine.runs.replay import Replay
 from engine.runs.status import STATES, look
-from engine.settings.run import ChainConfig, SweepConfig
-from engine.sweep import summarise
+from engine.settings.chain import ChainConfig
+from engine.settings.sweep import SweepConfig
+from engine.sweep.summary import summarise
 from springtui.commands.runs import describe
 from springtui.export import document, read_material
 from springtui.output import print_json
@@ -150,7 +151,7 @@ def test_the_real_worker_over_some(sound: list[Path], tmp_path: Path, secret: Pa
         path = mutated(sound[1], tmp_path, number, secret)
         if not (path / "config.json").is_file() or _bytes(path) != _bytes(sound[1]):
             continue
-        words = [sys.executable, "-P", "-m", "engine.worker", "--force", str(path)]
+        words = [sys.executable, "-P", "-m", "engine.workers", "--force", str(path)]
         done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
         assert "Traceback" not in done.stderr, number
         assert done.returncode == 0 or done.stderr.startswith("springtui: error: "), number

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from engine.datasets.load import Dataset
 from engine.networks.network import Knobs, Network, build_network
 from engine.networks.trainer import Trainer
-from engine.settings.run import TrainConfig
+from engine.settings.train import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -14,7 +14,7 @@ import pytest
 from engine.datasets import openml
 from engine.datasets.load import load_dataset, prepare_dataset
 from engine.errors import ConfigError, DataError
-from engine.settings.run import TrainConfig
+from engine.settings.train import TrainConfig
 
 OFFLINE = urllib.error.URLError(OSError(-2, "Name or service not known"))
 

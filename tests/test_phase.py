@@ -17,10 +17,12 @@ from textual.widgets._footer import FooterKey
 from engine.errors import ConfigError
 from engine.runs.directory import Run
 from engine.runs.listing import open_home
-from engine.settings.run import ChainConfig, SweepConfig
-from engine.sweep import DIAGRAMS, cell_settings, make_sweep
+from engine.settings.chain import ChainConfig
+from engine.settings.sweep import SweepConfig
+from engine.sweep.diagrams import DIAGRAMS, make_sweep
+from engine.sweep.grid import cell_settings
 from engine.twin.maps import TwinMap
-from engine.worker import work
+from engine.workers.work import work
 from springtui.app import SpringApp
 from springtui.desk import Desk
 from springtui.diagram import COLOURS, facts_of, grid_of, short

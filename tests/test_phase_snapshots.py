@@ -13,8 +13,9 @@ from textual.pilot import Pilot
 from engine.runs.directory import Run
 from engine.runs.listing import open_home
 from engine.runs.records import Cell, Ended, Started
-from engine.sweep import make_sweep, place, size
-from engine.worker import work
+from engine.sweep.diagrams import make_sweep
+from engine.sweep.grid import place, size
+from engine.workers.work import work
 from springtui.app import SpringApp
 from springtui.screens.lab import LabScreen
 from springtui.screens.phase import PhaseScreen

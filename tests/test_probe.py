@@ -19,11 +19,11 @@ from engine.datasets.load import load_dataset
 from engine.errors import ConfigError, DataError, ProbeWarning
 from engine.measures.separation import MEASURES
 from engine.networks.trainer import Trainer
-from engine.probe import LoadProbe
+from engine.probe.load_probe import LoadProbe
 from engine.runs.directory import Run
 from engine.runs.records import Acknowledged, Curve, Ended, Note, Started
 from engine.settings.probe import ProbeConfig
-from engine.settings.run import TrainConfig
+from engine.settings.train import TrainConfig
 from springtui.cli import main
 from springtui.state import RunState
 

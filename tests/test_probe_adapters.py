@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from engine.measures.load_curve import loads
-from engine.probe import LoadProbe
+from engine.probe.load_probe import LoadProbe
 from engine.runs.directory import Run
 from engine.runs.listing import list_runs
 from engine.runs.records import Cell, Curve, Ended, Started
-from engine.settings.run import ChainConfig, TrainConfig
-from engine.sweep import make_sweep
+from engine.settings.chain import ChainConfig
+from engine.settings.train import TrainConfig
+from engine.sweep.diagrams import make_sweep
 from springtui.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -204,7 +205,7 @@ class TestTensorBoard:
         assert "trace_ratio/00 input" in self.read(export(probe.path, tmp_path))
 
     def test_a_chain_a_network_and_a_sweep(self, tmp_path: Path, home: Path) -> None:
-        from engine.tensorboard_export import export_tensorboard
+        from engine.formats.tensorboard import export_tensorboard
 
         made = {}
         for name, settings in (("chain", ChainConfig()), ("train", TrainConfig())):

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from engine.errors import ConfigError, DataError
 from engine.measures.separation import MEASURES, separation_measures
-from engine.probe_layers import fits
-from engine.probe_model import ProbedModel
-from engine.probe_reductions import Rows, feature_tensor, reduce
+from engine.probe.layers import fits
+from engine.probe.model import ProbedModel
+from engine.probe.reductions import Rows, feature_tensor, reduce
 
 N = 40
 Y = torch.arange(N) % 4
@@ -329,7 +329,7 @@ class TestMemory:
             assert small.measure().curves[name] == pytest.approx(whole.measure().curves[name], abs=1e-4), name
 
     def test_no_pass_keeps_more(self) -> None:
-        from engine.probe_measure import plan_passes
+        from engine.probe.measurer import plan_passes
 
         sizes = [100, 5000, 700, 20, 700, 12345]
         passes = plan_passes(sizes, samples=256, memory=1 << 20)

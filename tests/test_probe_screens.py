@@ -9,7 +9,7 @@ import torch
 from test_lab import until
 from torch import nn
 
-from engine.probe import LoadProbe
+from engine.probe.load_probe import LoadProbe
 from engine.runs.directory import Run
 from springtui.app import Opening, SpringApp
 from springtui.screens.runs import RunsScreen

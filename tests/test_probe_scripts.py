@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import RunDirectoryError
-from engine.probe_run import ProbeRun
+from engine.probe.run import ProbeRun
 from engine.runs.directory import Run
 from engine.runs.listing import list_runs
 from engine.runs.records import Curve, Ended, Started

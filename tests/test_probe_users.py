@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import ConfigError, DataError, ProbeWarning
-from engine.probe import LoadProbe
-from engine.probe_groupings import group
-from engine.probe_scalars import OWN
+from engine.probe.groupings import group
+from engine.probe.load_probe import LoadProbe
+from engine.probe.scalars import OWN
 from engine.runs.directory import Run
 from engine.runs.records import Curve, Ended
 

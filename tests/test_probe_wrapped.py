@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.probe import LoadProbe
+from engine.probe.load_probe import LoadProbe
 from engine.runs.listing import find_run, list_runs
 from engine.runs.records import Curve
 

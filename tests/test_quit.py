@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 
 from engine.runs.directory import Run
 from engine.runs.listing import open_home
-from engine.settings.run import ChainConfig
+from engine.settings.chain import ChainConfig
 from springtui.app import Opening, SpringApp
 from springtui.screens.prompt import ChoiceScreen
 

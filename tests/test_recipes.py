@@ -11,8 +11,9 @@ import pytest
 from engine.datasets.load import Dataset
 from engine.errors import ConfigError
 from engine.networks.trainer import Trainer
+from engine.settings.fields import default_of, field_names, make
 from engine.settings.recipes import DEFAULT_RECIPE, RECIPES, find_recipe
-from engine.settings.run import TrainConfig, default_of, field_names, make
+from engine.settings.train import TrainConfig
 from springtui.cli import main
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -92,7 +93,7 @@ class TestListed:
 
     def test_settings_can_be_given_back(self, capsys: pytest.CaptureFixture[str]) -> None:
         """What is printed is what --set takes."""
-        from engine.settings.run import parse_assignments
+        from engine.settings.fields import parse_assignments
 
         assert main(["train", "--list-recipes"]) == 0
         lines = capsys.readouterr().out.splitlines()

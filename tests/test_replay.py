@@ -18,7 +18,7 @@ from engine.runs.launch import launch
 from engine.runs.listing import open_home
 from engine.runs.records import Acknowledged, Curve, Ended, Event, Started
 from engine.runs.replay import Replay
-from engine.settings.run import TrainConfig
+from engine.settings.train import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL: dict[str, Any] = {

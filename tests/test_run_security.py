@@ -25,7 +25,8 @@ from engine.runs.label import write_label
 from engine.runs.launch import launch
 from engine.runs.listing import find_run, list_runs, open_home
 from engine.runs.records import Curve, Note, encode, read_event
-from engine.settings.run import ChainConfig, TrainConfig
+from engine.settings.chain import ChainConfig
+from engine.settings.train import TrainConfig
 from springtui.cli import main
 
 ROOT = Path(__file__).parents[1]

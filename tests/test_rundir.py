@@ -17,7 +17,8 @@ from engine.runs.directory import Run
 from engine.runs.files import Tail, append_line, replace_file
 from engine.runs.listing import find_run, list_runs, open_home
 from engine.runs.records import Curve, Ended, Note, encode
-from engine.settings.run import ChainConfig, TrainConfig
+from engine.settings.chain import ChainConfig
+from engine.settings.train import TrainConfig
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from engine.runs.directory import Run
 from engine.runs.label import read_label, write_label
 from engine.runs.launch import launch
 from engine.runs.listing import list_runs, open_home
-from engine.settings.run import ChainConfig
-from engine.sweep import make_sweep
+from engine.settings.chain import ChainConfig
+from engine.sweep.diagrams import make_sweep
 from springtui.app import Opening, SpringApp
 from springtui.screens.phase import PhaseScreen
 from springtui.screens.prompt import ChoiceScreen, PromptScreen

@@ -16,20 +16,14 @@ from engine.runs.directory import Run
 from engine.runs.launch import launch
 from engine.runs.listing import open_home
 from engine.runs.records import Cell
-from engine.settings.run import ChainConfig, SweepConfig, TrainConfig
-from engine.sweep import (
-    DIAGRAMS,
-    accuracy_cv_correlation,
-    cell_settings,
-    coarse_to_fine,
-    make_sweep,
-    place,
-    size,
-    spearman,
-    summarise,
-)  # fmt: skip
-from engine.sweep_axes import parse_axis
-from engine.worker import work
+from engine.settings.chain import ChainConfig
+from engine.settings.sweep import SweepConfig
+from engine.settings.train import TrainConfig
+from engine.sweep.axes import parse_axis
+from engine.sweep.diagrams import DIAGRAMS, make_sweep  # fmt: skip
+from engine.sweep.grid import cell_settings, coarse_to_fine, place, size
+from engine.sweep.summary import accuracy_cv_correlation, spearman, summarise
+from engine.workers.work import work
 from springtui.cli import main
 from springtui.commands.sweep import describe
 from springtui.state import RunState

@@ -15,8 +15,9 @@ from engine.datasets.load import Dataset, load_dataset
 from engine.errors import ConfigError, DivergedError, RunDirectoryError
 from engine.networks.network import Activation, Dropout, Knobs, Network, build_network
 from engine.networks.trainer import Trainer
+from engine.settings.fields import make
 from engine.settings.recipes import find_recipe
-from engine.settings.run import TrainConfig, make
+from engine.settings.train import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 KNOBS: dict[str, Any] = {"lr": 0.02, "dropout": 0.3, "batch_size": 7, "data_noise": 0.4, "negative_slope": 0.5}

@@ -16,7 +16,7 @@ from engine.chain.mean_field_cells import mean_field_cells
 from engine.errors import DataError
 from engine.measures.friction import asymmetries, fit_curve, friction_error, hidden, scaled
 from engine.measures.separation import separation_and_influence, separation_measures
-from engine.settings.run import ChainConfig
+from engine.settings.chain import ChainConfig
 from engine.twin.advice import advise
 from engine.twin.axis import AXES, noise_coordinate
 from engine.twin.fit import fit_map, predict

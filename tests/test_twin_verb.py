@@ -13,8 +13,11 @@ from engine.errors import ConfigError
 from engine.runs.directory import Run
 from engine.runs.listing import open_home
 from engine.runs.records import Cell, Curve, Started
-from engine.settings.run import ChainConfig, TrainConfig, make
-from engine.sweep import make_sweep, place, size
+from engine.settings.chain import ChainConfig
+from engine.settings.fields import make
+from engine.settings.train import TrainConfig
+from engine.sweep.diagrams import make_sweep
+from engine.sweep.grid import place, size
 from engine.twin.fit import predict
 from engine.twin.maps import PRESETS, TwinMap, load_map, save_map
 from springtui.cli import main

@@ -19,8 +19,8 @@ from engine.runs.label import NO_LABEL, Label, read_label, write_label
 from engine.runs.launch import launch
 from engine.runs.listing import list_runs, open_home
 from engine.runs.records import Curve, Ended, Started
+from engine.settings.chain import ChainConfig
 from engine.settings.probe import ProbeConfig
-from engine.settings.run import ChainConfig
 from springtui.cli import main
 
 ENDLESS = ChainConfig(steps=10**12, replicas=4, blocks=3, pace=2000.0, frames=20.0)

@@ -44,13 +44,13 @@ def modules_after(code: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("path", ENGINE, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", ENGINE, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_engine_module_imports_nothing_of_the_app(path: Path) -> None:
     names = {module.split(".")[0] for level, module in imported_by(path) if level == 0}
     assert not names & APP_ONLY
 
 
-@pytest.mark.parametrize("path", ENGINE, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", ENGINE, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_engine_module_imports_its_own_package_relatively(path: Path) -> None:
     """A user's script may stand beside a file named engine.py."""
     assert "engine" not in {module.split(".")[0] for level, module in imported_by(path) if level == 0}

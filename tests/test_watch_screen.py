@@ -18,7 +18,7 @@ from engine.runs.directory import Run
 from engine.runs.launch import launch
 from engine.runs.listing import list_runs, open_home
 from engine.runs.records import Ended, Note, encode
-from engine.settings.run import ChainConfig
+from engine.settings.chain import ChainConfig
 from springtui import requests
 from springtui.app import Opening, SpringApp
 from springtui.place import Seen, away, load_place, save_place

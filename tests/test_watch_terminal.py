@@ -16,7 +16,7 @@ from engine.runs.directory import Run
 from engine.runs.launch import launch
 from engine.runs.listing import open_home
 from engine.runs.records import Curve
-from engine.settings.run import ChainConfig
+from engine.settings.chain import ChainConfig
 
 ENDLESS = ChainConfig(steps=10**12, replicas=4, blocks=3, pace=2000.0, frames=20.0)
 

@@ -37,10 +37,13 @@ def test_a_wheel_opens_the_lab_and_finds_its_themes(
     own = tmp_path / "own"
     own.mkdir()
     (own / "engine.py").write_text("")  # a user's, which must not stand in for ours
-    probe = "import engine, springtui; print(springtui.LoadProbe.__module__, springtui._engine.probe.__file__)"
+    probe = (
+        "import engine, springtui; "
+        "print(springtui.LoadProbe.__module__, springtui._engine.probe.load_probe.__file__)"
+    )
     told = subprocess.run([str(python), "-c", probe], check=True, capture_output=True, text=True, cwd=own)
     name, file = told.stdout.split()
-    assert name == "springtui._engine.probe"
+    assert name == "springtui._engine.probe.load_probe"
     assert Path(file).is_relative_to(tmp_path / "env")
 
     try:

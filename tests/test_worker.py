@@ -17,7 +17,9 @@ from engine.runs.directory import Run
 from engine.runs.launch import launch
 from engine.runs.listing import open_home
 from engine.runs.records import Acknowledged, Curve, Ended, Event, Started
-from engine.settings.run import ChainConfig, Settings, TrainConfig
+from engine.settings.chain import ChainConfig
+from engine.settings.run import Settings
+from engine.settings.train import TrainConfig
 
 PATIENCE = 60.0
 SMALL: dict[str, Any] = {"width": 8, "depth": 3, "train_size": 64}
@@ -255,7 +257,9 @@ class TestEnds:
         with pytest.raises(LockedError, match=f"process {worker.process.pid} on"):
             launch(worker.run)
         second = subprocess.Popen(
-            [sys.executable, "-P", "-m", "engine.worker", str(worker.run.path)], stderr=subprocess.PIPE, text=True
+            [sys.executable, "-P", "-m", "engine.workers", str(worker.run.path)],
+            stderr=subprocess.PIPE,
+            text=True,
         )
         said = second.communicate(timeout=PATIENCE)[1]
         assert second.returncode == 1
@@ -303,7 +307,11 @@ class TestDetached:
 
 def test_usage() -> None:
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "engine.worker"], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-P", "-m", "engine.workers"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert "usage" in done.stderr

@@ -1,6 +1,6 @@
 """Starts workers quickly: a process that has imported torch and loaded compiled code once, and forks for each.
 
-The workers are real processes in sessions of their own, running what ``python -m engine.worker`` runs.
+The workers are real processes in sessions of their own, running what ``python -m engine.workers`` runs.
 As a script: one run directory a line on standard input, its worker's pid on standard output.
 """
 
@@ -82,12 +82,13 @@ def _load() -> None:
     """What takes long at the beginning of a worker: one run of each kind. No thread may be left to be forked."""
     import torch
 
-    from engine import chain_worker
     from engine.runs.directory import Run
     from engine.runs.listing import open_home
-    from engine.settings.run import ChainConfig, TrainConfig
-    from engine.sweep import make_sweep
-    from engine.worker import work
+    from engine.settings.chain import ChainConfig
+    from engine.settings.train import TrainConfig
+    from engine.sweep.diagrams import make_sweep
+    from engine.workers import chain as chain_worker
+    from engine.workers.work import work
 
     torch.set_num_threads(1)
     small = {"epochs": 1, "width": 4, "depth": 3, "train_size": 50}
@@ -104,15 +105,15 @@ def _load() -> None:
 
 
 def _work(path: str) -> None:
-    """As ``engine.worker.main``, in a session of its own."""
-    from engine import worker
+    """As ``engine.workers.__main__.main``, in a session of its own."""
+    from engine.workers import __main__ as worker
 
     os.setsid()
     log = os.open(Path(path) / "worker.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    sys.argv = ["engine.worker", path]
+    sys.argv = ["engine.workers", path]
     os._exit(worker.main())
 
 

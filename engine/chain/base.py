@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DivergedError
-from ..settings.run import ChainConfig
+from ..settings.chain import ChainConfig
 
 Floats = NDArray[np.float64]
 

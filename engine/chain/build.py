@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..settings.run import ChainConfig
+from ..settings.chain import ChainConfig
 from .base import Pulled
 from .chain import Chain
 

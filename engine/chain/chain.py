@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..settings.run import ChainConfig
+from ..settings.chain import ChainConfig
 from .base import Floats, Pulled, check_finite
 from .pulling import amplitudes, targets
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..settings.run import ChainConfig
+from ..settings.chain import ChainConfig
 from .base import Pulled, check_finite
 from .gaussians import LANES
 from .kernels import Physics, advance, advance_all, cores, new_group

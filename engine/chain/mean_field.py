@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ..settings.run import ChainConfig
+from ..settings.chain import ChainConfig
 from .pulling import amplitudes, targets
 
 Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..settings.run import ChainConfig
+from ..settings.chain import ChainConfig
 
 Floats = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, DataError
-from ..settings.run import TrainConfig
+from ..settings.train import TrainConfig
 from . import idx, openml
 from .npz import read_npz
 from .openml import Say, silent

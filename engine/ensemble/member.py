@@ -26,7 +26,8 @@ from ..errors import ConfigError, DivergedError, RunDirectoryError
 from ..measures.separation import separation_measures
 from ..networks.network import Knobs, Network, build_network
 from ..networks.trainer import LOSS_CHANGE, LOSS_FLOOR, Measurement
-from ..settings.run import TrainConfig, make
+from ..settings.fields import make
+from ..settings.train import TrainConfig
 from .kernels import train_steps
 from .random import shuffle
 from .state import State, Workspace, make_data, make_plan, make_state, make_workspace, store_weights

@@ -20,7 +20,8 @@ from ..datasets.load import Dataset
 from ..errors import DivergedError
 from ..networks.network import Knobs, Network
 from ..networks.trainer import Measurement
-from ..settings.run import TrainConfig, make
+from ..settings.fields import make
+from ..settings.train import TrainConfig
 from .layers import BN_EPS, BN_MOMENTUM
 from .member import Group, Member, MemberResult, initial_network, judge, measure_network
 

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from ..datasets.load import Dataset
 from ..errors import DivergedError
 from ..jit import sgemm_address
-from ..settings.run import TrainConfig
+from ..settings.train import TrainConfig
 from .member import Group, Member, MemberResult, MemberTrainer, Progress
 from .state import Workspace
 

@@ -16,7 +16,7 @@ from ..datasets.load import Dataset
 from ..jit import is_kept
 from ..networks.network import Network
 from ..networks.trainer import Progress, Trainer
-from ..settings.run import TrainConfig
+from ..settings.train import TrainConfig
 from .kernels import train_steps
 from .member import Group, MemberTrainer, member_of, train_on, turn_knobs, why_not
 from .random import shuffle

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from ..settings.run import TrainConfig
+from ..settings.train import TrainConfig
 
 
 class Knobs:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer
 
-from ..settings.run import TrainConfig
+from ..settings.train import TrainConfig
 
 
 class SGLD(Optimizer):

@@ -24,7 +24,8 @@ from ..errors import ConfigError, DivergedError, RunDirectoryError
 from ..measures.friction import friction_error
 from ..measures.hessian import Curvature, always, curvature, hessian_product
 from ..measures.separation import separation_and_influence
-from ..settings.run import TrainConfig, make
+from ..settings.fields import make
+from ..settings.train import TrainConfig
 from .network import Knobs, Network, build_network
 from .optimisers import build_optimiser
 

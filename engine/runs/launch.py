@@ -15,6 +15,8 @@ from .directory import Run
 from .files import open_plain
 from .lock import Owner, note_exit, note_launched, note_of
 
+WORKERS = "engine.workers"
+"""The package that is run as a worker; a string, since the app must not import it."""
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -40,7 +42,7 @@ def launch(run: Run, *, force: bool = False, executor: str | None = None) -> sub
         try:
             with _sigterm_waits():
                 process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "engine.worker", *words, str(run.path.absolute())],
+                    [sys.executable, "-P", "-m", WORKERS, *words, str(run.path.absolute())],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

@@ -1,16 +1,15 @@
-"""What ``config.json`` says of a ``chain`` run; ``config`` holds the other kinds and what they share."""
+"""What may be asked of one chain and of how it is pulled."""
 
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-import msgspec
 from msgspec import Meta
 
+from .fields import SettingsStruct
 
-class ChainConfig(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="chain"
-):
+
+class ChainConfig(SettingsStruct, frozen=True, kw_only=True, tag="chain"):
     """A chain of blocks and springs and how it is pulled (DESIGN.md, section 1).
 
     Units are the chain's own: a length as ``target``, a time as steps x eta; a force is k times a length.

@@ -1,20 +1,19 @@
-"""What ``config.json`` says of a ``probe`` run: a training of the user's own, watched by ``LoadProbe``."""
+"""What may be asked of a training of the user's own, watched by ``LoadProbe``."""
 
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-import msgspec
 from msgspec import Meta
+
+from .fields import SettingsStruct
 
 Measure = Literal["trace_ratio", "fuzziness", "inverse_fuzziness"]
 ReductionName = Literal["auto", "flatten", "spatial_mean", "token_mean", "class_token", "last_token", "position"]
 MEASURES: tuple[Measure, ...] = ("trace_ratio", "fuzziness", "inverse_fuzziness")
 
 
-class ProbeConfig(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="probe"
-):
+class ProbeConfig(SettingsStruct, frozen=True, kw_only=True, tag="probe"):
     """A user's model, where it is measured and how often. The training itself is the user's own affair."""
 
     live: ClassVar[frozenset[str]] = frozenset({"every"})

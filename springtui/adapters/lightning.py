@@ -18,7 +18,7 @@ except ImportError as missing:
 import springtui
 
 if TYPE_CHECKING:
-    from engine.probe import LoadProbe
+    from engine.probe.load_probe import LoadProbe
 
 _ONLY_ASKED = 10**12
 

@@ -20,6 +20,6 @@ def export(run: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path:
         RunDirectoryError: the run cannot be read.
     """
     engine = "springtui._engine"  # ours, whatever a script's own engine.py is
-    made = importlib.import_module(f"{engine}.rundir").Run(Path(run))
-    written: Path = importlib.import_module(f"{engine}.tensorboard_export").export_tensorboard(made, Path(folder))
+    made = importlib.import_module(f"{engine}.runs.directory").Run(Path(run))
+    written: Path = importlib.import_module(f"{engine}.formats.tensorboard").export_tensorboard(made, Path(folder))
     return written

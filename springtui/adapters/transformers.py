@@ -19,7 +19,7 @@ except ImportError as missing:
 import springtui
 
 if TYPE_CHECKING:
-    from engine.probe import LoadProbe
+    from engine.probe.load_probe import LoadProbe
 
 
 class LoadProbeCallback(TrainerCallback):

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from engine.runs.directory import Run
-from engine.settings.run import ChainConfig, make, parse_assignments
+from engine.settings.chain import ChainConfig
+from engine.settings.fields import make, parse_assignments
 
 from ..foreground import run_here
 from ..output import print_line, print_table
@@ -39,7 +40,7 @@ def chain(session: Session, assignments: tuple[str, ...], as_json: bool) -> int:
     """
     config = make(ChainConfig, parse_assignments(ChainConfig, assignments))
     home = session.open_home()
-    from engine.worker import work
+    from engine.workers.work import work
 
     return report(run_here(Run.create(home, config), work, "step"), as_json=as_json)
 

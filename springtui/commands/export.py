@@ -132,7 +132,7 @@ def export(
     asked = bool(figures or formats or out)
     files = write(material, wanted, out or Path()) if asked or not (as_json or tensorboard) else []
     if tensorboard is not None:
-        from engine.tensorboard_export import export_tensorboard
+        from engine.formats.tensorboard import export_tensorboard
 
         files.append(export_tensorboard(found, tensorboard))
     if as_json:

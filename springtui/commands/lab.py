@@ -11,8 +11,9 @@ import click
 
 from engine.errors import TerminalError
 from engine.runs.listing import find_run, open_home
+from engine.settings.fields import make, parse_assignments
 from engine.settings.recipes import find_recipe
-from engine.settings.run import TrainConfig, make, parse_assignments
+from engine.settings.train import TrainConfig
 from engine.twin.maps import load_map
 
 from ..completion import complete_recipe, complete_run

@@ -11,7 +11,8 @@ import click
 
 from engine.runs.home import default_home
 from engine.runs.listing import open_home
-from engine.settings.run import S, TrainConfig, default_of, field_help, field_names, field_range
+from engine.settings.fields import S, default_of, field_help, field_names, field_range
+from engine.settings.train import TrainConfig
 
 from ..completion import complete_assignment, complete_run
 from ..preferences import Effective, strict_preferences

@@ -7,8 +7,9 @@ import click
 from engine.errors import ConfigError
 from engine.runs.directory import Run
 from engine.runs.listing import find_run
+from engine.settings.chain import ChainConfig
 from engine.settings.probe import ProbeConfig
-from engine.settings.run import ChainConfig, SweepConfig
+from engine.settings.sweep import SweepConfig
 
 from ..foreground import run_here
 from ..output import print_json, print_line
@@ -63,7 +64,7 @@ def resume(session: Session, run: str, executor: str | None, detach: bool, force
 
 
 def _go_on(run: Run, unit: str, *, force: bool, executor: str | None = None) -> RunState:
-    from engine.worker import work
+    from engine.workers.work import work
 
     return run_here(run, lambda run: work(run, force=force, executor=executor), unit, new=False)
 

@@ -14,8 +14,11 @@ from engine.errors import RunDirectoryError
 from engine.runs.directory import Run
 from engine.runs.label import read_label
 from engine.runs.listing import list_runs
-from engine.settings.run import ChainConfig, RunConfig, SweepConfig, TrainConfig, kind_of
-from engine.sweep import members, size
+from engine.settings.chain import ChainConfig
+from engine.settings.run import RunConfig, kind_of
+from engine.settings.sweep import SweepConfig
+from engine.settings.train import TrainConfig
+from engine.sweep.grid import members, size
 
 from ..output import print_json, print_line, print_table, say
 from ..state import RunState

@@ -9,8 +9,11 @@ from typing import Any
 import click
 
 from engine.runs.directory import Run
-from engine.settings.run import ChainConfig, SweepConfig, TrainConfig, parse_assignments
-from engine.sweep_axes import Value
+from engine.settings.chain import ChainConfig
+from engine.settings.fields import parse_assignments
+from engine.settings.sweep import SweepConfig
+from engine.settings.train import TrainConfig
+from engine.sweep.axes import Value
 
 from ..completion import complete_names
 from ..foreground import run_here
@@ -21,13 +24,13 @@ from .train import shown, tell, with_whole_paths
 
 
 def _names() -> list[str]:
-    from engine.sweep import DIAGRAMS
+    from engine.sweep.diagrams import DIAGRAMS
 
     return list(DIAGRAMS)
 
 
 def _about_recipes() -> str:
-    from engine.sweep import DIAGRAMS
+    from engine.sweep.diagrams import DIAGRAMS
 
     return "\b\nRecipes:\n" + "\n".join(f"  {name}: {diagram.about}" for name, diagram in DIAGRAMS.items())
 
@@ -93,7 +96,7 @@ def sweep(
     config = _config(recipe, x_axis, y_axis, assignments, **fields)
     home = session.open_home()
     _prepare(config)
-    from engine.worker import work
+    from engine.workers.work import work
 
     state = run_here(Run.create(home, config), work, _unit(config))
     return report(config, state, as_json=as_json)
@@ -102,8 +105,8 @@ def sweep(
 def _config(
     recipe: str, x_axis: str | None, y_axis: str | None, assignments: tuple[str, ...], **fields: Any
 ) -> SweepConfig:
-    from engine.sweep import DIAGRAMS, make_sweep
-    from engine.sweep_axes import NONLINEARITY, is_nonlinearity, parse_axis
+    from engine.sweep.axes import NONLINEARITY, is_nonlinearity, parse_axis
+    from engine.sweep.diagrams import DIAGRAMS, make_sweep
 
     system = DIAGRAMS[recipe].system if recipe in DIAGRAMS else "network"
     cls: Any = TrainConfig if system == "network" else ChainConfig
@@ -120,8 +123,8 @@ def _config(
 def _prepare(config: SweepConfig) -> None:
     """See before a run is written that its data sets and its executor can be had."""
     from engine.datasets.load import prepare_dataset
-    from engine.sweep import cell_settings, size
-    from engine.sweep_backends import check_executor
+    from engine.sweep.backends import check_executor
+    from engine.sweep.grid import cell_settings, size
 
     check_executor(config.executor)
     cells = [cell_settings(config, index) for index in range(size(config))]
@@ -141,7 +144,7 @@ def report(config: SweepConfig, state: RunState, *, as_json: bool) -> int:
 
 def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
     """What ``--json`` gives."""
-    from engine.sweep import MEASURES, accuracy_cv_correlation, summarise
+    from engine.sweep.summary import MEASURES, accuracy_cv_correlation, summarise
 
     summaries = summarise(config, state.cells.values())
     main = MEASURES[config.system]

@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from engine.runs.directory import Run
+from engine.settings.fields import make, parse_assignments
 from engine.settings.recipes import DEFAULT_RECIPE, RECIPES, find_recipe
-from engine.settings.run import TrainConfig, make, parse_assignments
+from engine.settings.train import TrainConfig
 
 from ..completion import complete_recipe
 from ..foreground import run_here
@@ -63,7 +64,7 @@ def train(session: Session, recipe: str, list_recipes: bool, assignments: tuple[
     config = make(TrainConfig, with_whole_paths(values))
     home = session.open_home()
     from engine.datasets.load import prepare_dataset
-    from engine.worker import work
+    from engine.workers.work import work
 
     prepare_dataset(config, say)  # a download is done, and what is missing refused, before a run is written
     return report(run_here(Run.create(home, config), work, "epoch"), as_json=as_json)

@@ -11,7 +11,8 @@ from engine.runs.directory import Run
 from engine.runs.listing import find_run
 from engine.runs.records import Cell
 from engine.settings.probe import ProbeConfig
-from engine.settings.run import SweepConfig, TrainConfig
+from engine.settings.sweep import SweepConfig
+from engine.settings.train import TrainConfig
 
 from ..completion import complete_run
 from ..mapping import noise_of
@@ -135,7 +136,8 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
     import msgspec
 
     from engine.measures.friction import hidden
-    from engine.sweep import size, summarise
+    from engine.sweep.grid import size
+    from engine.sweep.summary import summarise
     from engine.twin.axis import noise_coordinate
     from engine.twin.fit import fit_map
     from engine.twin.maps import save_map

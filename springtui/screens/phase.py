@@ -13,8 +13,9 @@ from textual.containers import Container, Horizontal
 from textual.widgets import Static
 
 from engine.runs.directory import Run
-from engine.settings.run import SweepConfig
-from engine.sweep import Summary, place
+from engine.settings.sweep import SweepConfig
+from engine.sweep.grid import place
+from engine.sweep.summary import Summary
 
 from ..desk import Desk
 from ..diagram import COLOURS, correlation_text, facts_of, grid_of, summaries_of

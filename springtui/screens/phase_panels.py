@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.settings.run import SweepConfig
-from engine.sweep import MEASURES, Summary, members, size
+from engine.settings.sweep import SweepConfig
+from engine.sweep.grid import members, size
+from engine.sweep.summary import MEASURES, Summary
 
 from ..absent import why_empty
 from ..diagram import correlation_text, scaled_curve

@@ -7,8 +7,9 @@ from typing import Any
 
 from engine.errors import SpringtuiError
 from engine.runs.directory import Run
-from engine.settings.run import SweepConfig
-from engine.sweep import DIAGRAMS, Summary
+from engine.settings.sweep import SweepConfig
+from engine.sweep.diagrams import DIAGRAMS
+from engine.sweep.summary import Summary
 
 from ..desk import Desk
 from ..diagram import Colour, lacks_hessian

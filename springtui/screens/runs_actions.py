@@ -11,7 +11,7 @@ from typing import Any
 from engine.errors import SpringtuiError
 from engine.runs.directory import Run
 from engine.runs.label import write_label
-from engine.settings.run import make, parse_assignments
+from engine.settings.fields import make, parse_assignments
 
 from ..catalogue import Catalogue, Row
 from ..desk import Desk

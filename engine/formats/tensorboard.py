@@ -1,0 +1,124 @@
+"""Writes a run's records as TensorBoard event files: curves, loads, regime and scalars, each at its own time.
+
+Needs the package ``tensorboard`` alone, no torch. Numbers that are not finite are left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import ConfigError, DataError, HomeError
+from ..measures.friction import fit_curve, hidden
+from ..measures.load_curve import loads, statistics
+from ..runs.directory import Run
+from ..runs.records import Cell, Curve, Event, Started
+from ..settings.sweep import SweepConfig
+from ..sweep.grid import place
+
+_SUFFIX = ".springtui"
+
+
+class Scalar(NamedTuple):
+    """One number at a step."""
+
+    tag: str
+    value: float
+    step: int
+    """Optimiser steps, or steps of the chain; of a sweep the member."""
+    time: float
+    """When it was recorded, in seconds since the epoch."""
+
+
+def export_tensorboard(run: Run, folder: Path) -> Path:
+    """Write everything a run has recorded to ``folder``/RUN; what an earlier export of it wrote is replaced.
+
+    Tags: ``trace_ratio/00 input`` … for each measure and point, ``load/01 LAYER``, ``regime/cv``,
+    ``regime/asymmetry``, ``regime/effective_friction``, and the scalars by their own names; of a chain
+    ``distance/…`` and ``spring/…``; of a sweep ``test_accuracy/negative_slope=0.2 data_noise=0.4`` …, where the
+    step is the member.
+
+    Raises:
+        ConfigError: tensorboard is not installed.
+        HomeError: the folder cannot be written.
+        RunDirectoryError: the run cannot be read.
+    """
+    try:
+        from tensorboard.compat.proto.event_pb2 import Event as Written
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    except ImportError as error:
+        raise ConfigError("TensorBoard is not installed: pip install 'springtui[tensorboard]'") from error
+    settings = run.config().settings
+    into = folder / run.id
+    try:
+        for old in into.glob(f"events.out.tfevents.*{_SUFFIX}"):
+            old.unlink()
+        writer = EventFileWriter(str(into), filename_suffix=_SUFFIX)
+        for scalar in scalars_of(run.events(), settings):
+            value = Summary.Value(tag=scalar.tag, simple_value=scalar.value)
+            writer.add_event(Written(wall_time=scalar.time, step=scalar.step, summary=Summary(value=[value])))
+        writer.close()
+    except OSError as error:
+        raise HomeError(f"cannot write {into}: {error.strerror}; choose another folder") from error
+    return into
+
+
+def scalars_of(events: Iterable[Event], settings: Any) -> Iterator[Scalar]:
+    """Every finite number of a run's records under its tag."""
+    layers: list[str] = []
+    logits = True
+    for event in events:
+        if isinstance(event, Started):
+            layers, logits = event.layers, bool(event.facts.get("logits", True))
+        elif isinstance(event, Curve):
+            numbers = {**_of_curve(event, layers, logits=logits), **event.scalars}
+            yield from _finite(numbers, event.step, event.time)
+        elif isinstance(event, Cell) and event.final and isinstance(settings, SweepConfig):
+            yield from _finite(_of_cell(event, settings), event.member, event.time)
+
+
+def _finite(numbers: Mapping[str, float | None], step: int, time: float) -> Iterator[Scalar]:
+    for tag, value in numbers.items():
+        if value is not None and math.isfinite(value):
+            yield Scalar(tag, float(value), step, time)
+
+
+def _of_curve(event: Curve, layers: Sequence[str], *, logits: bool) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for measure, curve in event.curves.items():
+        found |= {f"{measure}/{_name(i, layers)}": value for i, value in enumerate(curve)}
+    if event.linear_probes is not None:
+        found |= {f"linear_probes/{_name(i, layers)}": value for i, value in enumerate(event.linear_probes)}
+    if "distance" in event.curves:
+        drops = loads(event.curves["distance"]).tolist()
+        return found | {f"spring/{i + 1:02d}": drop for i, drop in enumerate(drops)}
+    curve = event.curves.get("trace_ratio", [])
+    found |= (
+        {f"load/{_name(i + 1, layers)}": load for i, load in enumerate(loads(curve).tolist())} if curve else {}
+    )
+    return found | _regime(curve, logits=logits)
+
+
+def _regime(curve: Sequence[float | None], *, logits: bool) -> dict[str, float | None]:
+    shape = statistics(curve, logits=logits)
+    found: dict[str, float | None] = {"regime/cv": shape.cv, "regime/asymmetry": shape.asymmetry}
+    points = hidden(curve) if logits else [math.nan if value is None else value for value in curve]
+    with contextlib.suppress(DataError):
+        found["regime/effective_friction"] = fit_curve(points).effective_friction
+    return found
+
+
+def _name(index: int, layers: Sequence[str]) -> str:
+    """Numbered, so that TensorBoard lists layers in forward order."""
+    return f"{index:02d} {layers[index]}" if index < len(layers) else f"{index:02d}"
+
+
+def _of_cell(event: Cell, settings: SweepConfig) -> dict[str, float | None]:
+    x, y = place(settings, event.cell)
+    where = f"{settings.y_axis}={y} {settings.x_axis}={x}"
+    regime = _regime(event.curves.get("trace_ratio", []), logits=True)
+    return {f"{name}/{where}": value for name, value in {**event.scalars, **regime}.items()}

@@ -1,0 +1,1 @@
+"""LoadProbe: a user's own model, measured while it trains."""

@@ -1,0 +1,399 @@
+"""``LoadProbe``: the load curve of a user's own model while it trains (docs/probe.md).
+
+    probe = LoadProbe(model, inputs, labels)
+    for step in range(steps):
+        ...
+        probe.step(loss=loss.item())
+
+The training is never disturbed: a probe that fails warns once, with ``ProbeWarning``, and the training goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import socket
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+import torch
+from torch import nn
+
+from ..errors import ConfigError, InputError, ProbeWarning
+from ..measures.friction import CurveFit, fit_curve, hidden
+from ..measures.load_curve import LoadStatistics, loads, statistics
+from ..runs.home import default_home, preferred_home
+from ..runs.records import Control, Curve, Started
+from ..settings.fields import make
+from ..settings.probe import MEASURES, ProbeConfig
+from .isolation import Autocast, inner_model, is_sharded
+from .layers import check_reductions
+from .model import ProbedModel
+from .run import ProbeRun, describe, end_with_script
+from .scalars import Scalars, refusal
+
+__all__ = ["LoadProbe"]
+
+
+class LoadProbe:
+    """Measures how well each layer of a model separates the classes of a fixed batch, now and then.
+
+    Args:
+        model: any ``torch.nn.Module``; also compiled, or wrapped by DataParallel, DDP or FSDP.
+        inputs: the probe batch: a tensor, a tuple of positional arguments, or a mapping of named ones.
+        labels: classes [N]; a target [N] to be binned; token labels [N, T]; what ``bins`` or ``next_token`` made;
+            or None for the next token of a language model's inputs.
+        every: optimiser steps between measurements.
+        layers: patterns of module names, as ``["blocks.*", "fc?"]``; found automatically by default.
+        reductions: how features become vectors: one name for all points, or names by pattern.
+        measures: which to take beside ``trace_ratio``.
+        groups: bins of a target, or most frequent next tokens.
+        chunk: samples that go through the model at once.
+        memory: MiB (2²⁰ bytes) of features kept at once.
+        name: what you call this training.
+        home: where runs are kept; by default ``SPRINGTUI_HOME``, else ``home`` of config.toml, else the user's
+            data directory.
+        autocast: a type to compute in, or a maker of contexts; by default what is in force when it measures.
+        forward: runs the model in place of calling it: ``forward(model, *args, **kwargs)``.
+
+    Raises:
+        ConfigError, DataError: an argument is wrong; says what is allowed. Whatever goes wrong later only warns.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Any,
+        labels: Any = None,
+        *,
+        every: int = 100,
+        layers: str | Sequence[str] | None = None,
+        reductions: str | Mapping[str, str] = "auto",
+        measures: str | Sequence[str] = MEASURES,
+        groups: int = 10,
+        chunk: int = 128,
+        memory: int = 256,
+        name: str = "",
+        home: str | os.PathLike[str] | None = None,
+        autocast: Autocast = None,
+        forward: Any = None,
+    ) -> None:
+        inner = inner_model(model)
+        self._sharded = is_sharded(inner)
+        self._kind = type(inner).__name__
+        options = {"every": every, "chunk": chunk, "memory": memory, "name": name, "measures": _known(measures)}
+        config = make(ProbeConfig, options)
+        check_reductions(reductions)
+        self._every = config.every
+        self._steps, self._measured_at = 0, -1
+        self._warned = self._paused = False
+        self._scalars = Scalars()
+        self._curves: dict[str, list[float]] = {}
+        self._friction_error = math.nan
+        self._began = time.monotonic()
+        self._mark, self._cost = (self._began, 0), 0.0
+        self._layers: list[str] = []
+        self._has_logits = False
+        self._probed: ProbedModel | None = None
+        self._run: ProbeRun | None = None
+        writes = _rank() == 0
+        if writes or self._sharded:
+            self._probed = ProbedModel(
+                inner,
+                inputs,
+                labels,
+                layers=[layers] if isinstance(layers, str) else layers,
+                reductions=reductions,
+                groups=groups,
+                measures=config.measures,
+                chunk=config.chunk,
+                memory=config.memory,
+                autocast=autocast,
+                forward=forward,
+                keeps=writes,
+            )
+            self._layers = [point.name for point in self._probed.points]
+            self._has_logits = self._probed.points[-1].logits
+        if writes:
+            self._attempt(lambda: self._open(None if home is None else Path(home), config))
+        self._attempt(self._measure)
+
+    # what a training calls
+
+    def step(self, *, step: int | None = None, **scalars: Any) -> None:
+        """One optimiser step was taken; every ``every``-th time the load curve is measured.
+
+        Args:
+            step: its number, where it is not simply the last one plus 1; of numbers that leap, the first at or
+                after a multiple of ``every`` is measured.
+            scalars: numbers to keep with the next measurement, as ``loss``; tensors are read only then.
+        """
+        before = self._steps
+        self._steps = self._steps + 1 if step is None else max(0, int(step))
+        if self._probed is None:
+            return
+        self._keep(scalars)
+        if self._run is not None:
+            self._run.at = self._steps
+            self._attempt(self._listen)
+        if self._steps // self._every != before // self._every and not self._paused:
+            self._attempt(self._measure)
+
+    def log(self, **scalars: Any) -> None:
+        """Numbers to keep with the next measurement; names of the probe's own are refused, in a warning."""
+        self._keep(scalars)
+
+    def measure(self, **scalars: Any) -> dict[str, float]:
+        """Measure now, whatever ``every`` says; the metrics."""
+        self._keep(scalars)
+        self._attempt(self._measure)
+        return self.metrics()
+
+    def metrics(self, prefix: str = "load_probe/") -> dict[str, float]:
+        """The newest measurement as a flat dict of finite numbers, for any tracker.
+
+        ``separation/LAYER`` and ``load/LAYER`` (trace ratio), ``fuzziness/LAYER``, ``inverse_fuzziness/LAYER``,
+        all natural logs; ``cv``, ``asymmetry``, ``effective_friction`` and ``friction_error``, dimensionless; and
+        ``seconds``, which it took.
+        """
+        found: dict[str, float] = {}
+        for measure, curve in self._curves.items():
+            kind = "separation" if measure == "trace_ratio" else measure
+            found |= {f"{kind}/{layer}": value for layer, value in zip(self.layers, curve, strict=True)}
+        found |= {f"load/{layer}": value for layer, value in self.loads.items()}
+        if self._curves:
+            found |= self._numbers() | {"seconds": self._cost}
+        return {prefix + name: value for name, value in found.items() if math.isfinite(value)}
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End the run: as finished, measured once more if steps were taken since; or by what broke it off.
+
+        Args:
+            error: what broke the training off; None where nothing did.
+        """
+        if error is None or (isinstance(error, SystemExit) and not error.code):
+            if not self._sharded:  # whose other processes may have gone
+                self._attempt(self._measure)
+            self._end("finished", f"finished after {self._steps} steps")
+        elif isinstance(error, KeyboardInterrupt):
+            self._end("stopped", "the training was interrupted")
+        else:
+            self._end("failed", f"the training ended by {describe(error)}")
+
+    def __enter__(self) -> LoadProbe:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close(error)
+
+    # what was measured
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the points of the curve, input first; none on processes that do not write."""
+        return list(self._layers)
+
+    @property
+    def curves(self) -> dict[str, list[float]]:
+        """The newest D_0 … D_L by measure, [L + 1] each, natural logs."""
+        return {name: list(curve) for name, curve in self._curves.items()}
+
+    @property
+    def loads(self) -> dict[str, float]:
+        """The newest load of each layer by name, trace ratio: D_(l-1) - D_l (Shi et al., arXiv:2407.19353)."""
+        curve = self._curves.get("trace_ratio", [])
+        return dict(zip(self.layers[1:], loads(curve).tolist(), strict=True)) if curve else {}
+
+    @property
+    def statistics(self) -> LoadStatistics:
+        """Coefficient of variation, asymmetry and regime of the newest curve, the logits left out."""
+        return statistics(self._curves.get("trace_ratio", []), logits=self._has_logits)
+
+    @property
+    def regime(self) -> str:
+        """balanced, concave (shallow layers lazy), convex (deep layers lazy), uneven or unclear."""
+        return self.statistics.regime
+
+    @property
+    def twin(self) -> CurveFit | None:
+        """The chain that behaves like the newest curve; None while nothing is separated."""
+        curve = self._curves.get("trace_ratio", [])
+        with contextlib.suppress(InputError):
+            return fit_curve(hidden(curve) if self._has_logits else curve, error=self._friction_error)
+        return None
+
+    @property
+    def effective_friction(self) -> float:
+        """F*/k of the twin, its length 1: > 0 where shallow layers are lazy, < 0 where deep ones; else NaN."""
+        return math.nan if (twin := self.twin) is None else twin.effective_friction
+
+    @property
+    def run_id(self) -> str | None:
+        """What ``springtui watch`` takes; None where nothing is written."""
+        return self._run.run.id if self._run is not None else None
+
+    @property
+    def path(self) -> Path | None:
+        """The run's directory; None where nothing is written."""
+        return self._run.run.path if self._run is not None else None
+
+    def __repr__(self) -> str:
+        return f"<LoadProbe of {self._kind}, {len(self._layers)} points, {self.run_id or 'writes nothing'}>"
+
+    # how it is done
+
+    def _open(self, home: Path | None, config: ProbeConfig) -> None:
+        assert self._probed is not None
+        facts = self._probed.facts()
+        filled = msgspec.structs.replace(
+            config,
+            model=self._kind[:200],
+            layers=tuple(self.layers),
+            reductions=facts["reductions"],
+            grouping=facts["grouping"],
+            classes=facts["classes"],
+            samples=facts["samples"],
+        )
+        run = ProbeRun(home or self._home(), filled)
+        self._run = run
+        weakref.finalize(self, end_with_script, run)
+        run.start(
+            Started(
+                pid=os.getpid(),
+                host=socket.gethostname(),
+                settings=msgspec.to_builtins(filled),
+                layers=self.layers,
+                total=0,
+                facts=facts,
+            )
+        )
+
+    def _home(self) -> Path:
+        """Where runs are kept unless the argument says; a wrong line of the preferences costs only itself."""
+        try:
+            return preferred_home()
+        except ConfigError as error:
+            home = default_home()
+            self._warn(f"{error}. The load probe writes to {home}")
+            return home
+
+    def _measure(self) -> None:
+        if self._probed is None or self._measured_at == self._steps:
+            return
+        began = time.monotonic()
+        self._measured_at = self._steps
+        measured = self._probed.measure()
+        self._cost = time.monotonic() - began
+        if measured.curves:
+            self._curves, self._friction_error = measured
+            self._write(began)
+
+    def _write(self, began: float) -> None:
+        numbers = self._numbers()
+        rate = (self._steps - self._mark[1]) / max(began - self._mark[0], 1e-9)
+        self._mark = (time.monotonic(), self._steps)
+        scalars: dict[str, float | None] = {**numbers, "rate": rate, "probe_seconds": self._cost, **self._taken()}
+        if self._run is None:
+            return
+        curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in self._curves.items()}
+        summary = {
+            "steps": self._steps,
+            "seconds": time.monotonic() - self._began,
+            "load_curve": curves,
+            "regime": self.regime,
+            **scalars,
+        }
+        self._run.write(Curve(at=self._steps, step=self._steps, curves=curves, scalars=scalars), summary)
+
+    def _keep(self, scalars: Mapping[str, Any]) -> None:
+        if refused := self._scalars.give(scalars):
+            self._warn(refusal(refused), level=4)
+
+    def _taken(self) -> dict[str, float | None]:
+        """What was passed to ``step`` since the last measurement, the newest of each name."""
+        taken, wrong = self._scalars.take()
+        for error in wrong:
+            self._failed(error)
+        return taken
+
+    def _numbers(self) -> dict[str, float]:
+        shape, twin = self.statistics, self.twin
+        return {
+            "cv": shape.cv,
+            "asymmetry": shape.asymmetry,
+            "effective_friction": twin.effective_friction if twin else math.nan,
+            "friction_error": twin.standard_error if twin else math.nan,
+        }
+
+    def _listen(self) -> None:
+        assert self._run is not None
+        for control in self._run.asked():
+            self._run.answer(control, self._take)
+            if control.action == "stop" and not self._sharded:
+                self._end("stopped", f"stopped watching at step {self._steps}; the training goes on")
+
+    def _take(self, control: Control) -> dict[str, Any]:
+        """Take one request on. The training goes on whatever is asked: only the probing changes."""
+        if self._sharded:
+            raise ConfigError("a sharded model is measured by all its processes together; nothing can change now")
+        if control.action == "set":
+            unknown = sorted(set(control.settings) - ProbeConfig.live)
+            if unknown:
+                raise ConfigError(f"{unknown[0]!r} cannot change while a probe watches; this can: every")
+            self._every = make(ProbeConfig, control.settings).every
+            return {"every": self._every}
+        if control.action in {"pause", "resume"}:
+            self._paused = control.action == "pause"
+        elif control.action != "stop":
+            raise ConfigError(f"unknown request {control.action!r}; allowed: set, pause, resume, stop")
+        return {}
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        """Warn, the first time."""
+        if self._warned:
+            return
+        self._warned = True
+        text = f"the load probe failed at step {self._steps}: {describe(error)}"
+        self._warn(text, ". The training goes on; the probe tries again later, silently")
+
+    def _warn(self, text: str, more: str = "", *, level: int = 5) -> None:
+        """Tell the user, whose line is so many calls above, and the run where there is one."""
+        if self._run is not None:
+            self._run.note(text)
+        warnings.warn(text + more, ProbeWarning, level)
+
+    def _end(self, reason: str, text: str) -> None:
+        self._probed = None
+        if self._run is not None:
+            self._run.end(reason, text)
+
+
+def _known(measures: str | Sequence[str]) -> tuple[str, ...]:
+    measures = [measures] if isinstance(measures, str) else measures
+    unknown = [name for name in measures if name not in MEASURES]
+    if unknown:
+        raise ConfigError(f"measures: {unknown[0]!r} is not allowed; allowed: {', '.join(MEASURES)}")
+    return tuple(name for name in MEASURES if name == "trace_ratio" or name in measures)
+
+
+def _rank() -> int:
+    """Of this process among those that train together; 0 where it trains alone."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank()
+    named = os.environ.get("RANK", "0")
+    return int(named) if named.isdigit() else 0

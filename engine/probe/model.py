@@ -1,0 +1,135 @@
+"""A user's model as a probe sees it: its points, its probe batch and how to measure it without a trace."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import DataError, InputError
+from .batch import ProbeBatch, first_real
+from .features import Source
+from .groupings import group
+from .isolation import Autocast, Buffers, computing_in, home_of, undisturbed
+from .layers import Point, Wanted, find_points
+from .measurer import Measured, Measurer
+from .trace import trace
+
+_LOOK = 31
+"""Samples of the first look at a model: few, and a number that no other dimension is likely to have."""
+
+
+class ProbedModel:
+    """Finds the layers at once; then ``measure`` gives the load curve of the moment.
+
+    Args:
+        model: the inner model, without wrappers.
+        inputs, labels: as ``LoadProbe``.
+        layers, reductions: as ``LoadProbe``.
+        groups: bins of a target, or most frequent next tokens.
+        measures: which to take.
+        chunk: samples at once.
+        memory: MiB of features at once.
+        autocast, forward: as ``LoadProbe``.
+        keeps: whether this process measures, or only computes along.
+
+    Raises:
+        ConfigError, DataError: an argument does not fit, or the model cannot run the probe batch.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Any,
+        labels: Any,
+        *,
+        layers: Sequence[str] | None,
+        reductions: str | Mapping[str, str],
+        groups: int,
+        measures: Sequence[str],
+        chunk: int,
+        memory: int,
+        autocast: Autocast,
+        forward: Callable[..., Any] | None,
+        keeps: bool,
+    ) -> None:
+        self.model = model
+        self.batch = ProbeBatch(inputs)
+        self.groups = group(labels, self.batch.n, self.batch.token_ids, self.batch.mask, groups)
+        self.device, self.dtype = home_of(model)
+        self._autocast, self._forward = autocast, forward
+        self._buffers = Buffers()
+        wanted = Wanted(layers, reductions, self.groups.length)
+        with self._glance():
+            self.points = self._find(wanted, min(self.batch.n, chunk, _LOOK))
+            self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
+            sizes = self._sizes()
+        self._measurer = Measurer(
+            self._source, sizes, measures=tuple(measures), chunk=chunk, memory=memory << 20, keeps=keeps
+        )
+
+    def measure(self) -> Measured:
+        """The load curve of the moment; without curves on a process that only computes along."""
+        self.device, self.dtype = home_of(self.model)  # it may have been moved since
+        self._source.device, self._source.dtype = self.device, self.dtype
+        with self._glance():
+            return self._measurer.measure(self._run)
+
+    def facts(self) -> dict[str, Any]:
+        """What is worth telling of it: samples, classes and where these come from, reductions, device …"""
+        own = list(self.model.parameters())
+        return {
+            "samples": len(self.groups.y_M),
+            "classes": self.groups.count,
+            "grouping": self.groups.how,
+            "device": str(self.device),
+            "parameters": sum(p.numel() for p in own),
+            "frozen_parameters": sum(p.numel() for p in own if not p.requires_grad),
+            "features": self._measurer.sizes,
+            "reductions": {point.name: point.reduction for point in self.points},
+            "logits": self.points[-1].logits,
+        }
+
+    @contextlib.contextmanager
+    def _glance(self) -> Iterator[None]:
+        with undisturbed(self.model), self._buffers.kept(self.model):
+            yield
+
+    def _run(self, args: Any, kwargs: Any) -> Any:
+        with computing_in(self._autocast, self.device):
+            if self._forward is not None:
+                return self._forward(self.model, *args, **kwargs)
+            return self.model(*args, **kwargs)
+
+    def _find(self, wanted: Wanted, n: int) -> list[Point]:
+        args, kwargs = self.batch.chunk(0, n, self.device, self.dtype)
+        with self._told("the probe batch"):
+            traced = trace(self.model, lambda: self._run(args, kwargs))
+        return find_points(self.model, traced, _real_batch(args, kwargs), n, wanted)
+
+    def _sizes(self) -> list[int]:
+        with self._told("a few samples of the probe batch"):
+            return self._source.sizes(self._run)
+
+    @contextlib.contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """What the model raised, as an error in the arguments."""
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception as error:
+            raise DataError(
+                f"{type(self.model).__name__} cannot run {what}: {type(error).__name__}: {error}; "
+                f"give inputs= as the model takes them (a tuple of arguments, a dict of named ones), samples "
+                f"first, in any number"
+            ) from error
+
+
+def _real_batch(args: Any, kwargs: Any) -> torch.Tensor | None:
+    """The model's input where it is of real numbers; masks beside token numbers are none."""
+    first = next((value for value in [*args, *kwargs.values()] if isinstance(value, torch.Tensor)), None)
+    return None if first is not None and not first.is_floating_point() else first_real((args, kwargs))

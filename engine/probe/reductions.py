@@ -1,0 +1,93 @@
+"""How features of any shape become one vector a sample.
+
+Shape legend: n samples of a chunk, T tokens, D features, C channels, M samples that are measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from ..errors import ConfigError
+from ..settings.probe import ReductionName
+
+REDUCTIONS: tuple[str, ...] = get_args(ReductionName)
+FLAT = 4096
+"""Images are kept whole while no layer has more numbers a sample than this."""
+_PREFERRED = ("logits", "last_hidden_state", "hidden_states", "sample", "out")
+"""Which entry of a model's named outputs is measured, before the first that is a tensor."""
+
+
+class Rows(NamedTuple):
+    """Which samples of a chunk are measured; both None where each sample is one."""
+
+    mask_nT: Tensor | None = None
+    """True where a token is real."""
+    at: tuple[Tensor, Tensor] | None = None
+    """Of token positions: rows and columns."""
+    length: int = 0
+    """Of token positions: T."""
+
+
+def feature_tensor(value: Any) -> Tensor | None:
+    """The tensor that is measured in a module's output, [n, …]: the first of real numbers, named entries first."""
+    if isinstance(value, Tensor):
+        return value if value.is_floating_point() and value.ndim else None
+    if isinstance(value, Mapping):
+        keys = [key for key in _PREFERRED if key in value] + list(value)
+        return _first(value[key] for key in keys)
+    if isinstance(value, tuple | list):
+        return _first(value)
+    if is_dataclass(value):
+        return feature_tensor({field.name: getattr(value, field.name) for field in fields(value)})
+    return None
+
+
+def _first(values: Any) -> Tensor | None:
+    return next((t for value in values if (t := feature_tensor(value)) is not None), None)
+
+
+def reduce(x: Tensor, how: str, rows: Rows) -> Tensor:
+    """One vector a sample, [M, D], from features [n, …].
+
+    ``flatten`` takes all numbers; ``spatial_mean`` the mean over what comes after the channels, [n, C, …];
+    ``token_mean`` the mean over what lies between samples and features, [n, …, D], real tokens only;
+    ``class_token`` the first token; ``last_token`` the last real one; ``position`` the tokens that are samples.
+
+    Raises:
+        ConfigError: the features have no such dimension.
+    """
+    if x.is_nested:
+        x = x.to_padded_tensor(0.0)
+    if how == "flatten" or (x.ndim <= 2 and how != "position"):
+        return x.flatten(1) if x.ndim > 1 else x[:, None]
+    if x.ndim < 3:
+        raise ConfigError(f"features of shape {tuple(x.shape)} have no token positions; leave this layer out")
+    if how == "spatial_mean":
+        return x.flatten(2).mean(2)
+    if how == "position":
+        if rows.at is None or x.shape[1] != rows.length:
+            raise ConfigError(
+                f"features of shape {tuple(x.shape)} are not of the {rows.length} tokens that are grouped; "
+                f"leave this layer out, or give one class a sample"
+            )
+        return x[rows.at].flatten(1)
+    if how == "class_token":
+        return x[:, 0].flatten(1)
+    mask = rows.mask_nT if rows.mask_nT is not None and rows.mask_nT.shape == x.shape[:2] else None
+    if how == "last_token":
+        return (x[:, -1] if mask is None else x[torch.arange(len(x), device=x.device), _last(mask)]).flatten(1)
+    if mask is None:
+        return x.flatten(1, -2).mean(1)
+    weights = mask.to(x.dtype)[..., None]
+    return (x.flatten(2) * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+def _last(mask_nT: Tensor) -> Tensor:
+    """The column of each row's last real token, wherever the padding is."""
+    columns = torch.arange(mask_nT.shape[1], device=mask_nT.device)
+    return (mask_nT * columns).argmax(1)

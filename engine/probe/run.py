@@ -1,0 +1,169 @@
+"""The directory of a ``probe`` run, filled from within a user's own training.
+
+The lock is held by the user's process for as long as it trains. A script that ends in order leaves ``finished``,
+one that ends by an exception ``failed`` with its text; of one that is killed the lock tells: ``crashed``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing.util
+import os
+import sys
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from ..runs.controls import Controls
+from ..runs.directory import Run
+from ..runs.listing import open_home
+from ..runs.lock import Lock
+from ..runs.records import Acknowledged, Control, Curve, Ended, Event, Note, Started
+from ..settings.probe import ProbeConfig
+
+_LOOK = 1.0
+"""Seconds between looks at the control file."""
+
+
+class ProbeRun:
+    """Writes one run's records; in a forked child, as a data loader's worker is, it does nothing.
+
+    Raises:
+        HomeError: the home directory cannot be used.
+        LockedError, OSError: the run's directory cannot be written.
+    """
+
+    def __init__(self, home: Path | None, config: ProbeConfig) -> None:
+        self.run = Run.create(open_home(home), config, origin="probe")
+        self._lock: Lock | None = self.run.take()
+        self._controls = Controls(self.run)
+        self._pid = os.getpid()
+        self._next_look = 0.0
+        self._started: Started | None = None
+        self.at = 0
+        """Steps that the training has taken."""
+        self.last: dict[str, Any] = {}
+        """What the summary will say."""
+        _forget_in_children(self)
+        if multiprocessing.parent_process() is not None:
+            multiprocessing.util.Finalize(self, end_with_child, args=(self,), exitpriority=10)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether records are still taken."""
+        return self._lock is not None and os.getpid() == self._pid
+
+    def start(self, started: Started) -> None:
+        """The first record; where it cannot be written now, it is written before the next one.
+
+        Raises:
+            OSError, DiskFullError: so where it cannot.
+        """
+        self._started = started
+        self._write_started()
+
+    def _write_started(self) -> None:
+        if self._started is not None and self.is_open:
+            self.run.write(self._started)
+            self._started = None
+
+    def write(self, curve: Curve, summary: Mapping[str, Any]) -> None:
+        """A measurement.
+
+        Raises:
+            OSError, DiskFullError: it cannot be written.
+        """
+        self.last = dict(summary)
+        self._write(curve)
+
+    def note(self, text: str) -> None:
+        """Something a person should read, where it can be written."""
+        with contextlib.suppress(Exception):
+            self._write(Note(text=text, level="warning"))
+
+    def asked(self) -> list[Control]:
+        """What was asked of the probe, looked for once a second."""
+        if not self.is_open or time.monotonic() < self._next_look:
+            return []
+        self._next_look = time.monotonic() + _LOOK
+        return self._controls.new()
+
+    def answer(self, control: Control, take: Callable[[Control], dict[str, Any]]) -> None:
+        """Take one request on, or say why not.
+
+        Raises:
+            OSError, DiskFullError: the answer cannot be written.
+        """
+        error, settings = "", {}
+        try:
+            settings = take(control)
+        except ConfigError as refusal:
+            error = str(refusal)
+        self._write(
+            Acknowledged(control=control.seq, action=control.action, step=self.at, settings=settings, error=error)
+        )
+
+    def end(self, reason: str, text: str) -> None:
+        """The last record; the second time, nothing."""
+        lock, self._lock = self._lock, None
+        if lock is None or os.getpid() != self._pid:
+            return
+        try:
+            self.run.write(Ended(reason=reason, text=text, at=self.at, summary=self.last))
+        except Exception:
+            lock.release(reason, text)  # the lock has room for a last word where the disk has none
+        else:
+            lock.release()
+
+    def forget(self) -> None:
+        """Let go of the lock in a forked child, and write nothing more."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _write(self, event: Event) -> None:
+        if self.is_open:
+            self._write_started()
+            self.run.write(event)
+
+
+def _forget_in_children(probe_run: ProbeRun) -> None:
+    """A data loader's forked workers inherit the lock; if they outlive a killed script they must not hold it."""
+    reference = weakref.ref(probe_run)
+
+    def forget() -> None:
+        if (held := reference()) is not None:
+            held.forget()
+
+    os.register_at_fork(after_in_child=forget)
+
+
+def end_with_script(probe_run: ProbeRun) -> None:
+    """Close a run that the script did not close: at its end, or when its probe is let go of."""
+    _end(probe_run, None if hasattr(sys, "ps1") else getattr(sys, "last_value", None))
+
+
+def end_with_child(probe_run: ProbeRun) -> None:
+    """Close a run in a process of multiprocessing, which may leave past the interpreter's own end.
+
+    What broke it off is still on its way then.
+    """
+    _end(probe_run, sys.exc_info()[1])
+
+
+def _end(probe_run: ProbeRun, error: BaseException | None) -> None:
+    if error is None or (isinstance(error, SystemExit) and not error.code):
+        probe_run.end("finished", "the script ended, or let go of its probe")
+    elif isinstance(error, KeyboardInterrupt):
+        probe_run.end("stopped", "the script was interrupted")
+    else:
+        probe_run.end("failed", f"the script ended by {describe(error)}")
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -1,0 +1,59 @@
+"""The numbers that a user hands to the load probe, until the next measurement takes them along."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ..errors import ConfigError
+
+OWN = (
+    "asymmetry", "cv", "effective_friction", "friction_error", "load_curve", "probe_seconds", "rate", "regime",
+    "seconds", "steps",
+)  # fmt: skip
+"""Names of what the probe itself writes with a curve, or at the end; no number of a user's may stand there."""
+
+
+class Scalars:
+    """The newest number of each name."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, Any] = {}
+        self._refused: set[str] = set()
+
+    def give(self, scalars: Mapping[str, Any]) -> list[str]:
+        """Keep numbers; of tensors no graph is kept alive. Names of the probe's own are refused, and told once."""
+        refused = [name for name in scalars if name in OWN]
+        self._given |= {
+            name: value.detach() if isinstance(value, torch.Tensor) else value
+            for name, value in scalars.items()
+            if name not in OWN
+        }
+        new = [name for name in refused if name not in self._refused]
+        self._refused.update(new)
+        return new
+
+    def take(self) -> tuple[dict[str, float | None], list[ConfigError]]:
+        """What was given since the last time, and what is wrong with the rest of it."""
+        given, self._given = self._given, {}
+        taken: dict[str, float | None] = {}
+        wrong = []
+        for name, value in given.items():
+            try:
+                taken[name] = float(value)
+            except (TypeError, ValueError, RuntimeError):
+                wrong.append(
+                    ConfigError(f"{name} = {value!r} is no number; allowed: a number, or a tensor of one")
+                )
+        return taken, wrong
+
+
+def refusal(names: list[str]) -> str:
+    """Why numbers of these names are not kept."""
+    said = ", ".join(map(repr, names))
+    return (
+        f"the load probe does not keep {said}: it writes that itself. Give yours another name, as "
+        f"'my_{names[0]}'; taken are {', '.join(OWN)}"
+    )

@@ -1,0 +1,1 @@
+"""Phase diagrams: their cells, what makes them, what came of them."""

@@ -1,0 +1,247 @@
+"""Where slices of a sweep are made: any executor, processes of our own, or a Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from ..errors import ConfigError, WorkerError
+from .task import make_slice
+
+_CONNECT_SECONDS = 10
+_LOOK_AGAIN = 2.0
+"""Seconds between two counts of a cluster's workers."""
+_PARENT_SECONDS = 0.5
+"""Seconds between a pool process's looks at whether the sweep still lives."""
+
+
+class Backend(Protocol):
+    """An executor and what is known of it."""
+
+    name: str
+
+    def width(self) -> int:
+        """How many slices it works on at once, now; 0 where it has no worker.
+
+        Raises:
+            WorkerError: it is gone for good.
+        """
+
+    def submit(self, data: bytes) -> Future[bytes]:
+        """Have a packed slice made: ``sweep_task.make_slice`` of it, elsewhere."""
+
+    def lost(self, error: BaseException) -> bool:
+        """Whether a worker was lost, so that its slice may be tried again."""
+
+    def mend(self) -> None:
+        """Make ready for more after a loss.
+
+        Raises:
+            WorkerError: it cannot be mended.
+        """
+
+    def close(self) -> None:
+        """Let go of what was opened here; slices under way are not waited for longer than they take."""
+
+
+class Given:
+    """An executor that belongs to the caller."""
+
+    name = "given"
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def width(self) -> int:
+        return int(getattr(self._executor, "_max_workers", 0) or os.cpu_count() or 1)
+
+    def submit(self, data: bytes) -> Future[bytes]:
+        return self._executor.submit(make_slice, data)
+
+    def lost(self, error: BaseException) -> bool:
+        return isinstance(error, CancelledError)
+
+    def mend(self) -> None:
+        """Whoever made it mends it."""
+
+    def close(self) -> None:
+        """It is the caller's."""
+
+
+class Processes:
+    """A pool of ``count`` processes on this machine; made anew where one of them dies."""
+
+    name = "processes"
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._pool = self._new()
+
+    def _new(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            self._count,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_end_with,
+            initargs=(os.getpid(),),
+        )
+
+    def width(self) -> int:
+        return self._count
+
+    def submit(self, data: bytes) -> Future[bytes]:
+        return self._pool.submit(make_slice, data)
+
+    def lost(self, error: BaseException) -> bool:
+        return isinstance(error, BrokenExecutor | CancelledError)
+
+    def mend(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool = self._new()
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_with(parent: int) -> None:
+    """A pool's processes would wait for ever for a sweep that was killed: each looks whether it is an orphan.
+
+    Ctrl-C reaches them too, and is the sweep's to hear.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_PARENT_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="orphan-watch", daemon=True).start()
+
+
+class Dask:
+    """A Dask cluster, by its scheduler's address or file. It starts lost slices again by itself at first.
+
+    Raises:
+        ConfigError: no scheduler answers.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.name = url
+        address, file = _scheduler_of(url)
+        try:
+            self._client = _client_class()(
+                address=address,
+                scheduler_file=file,
+                timeout=_CONNECT_SECONDS,
+                set_as_default=False,
+                name="springtui-sweep",
+            )
+        except Exception as error:  # another server's greeting is read as a length, and gives a MemoryError
+            raise ConfigError(
+                f"no Dask scheduler answers at {url} ({_first_line(error)}); start one with dask scheduler, and "
+                f"workers with dask worker, or choose --executor processes"
+            ) from error
+        self._executor: Executor = self._client.get_executor(pure=False)
+        self._count, self._next = 0, 0.0
+
+    def width(self) -> int:
+        if time.monotonic() >= self._next:
+            self._count, self._next = self._threads(), time.monotonic() + _LOOK_AGAIN
+        return self._count
+
+    def _threads(self) -> int:
+        try:
+            return sum(self._ask(self._client.nthreads).values())
+        except Exception as error:  # whatever the connection makes of a scheduler that is no more
+            raise WorkerError(
+                f"the Dask scheduler at {self.name} is gone ({_first_line(error)}); start it again and resume the "
+                f"sweep, or resume it with --executor processes: what was made is kept"
+            ) from error
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        """The answer, or that there is none in time: a client waits long for a scheduler that may come back."""
+        if self._client.status != "running":
+            raise OSError(f"the connection is {self._client.status}")
+        return question()
+
+    def submit(self, data: bytes) -> Future[bytes]:
+        return self._executor.submit(make_slice, data)
+
+    def lost(self, error: BaseException) -> bool:
+        from distributed import KilledWorker
+
+        return isinstance(error, KilledWorker | CancelledError)
+
+    def mend(self) -> None:
+        self._next = 0.0
+        self.width()
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self._executor.shutdown(wait=False)
+        with contextlib.suppress(Exception):
+            self._client.close(timeout=_CONNECT_SECONDS)
+
+
+def _client_class() -> Any:
+    """Dask's client, which is closed by whoever opened it: one that never connected would wait for that when it
+    is let go of, and complain.
+    """
+    from distributed import Client
+
+    base: Any = Client
+    return type("Client", (base,), {"__del__": lambda _: None})
+
+
+def _scheduler_of(url: str) -> tuple[str | None, str | None]:
+    """Address and file of ``dask://host:port`` or ``dask:///path/scheduler.json``; one of the two."""
+    parts = urlsplit(url)
+    if not parts.netloc:
+        return None, parts.path
+    return f"tcp://{parts.netloc}", None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def check_executor(name: str) -> None:
+    """See that an executor's name can be followed, without opening anything.
+
+    Raises:
+        ConfigError: it is not installed, or its address is not one.
+    """
+    if not name.startswith("dask://"):
+        return
+    address, file = _scheduler_of(name)
+    try:
+        known = bool(file and file != "/") if address is None else urlsplit(name).port is not None
+    except ValueError:
+        known = False
+    if not known:
+        raise ConfigError(
+            f"executor = {name!r} names no scheduler; write dask://host:port, or dask:///path/to/scheduler.json"
+        )
+    if file and not Path(file).is_file():
+        raise ConfigError(f"executor = {name!r}: there is no {file}; dask scheduler --scheduler-file writes it")
+    if importlib.util.find_spec("distributed") is None:
+        raise ConfigError(f"executor = {name!r} needs Dask: pip install 'springtui[cluster]'")
+
+
+def open_backend(name: str, count: int) -> Backend:
+    """The cluster of a name, or ``count`` processes of our own.
+
+    Raises:
+        ConfigError: it is not installed, or no scheduler answers.
+    """
+    check_executor(name)
+    return Dask(name) if name.startswith("dask://") else Processes(count)

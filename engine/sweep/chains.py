@@ -1,0 +1,65 @@
+"""The chains of a sweep: by theory many at once, or by many copies of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ..errors import DivergedError
+from ..runs.records import Cell
+from ..settings.chain import ChainConfig
+
+Task = tuple[int, int]
+
+
+def pull(jobs: Sequence[tuple[Task, ChainConfig]], method: str, *, threads: int | None = None) -> Iterator[Cell]:
+    """The cells of some chains, each with its task; a chain that diverges gives a cell with its text and no curve.
+
+    Args:
+        jobs: cell and member of each, and the chain.
+        method: mean_field, or replicas.
+        threads: by default one per core; it changes the time and nothing else.
+    """
+    if method == "mean_field":
+        yield from _by_theory(jobs, threads)
+        return
+    from ..chain.ensemble import pull_cells
+
+    for task, settings in jobs:
+        try:
+            (pulled,) = pull_cells([settings], threads=threads, first_cell=task[0])
+        except DivergedError as error:
+            yield Cell(cell=task[0], member=task[1], final=True, at=settings.steps, text=str(error))
+        else:
+            yield _cell(task, settings, pulled.mean_L.tolist(), pulled.sd_L.tolist())
+
+
+def _by_theory(jobs: Sequence[tuple[Task, ChainConfig]], threads: int | None) -> Iterator[Cell]:
+    """Those that differ in friction and noise alone are solved together."""
+    from ..chain.mean_field_cells import mean_field_cells
+
+    alike: dict[tuple[object, ...], list[tuple[Task, ChainConfig]]] = {}
+    for task, c in jobs:
+        alike.setdefault((c.blocks, c.k, c.eta, c.steps, c.target), []).append((task, c))
+    for group in alike.values():
+        first = group[0][1]
+        x_CL = mean_field_cells(
+            [c.mu_right for _, c in group],
+            [c.mu_left for _, c in group],
+            [c.noise for _, c in group],
+            blocks=first.blocks,
+            k=first.k,
+            eta=first.eta,
+            steps=first.steps,
+            target=first.target,
+            threads=threads,
+        )
+        for (task, c), x_L in zip(group, x_CL, strict=True):
+            yield _cell(task, c, x_L.tolist(), [])
+
+
+def _cell(task: Task, config: ChainConfig, mean: list[float], sd: list[float]) -> Cell:
+    y = config.target
+    curves: dict[str, list[float | None]] = {"distance": [y, *(y - x for x in mean), 0.0]}
+    if sd:
+        curves["sd"] = [0.0, *sd, 0.0]
+    return Cell(cell=task[0], member=task[1], final=True, at=config.steps, curves=curves)

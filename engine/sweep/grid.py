@@ -1,0 +1,97 @@
+"""The cells of a sweep: what each is, and in which order they are made."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..errors import ConfigError
+from ..settings.chain import ChainConfig
+from ..settings.fields import make
+from ..settings.sweep import SweepConfig
+from ..settings.train import TrainConfig
+from ..twin.axis import noise_coordinate
+from ..twin.maps import NUMBERS, PRESETS, TwinMap
+from .axes import KNOBS, Value
+
+MOST_CELLS = 100_000
+
+
+def size(config: SweepConfig) -> int:
+    """Cells of the grid: columns x rows."""
+    return len(config.x_values) * len(config.y_values)
+
+
+def place(config: SweepConfig, index: int) -> tuple[Value, Value]:
+    """The x and y values of a cell, by its index: y index x columns + x index."""
+    row, column = divmod(index, len(config.x_values))
+    return config.x_values[column], config.y_values[row]
+
+
+def cell_settings(config: SweepConfig, index: int, member: int = 0) -> TrainConfig | ChainConfig:
+    """What one network or chain of a cell is; ``member`` counts its seeds, from 0.
+
+    Raises:
+        ConfigError: a value or their combination is not allowed, or there is no map for these knobs.
+    """
+    x, y = place(config, index)
+    values = dict(config.settings)
+    if config.system == "chain":
+        return make(ChainConfig, values | _chain_axes(config, x, y))
+    values |= {config.x_axis: x, config.y_axis: y}
+    settings = make(TrainConfig, values)
+    return make(TrainConfig, {"seed": settings.seed + member}, settings)
+
+
+def _chain_axes(config: SweepConfig, x: Value, y: Value) -> dict[str, Value]:
+    """A chain's own settings, or a network's knobs through the fitted map."""
+    if config.y_axis not in KNOBS and config.x_axis not in KNOBS:
+        return {config.x_axis: x, config.y_axis: y}
+    mapped = config.y_axis == "negative_slope" and config.x_axis in PRESETS
+    if not mapped or isinstance(x, str) or isinstance(y, str):
+        raise ConfigError(
+            f"there is no fitted map for {config.x_axis!r} over {config.y_axis!r}; a chain over a network's knobs "
+            f"takes negative_slope as its rows and one of these as its columns: {', '.join(PRESETS)}"
+        )
+    right, left, noise = map_of(config).chain(1.0 - y, noise_coordinate(config.x_axis, x))
+    return {"mu_right": float(right), "mu_left": float(left), "noise": float(noise)}
+
+
+def map_of(config: SweepConfig) -> TwinMap:
+    """The map that takes a network's knobs to the chain's, over one of the axes of ``PRESETS``.
+
+    Raises:
+        ConfigError: a person's own lacks a number.
+    """
+    if not config.twin:
+        return PRESETS[config.x_axis]
+    try:
+        return msgspec.convert({**config.twin, "noise_axis": config.x_axis}, TwinMap)
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            f"twin = {config.twin!r} is no map ({error}); its numbers: {', '.join(NUMBERS)}"
+        ) from error
+
+
+def members(config: SweepConfig) -> int:
+    """Networks per cell; a chain's cell is one pull of all its replicas."""
+    return config.seeds if config.system == "network" else 1
+
+
+def coarse_to_fine(columns: int, rows: int) -> list[int]:
+    """Indices of all cells, each once, row by row within ever finer grids, so that an early picture is meaningful.
+
+    The first grid is the corners and what lies half-way between, as far as there are cells.
+    """
+    stride = 1 << max(0, (max(columns, rows) - 1).bit_length() - 1)
+    seen: dict[int, None] = {}
+    while stride:
+        for row in _marks(rows, stride):
+            for column in _marks(columns, stride):
+                seen.setdefault(row * columns + column)
+        stride //= 2
+    return list(seen)
+
+
+def _marks(count: int, stride: int) -> list[int]:
+    marks = list(range(0, count, stride))
+    return marks if marks[-1] == count - 1 else [*marks, count - 1]

@@ -1,0 +1,100 @@
+"""The networks of a sweep on an accelerator: as many at once as its memory holds, stacked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+
+from ..ensemble.member import Group, MemberResult, member_of
+from ..ensemble.stack import Stack, members_within
+from ..errors import DivergedError
+from ..runs.records import Cell
+from ..settings.train import TrainConfig
+from .crew import Orders, Queue, Threads
+from .networks import PRESENT_EVERY, cell_of, diverged_cell, finite, group_key, group_of, hessian_trace
+from .task import Job
+
+_CPU_MEMORY = 1 << 30
+_SHOWING = 0.1
+"""Part of the time that may go into the curves of unfinished networks."""
+
+
+def memory_of(device: torch.device) -> int:
+    """Bytes that members may fill: half of what is free on a device; 1 GiB of a CPU's."""
+    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else _CPU_MEMORY
+
+
+def settings_of(job: Job) -> TrainConfig:
+    """Of a job that is a network."""
+    assert isinstance(job.settings, TrainConfig)
+    return job.settings
+
+
+class StackedCrew(Threads):
+    """One thread that trains all jobs on one device, those of one shape and batch size together."""
+
+    def __init__(self, jobs: Sequence[Job], made: Queue, orders: Orders, device: str) -> None:
+        super().__init__(made, orders, "sweep-stacked")
+        self._device, self._jobs = torch.device(device), list(jobs)
+
+    def _run(self) -> None:
+        for jobs in self._together():
+            group = group_of(settings_of(jobs[0]))
+            size = members_within(group, memory_of(self._device))
+            for start in range(0, len(jobs), size):
+                if not self._train(group, jobs[start : start + size]):
+                    return
+
+    def _together(self) -> list[list[Job]]:
+        found: dict[str, list[Job]] = {}
+        for job in self._jobs:
+            found.setdefault(group_key(settings_of(job)), []).append(job)
+        return list(found.values())
+
+    def _train(self, group: Group, jobs: Sequence[Job]) -> bool:
+        """Train these together; False where it was broken off."""
+        members = [member_of(settings_of(job)) for job in jobs]
+        stack, told, shown, turn = Stack(group, members, self._device), set[int](), time.monotonic(), 0
+        while not stack.finished:
+            if not stack.run_epoch(lambda: not self._orders.holds()):
+                return False
+            active = stack.active
+            for i in set(range(len(jobs))) - set(active) - told:
+                told.add(i)
+                self._made.put(_final(jobs[i], stack, i))
+            if time.monotonic() - shown >= PRESENT_EVERY:
+                turn = self._present(stack, jobs, active, turn)
+                shown = time.monotonic()
+        return True
+
+    def _present(self, stack: Stack, jobs: Sequence[Job], active: Sequence[int], turn: int) -> int:
+        """Show some of the unfinished members, others next time."""
+        end = time.monotonic() + _SHOWING * PRESENT_EVERY
+        for _ in active:
+            i = active[turn % len(active)]
+            turn += 1
+            self._made.put(_present(jobs[i], stack, i))
+            if time.monotonic() >= end:
+                break
+        return turn
+
+
+def _present(job: Job, stack: Stack, i: int) -> Cell:
+    task = (job.cell, job.member)
+    try:
+        return cell_of(task, stack.epochs[i], stack.measure(i), final=False)
+    except DivergedError as error:  # the next epoch's loss will say so too, and end it
+        return Cell(cell=job.cell, member=job.member, final=False, at=stack.epochs[i], text=str(error))
+
+
+def _final(job: Job, stack: Stack, i: int) -> Cell:
+    task = (job.cell, job.member)
+    result: MemberResult = stack.result(i)
+    if result.measurement is None:
+        return diverged_cell(task, DivergedError(result.diverged))
+    cell = cell_of(task, result.epochs, result.measurement, final=True)
+    if stack.configs[i].hessian:
+        cell.scalars["hessian_trace"] = finite(hessian_trace(stack.network(i), stack.group, stack.configs[i].seed))
+    return cell

@@ -1,0 +1,145 @@
+"""What the records of a sweep amount to, cell by cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..measures.load_curve import statistics
+from ..runs.records import Cell
+from ..settings.sweep import SweepConfig
+from .axes import Value
+from .grid import members, place, size
+
+MEASURES = {"network": "trace_ratio", "chain": "distance"}
+"""The curve whose loads a diagram is about."""
+
+
+class Summary(NamedTuple):
+    """What a cell's members amount to."""
+
+    cell: int
+    """Its index."""
+    x: Value
+    y: Value
+    done: int
+    """Members that ended."""
+    diverged: int
+    """Members among them that came to nothing."""
+    curves: dict[str, list[float | None]]
+    """D_0 … D_L by measure, the mean over members that did not diverge; a chain's ``distance`` in its own unit."""
+    spread: dict[str, list[float | None]]
+    """Sample s.d. over them; empty for one."""
+    cv: float
+    asymmetry: float
+    regime: str
+    """These three of the mean curve: ``loads.statistics``."""
+    total_separation: float
+    """D at the input less D at the last hidden layer; of a chain, all of its length."""
+    scalars: dict[str, float]
+    """Means: test_accuracy and train_accuracy in [0, 1], train_loss, hessian_trace, …"""
+    final: bool
+    """Whether all its members ended."""
+
+
+def summarise(config: SweepConfig, cells: Iterable[Cell]) -> list[Summary]:
+    """One summary for each cell of which anything is known, by index; unfinished members count as they stand."""
+    newest: dict[tuple[int, int], Cell] = {}
+    for cell in cells:
+        known = newest.get((cell.cell, cell.member))
+        if known is None or not known.final:
+            newest[cell.cell, cell.member] = cell
+    by_cell: dict[int, list[Cell]] = {}
+    for (index, _), cell in sorted(newest.items()):
+        if 0 <= index < size(config):
+            by_cell.setdefault(index, []).append(cell)
+    return [summarise_cell(config, index, found) for index, found in sorted(by_cell.items())]
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # numbers from a file may be of any size
+def summarise_cell(config: SweepConfig, index: int, found: Sequence[Cell]) -> Summary:
+    """What a cell's records amount to: of members that ended, if any did; else of those that are under way."""
+    ended = [cell for cell in found if cell.final]
+    shown = [cell for cell in ended if cell.curves] or [cell for cell in found if cell.curves]
+    curves, spread = _mean_curves([cell.curves for cell in shown])
+    main = curves.get(MEASURES[config.system], [])
+    shape = statistics(main, logits=config.system == "network")
+    x, y = place(config, index)
+    return Summary(
+        cell=index,
+        x=x,
+        y=y,
+        done=len(ended),
+        diverged=sum(1 for cell in ended if not cell.curves),
+        curves=curves,
+        spread=spread,
+        cv=shape.cv,
+        asymmetry=shape.asymmetry,
+        regime=shape.regime,
+        total_separation=_total(main if config.system == "chain" else main[:-1]),
+        scalars=_mean_scalars([cell.scalars for cell in shown]),
+        final=len(ended) == members(config),
+    )
+
+
+def _total(curve: Sequence[float | None]) -> float:
+    first, last = (curve[0], curve[-1]) if len(curve) > 1 else (None, None)
+    return math.nan if first is None or last is None else first - last
+
+
+def _mean_curves(
+    found: Sequence[Mapping[str, Sequence[float | None]]],
+) -> tuple[dict[str, list[float | None]], dict[str, list[float | None]]]:
+    means: dict[str, list[float | None]] = {}
+    spread: dict[str, list[float | None]] = {}
+    for name in found[0] if found else ():
+        rows = np.array(
+            [[math.nan if v is None else v for v in curves[name]] for curves in found if name in curves]
+        )
+        means[name] = _listed(rows.mean(0))
+        if len(rows) > 1:
+            spread[name] = _listed(rows.std(0, ddof=1))
+    return means, spread
+
+
+def _listed(values: np.ndarray) -> list[float | None]:
+    return [float(v) if math.isfinite(v) else None for v in values]
+
+
+def _mean_scalars(found: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
+    names = {name for scalars in found for name in scalars}
+    means = {}
+    for name in sorted(names):
+        values = [v for scalars in found if (v := scalars.get(name)) is not None]
+        if values:
+            means[name] = sum(values) / len(values)
+    return means
+
+
+def spearman(a: Sequence[float], b: Sequence[float]) -> float:
+    """Spearman's rank correlation of two sequences of one length, ties by their mean rank, in [-1, 1].
+
+    NaN for fewer than 3 finite pairs, or where one has the same rank throughout.
+    """
+    pairs = np.array([(x, y) for x, y in zip(a, b, strict=True) if math.isfinite(x) and math.isfinite(y)])
+    if len(pairs) < 3:
+        return math.nan
+    ranks = np.array([_ranks(pairs[:, 0]), _ranks(pairs[:, 1])])
+    if (ranks.std(1) == 0).any():
+        return math.nan
+    return float(np.corrcoef(ranks)[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2.0)[inverse])
+
+
+def accuracy_cv_correlation(summaries: Sequence[Summary]) -> float:
+    """Spearman's correlation of test accuracy and coefficient of variation over the cells, as ``spearman``."""
+    known = [s for s in summaries if "test_accuracy" in s.scalars]
+    return spearman([s.scalars["test_accuracy"] for s in known], [s.cv for s in known])

@@ -1,0 +1,241 @@
+"""Fills the directory of a ``chain`` run: pulls one chain and obeys its control file.
+
+A chain that was broken off goes on from its checkpoint, bit for bit: what earlier workers recorded since is pulled
+again without being recorded again, with their slider moves at the same steps (see ``replay``).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ..chain.base import Floats
+from ..chain.build import new_chain
+from ..chain.checkpoint import Progress, read_state, write_state
+from ..chain.mean_field import MeanField, effective_friction, mean_field_positions, settled
+from ..chain.pulling import CHUNK, targets
+from ..errors import ConfigError, DivergedError, RunError
+from ..runs.controls import Controls
+from ..runs.directory import Run
+from ..runs.files import read_file, replace_file
+from ..runs.records import Curve, Ended, Started
+from ..runs.replay import Replay
+from ..settings.chain import ChainConfig
+from ..settings.fields import make
+from .control_loop import ControlLoop, Interrupted
+
+_SLICE = 0.03
+"""Seconds of work, at most, between looks at the control file."""
+SAVE_EVERY = 5.0
+"""Seconds between checkpoints, at least; writing them takes a twentieth of the time, at most."""
+_CHECKPOINT_LIMIT = 1 << 34
+
+
+def run_chain(run: Run, controls: Controls, interrupted: Interrupted | None = None) -> Ended:
+    """Pull to the end, or until stopped; the lock is the caller's. The last record is returned.
+
+    Args:
+        run: the chain's directory.
+        controls: what is asked of it.
+        interrupted: the process's SIGTERM.
+
+    Raises:
+        RunError: the run is no chain.
+        RunDirectoryError: its checkpoint is damaged, or the directory is gone.
+        DiskFullError: there is no room for a record or a checkpoint.
+    """
+    config = run.config().settings
+    if not isinstance(config, ChainConfig):
+        raise RunError(f"{run.id} is no chain run")
+    ended = _Job(run, controls, interrupted, config).run()
+    run.write(ended)
+    return ended
+
+
+class _Job:
+    """One pull, from its first record to its last."""
+
+    def __init__(self, run: Run, controls: Controls, interrupted: Interrupted | None, config: ChainConfig) -> None:
+        self.at_file = run
+        self.config = config
+        self.chain = new_chain(config)
+        self.theory = MeanField(config) if config.pace and config.order == 1 else None
+        """Beside a chain that is watched; in step with it."""
+        self.replay = Replay(run.events())
+        self.loop = ControlLoop(run, controls, self._change, interrupted, self.replay.behind)
+        self.earlier_seconds = 0.0
+        """What earlier workers took to reach the checkpoint."""
+        self._take_up()
+        self.began = time.monotonic()
+        self._next_save = self.began + SAVE_EVERY
+        self._speed = 1000.0
+        """Steps per second that the machine manages; measured as it goes."""
+        self._recorded_at = -1
+
+    def _take_up(self) -> None:
+        path = self.at_file.checkpoint_path
+        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+            leftover.unlink(missing_ok=True)  # a worker was killed while it wrote; the lock is ours now
+        if os.path.lexists(path):
+            progress = read_state(read_file(path, _CHECKPOINT_LIMIT), self.chain, self.theory)
+            self._put_in_force(progress.settings)
+            self.replay.taken = min(progress.moves, len(self.replay.moves))
+            self.earlier_seconds = progress.seconds
+
+    def _save(self) -> None:
+        began = time.monotonic()
+        in_force = {name: getattr(self.config, name) for name in sorted(ChainConfig.live)}
+        progress = Progress(
+            steps=self.chain.steps, moves=self.replay.taken, seconds=self._seconds(), settings=in_force
+        )
+        replace_file(self.at_file.checkpoint_path, write_state(self.chain, self.theory, progress))
+        now = time.monotonic()
+        self._next_save = now + max(SAVE_EVERY, 20.0 * (now - began))
+
+    def _seconds(self) -> float:
+        """Time spent on the run, pauses left out, by all its workers."""
+        return self.earlier_seconds + time.monotonic() - self.began - self.loop.paused_seconds
+
+    def run(self) -> Ended:
+        self._write_started()
+        try:
+            done = self._pull()
+        except DivergedError as error:
+            return self._ended("diverged", str(error))
+        self._record(0.0)
+        self._save()
+        text = f"{'finished' if done else 'stopped'} after {self.chain.steps} steps"
+        return self._ended("finished" if done else "stopped", text)
+
+    def _pull(self) -> bool:
+        """Steps in slices, a record ``frames`` times a second, held to ``pace``; whether the end was reached."""
+        config, chain = self.config, self.chain
+        self._record(0.0)
+        frame_time, frame_steps = time.monotonic(), chain.steps
+        due = frame_time + 1.0 / config.frames
+        while chain.steps < config.steps:
+            for settings in self.replay.due(chain.steps):
+                self._put_in_force(settings)
+            if not self.loop.poll(chain.steps):
+                return False
+            now = time.monotonic()
+            if now >= due:
+                self._record((chain.steps - frame_steps) / max(now - frame_time, 1e-9))
+                frame_time, frame_steps = now, chain.steps
+                due = max(due + 1.0 / config.frames, now)  # by the clock: slices and frames do not fit each other
+            if now >= self._next_save:
+                self._save()
+            self._advance(self._next_slice())
+            if config.pace and not self.replay.behind(chain.steps):
+                time.sleep(max(0.0, self._slice_seconds() - (time.monotonic() - now)))
+            else:
+                self._learn_speed(chain.steps - frame_steps, time.monotonic() - frame_time)
+        return True
+
+    def _advance(self, steps: int) -> None:
+        self.chain.advance(steps)
+        if self.theory is not None:
+            self.theory.advance(steps)
+
+    def _slice_seconds(self) -> float:
+        return min(_SLICE, 1.0 / self.config.frames)
+
+    def _next_slice(self) -> int:
+        """Steps to take before the next look: to the end, or to the next earlier move, at most.
+
+        Whole chunks where the machine's speed decides, since only those join up to the same numbers.
+        """
+        chain, rate = self.chain, self.config.pace or self._speed
+        steps = max(1, round(rate * self._slice_seconds()))
+        if not self.config.pace:
+            steps = -(-steps // CHUNK) * CHUNK
+        ahead = [self.config.steps, *(step for step, _ in self.replay.moves[self.replay.taken :])]
+        return min(steps, max(1, min(ahead) - chain.steps))
+
+    def _learn_speed(self, steps: int, seconds: float) -> None:
+        if steps and seconds > 0.001:
+            self._speed = steps / seconds
+
+    def _change(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        fixed = sorted(set(settings) - ChainConfig.live)
+        if fixed:
+            raise ConfigError(
+                f"{fixed[0]!r} cannot change while pulling; these can: {', '.join(sorted(ChainConfig.live))}"
+            )
+        self._put_in_force(settings)
+        in_force = {name: getattr(self.config, name) for name in settings}
+        self.replay.took(self.chain.steps, in_force)
+        return in_force
+
+    def _put_in_force(self, settings: Mapping[str, Any]) -> None:
+        self.config = make(ChainConfig, settings, self.config)
+        self.chain.change(self.config)
+        if self.theory is not None:
+            self.theory.change(self.config)
+
+    def _record(self, rate: float) -> None:
+        chain = self.chain
+        if chain.steps == self._recorded_at or chain.steps <= self.replay.recorded:
+            return
+        self._recorded_at = chain.steps
+        x_RL = chain.x_RL
+        self.at_file.write(
+            Curve(
+                at=chain.steps,
+                step=chain.steps,
+                curves={"distance": self._curve(chain.mean()), **self._theory_curve()},
+                scalars={"rate": rate, "effective_friction": self._friction(), "target": self._held()},
+                positions=x_RL[0].tolist(),
+                spread=chain.sd().tolist(),
+            )
+        )
+
+    def _curve(self, x_L: Floats) -> list[float | None]:
+        """y - x_l for l = 0 … L + 1."""
+        y = self.config.target
+        return [y, *(y - x_L).tolist(), y - self._held()]
+
+    def _held(self) -> float:
+        """Where the last spring is held now."""
+        return float(targets(self.config, max(0, self.chain.steps - 1), 1)[0])
+
+    def _theory_curve(self) -> dict[str, list[float | None]]:
+        if self.theory is not None:
+            return {"mean_field": self._curve(self.theory.x_L)}
+        return {"mean_field": self._curve(settled(self.config))} if self.config.pace else {}
+
+    def _friction(self) -> float:
+        return effective_friction(self.config.mu_right, self.config.mu_left)
+
+    def _write_started(self) -> None:
+        blocks = [f"block {i + 1}" for i in range(self.config.blocks)]
+        self.at_file.write(
+            Started(
+                pid=os.getpid(),
+                host=socket.gethostname(),
+                settings=msgspec.structs.asdict(self.config) | self.replay.ahead(),
+                layers=["wall", *blocks, "target"],
+                total=self.config.steps,
+                facts={"from_step": self.chain.steps, "known_to_step": max(self.replay.horizon, self.chain.steps)},
+            )
+        )
+
+    def _ended(self, reason: str, text: str) -> Ended:
+        chain = self.chain
+        summary = {
+            "steps": chain.steps,
+            "seconds": self._seconds(),
+            "positions": chain.mean().tolist(),
+            "sd": chain.sd().tolist(),
+            "effective_friction": self._friction(),
+        }
+        if reason != "diverged":
+            done = msgspec.structs.replace(self.config, steps=max(1, chain.steps))
+            theory = mean_field_positions(done)
+            summary["mean_field"] = None if theory is None else theory.tolist()
+        return Ended(reason=reason, text=text, at=chain.steps, summary=summary)

@@ -1,0 +1,238 @@
+"""Fills the directory of a ``train`` run: trains one network and obeys its control file."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import torch
+
+from ..datasets.load import Dataset, load_dataset
+from ..ensemble.trainer import CompiledTrainer, load_compiled, trainer_for
+from ..errors import DivergedError, RunDirectoryError, RunError
+from ..measures.hessian import Curvature
+from ..measures.load_curve import statistics
+from ..networks.trainer import Measurement, Trainer
+from ..runs.controls import Controls
+from ..runs.directory import Run
+from ..runs.files import read_file, replace_file
+from ..runs.records import Curve, Ended, Event, Note, Started
+from ..runs.replay import Replay
+from ..settings.train import TrainConfig
+from .control_loop import ControlLoop, Interrupted
+
+_CHECKPOINT_LIMIT = 1 << 34
+_MANY = 1 << 40
+
+
+def run_training(run: Run, controls: Controls, interrupted: Interrupted | None = None) -> Ended:
+    """Train to the end, or until stopped; the lock is the caller's. The last record is returned.
+
+    Where the run was begun before, it goes on from the checkpoint, bit for bit as if it had never been broken off.
+
+    Args:
+        run: the network's directory.
+        controls: what is asked of it.
+        interrupted: the process's SIGTERM.
+
+    Raises:
+        InputError: the settings, the data or the checkpoint are wrong, or the directory is gone.
+        DiskFullError: there is no room for a record or a checkpoint.
+        RunError: the run is no training.
+    """
+    config = run.config().settings
+    if not isinstance(config, TrainConfig):
+        raise RunError(f"{run.id} is no training run")
+    torch.set_num_threads(config.threads)
+
+    def note(text: str) -> None:
+        run.write(Note(text=text))
+
+    dataset, events = load_dataset(config, note), run.events()
+    trainer = trainer_for(config, dataset, _kind_of(events))
+    if trainer.kind == CompiledTrainer.kind:
+        load_compiled(note)
+    with trainer.limits():
+        job = _Job(run, controls, interrupted, trainer, dataset, Replay(events))
+        ended = job.run()
+    run.write(ended)
+    return ended
+
+
+def _kind_of(events: Sequence[Event]) -> str:
+    """Of the trainer that a run began with; those that do not say began before there was a choice."""
+    began = next((event for event in events if isinstance(event, Started)), None)
+    return "" if began is None else str(began.facts.get("trainer", Trainer.kind))
+
+
+class _Job:
+    """One run's training, from its first record to its last."""
+
+    def __init__(
+        self,
+        run: Run,
+        controls: Controls,
+        interrupted: Interrupted | None,
+        trainer: Trainer,
+        dataset: Dataset,
+        replay: Replay,
+    ) -> None:
+        self.at_file = run
+        self.trainer = trainer
+        self.dataset = dataset
+        self.replay = replay
+        self.loop = ControlLoop(run, controls, self._change, interrupted, self.replay.behind)
+        self.latest: Measurement | None = None
+        self.curvature: Curvature | None = None
+        self.labels = zlib.crc32(dataset.y_test.tobytes(), zlib.crc32(dataset.y_train.tobytes()))
+        """Tells data sets apart. Labels, since resized pixels may differ in their last bits between machines."""
+        self.earlier_seconds = 0.0
+        """What earlier workers took to reach the checkpoint."""
+        self._take_up()
+        self.began = self.saved = time.monotonic()
+        self._mark = (time.monotonic(), trainer.epoch)
+        self._measured_at = -1
+
+    def _take_up(self) -> None:
+        path = self.at_file.checkpoint_path
+        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+            leftover.unlink(missing_ok=True)  # a worker was killed while it wrote; the lock is ours now
+        if path.exists():
+            notes = self.trainer.load_state(read_file(path, _CHECKPOINT_LIMIT))
+            if notes.get("labels", self.labels) != self.labels:
+                raise RunDirectoryError(
+                    f"{self.at_file.id} cannot go on: its data set, {self.trainer.config.dataset}, has changed "
+                    f"since the checkpoint was written; put the old data back, or train anew"
+                )
+            self.replay.taken = min(int(notes.get("moves", 0)), len(self.replay.moves))
+            self.earlier_seconds = float(notes.get("seconds", 0.0))
+
+    def run(self) -> Ended:
+        self._write_started()
+        try:
+            reason, text = self._train()
+            self._measure(last=True)
+            self._save()
+            if reason == "finished" and self.trainer.config.hessian:
+                self.curvature = self.trainer.curvature(lambda: self.loop.poll(self.trainer.step_count))
+        except DivergedError as error:
+            return self._ended("diverged", str(error))
+        return self._ended(reason, text)
+
+    def _train(self) -> tuple[str, str]:
+        trainer, config = self.trainer, self.trainer.config
+        if trainer.step_count == 0:
+            self._measure()
+        while trainer.epoch < config.epochs and not trainer.converged:
+            for _ in trainer.run_epoch(self._at_once):
+                if not self._between_steps():
+                    return "stopped", f"stopped at epoch {trainer.epoch}"
+            if not config.measure_steps and trainer.epoch % config.measure_every == 0:
+                self._measure()
+        early = trainer.converged and trainer.epoch < config.epochs
+        return "finished", f"{'converged' if early else 'finished'} after {trainer.epoch} epochs"
+
+    def _between_steps(self) -> bool:
+        """Measure, keep, then take what was asked, in this order: a move holds from the next step on."""
+        step, config = self.trainer.step_count, self.trainer.config
+        if config.measure_steps and step % config.measure_steps == 0:
+            self._measure()
+        if 0 < config.checkpoint_every <= time.monotonic() - self.saved:
+            self._save()
+        for settings in self.replay.due(step):
+            self.trainer.change(settings)
+        return self.loop.poll(step)
+
+    def _at_once(self) -> int:
+        """How many steps nothing has a step of its own in: no curve, no move to repeat, no end of repeating."""
+        step, every = self.trainer.step_count, self.trainer.config.measure_steps
+        mark = self.replay.next_mark(step)
+        return min(every - step % every if every else _MANY, _MANY if mark is None else mark - step)
+
+    def _change(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.trainer.change(settings)
+        in_force = {name: getattr(self.trainer.config, name) for name in settings}
+        self.replay.took(self.trainer.step_count, in_force)
+        return in_force
+
+    def _measure(self, *, last: bool = False) -> None:
+        """Record a curve, unless an earlier worker did; the ``last`` is measured all the same, for the summary."""
+        trainer = self.trainer
+        step, known = trainer.step_count, trainer.step_count <= self.replay.recorded
+        if self._measured_at == step or (known and not last):
+            return
+        self._measured_at = step
+        self.latest = trainer.measure()
+        if known:
+            return
+        scalars: dict[str, float | None] = {**self.latest.scalars, "rate": self._rate()}
+        curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in self.latest.curves.items()}
+        self.at_file.write(
+            Curve(at=trainer.epoch, step=step, curves=curves, scalars=scalars, linear_probes=self.latest.probes)
+        )
+
+    def _rate(self) -> float:
+        """Epochs per second over the last second or so, pauses left out."""
+        then, epochs = self._mark
+        now = time.monotonic() - self.loop.paused_seconds
+        rate = (self.trainer.epoch - epochs) / max(now - then, 1e-9)
+        if now - then > 1.0:
+            self._mark = (now, self.trainer.epoch)
+        return rate
+
+    def _save(self) -> None:
+        notes = {"moves": self.replay.taken, "seconds": self._seconds(), "labels": self.labels}
+        replace_file(self.at_file.checkpoint_path, self.trainer.state(notes))
+        self.saved = time.monotonic()
+
+    def _seconds(self) -> float:
+        """Time spent on the run, pauses left out, by all its workers."""
+        return self.earlier_seconds + time.monotonic() - self.began - self.loop.paused_seconds
+
+    def _write_started(self) -> None:
+        trainer, dataset = self.trainer, self.dataset
+        self.at_file.write(
+            Started(
+                pid=os.getpid(),
+                host=socket.gethostname(),
+                settings=msgspec.structs.asdict(trainer.config) | self.replay.ahead(),
+                layers=trainer.network.points,
+                total=trainer.config.epochs,
+                facts={
+                    "train_size": len(dataset.x_train),
+                    "test_size": len(dataset.x_test),
+                    "classes": dataset.n_classes,
+                    "device": str(trainer.device),
+                    "trainer": trainer.kind,
+                    "parameters": sum(p.numel() for p in trainer.network.parameters()),
+                    "from_step": trainer.step_count,
+                    "known_to_step": max(self.replay.horizon, trainer.step_count),
+                },
+            )
+        )
+
+    def _ended(self, reason: str, text: str) -> Ended:
+        summary: dict[str, Any] = {
+            "epochs": self.trainer.epoch,
+            "seconds": self._seconds(),
+        }
+        if self.latest is not None:
+            shape = statistics(self.latest.curves["trace_ratio"], logits=True)
+            summary |= {**self.latest.scalars, "load_curve": self.latest.curves, "regime": shape.regime}
+            summary |= {"cv": _finite(shape.cv), "asymmetry": _finite(shape.asymmetry)}
+            summary |= {"linear_probes": self.latest.probes, "hessian": _plain(self.curvature)}
+        return Ended(reason=reason, text=text, at=self.trainer.epoch, summary=summary)
+
+
+def _plain(found: Curvature | None) -> dict[str, float | None] | None:
+    return None if found is None else {name: _finite(value) for name, value in found._asdict().items()}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

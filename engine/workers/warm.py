@@ -1,0 +1,23 @@
+"""Compiles all compiled code ahead of time: ``python -P -m engine.workers.warm``. Quick where that is done."""
+
+from __future__ import annotations
+
+import sys
+
+from ..chain.ensemble import ChainEnsemble
+from ..chain.mean_field_cells import mean_field_cells
+from ..chain.pulling import CHUNK
+from ..ensemble.trainer import load_compiled
+from ..settings.chain import ChainConfig
+
+
+def warm() -> None:
+    """Have networks, chains of both orders and mean-field diagrams compiled; says so where that takes long."""
+    load_compiled(lambda text: print(f"springtui: {text}", file=sys.stderr, flush=True))
+    for order in (1, 2):
+        ChainEnsemble(ChainConfig(order=order, blocks=2, replicas=4, steps=CHUNK), threads=1).advance(CHUNK)
+    mean_field_cells(0.1, 0.1, 0.1, blocks=2, steps=2, threads=1)
+
+
+if __name__ == "__main__":
+    warm()
