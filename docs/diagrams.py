@@ -29,8 +29,8 @@ from engine.sweep.chains import pull
 from engine.sweep.diagrams import DIAGRAMS, make_sweep
 from engine.sweep.summary import Summary, accuracy_cv_correlation, summarise
 from engine.sweep.task import Job, only_chains
-from springtui.diagram import COLOURS, scaled_curve
-from springtui.figures import encode, new_figure, phase_on
+from springtui.export.figures import encode, new_figure, phase_on
+from springtui.state.diagram import COLOURS, scaled_curve
 
 HERE, DATA = ROOT / "docs", ROOT / "docs" / "data"
 REFERENCE = ROOT / "tests" / "data" / "load_curves_data_noise.json"

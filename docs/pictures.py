@@ -40,16 +40,16 @@ from engine.settings.train import TrainConfig  # noqa: E402
 from engine.sweep.diagrams import make_sweep  # noqa: E402
 from engine.workers.work import work  # noqa: E402
 from springtui.app import SpringApp  # noqa: E402
-from springtui.export import Wanted, export, read_material  # noqa: E402
-from springtui.figures import encode  # noqa: E402
-from springtui.laboratory import LAB_CHAIN, Panel  # noqa: E402
-from springtui.mapping import NOISE_KINDS, chain_settings  # noqa: E402
-from springtui.screens import lab_panels  # noqa: E402
-from springtui.screens.lab import LabScreen  # noqa: E402
-from springtui.screens.phase import PhaseScreen  # noqa: E402
-from springtui.screenshot import picture_of  # noqa: E402
-from springtui.state import RunState  # noqa: E402
-from springtui.widgets.chain_view import ChainView  # noqa: E402
+from springtui.export.export import Wanted, export, read_material  # noqa: E402
+from springtui.export.figures import encode  # noqa: E402
+from springtui.export.screenshot import picture_of  # noqa: E402
+from springtui.lab import panels as lab_panels  # noqa: E402
+from springtui.lab.screen import LabScreen  # noqa: E402
+from springtui.lab.session import LAB_CHAIN, Panel  # noqa: E402
+from springtui.phase.screen import PhaseScreen  # noqa: E402
+from springtui.state.knobs import NOISE_KINDS, chain_settings  # noqa: E402
+from springtui.state.run_state import RunState  # noqa: E402
+from springtui.widgets.chain_view import ChainView, show_chain  # noqa: E402
 from springtui.widgets.plot import Plot  # noqa: E402
 
 SIZE = (120, 40)
@@ -154,7 +154,7 @@ def lab_steps(states: dict[Panel, RunState]) -> Steps:
         shown._show_in_force()
         await shown._advise()
         lab_panels.show_states(shown, states, "trace_ratio", shown.foresight.predicted)
-        lab_panels.show_chain(shown.query_one(ChainView), states["chain"])
+        show_chain(shown.query_one(ChainView), states["chain"])
         for plot in shown.query(Plot):
             if plot.is_stale():
                 plot.redraw()
@@ -174,7 +174,7 @@ async def _phase_steps(pilot: Pilot[int], app: SpringApp) -> None:
         raise TimeoutError("the diagrams did not come")
     await pilot.press("right", "right", "right", "down", "down")
     await pilot.pause(1.0)
-    await asyncio.to_thread(app.desk.stop_ours)
+    await asyncio.to_thread(app.run_workers.stop_all)
 
 
 async def _help_steps(pilot: Pilot[int], _: SpringApp) -> None:

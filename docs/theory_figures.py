@@ -14,7 +14,7 @@ from engine.measures.friction import fit_curve, hidden
 from engine.measures.load_curve import statistics
 from engine.settings.chain import ChainConfig
 from engine.twin.maps import PRESETS
-from springtui.figures import CHAIN, DIM, INK, NETWORK, THEORY, draw_chain, new_figure
+from springtui.export.figures import CHAIN, DIM, INK, NETWORK, THEORY, draw_chain, new_figure
 
 REFERENCE = Path(__file__).parents[1] / "tests" / "data" / "load_curves_data_noise.json"
 REGIMES = (

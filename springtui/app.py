@@ -20,24 +20,27 @@ from engine.errors import SpringtuiError
 from engine.runs.directory import Run
 from engine.twin.maps import TwinMap
 
-from .alerts import Alert, Alerts, deliver
-from .claims import Claims
-from .desk import Desk
-from .garbage import LOOK_SECONDS, Collector
-from .keys import Bound, bound_in
-from .place import load_place, save_place
-from .preferences import Effective
-from .preferred import PreferredApp
-from .screens.help import HelpScreen
-from .screens.lab import LabScreen
-from .screens.prompt import ChoiceScreen
-from .screenshot import picture_of, save_picture, screen_name
-from .terminal import plain_text
-from .trash import Trash
+from .alerts.ledger import Claims
+from .alerts.rules import Alert, Alerts, deliver
+from .app_base import PreferredApp
+from .dialogs import ChoiceScreen
+from .export.screenshot import picture_of, save_picture, screen_name
+from .follow.workers import Workers
+from .help.screen import HelpScreen
+from .lab.screen import LabScreen
+from .phase.sweeps import SweepRuns
+from .preferences.keymap import Bound, bound_in
+from .preferences.last_place import load_place, save_place
+from .preferences.memory import recall, remember
+from .preferences.preferences import Effective
+from .runs.trash import Trash
+from .screen import Host
+from .terminal.gc_pauses import LOOK_SECONDS, Collector
+from .terminal.text import plain_text
 
 if TYPE_CHECKING:
-    from .screens.phase import PhaseScreen
-    from .screens.runs import RunsScreen
+    from .phase.screen import PhaseScreen
+    from .runs.screen import RunsScreen
 
 SAVE_SECONDS = 3.0
 """So often it is written down where the app is, should it be killed; unless nothing has changed."""
@@ -46,22 +49,22 @@ LEAVE_SECONDS = 2.0
 NO_LAB = "no lab is opened, as it would begin runs; q leaves"
 WITH_BINDINGS = (
     "springtui.app",
-    "springtui.preferred",
-    "springtui.screens.help",
-    "springtui.screens.lab",
-    "springtui.screens.phase",
-    "springtui.screens.prompt",
-    "springtui.screens.runs",
-    "springtui.screens.tour",
-    "springtui.screens.watch",
-    "springtui.widgets.choice",
+    "springtui.app_base",
+    "springtui.help.screen",
+    "springtui.lab.screen",
+    "springtui.phase.screen",
+    "springtui.dialogs",
+    "springtui.runs.screen",
+    "springtui.help.tour",
+    "springtui.watch.screen",
+    "springtui.lab.choice",
     "springtui.widgets.curves_plot",
     "springtui.widgets.heat_map",
     "springtui.widgets.lines",
-    "springtui.widgets.run_table",
+    "springtui.runs.table",
     "springtui.widgets.scroll",
-    "springtui.widgets.slider",
-    "springtui.widgets.time_bar",
+    "springtui.lab.slider",
+    "springtui.watch.time_bar",
 )
 """Modules whose classes bind keys; a test sees that none is missing."""
 _LEAVE_ON = (signal.SIGTERM, signal.SIGHUP)
@@ -120,7 +123,8 @@ class SpringApp(PreferredApp):
         """The map that drives the chain, where a person chose one."""
         self.read_only = opening is not None and opening.read_only
         """Whether nothing is asked of a worker and no run is made or changed, on any screen."""
-        self.desk = Desk(home, twin, read_only=self.read_only)
+        self.run_workers = Workers(home)
+        self.sweeps = SweepRuns(home, self.run_workers, twin, read_only=self.read_only)
         self.trash = Trash(home)
         self.collector: Collector | None = None
         self.alerts = Alerts(tuple(self.preferences.alerts))
@@ -138,6 +142,7 @@ class SpringApp(PreferredApp):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         own = {"Screenshot", "Picture"}  # a picture is taken once the palette is gone
         yield from (c for c in super().get_system_commands(screen) if c.title.split("  (")[0] not in own)
+        yield SystemCommand("Tour", "What the lab shows, in a few cards", self.action_tour)
         yield SystemCommand("Save the screen", "As SVG, under the home directory", self._save_when_drawn)
 
     def all_bindings(self) -> list[Bound]:
@@ -167,14 +172,14 @@ class SpringApp(PreferredApp):
         return Opening("phase" if place.screen == "phase" else "runs")
 
     def _phase_screen(self) -> PhaseScreen:
-        from .screens.phase import PhaseScreen  # the lab's first frame need not wait for it
+        from .phase.screen import PhaseScreen  # the lab's first frame need not wait for it
 
-        return PhaseScreen(self.desk)
+        return PhaseScreen(self.sweeps)
 
     def _runs_screen(self) -> RunsScreen:
-        from .screens.runs import RunsScreen
+        from .runs.screen import RunsScreen
 
-        return RunsScreen(self.home, self.place, self.desk, self.trash)
+        return RunsScreen(self.home, self.place, self.run_workers, self.trash)
 
     def refuses(self, instead: str) -> bool:
         """Whether the app is read-only, which is then said; all that asks, makes or changes looks here."""
@@ -193,7 +198,7 @@ class SpringApp(PreferredApp):
 
     async def action_back(self) -> None:
         """The screen below; from the lowest, the runs, and from these the lab, where there is one."""
-        from .screens.runs import RunsScreen
+        from .runs.screen import RunsScreen
 
         if len(self.screen_stack) > 2:
             await self.pop_screen()
@@ -223,13 +228,13 @@ class SpringApp(PreferredApp):
     def open_run(self, run: Run, *, kind: str = "") -> None:
         """Watch a run, or see the diagram of a sweep."""
         if kind == "sweep" or "-sweep-" in run.id:
-            from .screens.phase import PhaseScreen
+            from .phase.screen import PhaseScreen
 
-            self.push_screen(PhaseScreen(self.desk, run))
+            self.push_screen(PhaseScreen(self.sweeps, run))
             return
-        from .screens.watch import WatchScreen
+        from .watch.screen import WatchScreen
 
-        self.push_screen(WatchScreen(run, self.place, process=self.desk.processes.get(run.id)))
+        self.push_screen(WatchScreen(run, self.place, process=self.run_workers.processes.get(run.id)))
 
     async def open_lab_with(self, settings: Mapping[str, Any], noise: str = "") -> None:
         """The lab anew, with a network of these settings and, of its kinds of noise, this one to move."""
@@ -270,6 +275,23 @@ class SpringApp(PreferredApp):
         with contextlib.suppress(RuntimeError):  # the app is closed by then
             self.call_from_thread(self.notify, plain_text(text), severity="error", timeout=12, markup=False)
 
+    # the tour
+
+    def first_tour(self) -> None:
+        """Show the tour where it was never seen; the lab's first frame has been drawn."""
+        if self.preferences.tour and not recall().tour_seen:
+            self.action_tour()
+
+    def action_tour(self) -> None:
+        """Open the tour, over the lab."""
+        from .help.tour import TourScreen
+
+        if not isinstance(self.screen, TourScreen):
+            self.push_screen(TourScreen(), self._tour_seen)
+
+    def _tour_seen(self, _: None) -> None:
+        self.run_worker(asyncio.to_thread(remember, tour_seen=True), group="remember")
+
     # leaving
 
     async def action_quit(self) -> None:
@@ -297,14 +319,14 @@ class SpringApp(PreferredApp):
             for screen in self.screen_stack:
                 if isinstance(screen, LabScreen):
                     await screen.let_go()
-            await asyncio.to_thread(self.desk.stop_ours)
+            await asyncio.to_thread(self.run_workers.stop_all)
         if choice is not None:
             self.action_detach()
 
     def _going(self) -> int:
         """How many runs of the lab, and of ours besides, are under way."""
         laboratories = [screen.laboratory for screen in self.screen_stack if isinstance(screen, LabScreen)]
-        return sum(laboratory.going() for laboratory in laboratories) + self.desk.going()
+        return sum(laboratory.going() for laboratory in laboratories) + self.run_workers.running()
 
     def action_detach(self) -> None:
         """Leave; the runs go on, and the next lab takes them up."""
@@ -357,6 +379,10 @@ class SpringApp(PreferredApp):
         last_resort = threading.Timer(LEAVE_SECONDS, os._exit, [128 + number])
         last_resort.daemon = True
         last_resort.start()
+
+
+if TYPE_CHECKING:
+    _is_a_host: type[Host] = SpringApp  # mypy sees that the app offers what screens ask of it
 
 
 def run_app(

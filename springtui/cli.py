@@ -18,12 +18,14 @@ from engine import __version__
 from engine.errors import SpringtuiError
 
 from .commands.chain import chain
+from .commands.completion import add_shells
 from .commands.config import config
 from .commands.doctor import doctor
 from .commands.export import export
 from .commands.lab import lab, open_lab
 from .commands.note import note
 from .commands.options import Session, common, examples
+from .commands.output import say
 from .commands.record import play, record
 from .commands.resume import resume
 from .commands.rm import rm
@@ -35,8 +37,6 @@ from .commands.sweep import sweep
 from .commands.train import train
 from .commands.twin import twin
 from .commands.watch import watch
-from .completion import add_shells
-from .output import say
 
 EPILOG = (
     examples(

@@ -15,7 +15,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import pytest  # noqa: E402
 from real_terminal import stop_workers  # noqa: E402
 
-from springtui import terminal  # noqa: E402
+from springtui.terminal import text  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("SPRINGTUI_SHARED", Path(__file__).parents[2] / "shared"))
@@ -47,7 +47,7 @@ def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "configuration" / "config.toml"
     monkeypatch.setenv("SPRINGTUI_CONFIG", str(path))
     monkeypatch.setenv("SPRINGTUI_TOUR", "off")
-    terminal.draw_ascii("auto")  # what an app of the test before chose
+    text.draw_ascii("auto")  # what an app of the test before chose
     return path
 
 

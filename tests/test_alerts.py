@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from springtui.alerts import Alert, AlertRule, Alerts, deliver
-from springtui.claims import MOST, Claims
+from springtui.alerts.ledger import MOST, Claims
+from springtui.alerts.rules import Alert, AlertRule, Alerts, deliver
 
 OVER = AlertRule(on="finished")
 LOW = AlertRule(on="threshold", metric="train_loss", below=0.1)

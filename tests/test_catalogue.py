@@ -15,11 +15,11 @@ from engine.runs.directory import Run
 from engine.runs.label import write_label
 from engine.runs.listing import list_runs
 from engine.runs.records import Ended, encode
-from springtui import trash as trash_module
-from springtui.catalogue import SORTS, Catalogue, make_filter, ordered
-from springtui.overlay import LOAD_CURVE, Overlay
-from springtui.place import Place, Seen, away, load_place, save_place
-from springtui.trash import Trash
+from springtui.preferences.last_place import Place, Seen, load_place, save_place
+from springtui.runs import trash as trash_module
+from springtui.runs.catalogue import SORTS, Catalogue, make_filter, ordered
+from springtui.runs.overlay import LOAD_CURVE, Overlay
+from springtui.runs.trash import Trash
 
 
 @pytest.fixture
@@ -115,8 +115,8 @@ def test_what_is_deleted_can_be_had_back(home: Path, monkeypatch: pytest.MonkeyP
 
 
 DELETE_AND_WAIT = """
-import sys, pathlib, springtui.trash, engine.rundir
-trash = springtui.trash.Trash(pathlib.Path(sys.argv[1]))
+import sys, pathlib, springtui.runs.trash, engine.runs.directory
+trash = springtui.runs.trash.Trash(pathlib.Path(sys.argv[1]))
 for name in sys.argv[2:]:
     trash.put(engine.runs.directory.Run(trash.home / "runs" / name))
 print("deleted", flush=True)
@@ -190,6 +190,7 @@ def test_a_place_is_remembered_and_bounded(home: Path) -> None:
 
 def test_how_long_one_was_away() -> None:
     now = time.time()
-    assert away(Seen(10, now - 125), 1213, now) == "away 2m05s: 1203 records caught up"
-    assert away(Seen(10, now - 125), 10, now) == ""
-    assert away(None, 10, now) == ""
+    place = Place(seen={"a": Seen(10, now - 125)})
+    assert place.away("a", 1213, now) == "away 2m05s: 1203 records caught up"
+    assert place.away("a", 10, now) == ""
+    assert place.away("b", 10, now) == ""

@@ -17,8 +17,8 @@ from engine.runs.records import Curve, Ended, Started
 from engine.settings.chain import ChainConfig
 from engine.settings.train import TrainConfig
 from springtui.cli import main
-from springtui.commands.runs import age_in_words
-from springtui.doctor import colours, examine
+from springtui.doctor.doctor import colours, examine
+from springtui.state.wording import age_in_words
 
 
 def a_run(home: Path, *, ended: str | None = "finished", values: dict[str, float | None] | None = None) -> Run:

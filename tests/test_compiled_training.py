@@ -29,8 +29,8 @@ from engine.runs.replay import Replay
 from engine.settings.train import TrainConfig
 from engine.sweep.networks import begin
 from engine.workers.work import work
-from springtui.screens.lab_panels import words
-from springtui.state import RunState
+from springtui.lab.panels import words
+from springtui.state.run_state import RunState
 
 ROOT = Path(__file__).parents[1]
 NOISY: dict[str, Any] = {"dropout": 0.2, "data_noise": 0.3, "negative_slope": 0.2}

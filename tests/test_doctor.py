@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from springtui import doctor_machine
-from springtui.doctor_machine import file_system_of, look_at_home
-from springtui.doctor_terminal import tmux_number
-from springtui.tty_probe import PATIENCE
+from springtui.doctor import machine as doctor_machine
+from springtui.doctor.machine import file_system_of, look_at_home
+from springtui.doctor.terminal import tmux_number
+from springtui.terminal.query import PATIENCE
 
 ANSWERS = {
     b"\x1b[c": b"\x1b[?62;22c",

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import itertools
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -24,11 +25,12 @@ from engine.settings.recipes import find_recipe
 from engine.settings.train import TrainConfig
 from engine.sweep.diagrams import DIAGRAMS
 from engine.twin.maps import PRESETS
-from springtui import preferences
 from springtui.cli import cli
-from springtui.manual import escape, manual
+from springtui.preferences import preferences
 
 ROOT = Path(__file__).parents[1]
+MANUAL = runpy.run_path(str(ROOT / "docs" / "manual.py"))
+escape, manual = MANUAL["escape"], MANUAL["manual"]
 SOURCES = sorted(path for name in ("engine", "springtui") for path in (ROOT / name).rglob("*.py"))
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 HOOKS = re.compile(
@@ -335,7 +337,7 @@ def test_the_figures_of_the_theory_are_the_programs(monkeypatch: pytest.MonkeyPa
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     import theory_figures
 
-    from springtui.figures import encode
+    from springtui.export.figures import encode
 
     for name, figure in theory_figures.FIGURES.items():
         kept = (ROOT / "docs" / "figures" / f"theory-{name}.svg").read_text("utf-8")

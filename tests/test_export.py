@@ -26,10 +26,10 @@ from engine.settings.sweep import SweepConfig
 from engine.settings.train import TrainConfig
 from engine.sweep.diagrams import make_sweep
 from engine.sweep.summary import summarise
-from springtui import figures, films
 from springtui.cli import main
-from springtui.diagram import COLOURS, grid_of, summaries_of
-from springtui.export import Material, Wanted, export, export_aside, read_material, written
+from springtui.export import figures, films
+from springtui.export.export import Material, Wanted, export, export_aside, read_material, written
+from springtui.state.diagram import COLOURS, grid_of, summaries_of
 
 CURVE = [1.0, 0.4, -0.3, -1.1, -2.0]
 
@@ -341,4 +341,6 @@ def test_the_app_exports_in_another_process(sweep: Run, tmp_path: Path) -> None:
 
 
 def test_the_app_process_imports_no_matplotlib() -> None:
-    assert "matplotlib" not in modules_after("import springtui.app, springtui.export, springtui.screens.phase")
+    assert "matplotlib" not in modules_after(
+        "import springtui.app, springtui.export.export, springtui.phase.screen"
+    )

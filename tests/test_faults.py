@@ -23,8 +23,8 @@ from engine.settings.chain import ChainConfig
 from engine.settings.run import Settings
 from engine.settings.train import TrainConfig
 from springtui.cli import main
-from springtui.commands.runs import describe
-from springtui.state import RunState
+from springtui.state.describe import describe
+from springtui.state.run_state import RunState
 
 CHAIN = ChainConfig(steps=10**12, replicas=4, blocks=3, pace=2000.0)
 TRAIN = TrainConfig(width=8, depth=3, train_size=64, epochs=10**7, early_stop=False, batch_size=16, hessian=False)

@@ -15,8 +15,8 @@ from engine.runs.directory import Run
 from engine.runs.listing import open_home
 from engine.runs.records import Curve, Ended, Started
 from engine.settings.train import TrainConfig
+from springtui.commands.foreground import run_here
 from springtui.commands.train import describe, report
-from springtui.foreground import run_here
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import sys
 
 SCRIPT = """
 import gc, weakref
-from springtui.garbage import DUE, LONGEST, QUIET, SOONEST, Collector
+from springtui.terminal.gc_pauses import DUE, LONGEST, QUIET, SOONEST, Collector
 
 class Ring:
     def __init__(self):

@@ -12,17 +12,17 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from springtui.app import WITH_BINDINGS, Opening, SpringApp, all_bound
-from springtui.glossary import CHAIN, NETWORK
-from springtui.keys import checked_keys, is_key, readable
-from springtui.memory import recall
-from springtui.preferences import load_preferences
-from springtui.screens.help import HelpScreen
-from springtui.screens.lab import LabScreen
-from springtui.screens.prompt import ChoiceScreen
-from springtui.screens.tour import CARDS, TourScreen
-from springtui.widgets.choice import Choice, Choices
+from springtui.dialogs import ChoiceScreen
+from springtui.help.glossary import CHAIN, NETWORK
+from springtui.help.screen import HelpScreen
+from springtui.help.tour import CARDS, TourScreen
+from springtui.lab.choice import Choice, Choices
+from springtui.lab.screen import LabScreen
+from springtui.lab.slider import Slider
+from springtui.preferences.keymap import checked_keys, is_key, readable
+from springtui.preferences.memory import recall
+from springtui.preferences.preferences import load_preferences
 from springtui.widgets.scroll import Scroll
-from springtui.widgets.slider import Slider
 
 
 @pytest.fixture(autouse=True)

@@ -17,12 +17,12 @@ from engine.runs.launch import launch
 from engine.runs.listing import list_runs
 from engine.runs.records import Acknowledged, Curve, Started
 from springtui.app import SpringApp
-from springtui.laboratory import PANELS, Laboratory
-from springtui.screens.help import HelpScreen
-from springtui.screens.lab import LabScreen
-from springtui.screens.lab_panels import words
-from springtui.state import RunState
-from springtui.widgets.slider import Slider
+from springtui.help.screen import HelpScreen
+from springtui.lab.panels import words
+from springtui.lab.screen import LabScreen
+from springtui.lab.session import PANELS, Laboratory
+from springtui.lab.slider import Slider
+from springtui.state.run_state import RunState
 
 
 @asynccontextmanager

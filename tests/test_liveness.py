@@ -28,8 +28,8 @@ from engine.settings.chain import ChainConfig
 HOLDER = """
 import sys, time
 from pathlib import Path
-from engine.records import Note
-from engine.rundir import Run
+from engine.runs.records import Note
+from engine.runs.directory import Run
 run = Run(Path(sys.argv[1]))
 lock = run.take()
 run.write(Note(text="at work"))
@@ -40,8 +40,8 @@ CONTENDER = """
 import os, random, sys, time
 from pathlib import Path
 from engine.errors import LockedError
-from engine.records import Note
-from engine.rundir import Run
+from engine.runs.records import Note
+from engine.runs.directory import Run
 run, go = Run(Path(sys.argv[1])), Path(sys.argv[2])
 while not go.exists():
     time.sleep(0.001)

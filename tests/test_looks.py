@@ -22,12 +22,13 @@ from engine.runs.records import Cell, Ended, Started
 from engine.sweep.diagrams import DIAGRAMS, make_sweep
 from engine.sweep.grid import size
 from springtui.app import Opening, SpringApp
-from springtui.screens import lab_panels, runs_panels
-from springtui.screens.lab import LabScreen
-from springtui.screens.phase import PhaseScreen
-from springtui.screens.runs import RunsScreen
-from springtui.screens.watch import WatchScreen
-from springtui.state import RunState
+from springtui.lab import panels as lab_panels
+from springtui.lab.screen import LabScreen
+from springtui.phase.screen import PhaseScreen
+from springtui.runs import panels as runs_panels
+from springtui.runs.screen import RunsScreen
+from springtui.state.run_state import RunState
+from springtui.watch.screen import WatchScreen
 from springtui.widgets.plot import Plot
 
 SnapCompare = Callable[..., bool]

@@ -30,10 +30,10 @@ from engine.runs.status import STATES, look
 from engine.settings.chain import ChainConfig
 from engine.settings.sweep import SweepConfig
 from engine.sweep.summary import summarise
-from springtui.commands.runs import describe
-from springtui.export import document, read_material
-from springtui.output import print_json
-from springtui.state import RunState
+from springtui.commands.output import print_json
+from springtui.export.export import document, read_material
+from springtui.state.describe import describe
+from springtui.state.run_state import RunState
 
 COUNT = 2000
 SECRET = "a secret outside of the run"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from real_terminal import Terminal, stop_workers
 
-from springtui.pace import DEAF, MOST_ASKED, QUEUED, STALLED, URGENT, URGENT_BYTES, Pace
+from springtui.terminal.pacing import DEAF, MOST_ASKED, QUEUED, STALLED, URGENT, URGENT_BYTES, Pace
 
 
 class Clock:

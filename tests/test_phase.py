@@ -24,15 +24,16 @@ from engine.sweep.grid import cell_settings
 from engine.twin.maps import TwinMap
 from engine.workers.work import work
 from springtui.app import SpringApp
-from springtui.desk import Desk
-from springtui.diagram import COLOURS, facts_of, grid_of, short
-from springtui.palette import LEVELS, color, ink, level
-from springtui.place import Place
-from springtui.screens.lab import LabScreen
-from springtui.screens.phase import PhaseScreen
-from springtui.screens.watch import WatchScreen
-from springtui.widgets.choice import Choice
+from springtui.follow.workers import Workers
+from springtui.lab.choice import Choice
+from springtui.lab.screen import LabScreen
+from springtui.phase.screen import PhaseScreen
+from springtui.phase.sweeps import SweepRuns
+from springtui.preferences.last_place import Place
+from springtui.state.diagram import COLOURS, facts_of, grid_of, short
+from springtui.watch.screen import WatchScreen
 from springtui.widgets.heat_map import HeatMap
+from springtui.widgets.palette import LEVELS, color, ink, level
 
 SMALL = {"epochs": 3, "width": 16, "depth": 5, "train_size": 200, "batch_size": 50}
 AXES = {"x": ("data_noise", (0.0, 0.4)), "y": ("negative_slope", (0.0, 0.5, 1.0))}
@@ -47,10 +48,10 @@ def finished(home: Path) -> Run:
     return run
 
 
-async def let_go(desk: Desk) -> None:
-    """Stop the desk's workers and see them end."""
-    await asyncio.to_thread(desk.stop_ours)
-    for process in desk.processes.values():
+async def let_go(workers: Workers) -> None:
+    """Stop the workers and see them end."""
+    await asyncio.to_thread(workers.stop_all)
+    for process in workers.processes.values():
         await asyncio.to_thread(process.wait, 20)
 
 
@@ -91,7 +92,7 @@ async def test_the_newest_diagram_is_drawn_with_the_chain_beside_it(
         assert (home / "exports").stat().st_mode & 0o777 == 0o700
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
-        await let_go(phase.desk)
+        await let_go(phase.sweeps.run_workers)
 
 
 def drawn(phase: PhaseScreen) -> str:
@@ -124,7 +125,7 @@ async def test_no_screen_that_was_visited_before_changes_its_looks(
         await until(pilot, lambda: "nonlinearity" in str(again.query_one("#cell", Static).content))
         await until(pilot, lambda: boxes(again) == before)
         assert again.query_one("#said").size.height > 8
-        await let_go(again.desk)
+        await let_go(again.sweeps.run_workers)
 
 
 async def test_a_diagram_is_made_stopped_and_gone_on_with(
@@ -144,7 +145,7 @@ async def test_a_diagram_is_made_stopped_and_gone_on_with(
         await until(pilot, lambda: phase.states["network"].status == "finished", 90)
         assert made < phase.states["network"].total == 36
         assert len(phase.states["network"].cells) == 36
-        await let_go(phase.desk)
+        await let_go(phase.sweeps.run_workers)
 
 
 async def test_a_hessian_that_was_not_measured_is_said_so_and_measured_on_demand(
@@ -172,7 +173,7 @@ async def test_a_hessian_that_was_not_measured_is_said_so_and_measured_on_demand
         await pilot.press("v")
         await until(pilot, lambda: phase.query_one("#chain", HeatMap).display)
         assert not phase.query_one("#network", HeatMap).display
-        await let_go(phase.desk)
+        await let_go(phase.sweeps.run_workers)
 
 
 async def test_another_diagram_that_was_made_is_shown(finished: Run, app: SpringApp, home: Path) -> None:
@@ -204,7 +205,7 @@ async def test_another_diagram_that_was_made_is_shown(finished: Run, app: Spring
         while phase.recipe != "data-noise":
             await pilot.press("t")
         await until(pilot, lambda: phase.runs["network"].id == newest and len(phase.summaries["network"]) == 6)
-        await let_go(phase.desk)
+        await let_go(phase.sweeps.run_workers)
 
 
 async def test_a_cell_without_noise_opens_with_the_noise_of_its_diagram(home: Path, app: SpringApp) -> None:
@@ -230,7 +231,7 @@ async def test_a_cell_without_noise_opens_with_the_noise_of_its_diagram(home: Pa
             1e-2,
             50,
         )
-        await let_go(phase.desk)
+        await let_go(phase.sweeps.run_workers)
 
 
 async def test_a_cell_opens_in_the_lab_with_its_settings(finished: Run, home: Path) -> None:
@@ -251,7 +252,7 @@ async def test_a_cell_opens_in_the_lab_with_its_settings(finished: Run, home: Pa
         assert isinstance(first, LabScreen)
         for process in [*lab.laboratory.leaving, *first.laboratory.leaving]:
             await asyncio.to_thread(process.wait, 20)
-        await let_go(phase.desk)
+        await let_go(phase.sweeps.run_workers)
 
 
 OWN = TwinMap(friction=0.2, friction_per_nonlinearity=0.1, mu_left=0.3, noise=0.05, noise_per_noise=0.02)
@@ -261,7 +262,7 @@ async def test_ones_own_map_drives_the_chain_of_the_diagram(
     finished: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not one that was made by the shipped map, and that one stands when the map of one's own is left away."""
-    shipped = Desk(home)
+    shipped = SweepRuns(home, Workers(home))
     network = finished.config().settings
     assert isinstance(network, SweepConfig)
     usual = await asyncio.to_thread(shipped.start_chain, network)
@@ -278,11 +279,11 @@ async def test_ones_own_map_drives_the_chain_of_the_diagram(
         assert (settings.mu_right, settings.mu_left, settings.noise) == pytest.approx((0.3, 0.3, 0.058))
         await until(pilot, lambda: "by your own map" in str(phase.query_one("#cell", Static).content))
         assert "μ→ 0.300 · μ← 0.300 · ε 0.050" in str(phase.query_one("#cell", Static).content)
-        await let_go(phase.desk)
-    assert Desk(home, OWN).start_chain(network).id == chain.id  # type: ignore[union-attr]
-    assert Desk(home).start_chain(network).id == usual.id  # type: ignore[union-attr]
+        await let_go(phase.sweeps.run_workers)
+    assert SweepRuns(home, Workers(home), OWN).start_chain(network).id == chain.id  # type: ignore[union-attr]
+    assert SweepRuns(home, Workers(home)).start_chain(network).id == usual.id  # type: ignore[union-attr]
     elsewhere = msgspec.structs.replace(OWN, noise_axis="lr")
-    assert Desk(home, elsewhere).start_chain(network).id == usual.id  # type: ignore[union-attr]
+    assert SweepRuns(home, Workers(home), elsewhere).start_chain(network).id == usual.id  # type: ignore[union-attr]
 
 
 def test_a_map_that_lacks_a_number_is_refused() -> None:
@@ -295,7 +296,7 @@ def test_a_damaged_run_does_not_hide_the_others(finished: Run, home: Path) -> No
     broken = home / "runs" / "99999999-000000-sweep-ffffff"
     broken.mkdir()
     (broken / "config.json").write_text("{")
-    found = Desk(home).newest("network")
+    found = SweepRuns(home, Workers(home)).newest("network")
     assert found is not None
     assert found.id == finished.id
 

@@ -17,8 +17,8 @@ from engine.sweep.diagrams import make_sweep
 from engine.sweep.grid import place, size
 from engine.workers.work import work
 from springtui.app import SpringApp
-from springtui.screens.lab import LabScreen
-from springtui.screens.phase import PhaseScreen
+from springtui.lab.screen import LabScreen
+from springtui.phase.screen import PhaseScreen
 
 SnapCompare = Callable[..., bool]
 UNFINISHED = 53

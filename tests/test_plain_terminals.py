@@ -14,7 +14,7 @@ import pytest
 from made_runs import make_many, make_run, training_records
 from real_terminal import SPRINGTUI, Terminal, stop_workers
 
-from springtui.ascii import in_ascii
+from springtui.terminal.ascii import in_ascii
 
 HUES = {b"%d" % (ground + hue) for ground in (30, 40, 90, 100) for hue in range(1, 7)}
 """Codes of the sixteen colours that are no greys."""

@@ -17,7 +17,8 @@ from real_terminal import SPRINGTUI
 from engine.errors import ConfigError
 from springtui.app import SpringApp
 from springtui.commands.options import Session
-from springtui.preferences import (
+from springtui.lab.screen import LabScreen
+from springtui.preferences.preferences import (
     Preferences,
     about,
     allowed,
@@ -27,7 +28,6 @@ from springtui.preferences import (
     schema,
     strict_preferences,
 )
-from springtui.screens.lab import LabScreen
 
 
 def write(path: Path, text: str) -> None:

@@ -25,7 +25,7 @@ from engine.runs.records import Acknowledged, Curve, Ended, Note, Started
 from engine.settings.probe import ProbeConfig
 from engine.settings.train import TrainConfig
 from springtui.cli import main
-from springtui.state import RunState
+from springtui.state.run_state import RunState
 
 
 def net() -> nn.Sequential:

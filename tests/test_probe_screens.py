@@ -12,8 +12,8 @@ from torch import nn
 from engine.probe.load_probe import LoadProbe
 from engine.runs.directory import Run
 from springtui.app import Opening, SpringApp
-from springtui.screens.runs import RunsScreen
-from springtui.screens.watch import WatchScreen
+from springtui.runs.screen import RunsScreen
+from springtui.watch.screen import WatchScreen
 from springtui.widgets.load_bars import LoadBars
 
 

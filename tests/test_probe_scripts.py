@@ -73,7 +73,7 @@ def test_it_writes_where_the_preferences_say(tmp_path: Path, config_file: Path, 
         import os
         os.environ["SPRINGTUI_HOME"] = {str(tmp_path / "variable")!r}
         LoadProbe(model, x, y).close()
-        assert not {{"textual", "rich", "click", "springtui.preferences"}} & set(sys.modules)
+        assert not {{"textual", "rich", "click", "springtui.preferences.preferences"}} & set(sys.modules)
     """
     environment = {"SPRINGTUI_HOME": "", "XDG_DATA_HOME": str(tmp_path / "data"), "HOME": str(tmp_path)}
     _, err = finished(script(tmp_path, tmp_path, text, **environment))

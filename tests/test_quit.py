@@ -15,23 +15,23 @@ from engine.runs.directory import Run
 from engine.runs.listing import open_home
 from engine.settings.chain import ChainConfig
 from springtui.app import Opening, SpringApp
-from springtui.screens.prompt import ChoiceScreen
+from springtui.dialogs import ChoiceScreen
 
 ENDLESS = ChainConfig(steps=10**12, replicas=4, blocks=3, pace=2000.0)
 
 
 @asynccontextmanager
 async def with_a_run(home: Path) -> AsyncIterator[tuple[Run, Pilot[int]]]:
-    """The app, and a chain that its desk began."""
+    """The app, and a chain that it began."""
     app = SpringApp(home, opening=Opening("runs"))
     run = Run.create(open_home(home), ENDLESS)
     try:
         async with app.run_test() as pilot:
-            await asyncio.to_thread(app.desk.resume, run)
+            await asyncio.to_thread(app.run_workers.resume, run)
             await until(pilot, lambda: run.status() == "running")
             yield run, pilot
     finally:
-        process = app.desk.processes[run.id]
+        process = app.run_workers.processes[run.id]
         if run.status() == "running":
             process.kill()
         await asyncio.to_thread(process.wait, 30)

@@ -12,9 +12,9 @@ from textual.pilot import Pilot
 
 from engine.runs.directory import Run
 from springtui.app import Opening, SpringApp
-from springtui.screens.phase import PhaseScreen
-from springtui.screens.runs import RunsScreen
-from springtui.screens.watch import WatchScreen
+from springtui.phase.screen import PhaseScreen
+from springtui.runs.screen import RunsScreen
+from springtui.watch.screen import WatchScreen
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -82,7 +82,7 @@ async def test_no_screen_of_it_asks_makes_or_changes_anything(home: Path, watche
         await app.open_lab_with({})
         await app.action_open_lab()
         assert app.screen is runs
-        assert not app.desk.processes
+        assert not app.run_workers.processes
     assert contents(home / "runs") | contents(home / "trash") == before
 
 

@@ -11,8 +11,8 @@ import pytest
 from real_terminal import _UNKNOWN_TO_PYTE, SPRINGTUI, Terminal, stop_workers
 
 from engine.errors import DataError, HomeError
-from springtui.cast import Recorder, Tamer, played, read_cast
 from springtui.cli import main
+from springtui.recording.cast import Recorder, Tamer, played, read_cast
 
 
 @pytest.mark.terminal

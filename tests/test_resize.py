@@ -11,7 +11,7 @@ from textual.geometry import Size
 from textual.message import Message
 
 from springtui.app import SpringApp
-from springtui.screens.lab import LabScreen
+from springtui.lab.screen import LabScreen
 
 
 class Between(Message):

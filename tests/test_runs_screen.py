@@ -22,10 +22,10 @@ from engine.runs.listing import list_runs, open_home
 from engine.settings.chain import ChainConfig
 from engine.sweep.diagrams import make_sweep
 from springtui.app import Opening, SpringApp
-from springtui.screens.phase import PhaseScreen
-from springtui.screens.prompt import ChoiceScreen, PromptScreen
-from springtui.screens.runs import RunsScreen
-from springtui.screens.watch import WatchScreen
+from springtui.dialogs import ChoiceScreen, PromptScreen
+from springtui.phase.screen import PhaseScreen
+from springtui.runs.screen import RunsScreen
+from springtui.watch.screen import WatchScreen
 from springtui.widgets.curves_plot import CurvesPlot
 
 ENDLESS = ChainConfig(steps=10**12, replicas=4, blocks=3, pace=2000.0)
@@ -283,7 +283,7 @@ async def test_stop_resume_and_duplicate_real_workers(home: Path) -> None:
             screen.table.point_at(run.id)
             await pilot.press("x")
             await until(pilot, lambda: run.status() == "stopped")
-            for worker in screen.desk.processes.values():
+            for worker in screen.run_workers.processes.values():
                 await asyncio.to_thread(worker.wait, 20)
     finally:
         process.kill()

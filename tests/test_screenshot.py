@@ -9,7 +9,7 @@ import pytest
 from test_lab import until
 
 from springtui.app import SpringApp
-from springtui.screens.lab import LabScreen
+from springtui.lab.screen import LabScreen
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from PIL import Image
 from real_terminal import stop_workers, workers_under
 
 from springtui.cli import main
-from springtui.serving import is_loopback
+from springtui.serve.server import is_loopback
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (

@@ -12,8 +12,8 @@ from textual._compositor import ChopsUpdate, InlineUpdate, LayoutUpdate
 from textual.geometry import Region, Size
 from textual.strip import Strip
 
-from springtui.shown import Shown
-from springtui.thrift import thrifty
+from springtui.terminal.diff import Shown
+from springtui.terminal.sgr import thrifty
 
 SIZE = Size(30, 6)
 CONSOLE = Console(color_system="truecolor", force_terminal=True)

@@ -10,11 +10,11 @@ from textual.pilot import Pilot
 
 from engine.runs.records import Acknowledged, Curve, Started
 from springtui.app import SpringApp
-from springtui.laboratory import Panel
-from springtui.screens import lab_panels
-from springtui.screens.lab import LabScreen
-from springtui.state import RunState
-from springtui.widgets.chain_view import ChainView
+from springtui.lab import panels as lab_panels
+from springtui.lab.screen import LabScreen
+from springtui.lab.session import Panel
+from springtui.state.run_state import RunState
+from springtui.widgets.chain_view import ChainView, show_chain
 from springtui.widgets.plot import Plot
 
 LAYERS = ["input", *(f"layer {i}" for i in range(1, 8)), "logits"]
@@ -88,7 +88,7 @@ def showing(*keys: str) -> Callable[[Pilot[int]], Awaitable[None]]:
         screen.states = states
         screen._show_in_force()
         lab_panels.show_states(screen, states, "trace_ratio")
-        lab_panels.show_chain(screen.query_one(ChainView), states["chain"])
+        show_chain(screen.query_one(ChainView), states["chain"])
         for plot in screen.query(Plot):
             if plot.is_stale():
                 plot.redraw()

@@ -14,8 +14,8 @@ from engine.runs.label import write_label
 from engine.runs.listing import list_runs
 from engine.runs.records import Ended
 from springtui.app import Opening, SpringApp
-from springtui.screens.runs import RunsScreen
-from springtui.screens.watch import WatchScreen
+from springtui.runs.screen import RunsScreen
+from springtui.watch.screen import WatchScreen
 from springtui.widgets.plot import Plot
 
 SnapCompare = Callable[..., bool]
@@ -84,7 +84,7 @@ def test_runs(
     size: tuple[int, int],
     keys: tuple[str, ...],
 ) -> None:
-    monkeypatch.setattr("springtui.screens.runs_panels.now", lambda: NOW)
+    monkeypatch.setattr("springtui.runs.panels.now", lambda: NOW)
     make_many(home, 26)
     first = list_runs(home)[-2]
     write_label(first.path, name="the one with noise", text="compare with the paper's figure", pinned=True)

@@ -6,7 +6,7 @@ import itertools
 import math
 
 from engine.runs.records import Acknowledged, Curve, Ended, Started
-from springtui.state import HISTORY_POINTS, History, RunState, signed_curve
+from springtui.state.run_state import HISTORY_POINTS, History, RunState, signed_curve
 
 
 def started() -> Started:

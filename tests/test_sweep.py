@@ -26,7 +26,7 @@ from engine.sweep.summary import accuracy_cv_correlation, spearman, summarise
 from engine.workers.work import work
 from springtui.cli import main
 from springtui.commands.sweep import describe
-from springtui.state import RunState
+from springtui.state.run_state import RunState
 
 SMALL = {"epochs": 3, "width": 16, "depth": 4, "train_size": 200, "batch_size": 50}
 

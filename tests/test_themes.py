@@ -11,13 +11,13 @@ from textual.color import Color
 from textual.theme import Theme
 
 from engine.errors import ConfigError
-from springtui import themes
 from springtui.app import SpringApp
-from springtui.memory import Memory, memory_path, recall, remember
-from springtui.palette import CIVIDIS, MOST_LEVELS, Palette, contrast
-from springtui.preferences import load_preferences
-from springtui.screens.lab import LabScreen
+from springtui.lab.screen import LabScreen
+from springtui.preferences import themes
+from springtui.preferences.memory import Memory, memory_path, recall, remember
+from springtui.preferences.preferences import load_preferences
 from springtui.widgets.heat_map import HeatMap
+from springtui.widgets.palette import CIVIDIS, MOST_LEVELS, Palette, contrast
 
 SHIPPED = {"springtui-dark", "springtui-light", "high-contrast", "colour-blind-safe"}
 TEXT = ("foreground", "primary", "secondary", "accent", "success", "warning", "error", "theory")

@@ -6,7 +6,7 @@ import random
 
 import pyte
 
-from springtui.thrift import thrifty
+from springtui.terminal.sgr import thrifty
 
 
 def shown(text: str) -> list[list[object]]:

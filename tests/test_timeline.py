@@ -12,12 +12,12 @@ from made_runs import SPIKE, make_run, training_records
 
 from engine.runs.directory import Run
 from engine.runs.records import Acknowledged, Curve, Event, encode
-from springtui import timeline as module
-from springtui.follower import Follower
-from springtui.glance import LONG, glance
-from springtui.history import HISTORY_POINTS
-from springtui.state import RunState
-from springtui.timeline import Timeline, read_at
+from springtui.follow.follower import Follower
+from springtui.state import timeline as module
+from springtui.state.history import HISTORY_POINTS
+from springtui.state.run_state import RunState
+from springtui.state.sampling import LONG, glance
+from springtui.state.timeline import Timeline, read_at
 
 COUNT = 6000
 
@@ -161,8 +161,8 @@ def test_a_glance_reads_little_and_tells_beginning_and_end(tmp_path: Path) -> No
 def test_a_follower_shows_a_long_log_before_it_has_read_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("springtui.follower.LONG", 1 << 18)
-    monkeypatch.setattr("springtui.follower.BREATH", 0.02)  # as if the log were far longer
+    monkeypatch.setattr("springtui.follow.follower.LONG", 1 << 18)
+    monkeypatch.setattr("springtui.follow.follower.BREATH", 0.02)  # as if the log were far longer
     folder = make_run(tmp_path, training_records(5000))
     follower = Follower(Run(folder))
     follower.start()

@@ -21,9 +21,9 @@ from engine.sweep.grid import place, size
 from engine.twin.fit import predict
 from engine.twin.maps import PRESETS, TwinMap, load_map, save_map
 from springtui.cli import main
-from springtui.foresight import Foresight
-from springtui.mapping import NOISE_KINDS
-from springtui.state import RunState
+from springtui.state.knobs import NOISE_KINDS
+from springtui.state.predictions import Foresight
+from springtui.state.run_state import RunState
 
 
 def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:

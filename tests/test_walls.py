@@ -1,4 +1,8 @@
-"""The walls of DESIGN.md, section 2: what may import what."""
+"""The walls of the house: what may import what.
+
+``LAYERS`` is the one list of layers, and CONTRIBUTING shows the same. A folder or module may import itself and what
+stands above it in its list; never what stands below, nor what stands on its own line.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -15,10 +20,40 @@ ROOT = Path(__file__).parents[1]
 ENGINE = sorted((ROOT / "engine").rglob("*.py"))
 APP_ONLY = {"springtui", "textual", "rich", "plotext", "click"}
 HEAVY = {"torch", "numba", "sklearn", "scipy"}
-SHEETS = sorted((ROOT / "springtui" / "screens").glob("*.tcss"))
+LAYERS = {
+    "engine": """
+        errors, jit, version
+        measures.registry
+        settings
+        measures
+        datasets, runs
+        networks, probe
+        ensemble
+        chain
+        twin
+        sweep
+        formats, workers
+    """,
+    "springtui": """
+        terminal
+        state
+        widgets, follow, screen, dialogs
+        export, alerts, recording, serve
+        preferences
+        lab, phase, runs, watch, help, doctor
+        app_base
+        app, adapters, _engine
+        commands
+        cli
+        __main__
+    """,
+}
+FEATURES = ("lab", "phase", "runs", "watch", "help")
+"""Folders of screens."""
+SHEETS = sorted(path for name in FEATURES for path in (ROOT / "springtui" / name).glob("*.tcss"))
 SCREENS = sorted(
-    f"springtui.{'.'.join(path.relative_to(ROOT / 'springtui').with_suffix('').parts)}"
-    for folder in ("screens", "widgets")
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for folder in (*FEATURES, "widgets", "terminal", "state", "follow", "alerts", "preferences")
     for path in (ROOT / "springtui" / folder).glob("*.py")
     if path.stem != "__init__"
 )
@@ -42,6 +77,86 @@ def modules_after(code: str) -> set[str]:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, cwd=ROOT, check=True
     )
     return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def layers(house: str) -> list[list[str]]:
+    """The names on each line of a list of layers, the lowest first."""
+    return [line.strip().split(", ") for line in LAYERS[house].strip().splitlines()]
+
+
+def module_imports(house: str) -> dict[str, set[str]]:
+    """By module of a house, the modules of that house that it imports, also inside functions."""
+    files = {}
+    for path in sorted((ROOT / house).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    found: dict[str, set[str]] = {}
+    for module, path in files.items():
+        package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                base = package[: len(package) - node.level + 1] if node.level else []
+                source = ".".join([*base, *([node.module] if node.module else [])])
+                names = [f"{source}.{a.name}" if f"{source}.{a.name}" in files else source for a in node.names]
+            found.setdefault(module, set()).update(name for name in names if name.split(".")[0] == house)
+    return found
+
+
+def unit_of(module: str, known: Iterable[str]) -> str:
+    """The name in the list of layers that a module belongs to; empty for the package itself.
+
+    Raises:
+        AssertionError: the list does not name it.
+    """
+    parts = module.split(".")[1:]
+    for length in range(len(parts), 0, -1):
+        if (name := ".".join(parts[:length])) in known:
+            return name
+    assert not parts, f"{module} is in no layer: add it to LAYERS and to CONTRIBUTING"
+    return ""
+
+
+@pytest.mark.parametrize("house", sorted(LAYERS))
+def test_imports_go_down_the_layers(house: str) -> None:
+    level = {name: number for number, line in enumerate(layers(house)) for name in line}
+    wrong = [
+        f"{module} imports {target}"
+        for module, targets in module_imports(house).items()
+        for target in targets
+        if (own := unit_of(module, level)) != (other := unit_of(target, level))
+        and other
+        and (not own or level[other] >= level[own])
+    ]
+    assert not wrong, "; ".join(wrong)
+
+
+@pytest.mark.parametrize("house", sorted(LAYERS))
+def test_no_circle_of_modules(house: str) -> None:
+    """Also none that is broken by an import inside a function."""
+    imports = module_imports(house)
+    done: set[str] = set()
+
+    def follow(module: str, above: tuple[str, ...]) -> None:
+        assert module not in above, " imports ".join([*above[above.index(module) :], module])
+        if module not in done:
+            for target in sorted(imports.get(module, ())):
+                follow(target, (*above, module))
+            done.add(module)
+
+    for module in sorted(imports):
+        follow(module, ())
+
+
+def test_contributing_shows_the_same_layers() -> None:
+    page = [line.strip() for line in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()]
+    for house in LAYERS:
+        lines = [", ".join(line) for line in layers(house)]
+        start = page.index(lines[0])
+        shown = [line.split("  ")[0] for line in page[start : start + len(lines)]]
+        assert shown == lines
 
 
 @pytest.mark.parametrize("path", ENGINE, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -88,9 +203,7 @@ def test_app_process_imports_no_torch() -> None:
     assert not names & HEAVY
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "springtui" / "screens").glob("*.tcss")), ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", SHEETS, ids=lambda path: path.stem)
 def test_a_screen_styles_only_itself(path: Path) -> None:
     """Textual applies the sheets of all screens that were ever shown: an id is often another screen's too."""
     rules = re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)

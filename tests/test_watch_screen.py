@@ -19,15 +19,15 @@ from engine.runs.launch import launch
 from engine.runs.listing import list_runs, open_home
 from engine.runs.records import Ended, Note, encode
 from engine.settings.chain import ChainConfig
-from springtui import requests
 from springtui.app import Opening, SpringApp
-from springtui.place import Seen, away, load_place, save_place
-from springtui.screens.prompt import PromptScreen
-from springtui.screens.runs import RunsScreen
-from springtui.screens.watch import WatchScreen
+from springtui.dialogs import PromptScreen
+from springtui.preferences.last_place import Seen, load_place, save_place
+from springtui.runs.screen import RunsScreen
+from springtui.watch import requests
+from springtui.watch.screen import WatchScreen
+from springtui.watch.time_bar import TimeBar
 from springtui.widgets.curves_plot import CurvesPlot
 from springtui.widgets.lines import Console, bars, fold
-from springtui.widgets.time_bar import TimeBar
 
 ENDLESS = ChainConfig(steps=10**12, replicas=4, blocks=3, pace=2000.0, frames=20.0)
 COUNT = 2000
@@ -173,7 +173,7 @@ async def test_what_was_missed_is_told_and_the_app_opens_where_it_was(home: Path
     with (run.path / "events.jsonl").open("ab") as file:
         file.writelines(encode(event) for event in list(training_records(80))[-20:])
     place = load_place(home)
-    assert away(place.seen[run.id], 1000, place.seen[run.id].time + 9) == ""  # a glance elsewhere is no absence
+    assert place.away(run.id, 1000, place.seen[run.id].time + 9) == ""  # a glance elsewhere is no absence
     place.seen[run.id] = Seen(place.seen[run.id].records, place.seen[run.id].time - 60)
     save_place(home, place)
     app = SpringApp(home)

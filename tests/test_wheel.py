@@ -27,7 +27,9 @@ def test_a_wheel_opens_the_lab_and_finds_its_themes(
     pip = [str(python), "-m", "pip", "install", "-q", "-c", str(ROOT / "constraints.txt"), str(wheel)]
     subprocess.run(pip, check=True, capture_output=True, cwd=tmp_path)
 
-    where = "import springtui.themes as t; print(t.__file__, t.theme_folder(), len(t.load_themes(print)))"
+    where = (
+        "import springtui.preferences.themes as t; print(t.__file__, t.theme_folder(), len(t.load_themes(print)))"
+    )
     told = subprocess.run([str(python), "-c", where], check=True, capture_output=True, text=True, cwd=tmp_path)
     module, folder, themes = told.stdout.split()
     assert Path(module).is_relative_to(tmp_path)

@@ -13,14 +13,15 @@ from textual.app import App, ComposeResult
 from textual.drivers._writer_thread import WriterThread
 from textual.widget import Widget
 
-from springtui.mapping import NOISE_KINDS, NoiseKind, chain_settings
-from springtui.terminal import is_behind
-from springtui.ticks import MOST_EMPTY, even_axis, log_axis, round_ticks
+from springtui.lab.slider import Slider
+from springtui.state.knobs import NOISE_KINDS, NoiseKind, chain_settings
+from springtui.state.pictures import Grid, Series
+from springtui.terminal.text import is_behind
 from springtui.widgets.chain_view import ChainView
-from springtui.widgets.heat_map import Grid, HeatMap
+from springtui.widgets.heat_map import HeatMap
 from springtui.widgets.load_bars import LoadBars
-from springtui.widgets.plot import Plot, Series
-from springtui.widgets.slider import Slider
+from springtui.widgets.plot import Plot
+from springtui.widgets.ticks import MOST_EMPTY, even_axis, log_axis, round_ticks
 
 
 class Stage(App[None]):

@@ -1,6 +1,6 @@
 """What a person calls a run: ``label.json`` beside its config. It changes nothing of the run.
 
-The texts are a file's: show them through ``springtui.terminal.plain_text`` and without markup.
+The texts are a file's: show them through ``springtui.terminal.text.plain_text`` and without markup.
 """
 
 from __future__ import annotations

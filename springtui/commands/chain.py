@@ -11,10 +11,10 @@ from engine.runs.directory import Run
 from engine.settings.chain import ChainConfig
 from engine.settings.fields import make, parse_assignments
 
-from ..foreground import run_here
-from ..output import print_line, print_table
-from ..state import RunState
+from ..state.run_state import RunState
+from .foreground import run_here
 from .options import Session, common, describe_settings, examples, json_option, set_option
+from .output import print_line, print_table
 from .train import shown, tell
 
 

@@ -11,9 +11,9 @@ import msgspec
 from engine.errors import ConfigError
 from engine.runs.home import config_path
 
-from ..output import print_json, print_line, print_table, say
-from ..preferences import Effective, commented_file, names, schema
+from ..preferences.preferences import Effective, commented_file, names, schema
 from .options import Session, common, examples, json_option
+from .output import print_json, print_line, print_table, say
 
 
 @click.command(
@@ -82,8 +82,8 @@ def _themes(effective: Effective) -> list[str]:
         ConfigError: the theme asked for is not among them, or a binding's id or key is wrong.
     """
     from ..app import all_bound
-    from ..keys import checked_keys
-    from ..themes import check_name, load_themes  # brings half of textual
+    from ..preferences.keymap import checked_keys
+    from ..preferences.themes import check_name, load_themes  # brings half of textual
 
     _, problems = checked_keys(effective.values.keys, effective.origins["keys"], all_bound)
     if problems:

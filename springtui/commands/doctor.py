@@ -6,8 +6,8 @@ from collections import Counter
 
 import click
 
-from ..output import print_json, print_line
 from .options import Session, common, examples, json_option
+from .output import print_json, print_line
 
 _SIGNS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
@@ -26,7 +26,7 @@ def doctor(session: Session, as_json: bool) -> int:
     tmux or screen it is they who answer. Exit status 1 where a check fails. With --json: state, and checks, each
     with name, state, detail, remedy.
     """
-    from ..doctor import examine
+    from ..doctor.doctor import examine
 
     checks = examine(session.look_home())
     counts = Counter(check.state for check in checks)

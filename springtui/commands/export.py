@@ -9,26 +9,26 @@ import click
 from engine.errors import ConfigError
 from engine.runs.listing import find_run
 
-from ..completion import complete_list, complete_names
-from ..measures import SEPARATIONS
-from ..output import print_json, print_line
+from ..state.measures import SEPARATIONS
+from .completion import complete_list, complete_names
 from .options import Session, common, examples, json_option, run_argument
+from .output import print_json, print_line
 
 
 def _figures() -> list[str]:
-    from ..export import FIGURES
+    from ..export.export import FIGURES
 
     return list(dict.fromkeys(name for names in FIGURES.values() for name in names))
 
 
 def _formats() -> tuple[str, ...]:
-    from ..export import FORMATS
+    from ..export.export import FORMATS
 
     return FORMATS
 
 
 def _colours() -> list[str]:
-    from ..diagram import COLOURS
+    from ..state.diagram import COLOURS
 
     return [colour.key for colour in COLOURS]
 
@@ -123,8 +123,8 @@ def export(
     With --json: run, config and records, of a sweep also cells; files are then written only where --figure,
     --format, --out or --tensorboard ask for them, and listed under files.
     """
-    from ..export import Wanted, document, read_material
-    from ..export import export as write
+    from ..export.export import Wanted, document, read_material
+    from ..export.export import export as write
 
     found = find_run(session.look_home(), run)
     material = read_material(found)

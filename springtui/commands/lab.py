@@ -16,8 +16,8 @@ from engine.settings.recipes import find_recipe
 from engine.settings.train import TrainConfig
 from engine.twin.maps import load_map
 
-from ..completion import complete_recipe, complete_run
-from ..preferences import load_preferences
+from ..preferences.preferences import load_preferences
+from .completion import complete_recipe, complete_run
 from .options import Session, common, examples, home_of, set_option
 from .train import with_whole_paths
 

@@ -14,8 +14,8 @@ from engine.runs.listing import open_home
 from engine.settings.fields import S, default_of, field_help, field_names, field_range
 from engine.settings.train import TrainConfig
 
-from ..completion import complete_assignment, complete_run
-from ..preferences import Effective, strict_preferences
+from ..preferences.preferences import Effective, strict_preferences
+from .completion import complete_assignment, complete_run
 
 _WORDS = {"None": "none", "True": "on", "False": "off"}
 F = TypeVar("F", bound=Callable[..., Any])

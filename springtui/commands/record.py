@@ -12,8 +12,8 @@ import click
 
 from engine.errors import TerminalError
 
-from ..output import print_json, print_line, say
 from .options import Session, common, examples, json_option
+from .output import print_json, print_line, say
 
 _LIMIT_MIB = 64
 
@@ -48,9 +48,9 @@ def record(session: Session, file: Path | None, arguments: tuple[str, ...], limi
     not recorded. At the limit the recording ends, and the lab goes on. With --json: file, seconds, events, bytes,
     full, status.
     """
-    from ..cast import MEBIBYTE, Recorder
-    from ..recording import record as run_recorded
-    from ..recording import terminal_size
+    from ..recording.cast import MEBIBYTE, Recorder
+    from ..recording.pty import record as run_recorded
+    from ..recording.pty import terminal_size
     from .lab import check_terminal
 
     check_terminal()
@@ -109,7 +109,7 @@ def play(file: Path, speed: float, idle: float | None, as_json: bool) -> int:
     fill its clipboard or ask it questions. With --json it is not shown, but told of: width, height, title,
     seconds, events, sizes.
     """
-    from ..cast import played, read_cast
+    from ..recording.cast import played, read_cast
 
     cast = read_cast(file)
     if as_json:

@@ -11,10 +11,10 @@ from engine.settings.chain import ChainConfig
 from engine.settings.probe import ProbeConfig
 from engine.settings.sweep import SweepConfig
 
-from ..foreground import run_here
-from ..output import print_json, print_line
-from ..state import RunState
+from ..state.run_state import RunState
+from .foreground import run_here
 from .options import Session, common, examples, executor_option, json_option, run_argument
+from .output import print_json, print_line
 
 
 @click.command(

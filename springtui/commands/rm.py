@@ -11,9 +11,9 @@ from engine.runs.directory import Run
 from engine.runs.listing import find_run
 from engine.runs.status import LIVE
 
-from ..completion import complete_run
-from ..output import print_json, print_line, say
+from .completion import complete_run
 from .options import Session, common, examples, json_option
+from .output import print_json, print_line, say
 
 
 @click.command(

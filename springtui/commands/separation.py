@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from ..output import print_json, print_table
 from .options import common, examples, json_option
+from .output import print_json, print_table
 
 
 @click.command(

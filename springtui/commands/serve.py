@@ -12,8 +12,8 @@ import click
 
 from engine.errors import InputError
 
-from ..output import print_json, print_line, say
 from .options import Session, common, examples, json_option
+from .output import print_json, print_line, say
 from .record import again
 
 _PORT = 8000
@@ -50,8 +50,8 @@ def serve(session: Session, arguments: tuple[str, ...], host: str, port: int, as
     """
     if importlib.util.find_spec("textual_serve") is None:
         raise InputError("serve needs textual-serve, which is not installed: pip install 'springtui[serve]'")
-    from ..serving import LabServer, bind, is_loopback
-    from ..serving import serve as run
+    from ..serve.server import LabServer, bind, is_loopback
+    from ..serve.server import serve as run
 
     session.open_home()  # what is wrong there is told here, not in a browser
     if session.preferences().values.ascii == "auto":

@@ -12,9 +12,9 @@ from engine.runs.listing import find_run, list_runs
 from engine.runs.status import LIVE
 from engine.runs.stopping import Stopped
 
-from ..completion import complete_run
-from ..output import print_json, print_line, say
+from .completion import complete_run
 from .options import Session, common, examples, json_option
+from .output import print_json, print_line, say
 
 
 @click.command(

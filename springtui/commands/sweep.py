@@ -15,11 +15,11 @@ from engine.settings.sweep import SweepConfig
 from engine.settings.train import TrainConfig
 from engine.sweep.axes import Value
 
-from ..completion import complete_names
-from ..foreground import run_here
-from ..output import print_line, print_table, say
-from ..state import RunState
+from ..state.run_state import RunState
+from .completion import complete_names
+from .foreground import run_here
 from .options import Session, common, examples, executor_option, json_option, set_option
+from .output import print_line, print_table, say
 from .train import shown, tell, with_whole_paths
 
 

@@ -14,11 +14,11 @@ from engine.settings.fields import make, parse_assignments
 from engine.settings.recipes import DEFAULT_RECIPE, RECIPES, find_recipe
 from engine.settings.train import TrainConfig
 
-from ..completion import complete_recipe
-from ..foreground import run_here
-from ..output import print_json, print_line, say
-from ..state import RunState
+from ..state.run_state import RunState
+from .completion import complete_recipe
+from .foreground import run_here
 from .options import Session, common, describe_settings, examples, json_option, set_option
+from .output import print_json, print_line, say
 
 _NAMES = textwrap.wrap(", ".join(RECIPES), 76, break_on_hyphens=False)
 _RECIPES = "\b\nRecipes:\n" + "\n".join(f"  {line}" for line in _NAMES)

@@ -14,11 +14,11 @@ from engine.settings.probe import ProbeConfig
 from engine.settings.sweep import SweepConfig
 from engine.settings.train import TrainConfig
 
-from ..completion import complete_run
-from ..mapping import noise_of
-from ..output import print_json, print_line, print_table, say
-from ..state import RunState
+from ..state.knobs import noise_of
+from ..state.run_state import RunState
+from .completion import complete_run
 from .options import Session, common, examples, json_option
+from .output import print_json, print_line, print_table, say
 from .train import shown
 
 LEAST_SEPARATION = 0.5

@@ -16,11 +16,11 @@ from engine.runs.files import Tail
 from engine.runs.listing import find_run, list_runs
 from engine.runs.records import Ended, read_event
 
-from ..completion import complete_run
-from ..output import print_json
-from ..preferences import load_preferences
+from ..preferences.preferences import load_preferences
+from .completion import complete_run
 from .lab import check_terminal
 from .options import Session, common, examples, json_option
+from .output import print_json
 
 _LOOK = 0.1
 _STARTING = 60.0

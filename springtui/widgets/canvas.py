@@ -13,8 +13,8 @@ from textual.strip import Strip
 from textual.theme import Theme
 from textual.widget import Widget
 
-from springtui.absent import WAITING
-from springtui.terminal import plain_text
+from springtui.state.empty import WAITING
+from springtui.terminal.text import plain_text
 
 GAP = 10
 """Cells alike between two stretches that differ; to move the cursor over fewer costs more than to write them."""

@@ -10,8 +10,8 @@ from rich.style import Style
 from textual.color import Color
 from textual.strip import Strip
 
-from springtui.terminal import ascii_only
-
+from ..state.run_state import RunState
+from ..terminal.text import ascii_only
 from .canvas import Canvas
 from .ruler import corners, draw
 
@@ -139,3 +139,10 @@ def _put(line: list[_Cell], column: int, text: str, role: str) -> None:
     for k, char in enumerate(text):
         if 0 <= column + k < len(line):
             line[column + k] = (char, role)
+
+
+def show_chain(view: ChainView, state: RunState) -> None:
+    """The chain as it stands: of its first replica where one is told, else the mean."""
+    curve = state.latest
+    if curve is not None and curve.positions is not None:
+        view.show(curve.positions, float(state.settings.get("target", 1.0)), curve.scalars.get("target"))

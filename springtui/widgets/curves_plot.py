@@ -14,11 +14,12 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 
-from springtui.regime import number
-from springtui.terminal import plain_text
-from springtui.ticks import Axis, even_axis, log_axis, log_ticks, round_ticks
+from springtui.state.wording import number
+from springtui.terminal.text import plain_text
+from springtui.widgets.ticks import Axis, even_axis, log_axis, log_ticks, round_ticks
 
-from .plot import FURNITURE, Plot, Series, columns_beside, ends_of, set_axis, ticks_up
+from ..state.pictures import Series
+from .plot import FURNITURE, Plot, columns_beside, ends_of, set_axis, ticks_up
 
 SMOOTHING = (1, 5, 21, 81)
 """Points that a moving mean is taken over."""

@@ -6,7 +6,7 @@ import bisect
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -16,9 +16,10 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
 
-from springtui.palette import Palette
-from springtui.terminal import ascii_only
+from springtui.terminal.text import ascii_only
+from springtui.widgets.palette import Palette
 
+from ..state.pictures import Grid
 from .canvas import Canvas
 from .ruler import draw
 
@@ -27,28 +28,6 @@ _LABEL, _LONGEST_LABEL = 6, 14
 FURNITURE = 2
 """Lines under the cells: the columns' values and the legend."""
 _Cell = tuple[str, Style]
-
-
-@dataclass
-class Grid:
-    """What a heat map shows, row by row."""
-
-    columns: Sequence[str]
-    rows: Sequence[str]
-    values: Sequence[float]
-    """NaN where there is none."""
-    curves: Sequence[Sequence[float]]
-    """Scaled from 1 to 0; empty where there is none."""
-    final: Sequence[bool]
-    column_title: str = ""
-    row_title: str = ""
-    low: float = 0.0
-    high: float = 1.0
-    digits: int = 2
-    absent: str = ""
-    """What stands in place of the legend where no cell has a value."""
-    texts: Sequence[str] = field(default_factory=list)
-    """What stands on a cell in place of its number."""
 
 
 class HeatMap(Canvas, can_focus=True):

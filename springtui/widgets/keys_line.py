@@ -11,7 +11,7 @@ from textual.widget import Widget
 from textual.widgets import Footer
 from textual.widgets._footer import FooterKey
 
-from springtui.terminal import ascii_only
+from springtui.terminal.text import ascii_only
 
 ROOMY = 110
 """Columns from which all keys of a screen fit beside the palette's at the right edge; below, they stand closer."""

@@ -11,7 +11,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.strip import Strip
 
-from springtui.terminal import ascii_only, plain_text
+from springtui.terminal.text import ascii_only, plain_text
 
 from .canvas import Canvas
 

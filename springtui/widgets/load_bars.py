@@ -9,7 +9,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from springtui.terminal import ascii_only, plain_text
+from springtui.terminal.text import ascii_only, plain_text
 
 from .canvas import Canvas
 

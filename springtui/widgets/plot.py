@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
 from textual.strip import Strip
 
-from springtui.terminal import ascii_only
-from springtui.ticks import Axis, even_axis, round_ticks
+from springtui.terminal.text import ascii_only
+from springtui.widgets.ticks import Axis, even_axis, round_ticks
 
+from ..state.pictures import Series
 from .canvas import Canvas
 
 _ROLES: dict[str, tuple[str, float]] = {
@@ -34,17 +35,6 @@ _SGR = re.compile(r"\x1b\[([0-9;]*)m")
 _SMALLEST = (12, 4)
 FURNITURE = 3
 """Lines of a plot that its frame and the labels below it take."""
-
-
-class Series(NamedTuple):
-    """One curve; points that are not finite are left out."""
-
-    x: Sequence[float]
-    y: Sequence[float]
-    name: str = ""
-    role: str = "accent"
-    lines: bool = True
-    """Whether neighbours are joined."""
 
 
 class Plot(Canvas):

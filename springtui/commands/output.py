@@ -1,0 +1,49 @@
+"""What the command line prints: results on standard output, messages on standard error.
+
+Text that came from a file goes through ``plain_text`` first, and JSON is pure ASCII, so that nothing a file
+holds can reach the terminal as a control sequence.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..terminal.text import plain_text
+
+
+def print_json(value: Any) -> None:
+    """One object on one line; numbers that are not finite become null."""
+    print_line(json.dumps(_finite(value), allow_nan=False).replace("\x7f", "\\u007f"), plain=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def print_line(text: str, *, plain: bool = True) -> None:
+    """One line of a result."""
+    sys.stdout.write(f"{plain_text(text) if plain else text}\n")
+
+
+def say(text: str) -> None:
+    """A message to the person, line by line, on standard error."""
+    for line in text.splitlines() or [""]:
+        sys.stderr.write(f"{plain_text(line)}\n")
+    sys.stderr.flush()
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Columns as wide as their widest cell."""
+    cells = [[plain_text(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
+    for row in cells:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print_line(line.rstrip(), plain=False)

@@ -1,0 +1,1 @@
+"""What this terminal, machine and installation can do."""

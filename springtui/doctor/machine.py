@@ -1,0 +1,176 @@
+"""The doctor's look at the machine: cores, memory, accelerators, and the directory that keeps the runs."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine.errors import HomeError
+from engine.runs.listing import open_home
+
+from .check import Check, State, ask
+
+_GIB = 1 << 30
+_VECTORS = ("avx512f", "avx2", "avx", "sse4_2", "asimd")
+_THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS")
+_NETWORKED = ("nfs", "cifs", "smb", "lustre", "gpfs", "ceph", "beegfs", "fuse.sshfs", "afs", "9p", "glusterfs")
+
+
+def look_at_machine() -> Iterator[Check]:
+    """Cores and what they can do, memory, accelerators."""
+    yield _cores()
+    yield _vectors()
+    told = [f"{name}={os.environ[name]}" for name in _THREADS if name in os.environ]
+    yield Check("threads", "ok", ", ".join(told) if told else "as many as cores; sweeps take one network a core")
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
+    limit = min(total, _cgroup_memory())
+    small = limit < 2
+    yield Check("memory", "warn" if small else "ok", f"{limit:.1f} GiB", "torch wants 2 GiB" if small else "")
+    yield from accelerators()
+
+
+def _cores() -> Check:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cgroup_cores()
+    detail = f"{cores}" if quota is None or quota >= cores else f"{cores}, of which this group may use {quota:.3g}"
+    few = min(cores, quota or cores) < 2
+    return Check("cores", "warn" if few else "ok", detail, "a second core keeps the screen fluid" if few else "")
+
+
+def _cgroup_cores() -> float | None:
+    """What a container is given, in cores."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()[:2]
+        return int(quota) / int(period)
+    return None
+
+
+def _cgroup_memory() -> float:
+    with contextlib.suppress(OSError, ValueError):
+        return int(Path("/sys/fs/cgroup/memory.max").read_text("ascii")) / _GIB
+    return float("inf")
+
+
+def _vectors() -> Check:
+    flags = _cpu_flags()
+    if not flags:
+        return Check("vectors", "ok", f"{platform.machine()}; instruction sets not known")
+    best = next((name for name in _VECTORS if name in flags), "none of AVX")
+    slow = best in {"avx", "sse4_2", "none of AVX"}
+    remedy = "chains and networks compile for what there is, and run some times slower" if slow else ""
+    return Check("vectors", "warn" if slow else "ok", f"{platform.machine()}, {best.upper()}", remedy)
+
+
+def _cpu_flags() -> set[str]:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
+            name, _, words = line.partition(":")
+            if name.strip() in {"flags", "Features"}:
+                return set(words.split())
+    return {"asimd"} if platform.machine() == "arm64" else set()
+
+
+def accelerators() -> Iterator[Check]:
+    """By NVML, else by nvidia-smi; torch is not imported."""
+    found = _by_nvml()
+    if found is None:
+        listed = ask("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader")
+        found = [" ".join(line.split()) for line in listed.splitlines()]
+    if found:
+        yield Check("gpu", "ok", "; ".join(found), "use it: springtui train --set device=auto")
+    else:
+        yield Check("gpu", "ok", "none found (no NVIDIA driver answers); runs use the processor")
+
+
+def _by_nvml() -> list[str] | None:
+    """Each device with its memory and the driver's CUDA; None where NVML cannot be asked."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # the package or the driver is not there; its errors share no base with ours
+        return None
+    try:
+        cuda = pynvml.nvmlSystemGetCudaDriverVersion_v2()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        return [_device(pynvml, handle, cuda) for handle in handles]
+    except Exception:  # likewise
+        return None
+    finally:
+        with contextlib.suppress(Exception):
+            pynvml.nvmlShutdown()
+
+
+def _device(nvml: object, handle: object, cuda: int) -> str:
+    name = nvml.nvmlDeviceGetName(handle)  # type: ignore[attr-defined]
+    memory = nvml.nvmlDeviceGetMemoryInfo(handle)  # type: ignore[attr-defined]
+    said = name.decode() if isinstance(name, bytes) else str(name)
+    return (
+        f"{said}, {memory.free / _GIB:.1f} of {memory.total / _GIB:.1f} GiB free, "
+        f"driver for CUDA {cuda // 1000}.{cuda % 1000 // 10}"
+    )
+
+
+# where runs are kept
+
+
+def look_at_home(home: Path) -> Iterator[Check]:
+    """Whether runs can be kept; looks only, and makes nothing but a file that is gone at once."""
+    remedy = "choose another with --home or SPRINGTUI_HOME"
+    there = next((path for path in (home, *home.parents) if path.exists()), home)
+    try:
+        if home.exists():
+            open_home(home)
+        with tempfile.TemporaryFile(dir=there) as file:
+            locks = _can_lock(file.fileno())
+    except HomeError as error:
+        yield Check("home", "fail", str(error), remedy)
+        return
+    except OSError as error:
+        yield Check("home", "fail", f"cannot write under {there}: {error.strerror}", remedy)
+        return
+    free = shutil.disk_usage(there).free / _GIB
+    state: State = "ok" if free >= 1 else "warn"
+    made = "" if home.exists() else ", made with the first run"
+    advice = "" if free >= 1 else f"make room, or {remedy}"
+    yield Check("home", state, f"{home}, {free:.1f} GiB free{made}", advice)
+    yield _file_system(there, locks)
+
+
+def _can_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _file_system(path: Path, locks: bool) -> Check:
+    kind = file_system_of(path)
+    if not locks:
+        remedy = "a live worker cannot be told from a dead one there: choose a local home with --home"
+        return Check("file system", "fail", f"{kind or 'unknown'}: it refuses locks", remedy)
+    if kind.startswith(_NETWORKED):
+        detail = f"{kind}, shared: runs here are seen from other machines, a little later than they are written"
+        return Check("file system", "ok", detail)
+    return Check("file system", "ok", f"{kind or 'not known'}, locks hold")
+
+
+def file_system_of(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
+    """The type of the file system that a path lies on; empty where it cannot be told."""
+    best = ("", "")
+    with contextlib.suppress(OSError):
+        for line in mounts.read_text("utf-8", "replace").splitlines():
+            parts = line.split()
+            if len(parts) < 3:
+                continue
+            point = parts[1].replace("\\040", " ")
+            if path.absolute().is_relative_to(point) and len(point) >= len(best[0]):
+                best = (point, parts[2])
+    return best[1]

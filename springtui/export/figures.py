@@ -1,0 +1,354 @@
+"""The figures of a run, drawn by matplotlib (extra ``figures``); for the command line's process, never the app's.
+
+One function a figure, each from plain records to a ``Figure``. The same records give the same bytes: fonts are
+matplotlib's own, no date is written, and nobody's matplotlibrc is heeded.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from engine.errors import DataError
+from engine.measures.friction import fit_curve, hidden
+from engine.measures.load_curve import loads, statistics
+from engine.runs.records import Curve
+from engine.settings.sweep import SweepConfig
+from engine.sweep.diagrams import DIAGRAMS
+from engine.sweep.summary import MEASURES, Summary
+
+from ..state.diagram import Colour, grid_of
+from ..state.run_state import RunState, signed_curve
+from ..state.wording import in_words, number, with_error
+from ..terminal.text import plain_text
+
+INK, DIM, NETWORK, CHAIN, THEORY = "#1b1f24", "#8a929c", "#1f5fa8", "#b4561c", "#c99700"
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.edgecolor": DIM,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10.0,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "savefig.facecolor": "#ffffff",
+    "svg.hashsalt": "springtui",
+    "path.simplify": True,
+}
+_AXES = {
+    "trace_ratio": "$D_\\ell$ = log(Tr Σ$_w$ / Tr Σ$_b$)",
+    "fuzziness": "log Tr(Σ$_w$ Σ$_b^+$)",
+    "inverse_fuzziness": "log Tr(Σ$_b$ Σ$_w^+$)",
+    "distance": "distance to the target, $y - x_\\ell$",
+}
+_DPI = 144
+_TOO_CLOSE = 0.02
+"""Of the chain's length: numbers of blocks that lie closer would be written over each other."""
+
+
+def new_figure(width: float, height: float, *, still: bool = False) -> Figure:
+    """An empty figure in inches, with the style that all share; ``still`` leaves its axes where they are put."""
+    matplotlib.rcdefaults()
+    matplotlib.rcParams.update(_STYLE)
+    return Figure(figsize=(width, height), layout=None if still else "constrained")
+
+
+def encode(figure: Figure, ending: str) -> bytes:
+    """The bytes of a figure as png (144 dots an inch), svg or pdf, the same each time."""
+    undated: Any = {
+        "png": {"Software": None},
+        "svg": {"Date": None, "Creator": "springtui"},
+        "pdf": {"CreationDate": None, "ModDate": None},
+    }[ending]
+    out = io.BytesIO()
+    figure.savefig(out, format=ending, dpi=_DPI, metadata=undated)
+    return out.getvalue()
+
+
+# load curves
+
+
+def load_curve(state: RunState, measure: str) -> Figure:
+    """D_0 … D_L as they are now and were at the start, and the load of each layer or spring beside.
+
+    Raises:
+        DataError: there is no curve yet, or none of this measure.
+    """
+    figure = new_figure(7.4, 3.3)
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    curve_axes(left, state, measure)
+    latest = _latest(state)
+    if measure not in latest.curves:
+        recorded = ", ".join(latest.curves) or "none"
+        raise DataError(f"{state.run_id} did not record {measure}; --measure takes what it did: {recorded}")
+    loads_of = loads(signed_curve(latest, measure))
+    names = _names(state, len(loads_of))
+    colour = CHAIN if measure == "distance" else NETWORK
+    right.barh(range(len(loads_of)), [float(d) for d in loads_of], color=colour, height=0.72)
+    right.set_yticks(range(len(loads_of)), names)
+    right.invert_yaxis()
+    right.axvline(0.0, color=DIM, linewidth=0.8)
+    springs = measure == "distance"
+    right.set_title("extension of each spring" if springs else "load of each layer")
+    right.set_xlabel("$x_\\ell - x_{\\ell-1}$" if springs else "$D_{\\ell-1} - D_\\ell$")
+    return figure
+
+
+def curve_axes(axes: Axes, state: RunState, measure: str, at: Curve | None = None) -> None:
+    """Start, theory or twin, and the newest curve on top."""
+    curve = at or _latest(state)
+    chain = measure == "distance"
+    if state.initial is not None and state.initial is not curve:
+        _line(axes, state.initial.curves.get(measure, []), DIM, "start", linewidth=1.0)
+    if chain and "mean_field" in curve.curves:
+        _line(axes, curve.curves["mean_field"], THEORY, "mean field", linestyle="--")
+    elif measure == "trace_ratio":
+        _twin(axes, state, curve)
+    _line(axes, curve.curves.get(measure, []), CHAIN if chain else NETWORK, "now", marker="o")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("block $\\ell$" if chain else "layer $\\ell$")
+    axes.set_ylabel(_AXES.get(measure, measure))
+    axes.set_title(_headline(state, curve, measure))
+    axes.legend()
+
+
+def _twin(axes: Axes, state: RunState, curve: Curve) -> None:
+    points = curve.curves.get("trace_ratio", [])
+    try:
+        fit = fit_curve(
+            hidden(points if has_logits(state, "trace_ratio") else [*points, None]),
+            error=curve.scalars.get("friction_error"),
+        )
+    except DataError:
+        return
+    _line(
+        axes,
+        fit.curve,
+        THEORY,
+        f"chain, $F^*$ = {with_error(fit.effective_friction, fit.standard_error)}",
+        linestyle="--",
+    )
+
+
+def _line(axes: Axes, values: Sequence[float | None], colour: str, label: str, **more: Any) -> None:
+    axes.plot([math.nan if v is None else v for v in values], color=colour, label=label, markersize=4, **more)
+
+
+def _headline(state: RunState, curve: Curve, measure: str) -> str:
+    shape = statistics(signed_curve(curve, measure), logits=has_logits(state, measure))
+    unit = "epoch" if "epochs" in state.settings else "step"
+    return f"{unit} {curve.at} · {in_words(shape)} · CV {number(shape.cv, 2)}"
+
+
+def has_logits(state: RunState, measure: str) -> bool:
+    """Whether the last point of the curve is the logits', which statistics leave out."""
+    return measure != MEASURES["chain"] and (not state.layers or state.layers[-1] == "logits")
+
+
+def _names(state: RunState, count: int) -> list[str]:
+    told = state.layers[1:]
+    names = told if len(told) == count else [str(i + 1) for i in range(count)]
+    return [_literal(name[:14]) for name in names]
+
+
+def _literal(text: str) -> str:
+    """Text of a file, which is no mathematics to matplotlib and steers no terminal."""
+    return plain_text(text).replace("$", "\\$")
+
+
+def _latest(state: RunState) -> Curve:
+    if state.latest is None:
+        raise DataError(f"{state.run_id} has no load curve yet; wait for its first measurement")
+    return state.latest
+
+
+# the chain
+
+
+def chain(state: RunState, measure: str) -> Figure:
+    """Blocks and springs where the curve puts them; of a network, the picture that its load curve makes."""
+    figure = new_figure(7.4, 1.7)
+    axes = figure.subplots()
+    draw_chain(axes, positions_of(state, _latest(state), measure))
+    axes.set_title(_headline(state, _latest(state), measure))
+    return figure
+
+
+def positions_of(state: RunState, curve: Curve, measure: str) -> list[float]:
+    """Wall, blocks and target at 0 … 1, [L + 2]: of a chain its mean positions, of a network its hidden curve.
+
+    Raises:
+        DataError: the curve has gaps or does not fall, so that there is no chain like it.
+    """
+    points = curve.curves.get(measure, [])
+    if measure != MEASURES["chain"]:
+        points = signed_curve(curve, measure)[: -1 if has_logits(state, measure) else None]
+    known = [v for v in points if v is not None]
+    flat = measure != MEASURES["chain"] and len(known) > 1 and known[0] < known[-1]
+    if len(known) != len(points) or len(known) < 2 or known[0] == known[-1] or flat:
+        raise DataError(
+            f"{state.run_id}: the curve at {curve.at} has no picture as a chain; nothing is separated yet"
+        )
+    return [(known[0] - v) / (known[0] - known[-1]) for v in known]
+
+
+def draw_chain(axes: Axes, points: Sequence[float]) -> None:
+    """Wall, springs, numbered blocks and target at points 0 … 1, with each spring's extension below it.
+
+    A spring that is folded back over another has its extension a line lower. Blocks that lie on each other share
+    their number.
+    """
+    mean = 1.0 / (len(points) - 1)
+    for a, b in itertools.pairwise(points):
+        stretched = (b - a) / mean
+        colour = CHAIN if stretched > 1.25 else DIM if stretched < 0.75 else INK
+        xs, ys = _zigzag(a, b)
+        axes.plot(xs, ys, color=colour, linewidth=1.1, solid_joinstyle="miter")
+        if abs(b - a) > 0.075:
+            low, text = (-0.54 if b > a else -0.76), f"{b - a:.2f}"
+            axes.text((a + b) / 2, low, text, ha="center", va="top", color=DIM, fontsize=7.5, clip_on=True)
+    for x in points[1:-1]:
+        axes.plot([x], [0.0], marker="s", markersize=9, color=NETWORK, markeredgecolor="white")
+    for x, text in block_numbers(points[1:-1]):
+        axes.text(x, 0.54, text, ha="center", va="bottom", fontsize=7.5, clip_on=True)
+    axes.plot([points[0]] * 2, [-0.5, 0.5], color=INK, linewidth=4)
+    axes.plot([points[-1]], [0.0], marker=">", markersize=10, color=THEORY)
+    axes.set_ylim(-1.0, 0.8)
+    axes.set_axis_off()
+
+
+def block_numbers(places: Sequence[float]) -> list[tuple[float, str]]:
+    """Where to write which number: of blocks at [L] places, those too close to tell apart together, as 1–4."""
+    groups: list[list[int]] = []
+    for index in range(len(places)):
+        if groups and abs(places[index] - places[groups[-1][-1]]) < _TOO_CLOSE:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    numbered = []
+    for group in groups:
+        ends = dict.fromkeys((group[0] + 1, group[-1] + 1))
+        numbered.append((sum(places[i] for i in group) / len(group), "–".join(map(str, ends))))
+    return numbered
+
+
+def _zigzag(a: float, b: float, turns: int = 7) -> tuple[list[float], list[float]]:
+    """A spring between two points, flatter the more it is stretched."""
+    tall = 0.22 * min(1.0, 0.12 / max(abs(b - a), 1e-9))
+    inner = range(1, 2 * turns)
+    xs = [a + (b - a) * k / (2 * turns) for k in inner]
+    ys = [tall * (0.0 if k % 2 == 0 else 1.0 if k % 4 == 1 else -1.0) for k in inner]
+    return [a, *xs, b], [0.0, *ys, 0.0]
+
+
+# training
+
+
+def loss(state: RunState, _measure: str) -> Figure:
+    """Training loss, and accuracies, over epochs.
+
+    Raises:
+        DataError: neither was recorded.
+    """
+    kinds = [k for k in ("train_loss", "train_accuracy", "test_accuracy") if k in state.history]
+    if not kinds:
+        raise DataError(f"{state.run_id} recorded neither loss nor accuracy")
+    figure = new_figure(7.4, 3.0)
+    left, right = figure.subplots(1, 2)
+    if history := state.history.get("train_loss"):
+        left.plot(history.x, history.y, color=NETWORK)
+        if min(history.y) > 0:
+            left.set_yscale("log")
+    for key, colour, label in (("train_accuracy", DIM, "training set"), ("test_accuracy", NETWORK, "test set")):
+        if history := state.history.get(key):
+            right.plot(history.x, [100 * y for y in history.y], color=colour, label=label)
+    nats = state.settings.get("loss") == "cross_entropy"
+    left.set_title("training loss, nats" if nats else "training loss")
+    right.set_title("accuracy, %")
+    for axes in (left, right):
+        axes.set_xlabel("epoch")
+    if right.lines:
+        right.legend(loc="lower right")
+    return figure
+
+
+# phase diagrams
+
+
+def phase(config: SweepConfig, summaries: Sequence[Summary], colour: Colour) -> Figure:
+    """The diagram: cells coloured by a quantity, each with its number and its small load curve.
+
+    Raises:
+        DataError: no cell is known yet.
+    """
+    columns, rows = len(config.x_values), len(config.y_values)
+    figure = new_figure(min(14.0, 1.9 + 0.62 * columns), min(12.0, 1.1 + 0.56 * rows))
+    phase_on(figure.subplots(), config, summaries, colour)
+    return figure
+
+
+def phase_on(axes: Axes, config: SweepConfig, summaries: Sequence[Summary], colour: Colour) -> None:
+    """As ``phase``, on axes that are there.
+
+    Raises:
+        DataError: no cell is known yet.
+    """
+    grid = grid_of(config, summaries, colour)
+    if grid is None:
+        raise DataError("the sweep has no cell yet; wait for its first")
+    columns, rows = len(grid.columns), len(grid.rows)
+    table = [list(grid.values[r * columns : (r + 1) * columns]) for r in range(rows)]
+    colours = matplotlib.colormaps["cividis"].with_extremes(bad="#d8dbdf")
+    image = axes.imshow(table, cmap=colours, vmin=grid.low, vmax=grid.high, aspect="auto")
+    numbers = columns <= 24
+    middle = grid.low + 0.55 * (grid.high - grid.low)
+    for index, value in enumerate(grid.values):
+        row, column = divmod(index, columns)
+        ink = "black" if math.isfinite(value) and value > middle else "white"
+        ink = ink if math.isfinite(value) else INK
+        _cell(axes, grid.curves[index], column, row, ink)
+        if numbers:
+            text = f"{value:.{grid.digits}f}" if math.isfinite(value) else "–"
+            side = -1 if _fills_the_corner(grid.curves[index]) else 1
+            where = "right" if side > 0 else "left"
+            axes.text(column + 0.44 * side, row - 0.3 * side, text, color=ink, ha=where, va="center", fontsize=6.5)
+    every = max(1, columns // 16)
+    axes.set_xticks(range(0, columns, every), list(grid.columns)[::every])
+    axes.set_yticks(range(rows), grid.rows)
+    axes.set_xlabel(grid.column_title)
+    axes.set_ylabel(grid.row_title)
+    axes.set_title(f"{_literal(_what(config))}: {colour.title}")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    figure = axes.figure
+    figure.colorbar(image, ax=axes, pad=0.01, fraction=0.04).outline.set_visible(False)
+
+
+def _what(config: SweepConfig) -> str:
+    """The diagram's name where it is over that one's axes, else what is swept."""
+    known = DIAGRAMS.get(config.recipe)
+    own = known is not None and (known.x_axis, known.y_axis) == (config.x_axis, config.y_axis)
+    return config.recipe if own else {"network": "networks", "chain": "chains"}[config.system]
+
+
+def _fills_the_corner(curve: Sequence[float]) -> bool:
+    """Whether a curve runs where a cell's number stands, at the top right; below it there is room then."""
+    return max(curve[round(0.5 * (len(curve) - 1)) :], default=0.0) > 0.7
+
+
+def _cell(axes: Axes, curve: Sequence[float], column: int, row: int, ink: str) -> None:
+    if len(curve) < 2:
+        return
+    xs = [column - 0.4 + 0.8 * i / (len(curve) - 1) for i in range(len(curve))]
+    ys = [row + 0.4 - 0.72 * min(1.1, max(-0.1, v)) for v in curve]
+    axes.plot(xs, ys, color=ink, linewidth=1.0)

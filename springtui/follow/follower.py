@@ -1,0 +1,203 @@
+"""Reads one run's directory in a thread: its records, its log, whether its worker lives, and what that uses.
+
+Nothing is posted: ``version`` grows with every change, and a screen that draws a few times a second looks at it.
+A long log is glanced at first and then read through in small pieces, so that the screen's thread keeps its turn.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.runs.directory import Run
+from engine.runs.files import open_plain
+from engine.runs.status import LIVE, Liveness
+
+from ..state.run_state import RunState
+from ..state.sampling import LONG, glance
+from ..state.timeline import Points, Timeline, View, read_at
+
+if TYPE_CHECKING:
+    from .usage import Sample, Usage
+
+PIECE = 1 << 16
+"""Bytes that are taken in at once: about a millisecond of work."""
+BREATH = 0.001
+"""Seconds between pieces; other threads have their turn."""
+BUSY, QUIET = 0.04, 0.2
+"""Seconds between looks while records come, and while none do."""
+LIVENESS, USAGE = 0.7, 1.0
+HEAD_START = 2.0
+"""Seconds that a screen has at most to draw what was glanced at, before the reading takes its part of the time."""
+LOG_BYTES = 1 << 16
+SAMPLES = 240
+
+
+class Follower:
+    """Follows until it is closed; everything public may be read at any time."""
+
+    def __init__(self, run: Run, process: subprocess.Popen[bytes] | None = None) -> None:
+        self.run = run
+        self.timeline = Timeline(run.path / "events.jsonl", run.id)
+        self.version = 0
+        self.liveness: Liveness | None = None
+        """None until it was looked at."""
+        self.gone = False
+        """The directory is no more."""
+        self.log: list[str] = []
+        self.usage: deque[Sample] = deque(maxlen=SAMPLES)
+        self.gpu_note = ""
+        self.complete = False
+        """Whether the log was read to what was its end at the time."""
+        self._glimpse: RunState | None = None
+        self._told: Liveness | None = None
+        self._size = 0
+        self._process = process
+        self._meter: Usage | None = None
+        self._log_mark: tuple[int, int] = (0, 0)
+        self._closed = threading.Event()
+        self._drawn = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name=f"follow-{run.id}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop following."""
+        self._closed.set()
+        self._drawn.set()
+
+    def drawn(self) -> None:
+        """The screen shows what was glanced at; a long log may be read through now."""
+        self._drawn.set()
+
+    def join(self, seconds: float = 5.0) -> None:
+        """Wait for the thread to end."""
+        self._thread.join(seconds)
+
+    def view(self) -> View:
+        """The run as it stands, as far as is known: read through, or glanced at."""
+        view = self.timeline.view()
+        state = view.state
+        if self._glimpse is not None:
+            view = self._blended(view, self._glimpse)
+            state = view.state
+        found = self.liveness
+        if self.gone:
+            state.status = "gone"
+        elif found is not None and self.complete and found.state not in LIVE:
+            state.status = found.state
+        view.read = 1.0 if self.complete or not self._size else min(1.0, self.timeline.offset / self._size)
+        return view
+
+    def _blended(self, view: View, glimpse: RunState) -> View:
+        """What was read through, and beyond it what was glanced at."""
+        histories = {}
+        for name, history in glimpse.history.items():
+            histories[name] = _spliced(view.histories.get(name, ([], [])), history.points())
+        return View(replace(glimpse), {**view.histories, **histories}, view.curves, 0.0, view.damaged, view.moves)
+
+    # the thread's side
+
+    def _follow(self) -> None:
+        path = self.timeline.path
+        self.liveness = self.run.liveness()
+        if (size := _size(path)) >= LONG:
+            self._size = size
+            self._glimpse = glance(path, self.run.id)
+            self.version += 1
+            self._look_log()
+            self._drawn.wait(HEAD_START)
+        looks = {self._look_alive: 0.0, self._look_log: 0.0, self._look_usage: time.monotonic() + LIVENESS}
+        every = {self._look_alive: LIVENESS, self._look_log: LIVENESS, self._look_usage: USAGE}
+        while not self._closed.is_set():
+            for look, due in looks.items():
+                if time.monotonic() >= due:
+                    look()
+                    looks[look] = time.monotonic() + every[look]
+            self._closed.wait(self._take_piece())
+
+    def _take_piece(self) -> float:
+        """Take in the next bytes; how long to wait then."""
+        timeline = self.timeline
+        found = self.liveness  # looked at before the end was read, so that no last word is missed
+        size = _size(timeline.path)
+        if size < timeline.offset and timeline.path.exists():  # another file, or one cut short: from the front
+            self.timeline = timeline = Timeline(timeline.path, self.run.id)
+            self._glimpse, self.complete = None, False
+        self._size = max(self._size, size)
+        data = read_at(timeline.path, timeline.offset, PIECE)
+        lines = timeline.take(data) if data else 0
+        if lines:
+            self.version += 1
+        if len(data) == PIECE:
+            return BREATH
+        if not self.complete or self._told != found:
+            self._told, self.complete, self._glimpse = found, True, None
+            self.version += 1
+        return BUSY if lines else QUIET
+
+    def _look_alive(self) -> None:
+        found, gone = self.run.liveness(), not self.run.path.is_dir()
+        if (found, gone) != (self.liveness, self.gone):
+            self.liveness, self.gone = found, gone
+            self.version += 1
+
+    @property
+    def alive(self) -> bool | None:
+        """Whether a worker holds the run; None where that cannot be seen from here. One that starts counts."""
+        if self.liveness is None:
+            return None
+        starting = self._process is not None and self._process.poll() is None
+        return True if starting else self.liveness.live
+
+    def _look_log(self) -> None:
+        path = self.run.log_path
+        try:
+            fd = open_plain(path, os.O_RDONLY)
+        except OSError:
+            return
+        with os.fdopen(fd, "rb") as file:
+            seen = os.fstat(fd)
+            mark = (seen.st_size, seen.st_mtime_ns)
+            if mark == self._log_mark:
+                return
+            self._log_mark = mark
+            file.seek(max(0, seen.st_size - LOG_BYTES))
+            lines = file.read(LOG_BYTES).decode("utf-8", "replace").splitlines()
+        self.log = lines[1:] if seen.st_size > LOG_BYTES else lines
+        self.version += 1
+
+    def _look_usage(self) -> None:
+        """Of the worker where it lives on this host; of the machine in any case."""
+        found = self.liveness
+        if found is None or not found.in_sight:
+            return
+        if self._meter is None:
+            from .usage import Usage  # psutil, which the first picture need not wait for
+
+            self._meter = Usage()
+            self.gpu_note = self._meter.gpu_note
+        self.usage.append(self._meter.sample(found.pid))
+        self.gpu_note = self._meter.gpu_note
+        self.version += 1
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
+def _spliced(known: Points, coarse: Points) -> Points:
+    end = known[0][-1] if known[0] else float("-inf")
+    beyond = [(x, y) for x, y in zip(*coarse, strict=True) if x > end]
+    return known[0] + [x for x, _ in beyond], known[1] + [y for _, y in beyond]

@@ -1,0 +1,1 @@
+"""The help, the glossary and the tour."""

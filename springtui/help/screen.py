@@ -1,0 +1,134 @@
+"""Help: the keys of the screen it was opened from as they are bound, and the theory's terms, with formulas."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Static
+
+from ..preferences.keymap import Line, lines_of
+from ..screen import BaseScreen
+from ..widgets.scroll import Scroll
+from .glossary import CHAIN, NETWORK, Term
+
+_WORDS = (
+    "A deep network learns; a chain of blocks and springs is pulled. The same two sliders drive both, and both "
+    "are "
+    "drawn as the same picture, a load curve. Its shape tells which layers carry the load."
+)
+_MOUSE = (
+    Line(
+        "click, drag, wheel",
+        "move a slider; click chooses lists, tabs, cells of a diagram, and keys in the footer",
+    ),
+    Line("double click", "open the cell of a diagram, or a run"),
+    Line("digits, Enter", "set the slider that has the focus to a typed number; Esc cancels"),
+)
+_WIDTH = 18
+
+
+class HelpScreen(BaseScreen[None], ModalScreen[None]):
+    """Scrolls; any of the usual keys closes it."""
+
+    DEFAULT_CSS = """
+    HelpScreen { align: center middle; }
+    HelpScreen > Scroll {
+        width: 90%; max-width: 112; height: 90%; border: round $primary; background: $surface; padding: 0 2;
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark", "close", "Close", id="help.close", tooltip="close the help"),
+    ]
+
+    @property
+    def _below(self) -> Screen[Any] | None:
+        stack = self.app.screen_stack
+        return stack[stack.index(self) - 1] if self in stack and stack.index(self) else None
+
+    def compose(self) -> ComposeResult:
+        with Scroll() as scroll:
+            scroll.border_title = "springtui: help"
+            scroll.border_subtitle = "Esc closes · arrows, PgUp, PgDn or j, k scroll"
+            yield Static(self._text(self._below))
+
+    def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002
+        self.query_one(Static).update(self._text(self._below))
+
+    def _width(self) -> int:
+        """Columns for words: the frame's, less its border, padding and scroll bar."""
+        return max(24, min(112, self.app.size.width * 9 // 10) - 9)
+
+    def action_close(self) -> None:
+        """Back to where help was asked for."""
+        self.dismiss()
+
+    def on_click(self, event: events.Click) -> None:
+        """One beside the frame closes it."""
+        if event.widget is None or event.widget is self:
+            self.dismiss()
+
+    def _text(self, below: Screen[Any] | None) -> Text:
+        text = Text(_WORDS + "\n", style="")
+        self._append_keys(text, below)
+        for heading, terms in (("The network", NETWORK), ("The chain", CHAIN)):
+            text.append(f"\n{heading}\n", style=self._style("accent", "bold"))
+            for term in terms:
+                self._append_term(text, term)
+        text.append("\nFiles\n", style=self._style("accent", "bold"))
+        text.append(
+            "Every run is a directory under the home directory; springtui runs lists them, springtui config says "
+            "where "
+            "it is. An id in brackets above, in the table [keys] of config.toml, gives a binding other keys."
+        )
+        return text
+
+    def _append_keys(self, text: Text, below: Screen[Any] | None) -> None:
+        """Generated from the bindings, so that it cannot grow stale."""
+        keymap = self.app._keymap
+        sections: list[tuple[str, list[Line]]] = []
+        if below is not None:
+            name = type(below).__name__.removesuffix("Screen").lower()
+            sections.append((f"Keys of this screen: {name}", list(lines_of(type(below), keymap))))
+            widgets = sorted({type(each) for each in below.query("*")}, key=lambda cls: cls.__name__)
+            sections += [(_heading(each.__name__), list(lines_of(each, keymap))) for each in widgets]
+        sections.append(
+            ("Everywhere", [*lines_of(type(self.app), keymap), Line("Ctrl+P", "all commands, by name")])
+        )
+        sections.append(("Mouse and numbers", list(_MOUSE)))
+        for heading, lines in sections:
+            if lines:
+                text.append(f"\n{heading}\n", style=self._style("accent", "bold"))
+            for line in lines:
+                first, *more = textwrap.wrap(line.about, max(20, self._width() - _WIDTH - 3)) or [""]
+                text.append(f"  {line.keys:<{_WIDTH}} ", style=self._style("primary"))
+                text.append(f"{first}\n" + "".join(f"{'':{_WIDTH + 3}}{rest}\n" for rest in more))
+
+    def _append_term(self, text: Text, term: Term) -> None:
+        text.append(term.name, style=self._style("primary", "bold"))
+        text.append(f"  {term.formula}\n", style=self._style("secondary"))
+        text.append(textwrap.fill(term.words, self._width(), initial_indent="  ", subsequent_indent="  ") + "\n")
+
+    def _style(self, name: str, more: str = "") -> str:
+        return f"{self.app.theme_variables.get(name, '')} {more}".strip()
+
+
+_HEADINGS = {
+    "Choices": "On the list of kinds of noise",
+    "Console": "On the log",
+    "CurvesPlot": "On a plot of curves",
+    "HeatMap": "On a diagram",
+    "RunTable": "On the table of runs",
+    "Slider": "On a slider",
+    "TimeBar": "On the bar of time",
+}
+
+
+def _heading(name: str) -> str:
+    """Where a widget's keys hold, in words that a person has for it."""
+    return _HEADINGS.get(name) or "On a" + "".join(f" {c.lower()}" if c.isupper() else c for c in name)

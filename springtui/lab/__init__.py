@@ -1,0 +1,1 @@
+"""The lab: two sliders, a network that trains and a chain that is pulled."""

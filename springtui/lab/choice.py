@@ -1,0 +1,34 @@
+"""A choice of one among several, whose state can be read without colour."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import RadioButton, RadioSet
+
+from springtui.terminal.text import ascii_only
+
+
+class Choice(RadioButton):
+    """A filled circle where chosen, a hollow one where not."""
+
+    BUTTON_LEFT = BUTTON_RIGHT = ""
+
+    @property
+    def _button(self) -> Content:
+        chosen, other = ("(*)", "( )") if ascii_only() else ("◉", "○")
+        return Content.styled(chosen if self.value else other, self.get_visual_style("toggle--button"))
+
+
+class Choices(RadioSet):
+    """A list of choices, by arrows and by the keys of vi."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,right,j,l", "next_button", "Next", id="choices.next", show=False, tooltip="next choice"),
+        Binding(
+            "up,left,k,h", "previous_button", "Before", id="choices.previous", show=False, tooltip="the one before"
+        ),
+        Binding("enter,space", "toggle_button", "Choose", id="choices.choose", show=False, tooltip="choose it"),
+    ]

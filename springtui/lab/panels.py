@@ -1,0 +1,192 @@
+"""From plain states to what the lab's panels show. No state of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from textual.dom import DOMNode
+
+from engine.chain.mean_field import TWIN_TIME
+from engine.measures.load_curve import loads, statistics
+
+from ..state.curves import NAMES, curves_of, legend, legend_of, theory_of, twin_of, twin_series
+from ..state.empty import WAITING, why_empty
+from ..state.pictures import Series
+from ..state.run_state import RunState, signed_curve
+from ..state.wording import (
+    decimals,
+    duration,
+    in_words,
+    number,
+    percent,
+    progress_line,
+    shape_line,
+    shape_of,
+    with_error,
+)
+from ..terminal.text import plain_text
+from ..widgets.canvas import Canvas
+from ..widgets.chain_view import ChainView
+from ..widgets.load_bars import LoadBars
+from ..widgets.plot import Plot
+from .session import RESUMABLE, SYSTEMS, Panel
+
+TITLES = {
+    "#network-curve": "Network · load curve",
+    "#chain-curve": "Chain · load curve",
+    "#loads": "Network · load of each layer",
+    "#chain-view": "Chain · blocks and springs",
+    "#loss": "Training loss",
+    "#accuracy": "Accuracy",
+}
+
+
+def legends() -> dict[str, str]:
+    """Below the plots: each curve's colour and its name, as markup."""
+    return {
+        "#network-curve": legend_of("network", ("map", "$success")),
+        "#chain-curve": legend_of("chain"),
+        "#accuracy": legend(("train", "$secondary"), ("test", "$success")),
+    }
+
+
+def show_states(
+    owner: DOMNode,
+    states: Mapping[Panel, RunState],
+    measure: str,
+    predicted: Sequence[float] = (),
+    trouble: Mapping[Panel, str] | None = None,
+) -> None:
+    """Hand every plot what it should show; ``predicted`` is the map's curve from 1 to 0."""
+    train, chain = states.get("train"), states.get("chain")
+    for panel in SYSTEMS:
+        nothing = _why_empty(panel, states.get(panel), (trouble or {}).get(panel, ""))
+        for canvas in owner.query(".chain" if panel == "chain" else ".network, .training").results(Canvas):
+            canvas.say_empty(nothing)
+    plot = owner.query_one("#network-curve", Plot)
+    title = f"Network · load curve · {NAMES[measure]}"
+    if plot.border_title != title:  # setting it repaints the whole plot
+        plot.border_title = title
+    plot.show([*twin_series(train, measure, predicted), *curves_of(train, measure, "primary")])
+    theory = theory_of(chain)
+    owner.query_one("#chain-curve", Plot).show([*theory, *curves_of(chain, "distance", "accent")])
+    if chain is None or chain.latest is None:
+        owner.query_one(ChainView).show([], 1.0)
+    _show_loads(owner.query_one(LoadBars), train, measure)
+    owner.query_one("#loss", Plot).show(_histories(train, [("train_loss", "train", "primary")]))
+    wanted = [("train_accuracy", "train", "muted"), ("test_accuracy", "test", "good")]
+    owner.query_one("#accuracy", Plot).show(_histories(train, wanted))
+
+
+def _why_empty(panel: Panel, state: RunState | None, trouble: str) -> str:
+    if state is None:
+        return trouble or WAITING
+    return why_empty(state.status, state.note, what=f"the {SYSTEMS[panel]}", remedy=_ways(state))
+
+
+def words(
+    states: Mapping[Panel, RunState], trouble: Mapping[Panel, str], measure: str, *, chain_first: bool = False
+) -> tuple[str, str]:
+    """The regime, and the runs' numbers, as text."""
+    train, chain = states.get("train"), states.get("chain")
+    absent: dict[Panel, str] = {panel: "not started" if panel in trouble else "starting" for panel in SYSTEMS}
+    facts = [_train_facts(train, absent["train"]), _chain_facts(chain, absent["chain"])]
+    first, second = reversed(facts) if chain_first else facts
+    return _regime(train, measure), "\n".join([*_said(trouble), *first, "", *second])
+
+
+def _histories(state: RunState | None, wanted: Sequence[tuple[str, str, str]]) -> list[Series]:
+    if state is None:
+        return []
+    found = [(state.history[key], name, role) for key, name, role in wanted if key in state.history]
+    return [Series(list(history.x), list(history.y), name, role) for history, name, role in found]
+
+
+def _show_loads(bars: LoadBars, state: RunState | None, measure: str) -> None:
+    if state is None or state.latest is None:
+        bars.show([], [])
+        return
+    names = [plain_text(name) for name in state.layers[1:]]
+    bars.show([float(d) for d in loads(signed_curve(state.latest, measure))], names)
+
+
+def _regime(state: RunState | None, measure: str) -> str:
+    shape = shape_of(state, measure)
+    if shape is None:
+        return "no curve was made" if state is not None and state.is_over else "waiting for the first curve"
+    words = "nothing is separated yet" if shape.regime == "unclear" else in_words(shape)
+    return f"{words}\n{shape_line(shape)}"
+
+
+def _train_facts(state: RunState | None, absent: str) -> list[str]:
+    lines = ["NETWORK  " + (state.status if state else absent)]
+    if state is None or state.latest is None:
+        return [*lines, *_before_curves(state)]
+    scalars = state.latest.scalars
+    left = "" if state.is_over else f" · left {duration(state.seconds_left)}"
+    lines += [
+        *_asides(state),
+        progress_line(state, "epoch"),
+        f"elapsed {duration(state.elapsed)}{left}",
+        f"loss {number(scalars.get('train_loss'))}",
+        *_twin_fact(state),
+        f"train {percent(scalars.get('train_accuracy'))} · test {percent(scalars.get('test_accuracy'))}",
+    ]
+    return lines
+
+
+def _twin_fact(state: RunState) -> list[str]:
+    fit = twin_of(state)
+    if fit is None:
+        return []
+    return [
+        f"twin F* {with_error(fit.effective_friction, fit.standard_error)}",
+        f"residual {percent(fit.residual)} of the drop",
+    ]
+
+
+def _before_curves(state: RunState | None) -> list[str]:
+    """What a run's worker says of it before there is a curve, or why there will be none."""
+    if state is None:
+        return []
+    return [plain_text(state.note)] if state.note and state.ended is None else _asides(state)
+
+
+def _chain_facts(state: RunState | None, absent: str) -> list[str]:
+    lines = ["CHAIN  " + (state.status if state else absent)]
+    if state is None or state.latest is None:
+        return [*lines, *_before_curves(state)]
+    settings = state.settings
+    lines += [*_asides(state), progress_line(state, "step")]
+    if eta := settings.get("eta"):
+        lines.append(f"time {state.latest.at * eta:.0f} · map: {TWIN_TIME:.0f}")
+    lines.append(
+        f"μ→ {_small(settings.get('mu_right'))} · μ← {_small(settings.get('mu_left'))} · "
+        f"ε {_small(settings.get('noise'))}"
+    )
+    shape = statistics(state.latest.curves.get("distance", []), logits=False)
+    lines.append(f"{in_words(shape)} · CV {decimals(shape.cv)}")
+    return lines
+
+
+def _small(value: float | None) -> str:
+    """As on the springs, without the zero before the point: three fit beside each other at 80 columns."""
+    return decimals(value, 3).removeprefix("0")
+
+
+def _asides(state: RunState) -> list[str]:
+    lines = []
+    if state.refused:
+        lines.append("refused: " + plain_text(state.refused))
+    if state.ended is not None:
+        lines.append(plain_text(state.ended.text or state.ended.reason) + f" · {_ways(state)}")
+    return lines
+
+
+def _ways(state: RunState) -> str:
+    return "g resumes, r starts anew" if state.status in RESUMABLE else "r starts anew"
+
+
+def _said(trouble: Mapping[Panel, str]) -> list[str]:
+    said = [f"! {SYSTEMS[panel]}: {text}" for panel, text in trouble.items()]
+    return [*said, ""] if said else []

@@ -1,0 +1,1 @@
+"""The Phase screen: a diagram of networks and the chain's beside it."""

@@ -1,0 +1,87 @@
+"""From the states of two sweeps to what the Phase screen's panels say. No state of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.settings.sweep import SweepConfig
+from engine.sweep.grid import members, size
+from engine.sweep.summary import MEASURES, Summary
+
+from ..state.diagram import correlation_text, scaled_curve
+from ..state.empty import why_empty
+from ..state.knobs import NOISE_KINDS
+from ..state.pictures import Series
+from ..state.run_state import RunState
+from ..state.wording import duration
+
+UNDER_WAY = "the first networks are on their way: cells fill as their curves come"
+NO_CHAIN = "no map was fitted for these axes, so there is no chain to compare with"
+CHAIN_COMES = "the chain's diagram comes with the networks'"
+CHAIN_NOT_MADE = "read-only: there is no finished diagram of the chain for these axes, and none is made"
+NO_POINTS = "a point for every cell with networks"
+NO_CELL = "the load curve of the cell under the cursor"
+
+
+def networks_empty(state: RunState | None, recipe: str) -> str:
+    """What stands where the networks' diagram would be."""
+    if state is None:
+        return f"No diagram yet: g makes {recipe} on the embedded digits, t chooses another diagram."
+    if state.is_over or state.status == "unknown":
+        return why_empty(state.status, what="the diagram", remedy="g goes on with it")
+    return state.note or UNDER_WAY
+
+
+def chain_empty(
+    config: SweepConfig | None, state: RunState | None, *, comes: bool, read_only: bool = False
+) -> str:
+    """What stands where the chain's would be."""
+    if config is None and read_only:
+        return CHAIN_NOT_MADE
+    if config is None:
+        return CHAIN_COMES if comes else NO_CHAIN
+    if state is not None and state.is_over:
+        return why_empty(state.status, what="the chain's diagram")
+    return "the chain's diagram is reckoned"
+
+
+def noise_axis(config: SweepConfig) -> str:
+    """The setting along whose axis the noise of a diagram grows; empty where neither axis is one of noise."""
+    kinds = {kind.key for kind in NOISE_KINDS}
+    return next((axis for axis in (config.x_axis, config.y_axis) if axis in kinds), "")
+
+
+def progress(
+    config: SweepConfig | None, state: RunState | None, status: str, summaries: Sequence[Summary], recipe: str
+) -> list[str]:
+    """Which diagram, how it stands, how far it has come."""
+    if state is None or config is None:
+        return ["no diagram yet", f"g makes {recipe}"]
+    total = state.total or size(config) * members(config)
+    parts = [f"{config.recipe} · {config.settings.get('dataset', 'digits')}", status]
+    if not (correlation := correlation_text(summaries)).endswith("–"):  # what it is all for comes before counts
+        parts.append(correlation)
+    parts.append(f"{state.done}/{total} networks")
+    if rate := state.cells_per_second:
+        parts += [f"left {duration(max(0, total - state.done) / rate)}", f"{rate:.2g}/s"]
+    return parts
+
+
+def cell_series(networks: Sequence[Summary], chains: Sequence[Summary], cell: int) -> list[Series]:
+    """The cell's curve with its spread, and its twin, all scaled from 1 to 0 over the hidden layers."""
+    series = []
+    found = next((s for s in networks if s.cell == cell), None)
+    if found is not None:
+        mean = found.curves.get(MEASURES["network"], [])
+        line = scaled_curve(mean[:-1])
+        if line and (spread := found.spread.get(MEASURES["network"])):
+            total = (mean[0] or 0.0) - (mean[-2] or 0.0)
+            for sign in (1, -1):
+                edge = [v + sign * (s or 0.0) / total for v, s in zip(line, spread, strict=False)]
+                series.append(Series(list(range(len(edge))), edge, "", "fade1"))
+        series.append(Series(list(range(len(line))), line, "networks", "primary"))
+    twin = next((s for s in chains if s.cell == cell), None)
+    if twin is not None:
+        curve = [v for v in twin.curves.get(MEASURES["chain"], []) if v is not None]
+        series.append(Series(list(range(len(curve))), curve, "chain", "accent"))
+    return series

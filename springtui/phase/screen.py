@@ -1,0 +1,292 @@
+"""The Phase screen: a diagram of networks over noise and nonlinearity, and the chain's beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal
+from textual.widgets import Static
+
+from engine.runs.directory import Run
+from engine.settings.sweep import SweepConfig
+from engine.sweep.grid import place
+from engine.sweep.summary import Summary
+
+from ..export.export import export_aside, written
+from ..follow.watcher import Watcher
+from ..preferences.last_place import Place
+from ..state.curves import legend
+from ..state.diagram import COLOURS, correlation_text, facts_of, grid_of, summaries_of
+from ..state.pictures import Series
+from ..state.run_state import RunState
+from ..state.wording import fitting
+from ..terminal import size
+from ..terminal.text import ascii_only, plain_text
+from ..widgets.heat_map import FURNITURE, HeatMap
+from ..widgets.keys_line import KeysLine
+from ..widgets.plot import Plot
+from . import panels
+from .control import RECIPES, PhaseRuns
+from .sweeps import SweepRuns
+
+DRAW_SECONDS = 0.5
+WIDE = 104
+"""Columns from which both maps and all panels show at once; narrower terminals show one map at a time."""
+VIEWS = ("network", "chain", "scatter")
+TALLEST, LEAST_BELOW = 5, 13
+"""Lines of a cell at most, and of the panels below at least."""
+
+
+class PhaseScreen(PhaseRuns):
+    """Folds the records of two sweeps and draws them."""
+
+    CSS_PATH = "phase.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("g", "go", "Make", id="phase.make", tooltip="make the diagram, or go on with it"),
+        Binding(
+            "space", "toggle_pause", "Pause", id="phase.pause", tooltip="hold the diagram, or go on", priority=True
+        ),
+        Binding("x", "stop", "Stop", id="phase.stop", tooltip="stop; g goes on"),
+        Binding("t", "next_recipe", "Diagram", id="phase.diagram", tooltip="another diagram, made or to be made"),
+        Binding("v", "next_view", "View", id="phase.view", tooltip="networks, chain or scatter"),
+        Binding("c", "next_colour", "Colour", id="phase.colour", tooltip="colour by another quantity"),
+        Binding("E", "export", "Export", id="phase.export", tooltip="PNG, SVG, CSV and JSON"),
+        Binding("escape", "app.back", "Back", id="phase.back", tooltip="back to where you came from"),
+    ]
+
+    def __init__(self, sweeps: SweepRuns, first: Run | None = None) -> None:
+        super().__init__()
+        self.first = first
+        """To show; None is the newest."""
+        self.sweeps = sweeps
+        self.recipe = RECIPES[0]
+        self.colour = COLOURS[0]
+        self.runs: dict[str, Run] = {}
+        self.configs: dict[str, SweepConfig] = {}
+        self.states: dict[str, RunState] = {}
+        self.watchers: dict[str, Watcher] = {}
+        self.summaries: dict[str, list[Summary]] = {"network": [], "chain": []}
+        self.view = VIEWS[0]
+        self._stale = False
+        self._showing = asyncio.Lock()
+        self._told = ""
+        self._chainless = False
+        """Whether no map was fitted for the axes shown."""
+
+    def compose(self) -> ComposeResult:
+        self._fit(*self.app.size)
+        yield Static(id="progress", markup=False)
+        with Horizontal(id="maps"):
+            yield HeatMap(id="network")
+            yield HeatMap(id="chain")
+        with Horizontal(id="below"):
+            yield Plot(id="curve")
+            with Container(id="said"):
+                yield Static(id="cell", markup=False)
+            yield Plot(id="scatter")
+        yield Static(id="too-small", markup=False)
+        yield KeysLine()
+
+    async def on_mount(self) -> None:
+        titles = {"#network": "Networks", "#chain": "Chain", "#curve": "Load curve", "#said": "Cell",
+                  "#scatter": "Accuracy over CV"}  # fmt: skip
+        for selector, title in titles.items():
+            self.query_one(selector).border_title = title
+        self.query_one("#curve", Plot).say_empty(panels.NO_CELL)
+        self.query_one("#scatter", Plot).say_empty(panels.NO_POINTS)
+        self.query_one("#cell", Static).update("The cell under the cursor, in numbers: there is none yet.")
+        spread = "s.d." if ascii_only() else "± s.d."
+        curves = ("networks", "$primary"), (spread, "$foreground 45%"), ("chain", "$accent")
+        self.query_one("#curve").border_subtitle = legend(*curves)
+        self.query_one("#network").focus()
+        self._set_view()
+        self.set_interval(DRAW_SECONDS, self._draw)
+        self.run_worker(self._take_up(), exclusive=True, group="take-up")
+        self._draw()
+
+    def on_unmount(self) -> None:
+        for watcher in self.watchers.values():
+            watcher.close()
+
+    def note_place(self, place: Place) -> None:
+        """For the next time."""
+        place.screen = "phase"
+
+    # what is shown
+
+    def action_next_colour(self) -> None:
+        """Colour the cells by another quantity."""
+        self.colour = COLOURS[(COLOURS.index(self.colour) + 1) % len(COLOURS)]
+        self._stale = True
+        self._draw()
+
+    def action_next_view(self) -> None:
+        """Where all does not fit: another of the pictures."""
+        self.view = VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)]
+        self._set_view()
+        self._stale = True
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """The views are offered where there is more than one."""
+        return self.has_class("-narrow") if action == "next_view" else True
+
+    def _set_view(self) -> None:
+        for view in VIEWS:
+            self.set_class(view == self.view, f"-{view}")
+        shown = "#chain" if self.view == "chain" and self.has_class("-narrow") else "#network"
+        self.query_one(shown).focus()
+
+    def _fit(self, columns: int, rows: int) -> None:
+        """What this size has room for; known before the first picture, or it would flicker."""
+        self.set_class(size.is_small(columns, rows), "-small")
+        self.set_class(columns < WIDE, "-narrow")
+
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
+        columns, rows = event.size
+        self._fit(columns, rows)
+        self.query_one("#too-small", Static).update(size.too_small("The phase diagram", columns, rows))
+        self._set_view()
+        self._set_heights()
+        self.refresh_bindings()
+        self._stale = True
+
+    def _set_heights(self) -> None:
+        """Cells as tall as leaves the panels below their room; no line is left empty under them."""
+        grid = self.query_one("#network", HeatMap).grid
+        rows = len(grid.rows) if grid is not None else 6
+        room = self.size.height - 2 - FURNITURE - 2
+        tall = min(TALLEST, max(1, (room - LEAST_BELOW) // rows))
+        self.query_one("#maps").styles.height = min(room, rows * tall) + FURNITURE + 2
+
+    def action_export(self) -> None:
+        """Write the diagram as PNG, SVG, CSV and JSON under the home directory."""
+        if not self.summaries["network"]:
+            self.notify("there is nothing to export yet", timeout=4)
+            return
+        self.run_worker(self._export(self.runs["network"]), exclusive=True, group="export")
+
+    async def _export(self, run: Run) -> None:
+        folder = self.sweeps.home / "exports"
+        made = await self._guarded(export_aside, run, folder, self.colour.key)
+        if made:
+            self.notify(written(made), timeout=8, markup=False)
+
+    @on(HeatMap.Moved)
+    def _moved(self, message: HeatMap.Moved) -> None:
+        for heat_map in self.query(HeatMap):
+            if heat_map is not message.heat_map:
+                heat_map.point_at(message.cell)
+        self._draw_cell()
+
+    @on(HeatMap.Opened)
+    def _opened(self, message: HeatMap.Opened) -> None:
+        config = self.configs.get("network")
+        if config is None:
+            return
+        x, y = place(config, message.cell)
+        shared = {key: value for key, value in config.settings.items() if key != "hessian"}  # the lab has its own
+        settings = {**shared, config.x_axis: x, config.y_axis: y}
+        self.app.call_later(self.host.open_lab_with, settings, panels.noise_axis(config))
+
+    # drawing
+
+    def _draw(self) -> None:
+        if not self._stale:
+            self._draw_progress()
+            return
+        self._stale = False
+        for system in ("network", "chain"):
+            config = self.configs.get(system)
+            if config is not None:
+                self.summaries[system] = summaries_of(config, self.states[system])
+            colour = self.colour if system == "network" or self.colour.key in _OF_CHAINS else COLOURS[2]
+            grid = None if config is None else grid_of(config, self.summaries[system], colour)
+            heat_map = self.query_one(f"#{system}", HeatMap)
+            heat_map.show(grid)
+            name = "Networks" if system == "network" else "Chain"
+            title = f"{name} · {colour.title}"
+            if heat_map.border_title != title:
+                heat_map.border_title = title
+            axes = "" if grid is None else f"{grid.row_title} over {grid.column_title}"
+            if heat_map.border_subtitle != axes:
+                heat_map.border_subtitle = axes
+        self._say_empty()
+        self._draw_progress()
+        self._set_heights()
+        self._draw_scatter()
+        self._draw_cell()
+
+    def _say_empty(self) -> None:
+        """Why a map is empty, where it is."""
+        network = self.states.get("network")
+        comes = network is None or ("chain" not in self.configs and not self._chainless)
+        nothing = {
+            "#network": panels.networks_empty(network, self.recipe),
+            "#chain": panels.chain_empty(
+                self.configs.get("chain"), self.states.get("chain"), comes=comes, read_only=self.read_only
+            ),
+        }
+        for selector, text in nothing.items():
+            self.query_one(selector, HeatMap).say_empty(text)
+
+    def _draw_progress(self) -> None:
+        state, config = self.states.get("network"), self.configs.get("network")
+        status = self._status(state) if state is not None else ""
+        parts = panels.progress(config, state, status, self.summaries["network"], self.recipe)
+        if self.read_only:
+            parts.append("read-only")
+        elif state is not None and config is not None:
+            if config.recipe != self.recipe:  # what to do comes before numbers, for which there may be no room
+                parts.insert(2, f"g makes {self.recipe}")
+            elif self._wants_hessian() and state.is_over:
+                parts.insert(2, "g measures the Hessian")
+            elif status in {"crashed", "failed", "stopped"}:
+                parts.insert(2, "g goes on")
+            elif state.status == "running" and state.note:
+                parts.append(state.note)
+        text = fitting(parts, self.size.width - 2)
+        if text != self._told:
+            self._told = text
+            self.query_one("#progress", Static).update(plain_text(text))
+
+    def _status(self, state: RunState) -> str:
+        """A run that was left and whose new worker still loads is no longer stopped."""
+        process = self.sweeps.run_workers.processes.get(self.runs["network"].id)
+        loads = state.is_over and state.status != "finished" and process is not None and process.poll() is None
+        return "starting" if loads else state.status
+
+    def _draw_scatter(self) -> None:
+        plot = self.query_one("#scatter", Plot)
+        points = [
+            (s.cv, s.scalars["test_accuracy"])
+            for s in self.summaries["network"]
+            if "test_accuracy" in s.scalars and math.isfinite(s.cv)
+        ]
+        plot.show([Series([p[0] for p in points], [p[1] for p in points], "", "primary", lines=False)])
+        subtitle = correlation_text(self.summaries["network"])
+        if plot.border_subtitle != subtitle:
+            plot.border_subtitle = subtitle
+        if plot.is_stale():
+            plot.redraw()
+
+    def _draw_cell(self) -> None:
+        config = self.configs.get("network")
+        if config is None:
+            return
+        cell = self.query_one("#network", HeatMap).cursor
+        summaries, chain = self.summaries, self.configs.get("chain")
+        facts = facts_of(config, summaries["network"], cell, summaries["chain"], chain)
+        self.query_one("#cell", Static).update("\n".join(facts))
+        plot = self.query_one("#curve", Plot)
+        plot.show(panels.cell_series(summaries["network"], summaries["chain"], cell))
+        if plot.is_stale():
+            plot.redraw()
+
+
+_OF_CHAINS = {"cv", "asymmetry", "total_separation"}

@@ -1,0 +1,106 @@
+"""The Phase screen's runs: a diagram of networks, and the chain's beside it.
+
+Every call may touch the disk: call it from a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.errors import SpringtuiError
+from engine.runs.directory import Run
+from engine.runs.listing import list_runs, open_home
+from engine.runs.status import LIVE
+from engine.settings.sweep import SweepConfig
+from engine.sweep.diagrams import make_sweep
+from engine.twin.maps import NUMBERS, PRESETS, TwinMap
+
+from ..follow.workers import Workers
+
+_LOOK_BACK = 200
+"""How many runs are looked through for the newest diagram."""
+
+
+class SweepRuns:
+    """Starts and finds sweeps under one home."""
+
+    def __init__(
+        self, home: Path, run_workers: Workers, twin: TwinMap | None = None, *, read_only: bool = False
+    ) -> None:
+        self.home = home
+        self.run_workers = run_workers
+        self.read_only = read_only
+        self.twin = twin
+        """A person's own map, in place of the shipped one over its axis."""
+
+    def newest_of(self, recipe: str) -> Run | None:
+        """The newest finished diagram of this recipe, or one under way; else the newest that was left; or None."""
+        left = None
+        for run, config in self._sweeps():
+            if config.system == "network" and config.recipe == recipe:
+                if run.status() in {"finished", *LIVE}:
+                    return run
+                left = left or run
+        return left
+
+    def _sweeps(self) -> Iterator[tuple[Run, SweepConfig]]:
+        """Those that can be read, the newest first."""
+        for run in list_runs(self.home)[:_LOOK_BACK]:
+            if "-sweep-" in run.id:
+                with contextlib.suppress(SpringtuiError):
+                    config = run.config().settings
+                    if isinstance(config, SweepConfig):
+                        yield run, config
+
+    def newest(
+        self, system: str, like: SweepConfig | None = None, twin: Mapping[str, float] | None = None
+    ) -> Run | None:
+        """The newest sweep of networks or chains; with ``like``, one over the same axes that was finished.
+
+        ``twin`` are the numbers of the map that it then was made by, none for the shipped one.
+        """
+        for run, config in self._sweeps():
+            if config.system != system:
+                continue
+            same = like is None or (_grid(config) == _grid(like) and config.twin == (twin or {}))
+            if same and (like is None or run.status() == "finished"):
+                return run
+        return None
+
+    def start(self, recipe: str, settings: dict[str, Any], seeds: int) -> Run:
+        """Begin a diagram; a worker of its own makes it.
+
+        Raises:
+            SpringtuiError: a setting, the home or the worker is at fault.
+        """
+        open_home(self.home)
+        return self.run_workers.launch(
+            Run.create(self.home, make_sweep(recipe, settings, seeds=seeds), origin="phase")
+        )
+
+    def start_chain(self, network: SweepConfig) -> Run | None:
+        """The chain over the same knobs by the fitted map, a person's own where it is over this noise.
+
+        None where no map was fitted, or the app is read-only and has none to show.
+        """
+        if network.y_axis != "negative_slope" or network.x_axis not in PRESETS:
+            return None
+        own = self.twin if self.twin is not None and self.twin.noise_axis == network.x_axis else None
+        numbers = {} if own is None else {name: float(getattr(own, name)) for name in NUMBERS}
+        known = self.newest("chain", network, numbers)
+        if known is not None or self.read_only:
+            return known
+        axes = {"x": (network.x_axis, network.x_values), "y": (network.y_axis, network.y_values)}
+        depth = int(network.settings.get("depth", 8))
+        config = make_sweep("chain-twin", {"blocks": max(1, depth - 2)}, axes=axes)
+        config = msgspec.structs.replace(config, twin=numbers)
+        return self.run_workers.launch(Run.create(self.home, config, origin="phase"))
+
+
+def _grid(config: SweepConfig) -> tuple[object, ...]:
+    return config.x_axis, config.x_values, config.y_axis, config.y_values

@@ -1,0 +1,1 @@
+"""What a person chose: config.toml, themes, keys; and what the app remembers."""

@@ -1,0 +1,1 @@
+"""Sessions of the app as asciicast files: recorded and played."""

@@ -1,0 +1,1 @@
+"""The Runs screen: all runs, live and past."""

@@ -1,0 +1,96 @@
+"""Curves of several runs for one picture: read in a thread, bounded, and kept while the files stay as they are."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from engine.runs.directory import Run
+from engine.runs.records import Curve
+
+from ..state.pictures import Series
+from ..state.sampling import LONG, glance
+from ..state.timeline import Points, Timeline, read_at
+from ..terminal.text import plain_text
+
+LOAD_CURVE = "load curve"
+_KEPT = 48
+_RECORDS = 64
+_PIECE = 1 << 18
+ROLES = ("primary", "accent", "good", "warn", "muted", "fade1")
+
+
+@dataclass
+class Picture:
+    """A run's newest curve and its histories."""
+
+    curve: Curve | None = None
+    histories: dict[str, Points] = field(default_factory=dict)
+
+    @property
+    def load_curve(self) -> list[float]:
+        """D_0 … D_L by the trace ratio, or a chain's y - x_l; empty where there is none."""
+        if self.curve is None:
+            return []
+        curves = self.curve.curves
+        found = curves.get("trace_ratio") or curves.get("distance") or next(iter(curves.values()), [])
+        return [float("nan") if v is None else v for v in found]
+
+
+class Overlay:
+    """Pictures by run."""
+
+    def __init__(self) -> None:
+        self._pictures: OrderedDict[str, tuple[object, Picture]] = OrderedDict()
+
+    def known(self, run_id: str) -> Picture | None:
+        """What was read of a run, be it out of date."""
+        found = self._pictures.get(run_id)
+        return found[1] if found else None
+
+    def read(self, run: Run, signature: object) -> Picture:
+        """A run's picture; from the disk only where the signature is another than before."""
+        found = self._pictures.get(run.id)
+        if found is None or found[0] != signature:
+            found = signature, _read(run)
+            self._pictures[run.id] = found
+        self._pictures.move_to_end(run.id)
+        while len(self._pictures) > _KEPT:
+            self._pictures.popitem(last=False)
+        return found[1]
+
+    def quantities(self, run_ids: Sequence[str]) -> list[str]:
+        """What can be drawn of these runs: the load curve, and every scalar over time."""
+        pictures = [picture for run_id in run_ids if (picture := self.known(run_id)) is not None]
+        names = dict.fromkeys(name for picture in pictures for name in picture.histories)
+        return [LOAD_CURVE, *names]
+
+    def series(self, names: Sequence[tuple[str, str]], quantity: str) -> list[Series]:
+        """A curve for each run, given as id and name; the colours repeat where there are many."""
+        found = []
+        for i, (run_id, name) in enumerate(names):
+            picture = self.known(run_id)
+            if picture is None:
+                continue
+            role = ROLES[i % len(ROLES)]
+            if quantity == LOAD_CURVE:
+                curve = picture.load_curve
+                found.append(Series(list(range(len(curve))), curve, plain_text(name), role))
+            elif quantity in picture.histories:
+                found.append(Series(*picture.histories[quantity], plain_text(name), role))
+        return found
+
+
+def _read(run: Run) -> Picture:
+    """A short log is read through, a long one glanced at."""
+    path = run.path / "events.jsonl"
+    last = [event for event in run.last_events(_RECORDS) if isinstance(event, Curve)]
+    curve = last[-1] if last else None
+    timeline = Timeline(path, run.id)
+    while timeline.offset < LONG and (data := read_at(path, timeline.offset, _PIECE)):
+        timeline.take(data)
+    if timeline.offset >= LONG:
+        state = glance(path, run.id)
+        return Picture(curve or state.latest, {name: history.points() for name, history in state.history.items()})
+    return Picture(curve, timeline.view().histories)

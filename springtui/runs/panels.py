@@ -1,0 +1,155 @@
+"""From rows of the catalogue to what the Runs screen shows. No state of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from rich.style import Style
+from rich.text import Text
+from textual.color import Color
+
+from ..state.empty import why_empty
+from ..state.pictures import Series
+from ..state.wording import UNITS, age_in_words, fitting, number, percent
+from ..terminal.text import plain_text
+from .catalogue import SORTS, Catalogue, Row
+from .overlay import LOAD_CURVE
+from .table import Column, Line
+
+COLUMNS = (
+    Column("name", "NAME", 30),
+    Column("kind", "KIND", 6, shown_from=90),
+    Column("state", "STATE", 9),
+    Column("progress", "DONE", 6, right=True),
+    Column("loss", "LOSS", 8, right=True),
+    Column("accuracy", "ACCURACY", 9, right=True),
+    Column("age", "AGE", 5, right=True),
+    Column("size", "SIZE", 8, right=True, shown_from=96),
+)
+COLORS = {
+    "running": "success", "paused": "warning", "starting": "accent", "finished": "primary", "stopped": "secondary",
+    "diverged": "error", "failed": "error", "crashed": "error", "damaged": "error",
+}  # fmt: skip
+NO_RUNS = "no runs yet: Escape, then the lab begins one"
+NONE_FITS = "no run fits the filter; / changes it"
+_HINTS = (
+    "x stops", "g resumes", "e names", "a notes", "* pins", "w duplicates", "D deletes", "S turns the order round",
+)  # fmt: skip
+
+
+def now() -> float:
+    """Seconds since the epoch."""
+    return time.time()
+
+
+def line_of(row: Row | None, *, marked: bool) -> Line:
+    """A run's cells; what is not known yet is left blank."""
+    if row is None:
+        return Line({})
+    about = row.about
+    cells = {
+        "name": row.name,
+        "kind": row.kind,
+        "state": row.status,
+        "progress": _progress(row),
+        "loss": "" if row.loss is None else number(row.loss),
+        "accuracy": percent(row.value("test_accuracy")) if row.value("test_accuracy") is not None else "",
+        "age": age_in_words(max(0.0, now() - row.created)) if row.created else "",
+        "size": size_in_words(row.size) if about else "",
+    }
+    return Line(cells, COLORS.get(row.status, "foreground"), marked, row.label.pinned)
+
+
+def _progress(row: Row) -> str:
+    at, total = row.about.get("at"), row.about.get("total")
+    if at is None:
+        return ""
+    return f"{100 * at / total:.0f}%" if total else str(at)
+
+
+def size_in_words(size: float) -> str:
+    """Bytes as 512 B, 1.2 kB, 34 MB."""
+    for unit, each in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= each:
+            return f"{size / each:.3g} {unit}"
+    return f"{size:.0f} B"
+
+
+def head(catalogue: Catalogue, shown: int, sort: tuple[str, bool], wanted: str, described: int | None) -> str:
+    """How many runs there are, how they are sorted and filtered."""
+    total = len(catalogue.rows)
+    live = sum(row.goes_on for row in catalogue.rows.values())
+    parts = [f"{total} runs" if total != 1 else "1 run"]
+    if live:
+        parts.append(f"{live} going on")
+    parts.append(f"by {sort[0]}{', reversed' if sort[1] else ''}")
+    if wanted:
+        parts.append(f"filter {wanted}: {shown} shown")
+    if described is not None:
+        parts.append(f"reading {described}/{total}")
+    return plain_text(" · ".join(parts))
+
+
+def hint(marked: int, deleted: int, width: int, *, runs: int, read_only: bool = False) -> str:
+    """What can be done with so many runs, and what was."""
+    parts = [f"{marked} marked"] if marked else []
+    if deleted:
+        parts.append(f"{deleted} deleted, U brings back")
+    hints = ("read-only: runs are looked at, and none is changed",) if read_only else _HINTS if runs else ()
+    return fitting([*parts, *hints], width)
+
+
+def about(row: Row | None, room: int) -> str:
+    """The run under the cursor in words."""
+    if row is None:
+        return ""
+    found = row.about
+    lines = [row.id] if row.label.name else []
+    lines += row.label.text.splitlines()
+    if found.get("text"):
+        lines.append(str(found["text"]))
+    if found.get("total"):
+        lines.append(f"{UNITS.get(row.kind, '')} {found['at']} of {found['total']}".strip())
+    lines += [f"{name.replace('_', ' ')} {number(value)}" for name, value in found.get("values", {}).items()]
+    return "\n".join(plain_text(line) for line in lines[:room])
+
+
+def why_no_curve(rows: Sequence[Row], quantity: str) -> str:
+    """What stands where the curves of these runs would be."""
+    if not rows:
+        return "no run is chosen"
+    if not all(row.about for row in rows):
+        return "reading …"
+    if all(row.kind == "sweep" for row in rows):
+        return "a diagram: Enter shows it"
+    if quantity != LOAD_CURVE or len(rows) > 1:
+        return "none of these runs has it: c shows another quantity"
+    row = rows[0]
+    if row.status == "damaged":
+        return "its configuration is damaged; Enter shows what can be read"
+    return why_empty(row.status, remedy="g goes on with it")
+
+
+def legend(series: Sequence[Series], readout: Mapping[str, float], color_of: Callable[[str], Color]) -> Text:
+    """Each overlaid run in the colour of its curve, and its value at the cursor."""
+    text = Text()
+    for one in series:
+        text.append("─── ", Style(color=color_of(one.role).rich_color))
+        value = f"  {number(readout[one.name], 4)}" if one.name in readout else ""
+        text.append(f"{one.name}{value}\n")
+    if not readout:
+        text.append("\nTab and arrows move a cursor that reads the values out.")
+    return text
+
+
+def overlay_title(quantity: str, count: int) -> str:
+    """What the overlay shows."""
+    what = "Load curve" if quantity == LOAD_CURVE else quantity.replace("_", " ").capitalize()
+    return f"{what} of {count} runs" if count > 1 else what
+
+
+def next_sort(column: str) -> str:
+    """The column after one."""
+    columns: Sequence[str] = list(SORTS)
+    return columns[(columns.index(column) + 1) % len(columns)]

@@ -1,0 +1,335 @@
+"""The Runs screen: every run under the home, to sort, filter, compare, open and look after."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal
+from textual.css.query import NoMatches
+from textual.widgets import Static
+
+from ..dialogs import PromptScreen
+from ..follow.workers import Workers
+from ..preferences.last_place import Place
+from ..terminal import size
+from ..widgets.curves_plot import CurvesPlot
+from ..widgets.keys_line import KeysLine
+from . import panels
+from .actions import RunActions
+from .catalogue import FROM_NAMES, Catalogue, Row, make_filter, ordered
+from .overlay import LOAD_CURVE, Overlay
+from .table import Line, RunTable
+from .trash import Trash
+
+LOW = 30
+"""Rows below which curves are shown only where they are asked for."""
+SCAN_SECONDS = 30.0
+"""Between looks for labels that others gave to runs out of view; what is new or in view is seen at once."""
+BATCH = 20
+"""Runs that are described at once, before keys and pictures have their turn."""
+
+
+class RunsScreen(RunActions):
+    """Lists what a catalogue knows; a loop of its own keeps that up to date for what is in view."""
+
+    CSS_PATH = "runs.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "mark", "Mark", id="runs.mark", tooltip="mark the run, to overlay or act on several"),
+        Binding("o", "overlay", "Overlay", id="runs.overlay", tooltip="curves of the marked runs in one picture"),
+        Binding("c", "next_quantity", "Quantity", id="runs.quantity", tooltip="another quantity", show=False),
+        Binding("slash", "filter", "Filter", id="runs.filter", key_display="/",
+                tooltip="show runs that hold a text, or match a /regular expression/"),
+        Binding("s", "sort", "Sort", id="runs.sort", tooltip="sort by the next column"),
+        Binding("S", "reverse", "Reverse", id="runs.reverse", tooltip="turn the order round", show=False),
+        Binding("asterisk", "pin", "Pin", id="runs.pin", key_display="*", show=False,
+                tooltip="keep the run on top, or no longer"),
+        Binding("e", "rename", "Name", id="runs.rename", tooltip="give the run a name", show=False),
+        Binding("a", "note", "Note", id="runs.note", tooltip="write a note to the run", show=False),
+        Binding("x", "stop", "Stop", id="runs.stop", tooltip="ask the worker to stop; what it wrote is kept",
+                show=False),
+        Binding("g", "resume", "Resume", id="runs.resume", tooltip="go on with a run that was left", show=False),
+        Binding("w", "duplicate", "Duplicate", id="runs.duplicate", tooltip="a new run like this, with changes",
+                show=False),
+        Binding("D,delete", "delete", "Delete", id="runs.delete", tooltip="delete, after a question", show=False),
+        Binding("U", "undo", "Undo", id="runs.undo", tooltip="bring the run deleted last back", show=False),
+        Binding("escape", "app.back", "Back", id="runs.back", tooltip="back to the screen before"),
+    ]  # fmt: skip
+
+    def __init__(self, home: Path, place: Place, run_workers: Workers, trash: Trash) -> None:
+        super().__init__()
+        self.home = home
+        self.place = place
+        self.run_workers = run_workers
+        self.catalogue = Catalogue(home)
+        self.overlay = Overlay()
+        self.trash = trash
+        self.marked: list[str] = []
+        self.sort = ("age", False)
+        self.wanted = ""
+        self.quantity = LOAD_CURVE
+        self._fits: Callable[[Row], bool] | None = None
+        self._scanned = 0.0
+        self._first = True
+        self._wake = asyncio.Event()
+        self._about = Text()
+
+    def compose(self) -> ComposeResult:
+        self._fit(*self.app.size)
+        yield Static(id="head", markup=False)
+        yield Static(id="said", markup=False)
+        with Container(id="list"):
+            table = RunTable(panels.COLUMNS, self._line, id="table")
+            table.EMPTY = "looking for runs …"
+            yield table
+            with Horizontal(id="below"):
+                yield CurvesPlot(id="overlay", heading="Load curve")
+                yield Static(id="about", markup=False)
+        yield Static(id="too-small", markup=False)
+        yield KeysLine()
+
+    def on_mount(self) -> None:
+        self.query_one("#about").border_title = "Run"
+        self.table.focus()
+        self.set_interval(0.1, self._draw_plot)
+        self.run_worker(self._keep_up(), group="keep-up")
+        self.run_worker(self.take_over_trash(), group="trash")
+
+    def note_place(self, place: Place) -> None:
+        """For the next time."""
+        place.screen, place.run = "runs", self.table.current or ""
+
+    # keeping up
+
+    async def _keep_up(self) -> None:
+        """Scan now and then; describe what is in view, or all where order or filter need it."""
+        woken = True
+        while True:
+            self._wake.clear()
+            if self.is_current:
+                try:
+                    await self._look(woken=woken)
+                except NoMatches:  # the screen was closed meanwhile
+                    return
+                woken = False
+            with contextlib.suppress(TimeoutError):
+                woken = await asyncio.wait_for(self._wake.wait(), 1.0) or woken
+
+    def on_screen_resume(self) -> None:
+        self._wake.set()
+
+    async def _look(self, *, woken: bool) -> None:
+        """Where nothing has changed and nobody has asked for anything, nothing is drawn."""
+        due = time.monotonic() - self._scanned >= SCAN_SECONDS
+        if scanned := due or await asyncio.to_thread(self.catalogue.has_new):
+            changed = await asyncio.to_thread(self.catalogue.scan)
+            self._scanned = time.monotonic()
+            if changed or self._first:
+                self.show_rows()
+        if self._first:
+            self._first = False
+            self.table.say_empty(panels.NO_RUNS)
+            self.table.point_at(self.place.run)
+            self.table.refresh()
+        live = [name for name, row in self.catalogue.rows.items() if row.goes_on]
+        if described := await self._describe([*self.table.in_view, *live]):
+            self.table.draw()
+        for name in live:
+            if (row := self.catalogue.rows.get(name)) is not None:
+                about = row.about
+                self.host.tell_alerts(name, row.status, about.get("values", {}), heard=about.get("heard", 0.0))
+        if described or scanned or woken:
+            await self._read_pictures()
+            self._draw()
+        if self._needs_all():
+            await self._describe_all()
+
+    def _needs_all(self) -> bool:
+        return self.sort[0] not in FROM_NAMES or bool(self.wanted)
+
+    async def _describe(self, names: Iterable[str]) -> int:
+        return await asyncio.to_thread(self.catalogue.refresh, list(names))
+
+    async def _describe_all(self) -> None:
+        """In batches; whoever scrolls meanwhile is served first."""
+        told = time.monotonic()
+        while self.is_current and self._needs_all():
+            unknown = [name for name in self.catalogue.rows if not self.catalogue.is_described(name)]
+            if not unknown or self._wake.is_set():
+                break
+            await self._describe(unknown[:BATCH])
+            if time.monotonic() - told > 0.5 or len(unknown) <= BATCH:
+                told = time.monotonic()
+                self.show_rows()
+
+    def show_rows(self) -> None:
+        """Order and choose the rows anew."""
+        rows = self.catalogue.rows
+        self.marked = [name for name in self.marked if name in rows]
+        ids = ordered(rows.values(), self.sort[0], reverse=self.sort[1], keep=self._fits)
+        if not self._first:
+            self.table.say_empty(panels.NONE_FITS if rows else panels.NO_RUNS)
+        self.table.show(ids, self.sort)
+        self._draw()
+
+    async def _read_pictures(self) -> None:
+        for name in self._pictured():
+            row = self.catalogue.rows.get(name)
+            if row is not None and row.about:
+                await asyncio.to_thread(self.overlay.read, row.run, row.signature)
+
+    def _pictured(self) -> list[str]:
+        """The runs whose curves are drawn: those marked, else the one under the cursor."""
+        if self.has_class("-low") and not self.has_class("-overlaid"):
+            return []
+        current = self.table.current
+        return self.marked or ([current] if current is not None else [])
+
+    def look_again(self) -> None:
+        """Let the list be read anew at once."""
+        self._scanned = 0.0
+        self._wake.set()
+
+    # drawing
+
+    def _line(self, run_id: str) -> Line:
+        return panels.line_of(self.catalogue.rows.get(run_id), marked=run_id in self.marked)
+
+    def _draw(self) -> None:
+        """Everything but the table."""
+        catalogue = self.catalogue
+        described = sum(bool(row.about) for row in catalogue.rows.values()) if self._needs_all() else None
+        if described == len(catalogue.rows):
+            described = None
+        self.tell(
+            {
+                "#head": panels.head(catalogue, len(self.table.ids), self.sort, self.wanted, described),
+                "#said": panels.hint(
+                    len(self.marked),
+                    len(self.trash.names),
+                    self.size.width - 2,
+                    runs=len(self.table.ids),
+                    read_only=self.read_only,
+                ),
+            }
+        )
+        pictured = self._pictured()
+        rows = [catalogue.rows[name] for name in pictured if name in catalogue.rows]
+        plot = self.query_one(CurvesPlot)
+        plot.heading = panels.overlay_title(self.quantity, len(rows))
+        plot.say_empty(panels.why_no_curve(rows, self.quantity))
+        plot.axis = "layer" if self.quantity == LOAD_CURVE else "at"
+        plot.show_curves(self.overlay.series([(row.id, row.name) for row in rows], self.quantity))
+        self._draw_about()
+
+    @on(CurvesPlot.ReadOut)
+    def _draw_about(self) -> None:
+        """The run under the cursor in words; or of those marked, which curve is whose."""
+        about, plot = self.query_one("#about", Static), self.query_one(CurvesPlot)
+        title, text = "Run", Text(panels.about(self.row, about.size.height))
+        if self.marked:
+            title, text = "Marked", panels.legend(plot.curves, dict(plot.readout()), plot.color_of)
+        if text != self._about:
+            self._about, about.border_title = text, title
+            about.update(text)
+
+    def _draw_plot(self) -> None:
+        plot = self.query_one(CurvesPlot)
+        if self.is_current and plot.is_stale():
+            plot.redraw()
+
+    def _fit(self, columns: int, rows: int) -> None:
+        """What this size has room for; known before the first picture, or it would flicker."""
+        self.set_class(size.is_small(columns, rows), "-small")
+        self.set_class(rows < LOW, "-low")
+
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
+        columns, rows = event.size
+        self._fit(columns, rows)
+        self.query_one("#too-small", Static).update(size.too_small("The list of runs", columns, rows))
+
+    # what is looked at
+
+    @on(RunTable.Moved)
+    def _moved(self) -> None:
+        self._draw()
+        self._wake.set()
+
+    @on(RunTable.Opened)
+    def _opened(self, message: RunTable.Opened) -> None:
+        row = self.catalogue.rows.get(message.run_id)
+        if row is not None:
+            self.host.open_run(row.run, kind=row.kind)
+
+    @on(RunTable.HeadClicked)
+    def _head_clicked(self, message: RunTable.HeadClicked) -> None:
+        self.sort_by(message.column, reverse=self.sort == (message.column, False))
+
+    def sort_by(self, column: str, *, reverse: bool) -> None:
+        """Sort the table; where the order rests on records, they are read meanwhile."""
+        self.sort = (column, reverse)
+        self.show_rows()
+        self._wake.set()
+
+    def action_sort(self) -> None:
+        """By the next column."""
+        self.sort_by(panels.next_sort(self.sort[0]), reverse=False)
+
+    def action_reverse(self) -> None:
+        """The other way round."""
+        self.sort_by(self.sort[0], reverse=not self.sort[1])
+
+    def action_filter(self) -> None:
+        """Show some runs only."""
+        about = "Text that a run's name, note, kind or state holds, or a /regular expression/; empty shows all."
+        self.app.push_screen(PromptScreen("Filter", about, self.wanted, check=make_filter), self._filtered)
+
+    def _filtered(self, text: str | None) -> None:
+        if text is not None:
+            self.wanted, self._fits = text.strip(), make_filter(text)
+            self.show_rows()
+            self._wake.set()
+
+    def action_mark(self) -> None:
+        """Mark the run, or take the mark away, and go on to the next."""
+        current = self.table.current
+        if current is not None:
+            self.marked = (
+                [m for m in self.marked if m != current] if current in self.marked else [*self.marked, current]
+            )
+            self.table.action_move(1)
+
+    def action_overlay(self) -> None:
+        """Show the curves where there is no room for them otherwise; else go to them."""
+        self.toggle_class("-overlaid")
+        if not self.has_class("-low") or self.has_class("-overlaid"):
+            self.query_one(CurvesPlot).focus()
+        else:
+            self.table.focus()
+        self.call_after_refresh(self._moved)
+
+    def action_next_quantity(self) -> None:
+        """Another quantity for the overlay."""
+        known = self.overlay.quantities(self._pictured())
+        self.quantity = (
+            known[(known.index(self.quantity) + 1) % len(known)] if self.quantity in known else known[0]
+        )
+        self._draw()
+
+    def commands(self) -> Iterable[SystemCommand]:
+        """What the command palette offers here."""
+        yield SystemCommand("Filter", "Runs that hold a text or match an expression", self.action_filter)
+        yield SystemCommand("Pin", "Keep the run on top, or no longer", self.action_pin)
+        yield SystemCommand("Name", "Give the run a name", self.action_rename)
+        yield SystemCommand("Note", "Write a note to the run", self.action_note)
+        yield SystemCommand("Duplicate", "A new run like this, with changes", self.action_duplicate)
+        yield SystemCommand("Delete", "After a question; U brings back", self.action_delete)

@@ -1,0 +1,1 @@
+"""Records folded into plain objects, and the words and curves that are made of them."""

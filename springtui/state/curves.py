@@ -1,0 +1,87 @@
+"""From a run's state to the curves that plots show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.errors import DataError
+from engine.measures.friction import CurveFit, fit_curve, hidden
+from engine.runs.records import Curve
+
+from ..terminal.text import ascii_only
+from .measures import PROBES
+from .pictures import Series
+from .run_state import RunState
+
+
+def legend_of(system: str, *more: tuple[str, str]) -> str:
+    """Below a load curve: what it was, what it is, and what is reckoned."""
+    past = (("start", "$secondary 60%"), ("before", "$foreground 40%"))
+    if system == "chain":
+        return legend(*past, ("now", "$accent"), ("theory", "$theory"), *more)
+    return legend(*past, ("now", "$primary"), ("twin", "$theory"), *more)
+
+
+def legend(*curves: tuple[str, str]) -> str:
+    """A piece of line in each curve's colour; names in one that can be read."""
+    line = "-" if ascii_only() else "━"
+    gap = " " if len(curves) > 4 else "  "  # five must fit beside each other at 120 columns
+    return gap.join(f"[{color}]{line}[/] [$secondary]{name}[/]" for name, color in curves)
+
+
+NAMES = {
+    "trace_ratio": "trace ratio",
+    "fuzziness": "fuzziness",
+    "inverse_fuzziness": "inverse fuzziness",
+    PROBES: "linear probes",
+}
+
+
+_FADES = ("fade3", "fade2", "fade1")
+
+
+def curves_of(state: RunState | None, measure: str, role: str) -> list[Series]:
+    """Oldest first, so that the newest is drawn on top."""
+    if state is None or state.latest is None:
+        return []
+    past: list[tuple[Curve | None, str, str]] = [(state.initial, "start", "initial")]
+    echoes = list(state.echoes)
+    past += [(echo, "", fade) for echo, fade in zip(echoes, _FADES[-len(echoes) :], strict=False)]
+    past.append((state.latest, "now", role))
+    return [_series(curve, measure, name, tone) for curve, name, tone in past if curve is not None]
+
+
+def theory_of(state: RunState | None) -> list[Series]:
+    """The chain's mean field beside it, where the worker reckons it."""
+    if state is None or state.latest is None or "mean_field" not in state.latest.curves:
+        return []
+    return [_series(state.latest, "mean_field", "theory", "theory")]
+
+
+def twin_of(state: RunState | None) -> CurveFit | None:
+    """The chain that the newest curve behaves like; none before the classes part."""
+    if state is None or state.latest is None:
+        return None
+    try:
+        error = state.latest.scalars.get("friction_error")
+        return fit_curve(hidden(state.latest.curves.get("trace_ratio", [])), error=error)
+    except DataError:
+        return None
+
+
+def twin_series(state: RunState | None, measure: str, predicted: Sequence[float] = ()) -> list[Series]:
+    """The twin's parabola, and the fitted map's prediction, over the measure that they are made for."""
+    fit = twin_of(state) if measure == "trace_ratio" else None
+    if fit is None:
+        return []
+    layers, last = list(range(len(fit.curve))), fit.curve[-1]
+    series = [Series(layers, fit.curve, "twin", "theory")]
+    if len(predicted) == len(layers):
+        series.insert(0, Series(layers, [last + (fit.curve[0] - last) * p for p in predicted], "map", "good"))
+    return series
+
+
+def _series(curve: Curve, measure: str, name: str, role: str) -> Series:
+    found = curve.linear_probes or [] if measure == PROBES else curve.curves.get(measure, [])
+    values = [float("nan") if v is None else v for v in found]
+    return Series(list(range(len(values))), values, name, role)

@@ -1,0 +1,75 @@
+"""A run in a few facts, as the list of runs shows it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from engine.errors import RunDirectoryError
+from engine.runs.directory import Run
+from engine.runs.label import read_label
+from engine.settings.chain import ChainConfig
+from engine.settings.run import RunConfig, kind_of
+from engine.settings.sweep import SweepConfig
+from engine.settings.train import TrainConfig
+from engine.sweep.grid import members, size
+
+from .run_state import RunState
+
+_RECORDS = 64
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """One run as plain values, from its config, its lock, its worker's process and the end of its records."""
+    label = read_label(run.path)
+    shared = {"name": label.name, "note": label.text, "pinned": label.pinned, "size": size_on_disk(run.path)}
+    try:
+        config = run.config()
+    except RunDirectoryError as error:
+        return {"run": run.id, "kind": None, "status": "damaged", "text": str(error), **shared}
+    found = run.liveness()
+    state = RunState(run.id)
+    for event in run.last_events(_RECORDS):
+        state.fold(event)
+    latest = state.latest
+    return {
+        "run": run.id,
+        "kind": kind_of(config.settings),
+        "status": found.state,
+        "since": found.since,
+        "text": found.text,
+        "live": found.live,
+        "host": found.host,
+        "pid": found.pid,
+        "exit_status": found.exit_status,
+        "created": config.created,
+        "age": max(0.0, time.time() - config.created),
+        "at": state.at,
+        "total": _total(config),
+        "values": dict(latest.scalars) if latest else {},
+        "heard": state.heard,
+        **shared,
+    }
+
+
+def size_on_disk(path: Path) -> int:
+    """Bytes of a run's files; links are not followed."""
+    total = 0
+    with contextlib.suppress(OSError), os.scandir(path) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+def _total(config: RunConfig) -> int:
+    """How far it will go; 0 where that is not known, as of a user's own training."""
+    settings = config.settings
+    if isinstance(settings, SweepConfig):
+        return size(settings) * members(settings)
+    if isinstance(settings, TrainConfig):
+        return settings.epochs
+    return settings.steps if isinstance(settings, ChainConfig) else 0

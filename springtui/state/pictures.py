@@ -1,0 +1,40 @@
+"""What is drawn: curves and grids, apart from how they are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Series(NamedTuple):
+    """One curve; points that are not finite are left out."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    name: str = ""
+    role: str = "accent"
+    lines: bool = True
+    """Whether neighbours are joined."""
+
+
+@dataclass
+class Grid:
+    """What a heat map shows, row by row."""
+
+    columns: Sequence[str]
+    rows: Sequence[str]
+    values: Sequence[float]
+    """NaN where there is none."""
+    curves: Sequence[Sequence[float]]
+    """Scaled from 1 to 0; empty where there is none."""
+    final: Sequence[bool]
+    column_title: str = ""
+    row_title: str = ""
+    low: float = 0.0
+    high: float = 1.0
+    digits: int = 2
+    absent: str = ""
+    """What stands in place of the legend where no cell has a value."""
+    texts: Sequence[str] = field(default_factory=list)
+    """What stands on a cell in place of its number."""

@@ -1,0 +1,78 @@
+"""What the fitted maps say of the lab's network: its chain, its predicted curve, and advice. No widgets."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from engine.chain.mean_field import predicted_curve
+from engine.twin.advice import LAZY, Outlook, outlook, sentence, what_loads_say
+from engine.twin.maps import PRESETS, TwinMap
+
+from .knobs import NoiseKind, chain_settings
+from .measures import MEASURES
+from .run_state import RunState
+from .wording import shape_of, shown_measure
+
+
+class Foresight:
+    """The shipped maps, one of them replaced by a person's own where they fitted one."""
+
+    def __init__(self, own: TwinMap | None = None) -> None:
+        self.own = own
+        self.maps = PRESETS if own is None else PRESETS | {own.noise_axis: own}
+        self.outlook: Outlook | None = None
+        self.predicted: list[float] = []
+        """The network's curve as the map has it, from 1 to 0 over the hidden layers."""
+        self._outlook_for: tuple[object, ...] = ()
+        self._predicted_for: tuple[object, ...] = ()
+        self._asked_for: tuple[object, ...] = ()
+
+    def chain(self, nonlinearity: float, kind: NoiseKind, noise: float, depth: int) -> dict[str, Any]:
+        """The chain for a network of ``depth`` linear maps: a spring for each hidden layer."""
+        return {"blocks": max(1, depth - 2), **chain_settings(nonlinearity, kind, noise, self.maps)}
+
+    async def reckon(self, train: RunState, kind: NoiseKind) -> bool:
+        """Bring the maps' predictions up to what is in force, in a thread; whether any changed."""
+        if train.latest is None or not train.settings:
+            return False
+        nonlinearity, noise = 1.0 - train.settings["negative_slope"], float(train.settings[kind.key])
+        in_force, springs = (train.run_id, kind.key, nonlinearity, noise), len(train.layers) - 2
+        changed = False
+        if in_force != self._outlook_for:
+            self._asked_for = in_force
+            found = await asyncio.to_thread(outlook, nonlinearity, kind.key, noise, self.maps)
+            if self._asked_for != in_force:  # another run was begun, or a slider moved
+                return False
+            self._outlook_for, self.outlook, changed = in_force, found, True
+        if springs > 1 and (*in_force, springs) != self._predicted_for:
+            self._asked_for = in_force
+            chain = chain_settings(nonlinearity, kind, noise, self.maps)
+            numbers = chain["mu_right"], chain["mu_left"], chain["noise"]
+            curve = (await asyncio.to_thread(predicted_curve, *numbers, springs)).tolist()
+            if self._asked_for != in_force:
+                return changed
+            self._predicted_for, self.predicted, changed = (*in_force, springs), curve, True
+        return changed
+
+    def clear(self) -> None:
+        """Forget what was reckoned: it was of a run that is gone."""
+        self.outlook, self.predicted = None, []
+        self._outlook_for = self._predicted_for = self._asked_for = ()
+
+    def advice(self, train: RunState | None, kind: NoiseKind, measure: str) -> str:
+        """A sentence on the newest curve, by the very numbers that ``lab_panels.words`` shows of it.
+
+        Of knobs it speaks only where the maps can: they were fitted to the trace ratio, and at what is in force.
+        """
+        shape = shape_of(train, measure)
+        if train is None or shape is None:
+            return ""
+        if shown_measure(measure) != MEASURES[0] and shape.regime in LAZY:
+            return f"{what_loads_say(shape)}; which knob helps is known for the trace ratio alone (m shows it)."
+        slope, noise = train.settings.get("negative_slope"), train.settings.get(kind.key)
+        if slope is None or noise is None:
+            return ""
+        if self._outlook_for != (train.run_id, kind.key, 1.0 - slope, float(noise)):
+            return f"{what_loads_say(shape)}."
+        return sentence(shape, kind.key, self.outlook)

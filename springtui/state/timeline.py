@@ -1,0 +1,278 @@
+"""A run's records as a line in time, in bounded memory: its histories, its end, and its state at any moment.
+
+A log may be larger than memory. Curves are decoded in full only where they are looked at; on the way through,
+only their scalars are. At every so many bytes a mark keeps what was known there, so that the state at a moment
+costs the records since the mark before it, and no more. Safe to share between one thread that fills it and others
+that look.
+"""
+
+from __future__ import annotations
+
+import bisect
+import copy
+import os
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from engine.runs.files import open_plain
+from engine.runs.records import Acknowledged, Cell, Count, Curve, Ended, Event, Moment, Note, Started, read_event
+
+from .history import History
+from .run_state import ECHO_SECONDS, ECHOES, RunState
+
+MARKS = 2048
+"""Marks at most; then every second one goes, and they stand twice as far apart."""
+MOVES = 1000
+"""Slider moves that are kept."""
+LONGEST_LINE = 1 << 23
+"""A line longer than this is none of ours and is passed over."""
+LONGEST_GAP = 2.0
+"""Seconds between records that a replay waits at most: nobody wants to watch a night's pause."""
+_FIRST_STRIDE = 1 << 14
+_CHUNKS = 6
+Points = tuple[list[float], list[float]]
+
+
+class _Lean(msgspec.Struct, frozen=True, tag_field="kind", tag="curve"):
+    """What of a curve goes into the histories; the rest is skipped, not decoded."""
+
+    at: Count
+    curves: msgspec.Raw
+    time: Moment = 0.0
+    scalars: dict[str, float | None] = {}
+
+
+_lean = msgspec.json.Decoder(_Lean | Started | Cell | Acknowledged | Note | Ended)
+
+
+class Mark(NamedTuple):
+    """What was known before the line that begins at a byte."""
+
+    offset: int
+    curves: int
+    """Curves before it."""
+    time: float
+    """Of the newest record before it."""
+    state: RunState
+    """Without curves and histories; shared between marks, never changed."""
+
+
+class Move(NamedTuple):
+    """A setting that was moved, a pause or a resume."""
+
+    curves: int
+    """How many curves had been recorded by then."""
+    action: str
+    settings: dict[str, Any]
+
+
+@dataclass
+class View:
+    """All that a screen draws of a run at a moment."""
+
+    state: RunState
+    histories: dict[str, Points]
+    curves: int
+    """Curves that a replay can go through."""
+    read: float = 1.0
+    """Which part of the log has been read."""
+    damaged: int = 0
+    """Lines that were no record."""
+    moves: list[Move] = field(default_factory=list)
+
+
+def read_at(path: Path, offset: int, count: int) -> bytes:
+    """Bytes of a file from an offset; nothing where it cannot be read."""
+    try:
+        fd = open_plain(path, os.O_RDONLY)
+    except OSError:
+        return b""
+    try:
+        return os.pread(fd, count, offset)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
+
+
+class Timeline:
+    """Filled from the front, chunk by chunk, with ``take``."""
+
+    def __init__(self, path: Path, run_id: str) -> None:
+        self.path = path
+        self.offset = 0
+        """Bytes taken in, whole lines and the beginning of one."""
+        self.records = self.curves = self.damaged = 0
+        self.moves: list[Move] = []
+        self.answers: deque[Acknowledged] = deque(maxlen=200)
+        self._lock = threading.RLock()
+        self._state = RunState(run_id)
+        self._bare: RunState | None = None
+        self._histories: dict[str, History] = {}
+        self._first = self._latest = b""
+        self._echoes: deque[bytes] = deque(maxlen=ECHOES)
+        self._echo_time = self._time = 0.0
+        self._rest = b""
+        self._skipping = False
+        self._marks: list[Mark] = []
+        self._stride = _FIRST_STRIDE
+        self._chunks: OrderedDict[tuple[int, int], list[Event]] = OrderedDict()
+
+    # filling
+
+    def take(self, data: bytes) -> int:
+        """The next bytes of the file; how many whole lines they ended."""
+        with self._lock:
+            start = self.offset - len(self._rest)
+            self.offset += len(data)
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            for line in lines:
+                if not self._skipping:
+                    self._take_line(line, start)
+                self._skipping = False
+                start += len(line) + 1
+            if len(self._rest) > LONGEST_LINE or (self._skipping and self._rest):
+                self._rest, self._skipping = b"", True
+            return len(lines)
+
+    def _take_line(self, line: bytes, start: int) -> None:
+        if not self._marks or start - self._marks[-1].offset >= self._stride:
+            self._mark(start)
+        if not line.strip():
+            return
+        try:
+            event = _lean.decode(line)
+            if isinstance(event, _Lean):
+                self._take_curve(event, line)
+            else:
+                self._take_event(event)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
+            self.damaged += 1
+            return
+        self.records += 1
+        self._time = event.time
+
+    def _take_curve(self, curve: _Lean, line: bytes) -> None:
+        for name, value in curve.scalars.items():
+            if value is not None:
+                self._histories.setdefault(name, History()).add(curve.at, value)
+        if self._latest and curve.time - self._echo_time >= ECHO_SECONDS:
+            self._echoes.append(self._latest)
+            self._echo_time = curve.time
+        self._first = self._first or line
+        self._latest = line
+        self.curves += 1
+
+    def _take_event(self, event: Event) -> None:
+        self._state.fold(event)
+        self._bare = None
+        if isinstance(event, Acknowledged):
+            self.answers.append(event)
+            if not event.error and event.action != "stop":
+                self.moves.append(Move(self.curves, event.action, event.settings))
+                if len(self.moves) > MOVES:
+                    del self.moves[1::2]
+
+    def _mark(self, start: int) -> None:
+        if self._bare is None:
+            self._bare = copy.copy(self._state)
+        self._marks.append(Mark(start, self.curves, self._time, self._bare))
+        if len(self._marks) > MARKS:
+            del self._marks[1::2]
+            self._stride *= 2
+
+    # looking
+
+    def view(self) -> View:
+        """The run as it stands at the end of what was taken in."""
+        with self._lock:
+            state = copy.copy(self._state)
+            state.records = self.records
+            state.initial = _curve(self._first)
+            state.latest = _curve(self._latest) or state.initial
+            state.echoes = deque((c for line in self._echoes if (c := _curve(line))), maxlen=ECHOES)
+            histories = {name: history.points() for name, history in self._histories.items()}
+            return View(state, histories, self.curves, damaged=self.damaged, moves=list(self.moves))
+
+    def view_at(self, position: int) -> View:
+        """The run as it stood when curve number ``position`` (from 0) had been recorded; reads the file."""
+        with self._lock:
+            position = min(max(0, position), self.curves - 1)
+            mark, end = self._span(position)
+            first, moves, curves = self._first, list(self.moves), self.curves
+            histories = dict(self._histories)
+        state = copy.copy(mark.state)
+        state.initial, state.latest, state.echoes, state.history = _curve(first), None, deque(maxlen=ECHOES), {}
+        number = mark.curves
+        for event in self._between(mark.offset, end):
+            if isinstance(event, Curve):
+                if number > position:
+                    break
+                number += 1
+            state.fold(event)
+        at = state.latest.at if state.latest else 0
+        with self._lock:
+            parts = {name: history.until(at) for name, history in histories.items()}
+        return View(state, parts, curves, damaged=self.damaged, moves=moves)
+
+    def position_after(self, position: int, seconds: float) -> tuple[int, float]:
+        """The curve that a replay reaches ``seconds`` of the run's time after another, and what is left."""
+        reached, last = position, None
+        for number, time in self._times_from(position):
+            if last is not None:
+                gap = min(LONGEST_GAP, max(0.0, time - last))
+                if gap > seconds:
+                    return reached, seconds
+                seconds -= gap
+            reached, last = number, time
+        return reached, seconds
+
+    def _times_from(self, position: int) -> Iterator[tuple[int, float]]:
+        """Number and time of the curves from one on; only so many that a moment suffices."""
+        with self._lock:
+            mark, end = self._span(position)
+        for _ in range(_CHUNKS):
+            number = mark.curves
+            for event in self._between(mark.offset, end):
+                if isinstance(event, Curve):
+                    if number >= position:
+                        yield number, event.time
+                    number += 1
+            position = max(position, number)
+            with self._lock:
+                if number >= self.curves:
+                    return
+                mark, end = self._span(position)
+
+    def _span(self, position: int) -> tuple[Mark, int]:
+        """The mark before a curve, and the byte at which the next mark stands."""
+        if not self._marks:
+            return Mark(0, 0, 0.0, copy.copy(self._state)), 0
+        index = max(0, bisect.bisect_right(self._marks, position, key=lambda mark: mark.curves) - 1)
+        last = index + 1 == len(self._marks)
+        return self._marks[index], self.offset - len(self._rest) if last else self._marks[index + 1].offset
+
+    def _between(self, start: int, end: int) -> list[Event]:
+        """All records between two bytes; the few stretches read last are kept."""
+        with self._lock:
+            if (start, end) in self._chunks:
+                self._chunks.move_to_end((start, end))
+                return self._chunks[start, end]
+        lines = read_at(self.path, start, end - start).split(b"\n")
+        events = [event for line in lines if (event := read_event(line)) is not None]
+        with self._lock:
+            self._chunks[start, end] = events
+            while len(self._chunks) > _CHUNKS:
+                self._chunks.popitem(last=False)
+        return events
+
+
+def _curve(line: bytes) -> Curve | None:
+    event = read_event(line)
+    return event if isinstance(event, Curve) else None

@@ -1,0 +1,139 @@
+"""The regime of a load curve, and a run's numbers, in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from engine.measures.load_curve import LoadStatistics, statistics
+
+from .measures import PROBES
+from .run_state import RunState, signed_curve
+
+if TYPE_CHECKING:
+    pass
+
+_WORDS = {
+    "concave": "shallow layers lazy",
+    "convex": "deep layers lazy",
+    "balanced": "balanced",
+    "uneven": "uneven, neither end lazy",
+    "unclear": "not separating",
+}
+
+
+def in_words(statistics: LoadStatistics) -> str:
+    """Which layers carry the load."""
+    return _WORDS[statistics.regime]
+
+
+def shown_measure(measure: str) -> str:
+    """The measure whose regime is told while one is drawn: probes have none of their own."""
+    return "trace_ratio" if measure == PROBES else measure
+
+
+def shape_of(state: RunState | None, measure: str) -> LoadStatistics | None:
+    """Of a network's newest curve, in a measure as it is drawn; None before there is one."""
+    if state is None or state.latest is None:
+        return None
+    return statistics(signed_curve(state.latest, shown_measure(measure)), logits=True)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number of a few digits, or a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.{digits}g}"
+
+
+def decimals(value: float | None, places: int = 2, *, sign: bool = False) -> str:
+    """A number of fixed width, so that it does not jump while it changes; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:{'+' if sign else ''}z.{places}f}" if abs(value) < 1000 else f"{value:.2g}"
+
+
+def shape_line(statistics: LoadStatistics) -> str:
+    """The two numbers of a load curve's shape; dashes where there is no load to be shared."""
+    if statistics.regime == "unclear":
+        return f"CV {decimals(None)} · asymmetry {decimals(None)}"
+    return f"CV {decimals(statistics.cv)} · asymmetry {decimals(statistics.asymmetry, sign=True)}"
+
+
+def with_error(value: float, error: float | None) -> str:
+    """A number to the place of its error's first digit: +0.0123 ± 0.0008."""
+    if error is None or not math.isfinite(error) or error <= 0.0:
+        return f"{value:+z.3f}"
+    places = min(6, max(3, -math.floor(math.log10(error))))
+    return f"{value:+z.{places}f} ± {error:.{places}f}"
+
+
+def percent(value: float | None) -> str:
+    """A fraction as a percentage, or a dash."""
+    return "–" if value is None or not math.isfinite(value) else f"{100 * value:.1f}%"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as 4s, 2m05s or 1h02m, or a dash."""
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def progress_line(state: RunState, unit: str) -> str:
+    """How far a run has come, and how fast."""
+    at = state.latest.at if state.latest else 0
+    rate = state.latest.scalars.get("rate") if state.latest else None
+    pace = f" · {number(rate)}/s" if rate and not state.is_over else ""
+    return f"{unit} {at}/{state.total}{pace}" if state.total else f"{unit} {at}{pace}"
+
+
+def age_in_words(seconds: float) -> str:
+    """One number and one unit: 5s, 12m, 3h, 4d."""
+    for unit, seconds_each in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= seconds_each:
+            return f"{int(seconds // seconds_each)}{unit}"
+    return f"{int(seconds)}s"
+
+
+UNITS = {"train": "epoch", "chain": "step", "probe": "step"}
+
+
+def fitting(parts: Sequence[str], width: int) -> str:
+    """The first part, cut where it must be, and of the others those that there is room for."""
+    shown = parts[0] if parts else ""
+    if len(shown) > width > 1:
+        return shown[: width - 1] + "…"
+    for part in parts[1:]:
+        if len(shown) + 3 + len(part) > width:
+            continue
+        shown += f" · {part}"
+    return shown
+
+
+def columns(items: Sequence[str], width: int) -> list[str]:
+    """Short texts side by side, as many as fit; none is cut."""
+    if not items:
+        return []
+    cell = max(len(item) for item in items) + 2
+    across = max(1, width // cell)
+    return [
+        "".join(item.ljust(cell) for item in items[i : i + across]).rstrip() for i in range(0, len(items), across)
+    ]
+
+
+AWAY = 10.0
+"""Seconds of absence that are worth a word."""
+
+
+def away(seconds: float, records: int) -> str:
+    """An absence of so many seconds, and how many records came meanwhile; empty where it is not worth a word."""
+    if records <= 0 or seconds < AWAY:
+        return ""
+    return f"away {duration(seconds)}: {records} records caught up"

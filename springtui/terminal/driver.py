@@ -1,0 +1,63 @@
+"""Textual's driver for terminals, with a pace: see ``pace``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual import events
+from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
+
+from .diff import Shown
+from .pacing import QUESTION, Pace
+from .sgr import thrifty
+
+_DRAIN_SECONDS = 0.7
+
+
+class PacedDriver(LinuxDriver):
+    """Writes thriftily and counts it, asks behind every picture, and keeps the answers from the app."""
+
+    def __init__(self, app: Any, **options: Any) -> None:
+        super().__init__(app, **options)
+        self.pace = Pace(getattr(app, "frames_per_second", 60.0))
+        self.pace.backlog = self._backlog
+        self.shown = Shown()
+        self._may_ask = False
+
+    def start_application_mode(self) -> None:
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        self.shown.forget()
+        self._may_ask = self.input_tty
+
+    def stop_application_mode(self) -> None:
+        """Where a terminal has no second screen, as GNU screen has none, the prompt must not stand in ours."""
+        self.write("\x1b[0m\x1b[2J\x1b[H")
+        super().stop_application_mode()
+
+    def write(self, data: str) -> None:
+        data = thrifty(data)
+        self.pace.wrote(len(data))
+        super().write(data)
+
+    def end_picture(self) -> None:
+        """A picture is complete."""
+        if self._may_ask and self.pace.ask():
+            super().write(QUESTION)
+
+    def process_message(self, message: Message) -> None:
+        if isinstance(message, events.CursorPosition):
+            self.pace.answered()
+            return
+        if isinstance(message, events.Key | events.MouseEvent | events.Paste):
+            self.pace.pressed()
+        super().process_message(message)
+
+    def disable_input(self) -> None:
+        self._may_ask = False
+        if not self.exit_event.is_set():
+            self.pace.wait_drained(_DRAIN_SECONDS)
+        super().disable_input()
+
+    def _backlog(self) -> int:
+        return self._writer_thread._queue.qsize() if self._writer_thread is not None else 0

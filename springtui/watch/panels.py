@@ -1,0 +1,210 @@
+"""From a view of a run to what the Watch screen's panels show. No state of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from engine.measures.load_curve import loads, statistics
+from engine.runs.status import Liveness
+from engine.settings.run import RunConfig, kind_of
+
+from ..state.curves import curves_of, theory_of, twin_of, twin_series
+from ..state.empty import why_empty
+from ..state.measures import PROBES
+from ..state.pictures import Series
+from ..state.run_state import RunState, signed_curve
+from ..state.timeline import Points, View
+from ..state.wording import UNITS, columns, duration, fitting, in_words, number, shape_line, with_error
+from ..terminal.text import plain_text
+from ..widgets.lines import bars
+
+if TYPE_CHECKING:
+    from ..follow.usage import Sample
+
+GO_ON = "Esc, then g in the list of runs, goes on with it"
+_VALUE_WIDTH = 26
+_ROLES = ("primary", "good", "accent", "warn", "muted")
+_MISSING = "–"
+
+
+def kind_in_words(config: RunConfig | None) -> str:
+    """What kind of run it is; empty while that is not known."""
+    return kind_of(config.settings) if config is not None else ""
+
+
+def curve_series(view: View, measure: str) -> list[Series]:
+    """The load curve now, at the start and a little before, with its twin or its theory."""
+    state = view.state
+    if measure == "distance":
+        return [*theory_of(state), *curves_of(state, measure, "accent")]
+    return [*twin_series(state, measure), *curves_of(state, measure, "primary")]
+
+
+def loads_of(state: RunState, measure: str) -> tuple[list[float], list[str]]:
+    """The load of each layer, and the layers' names, inert."""
+    if state.latest is None:
+        return [], []
+    found = [float(d) for d in loads(signed_curve(state.latest, measure))]
+    names = [plain_text(name) for name in state.layers[1:]]
+    names += [str(i + 1) for i in range(len(names), len(found))]
+    return found, names
+
+
+def groups_of(names: Iterable[str]) -> dict[str, list[str]]:
+    """Scalars that belong in one picture, by what they share: accuracy of training and test."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(name.removeprefix("train_").removeprefix("test_"), []).append(name)
+    return {key: sorted(found, reverse=True) for key, found in groups.items()}
+
+
+def history_series(
+    whole: Mapping[str, Points], until: Mapping[str, Points] | None, names: Sequence[str]
+) -> list[Series]:
+    """Curves over epochs or steps; in a replay what is still to come stands faint behind."""
+    series = []
+    if until is not None:
+        series += [Series(*whole[name], "", "fade3") for name in names if name in whole]
+    known = whole if until is None else until
+    for name, role in zip(names, _ROLES * (1 + len(names) // len(_ROLES)), strict=False):
+        if name in known:
+            series.append(Series(*known[name], plain_text(name), role))
+    return series
+
+
+def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> str:
+    """Which run, how it stands, how far it has come; what does not fit is left out whole."""
+    state = view.state
+    unit = UNITS.get(kind, "step")
+    total = f"/{state.total}" if state.total > 0 else ""
+    parts = [name, kind, "replay" if replayed else state.status, f"{unit} {state.at}{total}"]
+    if view.read < 1.0:
+        parts.append(f"reading {100 * view.read:.0f}%")
+    if not replayed and not state.is_over and state.status != "gone" and state.latest is not None:
+        if rate := state.latest.scalars.get("rate"):
+            parts.append(f"{number(rate)}/s")
+        if round(state.seconds_left or 0.0) > 0:
+            parts.append(f"left {duration(state.seconds_left)}")
+    if view.damaged:
+        parts.append(f"{view.damaged} damaged lines passed over")
+    return plain_text(fitting([part for part in parts if part], width))
+
+
+def what_went_wrong(found: Liveness | None) -> str:
+    """How a run stands that did not end well, or is out of sight; empty where all is well."""
+    if found is None or found.state not in {"crashed", "failed", "diverged", "unknown", "waiting"}:
+        return ""
+    return f"{found.state}: {found.text}"
+
+
+def why_no_curve(state: RunState) -> str:
+    """What stands where the curves would be."""
+    return why_empty(state.status, state.note, remedy=GO_ON)
+
+
+def facts(state: RunState, measure: str, found: Liveness | None) -> list[str]:
+    """The regime of the load curve, its twin, how the run ended or stands."""
+    amiss = [plain_text(text)] if (text := what_went_wrong(found)) else []
+    if found is not None and found.state in {"crashed", "failed", "waiting"}:
+        amiss.append(f"{GO_ON}.")
+    if state.latest is None:
+        note = plain_text(state.note) or "no curve yet"
+        return amiss if amiss and (not state.note or note in amiss[0]) else [*amiss, note]
+    shown = "trace_ratio" if measure == PROBES else measure
+    shape = statistics(signed_curve(state.latest, shown), logits=state.layers[-1:] == ["logits"])
+    lines = [f"{in_words(shape)} · {shape_line(shape)}"]
+    if measure != "distance" and (fit := twin_of(state)) is not None:
+        lines.append(f"twin F* {with_error(fit.effective_friction, fit.standard_error)}")
+    if amiss:
+        lines += amiss
+    elif state.ended is not None:
+        lines.append(plain_text(state.ended.text or state.ended.reason))
+    elif state.note:
+        lines.append(plain_text(state.note))
+    return lines
+
+
+def settings_lines(state: RunState, config: RunConfig | None, width: int) -> list[str]:
+    """Settings in force that move while it runs, then those that differ from their defaults, in columns."""
+    if not state.settings:
+        return []
+    cls = type(config.settings) if config is not None else None
+    live: frozenset[str] = getattr(cls, "live", frozenset())
+    defaults = cls() if cls is not None else None
+    names = sorted(name for name in state.settings if name in live)
+    for name, value in state.settings.items():
+        if (
+            name not in live
+            and not isinstance(value, (list, dict))
+            and (defaults is None or getattr(defaults, name, None) != value)
+        ):
+            names.append(name)
+    return columns([f"{plain_text(name)} {plain_text(_value(state.settings[name]))}" for name in names], width)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = "none" if value is None else str(value)
+    return text if len(text) <= _VALUE_WIDTH else "…" + text[1 - _VALUE_WIDTH :]
+
+
+def usage_lines(samples: Sequence[Sample], gpu_note: str, found: Liveness | None, *, width: int) -> list[str]:
+    """Processor, memory and GPU: of the worker, and of this machine."""
+    if found is not None and not found.in_sight and found.live is not False:
+        return [
+            f"The worker is on {plain_text(found.host) or 'another host'};",
+            "its use can be measured there only.",
+        ]
+    if not samples:
+        return ["measuring …" if found is None or found.in_sight else "no live worker, so nothing to measure"]
+    last = samples[-1]
+    rows: list[tuple[str, list[float | None], str, str, float]] = [
+        ("worker", [s.worker_cpu for s in samples], _percent(last.worker_cpu), _mib(last.worker_memory), 1.0),
+        (
+            "machine", [s.machine_cpu for s in samples], _percent(last.machine_cpu),
+            f"{_mib(last.machine_memory)} of {_mib(last.machine_memory_total)}", 1.0,
+        ),
+    ]  # fmt: skip
+    lines = []
+    for name, values, processor, memory, highest in rows:
+        words = f"{name:<8}{processor:>5}  {memory}"
+        lines.append(words)
+        lines.append(bars(values, width, max(highest, *(v or 0.0 for v in values))))
+    if last.gpu is None:
+        lines.append(f"GPU     {gpu_note}")
+    else:
+        own = f" · worker {_mib(last.worker_gpu_memory)}" if last.worker_gpu_memory is not None else ""
+        memory = f"{_mib(last.gpu_memory)} of {_mib(last.gpu_memory_total)}"
+        lines += [f"GPU     {_percent(last.gpu):>5}  {memory}{own}", bars([s.gpu for s in samples], width, 1.0)]
+    return lines
+
+
+def _percent(part: float | None) -> str:
+    return _MISSING if part is None else f"{100 * part:.0f}%"
+
+
+def _mib(size: float | None) -> str:
+    if size is None:
+        return _MISSING
+    return f"{size:.0f} MiB" if size < 1000 else f"{size / 1024:.1f} GiB"
+
+
+def bar_words(view: View, position: int | None, whole: View, *, playing: bool, speed: int) -> tuple[str, str]:
+    """What stands below the time bar: the moment at the left, the replay at the right."""
+    state = view.state
+    if not whole.curves:
+        return "nothing to replay yet", ""
+    at = whole.curves if position is None else position + 1
+    left = f"record {at}/{whole.curves} · {duration(max(0.0, _seconds(state)))}"
+    if position is None:
+        return left, "live" if state.status in {"starting", "running", "paused"} else "end"
+    return left, f"playing ×{speed}" if playing else f"paused at ×{speed} · End goes to the end"
+
+
+def _seconds(state: RunState) -> float:
+    first, last = state.initial, state.latest
+    return last.time - first.time if first is not None and last is not None else 0.0

@@ -1,0 +1,402 @@
+"""The Watch screen: one run, live or finished, with its log, what it uses, and a bar of time to replay it."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.geometry import Size
+from textual.widgets import Static, Tab, Tabs
+
+from engine.errors import SpringtuiError
+from engine.runs.directory import Run
+from engine.settings.run import RunConfig
+
+from ..follow.follower import Follower
+from ..preferences.last_place import Place
+from ..state.curves import NAMES, legend_of
+from ..state.measures import MEASURES
+from ..state.timeline import View
+from ..state.wording import UNITS, fitting
+from ..terminal import size
+from ..terminal.text import plain_text
+from ..widgets.chain_view import ChainView, show_chain
+from ..widgets.curves_plot import CurvesPlot
+from ..widgets.keys_line import KeysLine
+from ..widgets.lines import Console
+from ..widgets.load_bars import LoadBars
+from ..widgets.plot import Plot
+from . import panels
+from .control import RunControl
+from .requests import Requests
+from .time_bar import TimeBar
+
+TICK = 0.1
+"""One plot is drawn a tick, so that no key waits for more than one."""
+SPEEDS = (1, 2, 5, 10, 20, 50, 100)
+GROUPS = ("curve", "history", "log")
+TITLES = {
+    "#loads": "Load of each layer",
+    "#chain-view": "Blocks and springs",
+    "#facts": "Settings in force",
+    "#console": "worker.log",
+    "#usage": "Use of processor and memory",
+}
+
+
+class WatchScreen(RunControl):
+    """Draws what its follower knows, as it stands or as it stood."""
+
+    CSS_PATH = "watch.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "toggle_play", "Play", id="watch.play", tooltip="replay, or hold it", priority=True),
+        Binding("comma", "step(-1)", "Step back", id="watch.step_back", tooltip="one record back", show=False),
+        Binding("full_stop", "step(1)", "Step", id="watch.step", tooltip="one record on", show=False),
+        Binding("less_than_sign", "speed(-1)", "Slower", id="watch.slower", tooltip="replay slower", show=False),
+        Binding("greater_than_sign", "speed(1)", "Faster", id="watch.faster", tooltip="replay faster", show=False),
+        Binding("end", "live", "End", id="watch.live", tooltip="the end of the run, or its present", show=False),
+        Binding("b", "toggle_pause", "Pause", id="watch.pause", tooltip="pause or resume the worker"),
+        Binding("x", "stop", "Stop", id="watch.stop", tooltip="stop the worker; what it wrote is kept"),
+        Binding("i", "set", "Set", id="watch.set", tooltip="change a setting while it runs"),
+        Binding("c", "next_scalar", "Scalar", id="watch.scalar", tooltip="next quantity over time"),
+        Binding("m", "next_measure", "Measure", id="watch.measure", tooltip="next measure", show=False),
+        Binding("v", "toggle_ruler", "View", id="watch.view", tooltip="springs or a folding ruler", show=False),
+        Binding("right_square_bracket", "next_group(1)", "Next tab", id="watch.next_tab", key_display="]",
+                tooltip="next tab", show=False),
+        Binding("left_square_bracket", "next_group(-1)", "Previous tab", id="watch.previous_tab", key_display="[",
+                tooltip="previous tab", show=False),
+        Binding("escape", "app.back", "Back", id="watch.back", tooltip="back to the runs"),
+    ]  # fmt: skip
+
+    def __init__(
+        self,
+        run: Run,
+        place: Place,
+        *,
+        process: subprocess.Popen[bytes] | None = None,
+    ) -> None:
+        super().__init__()
+        self.run_dir = run
+        self.place = place
+        self.follower = Follower(run, process)
+        self.requests = Requests()
+        self.config: RunConfig | None = None
+        self.trouble = ""
+        self.whole = View(self.follower.timeline.view().state, {}, 0)
+        """The run to its end, as far as it is known."""
+        self.position: int | None = None
+        """The curve that a replay shows; None follows the end."""
+        self.playing = False
+        self.speed = SPEEDS[0]
+        self.measure = place.measure if place.measure in MEASURES else MEASURES[0]
+        self.scalar = ""
+        self.tab = GROUPS[0]
+        self._replayed: View | None = None
+        self._replayed_at = -1
+        self._credit = 0.0
+        self._seeking = self._advancing = False
+        self._drawn_version = -1
+        self._turn = 0
+        self._room = Size(0, 0)
+        """Of the settings, whose columns depend on it."""
+        self._away: str | None = None
+
+    @property
+    def view(self) -> View:
+        """What is shown: the end of the run, or the replayed moment."""
+        return self.whole if self.position is None or self._replayed is None else self._replayed
+
+    @property
+    def kind(self) -> str:
+        """train, chain, probe …; from the name while the configuration is not read."""
+        return panels.kind_in_words(self.config) or (self.run_dir.id.split("-")[2:3] or [""])[0]
+
+    def compose(self) -> ComposeResult:
+        self._fit(*self.app.size)
+        yield Static(id="head", markup=False)
+        yield Static(id="said", markup=False)
+        with Container(id="watch"):
+            yield Tabs(*(Tab(group.capitalize(), id=group) for group in GROUPS), id="tabs")
+            with Container(id="grid"):
+                yield CurvesPlot(id="curve", classes="curve")
+                yield CurvesPlot(id="history", classes="history")
+                yield LoadBars(id="loads", classes="curve")
+                yield ChainView(id="chain-view", classes="curve")
+                yield Static(id="facts", classes="history", markup=False)
+                yield Console(id="console", classes="log")
+                yield Static(id="usage", classes="log", markup=False)
+        yield Static(id="too-small", markup=False)
+        yield TimeBar(id="time")
+        yield KeysLine()
+
+    def on_mount(self) -> None:
+        for selector, title in TITLES.items():
+            self.query_one(selector).border_title = title
+        self.query_one("#time").focus()
+        if self.place.run == self.run_dir.id and self.place.tab in GROUPS:
+            self.query_one("#tabs", Tabs).active = self.place.tab
+        self._shape()
+        self.follower.start()
+        self.set_interval(TICK, self._tick)
+        self.run_worker(self._read_config(), group="config")
+
+    async def _read_config(self) -> None:
+        try:
+            self.config = await asyncio.to_thread(self.run_dir.config)
+        except SpringtuiError as error:
+            self.trouble = plain_text(str(error).replace(f"{self.run_dir.path}/", ""))
+        self._shape()
+        self._drawn_version = -1
+
+    def _shape(self) -> None:
+        """The panels that this kind of run has."""
+        chain = self.kind == "chain"
+        self.set_class(chain, "-of-chain")
+        if chain:
+            self.measure = "distance"
+        curve = self.query_one("#curve", CurvesPlot)
+        curve.heading = f"Load curve · {NAMES.get(self.measure, 'y − x')}"
+        curve.legend = legend_of("chain" if chain else "network")
+        curve.axis = "block" if chain else "layer"
+        self.query_one("#history", CurvesPlot).axis = UNITS.get(self.kind, "step")
+
+    def on_unmount(self) -> None:
+        self.follower.close()
+        self.note_place(self.place)
+
+    def note_place(self, place: Place) -> None:
+        """For the next time."""
+        place.screen, place.run = "watch", self.run_dir.id
+        place.tab = self.tab
+        if self.follower.complete:
+            place.look_at(self.run_dir.id, self.whole.state.records)
+
+    # the time that passes
+
+    async def _tick(self) -> None:
+        if not self.is_current and self._drawn_version >= 0:
+            return
+        if self.playing and not self._advancing:
+            await self._advance()
+        room = self.query_one("#facts").size
+        bare = self.whole.state.latest is None
+        if (bare or self._turn == 0) and (self.follower.version != self._drawn_version or room != self._room):
+            self._room = room
+            self._take_view()
+        self.say()
+        plots = list(self.query(Plot))
+        stale = [plot for plot in plots[self._turn :] + plots[: self._turn] if plot.is_stale()]
+        for plot in stale[:1]:
+            plot.redraw()
+        self._turn = (self._turn + 1) % len(plots)
+        if bare and self.whole.state.latest is not None:
+            self.call_after_refresh(self.follower.drawn)
+
+    def _take_view(self) -> None:
+        """What the follower knows now."""
+        self._drawn_version = self.follower.version
+        was_over, self.whole = self.whole.state.is_over, self.follower.view()
+        if was_over != self.whole.state.is_over:
+            self.refresh_bindings()
+        if self.follower.complete:
+            self.tell_alerts(self.whole.state)
+        self.requests.settle(list(self.follower.timeline.answers))
+        if self._away is None and self.follower.complete:
+            self._away = self.place.away(self.run_dir.id, self.whole.state.records, time.time())
+        self._draw()
+
+    def _draw(self) -> None:
+        """Hand every panel what it should show."""
+        view, replayed = self.view, self.position is not None
+        nothing = panels.why_no_curve(view.state)
+        for canvas in (*self.query(Plot), self.query_one(LoadBars), self.query_one(ChainView)):
+            canvas.say_empty(nothing)
+        self.query_one("#curve", CurvesPlot).show_curves(panels.curve_series(view, self.measure))
+        found, names = panels.loads_of(view.state, self.measure)
+        self.query_one(LoadBars).show(found, names)
+        if self.kind == "chain":
+            show_chain(self.query_one(ChainView), view.state)
+        groups = panels.groups_of(self.whole.histories)
+        if groups and self.scalar not in groups:
+            self.scalar = "loss" if "loss" in groups else next(iter(groups))
+        history = self.query_one("#history", CurvesPlot)
+        history.heading = plain_text(self.scalar.replace("_", " ").capitalize()) or "History"
+        until = view.histories if replayed else None
+        history.show_curves(panels.history_series(self.whole.histories, until, groups.get(self.scalar, [])))
+        self._draw_words(view)
+        self._draw_bar()
+
+    def _draw_words(self, view: View) -> None:
+        facts = self.query_one("#facts")
+        follower = self.follower
+        lines = panels.facts(view.state, self.measure, None if follower.gone else follower.liveness)
+        lines += ["", *panels.settings_lines(view.state, self.config, facts.size.width)]
+        usage = panels.usage_lines(
+            list(follower.usage), follower.gpu_note, follower.liveness,
+            width=max(10, self.query_one("#usage").size.width),
+        )  # fmt: skip
+        head = panels.header(
+            view,
+            self.run_dir.id,
+            self.kind,
+            replayed=self.position is not None,
+            width=self.size.width - 2,
+        )
+        self.tell({"#facts": "\n".join(lines), "#usage": "\n".join(usage), "#head": head})
+        self.query_one(Console).show(follower.log)
+
+    def _draw_bar(self) -> None:
+        whole = self.whole
+        words = panels.bar_words(self.view, self.position, whole, playing=self.playing, speed=self.speed)
+        at = whole.curves - 1 if self.position is None else self.position
+        moves = [move.curves for move in whole.moves]
+        self.query_one(TimeBar).show(max(0, at), whole.curves, moves, *words)
+
+    def say(self) -> None:
+        """The line for what is wrong, what was asked and what came while one was away."""
+        asked = self.requests.said(time.time(), alive=self.follower.alive)
+        gone = "the run's directory is gone; what was read is still shown" if self.follower.gone else ""
+        wrong, amiss = gone or self.trouble, "" if gone else panels.what_went_wrong(self.follower.liveness)
+        notes = [wrong, asked, self._away or "", amiss, "read-only" if self.read_only else ""]
+        text = fitting([note for note in notes if note], self.size.width - 2)
+        self.tell({"#said": plain_text(text)})
+        unheard = "not acknowledged" in asked or "refused" in asked
+        amiss = "" if amiss.startswith("waiting") else amiss
+        self.query_one("#said").set_class(bool(wrong or amiss) or unheard, "-wrong")
+
+    # replay
+
+    def go_to(self, position: int | None) -> None:
+        """Show the run as it stood when a curve had been recorded; None is its end."""
+        if position is not None and not self.whole.curves:
+            return
+        if position is not None and self.follower.gone:
+            self.notify("the run's directory is gone: there is nothing to replay from", timeout=4)
+            return
+        self.position = position if position is None else min(self.whole.curves - 1, max(0, position))
+        if self.position is None:
+            self.playing = False
+            self._replayed, self._replayed_at = None, -1
+            self._draw()
+        elif not self._seeking:
+            self.run_worker(self._seek(), group="seek")
+
+    async def _seek(self) -> None:
+        """Read the wanted moment; where another was wanted meanwhile, that one next."""
+        self._seeking = True
+        try:
+            while self.position is not None and self.position != self._replayed_at:
+                wanted = self.position
+                self._replayed = await asyncio.to_thread(self.follower.timeline.view_at, wanted)
+                self._replayed_at = wanted
+                if self.position is not None:
+                    self._draw()
+        finally:
+            self._seeking = False
+
+    async def _advance(self) -> None:
+        self._advancing = True
+        try:
+            start = self.position or 0
+            self._credit += TICK * self.speed
+            reached, self._credit = await asyncio.to_thread(
+                self.follower.timeline.position_after, start, self._credit
+            )
+        finally:
+            self._advancing = False
+        if not self.playing or self.position is None:
+            return
+        if reached >= self.whole.curves - 1:
+            self._credit = 0.0
+            self.go_to(None)
+        elif reached != start:
+            self.go_to(reached)
+
+    @on(TimeBar.Scrubbed)
+    def _scrubbed(self, message: TimeBar.Scrubbed) -> None:
+        self.go_to(message.position)
+
+    def action_toggle_play(self) -> None:
+        """Replay from here, or from the start where the end is shown; or hold."""
+        self.playing = not self.playing
+        self._credit = 0.0
+        if self.playing and self.position is None:
+            self.go_to(0)
+        self._draw_bar()
+
+    def action_step(self, step: int) -> None:
+        """One record back or on."""
+        self.playing = False
+        at = self.whole.curves - 1 if self.position is None else self.position
+        self.go_to(at + step)
+
+    def action_speed(self, step: int) -> None:
+        """Replay faster or slower."""
+        self.speed = SPEEDS[min(len(SPEEDS) - 1, max(0, SPEEDS.index(self.speed) + step))]
+        self._draw_bar()
+
+    def action_live(self) -> None:
+        """Back to the end."""
+        self.go_to(None)
+
+    # what is shown
+
+    def action_next_scalar(self) -> None:
+        """Another quantity over time."""
+        groups = list(panels.groups_of(self.whole.histories))
+        if groups:
+            at = groups.index(self.scalar) + 1 if self.scalar in groups else 0
+            self.scalar = groups[at % len(groups)]
+            self._draw()
+
+    def action_next_measure(self) -> None:
+        """Another measure of separation."""
+        if self.kind != "chain":
+            self.measure = MEASURES[(MEASURES.index(self.measure) + 1) % len(MEASURES)]
+            self.place.measure = self.measure
+            self._shape()
+            self._draw()
+
+    def action_toggle_ruler(self) -> None:
+        """Draw the chain as blocks and springs, or as a folding ruler."""
+        view = self.query_one(ChainView)
+        view.border_title = "Folding ruler" if view.toggle_ruler() else "Blocks and springs"
+
+    def action_next_group(self, step: int) -> None:
+        """Show the next tab, or the one before."""
+        tabs = self.query_one("#tabs", Tabs)
+        tabs.active = GROUPS[(GROUPS.index(tabs.active) + step) % len(GROUPS)]
+
+    @on(Tabs.TabActivated, "#tabs")
+    def _tab_activated(self, event: Tabs.TabActivated) -> None:
+        for group in GROUPS:
+            self.set_class(event.tab.id == group, f"-{group}")
+        self.tab = event.tab.id or GROUPS[0]
+        self._drawn_version = -1
+
+    def _fit(self, columns: int, rows: int) -> None:
+        """What this size has room for; known before the first picture, or it would flicker."""
+        self.set_class(size.is_small(columns, rows), "-small")
+        self.set_class(not size.is_wide(columns, rows), "-tabbed")
+
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
+        columns, rows = event.size
+        self._fit(columns, rows)
+        self.query_one("#too-small", Static).update(size.too_small("Watching", columns, rows))
+        self._drawn_version = -1
+
+    def commands(self) -> Iterable[SystemCommand]:
+        """What the command palette offers here."""
+        yield SystemCommand("Replay", "Play the run from here, or hold it", self.action_toggle_play)
+        yield SystemCommand("Go to the end", "The run as it is now", self.action_live)
+        yield SystemCommand("Pause or resume the run", "Its worker", self.action_toggle_pause)
+        yield SystemCommand("Stop the run", "What it wrote is kept", self.action_stop)
+        yield SystemCommand("Set", "Change a setting while it runs", self.action_set)
