@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from real_terminal import SPRINGTUI, Terminal, stop_workers
+from support.real_terminal import SPRINGTUI, Terminal, stop_workers
 
 __all__ = ["SPRINGTUI", "Terminal", "lab"]
 

@@ -153,7 +153,7 @@ within {POINTS} points.
 **{agree} of {len(found)} cells agree.** The largest gap of a point is {gap:.3f} (r.m.s. over cells {rms:.3f});
 no point uses more than {used:.0%} of what is allowed; the largest difference in accuracy is {points:.2f} points.
 
-`python benchmarks/agreement.py --write` makes this page anew; `tests/test_agreement.py` checks two of the cells.
+`python benchmarks/agreement.py --write` makes this page anew; `tests/engine/test_agreement.py` checks two cells.
 
 {HEADER}
 {chr(10).join(row(a) for a in found)}

@@ -25,8 +25,8 @@ from engine.runs.records import encode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from made_runs import make_run, training_records
-from real_terminal import SPRINGTUI
+from support.made_runs import make_run, training_records
+from support.real_terminal import SPRINGTUI
 
 PATIENCE = 600.0
 SCRUBS = 40

@@ -19,7 +19,7 @@ from _pty import Terminal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from made_runs import make_many
+from support.made_runs import make_many
 
 PRESSES = 60
 PATIENCE = 300.0

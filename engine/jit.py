@@ -34,7 +34,7 @@ COMPILED = (
 """Modules of the engine, by their path below it, that hold compiled functions or numbers built into them.
 
 A change of any of them makes all compiled code stale. The Makefile and the tests read this list too, so a module
-has one line of its own; ``tests/test_compiled_cache.py`` sees that none is missing.
+has one line of its own; ``tests/engine/test_compiled_cache.py`` sees that none is missing.
 """
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -13,13 +13,12 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import pytest  # noqa: E402
-from real_terminal import stop_workers  # noqa: E402
+from support.paths import ROOT  # noqa: E402
+from support.real_terminal import stop_workers  # noqa: E402
 
 from springtui.terminal import text  # noqa: E402
 
-ROOT = Path(__file__).parents[1]
-SHARED = Path(os.environ.get("SPRINGTUI_SHARED", Path(__file__).parents[2] / "shared"))
-"""Where the reference numbers and images lie on the developers' machines; tests that need them skip without."""
+pytest_plugins = ["support.phase"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -7,19 +7,16 @@ stands on an earlier line of its list; never what stands on a later line or besi
 from __future__ import annotations
 
 import ast
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from support.imports import HEAVY, modules_after
 
 ROOT = Path(__file__).parents[1]
 ENGINE = sorted((ROOT / "engine").rglob("*.py"))
 APP_ONLY = {"springtui", "textual", "rich", "plotext", "click"}
-HEAVY = {"torch", "numba", "sklearn", "scipy"}
 LAYERS = {
     "engine": """
         errors, jit, version
@@ -68,15 +65,6 @@ def imported_by(path: Path) -> list[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             found.append((node.level, node.module or ""))
     return found
-
-
-def modules_after(code: str) -> set[str]:
-    """Top-level names in sys.modules once a fresh interpreter has run the code."""
-    script = f"{code}\nimport json, sys\nprint(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, cwd=ROOT, check=True
-    )
-    return set(json.loads(done.stdout.splitlines()[-1]))
 
 
 def layers(house: str) -> list[list[str]]:

@@ -8,7 +8,7 @@ import venv
 from pathlib import Path
 
 import pytest
-from real_terminal import Terminal, stop_workers
+from support.real_terminal import Terminal, stop_workers
 
 ROOT = Path(__file__).parents[1]
 

@@ -1,6 +1,6 @@
 """Trains a small model on two processes, wrapped by DDP or sharded by either FSDP, with and without a probe.
 
-Run by tests/test_probe_wrapped.py. Each rank writes into the file that is named, one JSON object a way.
+Run by tests/engine/test_probe_wrapped.py. Each rank writes into the file that is named, one JSON object a way.
 """
 
 from __future__ import annotations

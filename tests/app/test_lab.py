@@ -1,0 +1,340 @@
+"""The lab screen with real workers behind it, driven as a person drives it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.lab import open_lab, until
+
+from engine.runs.directory import Run
+from engine.runs.launch import launch
+from engine.runs.listing import list_runs
+from engine.runs.records import Acknowledged, Curve, Started
+from springtui.help.screen import HelpScreen
+from springtui.lab.panels import words
+from springtui.lab.session import PANELS, Laboratory
+from springtui.lab.slider import Slider
+from springtui.state.run_state import RunState
+
+
+def acknowledged(run: Run) -> list[dict[str, object]]:
+    return [e.settings for e in run.events() if isinstance(e, Acknowledged)]
+
+
+async def test_both_systems_live_and_follow_the_sliders(home: Path) -> None:
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in ("train", "chain")))
+        slider = lab.query_one("#nonlinearity", Slider)
+        slider.focus()
+        await pilot.press("home")
+        train, chain = lab.laboratory.runs["train"], lab.laboratory.runs["chain"]
+        await until(pilot, lambda: {"negative_slope": 1.0} in acknowledged(train))
+        await until(pilot, lambda: any(s.get("mu_right") == 0.03 for s in acknowledged(chain)))
+        await until(pilot, lambda: slider.in_force == 0.0)
+        await pilot.press("space")
+        await until(pilot, lambda: all(s.status == "paused" for s in lab.states.values()))
+        at = train.last_events(1)[0].seq
+        await pilot.pause(0.5)
+        assert train.last_events(1)[0].seq == at
+        await pilot.press("space")
+        await until(pilot, lambda: all(s.status == "running" for s in lab.states.values()))
+        await pilot.press("n")
+        await until(
+            pilot, lambda: any("dropout" in s or "lr" in s or "data_noise" in s for s in acknowledged(train))
+        )
+    assert [run.status() for run in list_runs(home)] == ["stopped", "stopped"]
+
+
+async def test_a_killed_worker_is_told_and_restarted(home: Path) -> None:
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: "train" in lab.states and lab.states["train"].latest is not None)
+        lab.laboratory.processes["train"].kill()
+        await until(pilot, lambda: lab.states["train"].status == "crashed")
+        assert "or r to restart" in lab.trouble["train"]
+        old = lab.laboratory.runs["train"].id
+        await pilot.press("r")
+        await until(pilot, lambda: "train" in lab.states and lab.states["train"].run_id != old)
+        await until(pilot, lambda: lab.states["train"].latest is not None)
+        assert "train" not in lab.trouble
+
+
+def started(run: Run) -> list[Started]:
+    return [event for event in run.events() if isinstance(event, Started)]
+
+
+async def test_a_killed_worker_is_resumed_where_it_was_and_hears_what_was_moved_meanwhile(home: Path) -> None:
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in PANELS), 90)
+        run, chain = lab.laboratory.runs["train"], lab.laboratory.runs["chain"]
+        await until(pilot, lambda: run.checkpoint_path.exists(), 90)
+        lab.laboratory.processes["train"].kill()
+        await until(pilot, lambda: lab.states["train"].status == "crashed")
+        assert f"springtui resume {run.id}" in lab.trouble["train"]
+        lab.query_one("#nonlinearity", Slider).focus()
+        await pilot.press("home")
+        await pilot.press("g", "g")
+        await until(pilot, lambda: lab.states["train"].status == "running", 90)
+        assert not lab.trouble
+        assert len(started(run)) == 2
+        assert started(run)[-1].facts["from_step"] > 0
+        await until(pilot, lambda: {"negative_slope": 1.0} in acknowledged(run), 90)
+        assert lab.laboratory.runs == {"train": run, "chain": chain}
+        assert len(list_runs(home)) == 2
+
+        lab.laboratory.processes["train"].kill()  # and once more, resumed from elsewhere
+        await until(pilot, lambda: "SIGKILL" in lab.trouble.get("train", ""))
+        outside = launch(run)
+        try:
+            await until(pilot, lambda: "train" not in lab.trouble, 90)
+            await until(pilot, lambda: lab.states["train"].status == "running")
+            await pilot.press("g")
+            assert len(started(run)) == 3
+        finally:
+            outside.terminate()
+            await asyncio.to_thread(outside.wait, 60)
+
+
+async def test_a_lab_opened_again_takes_up_each_panel_by_itself(home: Path) -> None:
+    first: list[Any] = []
+    try:
+        async with open_lab(home, stop=False) as (lab, pilot):
+            first += lab.laboratory.processes.values()
+            await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in PANELS), 90)
+            left = dict(lab.laboratory.runs)
+            lab.laboratory.processes["train"].kill()
+            await until(pilot, lambda: lab.states["train"].status == "crashed")
+        async with open_lab(home) as (lab, pilot):
+            await until(pilot, lambda: "SIGKILL" in lab.trouble.get("train", ""))
+            await until(pilot, lambda: lab.states["chain"].latest is not None)
+            assert {panel: run.id for panel, run in lab.laboratory.runs.items()} == {
+                panel: run.id for panel, run in left.items()
+            }
+            assert lab.states["train"].latest is not None
+            assert live(home) == {left["chain"].id}
+            assert len(list_runs(home)) == 2
+            await pilot.press("g")
+            await until(pilot, lambda: lab.states["train"].status == "running", 90)
+            assert not lab.trouble
+    finally:
+        for process in first:
+            process.terminate()
+            process.wait(60)
+
+
+async def test_sizes_and_help(home: Path) -> None:
+    async with open_lab(home, (80, 24)) as (lab, pilot):
+        assert lab.has_class("-tabbed")
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: lab.has_class("-chain"))
+        assert lab.query_one("#chain-view").display
+        assert not lab.query_one("#loss").display
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
+        await pilot.press("escape")
+        await pilot.resize_terminal(50, 12)
+        await until(pilot, lambda: lab.has_class("-small"))
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: not lab.has_class("-tabbed"))
+        assert lab.query_one("#loss").display
+
+
+async def test_an_unwritable_home_is_said_and_the_app_stays(home: Path) -> None:
+    home.write_text("in the way")
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: set(lab.trouble) == {"train", "chain"})
+        assert "SPRINGTUI_HOME" in lab.trouble["train"]
+
+
+async def test_probes_ruler_and_pulling_by_keys(home: Path) -> None:
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in ("train", "chain")))
+        for _ in range(3):
+            await pilot.press("m")
+        await until(pilot, lambda: lab.states["train"].latest.linear_probes is not None)  # type: ignore[union-attr]
+        assert "linear probes" in str(lab.query_one("#network-curve").border_title)
+        await pilot.press("m")
+        await until(pilot, lambda: lab.states["train"].latest.linear_probes is None)  # type: ignore[union-attr]
+        await pilot.press("v")
+        assert "folding ruler" in str(lab.query_one("#chain-view").border_title)
+        old = lab.laboratory.runs["chain"].id
+        await pilot.press("p")
+        await until(pilot, lambda: "chain" in lab.states and lab.states["chain"].run_id != old)
+        await until(pilot, lambda: lab.states["chain"].settings.get("pulling") == "steady")
+        await until(pilot, lambda: bool(lab._words.get("#facts")) and "twin F*" in lab._words["#facts"])
+
+
+async def test_a_lab_of_ones_own_network_starts_at_its_settings(home: Path) -> None:
+    settings = {"dataset": "digits", "depth": 5, "width": 20, "batch_size": 64, "dropout": 0.1, "epochs": 300}
+    async with open_lab(home, settings=settings) as (lab, pilot):
+        await until(pilot, lambda: "train" in lab.states and lab.states["train"].latest is not None)
+        state = lab.states["train"]
+        assert len(state.layers) == 6
+        assert {k: state.settings[k] for k in ("dropout", "batch_size", "negative_slope")} == {
+            "dropout": 0.1, "batch_size": 64, "negative_slope": 0.0,
+        }  # fmt: skip
+        assert lab.kind.key == "dropout"
+        assert lab.query_one("#noise", Slider).value == 0.1
+
+
+EXPLOSIVE = {
+    "dataset": "digits", "batch_size": 128, "batch_norm": False, "optimizer": "sgd", "loss": "mse",
+    "init_scale": 2.0, "epochs": 5000, "early_stop": False,
+}  # fmt: skip
+
+
+async def test_a_network_that_diverges_is_said_to_at_which_epoch(home: Path) -> None:
+    async with open_lab(home, size=(80, 24), settings=EXPLOSIVE) as (lab, pilot):
+        await until(pilot, lambda: "train" in lab.states and lab.states["train"].latest is not None)
+        await pilot.press("n")
+        lab.query_one("#noise", Slider).focus()
+        await pilot.press("end")
+        await until(pilot, lambda: lab.states["train"].status == "diverged")
+        await until(pilot, lambda: "diverged at epoch" in lab._words["#facts"].splitlines()[1])
+        assert lab.laboratory.runs["train"].status() == "diverged"
+        await until(pilot, lambda: any(note.title == "diverged" for note in pilot.app._notifications))
+
+
+async def test_advice_can_be_read_in_the_smallest_terminal_too(home: Path) -> None:
+    async with open_lab(home, size=(80, 24)) as (lab, pilot):
+        await until(pilot, lambda: lab._words.get("#advice") and lab.foresight.predicted)
+        await pilot.press("]")
+        await pilot.press("]")
+        advice = lab.query_one("#advice")
+        await until(pilot, lambda: lab.query_one("#controls").region.contains_region(advice.region))
+        assert advice.region.height > 1
+
+
+SAID = {
+    "balanced": "share the load",
+    "uneven, neither end lazy": "neither knob evens",
+    "shallow layers lazy": "The shallow layers are lazy",
+    "deep layers lazy": "The deep layers are lazy",
+    "nothing is separated yet": "do not separate",
+}
+"""The advice to each regime."""
+
+
+async def test_advice_is_of_the_curve_above_it_and_goes_with_its_run(home: Path) -> None:
+    async with open_lab(home) as (lab, pilot):
+        said: set[str] = set()
+        await until(pilot, lambda: lab._words.get("#advice"), 90)
+        for measure in ("trace_ratio", "fuzziness", "inverse_fuzziness", "linear_probes"):
+            assert lab.measure == measure
+            for _ in range(10):
+                regime = lab._words["#regime"].splitlines()[0]
+                assert SAID[regime] in lab._words["#advice"], (measure, regime)
+                said.add(lab._words["#advice"])
+                await pilot.pause(0.1)
+            await pilot.press("m")
+        assert len(said) > 1
+        await until(pilot, lambda: bool(lab.foresight.predicted), 90)
+        await pilot.press("r")
+        assert lab._words["#advice"] == ""
+        assert not lab.foresight.predicted
+        await until(pilot, lambda: lab._words["#advice"], 90)
+        assert SAID[lab._words["#regime"].splitlines()[0]] in lab._words["#advice"]
+
+
+def test_an_untrained_networks_curve_is_no_regime() -> None:
+    state = RunState("a", status="running")
+    state.fold(Curve(at=0, step=0, scalars={}, curves={"trace_ratio": [0.0, 0.3, -0.2, 0.25, -0.003, 5.0]}))
+    assert words({"train": state}, {}, "trace_ratio")[0] == "nothing is separated yet\nCV – · asymmetry –"
+
+
+async def test_a_chain_has_a_spring_for_each_hidden_layer_and_thirty_frames_a_second(home: Path) -> None:
+    settings = {"dataset": "digits", "depth": 6, "width": 20, "epochs": 5000, "early_stop": False}
+    async with open_lab(home, settings=settings) as (lab, pilot):
+        await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in ("train", "chain")))
+        train, chain = lab.states["train"], lab.states["chain"]
+        assert len(chain.layers) - 1 == len(train.layers) - 2 == 5
+        assert chain.settings["frames"] == 30.0
+
+
+async def test_a_lab_that_is_left_while_it_starts_leaves_no_worker(home: Path) -> None:
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: bool(lab.laboratory.processes))  # the second is still to come
+        await lab.let_go()
+        assert not lab.laboratory.runs
+        for process in lab.laboratory.leaving:
+            await asyncio.to_thread(process.wait, 120)
+        await pilot.pause()
+        assert not any(run.is_live() for run in list_runs(home))
+
+
+def live(home: Path) -> set[str]:
+    return {run.id for run in list_runs(home) if run.is_live()}
+
+
+async def test_keys_while_runs_start_leave_one_worker_for_each_panel(home: Path) -> None:
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: bool(lab._called_off))  # begun, and hardly further
+        for key in "prprp":
+            await pilot.press(key)
+        await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in PANELS), 90)
+        wanted = {run.id for run in lab.laboratory.runs.values()}
+        assert {state.run_id for state in lab.states.values()} == wanted
+        assert lab.watchers.keys() == set(PANELS)
+        await until(pilot, lambda: not any(p.poll() is None for p in lab.laboratory.leaving), 90)
+        await until(pilot, lambda: live(home) == wanted)
+
+
+@pytest.mark.parametrize("keys", ["rp", "pr", "ppp"])
+async def test_keys_at_once_in_a_lab_at_work_leave_one_worker_for_each_panel(home: Path, keys: str) -> None:
+    """Those called off end as stopped, and leaving knows of every one that goes on."""
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in PANELS), 90)
+        first = lab.laboratory.runs["chain"].id
+        await pilot.press(*keys)
+        await until(pilot, lambda: "chain" in lab.states and lab.states["chain"].latest is not None, 90)
+        await until(pilot, lambda: "train" in lab.states and lab.states["train"].latest is not None, 90)
+        wanted = {run.id for run in lab.laboratory.runs.values()}
+        assert first not in wanted
+        await until(pilot, lambda: not any(p.poll() is None for p in lab.laboratory.leaving), 90)
+        await until(pilot, lambda: live(home) == wanted)
+        assert lab.laboratory.going() == 2
+        await lab.let_go()
+        await until(pilot, lambda: not any(p.poll() is None for p in lab.laboratory.leaving), 90)
+    assert {run.status() for run in list_runs(home)} == {"stopped"}
+
+
+def test_a_start_called_off_begins_nothing_and_a_second_one_takes_the_place_of_the_first(home: Path) -> None:
+    laboratory, off = Laboratory(home), threading.Event()
+    try:
+        laboratory.start("chain", {"blocks": 3}, off)
+        first, process = laboratory.runs["chain"], laboratory.processes["chain"]
+        laboratory.start("chain", {"blocks": 4}, off)
+        second = laboratory.runs["chain"]
+        assert second.id != first.id
+        process.wait(60)
+        off.set()
+        laboratory.start("chain", {"blocks": 5}, off)
+        assert laboratory.runs["chain"] is second
+        assert len(list_runs(home)) == 2
+        assert not laboratory.reattach("chain", off)
+    finally:
+        laboratory.stop("chain")
+        for left in laboratory.leaving:
+            left.wait(60)
+
+
+def test_a_chain_that_was_left_is_taken_up_though_its_network_has_ended(home: Path) -> None:
+    earlier, off = Laboratory(home), threading.Event()
+    earlier.start("chain", {"blocks": 3}, off)
+    run, process = earlier.runs["chain"], earlier.processes["chain"]
+    later = Laboratory(home)
+    try:
+        while not run.is_live():
+            assert process.poll() is None
+        later.network = {**later.network, "epochs": 1}
+        later.start("train", {}, off)
+        assert later.reattach("chain", off)
+        assert later.runs["chain"].id == run.id
+    finally:
+        later.stop("chain")
+        later.stop("train")
+        for left in [process, *later.leaving]:
+            left.wait(60)

@@ -1,0 +1,20 @@
+"""What a fresh interpreter has imported."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from support.paths import ROOT
+
+HEAVY = {"torch", "numba", "sklearn", "scipy"}
+
+
+def modules_after(code: str) -> set[str]:
+    """Top-level names in sys.modules once a fresh interpreter has run the code."""
+    script = f"{code}\nimport json, sys\nprint(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, cwd=ROOT, check=True
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))

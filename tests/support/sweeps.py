@@ -1,0 +1,23 @@
+"""Small sweeps and their comparison."""
+
+from __future__ import annotations
+
+from engine.runs.directory import Run
+from engine.runs.records import Cell
+
+SMALL = {"epochs": 3, "width": 16, "depth": 4, "train_size": 200, "batch_size": 50}
+
+
+def finals(run: Run) -> dict[tuple[int, int], Cell]:
+    """The finished members; fails where one was made twice."""
+    made = [event for event in run.events() if isinstance(event, Cell) and event.final]
+    found = {(cell.cell, cell.member): cell for cell in made}
+    assert len(found) == len(made), "a member was made twice"
+    return found
+
+
+def same(a: Run, b: Run) -> bool:
+    ours, theirs = finals(a), finals(b)
+    return ours.keys() == theirs.keys() and all(
+        ours[key].curves == theirs[key].curves and ours[key].scalars == theirs[key].scalars for key in ours
+    )
