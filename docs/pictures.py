@@ -150,7 +150,7 @@ def lab_steps(states: dict[Panel, RunState]) -> Steps:
 
     async def steps(_: Pilot[int], app: SpringApp) -> None:
         shown = next(s for s in app.screen_stack if isinstance(s, LabScreen))
-        shown.states = states
+        shown.control.states = states
         shown._show_in_force()
         await shown._advise()
         lab_panels.show_states(shown, states, "trace_ratio", shown.foresight.predicted)

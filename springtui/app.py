@@ -30,7 +30,7 @@ from .help.screen import HelpScreen
 from .lab.screen import LabScreen
 from .phase.sweeps import SweepRuns
 from .preferences.keymap import Bound, bound_in
-from .preferences.last_place import load_place, save_place
+from .preferences.last_place import NotesPlace, load_place, save_place
 from .preferences.memory import recall, remember
 from .preferences.preferences import Effective
 from .runs.trash import Trash
@@ -244,7 +244,7 @@ class SpringApp(PreferredApp):
             await self.pop_screen()
         old = self.screen
         if isinstance(old, LabScreen):
-            await old.let_go()
+            await old.control.let_go()
         await self.switch_screen(LabScreen(self.home, settings, self.place, self.twin, noise))
 
     def action_help(self) -> None:
@@ -318,7 +318,7 @@ class SpringApp(PreferredApp):
         if choice == "x":
             for screen in self.screen_stack:
                 if isinstance(screen, LabScreen):
-                    await screen.let_go()
+                    await screen.control.let_go()
             await asyncio.to_thread(self.run_workers.stop_all)
         if choice is not None:
             self.action_detach()
@@ -337,8 +337,8 @@ class SpringApp(PreferredApp):
         """What is open now."""
         place = self.place
         for screen in self.screen_stack:
-            if (note := getattr(screen, "note_place", None)) is not None:
-                note(place)
+            if isinstance(screen, NotesPlace):
+                screen.note_place(place)
 
     async def _save_place(self) -> None:
         self._note_place()

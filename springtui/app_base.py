@@ -22,6 +22,7 @@ from .preferences.keymap import Bound, checked_keys, readable
 from .preferences.memory import remember
 from .preferences.preferences import Effective, load_preferences
 from .preferences.themes import DEFAULT_THEME, check_name, in_16_colours, load_themes
+from .screen import BaseScreen
 from .terminal.ascii import AsciiFilter
 from .terminal.diff import Changes, Shown
 from .terminal.text import ascii_only, draw_ascii, plain_text
@@ -110,8 +111,8 @@ class PreferredApp(App[int]):
             title = f"{binding.description}  ({binding.key_display or readable(binding.key)})"  # [ would be markup
             run = partial(self.run_action, binding.action, active.node)
             yield SystemCommand(title, binding.tooltip or binding.description, run)
-        if (commands := getattr(screen, "commands", None)) is not None:
-            yield from commands()
+        if isinstance(screen, BaseScreen):
+            yield from screen.commands()
 
     # told
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -57,6 +58,14 @@ class Place(msgspec.Struct, kw_only=True):
         self.seen[run_id] = Seen(records, time.time())
         for old in list(self.seen)[:-RUNS_KEPT]:
             del self.seen[old]
+
+
+@runtime_checkable
+class NotesPlace(Protocol):
+    """A screen that can be opened again where it was left."""
+
+    def note_place(self, place: Place) -> None:
+        """Write down what is open."""
 
 
 def load_place(home: Path) -> Place:

@@ -54,12 +54,12 @@ async def test_a_killed_worker_is_told_and_restarted(home: Path) -> None:
         await until(pilot, lambda: "train" in lab.states and lab.states["train"].latest is not None)
         lab.laboratory.processes["train"].kill()
         await until(pilot, lambda: lab.states["train"].status == "crashed")
-        assert "or r to restart" in lab.trouble["train"]
+        assert "or r to restart" in lab.control.trouble["train"]
         old = lab.laboratory.runs["train"].id
         await pilot.press("r")
         await until(pilot, lambda: "train" in lab.states and lab.states["train"].run_id != old)
         await until(pilot, lambda: lab.states["train"].latest is not None)
-        assert "train" not in lab.trouble
+        assert "train" not in lab.control.trouble
 
 
 def started(run: Run) -> list[Started]:
@@ -73,12 +73,12 @@ async def test_a_killed_worker_is_resumed_where_it_was_and_hears_what_was_moved_
         await until(pilot, lambda: run.checkpoint_path.exists(), 90)
         lab.laboratory.processes["train"].kill()
         await until(pilot, lambda: lab.states["train"].status == "crashed")
-        assert f"springtui resume {run.id}" in lab.trouble["train"]
+        assert f"springtui resume {run.id}" in lab.control.trouble["train"]
         lab.query_one("#nonlinearity", Slider).focus()
         await pilot.press("home")
         await pilot.press("g", "g")
         await until(pilot, lambda: lab.states["train"].status == "running", 90)
-        assert not lab.trouble
+        assert not lab.control.trouble
         assert len(started(run)) == 2
         assert started(run)[-1].facts["from_step"] > 0
         await until(pilot, lambda: {"negative_slope": 1.0} in acknowledged(run), 90)
@@ -86,10 +86,10 @@ async def test_a_killed_worker_is_resumed_where_it_was_and_hears_what_was_moved_
         assert len(list_runs(home)) == 2
 
         lab.laboratory.processes["train"].kill()  # and once more, resumed from elsewhere
-        await until(pilot, lambda: "SIGKILL" in lab.trouble.get("train", ""))
+        await until(pilot, lambda: "SIGKILL" in lab.control.trouble.get("train", ""))
         outside = launch(run)
         try:
-            await until(pilot, lambda: "train" not in lab.trouble, 90)
+            await until(pilot, lambda: "train" not in lab.control.trouble, 90)
             await until(pilot, lambda: lab.states["train"].status == "running")
             await pilot.press("g")
             assert len(started(run)) == 3
@@ -108,7 +108,7 @@ async def test_a_lab_opened_again_takes_up_each_panel_by_itself(home: Path) -> N
             lab.laboratory.processes["train"].kill()
             await until(pilot, lambda: lab.states["train"].status == "crashed")
         async with open_lab(home) as (lab, pilot):
-            await until(pilot, lambda: "SIGKILL" in lab.trouble.get("train", ""))
+            await until(pilot, lambda: "SIGKILL" in lab.control.trouble.get("train", ""))
             await until(pilot, lambda: lab.states["chain"].latest is not None)
             assert {panel: run.id for panel, run in lab.laboratory.runs.items()} == {
                 panel: run.id for panel, run in left.items()
@@ -118,7 +118,7 @@ async def test_a_lab_opened_again_takes_up_each_panel_by_itself(home: Path) -> N
             assert len(list_runs(home)) == 2
             await pilot.press("g")
             await until(pilot, lambda: lab.states["train"].status == "running", 90)
-            assert not lab.trouble
+            assert not lab.control.trouble
     finally:
         for process in first:
             process.terminate()
@@ -145,8 +145,8 @@ async def test_sizes_and_help(home: Path) -> None:
 async def test_an_unwritable_home_is_said_and_the_app_stays(home: Path) -> None:
     home.write_text("in the way")
     async with open_lab(home) as (lab, pilot):
-        await until(pilot, lambda: set(lab.trouble) == {"train", "chain"})
-        assert "SPRINGTUI_HOME" in lab.trouble["train"]
+        await until(pilot, lambda: set(lab.control.trouble) == {"train", "chain"})
+        assert "SPRINGTUI_HOME" in lab.control.trouble["train"]
 
 
 async def test_probes_ruler_and_pulling_by_keys(home: Path) -> None:
@@ -257,7 +257,7 @@ async def test_a_chain_has_a_spring_for_each_hidden_layer_and_thirty_frames_a_se
 async def test_a_lab_that_is_left_while_it_starts_leaves_no_worker(home: Path) -> None:
     async with open_lab(home) as (lab, pilot):
         await until(pilot, lambda: bool(lab.laboratory.processes))  # the second is still to come
-        await lab.let_go()
+        await lab.control.let_go()
         assert not lab.laboratory.runs
         for process in lab.laboratory.leaving:
             await asyncio.to_thread(process.wait, 120)
@@ -271,13 +271,13 @@ def live(home: Path) -> set[str]:
 
 async def test_keys_while_runs_start_leave_one_worker_for_each_panel(home: Path) -> None:
     async with open_lab(home) as (lab, pilot):
-        await until(pilot, lambda: bool(lab._called_off))  # begun, and hardly further
+        await until(pilot, lambda: bool(lab.control._called_off))  # begun, and hardly further
         for key in "prprp":
             await pilot.press(key)
         await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in PANELS), 90)
         wanted = {run.id for run in lab.laboratory.runs.values()}
         assert {state.run_id for state in lab.states.values()} == wanted
-        assert lab.watchers.keys() == set(PANELS)
+        assert lab.control.watchers.keys() == set(PANELS)
         await until(pilot, lambda: not any(p.poll() is None for p in lab.laboratory.leaving), 90)
         await until(pilot, lambda: live(home) == wanted)
 
@@ -296,7 +296,7 @@ async def test_keys_at_once_in_a_lab_at_work_leave_one_worker_for_each_panel(hom
         await until(pilot, lambda: not any(p.poll() is None for p in lab.laboratory.leaving), 90)
         await until(pilot, lambda: live(home) == wanted)
         assert lab.laboratory.going() == 2
-        await lab.let_go()
+        await lab.control.let_go()
         await until(pilot, lambda: not any(p.poll() is None for p in lab.laboratory.leaving), 90)
     assert {run.status() for run in list_runs(home)} == {"stopped"}
 

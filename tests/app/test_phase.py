@@ -237,7 +237,7 @@ async def test_a_cell_opens_in_the_lab_with_its_settings(finished: Run, home: Pa
         await until(pilot, lambda: "train" in lab.states and bool(lab.states["train"].settings))
         settings = lab.states["train"].settings
         assert (settings["data_noise"], settings["negative_slope"], settings["width"]) == (0.4, 0.5, 16)
-        await asyncio.to_thread(lab.stop_runs)
+        await asyncio.to_thread(lab.control.stop_runs)
         assert isinstance(first, LabScreen)
         for process in [*lab.laboratory.leaving, *first.laboratory.leaving]:
             await asyncio.to_thread(process.wait, 20)

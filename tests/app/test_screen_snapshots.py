@@ -233,9 +233,9 @@ async def draw_dead_lab(pilot: Pilot[int]) -> None:
     assert isinstance(lab, LabScreen)
     state = RunState("a-run")
     state.fold(Ended(reason="failed", text="the data set is damaged", time=1.0, at=0))
-    lab.states = {"train": state}
-    lab.trouble = {"chain": "cannot start a run: No space left on device; is the disk full?"}
-    lab_panels.show_states(lab, lab.states, "trace_ratio", trouble=lab.trouble)
+    lab.control.states = {"train": state}
+    lab.control.trouble = {"chain": "cannot start a run: No space left on device; is the disk full?"}
+    lab_panels.show_states(lab, lab.states, "trace_ratio", trouble=lab.control.trouble)
     lab.draw_words()
     for plot in lab.query(Plot):
         if plot.is_stale():
