@@ -15,14 +15,15 @@ from textual.containers import Container
 from textual.geometry import Size
 from textual.widgets import Static, Tab, Tabs
 
-from engine.errors import SpringtuiError
 from engine.runs.directory import Run
-from engine.settings.run import RunConfig
 
+from ..dialogs import PromptScreen
 from ..follow.follower import Follower
 from ..preferences.last_place import Place
+from ..screen import NOTHING_ASKED, BaseScreen
 from ..state.curves import NAMES, legend_of
 from ..state.measures import MEASURES
+from ..state.run_state import RunState
 from ..state.timeline import View
 from ..state.wording import UNITS, fitting
 from ..terminal import size
@@ -34,14 +35,15 @@ from ..widgets.lines import Console
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot
 from . import panels
-from .control import RunControl
-from .requests import Requests
+from .control import WatchControl
 from .time_bar import TimeBar
 
 TICK = 0.1
 """One plot is drawn a tick, so that no key waits for more than one."""
 SPEEDS = (1, 2, 5, 10, 20, 50, 100)
 GROUPS = ("curve", "history", "log")
+_ASKING = {"toggle_pause", "stop", "set"}
+"""Actions that ask the worker for something."""
 TITLES = {
     "#loads": "Load of each layer",
     "#chain-view": "Blocks and springs",
@@ -51,7 +53,7 @@ TITLES = {
 }
 
 
-class WatchScreen(RunControl):
+class WatchScreen(BaseScreen[None]):
     """Draws what its follower knows, as it stands or as it stood."""
 
     CSS_PATH = "watch.tcss"
@@ -86,9 +88,7 @@ class WatchScreen(RunControl):
         self.run_dir = run
         self.place = place
         self.follower = Follower(run, process)
-        self.requests = Requests()
-        self.config: RunConfig | None = None
-        self.trouble = ""
+        self.control = WatchControl(run, self)
         self.whole = View(self.follower.timeline.view().state, {}, 0)
         """The run to its end, as far as it is known."""
         self.position: int | None = None
@@ -116,7 +116,7 @@ class WatchScreen(RunControl):
     @property
     def kind(self) -> str:
         """train, chain, probe …; from the name while the configuration is not read."""
-        return panels.kind_in_words(self.config) or (self.run_dir.id.split("-")[2:3] or [""])[0]
+        return panels.kind_in_words(self.control.config) or (self.run_dir.id.split("-")[2:3] or [""])[0]
 
     def compose(self) -> ComposeResult:
         self._fit(*self.app.size)
@@ -148,10 +148,7 @@ class WatchScreen(RunControl):
         self.run_worker(self._read_config(), group="config")
 
     async def _read_config(self) -> None:
-        try:
-            self.config = await asyncio.to_thread(self.run_dir.config)
-        except SpringtuiError as error:
-            self.trouble = plain_text(str(error).replace(f"{self.run_dir.path}/", ""))
+        await self.control.read_config()
         self._shape()
         self._drawn_version = -1
 
@@ -207,7 +204,7 @@ class WatchScreen(RunControl):
             self.refresh_bindings()
         if self.follower.complete:
             self.tell_alerts(self.whole.state)
-        self.requests.settle(list(self.follower.timeline.answers))
+        self.control.requests.settle(list(self.follower.timeline.answers))
         if self._away is None and self.follower.complete:
             self._away = self.place.away(self.run_dir.id, self.whole.state.records, time.time())
         self._draw()
@@ -237,7 +234,7 @@ class WatchScreen(RunControl):
         facts = self.query_one("#facts")
         follower = self.follower
         lines = panels.facts(view.state, self.measure, None if follower.gone else follower.liveness)
-        lines += ["", *panels.settings_lines(view.state, self.config, facts.size.width)]
+        lines += ["", *panels.settings_lines(view.state, self.control.config, facts.size.width)]
         usage = panels.usage_lines(
             list(follower.usage), follower.gpu_note, follower.liveness,
             width=max(10, self.query_one("#usage").size.width),
@@ -261,15 +258,50 @@ class WatchScreen(RunControl):
 
     def say(self) -> None:
         """The line for what is wrong, what was asked and what came while one was away."""
-        asked = self.requests.said(time.time(), alive=self.follower.alive)
+        asked = self.control.requests.said(time.time(), alive=self.follower.alive)
         gone = "the run's directory is gone; what was read is still shown" if self.follower.gone else ""
-        wrong, amiss = gone or self.trouble, "" if gone else panels.what_went_wrong(self.follower.liveness)
+        wrong, amiss = gone or self.control.trouble, "" if gone else panels.what_went_wrong(self.follower.liveness)
         notes = [wrong, asked, self._away or "", amiss, "read-only" if self.read_only else ""]
         text = fitting([note for note in notes if note], self.size.width - 2)
         self.tell({"#said": plain_text(text)})
         unheard = "not acknowledged" in asked or "refused" in asked
         amiss = "" if amiss.startswith("waiting") else amiss
         self.query_one("#said").set_class(bool(wrong or amiss) or unheard, "-wrong")
+
+    # what is asked of the worker
+
+    def run_state(self) -> RunState:
+        """How the run stands now, whatever moment is shown."""
+        return self.whole.state
+
+    def request_written(self) -> None:
+        """The worker was asked for something: say so."""
+        self.say()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Nothing that asks a worker is offered for a run that has ended."""
+        return self.read_only or action not in _ASKING or not self.whole.state.is_over
+
+    async def action_toggle_pause(self) -> None:
+        """Pause the worker, or let it go on."""
+        if not self.refuses(NOTHING_ASKED):
+            await self.control.toggle_pause()
+
+    async def action_stop(self) -> None:
+        """Ask the worker to stop."""
+        if not self.refuses(NOTHING_ASKED):
+            await self.control.stop()
+
+    def action_set(self) -> None:
+        """Ask for another value of a setting that can move."""
+        if self.refuses(NOTHING_ASKED) or self.control.has_nobody_to_ask():
+            return
+        about = f"key=value; these can change while it runs: {', '.join(self.control.movable())}"
+        self.app.push_screen(PromptScreen("Set", about, check=self.control.check_setting), self._set_chosen)
+
+    async def _set_chosen(self, text: str | None) -> None:
+        if text is not None:
+            await self.control.set(text)
 
     # replay
 

@@ -105,7 +105,7 @@ async def draw_watch(pilot: Pilot[int]) -> None:
     """A finished run."""
     screen = pilot.app.screen
     assert isinstance(screen, WatchScreen)
-    await until(pilot, lambda: screen.whole.curves == EPOCHS and screen.config is not None)
+    await until(pilot, lambda: screen.whole.curves == EPOCHS and screen.control.config is not None)
     words = ("#said", "last heard"), ("#facts", "data_noise"), ("#usage", "nothing to measure")
     await until(pilot, lambda: all(w in str(screen.query_one(s, Static).content) for s, w in words))
     await until(pilot, lambda: screen._drawn_version == screen.follower.version)
@@ -194,7 +194,7 @@ async def draw_bare_watch(pilot: Pilot[int], sign: str) -> None:
 async def draw_directory_gone(pilot: Pilot[int], run: Run) -> None:
     screen = pilot.app.screen
     assert isinstance(screen, WatchScreen)
-    await until(pilot, lambda: screen.whole.curves == EPOCHS and screen.config is not None)
+    await until(pilot, lambda: screen.whole.curves == EPOCHS and screen.control.config is not None)
     run.path.rename(run.path.parents[1] / "elsewhere")
     await draw_bare_watch(pilot, "is gone")
     await until(pilot, lambda: "gone" in str(screen.query_one("#head", Static).content))
