@@ -168,7 +168,7 @@ async def _phase_steps(pilot: Pilot[int], app: SpringApp) -> None:
     for _ in range(600):
         await pilot.pause(0.1)
         top = app.screen
-        if isinstance(top, PhaseScreen) and all(len(found) == 54 for found in top.summaries.values()):
+        if isinstance(top, PhaseScreen) and all(len(found) == 54 for found in top.control.summaries.values()):
             break
     else:
         raise TimeoutError("the diagrams did not come")

@@ -72,7 +72,7 @@ def showing(*keys: str) -> Callable[[Pilot[int]], Awaitable[None]]:
         await until(pilot, lambda: isinstance(pilot.app.screen, PhaseScreen))
         phase = pilot.app.screen
         assert isinstance(phase, PhaseScreen)
-        await until(pilot, lambda: [len(phase.summaries[s]) for s in ("network", "chain")] == [54, 54])
+        await until(pilot, lambda: [len(phase.control.summaries[s]) for s in ("network", "chain")] == [54, 54])
         await pilot.press(*keys)
         phase._stale = True
         phase._draw()

@@ -23,6 +23,7 @@ from engine.sweep.grid import size
 from springtui.app import Opening, SpringApp
 from springtui.lab import panels as lab_panels
 from springtui.lab.screen import LabScreen
+from springtui.phase.control import PhaseControl
 from springtui.phase.screen import PhaseScreen
 from springtui.runs import panels as runs_panels
 from springtui.runs.screen import RunsScreen
@@ -41,7 +42,7 @@ EPOCHS = 60
 def still(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker, no clock, no zone of time."""
     monkeypatch.setattr(LabScreen, "_open", lambda self: None)
-    monkeypatch.setattr(PhaseScreen, "_take_up", lambda self: _nothing())
+    monkeypatch.setattr(PhaseControl, "take_up", lambda self: _nothing())
     monkeypatch.setattr(runs_panels, "age_in_words", lambda seconds: "2h")
     monkeypatch.setattr(liveness, "_ago", lambda moment: "2 hours")
     monkeypatch.setenv("TZ", "UTC")
@@ -80,8 +81,8 @@ async def draw_phase(pilot: Pilot[int]) -> None:
                 Cell(time=1.0 + cell, cell=cell, member=0, done=cell + 1, at=100, final=True,
                      curves={measure: curve}, scalars={"test_accuracy": accuracy, "train_loss": 0.1 * column})
             )  # fmt: skip
-        phase.configs[system], phase.states[system] = config, state
-        phase.runs[system] = Run(Path(f"/nowhere/a-{system}"))
+        phase.control.configs[system], phase.control.states[system] = config, state
+        phase.control.runs[system] = Run(Path(f"/nowhere/a-{system}"))
     phase._rate = lambda state: 0.0  # type: ignore[method-assign]
     for _ in range(2):  # the line above the maps is drawn before them, from what they were
         phase._stale = True
@@ -219,8 +220,8 @@ async def draw_unmade_phase(pilot: Pilot[int]) -> None:
     config, state = make_sweep("data-noise", {}, seeds=3), RunState("a-network")
     state.fold(Started(time=0.0, pid=1, host="here", settings={}, layers=[], total=162))
     state.worker_is_gone()
-    phase.configs["network"], phase.states["network"] = config, state
-    phase.runs["network"] = Run(Path("/nowhere/a-network"))
+    phase.control.configs["network"], phase.control.states["network"] = config, state
+    phase.control.runs["network"] = Run(Path("/nowhere/a-network"))
     phase._stale = True
     phase._draw()
     await settled(pilot)
