@@ -110,7 +110,10 @@ class SpringApp(PreferredApp):
         effective: Effective | None = None,
         opening: Opening | None = None,
         twin: TwinMap | None = None,
+        *,
+        begin_runs: bool = True,
     ) -> None:
+        """Without ``begin_runs`` the lab begins no runs and draws nothing by itself, for tests and pictures."""
         super().__init__(effective)
         self.home = home
         self.opening = opening
@@ -121,6 +124,7 @@ class SpringApp(PreferredApp):
         """Of the lab's network, where a person chose them."""
         self.twin = twin
         """The map that drives the chain, where a person chose one."""
+        self.begin_runs = begin_runs
         self.read_only = opening is not None and opening.read_only
         """Whether nothing is asked of a worker and no run is made or changed, on any screen."""
         self.run_workers = Workers(home)
@@ -154,7 +158,7 @@ class SpringApp(PreferredApp):
         """Where the app was left, or what was asked for."""
         opening = self.opening or self._remembered()
         if opening.screen == "lab":
-            self.push_screen(LabScreen(self.home, self.settings, self.place, self.twin))
+            self.push_screen(self._lab_screen(self.settings))
         elif opening.screen == "phase":
             self.push_screen(self._phase_screen())
         elif opening.screen == "watch" and opening.run is not None:
@@ -170,6 +174,9 @@ class SpringApp(PreferredApp):
         if place.screen == "watch":
             return Opening("watch", run) if place.run and run.path.is_dir() else Opening("runs")
         return Opening("phase" if place.screen == "phase" else "runs")
+
+    def _lab_screen(self, settings: Mapping[str, Any] | None, noise: str = "") -> LabScreen:
+        return LabScreen(self.home, settings, self.place, self.twin, noise, begin_runs=self.begin_runs)
 
     def _phase_screen(self) -> PhaseScreen:
         from .phase.screen import PhaseScreen  # the lab's first frame need not wait for it
@@ -194,7 +201,7 @@ class SpringApp(PreferredApp):
         while len(self.screen_stack) > 2 and not isinstance(self.screen, LabScreen):
             await self.pop_screen()
         if not isinstance(self.screen, LabScreen):
-            await self.switch_screen(LabScreen(self.home, self.settings, self.place, self.twin))
+            await self.switch_screen(self._lab_screen(self.settings))
 
     async def action_back(self) -> None:
         """The screen below; from the lowest, the runs, and from these the lab, where there is one."""
@@ -245,7 +252,7 @@ class SpringApp(PreferredApp):
         old = self.screen
         if isinstance(old, LabScreen):
             await old.control.let_go()
-        await self.switch_screen(LabScreen(self.home, settings, self.place, self.twin, noise))
+        await self.switch_screen(self._lab_screen(settings, noise))
 
     def action_help(self) -> None:
         """Open the help, once."""

@@ -55,10 +55,9 @@ async def open_phase(pilot: Pilot[int]) -> PhaseScreen:
 
 
 @pytest.fixture
-def app(home: Path, monkeypatch: pytest.MonkeyPatch) -> SpringApp:
+def app(home: Path) -> SpringApp:
     """The app, its lab without workers."""
-    monkeypatch.setattr(LabScreen, "_open", lambda self: None)
-    return SpringApp(home)
+    return SpringApp(home, begin_runs=False)
 
 
 async def test_the_newest_diagram_is_drawn_with_the_chain_beside_it(
@@ -255,9 +254,7 @@ async def test_a_cell_opens_in_the_lab_with_its_settings(finished: Run, home: Pa
 OWN = TwinMap(friction=0.2, friction_per_nonlinearity=0.1, mu_left=0.3, noise=0.05, noise_per_noise=0.02)
 
 
-async def test_ones_own_map_drives_the_chain_of_the_diagram(
-    finished: Run, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_ones_own_map_drives_the_chain_of_the_diagram(finished: Run, home: Path) -> None:
     """Not one that was made by the shipped map, and that one stands when the map of one's own is left away."""
     shipped = SweepRuns(home, Workers(home))
     network = finished.config().settings
@@ -265,8 +262,7 @@ async def test_ones_own_map_drives_the_chain_of_the_diagram(
     usual = await asyncio.to_thread(shipped.start_chain, network)
     assert usual is not None
     shipped.run_workers.processes[usual.id].wait(60)
-    monkeypatch.setattr(LabScreen, "_open", lambda self: None)
-    async with SpringApp(home, twin=OWN).run_test(size=(140, 45)) as pilot:
+    async with SpringApp(home, twin=OWN, begin_runs=False).run_test(size=(140, 45)) as pilot:
         phase = await open_phase(pilot)
         await until(pilot, lambda: len(phase.control.summaries["chain"]) == 6)
         chain = phase.control.runs["chain"]

@@ -41,7 +41,6 @@ EPOCHS = 60
 @pytest.fixture(autouse=True)
 def still(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker, no clock, no zone of time."""
-    monkeypatch.setattr(LabScreen, "_open", lambda self: None)
     monkeypatch.setattr(PhaseControl, "take_up", lambda self: _nothing())
     monkeypatch.setattr(runs_panels, "age_in_words", lambda seconds: "2h")
     monkeypatch.setattr(liveness, "_ago", lambda moment: "2 hours")
@@ -134,7 +133,7 @@ def test_looks(
 ) -> None:  # fmt: skip
     monkeypatch.setenv("SPRINGTUI_THEME", theme)
     opening, draw = opening_of(name, home)
-    app = SpringApp(home, opening=opening)
+    app = SpringApp(home, opening=opening, begin_runs=False)
 
     async def before(pilot: Pilot[int]) -> None:
         await draw(pilot)
@@ -159,7 +158,7 @@ def test_empty_screens_say_what_to_do(home: Path, snap_compare: SnapCompare, nam
         await pilot.pause()
 
     assert DIAGRAMS
-    app = SpringApp(home, opening=Opening(name))  # type: ignore[arg-type]
+    app = SpringApp(home, opening=Opening(name), begin_runs=False)  # type: ignore[arg-type]
     assert snap_compare(app, terminal_size=(100, 30), run_before=wait)
 
 
@@ -278,4 +277,6 @@ def test_states_with_little_to_show(
             await until(pilot, lambda: "regular" in str(pilot.app.screen.query_one("#wrong", Static).content))
             await pilot.pause()
 
-    assert snap_compare(SpringApp(home, opening=opening), terminal_size=columns_rows, run_before=before)
+    assert snap_compare(
+        SpringApp(home, opening=opening, begin_runs=False), terminal_size=columns_rows, run_before=before
+    )

@@ -12,7 +12,6 @@ from textual.theme import Theme
 
 from engine.errors import ConfigError
 from springtui.app import SpringApp
-from springtui.lab.screen import LabScreen
 from springtui.preferences import themes
 from springtui.preferences.memory import Memory, memory_path, recall, remember
 from springtui.preferences.preferences import load_preferences
@@ -140,10 +139,9 @@ def test_a_persons_own_themes_are_found_and_may_not_take_anothers_name(config_fi
 async def test_a_theme_is_switched_live_and_remembered(
     config_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(LabScreen, "_open", lambda self: None)
     own_theme(config_file, "mine")
     config_file.write_text('theme = "springtui-light"')
-    app = SpringApp(home)
+    app = SpringApp(home, begin_runs=False)
     async with app.run_test() as pilot:
         await pilot.pause()
         assert app.theme == "springtui-light"
@@ -157,15 +155,14 @@ async def test_a_theme_is_switched_live_and_remembered(
     config_file.write_text('theme = "high-contrast"')  # the file's word is newer
     assert SpringApp(home).theme == "high-contrast"
     monkeypatch.setenv("SPRINGTUI_THEME", "no-such")
-    app = SpringApp(home)
+    app = SpringApp(home, begin_runs=False)
     assert app.theme == themes.DEFAULT_THEME
     assert any("'no-such' is no theme" in warning for warning in app.warnings)
 
 
 async def test_a_heat_map_wears_the_themes_colours(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LabScreen, "_open", lambda self: None)
     monkeypatch.setenv("SPRINGTUI_THEME", "high-contrast")
-    app = SpringApp(home)
+    app = SpringApp(home, begin_runs=False)
     async with app.run_test() as pilot:
         await pilot.press("f")
         await pilot.pause()
