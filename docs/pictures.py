@@ -151,7 +151,7 @@ def lab_steps(states: dict[Panel, RunState]) -> Steps:
         shown.control.states = states
         shown._show_in_force()
         await shown._advise()
-        lab_panels.show_states(shown, states, "trace_ratio", shown.foresight.predicted)
+        lab_panels.show_states(shown, states, "trace_ratio", shown.predictions.predicted)
         show_chain(shown.query_one(ChainView), states["chain"])
         for plot in shown.query(Plot):
             if plot.is_stale():

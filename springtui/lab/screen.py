@@ -20,7 +20,7 @@ from ..preferences.last_place import Place
 from ..screen import BaseScreen
 from ..state.knobs import NOISE_KINDS, start_of
 from ..state.measures import MEASURES, PROBES
-from ..state.predictions import Foresight
+from ..state.predictions import TwinPredictions
 from ..state.run_state import RunState
 from ..terminal import size
 from ..terminal.text import is_behind
@@ -67,7 +67,7 @@ class LabScreen(BaseScreen[None]):
         super().__init__()
         self.place = place or Place()
         self.control = LabControl(Laboratory(home, settings), self)
-        self.foresight = Foresight(twin)
+        self.predictions = TwinPredictions(twin)
         self._begin_runs = begin_runs
         laboratory = self.laboratory
         start = start_of(laboratory.network, chosen=laboratory.chosen, noise=noise)
@@ -120,7 +120,7 @@ class LabScreen(BaseScreen[None]):
             self.query_one(selector).border_title = title
         for selector, legend in panels.legends().items():
             self.query_one(selector).border_subtitle = legend
-        if (own := self.foresight.own) is not None:
+        if (own := self.predictions.own) is not None:
             self.notify(f"{own.provenance} (r.m.s. {own.rms:.3f})", title="the chain's map", markup=False)
         if self.place.tab in GROUPS:
             self.query_one("#tabs", Tabs).active = self.place.tab
@@ -148,7 +148,7 @@ class LabScreen(BaseScreen[None]):
         network = self.laboratory.network
         if panel == "chain":
             depth = int(network.get("depth", 8))
-            return chain_settings(self.foresight, depth, nonlinearity, self.kind, noise, self.control.pulling)
+            return chain_settings(self.predictions, depth, nonlinearity, self.kind, noise, self.control.pulling)
         return network_settings(network, nonlinearity, self.kind, noise, probes=self.measure == PROBES)
 
     @on(Slider.Changed)
@@ -182,7 +182,7 @@ class LabScreen(BaseScreen[None]):
         """What was known of a panel's run was forgotten: show it no more."""
         self._stale = True
         if panel == "train":
-            self.foresight.clear()
+            self.predictions.clear()
         self.draw_words()
 
     def run_failed(self, panel: Panel, text: str) -> None:
@@ -246,7 +246,7 @@ class LabScreen(BaseScreen[None]):
         plots = list(self.query(Plot))
         if self._turn == 0 and self._stale:
             self._stale = False
-            predicted = self.foresight.predicted
+            predicted = self.predictions.predicted
             panels.show_states(self, self.states, self.measure, predicted, self.control.trouble)
         self._turn = (self._turn + 1) % len(plots)
         waiting = (plot for plot in plots[self._turn :] + plots[: self._turn] if plot.is_stale())
@@ -258,13 +258,13 @@ class LabScreen(BaseScreen[None]):
         chain_first = self.has_class("-tabbed") and self.has_class("-chain")
         trouble = self.control.trouble
         regime, facts = panels.words(self.states, trouble, self.measure, chain_first=chain_first)
-        advice = self.foresight.advice(self.states.get("train"), self.kind, self.measure)
+        advice = self.predictions.advice(self.states.get("train"), self.kind, self.measure)
         self.tell({"#regime": regime, "#facts": facts, "#advice": advice})
 
     async def _advise(self) -> None:
         """What the map predicts, when what that rests on has changed."""
         train = self.states.get("train")
-        if train is not None and await self.foresight.reckon(train, self.kind):
+        if train is not None and await self.predictions.update(train, self.kind):
             self._stale = True
             self.draw_words()
 

@@ -200,7 +200,7 @@ async def test_a_network_that_diverges_is_said_to_at_which_epoch(home: Path) -> 
 
 async def test_advice_can_be_read_in_the_smallest_terminal_too(home: Path) -> None:
     async with open_lab(home, size=(80, 24)) as (lab, pilot):
-        await until(pilot, lambda: lab._words.get("#advice") and lab.foresight.predicted)
+        await until(pilot, lambda: lab._words.get("#advice") and lab.predictions.predicted)
         await pilot.press("]")
         await pilot.press("]")
         advice = lab.query_one("#advice")
@@ -231,10 +231,10 @@ async def test_advice_is_of_the_curve_above_it_and_goes_with_its_run(home: Path)
                 await pilot.pause(0.1)
             await pilot.press("m")
         assert len(said) > 1
-        await until(pilot, lambda: bool(lab.foresight.predicted), 90)
+        await until(pilot, lambda: bool(lab.predictions.predicted), 90)
         await pilot.press("r")
         assert lab._words["#advice"] == ""
-        assert not lab.foresight.predicted
+        assert not lab.predictions.predicted
         await until(pilot, lambda: lab._words["#advice"], 90)
         assert SAID[lab._words["#regime"].splitlines()[0]] in lab._words["#advice"]
 
