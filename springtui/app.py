@@ -332,8 +332,8 @@ class SpringApp(PreferredApp):
 
     def _going(self) -> int:
         """How many runs of the lab, and of ours besides, are under way."""
-        laboratories = [screen.laboratory for screen in self.screen_stack if isinstance(screen, LabScreen)]
-        return sum(laboratory.going() for laboratory in laboratories) + self.run_workers.running()
+        sessions = [screen.session for screen in self.screen_stack if isinstance(screen, LabScreen)]
+        return sum(session.going() for session in sessions) + self.run_workers.running()
 
     def action_detach(self) -> None:
         """Leave; the runs go on, and the next lab takes them up."""

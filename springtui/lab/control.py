@@ -14,7 +14,7 @@ from ..follow.watcher import Target, Watcher
 from ..screen import Notifier
 from ..state.run_state import RunState
 from ..terminal.text import plain_text
-from .session import PANELS, RESUMABLE, SYSTEMS, Laboratory, Panel
+from .session import PANELS, RESUMABLE, SYSTEMS, LabSession, Panel
 from .settings import PULLINGS, moved
 
 How = Literal["left", "new", "resume"]
@@ -57,7 +57,7 @@ class LabView(Notifier, Target, Protocol):
 class LabControl:
     """Begins, follows and asks the lab's two runs, and tells its screen what happened to them."""
 
-    def __init__(self, session: Laboratory, view: LabView) -> None:
+    def __init__(self, session: LabSession, view: LabView) -> None:
         self.session = session
         self.states: dict[Panel, RunState] = {}
         self.watchers: dict[Panel, Watcher] = {}

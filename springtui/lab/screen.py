@@ -33,7 +33,7 @@ from . import panels
 from .choice import Choice, Choices
 from .control import LabControl
 from .keys import KEYS
-from .session import PANELS, SYSTEMS, Laboratory, Panel
+from .session import PANELS, SYSTEMS, LabSession, Panel
 from .settings import chain_settings, network_settings, slider_shape
 from .slider import Slider
 
@@ -66,14 +66,14 @@ class LabScreen(BaseScreen[None]):
         """
         super().__init__()
         self.place = place or Place()
-        self.control = LabControl(Laboratory(home, settings), self)
+        self.control = LabControl(LabSession(home, settings), self)
         self.predictions = TwinPredictions(twin)
         self._begin_runs = begin_runs
-        laboratory = self.laboratory
-        start = start_of(laboratory.network, chosen=laboratory.chosen, noise=noise)
+        session = self.session
+        start = start_of(session.network, chosen=session.chosen, noise=noise)
         self._nonlinearity, self.kind, self._noise = start
         left = next((kind for kind in NOISE_KINDS if kind.key == self.place.noise), None)
-        if left is not None and not laboratory.chosen:
+        if left is not None and not session.chosen:
             self.kind, self._noise = left, left.default
         self.measure = self.place.measure if self.place.measure in MEASURES else MEASURES[0]
         self.tab = GROUPS[0]
@@ -82,7 +82,7 @@ class LabScreen(BaseScreen[None]):
         self._turn = 0
 
     @property
-    def laboratory(self) -> Laboratory:
+    def session(self) -> LabSession:
         """The lab's runs and their workers."""
         return self.control.session
 
@@ -145,7 +145,7 @@ class LabScreen(BaseScreen[None]):
         """What the sliders ask of a panel."""
         nonlinearity = self.query_one("#nonlinearity", Slider).value
         noise = self.query_one("#noise", Slider).value
-        network = self.laboratory.network
+        network = self.session.network
         if panel == "chain":
             depth = int(network.get("depth", 8))
             return chain_settings(self.predictions, depth, nonlinearity, self.kind, noise, self.control.pulling)

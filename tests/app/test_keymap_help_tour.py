@@ -237,7 +237,7 @@ async def test_the_lab_lives_behind_the_tour(home: Path, monkeypatch: pytest.Mon
             await until(pilot, lambda: any("⠉" <= c <= "⣿" for y in range(8) for c in plot.render_line(y).text))
         finally:
             await asyncio.to_thread(lab.control.stop_runs)
-            for process in lab.laboratory.leaving:
+            for process in lab.session.leaving:
                 await asyncio.to_thread(process.wait, 20)
 
 

@@ -246,7 +246,7 @@ async def test_a_cell_opens_in_the_lab_with_its_settings(finished: Run, home: Pa
         assert (settings["data_noise"], settings["negative_slope"], settings["width"]) == (0.4, 0.5, 16)
         await asyncio.to_thread(lab.control.stop_runs)
         assert isinstance(first, LabScreen)
-        for process in [*lab.laboratory.leaving, *first.laboratory.leaving]:
+        for process in [*lab.session.leaving, *first.session.leaving]:
             await asyncio.to_thread(process.wait, 20)
         await let_go(phase.control.sweeps.run_workers)
 

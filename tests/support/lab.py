@@ -35,7 +35,7 @@ async def open_lab(
         finally:
             if stop:
                 await asyncio.to_thread(screen.control.stop_runs)
-            for process in screen.laboratory.leaving:
+            for process in screen.session.leaving:
                 await asyncio.to_thread(process.wait, 20)
 
 
