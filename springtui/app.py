@@ -30,7 +30,7 @@ from .help.screen import HelpScreen
 from .lab.screen import LabScreen
 from .phase.sweeps import SweepRuns
 from .preferences.keymap import Bound, bound_in
-from .preferences.last_place import NotesPlace, load_place, save_place
+from .preferences.last_place import NotesSession, load_last_session, save_last_session
 from .preferences.memory import recall, remember
 from .preferences.preferences import Effective
 from .runs.trash import Trash
@@ -118,8 +118,8 @@ class SpringApp(PreferredApp):
         self.home = home
         self.opening = opening
         """None opens where the app was left."""
-        self.place = load_place(home)
-        self._saved: object = self.place.key()
+        self.last_session = load_last_session(home)
+        self._saved: object = self.last_session.key()
         self.settings = settings
         """Of the lab's network, where a person chose them."""
         self.twin = twin
@@ -137,7 +137,7 @@ class SpringApp(PreferredApp):
     def on_mount(self) -> None:
         self._leave_on_signals()
         self._open_first()
-        self.set_interval(SAVE_SECONDS, self._save_place)
+        self.set_interval(SAVE_SECONDS, self._save_session)
         self.tell_warnings()
         if (pace := getattr(self._driver, "pace", None)) is not None:
             self.collector = Collector(pace.seconds_since_key)
@@ -167,16 +167,16 @@ class SpringApp(PreferredApp):
             self.push_screen(self._runs_screen())
 
     def _remembered(self) -> Opening:
-        place = self.place
-        run = Run(self.home / "runs" / Path(place.run).name)
-        if self.settings is not None or place.screen not in {"phase", "runs", "watch"}:
+        last = self.last_session
+        run = Run(self.home / "runs" / Path(last.run).name)
+        if self.settings is not None or last.screen not in {"phase", "runs", "watch"}:
             return Opening()
-        if place.screen == "watch":
-            return Opening("watch", run) if place.run and run.path.is_dir() else Opening("runs")
-        return Opening("phase" if place.screen == "phase" else "runs")
+        if last.screen == "watch":
+            return Opening("watch", run) if last.run and run.path.is_dir() else Opening("runs")
+        return Opening("phase" if last.screen == "phase" else "runs")
 
     def _lab_screen(self, settings: Mapping[str, Any] | None, noise: str = "") -> LabScreen:
-        return LabScreen(self.home, settings, self.place, self.twin, noise, begin_runs=self.begin_runs)
+        return LabScreen(self.home, settings, self.last_session, self.twin, noise, begin_runs=self.begin_runs)
 
     def _phase_screen(self) -> PhaseScreen:
         from .phase.screen import PhaseScreen  # the lab's first frame need not wait for it
@@ -186,7 +186,7 @@ class SpringApp(PreferredApp):
     def _runs_screen(self) -> RunsScreen:
         from .runs.screen import RunsScreen
 
-        return RunsScreen(self.home, self.place, self.run_workers, self.trash)
+        return RunsScreen(self.home, self.last_session, self.run_workers, self.trash)
 
     def refuses(self, instead: str) -> bool:
         """Whether the app is read-only, which is then said; all that asks, makes or changes looks here."""
@@ -241,7 +241,7 @@ class SpringApp(PreferredApp):
             return
         from .watch.screen import WatchScreen
 
-        self.push_screen(WatchScreen(run, self.place, process=self.run_workers.processes.get(run.id)))
+        self.push_screen(WatchScreen(run, self.last_session, process=self.run_workers.processes.get(run.id)))
 
     async def open_lab_with(self, settings: Mapping[str, Any], noise: str = "") -> None:
         """The lab anew, with a network of these settings and, of its kinds of noise, this one to move."""
@@ -337,24 +337,24 @@ class SpringApp(PreferredApp):
 
     def action_detach(self) -> None:
         """Leave; the runs go on, and the next lab takes them up."""
-        self._note_place()
+        self._note_session()
         self.exit(0)
 
-    def _note_place(self) -> None:
+    def _note_session(self) -> None:
         """What is open now."""
-        place = self.place
+        last = self.last_session
         for screen in self.screen_stack:
-            if isinstance(screen, NotesPlace):
-                screen.note_place(place)
+            if isinstance(screen, NotesSession):
+                screen.note_session(last)
 
-    async def _save_place(self) -> None:
-        self._note_place()
-        if (key := self.place.key()) != self._saved:
+    async def _save_session(self) -> None:
+        self._note_session()
+        if (key := self.last_session.key()) != self._saved:
             self._saved = key
-            await asyncio.to_thread(save_place, self.home, self.place)
+            await asyncio.to_thread(save_last_session, self.home, self.last_session)
 
     def on_unmount(self) -> None:
-        save_place(self.home, self.place)
+        save_last_session(self.home, self.last_session)
         self.trash.empty()
         if self.collector is not None:
             self.collector.close()
@@ -381,7 +381,7 @@ class SpringApp(PreferredApp):
                 loop.add_signal_handler(number, self._leave, number)
 
     def _leave(self, number: int) -> None:
-        self._note_place()
+        self._note_session()
         self.exit(128 + number)
         last_resort = threading.Timer(LEAVE_SECONDS, os._exit, [128 + number])
         last_resort.daemon = True

@@ -16,7 +16,7 @@ from textual.widgets import RadioSet, Static, Tab, Tabs
 from engine.twin.maps import TwinMap
 
 from ..follow.watcher import Watcher
-from ..preferences.last_place import Place
+from ..preferences.last_place import LastSession
 from ..screen import BaseScreen
 from ..state.knobs import NOISE_KINDS, start_of
 from ..state.measures import MEASURES, PROBES
@@ -54,7 +54,7 @@ class LabScreen(BaseScreen[None]):
         self,
         home: Path,
         settings: Mapping[str, Any] | None = None,
-        place: Place | None = None,
+        last_session: LastSession | None = None,
         twin: TwinMap | None = None,
         noise: str = "",
         *,
@@ -65,17 +65,17 @@ class LabScreen(BaseScreen[None]):
         Without ``begin_runs`` the lab begins no runs and draws nothing by itself, for tests and pictures.
         """
         super().__init__()
-        self.place = place or Place()
+        self.last_session = last_session or LastSession()
         self.control = LabControl(LabSession(home, settings), self)
         self.predictions = TwinPredictions(twin)
         self._begin_runs = begin_runs
         session = self.session
         start = start_of(session.network, chosen=session.chosen, noise=noise)
         self._nonlinearity, self.kind, self._noise = start
-        left = next((kind for kind in NOISE_KINDS if kind.key == self.place.noise), None)
+        left = next((kind for kind in NOISE_KINDS if kind.key == self.last_session.noise), None)
         if left is not None and not session.chosen:
             self.kind, self._noise = left, left.default
-        self.measure = self.place.measure if self.place.measure in MEASURES else MEASURES[0]
+        self.measure = self.last_session.measure if self.last_session.measure in MEASURES else MEASURES[0]
         self.tab = GROUPS[0]
         self._stale = False
         self._asking = False
@@ -122,8 +122,8 @@ class LabScreen(BaseScreen[None]):
             self.query_one(selector).border_subtitle = legend
         if (own := self.predictions.own) is not None:
             self.notify(f"{own.provenance} (r.m.s. {own.rms:.3f})", title="the chain's map", markup=False)
-        if self.place.tab in GROUPS:
-            self.query_one("#tabs", Tabs).active = self.place.tab
+        if self.last_session.tab in GROUPS:
+            self.query_one("#tabs", Tabs).active = self.last_session.tab
         if self._begin_runs:
             self.call_after_refresh(self._open)
 
@@ -197,7 +197,7 @@ class LabScreen(BaseScreen[None]):
         if ours:
             return
         state = self.states[panel]
-        if said := self.place.away(state.run_id, state.records, time.time()):
+        if said := self.last_session.away(state.run_id, state.records, time.time()):
             self.notify(said, title=f"{SYSTEMS[panel]} run", timeout=8, markup=False)
         if panel == "train" and state.settings:
             for slider in self.query(Slider):
@@ -221,11 +221,11 @@ class LabScreen(BaseScreen[None]):
         if first:
             self.draw_words()
 
-    def note_place(self, place: Place) -> None:
-        """For the next time."""
-        place.screen, place.measure, place.noise, place.tab = "lab", self.measure, self.kind.key, self.tab
+    def note_session(self, last: LastSession) -> None:
+        """Write down what is open here, for the next start of the app."""
+        last.screen, last.measure, last.noise, last.tab = "lab", self.measure, self.kind.key, self.tab
         for state in self.states.values():
-            place.look_at(state.run_id, state.records)
+            last.look_at(state.run_id, state.records)
 
     # drawing
 

@@ -16,7 +16,7 @@ from engine.sweep.grid import place
 
 from ..export.export import export_aside, written
 from ..follow.watcher import Watcher
-from ..preferences.last_place import Place
+from ..preferences.last_place import LastSession
 from ..screen import NOTHING_ASKED, BaseScreen, attempt
 from ..state.curves import legend
 from ..state.diagram import COLOURS, correlation_text, facts_of, grid_of, summaries_of
@@ -99,9 +99,9 @@ class PhaseScreen(BaseScreen[None]):
     def on_unmount(self) -> None:
         self.control.close()
 
-    def note_place(self, place: Place) -> None:
-        """For the next time."""
-        place.screen = "phase"
+    def note_session(self, last: LastSession) -> None:
+        """Write down what is open here, for the next start of the app."""
+        last.screen = "phase"
 
     # what the watchers post, and what the control makes of it
 

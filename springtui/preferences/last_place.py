@@ -19,6 +19,7 @@ from engine.runs.files import read_file, replace_file
 from ..state.wording import away
 
 NAME = "place.json"
+"""The file's name, from versions that called it so."""
 _LIMIT = 1 << 18
 RUNS_KEPT = 200
 """Of so many runs, those looked at last, it is remembered how far they were seen."""
@@ -31,7 +32,7 @@ class Seen(msgspec.Struct, frozen=True):
     time: float
 
 
-class Place(msgspec.Struct, kw_only=True):
+class LastSession(msgspec.Struct, kw_only=True):
     """What is remembered."""
 
     screen: str = "lab"
@@ -61,23 +62,23 @@ class Place(msgspec.Struct, kw_only=True):
 
 
 @runtime_checkable
-class NotesPlace(Protocol):
+class NotesSession(Protocol):
     """A screen that can be opened again where it was left."""
 
-    def note_place(self, place: Place) -> None:
+    def note_session(self, last: LastSession) -> None:
         """Write down what is open."""
 
 
-def load_place(home: Path) -> Place:
+def load_last_session(home: Path) -> LastSession:
     """What was remembered, or a fresh start."""
     try:
-        return msgspec.json.decode(read_file(home / NAME, _LIMIT), type=Place)
+        return msgspec.json.decode(read_file(home / NAME, _LIMIT), type=LastSession)
     except (SpringtuiError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return Place()
+        return LastSession()
 
 
-def save_place(home: Path, place: Place) -> None:
+def save_last_session(home: Path, last_session: LastSession) -> None:
     """Remember it, where the home can be written."""
     with contextlib.suppress(OSError):
         if home.is_dir():
-            replace_file(home / NAME, msgspec.json.encode(place))
+            replace_file(home / NAME, msgspec.json.encode(last_session))

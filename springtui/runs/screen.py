@@ -19,7 +19,7 @@ from textual.widgets import Static
 
 from ..dialogs import ChoiceScreen, PromptScreen
 from ..follow.workers import Workers
-from ..preferences.last_place import Place
+from ..preferences.last_place import LastSession
 from ..screen import BaseScreen
 from ..terminal import size
 from ..terminal.text import plain_text
@@ -66,9 +66,9 @@ class RunsScreen(BaseScreen[None]):
         Binding("escape", "app.back", "Back", id="runs.back", tooltip="back to the screen before"),
     ]  # fmt: skip
 
-    def __init__(self, home: Path, place: Place, run_workers: Workers, trash: Trash) -> None:
+    def __init__(self, home: Path, last_session: LastSession, run_workers: Workers, trash: Trash) -> None:
         super().__init__()
-        self.place = place
+        self.last_session = last_session
         self.actions = RunActions(home, run_workers, trash, self)
         self.catalogue = Catalogue(home)
         self.overlay = Overlay()
@@ -115,9 +115,9 @@ class RunsScreen(BaseScreen[None]):
         current = self.table.current
         return self.catalogue.rows.get(current) if current is not None else None
 
-    def note_place(self, place: Place) -> None:
-        """For the next time."""
-        place.screen, place.run = "runs", self.table.current or ""
+    def note_session(self, last: LastSession) -> None:
+        """Write down what is open here, for the next start of the app."""
+        last.screen, last.run = "runs", self.table.current or ""
 
     # keeping up
 
@@ -149,7 +149,7 @@ class RunsScreen(BaseScreen[None]):
         if self._first:
             self._first = False
             self.table.say_empty(panels.NO_RUNS)
-            self.table.point_at(self.place.run)
+            self.table.point_at(self.last_session.run)
             self.table.refresh()
         live = [name for name, row in self.catalogue.rows.items() if row.goes_on]
         if described := await self._describe([*self.table.in_view, *live]):

@@ -19,7 +19,7 @@ from engine.runs.directory import Run
 
 from ..dialogs import PromptScreen
 from ..follow.follower import Follower
-from ..preferences.last_place import Place
+from ..preferences.last_place import LastSession
 from ..screen import NOTHING_ASKED, BaseScreen
 from ..state.curves import NAMES, legend_of
 from ..state.measures import MEASURES
@@ -80,13 +80,13 @@ class WatchScreen(BaseScreen[None]):
     def __init__(
         self,
         run: Run,
-        place: Place,
+        last_session: LastSession,
         *,
         process: subprocess.Popen[bytes] | None = None,
     ) -> None:
         super().__init__()
         self.run_dir = run
-        self.place = place
+        self.last_session = last_session
         self.follower = Follower(run, process)
         self.control = WatchControl(run, self)
         self.whole = View(self.follower.timeline.view().state, {}, 0)
@@ -95,7 +95,7 @@ class WatchScreen(BaseScreen[None]):
         """The curve that a replay shows; None follows the end."""
         self.playing = False
         self.speed = SPEEDS[0]
-        self.measure = place.measure if place.measure in MEASURES else MEASURES[0]
+        self.measure = last_session.measure if last_session.measure in MEASURES else MEASURES[0]
         self.scalar = ""
         self.tab = GROUPS[0]
         self._replayed: View | None = None
@@ -140,8 +140,8 @@ class WatchScreen(BaseScreen[None]):
         for selector, title in TITLES.items():
             self.query_one(selector).border_title = title
         self.query_one("#time").focus()
-        if self.place.run == self.run_dir.id and self.place.tab in GROUPS:
-            self.query_one("#tabs", Tabs).active = self.place.tab
+        if self.last_session.run == self.run_dir.id and self.last_session.tab in GROUPS:
+            self.query_one("#tabs", Tabs).active = self.last_session.tab
         self._shape()
         self.follower.start()
         self.set_interval(TICK, self._tick)
@@ -166,14 +166,14 @@ class WatchScreen(BaseScreen[None]):
 
     def on_unmount(self) -> None:
         self.follower.close()
-        self.note_place(self.place)
+        self.note_session(self.last_session)
 
-    def note_place(self, place: Place) -> None:
-        """For the next time."""
-        place.screen, place.run = "watch", self.run_dir.id
-        place.tab = self.tab
+    def note_session(self, last: LastSession) -> None:
+        """Write down what is open here, for the next start of the app."""
+        last.screen, last.run = "watch", self.run_dir.id
+        last.tab = self.tab
         if self.follower.complete:
-            place.look_at(self.run_dir.id, self.whole.state.records)
+            last.look_at(self.run_dir.id, self.whole.state.records)
 
     # the time that passes
 
@@ -206,7 +206,7 @@ class WatchScreen(BaseScreen[None]):
             self.tell_alerts(self.whole.state)
         self.control.requests.settle(list(self.follower.timeline.answers))
         if self._away is None and self.follower.complete:
-            self._away = self.place.away(self.run_dir.id, self.whole.state.records, time.time())
+            self._away = self.last_session.away(self.run_dir.id, self.whole.state.records, time.time())
         self._draw()
 
     def _draw(self) -> None:
@@ -392,7 +392,7 @@ class WatchScreen(BaseScreen[None]):
         """Another measure of separation."""
         if self.kind != "chain":
             self.measure = MEASURES[(MEASURES.index(self.measure) + 1) % len(MEASURES)]
-            self.place.measure = self.measure
+            self.last_session.measure = self.measure
             self._shape()
             self._draw()
 

@@ -30,7 +30,7 @@ from springtui.lab.choice import Choice
 from springtui.lab.screen import LabScreen
 from springtui.phase.screen import PhaseScreen
 from springtui.phase.sweeps import SweepRuns
-from springtui.preferences.last_place import Place
+from springtui.preferences.last_place import LastSession
 from springtui.state.diagram import COLOURS, facts_of, grid_of, short
 from springtui.watch.screen import WatchScreen
 from springtui.widgets.heat_map import HeatMap
@@ -108,7 +108,7 @@ async def test_no_screen_that_was_visited_before_changes_its_looks(
         before = boxes(phase)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
-        app.push_screen(WatchScreen(finished, Place()))
+        app.push_screen(WatchScreen(finished, LastSession()))
         await until(pilot, lambda: isinstance(pilot.app.screen, WatchScreen))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(pilot.app.screen, WatchScreen))
