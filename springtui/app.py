@@ -31,7 +31,7 @@ from .lab.screen import LabScreen
 from .phase.sweeps import SweepRuns
 from .preferences.keymap import Bound, bound_in
 from .preferences.last_place import NotesSession, load_last_session, save_last_session
-from .preferences.memory import recall, remember
+from .preferences.memory import load_user_state, save_user_state
 from .preferences.preferences import Effective
 from .runs.trash import Trash
 from .screen import Host
@@ -286,7 +286,7 @@ class SpringApp(PreferredApp):
 
     def first_tour(self) -> None:
         """Show the tour where it was never seen; the lab's first frame has been drawn."""
-        if self.preferences.tour and not recall().tour_seen:
+        if self.preferences.tour and not load_user_state().tour_seen:
             self.action_tour()
 
     def action_tour(self) -> None:
@@ -297,7 +297,7 @@ class SpringApp(PreferredApp):
             self.push_screen(TourScreen(), self._tour_seen)
 
     def _tour_seen(self, _: None) -> None:
-        self.run_worker(asyncio.to_thread(remember, tour_seen=True), group="remember")
+        self.run_worker(asyncio.to_thread(save_user_state, tour_seen=True), group="user-state")
 
     # leaving
 

@@ -19,7 +19,7 @@ from textual.theme import Theme
 from engine.errors import ConfigError
 
 from .preferences.keymap import Bound, checked_keys, readable
-from .preferences.memory import remember
+from .preferences.memory import save_user_state
 from .preferences.preferences import Effective, load_preferences
 from .preferences.themes import DEFAULT_THEME, check_name, in_16_colours, load_themes
 from .screen import BaseScreen
@@ -144,7 +144,8 @@ class PreferredApp(App[int]):
 
     def _theme_chosen(self, theme: Theme) -> None:
         self.run_worker(
-            asyncio.to_thread(remember, theme=theme.name, theme_over=self.effective.file_theme), group="remember"
+            asyncio.to_thread(save_user_state, theme=theme.name, theme_over=self.effective.file_theme),
+            group="user-state",
         )
 
     def wear_terminal_colours(self) -> None:

@@ -19,7 +19,7 @@ from engine.runs.files import read_file, replace_file
 from ..state.wording import away
 
 NAME = "place.json"
-"""The file's name, from versions that called it so."""
+"""The file's name under the home."""
 _LIMIT = 1 << 18
 RUNS_KEPT = 200
 """Of so many runs, those looked at last, it is remembered how far they were seen."""

@@ -21,7 +21,7 @@ from engine.errors import ConfigError
 from engine.runs.home import config_path, read_config
 
 from ..alerts.rules import AlertRule
-from .memory import recall
+from .memory import load_user_state
 
 
 class Preferences(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,9 +79,9 @@ def load_preferences(options: Mapping[str, Any] | None = None) -> Effective:
     try:
         file = read_config(path)
         layers += [(key, value, str(path), str(path)) for key, value in file.items()]
-        memory = recall()
-        if memory.theme and memory.theme_over == str(file.get("theme", "")):
-            layers.append(("theme", memory.theme, str(path), "chosen in the app"))
+        state = load_user_state()
+        if state.theme and state.theme_over == str(file.get("theme", "")):
+            layers.append(("theme", state.theme, str(path), "chosen in the app"))
     except ConfigError as error:
         problems.append(str(error))
     layers += [(key, os.environ[name], f"the environment: {name}", name) for key, name in _variables().items()]

@@ -20,7 +20,7 @@ from springtui.lab.choice import Choice, Choices
 from springtui.lab.screen import LabScreen
 from springtui.lab.slider import Slider
 from springtui.preferences.keymap import checked_keys, is_key, readable
-from springtui.preferences.memory import recall
+from springtui.preferences.memory import load_user_state
 from springtui.preferences.preferences import load_preferences
 from springtui.widgets.scroll import Scroll
 
@@ -211,7 +211,7 @@ async def test_the_tour_is_shown_once_and_again_when_asked_for(
             await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, LabScreen))
         assert not app.screen.query(".-toured")
-        await until(pilot, lambda: recall().tour_seen)
+        await until(pilot, lambda: load_user_state().tour_seen)
         app.first_tour()
         await pilot.pause()
         assert isinstance(app.screen, LabScreen)
