@@ -20,7 +20,7 @@ from engine.errors import SpringtuiError
 from engine.runs.directory import Run
 from engine.twin.maps import TwinMap
 
-from .alerts.ledger import Claims
+from .alerts.ledger import AlertLedger
 from .alerts.rules import Alert, Alerts, deliver
 from .app_base import PreferredApp
 from .dialogs import ChoiceScreen
@@ -132,7 +132,7 @@ class SpringApp(PreferredApp):
         self.trash = Trash(home)
         self.collector: Collector | None = None
         self.alerts = Alerts(tuple(self.preferences.alerts))
-        self.claims = Claims(home)
+        self.alert_ledger = AlertLedger(home)
 
     def on_mount(self) -> None:
         self._leave_on_signals()
@@ -271,7 +271,7 @@ class SpringApp(PreferredApp):
 
     def _fire(self, fired: list[Alert]) -> None:
         """From a thread: what no other app over this home has fired."""
-        deliver(self.claims.claim(fired), self._ring, self._complain)
+        deliver(self.alert_ledger.claim(fired), self._ring, self._complain)
 
     def _ring(self) -> None:
         with contextlib.suppress(RuntimeError):  # the app is closed by then
