@@ -23,6 +23,7 @@ from .preferences.memory import save_user_state
 from .preferences.preferences import Effective, load_preferences
 from .preferences.themes import DEFAULT_THEME, check_name, in_16_colours, load_themes
 from .screen import BaseScreen
+from .state.cycling import next_of
 from .terminal.ascii import AsciiFilter
 from .terminal.diff import Changes, Shown
 from .terminal.text import ascii_only, draw_ascii, plain_text
@@ -161,5 +162,5 @@ class PreferredApp(App[int]):
 
     def action_next_theme(self) -> None:
         """Wear the next theme, and remember it."""
-        self.theme = self.our_themes[(self.our_themes.index(self.theme) + 1) % len(self.our_themes)]
+        self.theme = next_of(self.our_themes, self.theme)
         self.notify(self.theme, title="theme", timeout=2, markup=False)

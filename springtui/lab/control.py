@@ -12,6 +12,7 @@ from engine.runs.records import Started
 
 from ..follow.watcher import Target, Watcher
 from ..screen import Notifier
+from ..state.cycling import next_of
 from ..state.run_state import RunState
 from ..terminal.text import plain_text
 from .session import PANELS, RESUMABLE, SYSTEMS, LabSession, Panel
@@ -191,7 +192,7 @@ class LabControl:
 
     def pull_next(self) -> None:
         """Pull the chain anew, in the next way."""
-        self.pulling = PULLINGS[(PULLINGS.index(self.pulling) + 1) % len(PULLINGS)]
+        self.pulling = next_of(PULLINGS, self.pulling)
         self._view.notify(f"pulled {self.pulling.replace('_', ' ')}", title="chain", timeout=3, markup=False)
         self._forget("chain")
         self.begin("chain", how="new")

@@ -18,6 +18,7 @@ from engine.twin.maps import TwinMap
 from ..follow.watcher import Watcher
 from ..preferences.last_place import LastSession
 from ..screen import BaseScreen
+from ..state.cycling import next_of
 from ..state.knobs import NOISE_KINDS, start_of
 from ..state.measures import MEASURES, PROBES
 from ..state.predictions import TwinPredictions
@@ -316,7 +317,7 @@ class LabScreen(BaseScreen[None]):
 
     def action_next_measure(self) -> None:
         """Show the next of the three measures of separation."""
-        self.measure = MEASURES[(MEASURES.index(self.measure) + 1) % len(MEASURES)]
+        self.measure = next_of(MEASURES, self.measure)
         self._slider_moved()  # probes cost time: they are taken only while they are looked at
         self._stale = True
         self.draw_words()
@@ -331,13 +332,12 @@ class LabScreen(BaseScreen[None]):
 
     def action_next_noise(self) -> None:
         """Choose the next kind of noise."""
-        following = (NOISE_KINDS.index(self.kind) + 1) % len(NOISE_KINDS)
-        list(self.query(Choice))[following].value = True
+        self._choose(NOISE_KINDS.index(next_of(NOISE_KINDS, self.kind)))
 
     def action_next_group(self, step: int) -> None:
         """Show the next tab, or the one before."""
         tabs = self.query_one("#tabs", Tabs)
-        tabs.active = GROUPS[(GROUPS.index(tabs.active) + step) % len(GROUPS)]
+        tabs.active = next_of(GROUPS, tabs.active, step)
 
     def commands(self) -> Iterable[SystemCommand]:
         """What the command palette offers here beside the bindings."""

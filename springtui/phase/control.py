@@ -12,6 +12,7 @@ from engine.sweep.summary import Summary
 
 from ..follow.watcher import Target, Watcher
 from ..screen import Notifier, attempt
+from ..state.cycling import next_of
 from ..state.diagram import lacks_hessian
 from ..state.run_state import RunState
 from ..terminal.text import plain_text
@@ -194,4 +195,4 @@ class PhaseControl:
 
     def choose_next_recipe(self) -> None:
         """Choose the next recipe."""
-        self.recipe = RECIPES[(RECIPES.index(self.recipe) + 1) % len(RECIPES)]
+        self.recipe = next_of(RECIPES, self.recipe)

@@ -19,6 +19,7 @@ from ..follow.watcher import Watcher
 from ..preferences.last_place import LastSession
 from ..screen import NOTHING_ASKED, BaseScreen, attempt
 from ..state.curves import legend
+from ..state.cycling import next_of
 from ..state.diagram import COLOURS, correlation_text, facts_of, grid_of, summaries_of
 from ..state.pictures import Series
 from ..state.run_state import RunState
@@ -142,13 +143,13 @@ class PhaseScreen(BaseScreen[None]):
 
     def action_next_colour(self) -> None:
         """Colour the cells by another quantity."""
-        self.colour = COLOURS[(COLOURS.index(self.colour) + 1) % len(COLOURS)]
+        self.colour = next_of(COLOURS, self.colour)
         self._stale = True
         self._draw()
 
     def action_next_view(self) -> None:
         """Where all does not fit: another of the pictures."""
-        self.view = VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)]
+        self.view = next_of(VIEWS, self.view)
         self._set_view()
         self._stale = True
 

@@ -9,6 +9,7 @@ from rich.style import Style
 from rich.text import Text
 from textual.color import Color
 
+from ..state.cycling import next_of
 from ..state.empty import why_empty
 from ..state.pictures import Series
 from ..state.wording import UNITS, age_in_words, fitting, number, percent
@@ -151,5 +152,4 @@ def overlay_title(quantity: str, count: int) -> str:
 
 def next_sort(column: str) -> str:
     """The column after one."""
-    columns: Sequence[str] = list(SORTS)
-    return columns[(columns.index(column) + 1) % len(columns)]
+    return next_of(tuple(SORTS), column)

@@ -21,6 +21,7 @@ from ..dialogs import ChoiceScreen, PromptScreen
 from ..follow.workers import Workers
 from ..preferences.last_place import LastSession
 from ..screen import BaseScreen
+from ..state.cycling import next_of
 from ..terminal import size
 from ..terminal.text import plain_text
 from ..widgets.curves_plot import CurvesPlot
@@ -331,10 +332,7 @@ class RunsScreen(BaseScreen[None]):
 
     def action_next_quantity(self) -> None:
         """Another quantity for the overlay."""
-        known = self.overlay.quantities(self._pictured())
-        self.quantity = (
-            known[(known.index(self.quantity) + 1) % len(known)] if self.quantity in known else known[0]
-        )
+        self.quantity = next_of(self.overlay.quantities(self._pictured()), self.quantity)
         self._draw()
 
     # what is done to runs: to the marked ones, else to the one under the cursor

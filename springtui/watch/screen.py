@@ -22,6 +22,7 @@ from ..follow.follower import Follower
 from ..preferences.last_place import LastSession
 from ..screen import NOTHING_ASKED, BaseScreen
 from ..state.curves import NAMES, legend_of
+from ..state.cycling import next_of
 from ..state.measures import MEASURES
 from ..state.run_state import RunState
 from ..state.timeline import View
@@ -384,14 +385,13 @@ class WatchScreen(BaseScreen[None]):
         """Another quantity over time."""
         groups = list(panels.groups_of(self.whole.histories))
         if groups:
-            at = groups.index(self.scalar) + 1 if self.scalar in groups else 0
-            self.scalar = groups[at % len(groups)]
+            self.scalar = next_of(groups, self.scalar)
             self._draw()
 
     def action_next_measure(self) -> None:
         """Another measure of separation."""
         if self.kind != "chain":
-            self.measure = MEASURES[(MEASURES.index(self.measure) + 1) % len(MEASURES)]
+            self.measure = next_of(MEASURES, self.measure)
             self.last_session.measure = self.measure
             self._shape()
             self._draw()
@@ -404,7 +404,7 @@ class WatchScreen(BaseScreen[None]):
     def action_next_group(self, step: int) -> None:
         """Show the next tab, or the one before."""
         tabs = self.query_one("#tabs", Tabs)
-        tabs.active = GROUPS[(GROUPS.index(tabs.active) + step) % len(GROUPS)]
+        tabs.active = next_of(GROUPS, tabs.active, step)
 
     @on(Tabs.TabActivated, "#tabs")
     def _tab_activated(self, event: Tabs.TabActivated) -> None:
