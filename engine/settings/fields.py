@@ -7,7 +7,6 @@ are all derived from it.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import math
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_ori
 import msgspec
 from msgspec import Meta
 
-from ..errors import ConfigError
+from ..errors import ConfigError, nearest
 
 
 class SettingsStruct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -143,7 +142,7 @@ _MEANT = {
 def _nearest(key: str, names: Iterable[str]) -> str:
     known = list(names)
     meant = {word: name for word, name in _MEANT.items() if name in known}
-    near = difflib.get_close_matches(key, [*known, *meant], n=1, cutoff=0.0)[0]
+    near = nearest(key, [*known, *meant])
     return meant.get(near, near)
 
 

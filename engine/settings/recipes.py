@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, NamedTuple
 
-from ..errors import ConfigError
+from ..errors import ConfigError, nearest_and_known
 
 
 class Recipe(NamedTuple):
@@ -96,9 +95,8 @@ def find_recipe(name: str) -> Recipe:
         ConfigError: there is none; names the nearest.
     """
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.0)[0]
         raise ConfigError(
-            f"unknown recipe {name!r}; the nearest is {near!r}. Known: {', '.join(RECIPES)}; "
+            f"unknown recipe {name!r}; {nearest_and_known(name, RECIPES)}; "
             f"springtui train --list-recipes tells more"
         )
     return RECIPES[name]

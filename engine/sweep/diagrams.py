@@ -6,13 +6,12 @@ Diagrams: DESIGN.md, section 1 (Shi et al., arXiv:2407.19353).
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, nearest_and_known
 from ..settings.chain import ChainConfig
 from ..settings.fields import parse_value
 from ..settings.sweep import SweepConfig
@@ -105,8 +104,7 @@ def make_sweep(
         ConfigError: a name, value or combination is not allowed.
     """
     if recipe not in DIAGRAMS:
-        near = difflib.get_close_matches(recipe, DIAGRAMS, n=1, cutoff=0.0)[0]
-        raise ConfigError(f"unknown recipe {recipe!r}; the nearest is {near!r}. Known: {', '.join(DIAGRAMS)}")
+        raise ConfigError(f"unknown recipe {recipe!r}; {nearest_and_known(recipe, DIAGRAMS)}")
     diagram = DIAGRAMS[recipe]
     given = dict(axes or {})
     x_axis, x_values = given.get("x", (diagram.x_axis, diagram.x_values))

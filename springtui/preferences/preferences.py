@@ -7,7 +7,6 @@ and what is allowed. Nothing of the app is imported here.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, ge
 import msgspec
 from msgspec import Meta
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, nearest_and_known
 from engine.runs.home import config_path, read_config
 
 from ..alerts.rules import AlertRule
@@ -141,8 +140,7 @@ def checked(key: str, value: Any, where: str) -> Any:
         ConfigError: names where, the key, the value, what is allowed and, for an unknown key, the nearest one.
     """
     if key not in _types():
-        near = difflib.get_close_matches(key, names(), n=1, cutoff=0.0)[0]
-        raise ConfigError(f"{where}: unknown key {key!r}; the nearest is {near!r}. Known: {', '.join(names())}")
+        raise ConfigError(f"{where}: unknown key {key!r}; {nearest_and_known(key, names())}")
     try:
         # the environment knows only texts: "1" is a switch that is on and a number
         return msgspec.convert(_spelt(key, value, where), _types()[key], strict=not isinstance(value, str))

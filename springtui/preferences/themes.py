@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Callable, Iterable
@@ -13,7 +12,7 @@ from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
 import springtui
-from engine.errors import ConfigError
+from engine.errors import ConfigError, nearest, nearest_and_known
 from engine.runs.home import config_path
 
 from ..widgets.palette import CIVIDIS, LEVELS, MOST_LEVELS, Palette
@@ -78,10 +77,7 @@ def check_name(name: str, themes: Iterable[Theme], where: str) -> None:
     """
     known = [theme.name for theme in themes]
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-        raise ConfigError(
-            f"{where}: theme = {name!r} is no theme; the nearest is {near!r}. Known: {', '.join(known)}"
-        )
+        raise ConfigError(f"{where}: theme = {name!r} is no theme; {nearest_and_known(name, known)}")
 
 
 def load_theme(path: Path) -> Theme:
@@ -141,7 +137,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _refuse_unknown(path: Path, what: str, table: dict[str, Any], known: tuple[str, ...]) -> None:
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            near = nearest(key, known)
             raise ConfigError(
                 f"{path}: unknown {what} {key!r}; the nearest is {near!r}. Allowed: {', '.join(known)}"
             )
