@@ -171,14 +171,20 @@ def test_the_cursor_takes_the_cheaper_way(before: str, after: str, output: str) 
     assert diff.output(line_update(after), size, CONSOLE) == output
 
 
-def test_a_style_is_written_once_and_blanks_keep_it() -> None:
+def test_each_style_is_switched_on_once_and_blanks_have_any_of_their_background() -> None:
     encoder = Encoder()
-    encoder.write(
-        0, 0, [("a", RED), ("b", RED), (" ", PLAIN), ("c", RED), (" ", sgr(background="44")), ("d", ON_BLUE)]
+    on_blue = sgr(background="44")
+    encoder.write(0, 0, [(" ", PLAIN), ("a", RED), (" ", PLAIN), ("c", RED), (" ", on_blue), ("d", ON_BLUE)])
+    encoder.write(2, 3, [("e", BLUE), (" ", PLAIN), ("f", RED)])
+    assert encoder.finish() == (
+        "\x1b[1H\x1b[31m a c\x1b[3;6Hf"  # red
+        "\x1b[3;4H\x1b[34me "
+        "\x1b[1;5H\x1b[31;44m d\x1b[0m"  # the same foreground on another background
     )
-    encoder.write(2, 3, [("e", BLUE)])
-    assert encoder.finish() == "\x1b[1H\x1b[31mab c\x1b[44m d\x1b[3;4H\x1b[0;34me\x1b[0m"
     assert encoder.finish() == ""
+    encoder.write(1, 0, [(" ", PLAIN), (" ", PLAIN)])
+    encoder.write(1, 4, [(" ", sgr(["4"])), (" ", PLAIN)])
+    assert encoder.finish() == "\x1b[2H  \x1b[3C \x1b[1;5H\x1b[4m \x1b[0m".replace("[1;5H", "[2;5H")
 
 
 def test_only_what_every_terminal_knows_is_sent() -> None:
