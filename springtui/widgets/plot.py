@@ -152,5 +152,7 @@ def _lengthened(axis: Axis) -> Axis:
 
 
 def _finite(series: Series) -> Series:
+    if all(map(math.isfinite, series.x)) and all(map(math.isfinite, series.y)):
+        return series
     points = [(x, y) for x, y in zip(series.x, series.y, strict=True) if math.isfinite(x) and math.isfinite(y)]
     return series._replace(x=[p[0] for p in points], y=[p[1] for p in points])
