@@ -23,7 +23,7 @@ from .preferences.memory import remember
 from .preferences.preferences import Effective, load_preferences
 from .preferences.themes import DEFAULT_THEME, check_name, in_16_colours, load_themes
 from .terminal.ascii import AsciiFilter
-from .terminal.diff import Changes, Shown
+from .terminal.diff import Changes, ScreenDiff
 from .terminal.text import ascii_only, draw_ascii, plain_text
 
 
@@ -70,15 +70,15 @@ class PreferredApp(App[int]):
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         """Textual's hand-over of a picture to the terminal; only what is new in it goes out."""
-        shown: Shown | None = getattr(self._driver, "shown", None)
-        if shown is not None and isinstance(renderable, CompositorUpdate):
-            renderable = Changes(renderable, shown, self.size)
+        diff: ScreenDiff | None = getattr(self._driver, "screen_diff", None)
+        if diff is not None and isinstance(renderable, CompositorUpdate):
+            renderable = Changes(renderable, diff, self.size)
         super()._display(screen, renderable)
 
     def action_redraw(self) -> None:
         """Draw everything anew, where something else wrote on the terminal."""
-        if (shown := getattr(self._driver, "shown", None)) is not None:
-            shown.forget()
+        if (diff := getattr(self._driver, "screen_diff", None)) is not None:
+            diff.forget()
         self.screen.refresh()
 
     def post_display_hook(self) -> None:

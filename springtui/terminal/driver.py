@@ -8,26 +8,25 @@ from textual import events
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
-from .diff import Shown
+from .diff import ScreenDiff
 from .pacing import QUESTION, Pace
-from .sgr import thrifty
 
 _DRAIN_SECONDS = 0.7
 
 
 class PacedDriver(LinuxDriver):
-    """Writes thriftily and counts it, asks behind every picture, and keeps the answers from the app."""
+    """Counts what it writes, asks behind every picture, and keeps the answers from the app."""
 
     def __init__(self, app: Any, **options: Any) -> None:
         super().__init__(app, **options)
         self.pace = Pace(getattr(app, "frames_per_second", 60.0))
         self.pace.backlog = self._backlog
-        self.shown = Shown()
+        self.screen_diff = ScreenDiff()
         self._may_ask = False
 
     def start_application_mode(self) -> None:
         super().start_application_mode()  # type: ignore[no-untyped-call]
-        self.shown.forget()
+        self.screen_diff.forget()
         self._may_ask = self.input_tty
 
     def stop_application_mode(self) -> None:
@@ -36,7 +35,6 @@ class PacedDriver(LinuxDriver):
         super().stop_application_mode()
 
     def write(self, data: str) -> None:
-        data = thrifty(data)
         self.pace.wrote(len(data))
         super().write(data)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import zip_longest
+from itertools import repeat, zip_longest
 from textwrap import wrap
 
 from rich.segment import Segment
@@ -69,7 +69,10 @@ class Canvas(Widget):
             self.refresh(*regions)
 
     def render_line(self, y: int) -> Strip:
-        width, base = self.size.width, self.rich_style
+        width = self.size.width
+        if y < len(self._strips) and self._strips[y].cell_length == width:
+            return self._strips[y]
+        base = self.rich_style
         if y < len(self._strips):
             return self._strips[y].adjust_cell_length(width, base)
         words = wrap(self.EMPTY, max(1, width - 2)) if not self._strips else []
@@ -82,6 +85,8 @@ class Canvas(Widget):
 
 def _changed(before: Strip, after: Strip) -> list[tuple[int, int]]:
     """First and one-past-last column of each stretch that differs. Every character is one cell."""
+    if before == after:
+        return []
     old, new = _cells(before), _cells(after)
     if len(old) != len(new):
         return [(0, max(len(old), len(new)))]
@@ -96,4 +101,7 @@ def _changed(before: Strip, after: Strip) -> list[tuple[int, int]]:
 
 
 def _cells(strip: Strip) -> _Cells:
-    return [(char, segment.style) for segment in strip for char in segment.text]
+    cells: _Cells = []
+    for text, style, _ in strip:
+        cells += zip(text, repeat(style))
+    return cells

@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -19,7 +19,7 @@ from springtui.terminal.text import plain_text
 from springtui.widgets.ticks import Axis, even_axis, log_axis, log_ticks, round_ticks
 
 from ..state.pictures import Series
-from .plot import FURNITURE, Plot, columns_beside, ends_of, set_axis, ticks_up
+from .plot import FURNITURE, Plot, columns_beside, ends_of, ticks_up
 
 SMOOTHING = (1, 5, 21, 81)
 """Points that a moving mean is taken over."""
@@ -155,10 +155,9 @@ class CurvesPlot(Plot, can_focus=True):
             self.border_subtitle = Content(said) if said else self.legend
             self.post_message(self.ReadOut(self))
 
-    def _rulers(self, figure: Any, series: list[Series], width: int, height: int) -> None:
+    def _axes(self, series: list[Series], width: int, height: int) -> tuple[Axis, Axis]:
         low, high = ends_of([y for s in series for y in s.y])
         up = self._upright(low, high, height)
-        set_axis(figure.ruler("y", "left"), up)
         left, right = min(min(s.x) for s in series), max(max(s.x) for s in series)
         cells, most = columns_beside(up, width), max(2, (width - 6) // 6)
         whole = all(float(x).is_integer() for s in self._shaped for x in s.x)
@@ -168,8 +167,8 @@ class CurvesPlot(Plot, can_focus=True):
             along = even_axis(left, right, cells, least=6, whole=whole) or Axis(
                 left, right, round_ticks(left, right, most, whole=whole)
             )
-        set_axis(figure.ruler("x", "lower"), along)
         self._margin, self._along = width - 1 - cells, along
+        return up, along
 
     def _upright(self, low: float, high: float, height: int) -> Axis:
         if self.log_y:
