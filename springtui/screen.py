@@ -12,7 +12,7 @@ from textual.widgets import Static
 from engine.runs.directory import Run
 
 from .state.run_state import RunState
-from .terminal.pacing import AT_ONCE, Pace
+from .terminal.pacing import AT_ONCE, FramePacer
 
 
 class Host(Protocol):
@@ -58,14 +58,14 @@ class BaseScreen(Screen[ScreenResultType]):
 
     async def _on_idle(self, _: events.Idle) -> None:
         """What a key changed goes out at once: Textual's tick, which follows, comes up to two intervals later."""
-        pace: Pace | None = getattr(self.app._driver, "pace", None)
+        pace: FramePacer | None = getattr(self.app._driver, "pace", None)
         changed = self._dirty_widgets or self._layout_required or self._repaint_required
         if pace is not None and changed and pace.seconds_since_key() < AT_ONCE:
             self._on_timer_update()
 
     def _on_timer_update(self) -> None:
         """Textual's tick that draws what changed; it goes on ticking until the terminal has room for a picture."""
-        pace: Pace | None = getattr(self.app._driver, "pace", None)
+        pace: FramePacer | None = getattr(self.app._driver, "pace", None)
         if pace is None or pace.ready():
             super()._on_timer_update()
 

@@ -27,7 +27,7 @@ from ..state.run_state import RunState
 from ..state.wording import fitting
 from ..terminal import size
 from ..terminal.text import ascii_only, plain_text
-from ..widgets.heat_map import FURNITURE, HeatMap
+from ..widgets.heat_map import CHROME_ROWS, HeatMap
 from ..widgets.keys_line import KeysLine
 from ..widgets.plot import Plot
 from . import panels
@@ -160,9 +160,9 @@ class PhaseScreen(PhaseRuns):
         """Cells as tall as leaves the panels below their room; no line is left empty under them."""
         grid = self.query_one("#network", HeatMap).grid
         rows = len(grid.rows) if grid is not None else 6
-        room = self.size.height - 2 - FURNITURE - 2
+        room = self.size.height - 2 - CHROME_ROWS - 2
         tall = min(TALLEST, max(1, (room - LEAST_BELOW) // rows))
-        self.query_one("#maps").styles.height = min(room, rows * tall) + FURNITURE + 2
+        self.query_one("#maps").styles.height = min(room, rows * tall) + CHROME_ROWS + 2
 
     def action_export(self) -> None:
         """Write the diagram as PNG, SVG, CSV and JSON under the home directory."""

@@ -1,10 +1,10 @@
-"""What the terminal shows, cell by cell, so that only cells that changed go out, and in few bytes.
+"""The cells that the terminal shows, and an encoder that writes only those that change, in few bytes.
 
-Textual sends a changed stretch of a line from the start of its widget on, and every widget that was touched whole,
-each piece with its whole style and a reset. A link of 8 kB/s has no room for that. Here each update is compared
-with what the terminal shows, and the cells that differ are written with the shortest changes of style and place.
+Textual rewrites whole widgets, and gives each piece its full style and a reset, which is too much for a link of
+8 kB/s. Here each update is compared with the cells shown, and those that differ are written with the shortest
+changes of style and of the cursor's position.
 
-They are written style by style, each from the top down: a place takes 4 to 8 bytes, a colour of 24 bits up to 19.
+Cells are written style by style, each from the top down: a move costs 4 to 8 bytes, a 24-bit colour up to 19.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from textual.strip import Strip
 from .sgr import PLAIN, Sgr, sgr_of, shortest_change
 
 Cell: TypeAlias = "tuple[str, Sgr]"
-"""A character and its style, of a blank only what can be seen; the second half of a wide character has no text."""
+"""A character and its style, of a blank only what is visible; the second half of a wide character is empty."""
 JUMP = 4
-"""Bytes of a move to the right; cells alike between two that differ are written where that takes no more."""
+"""Bytes of a move to the right; unchanged cells between changed ones are rewritten where that costs no more."""
 _IS_NARROW = re.compile("[ -~\u2500-\u259f\u2800-\u28ff]*").fullmatch
 """Characters that every terminal draws in one cell: ASCII, lines, blocks, braille."""
 _STYLE = operator.itemgetter(1)
@@ -41,13 +41,13 @@ class ScreenDiff:
         self._lines: list[list[Cell | None]] = []
 
     def forget(self) -> None:
-        """From now on the terminal may show anything."""
+        """Forget the cells: the next update is written whole."""
         self._size = Size(0, 0)
 
     def output(self, update: CompositorUpdate, size: Size, console: Console) -> str | None:
-        """What to write so that the terminal shows the update, which begins and ends with no style switched on.
+        """The output that makes the terminal show the update; it begins and ends without any style.
 
-        None where the update is of a kind not known here.
+        None for an update of an unknown kind.
         """
         if size != self._size:
             self._size = size
@@ -73,14 +73,14 @@ class ScreenDiff:
 
 
 class Encoder:
-    """Cells as output for a terminal."""
+    """Encodes cells as a terminal's output."""
 
     def __init__(self) -> None:
         self._pieces: dict[Sgr, list[tuple[int, int, str]]] = {}
-        """Line, column and text of what is to be written in each style."""
+        """Line, column and text of each run of cells, by style."""
 
     def write(self, line: int, column: int, cells: Iterable[Cell]) -> None:
-        """Show these cells from a place on; lines and columns count from 0."""
+        """Add cells from a line and column on, both counted from 0."""
         style, start, text = PLAIN, column, ""
         for wanted, run in itertools.groupby(cells, _STYLE):
             chars = [char for char, _ in run]
@@ -96,10 +96,10 @@ class Encoder:
             self._pieces.setdefault(style, []).append((line, start, text))
 
     def finish(self) -> str:
-        """All that was written; no style is switched on before it and behind it."""
+        """The output for all cells added; it begins and ends without any style."""
         out: list[str] = []
         now = PLAIN
-        at_line = at_column = -1  # where the cursor stands, as far as that does not depend on the terminal
+        at_line = at_column = -1  # the cursor; -1 where it depends on the terminal
         for style in sorted(self._pieces, key=_by_background):
             for line, column, text in self._pieces[style]:
                 right = column - at_column
@@ -119,7 +119,7 @@ class Encoder:
 
 
 def _blanks_fit(text: str, style: Sgr, other: Sgr) -> bool:
-    """Whether a text in one style is empty, or of blanks that look the same in another."""
+    """Whether a text is empty, or blanks that look the same in both styles."""
     return not text.strip(" ") and (
         not text or (style.background == other.background and not (style.shows_on_blanks or other.shows_on_blanks))
     )
@@ -130,7 +130,7 @@ def _by_background(style: Sgr) -> tuple[str, list[str]]:
 
 
 def _of_chops(update: ChopsUpdate) -> Iterator[tuple[int, int, Strip]]:
-    """Line, column and piece of what is to be drawn of a partial update."""
+    """Line, column and strip of each part of a partial update."""
     for y, start, end in update.spans:
         for chop_end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
             if strip is not None and x < end and chop_end > start:
@@ -164,7 +164,7 @@ def _cells(strip: Strip, system: ColorSystem) -> list[Cell]:
 
 
 def _stretches(old: Sequence[Cell | None], new: Sequence[Cell]) -> list[tuple[int, int]]:
-    """First and one-past-last column of what differs; no wide character is cut in half."""
+    """First and one-past-last column of each run of changed cells; wide characters stay whole."""
     found: list[tuple[int, int]] = []
     for column, (a, b) in enumerate(zip(old, new, strict=True)):
         if a == b:
@@ -178,7 +178,7 @@ def _stretches(old: Sequence[Cell | None], new: Sequence[Cell]) -> list[tuple[in
 
 
 def _is_written(cells: Sequence[Cell]) -> bool:
-    """Whether to write what is alike, all but the first of these, takes no more bytes than to move over it."""
+    """Whether rewriting these unchanged cells, all but the first, costs no more bytes than a move over them."""
     style = cells[0][1]
     return (
         len(cells) <= JUMP + 1
@@ -188,12 +188,12 @@ def _is_written(cells: Sequence[Cell]) -> bool:
 
 
 class Changes(CompositorUpdate):
-    """An update of Textual's, of which only what is new is written."""
+    """Textual's update, reduced to the cells that change."""
 
     def __init__(self, update: CompositorUpdate, diff: ScreenDiff, size: Size) -> None:
         self.update, self.diff, self.size = update, diff, size
 
     def render_segments(self, console: Console) -> str:
-        """What to write."""
+        """The output to write."""
         output = self.diff.output(self.update, self.size, console)
         return self.update.render_segments(console) if output is None else output

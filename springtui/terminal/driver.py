@@ -1,4 +1,4 @@
-"""Textual's driver for terminals, with a pace: see ``pace``."""
+"""Textual's driver for terminals with a ``FramePacer`` and a ``ScreenDiff``."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
 from .diff import ScreenDiff
-from .pacing import QUESTION, Pace
+from .pacing import QUESTION, FramePacer
 
 _DRAIN_SECONDS = 0.7
 
 
 class PacedDriver(LinuxDriver):
-    """Counts what it writes, asks behind every picture, and keeps the answers from the app."""
+    """Reports writes to a pacer, sends its query after every frame and keeps the answers from the app."""
 
     def __init__(self, app: Any, **options: Any) -> None:
         super().__init__(app, **options)
-        self.pace = Pace(getattr(app, "frames_per_second", 60.0))
+        self.pace = FramePacer(getattr(app, "frames_per_second", 60.0))
         self.pace.backlog = self._backlog
         self.screen_diff = ScreenDiff()
         self._may_ask = False
@@ -30,7 +30,7 @@ class PacedDriver(LinuxDriver):
         self._may_ask = self.input_tty
 
     def stop_application_mode(self) -> None:
-        """Where a terminal has no second screen, as GNU screen has none, the prompt must not stand in ours."""
+        """Clear the screen first: GNU screen has no alternate one, so our lines would stay."""
         self.write("\x1b[0m\x1b[2J\x1b[H")
         super().stop_application_mode()
 
@@ -39,7 +39,7 @@ class PacedDriver(LinuxDriver):
         super().write(data)
 
     def end_picture(self) -> None:
-        """A picture is complete."""
+        """End a frame."""
         if self._may_ask and self.pace.ask():
             super().write(QUESTION)
 

@@ -1,7 +1,4 @@
-"""Styles as escape sequences (SGR, select graphic rendition): what is on, and the shortest way to another.
-
-A style is written once, not with every piece of text, and of the next only what differs: an attribute, a colour.
-"""
+"""Styles as SGR escape sequences (select graphic rendition), and the shortest one from a style to another."""
 
 from __future__ import annotations
 
@@ -19,12 +16,12 @@ _ATTRIBUTES = {
 _ON_BLANKS = frozenset({"4", "7", "9", "21", "51", "52", "53"})
 """Attributes that can be seen on a blank."""
 _OFF = {"1": "22", "2": "22", "4": "24", "7": "27"}
-"""What switches an attribute off, where every terminal knows that; others are switched off with all the rest."""
+"""Codes that switch an attribute off on every terminal; other attributes need a reset."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Sgr:
-    """Parameters of a style's escape sequence; an empty colour is the terminal's own. Made by ``sgr`` alone."""
+    """The parameters of a style's escape sequence; an empty colour is the default one. Made by ``sgr`` alone."""
 
     attributes: frozenset[str]
     foreground: str
@@ -34,7 +31,7 @@ class Sgr:
 
 
 def sgr(attributes: Iterable[str] = (), foreground: str = "", background: str = "") -> Sgr:
-    """The one object of these parameters, so that ``is`` compares styles."""
+    """The style with these parameters; equal styles are one object, so that ``is`` compares them."""
     return _interned(frozenset(attributes), foreground, background)
 
 
@@ -48,7 +45,7 @@ PLAIN = sgr()
 
 @functools.lru_cache(4096)
 def sgr_of(style: Style, system: ColorSystem) -> tuple[Sgr, Sgr]:
-    """A style's parameters in a terminal of so many colours; and those of them that can be seen on a blank."""
+    """A style's parameters in a colour system, and the part of them that is visible on a blank."""
     attributes = [code for name, code in _ATTRIBUTES.items() if getattr(style, name)]
     whole = sgr(attributes, _color(style.color, system, True), _color(style.bgcolor, system, False))
     return whole, whole if whole.shows_on_blanks else sgr(background=whole.background)
@@ -62,9 +59,9 @@ def _color(color: Color | None, system: ColorSystem, foreground: bool) -> str:
 
 @functools.lru_cache(4096)
 def shortest_change(now: Sgr, wanted: Sgr, *, blank: bool = False) -> tuple[str, Sgr]:
-    """The shortest escape sequence that switches from one style to another, and what is switched on then.
+    """The shortest escape sequence from one style to another, and the style that is then in force.
 
-    Before a ``blank`` text, what cannot be seen there stays as it is.
+    Before a ``blank`` text, parameters that are invisible on blanks stay as they are.
     """
     if blank and not now.shows_on_blanks and not wanted.shows_on_blanks:
         wanted = sgr(now.attributes, now.foreground, wanted.background)
@@ -76,7 +73,7 @@ def shortest_change(now: Sgr, wanted: Sgr, *, blank: bool = False) -> tuple[str,
     dropped = now.attributes - wanted.attributes
     if dropped <= _OFF.keys():
         off = {_OFF[code] for code in dropped}
-        kept = [code for code in now.attributes if _OFF.get(code) not in off]  # 22 is of bold and of dim
+        kept = [code for code in now.attributes if _OFF.get(code) not in off]  # 22 switches off bold and dim alike
         step = [*sorted(off), *_difference(sgr(kept, now.foreground, now.background), wanted)]
     else:
         step = afresh
@@ -84,7 +81,7 @@ def shortest_change(now: Sgr, wanted: Sgr, *, blank: bool = False) -> tuple[str,
 
 
 def _difference(now: Sgr, wanted: Sgr) -> list[str]:
-    """What to switch on, where no attribute is on that is not wanted."""
+    """The codes to add where every attribute in force is wanted."""
     codes = sorted(wanted.attributes - now.attributes)
     if now.foreground != wanted.foreground:
         codes.append(wanted.foreground or "39")

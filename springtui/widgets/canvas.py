@@ -1,4 +1,4 @@
-"""A widget of prepared lines that repaints only the cells that changed: on a slow link every byte counts."""
+"""A widget of prepared lines that repaints only the cells that changed, since a slow link has few bytes."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from springtui.state.empty import WAITING
 from springtui.terminal.text import plain_text
 
 GAP = 10
-"""Cells alike between two stretches that differ; to move the cursor over fewer costs more than to write them."""
+"""Unchanged cells between two changed runs; with fewer, the runs are repainted as one."""
 _Cells = list[tuple[str, Style | None]]
 
 
 class Canvas(Widget):
-    """Subclasses hand over whole pictures with ``paint``; it finds out what is new in them."""
+    """Subclasses give whole pictures to ``paint``, which repaints the cells that differ from the last."""
 
     DEFAULT_CSS = "Canvas { color: $foreground; }"
     EMPTY = WAITING
-    """What stands there while there is no picture."""
+    """Text shown while there is no picture."""
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._strips: list[Strip] = []
 
     def say_empty(self, text: str) -> None:
-        """From now on this stands there while there is no picture: why, and what can be done."""
+        """Set the text shown while there is no picture: why, and what can be done."""
         text = plain_text(text)
         if text != self.EMPTY:
             self.EMPTY = text
@@ -47,10 +47,10 @@ class Canvas(Widget):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        """Draw anew what is there, in the theme's colours."""
+        """Draw the present data in the theme's colours."""
 
     def paint(self, strips: Sequence[Strip]) -> None:
-        """Show these lines, from the top; only the cells that differ are sent to the terminal."""
+        """Show these lines from the top; only the cells that differ are repainted."""
         width, height = self.size
         base = self.rich_style
         new = [strip.adjust_cell_length(width, base) for strip in strips[:height]]
@@ -84,7 +84,7 @@ class Canvas(Widget):
 
 
 def _changed(before: Strip, after: Strip) -> list[tuple[int, int]]:
-    """First and one-past-last column of each stretch that differs. Every character is one cell."""
+    """First and one-past-last column of each changed run. Every character is one cell wide."""
     if before == after:
         return []
     old, new = _cells(before), _cells(after)

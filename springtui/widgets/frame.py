@@ -1,4 +1,4 @@
-"""The frame of a plot, with ticks and labels: plotext's, taken over as characters and kept while its axes stay."""
+"""The frame of a plot with ticks and labels, drawn by plotext as text and cached while the axes stay."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ASCII = str.maketrans({"─": "-", "│": "|", **dict.fromkeys("┌┐└┘├
 
 
 class Frame(NamedTuple):
-    """Characters of a whole plot without curves, lines × columns, and where in it the canvas is."""
+    """A plot without curves: code points, [height, width], and the canvas's position in it."""
 
     codes: Codes
     labels: npt.NDArray[np.bool_]
@@ -28,7 +28,10 @@ class Frame(NamedTuple):
 
 
 def frame_of(width: int, height: int, upright: Axis, along: Axis, *, ascii_only: bool = False) -> Frame:
-    """The frame of a plot of so many cells; labels that would touch are left out, an axis without gets some."""
+    """The frame of a plot in ``width`` × ``height`` cells.
+
+    Labels that would touch are omitted; an axis without labels gets plotext's own.
+    """
     return _frame(width, height, _key(upright), _key(along), ascii_only)
 
 
@@ -43,7 +46,7 @@ def _key(axis: Axis) -> _Key:
 def _frame(width: int, height: int, upright: _Key, along: _Key, ascii_only: bool) -> Frame:
     import plotext  # costs 0.1 s, which the first frame need not wait for
 
-    plotext.terminal.limit(False, False)  # it would clip to the terminal that it believes in
+    plotext.terminal.limit(False, False)  # else it clips to the terminal size that it detects
     figure = plotext.figure
     figure.clear()
     figure.plot_size(width, height)

@@ -1,4 +1,4 @@
-"""Curves with axes: numbers become cells, and cells lines; the frame with its ticks and labels is plotext's."""
+"""A widget that draws curves with axes; the frame with its ticks and labels is plotext's."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _ROLES: dict[str, tuple[str, float]] = {
     "fade2": ("foreground", 0.3),
     "fade3": ("foreground", 0.2),
 }
-"""The theme's colour of each role, and how far it stands out from the background."""
+"""The theme's colour of each role, and its opacity over the background."""
 _FRAME = ("fade1", "muted")
 """Roles of the frame and of its labels."""
 _SMALLEST = (12, 4)
-FURNITURE = 3
-"""Lines of a plot that its frame and the labels below it take."""
+CHROME_ROWS = 3
+"""Rows of a plot that the frame and the labels below it take."""
 
 
 class Plot(Canvas):
@@ -51,14 +51,14 @@ class Plot(Canvas):
         self._version = 0
 
     def show(self, series: Sequence[Series]) -> None:
-        """Take data; the picture follows at the next ``redraw``."""
+        """Set the data; they are drawn at the next ``redraw``."""
         series = list(series)
         if series != self._series:
             self._series = series
             self._version += 1
 
     def is_stale(self) -> bool:
-        """Whether data, size or theme changed since it was drawn, and it can be seen."""
+        """Whether the plot is visible and its data, size or theme changed since it was drawn."""
         width, height = self.size
         if not self.is_on_screen or width < _SMALLEST[0] or height < _SMALLEST[1]:
             return False
@@ -76,7 +76,7 @@ class Plot(Canvas):
 
     @property
     def is_on_screen(self) -> bool:
-        """Whether any of it can be seen."""
+        """Whether any part of it is visible."""
         return self.display and self.is_attached and self.size.area > 0
 
     def _draw(self, series: list[Series], width: int, height: int) -> list[Strip]:
@@ -102,7 +102,9 @@ class Plot(Canvas):
     def _axes(self, series: list[Series], width: int, height: int) -> tuple[Axis, Axis]:
         """The upright axis and the horizontal one."""
         low, high = ends_of([y for s in series for y in s.y])
-        up = even_axis(low, high, height - FURNITURE) or Axis(low, high, round_ticks(low, high, ticks_up(height)))
+        up = even_axis(low, high, height - CHROME_ROWS) or Axis(
+            low, high, round_ticks(low, high, ticks_up(height))
+        )
         left, right = min(min(s.x) for s in series), max(max(s.x) for s in series)
         whole = all(float(x).is_integer() for s in series for x in s.x)
         cells = columns_beside(up, width)
@@ -111,7 +113,7 @@ class Plot(Canvas):
         return up, along or Axis(left, right, ticks)
 
     def color_of(self, role: str) -> Color:
-        """What a role is drawn in."""
+        """The colour of a role in the present theme."""
         name, strength = _ROLES.get(role, _ROLES["accent"])
         variables = self.app.theme_variables
         color = variables.get(name, variables["warning"])  # not every theme is ours
@@ -119,23 +121,23 @@ class Plot(Canvas):
 
 
 def ends_of(values: Sequence[float]) -> tuple[float, float]:
-    """The least and the largest; what is all alike has room about it."""
+    """The least and the largest value; where they coincide, 0.5 below and above."""
     low, high = min(values), max(values)
     return (low, high) if high - low >= 1e-9 else (low - 0.5, high + 0.5)
 
 
 def columns_beside(upright: Axis, width: int) -> int:
-    """Columns of a plot that an upright axis with its labels leaves."""
+    """Columns that remain for the canvas beside the vertical axis and its labels."""
     return width - 2 - max((len(label) for _, label in upright.ticks), default=0)
 
 
 def ticks_up(height: int) -> int:
-    """So many labels find lines of their own on an upright axis."""
+    """The number of labels that fit on a vertical axis of this height."""
     return max(2 if height < 8 else 3, (height - 2) // 2)
 
 
 def _lengthened(axis: Axis) -> Axis:
-    """An axis whose ends differ; a single value stands in its middle."""
+    """The axis, widened where its ends coincide, with the value in its middle."""
     room = max(0.5, 1e-9 * abs(axis.low))
     return axis if axis.low < axis.high else axis._replace(low=axis.low - room, high=axis.low + room)
 

@@ -1,4 +1,4 @@
-"""Curves as dots in character cells, computed in NumPy, and cells as lines of styled text."""
+"""Curves rasterised to braille dots in character cells with NumPy, and cells turned into strips."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from textual.strip import Strip
 Codes: TypeAlias = npt.NDArray[np.uint32]
 """Unicode code points of cells, lines × columns."""
 Owners: TypeAlias = npt.NDArray[np.int16]
-"""A small number per cell, lines × columns: a curve's place in the list, or a style's."""
+"""An index per cell, lines × columns: of a curve or of a style."""
 
 NOBODY = -1
-"""The owner of a cell without a dot."""
+"""The index of a cell without a dot."""
 BLANK = ord(" ")
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], np.uint32)
 """Bits of a braille cell, by row and column (Unicode, block 2800)."""
 _BRAILLE = 0x2800
 _INSET = 0.5016585662, 0.501516152
-"""Cells from the canvas' edges to the first and the last value: half a cell and, as in plotext, a little more."""
+"""Cells from the canvas's edges to the first and the last value: half a cell and a little, as in plotext."""
 
 
 class Curve(NamedTuple):
@@ -43,16 +43,16 @@ def rasterise(
     *,
     ascii_only: bool = False,
 ) -> tuple[Codes, Owners]:
-    """The cells' characters, and whose they are: the last curve's that has a dot there, or NOBODY's.
+    """The cells' code points, and the index of the last curve with a dot in each cell, or NOBODY; [height, width].
 
-    The first and last value of an axis stand in the middle of its first and last cell. What lies beyond is left
-    out; a line to a point more than a whole axis beyond is bent.
+    The first and last value of an axis lie in the middle of its first and last cell. Points beyond are clipped; a
+    line to a point more than one axis length beyond changes direction.
 
     Args:
-        curves: drawn in this order, so that later ones stand on top.
+        curves: drawn in this order, later ones on top.
         x_ends, y_ends: the values in the first and last column, and in the lowest and highest line.
         width, height: of the canvas, in cells.
-        ascii_only: a star for every cell that a curve passes, not 2 × 4 dots of braille.
+        ascii_only: draw a star in every cell that a curve passes, in place of 2 × 4 braille dots.
     """
     codes = np.full(height * width, BLANK, np.uint32)
     owners = np.full(height * width, NOBODY, np.int16)
@@ -83,14 +83,16 @@ def rasterise(
 
 
 def _places(values: npt.NDArray[np.float64], first: float, last: float, cells: int) -> npt.NDArray[np.float64]:
-    """Where values stand on an axis, in cells from its beginning; in the middle where the axis has no length."""
-    span = last / 2 - first / 2  # of halves, which do not overflow
+    """Positions on an axis in cells from its beginning, [N]; in the middle where the axis has no length."""
+    span = last / 2 - first / 2  # halves do not overflow
     parts = (values / 2 - first / 2) / span if span else np.full(len(values), 0.5)
-    return np.clip(_INSET[0] + (cells - sum(_INSET)) * parts, -cells - 1, 2 * cells + 1)  # few steps to any point
+    return np.clip(
+        _INSET[0] + (cells - sum(_INSET)) * parts, -cells - 1, 2 * cells + 1
+    )  # bounds the number of steps
 
 
 def to_strips(codes: Codes, kinds: Owners, styles: Sequence[Style]) -> list[Strip]:
-    """Cells as lines; ``kinds`` holds each cell's place in ``styles``. Every character is one cell wide."""
+    """One strip a line; ``kinds``, [height, width], indexes ``styles``. Every character is one cell wide."""
     height, width = codes.shape
     text = codes.astype("<u4").tobytes().decode("utf-32-le")
     changes = kinds[:, 1:] != kinds[:, :-1]
