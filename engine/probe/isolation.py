@@ -20,7 +20,7 @@ _DEVICES = ("cpu", "cuda")
 
 
 @contextlib.contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
+def isolated(model: nn.Module) -> Iterator[None]:
     """Eval mode, without gradients or compiled code, and everything back as it was.
 
     Not in inference mode, though the user be in it: what a model keeps of that for later no gradient passes.

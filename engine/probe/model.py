@@ -13,7 +13,7 @@ from ..errors import DataError, InputError
 from .batch import ProbeBatch, first_real
 from .features import Source
 from .groupings import group
-from .isolation import Autocast, Buffers, computing_in, home_of, undisturbed
+from .isolation import Autocast, Buffers, computing_in, home_of, isolated
 from .layers import Point, Wanted, find_points
 from .measurer import Measured, Measurer
 from .trace import trace
@@ -95,7 +95,7 @@ class ProbedModel:
 
     @contextlib.contextmanager
     def _glance(self) -> Iterator[None]:
-        with undisturbed(self.model), self._buffers.kept(self.model):
+        with isolated(self.model), self._buffers.kept(self.model):
             yield
 
     def _run(self, args: Any, kwargs: Any) -> Any:
