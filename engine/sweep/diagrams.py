@@ -17,7 +17,7 @@ from ..settings.chain import ChainConfig
 from ..settings.fields import parse_value
 from ..settings.sweep import SweepConfig
 from .axes import Value
-from .grid import MOST_CELLS, cell_settings, size
+from .grid import MOST_CELLS, cell_count, cell_settings
 
 _SLOPES = tuple(round(0.2 * i, 1) for i in range(6))
 _PAPER_DATA = {"train_size": 2560, "image_size": 10}
@@ -147,9 +147,9 @@ def check(config: SweepConfig) -> None:
             raise ConfigError(f"the axis {axis!r} has no values")
         if len(set(values)) < len(values):
             raise ConfigError(f"the axis {axis!r} has a value twice")
-    if size(config) > MOST_CELLS:
-        raise ConfigError(f"{size(config)} cells are more than {MOST_CELLS}; take fewer values")
-    for index in range(size(config)):
+    if cell_count(config) > MOST_CELLS:
+        raise ConfigError(f"{cell_count(config)} cells are more than {MOST_CELLS}; take fewer values")
+    for index in range(cell_count(config)):
         settings = cell_settings(config, index)
         if isinstance(settings, ChainConfig) and config.method == "mean_field":
             _check_theory(settings)

@@ -16,7 +16,7 @@ from .axes import KNOBS, Value
 MOST_CELLS = 100_000
 
 
-def size(config: SweepConfig) -> int:
+def cell_count(config: SweepConfig) -> int:
     """Cells of the grid: columns x rows."""
     return len(config.x_values) * len(config.y_values)
 

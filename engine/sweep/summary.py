@@ -12,7 +12,7 @@ from ..measures.load_curve import statistics
 from ..runs.records import Cell
 from ..settings.sweep import SweepConfig
 from .axes import Value
-from .grid import members, place, size
+from .grid import cell_count, members, place
 
 MEASURES = {"network": "trace_ratio", "chain": "distance"}
 """The curve whose loads a diagram is about."""
@@ -54,7 +54,7 @@ def summarise(config: SweepConfig, cells: Iterable[Cell]) -> list[Summary]:
             newest[cell.cell, cell.member] = cell
     by_cell: dict[int, list[Cell]] = {}
     for (index, _), cell in sorted(newest.items()):
-        if 0 <= index < size(config):
+        if 0 <= index < cell_count(config):
             by_cell.setdefault(index, []).append(cell)
     return [summarise_cell(config, index, found) for index, found in sorted(by_cell.items())]
 

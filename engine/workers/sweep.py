@@ -27,7 +27,7 @@ from ..settings.sweep import SweepConfig
 from ..settings.train import TrainConfig
 from ..sweep.backends import Given, check_executor, open_backend
 from ..sweep.crew import CHAINS_AT_ONCE, LOOK, Crew, ExecutorCrew, Orders, Queue, ThreadCrew
-from ..sweep.grid import cell_settings, coarse_to_fine, members, size
+from ..sweep.grid import cell_count, cell_settings, coarse_to_fine, members
 from ..sweep.summary import accuracy_cv_correlation, summarise
 from ..sweep.task import Job, only_chains
 from .control_loop import ControlLoop, Interrupted
@@ -100,7 +100,7 @@ class _Sweep:
         ]
         self.made: Queue = queue.SimpleQueue()
         self.orders = Orders(lambda: self.loop.paused)
-        self.facts: dict[str, Any] = {"cells": size(config), "resumed_with": len(self.cells)}
+        self.facts: dict[str, Any] = {"cells": cell_count(config), "resumed_with": len(self.cells)}
 
     def run(self) -> Ended:
         with contextlib.ExitStack() as held:

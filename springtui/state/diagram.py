@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from engine.settings.sweep import SweepConfig
 from engine.sweep.axes import Value
-from engine.sweep.grid import map_of, members, place, size
+from engine.sweep.grid import cell_count, map_of, members, place
 from engine.sweep.summary import MEASURES, Summary, accuracy_cv_correlation, summarise
 from engine.twin.axis import noise_coordinate
 from engine.twin.maps import PRESETS
@@ -61,7 +61,7 @@ def grid_of(config: SweepConfig, summaries: Sequence[Summary], colour: Colour) -
     """The heat map of a sweep; None before anything is known."""
     if not summaries:
         return None
-    count = size(config)
+    count = cell_count(config)
     values, curves, final = [math.nan] * count, [[0.0][:0] for _ in range(count)], [False] * count
     for summary in summaries:
         values[summary.cell] = value_of(summary, colour)

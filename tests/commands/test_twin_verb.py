@@ -17,7 +17,7 @@ from engine.settings.chain import ChainConfig
 from engine.settings.fields import make
 from engine.settings.train import TrainConfig
 from engine.sweep.diagrams import make_sweep
-from engine.sweep.grid import place, size
+from engine.sweep.grid import cell_count, place
 from engine.twin.fit import predict
 from engine.twin.maps import PRESETS, TwinMap, load_map, save_map
 from springtui.cli import main
@@ -86,7 +86,7 @@ def planted_sweep(home: Path) -> tuple[Run, TwinMap]:
     run = Run.create(open_home(home), config)
     planted = TwinMap(friction=0.05, friction_per_nonlinearity=0.08, mu_left=0.12, noise=0.03, noise_per_noise=0.1)
     lock = run.take()
-    for index in range(size(config)):
+    for index in range(cell_count(config)):
         x, y = place(config, index)
         (curve,) = predict(planted, [1.0 - y], [x], 7)
         for member in range(2):
