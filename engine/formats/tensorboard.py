@@ -17,7 +17,7 @@ from ..measures.load_curve import loads, statistics
 from ..runs.directory import Run
 from ..runs.records import Cell, Curve, Event, Started
 from ..settings.sweep import SweepConfig
-from ..sweep.grid import place
+from ..sweep.grid import cell_values
 
 _SUFFIX = ".springtui"
 
@@ -118,7 +118,7 @@ def _name(index: int, layers: Sequence[str]) -> str:
 
 
 def _of_cell(event: Cell, settings: SweepConfig) -> dict[str, float | None]:
-    x, y = place(settings, event.cell)
+    x, y = cell_values(settings, event.cell)
     where = f"{settings.y_axis}={y} {settings.x_axis}={x}"
     regime = _regime(event.curves.get("trace_ratio", []), logits=True)
     return {f"{name}/{where}": value for name, value in {**event.scalars, **regime}.items()}

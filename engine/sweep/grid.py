@@ -21,7 +21,7 @@ def cell_count(config: SweepConfig) -> int:
     return len(config.x_values) * len(config.y_values)
 
 
-def place(config: SweepConfig, index: int) -> tuple[Value, Value]:
+def cell_values(config: SweepConfig, index: int) -> tuple[Value, Value]:
     """The x and y values of a cell, by its index: y index x columns + x index."""
     row, column = divmod(index, len(config.x_values))
     return config.x_values[column], config.y_values[row]
@@ -33,7 +33,7 @@ def cell_settings(config: SweepConfig, index: int, member: int = 0) -> TrainConf
     Raises:
         ConfigError: a value or their combination is not allowed, or there is no map for these knobs.
     """
-    x, y = place(config, index)
+    x, y = cell_values(config, index)
     values = dict(config.settings)
     if config.system == "chain":
         return make(ChainConfig, values | _chain_axes(config, x, y))

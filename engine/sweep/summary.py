@@ -12,7 +12,7 @@ from ..measures.load_curve import statistics
 from ..runs.records import Cell
 from ..settings.sweep import SweepConfig
 from .axes import Value
-from .grid import cell_count, members, place
+from .grid import cell_count, cell_values, members
 
 MEASURES = {"network": "trace_ratio", "chain": "distance"}
 """The curve whose loads a diagram is about."""
@@ -67,7 +67,7 @@ def summarise_cell(config: SweepConfig, index: int, found: Sequence[Cell]) -> Su
     curves, spread = _mean_curves([cell.curves for cell in shown])
     main = curves.get(MEASURES[config.system], [])
     shape = statistics(main, logits=config.system == "network")
-    x, y = place(config, index)
+    x, y = cell_values(config, index)
     return Summary(
         cell=index,
         x=x,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from engine.settings.sweep import SweepConfig
 from engine.sweep.axes import Value
-from engine.sweep.grid import cell_count, map_of, members, place
+from engine.sweep.grid import cell_count, cell_values, map_of, members
 from engine.sweep.summary import MEASURES, Summary, accuracy_cv_correlation, summarise
 from engine.twin.axis import noise_coordinate
 from engine.twin.maps import PRESETS
@@ -127,7 +127,7 @@ def facts_of(
     chain: SweepConfig | None = None,
 ) -> list[str]:
     """The numbers of the cell under the cursor, and of its twin among the cells of ``chain``."""
-    x, y = place(config, cell)
+    x, y = cell_values(config, cell)
     noise = TITLES.get(config.x_axis, config.x_axis)
     head = f"{row_title(config)} {short(row_value(config, y))} · {noise} {short(x)}"
     found = next((s for s in summaries if s.cell == cell), None)
