@@ -52,11 +52,11 @@ def _chain_axes(config: SweepConfig, x: Value, y: Value) -> dict[str, Value]:
             f"there is no fitted map for {config.x_axis!r} over {config.y_axis!r}; a chain over a network's knobs "
             f"takes negative_slope as its rows and one of these as its columns: {', '.join(PRESETS)}"
         )
-    right, left, noise = map_of(config).chain(1.0 - y, noise_coordinate(config.x_axis, x))
+    right, left, noise = twin_map_for(config).chain(1.0 - y, noise_coordinate(config.x_axis, x))
     return {"mu_right": float(right), "mu_left": float(left), "noise": float(noise)}
 
 
-def map_of(config: SweepConfig) -> TwinMap:
+def twin_map_for(config: SweepConfig) -> TwinMap:
     """The map that takes a network's knobs to the chain's, over one of the axes of ``PRESETS``.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from engine.settings.sweep import SweepConfig
 from engine.sweep.axes import Value
-from engine.sweep.grid import cell_count, cell_values, map_of, members
+from engine.sweep.grid import cell_count, cell_values, members, twin_map_for
 from engine.sweep.summary import MEASURES, Summary, accuracy_cv_correlation, summarise
 from engine.twin.axis import noise_coordinate
 from engine.twin.maps import PRESETS
@@ -152,7 +152,7 @@ def twin_facts(
         return ["twin: not made yet"]
     if twin is None or isinstance(twin.x, str) or isinstance(twin.y, str) or config.x_axis not in PRESETS:
         return ["twin: no map was fitted for these axes"]
-    knobs = map_of(chain or config).chain(1.0 - twin.y, noise_coordinate(config.x_axis, twin.x))
+    knobs = twin_map_for(chain or config).chain(1.0 - twin.y, noise_coordinate(config.x_axis, twin.x))
     right, left, noise = (float(knob) for knob in knobs)
     lines = [f"twin CV {decimals(twin.cv)} · asymmetry {decimals(twin.asymmetry, sign=True)}"]
     ours = scaled_curve(found.curves.get(MEASURES["network"], [])[:-1])
