@@ -130,11 +130,11 @@ def make_sweep(
         settings=shared,
         **{name: parse_value(SweepConfig, name, value) for name, value in fields.items()},
     )
-    check(config)
+    validate(config)
     return config
 
 
-def check(config: SweepConfig) -> None:
+def validate(config: SweepConfig) -> None:
     """See that every cell can be made, before anything runs.
 
     Raises:
