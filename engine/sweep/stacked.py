@@ -12,8 +12,8 @@ from ..ensemble.stack import Stack, members_within
 from ..errors import DivergedError
 from ..runs.records import Cell
 from ..settings.train import TrainConfig
-from .crew import Orders, Queue, Threads
 from .networks import PRESENT_EVERY, cell_of, diverged_cell, finite, group_key, group_of, hessian_trace
+from .producers import Orders, ProducerThreads, Queue
 from .task import Job
 
 _CPU_MEMORY = 1 << 30
@@ -32,7 +32,7 @@ def settings_of(job: Job) -> TrainConfig:
     return job.settings
 
 
-class StackedCrew(Threads):
+class StackedProducers(ProducerThreads):
     """One thread that trains all jobs on one device, those of one shape and batch size together."""
 
     def __init__(self, jobs: Sequence[Job], made: Queue, orders: Orders, device: str) -> None:

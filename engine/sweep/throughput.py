@@ -68,7 +68,7 @@ def choose(jobs: Sequence[Job], threads: int) -> list[Choice]:
             alike.setdefault(group_key(settings), []).append(job)
     with single_threaded():
         most = max(alike.values(), key=len, default=[])
-        at_once, rates = _threads_for(most, len(jobs), threads)
+        at_once, rates = _runningfor(most, len(jobs), threads)
         found = [_choose(same, at_once, rates if same is most else {}) for same in alike.values()]
     if not eager:
         return found
@@ -106,7 +106,7 @@ def _there(device: str) -> str:
     return device
 
 
-def _threads_for(jobs: Sequence[Job], count: int, threads: int) -> tuple[int, dict[str, float]]:
+def _runningfor(jobs: Sequence[Job], count: int, threads: int) -> tuple[int, dict[str, float]]:
     """How many at once: as told; one a core for few; else what measures best with the largest group's jobs."""
     most = cores()
     if threads or most == 1 or count <= 2 * most or not jobs:
@@ -131,11 +131,11 @@ def compiled_rate(jobs: Sequence[Job], threads: int) -> float:
         torch.set_num_threads(1)
         _until(end, lambda stop: trainer.run_epoch(work, stop))  # type: ignore[arg-type]
 
-    crew = [threading.Thread(target=job, args=pair) for pair in ready]
+    running = [threading.Thread(target=job, args=pair) for pair in ready]
     before, began = sum(trainer.step_count for trainer, _ in ready), time.monotonic()
-    for thread in crew:
+    for thread in running:
         thread.start()
-    for thread in crew:
+    for thread in running:
         thread.join()
     return (sum(trainer.step_count for trainer, _ in ready) - before) / (time.monotonic() - began)
 

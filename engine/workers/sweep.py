@@ -26,8 +26,8 @@ from ..runs.records import Cell, Ended, Started
 from ..settings.sweep import SweepConfig
 from ..settings.train import TrainConfig
 from ..sweep.backends import Given, check_executor, open_backend
-from ..sweep.crew import CHAINS_AT_ONCE, LOOK, Crew, ExecutorCrew, Orders, Queue, ThreadCrew
 from ..sweep.grid import cell_count, cell_settings, coarse_to_fine, members
+from ..sweep.producers import CHAINS_AT_ONCE, LOOK, ExecutorProducers, Orders, Producers, Queue, ThreadProducers
 from ..sweep.summary import accuracy_cv_correlation, summarise
 from ..sweep.task import Job, only_chains
 from .control_loop import ControlLoop, Interrupted
@@ -104,24 +104,24 @@ class _Sweep:
 
     def run(self) -> Ended:
         with contextlib.ExitStack() as held:
-            crews = self._crews(held) if self.waiting else []
+            producers = self._producers(held) if self.waiting else []
             self._write_started()
-            self._run(crews)
+            self._run(producers)
         return self._ended()
 
-    def _run(self, crews: list[Crew]) -> None:
+    def _run(self, producers: list[Producers]) -> None:
         broken: BaseException | None = None
         try:
-            for crew in crews:
-                crew.start()
-            while any(crew.is_at_work() for crew in crews) or not self.made.empty():
+            for producer in producers:
+                producer.start()
+            while any(producer.is_at_work() for producer in producers) or not self.made.empty():
                 if not self.loop.poll(len(self.cells)):
                     self.orders.stopped.set()
                 broken = self._write_made() or broken
         finally:
             self.orders.stopped.set()
-            for crew in crews:
-                crew.join()
+            for producer in producers:
+                producer.join()
         broken = self._write_made(wait=0.0) or broken
         if broken is not None:
             raise broken
@@ -147,7 +147,7 @@ class _Sweep:
 
     # who makes the cells
 
-    def _crews(self, held: contextlib.ExitStack) -> list[Crew]:
+    def _producers(self, held: contextlib.ExitStack) -> list[Producers]:
         config = self.config
         if self.executor is not None:
             return [self._sent_to(Given(self.executor))]
@@ -161,11 +161,13 @@ class _Sweep:
         threads = 1 if config.executor == "in-process" else config.threads
         return list(self._networks(threads, held))
 
-    def _sent_to(self, backend: Any) -> Crew:
+    def _sent_to(self, backend: Any) -> Producers:
         self.facts["executor"] = backend.name
-        return ExecutorCrew(self.waiting, self.made, self.orders, backend, self.config.method, self.slice_seconds)
+        return ExecutorProducers(
+            self.waiting, self.made, self.orders, backend, self.config.method, self.slice_seconds
+        )
 
-    def _chains(self) -> Crew:
+    def _chains(self) -> Producers:
         """One thread that hands out the chains; each of its calls uses all cores."""
         from ..sweep.chains import pull
 
@@ -178,13 +180,13 @@ class _Sweep:
             for cell in pull(only_chains(rows[id(head)]), config.method, threads=threads):
                 self.made.put(cell)
 
-        return ThreadCrew(heads, self.made, self.orders, 1, work)
+        return ThreadProducers(heads, self.made, self.orders, 1, work)
 
-    def _networks(self, threads: int, held: contextlib.ExitStack) -> Iterable[Crew]:
+    def _networks(self, threads: int, held: contextlib.ExitStack) -> Iterable[Producers]:
         """Compiled networks beside each other on threads, others one at a time, and stacks on accelerators."""
         from ..ensemble.member import why_not
         from ..ensemble.threads import single_threaded
-        from ..sweep.stacked import StackedCrew
+        from ..sweep.stacked import StackedProducers
         from ..sweep.throughput import choose
 
         choices = choose(self.waiting, threads)
@@ -192,7 +194,7 @@ class _Sweep:
         for device in sorted({choice.device for choice in choices} - {""}):
             jobs = [job for choice in choices if choice.device == device for job in choice.jobs]
             self.facts["device"] = device
-            yield StackedCrew(jobs, self.made, self.orders, device)
+            yield StackedProducers(jobs, self.made, self.orders, device)
         here = [choice for choice in choices if not choice.device]
         if here:
             self.facts["threads"] = at_once = min(choice.at_once for choice in here)
@@ -203,7 +205,7 @@ class _Sweep:
             alone = all(why_not(job.settings) for job in jobs if isinstance(job.settings, TrainConfig))
             yield self._trained_here(jobs, at_once, threads or _cores() if alone else most)
 
-    def _trained_here(self, jobs: list[Job], at_once: int, cores: int) -> Crew:
+    def _trained_here(self, jobs: list[Job], at_once: int, cores: int) -> Producers:
         """Where memory holds fewer networks than there are cores, each takes several."""
         from ..sweep.networks import Networks
 
@@ -213,7 +215,7 @@ class _Sweep:
             assert isinstance(job.settings, TrainConfig)
             return networks.train(job.settings, (job.cell, job.member))
 
-        return ThreadCrew(jobs, self.made, self.orders, at_once, work)
+        return ThreadProducers(jobs, self.made, self.orders, at_once, work)
 
     # first and last words
 

@@ -24,9 +24,9 @@ from engine.runs.listing import open_home
 from engine.runs.records import Cell
 from engine.settings.train import TrainConfig
 from engine.sweep import throughput as sweep_choice
-from engine.sweep.crew import Orders, Product
 from engine.sweep.diagrams import make_sweep
-from engine.sweep.stacked import StackedCrew
+from engine.sweep.producers import Orders, Product
+from engine.sweep.stacked import StackedProducers
 from engine.sweep.task import Job
 from engine.sweep.throughput import choose, stacked_rate
 from engine.workers.work import work
@@ -86,14 +86,14 @@ def test_the_faster_device_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         assert choice.rates["cuda"] == rate
 
 
-def test_a_stacked_crew_makes_every_cell_and_tells_diverged_ones() -> None:
+def test_stacked_producers_make_every_cell_and_report_diverged_ones() -> None:
     made: queue.SimpleQueue[Product] = queue.SimpleQueue()
     other = msgspec.structs.replace(TINY, batch_size=20, hessian=True)
     wanted = [*jobs(3, batch_size=50), Job(cell=9, member=1, settings=other)]
     assert stacked_rate(wanted[:3], "cpu") > 0
-    crew = StackedCrew(wanted, made, Orders(lambda: False), "cpu")
-    crew.start()
-    crew.join()
+    producers = StackedProducers(wanted, made, Orders(lambda: False), "cpu")
+    producers.start()
+    producers.join()
     cells = [made.get_nowait() for _ in range(made.qsize())]
     finals = {cell.cell: cell for cell in cells if isinstance(cell, Cell) and cell.final}
     assert sorted(finals) == [0, 1, 2, 9]

@@ -53,7 +53,7 @@ class Orders:
         return not self.stopped.is_set()
 
 
-class Crew(Protocol):
+class Producers(Protocol):
     """Started once, and asked until it is done."""
 
     def start(self) -> None:
@@ -66,7 +66,7 @@ class Crew(Protocol):
         """Wait for its end, once it was told to stop or has nothing left."""
 
 
-class Threads:
+class ProducerThreads:
     """A crew's threads; what one of them raises goes into the queue, for the thread that waits."""
 
     def __init__(self, made: Queue, orders: Orders, name: str, count: int = 1) -> None:
@@ -95,7 +95,7 @@ class Threads:
         raise NotImplementedError
 
 
-class ThreadCrew(Threads):
+class ThreadProducers(ProducerThreads):
     """Threads of this process, each with a job at a time; ``work`` makes one and knows pause and stop."""
 
     def __init__(
@@ -117,7 +117,7 @@ class ThreadCrew(Threads):
             return None
 
 
-class ExecutorCrew(Threads):
+class ExecutorProducers(ProducerThreads):
     """One thread that keeps an executor busy with slices, and starts those again whose worker was lost."""
 
     def __init__(
