@@ -172,10 +172,12 @@ def finished_cell(task: Task, learner: Learner, config: TrainConfig) -> Cell:
 class Networks:
     """Trains one network after another on the calling thread; many threads may share it."""
 
-    def __init__(self, holds: Callable[[], bool], present: Callable[[Cell], None], threads: int = 1) -> None:
+    def __init__(
+        self, may_continue: Callable[[], bool], present: Callable[[Cell], None], threads: int = 1
+    ) -> None:
         self._threads = threads
         """Of each network that the plain trainer trains."""
-        self._holds = holds
+        self._may_continue = may_continue
         self._present = present
 
     def train(self, config: TrainConfig, task: Task) -> Cell | None:
@@ -189,7 +191,7 @@ class Networks:
         try:
             learner = begin(config)
             while not learner.finished:
-                if not learner.run_epoch(lambda: not self._holds()) or not self._holds():
+                if not learner.run_epoch(lambda: not self._may_continue()) or not self._may_continue():
                     return None
                 if not learner.finished and time.monotonic() - shown >= PRESENT_EVERY:
                     self._present(cell_of(task, learner.epoch, learner.measure(), final=False))

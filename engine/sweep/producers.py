@@ -34,7 +34,7 @@ Product = Cell | Note | BaseException
 Queue = queue.SimpleQueue[Product]
 
 
-class Orders:
+class StopSignal:
     """What holds for all of a crew: whether to go on. Set by the worker's own thread."""
 
     def __init__(self, paused: Callable[[], bool]) -> None:
@@ -46,7 +46,7 @@ class Orders:
         """Whether to begin nothing new."""
         return self._paused() and not self.stopped.is_set()
 
-    def holds(self) -> bool:
+    def may_continue(self) -> bool:
         """Whether to go on; waits out a pause."""
         while self.paused:
             time.sleep(LOOK)
@@ -69,8 +69,8 @@ class Producers(Protocol):
 class ProducerThreads:
     """A crew's threads; what one of them raises goes into the queue, for the thread that waits."""
 
-    def __init__(self, made: Queue, orders: Orders, name: str, count: int = 1) -> None:
-        self._made, self._orders = made, orders
+    def __init__(self, made: Queue, signal: StopSignal, name: str, count: int = 1) -> None:
+        self._made, self._signal = made, signal
         self._threads = [threading.Thread(target=self._guarded, name=f"{name}-{i}") for i in range(count)]
 
     def start(self) -> None:
@@ -99,13 +99,13 @@ class ThreadProducers(ProducerThreads):
     """Threads of this process, each with a job at a time; ``work`` makes one and knows pause and stop."""
 
     def __init__(
-        self, jobs: Sequence[Job], made: Queue, orders: Orders, count: int, work: Callable[[Job], Cell | None]
+        self, jobs: Sequence[Job], made: Queue, signal: StopSignal, count: int, work: Callable[[Job], Cell | None]
     ) -> None:
-        super().__init__(made, orders, "sweep", max(1, min(count, len(jobs))))
+        super().__init__(made, signal, "sweep", max(1, min(count, len(jobs))))
         self._jobs, self._work = deque(jobs), work
 
     def _run(self) -> None:
-        while self._orders.holds() and (job := self._next()) is not None:
+        while self._signal.may_continue() and (job := self._next()) is not None:
             cell = self._work(job)
             if cell is not None:
                 self._made.put(cell)
@@ -121,9 +121,9 @@ class ExecutorProducers(ProducerThreads):
     """One thread that keeps an executor busy with slices, and starts those again whose worker was lost."""
 
     def __init__(
-        self, jobs: Sequence[Job], made: Queue, orders: Orders, backend: Backend, method: str, seconds: float
+        self, jobs: Sequence[Job], made: Queue, signal: StopSignal, backend: Backend, method: str, seconds: float
     ) -> None:
-        super().__init__(made, orders, "sweep-dispatch")
+        super().__init__(made, signal, "sweep-dispatch")
         self._backend = backend
         self._waiting = deque(_slices(jobs, method, seconds))
         self._flying: dict[Future[bytes], tuple[Slice, int]] = {}
@@ -142,8 +142,8 @@ class ExecutorProducers(ProducerThreads):
             self._take_the_rest()
 
     def _dispatch(self) -> None:
-        while (self._waiting or self._flying) and not self._orders.stopped.is_set():
-            if not self._orders.paused:
+        while (self._waiting or self._flying) and not self._signal.stopped.is_set():
+            if not self._signal.paused:
                 self._send()
             if not self._flying:
                 time.sleep(LOOK)

@@ -13,7 +13,7 @@ from ..errors import DivergedError
 from ..runs.records import Cell
 from ..settings.train import TrainConfig
 from .networks import PRESENT_EVERY, cell_of, diverged_cell, finite, group_key, group_of, hessian_trace
-from .producers import Orders, ProducerThreads, Queue
+from .producers import ProducerThreads, Queue, StopSignal
 from .task import Job
 
 _CPU_MEMORY = 1 << 30
@@ -35,8 +35,8 @@ def settings_of(job: Job) -> TrainConfig:
 class StackedProducers(ProducerThreads):
     """One thread that trains all jobs on one device, those of one shape and batch size together."""
 
-    def __init__(self, jobs: Sequence[Job], made: Queue, orders: Orders, device: str) -> None:
-        super().__init__(made, orders, "sweep-stacked")
+    def __init__(self, jobs: Sequence[Job], made: Queue, signal: StopSignal, device: str) -> None:
+        super().__init__(made, signal, "sweep-stacked")
         self._device, self._jobs = torch.device(device), list(jobs)
 
     def _run(self) -> None:
@@ -58,7 +58,7 @@ class StackedProducers(ProducerThreads):
         members = [member_of(settings_of(job)) for job in jobs]
         stack, told, shown, turn = Stack(group, members, self._device), set[int](), time.monotonic(), 0
         while not stack.finished:
-            if not stack.run_epoch(lambda: not self._orders.holds()):
+            if not stack.run_epoch(lambda: not self._signal.may_continue()):
                 return False
             active = stack.active
             for i in set(range(len(jobs))) - set(active) - told:

@@ -27,7 +27,15 @@ from ..settings.sweep import SweepConfig
 from ..settings.train import TrainConfig
 from ..sweep.backends import Given, check_executor, open_backend
 from ..sweep.grid import cell_count, cell_settings, coarse_to_fine, members
-from ..sweep.producers import CHAINS_AT_ONCE, LOOK, ExecutorProducers, Orders, Producers, Queue, ThreadProducers
+from ..sweep.producers import (
+    CHAINS_AT_ONCE,
+    LOOK,
+    ExecutorProducers,
+    Producers,
+    Queue,
+    StopSignal,
+    ThreadProducers,
+)
 from ..sweep.summary import accuracy_cv_correlation, summarise
 from ..sweep.task import Job, only_chains
 from .control_loop import ControlLoop, Interrupted
@@ -99,7 +107,7 @@ class _Sweep:
             if (cell, m) not in done
         ]
         self.made: Queue = queue.SimpleQueue()
-        self.orders = Orders(lambda: self.loop.paused)
+        self.signal = StopSignal(lambda: self.loop.paused)
         self.facts: dict[str, Any] = {"cells": cell_count(config), "resumed_with": len(self.cells)}
 
     def run(self) -> Ended:
@@ -116,10 +124,10 @@ class _Sweep:
                 producer.start()
             while any(producer.is_at_work() for producer in producers) or not self.made.empty():
                 if not self.loop.poll(len(self.cells)):
-                    self.orders.stopped.set()
+                    self.signal.stopped.set()
                 broken = self._write_made() or broken
         finally:
-            self.orders.stopped.set()
+            self.signal.stopped.set()
             for producer in producers:
                 producer.join()
         broken = self._write_made(wait=0.0) or broken
@@ -134,7 +142,7 @@ class _Sweep:
                 made = self.made.get(timeout=wait) if wait else self.made.get_nowait()
                 wait = 0.0
                 if isinstance(made, BaseException):
-                    self.orders.stopped.set()
+                    self.signal.stopped.set()
                     broken = made
                 elif isinstance(made, Cell):
                     if made.final:
@@ -164,7 +172,7 @@ class _Sweep:
     def _sent_to(self, backend: Any) -> Producers:
         self.facts["executor"] = backend.name
         return ExecutorProducers(
-            self.waiting, self.made, self.orders, backend, self.config.method, self.slice_seconds
+            self.waiting, self.made, self.signal, backend, self.config.method, self.slice_seconds
         )
 
     def _chains(self) -> Producers:
@@ -180,7 +188,7 @@ class _Sweep:
             for cell in pull(only_chains(rows[id(head)]), config.method, threads=threads):
                 self.made.put(cell)
 
-        return ThreadProducers(heads, self.made, self.orders, 1, work)
+        return ThreadProducers(heads, self.made, self.signal, 1, work)
 
     def _networks(self, threads: int, held: contextlib.ExitStack) -> Iterable[Producers]:
         """Compiled networks beside each other on threads, others one at a time, and stacks on accelerators."""
@@ -194,7 +202,7 @@ class _Sweep:
         for device in sorted({choice.device for choice in choices} - {""}):
             jobs = [job for choice in choices if choice.device == device for job in choice.jobs]
             self.facts["device"] = device
-            yield StackedProducers(jobs, self.made, self.orders, device)
+            yield StackedProducers(jobs, self.made, self.signal, device)
         here = [choice for choice in choices if not choice.device]
         if here:
             self.facts["threads"] = at_once = min(choice.at_once for choice in here)
@@ -209,13 +217,13 @@ class _Sweep:
         """Where memory holds fewer networks than there are cores, each takes several."""
         from ..sweep.networks import Networks
 
-        networks = Networks(self.orders.holds, self.made.put, max(1, cores // at_once))
+        networks = Networks(self.signal.may_continue, self.made.put, max(1, cores // at_once))
 
         def work(job: Job) -> Cell | None:
             assert isinstance(job.settings, TrainConfig)
             return networks.train(job.settings, (job.cell, job.member))
 
-        return ThreadProducers(jobs, self.made, self.orders, at_once, work)
+        return ThreadProducers(jobs, self.made, self.signal, at_once, work)
 
     # first and last words
 

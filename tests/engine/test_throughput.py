@@ -25,7 +25,7 @@ from engine.runs.records import Cell
 from engine.settings.train import TrainConfig
 from engine.sweep import throughput as sweep_choice
 from engine.sweep.diagrams import make_sweep
-from engine.sweep.producers import Orders, Product
+from engine.sweep.producers import Product, StopSignal
 from engine.sweep.stacked import StackedProducers
 from engine.sweep.task import Job
 from engine.sweep.throughput import choose, stacked_rate
@@ -91,7 +91,7 @@ def test_stacked_producers_make_every_cell_and_report_diverged_ones() -> None:
     other = msgspec.structs.replace(TINY, batch_size=20, hessian=True)
     wanted = [*jobs(3, batch_size=50), Job(cell=9, member=1, settings=other)]
     assert stacked_rate(wanted[:3], "cpu") > 0
-    producers = StackedProducers(wanted, made, Orders(lambda: False), "cpu")
+    producers = StackedProducers(wanted, made, StopSignal(lambda: False), "cpu")
     producers.start()
     producers.join()
     cells = [made.get_nowait() for _ in range(made.qsize())]
