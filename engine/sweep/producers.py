@@ -30,8 +30,8 @@ CHAINS_AT_ONCE = 500
 """By theory, in one slice: a settled chain takes microseconds."""
 _AHEAD = 1.5
 """Slices on their way for each that is worked on: no worker waits for the next."""
-Product = Cell | Note | BaseException
-Queue = queue.SimpleQueue[Product]
+Output = Cell | Note | BaseException
+Queue = queue.SimpleQueue[Output]
 
 
 class StopSignal:
@@ -69,8 +69,8 @@ class Producers(Protocol):
 class ProducerThreads:
     """A crew's threads; what one of them raises goes into the queue, for the thread that waits."""
 
-    def __init__(self, made: Queue, signal: StopSignal, name: str, count: int = 1) -> None:
-        self._made, self._signal = made, signal
+    def __init__(self, outputs: Queue, signal: StopSignal, name: str, count: int = 1) -> None:
+        self._outputs, self._signal = outputs, signal
         self._threads = [threading.Thread(target=self._guarded, name=f"{name}-{i}") for i in range(count)]
 
     def start(self) -> None:
@@ -88,7 +88,7 @@ class ProducerThreads:
         try:
             self._run()
         except BaseException as error:
-            self._made.put(error)
+            self._outputs.put(error)
 
     def _run(self) -> None:
         """What each thread does."""
@@ -99,16 +99,21 @@ class ThreadProducers(ProducerThreads):
     """Threads of this process, each with a job at a time; ``work`` makes one and knows pause and stop."""
 
     def __init__(
-        self, jobs: Sequence[Job], made: Queue, signal: StopSignal, count: int, work: Callable[[Job], Cell | None]
+        self,
+        jobs: Sequence[Job],
+        outputs: Queue,
+        signal: StopSignal,
+        count: int,
+        work: Callable[[Job], Cell | None],
     ) -> None:
-        super().__init__(made, signal, "sweep", max(1, min(count, len(jobs))))
+        super().__init__(outputs, signal, "sweep", max(1, min(count, len(jobs))))
         self._jobs, self._work = deque(jobs), work
 
     def _run(self) -> None:
         while self._signal.may_continue() and (job := self._next()) is not None:
             cell = self._work(job)
             if cell is not None:
-                self._made.put(cell)
+                self._outputs.put(cell)
 
     def _next(self) -> Job | None:
         try:
@@ -121,9 +126,15 @@ class ExecutorProducers(ProducerThreads):
     """One thread that keeps an executor busy with slices, and starts those again whose worker was lost."""
 
     def __init__(
-        self, jobs: Sequence[Job], made: Queue, signal: StopSignal, backend: Backend, method: str, seconds: float
+        self,
+        jobs: Sequence[Job],
+        outputs: Queue,
+        signal: StopSignal,
+        backend: Backend,
+        method: str,
+        seconds: float,
     ) -> None:
-        super().__init__(made, signal, "sweep-dispatch")
+        super().__init__(outputs, signal, "sweep-dispatch")
         self._backend = backend
         self._waiting = deque(_slices(jobs, method, seconds))
         self._flying: dict[Future[bytes], tuple[Slice, int]] = {}
@@ -170,7 +181,7 @@ class ExecutorProducers(ProducerThreads):
         if (width == 0) != self._alone:
             self._alone = width == 0
             text = "waiting for workers" if self._alone else f"{width} workers"
-            self._made.put(Note(text=f"{self._backend.name}: {text}"))
+            self._outputs.put(Note(text=f"{self._backend.name}: {text}"))
 
     def _take(self, future: Future[bytes], part: Slice) -> bool:
         """What a slice came to; False where its worker was lost."""
@@ -183,7 +194,7 @@ class ExecutorProducers(ProducerThreads):
         for job in part.jobs:
             self._losses.pop((job.cell, job.member), None)
         for cell in found.cells:
-            self._made.put(cell)
+            self._outputs.put(cell)
         if found.state:
             self._waiting.appendleft(msgspec.structs.replace(part, state=found.state))
         return True
@@ -193,7 +204,7 @@ class ExecutorProducers(ProducerThreads):
         for future in self._flying:
             if future.done() and not future.cancelled() and future.exception() is None:
                 for cell in unpack(future.result()).cells:
-                    self._made.put(cell)
+                    self._outputs.put(cell)
 
     def _again(self, part: Slice, sent_after: int) -> None:
         """Put a lost slice first in the row; an executor that broke is mended once for all that it lost."""
@@ -209,7 +220,7 @@ class ExecutorProducers(ProducerThreads):
         if sent_after == self._mended:
             self._mended += 1
             text = f"{self._backend.name}: a worker was lost; its work starts again"
-            self._made.put(Note(text=text, level="warning"))
+            self._outputs.put(Note(text=text, level="warning"))
             self._backend.mend()
 
 

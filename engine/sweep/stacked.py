@@ -35,8 +35,8 @@ def settings_of(job: Job) -> TrainConfig:
 class StackedProducers(ProducerThreads):
     """One thread that trains all jobs on one device, those of one shape and batch size together."""
 
-    def __init__(self, jobs: Sequence[Job], made: Queue, signal: StopSignal, device: str) -> None:
-        super().__init__(made, signal, "sweep-stacked")
+    def __init__(self, jobs: Sequence[Job], outputs: Queue, signal: StopSignal, device: str) -> None:
+        super().__init__(outputs, signal, "sweep-stacked")
         self._device, self._jobs = torch.device(device), list(jobs)
 
     def _run(self) -> None:
@@ -63,7 +63,7 @@ class StackedProducers(ProducerThreads):
             active = stack.active
             for i in set(range(len(jobs))) - set(active) - told:
                 told.add(i)
-                self._made.put(_final(jobs[i], stack, i))
+                self._outputs.put(_final(jobs[i], stack, i))
             if time.monotonic() - shown >= PRESENT_EVERY:
                 turn = self._present(stack, jobs, active, turn)
                 shown = time.monotonic()
@@ -75,7 +75,7 @@ class StackedProducers(ProducerThreads):
         for _ in active:
             i = active[turn % len(active)]
             turn += 1
-            self._made.put(_present(jobs[i], stack, i))
+            self._outputs.put(_present(jobs[i], stack, i))
             if time.monotonic() >= end:
                 break
         return turn

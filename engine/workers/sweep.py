@@ -106,7 +106,7 @@ class _Sweep:
             for cell in order
             if (cell, m) not in done
         ]
-        self.made: Queue = queue.SimpleQueue()
+        self.outputs: Queue = queue.SimpleQueue()
         self.signal = StopSignal(lambda: self.loop.paused)
         self.facts: dict[str, Any] = {"cells": cell_count(config), "resumed_with": len(self.cells)}
 
@@ -122,34 +122,34 @@ class _Sweep:
         try:
             for producer in producers:
                 producer.start()
-            while any(producer.is_at_work() for producer in producers) or not self.made.empty():
+            while any(producer.is_at_work() for producer in producers) or not self.outputs.empty():
                 if not self.loop.poll(len(self.cells)):
                     self.signal.stopped.set()
-                broken = self._write_made() or broken
+                broken = self._write_outputs() or broken
         finally:
             self.signal.stopped.set()
             for producer in producers:
                 producer.join()
-        broken = self._write_made(wait=0.0) or broken
+        broken = self._write_outputs(wait=0.0) or broken
         if broken is not None:
             raise broken
 
-    def _write_made(self, wait: float = LOOK) -> BaseException | None:
+    def _write_outputs(self, wait: float = LOOK) -> BaseException | None:
         """Write what was made, as it comes; what broke the makers, if anything did."""
         broken = None
         try:
             while True:
-                made = self.made.get(timeout=wait) if wait else self.made.get_nowait()
+                output = self.outputs.get(timeout=wait) if wait else self.outputs.get_nowait()
                 wait = 0.0
-                if isinstance(made, BaseException):
+                if isinstance(output, BaseException):
                     self.signal.stopped.set()
-                    broken = made
-                elif isinstance(made, Cell):
-                    if made.final:
-                        self.cells.append(made)
-                    self.at_file.write(msgspec.structs.replace(made, done=len(self.cells)))
+                    broken = output
+                elif isinstance(output, Cell):
+                    if output.final:
+                        self.cells.append(output)
+                    self.at_file.write(msgspec.structs.replace(output, done=len(self.cells)))
                 else:
-                    self.at_file.write(made)
+                    self.at_file.write(output)
         except queue.Empty:
             return broken
 
@@ -172,7 +172,7 @@ class _Sweep:
     def _sent_to(self, backend: Any) -> Producers:
         self.facts["executor"] = backend.name
         return ExecutorProducers(
-            self.waiting, self.made, self.signal, backend, self.config.method, self.slice_seconds
+            self.waiting, self.outputs, self.signal, backend, self.config.method, self.slice_seconds
         )
 
     def _chains(self) -> Producers:
@@ -186,9 +186,9 @@ class _Sweep:
 
         def work(head: Job) -> None:
             for cell in pull(only_chains(rows[id(head)]), config.method, threads=threads):
-                self.made.put(cell)
+                self.outputs.put(cell)
 
-        return ThreadProducers(heads, self.made, self.signal, 1, work)
+        return ThreadProducers(heads, self.outputs, self.signal, 1, work)
 
     def _networks(self, threads: int, held: contextlib.ExitStack) -> Iterable[Producers]:
         """Compiled networks beside each other on threads, others one at a time, and stacks on accelerators."""
@@ -202,7 +202,7 @@ class _Sweep:
         for device in sorted({choice.device for choice in choices} - {""}):
             jobs = [job for choice in choices if choice.device == device for job in choice.jobs]
             self.facts["device"] = device
-            yield StackedProducers(jobs, self.made, self.signal, device)
+            yield StackedProducers(jobs, self.outputs, self.signal, device)
         here = [choice for choice in choices if not choice.device]
         if here:
             self.facts["threads"] = at_once = min(choice.at_once for choice in here)
@@ -217,13 +217,13 @@ class _Sweep:
         """Where memory holds fewer networks than there are cores, each takes several."""
         from ..sweep.networks import Networks
 
-        networks = Networks(self.signal.may_continue, self.made.put, max(1, cores // at_once))
+        networks = Networks(self.signal.may_continue, self.outputs.put, max(1, cores // at_once))
 
         def work(job: Job) -> Cell | None:
             assert isinstance(job.settings, TrainConfig)
             return networks.train(job.settings, (job.cell, job.member))
 
-        return ThreadProducers(jobs, self.made, self.signal, at_once, work)
+        return ThreadProducers(jobs, self.outputs, self.signal, at_once, work)
 
     # first and last words
 

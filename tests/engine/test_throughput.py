@@ -25,7 +25,7 @@ from engine.runs.records import Cell
 from engine.settings.train import TrainConfig
 from engine.sweep import throughput as sweep_choice
 from engine.sweep.diagrams import make_sweep
-from engine.sweep.producers import Product, StopSignal
+from engine.sweep.producers import Output, StopSignal
 from engine.sweep.stacked import StackedProducers
 from engine.sweep.task import Job
 from engine.sweep.throughput import choose, stacked_rate
@@ -87,14 +87,14 @@ def test_the_faster_device_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_stacked_producers_make_every_cell_and_report_diverged_ones() -> None:
-    made: queue.SimpleQueue[Product] = queue.SimpleQueue()
+    outputs: queue.SimpleQueue[Output] = queue.SimpleQueue()
     other = msgspec.structs.replace(TINY, batch_size=20, hessian=True)
     wanted = [*jobs(3, batch_size=50), Job(cell=9, member=1, settings=other)]
     assert stacked_rate(wanted[:3], "cpu") > 0
-    producers = StackedProducers(wanted, made, StopSignal(lambda: False), "cpu")
+    producers = StackedProducers(wanted, outputs, StopSignal(lambda: False), "cpu")
     producers.start()
     producers.join()
-    cells = [made.get_nowait() for _ in range(made.qsize())]
+    cells = [outputs.get_nowait() for _ in range(outputs.qsize())]
     finals = {cell.cell: cell for cell in cells if isinstance(cell, Cell) and cell.final}
     assert sorted(finals) == [0, 1, 2, 9]
     assert all(cell.at == 4 and cell.curves for cell in finals.values())
