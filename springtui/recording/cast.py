@@ -151,7 +151,7 @@ def _event_of(path: Path, number: int, line: str) -> tuple[float, str, str]:
     raise DataError(f"{path}, line {number}: an event is [seconds, kind, text]; this is {line.strip()[:60]}")
 
 
-class Tamer:
+class EscapeFilter:
     """Lets text, colours and cursor movements through, and nothing that outlives or steers beyond the picture."""
 
     def __init__(self) -> None:
@@ -162,10 +162,10 @@ class Tamer:
         text = self._rest + text
         cut = _UNFINISHED.search(text)
         self._rest = text[cut.start() :] if cut else ""
-        return _SEQUENCE.sub(_tamed, text[: cut.start()] if cut else text)
+        return _SEQUENCE.sub(_harmless, text[: cut.start()] if cut else text)
 
 
-def _tamed(found: re.Match[str]) -> str:
+def _harmless(found: re.Match[str]) -> str:
     sequence, final = found[0], found["final"]
     if final is None:
         return sequence if sequence in _PLAIN_ESCAPES else ""
@@ -177,7 +177,7 @@ def _tamed(found: re.Match[str]) -> str:
 
 def played(cast: Cast, *, speed: float = 1.0, idle: float = math.inf) -> Iterator[tuple[float, str]]:
     """Pauses in seconds and the tame text that follows each; no pause is longer than ``idle``."""
-    tamer, last = Tamer(), 0.0
+    escape_filter, last = EscapeFilter(), 0.0
     for at, kind, text in cast.events:
         pause, last = min(max(0.0, at - last), idle) / speed, max(at, last)
-        yield pause, tamer.take(text) if kind == "o" else ""
+        yield pause, escape_filter.take(text) if kind == "o" else ""

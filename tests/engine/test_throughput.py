@@ -23,7 +23,7 @@ from engine.runs.directory import Run
 from engine.runs.listing import open_home
 from engine.runs.records import Cell
 from engine.settings.train import TrainConfig
-from engine.sweep import throughput as sweep_choice
+from engine.sweep import throughput
 from engine.sweep.diagrams import make_sweep
 from engine.sweep.producers import Output, StopSignal
 from engine.sweep.stacked import StackedProducers
@@ -80,7 +80,7 @@ def test_the_faster_device_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its speed is made up, since there may be none here; the compiled code's is measured."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for rate, device in ((1e12, "cuda"), (1e-6, "")):
-        monkeypatch.setattr(sweep_choice, "stacked_rate", lambda _jobs, _device, rate=rate: rate)
+        monkeypatch.setattr(throughput, "stacked_rate", lambda _jobs, _device, rate=rate: rate)
         (choice,) = choose(jobs(2, device="auto"), 1)
         assert choice.device == device
         assert choice.rates["cuda"] == rate
