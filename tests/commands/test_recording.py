@@ -12,7 +12,7 @@ from support.real_terminal import _UNKNOWN_TO_PYTE, SPRINGTUI, Terminal, stop_wo
 
 from engine.errors import DataError, HomeError
 from springtui.cli import main
-from springtui.recording.cast import Recorder, EscapeFilter, played, read_cast
+from springtui.recording.cast import EscapeFilter, Recorder, played, read_cast
 
 
 @pytest.mark.terminal
