@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, NamedTuple
 
 from ..errors import ConfigError
+from .fields import nearest_name
 
 
 class Recipe(NamedTuple):
@@ -96,7 +96,7 @@ def find_recipe(name: str) -> Recipe:
         ConfigError: there is none; names the nearest.
     """
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.0)[0]
+        near = nearest_name(name, RECIPES)
         raise ConfigError(
             f"unknown recipe {name!r}; the nearest is {near!r}. Known: {', '.join(RECIPES)}; "
             f"springtui train --list-recipes tells more"

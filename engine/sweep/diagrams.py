@@ -6,7 +6,6 @@ Diagrams: DESIGN.md, section 1 (Shi et al., arXiv:2407.19353).
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..settings.chain import ChainConfig
-from ..settings.fields import parse_value
+from ..settings.fields import nearest_name, parse_value
 from ..settings.sweep import SweepConfig
 from .axes import Value
 from .grid import MOST_CELLS, cell_count, cell_settings
@@ -105,7 +104,7 @@ def make_sweep(
         ConfigError: a name, value or combination is not allowed.
     """
     if recipe not in DIAGRAMS:
-        near = difflib.get_close_matches(recipe, DIAGRAMS, n=1, cutoff=0.0)[0]
+        near = nearest_name(recipe, DIAGRAMS)
         raise ConfigError(f"unknown recipe {recipe!r}; the nearest is {near!r}. Known: {', '.join(DIAGRAMS)}")
     diagram = DIAGRAMS[recipe]
     given = dict(axes or {})
