@@ -23,7 +23,7 @@ class SettingsStruct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Base of the settings of each kind of run."""
 
     live: ClassVar[frozenset[str]] = frozenset()
-    """Names of the fields that a running worker can change without a restart."""
+    """Names of the fields that can change in a running worker, without a restart."""
 
 
 S = TypeVar("S", bound=SettingsStruct)

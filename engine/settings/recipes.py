@@ -1,4 +1,4 @@
-"""Named settings, apart from the code that runs them. ``--set`` goes over a recipe, field by field."""
+"""Named settings of training runs. ``--set`` overrides a recipe's fields one by one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .fields import nearest_name
 
 
 class Recipe(NamedTuple):
-    """Settings of a training run that differ from the defaults, and what they are good for."""
+    """Settings of a training run that differ from the defaults, and their description."""
 
     about: str
     settings: dict[str, Any]
@@ -93,7 +93,7 @@ def find_recipe(name: str) -> Recipe:
     """The recipe of a name.
 
     Raises:
-        ConfigError: there is none; names the nearest.
+        ConfigError: there is none; the message gives the nearest name.
     """
     if name not in RECIPES:
         near = nearest_name(name, RECIPES)

@@ -1,7 +1,7 @@
-"""Those who make a sweep's cells: threads of this process, or any executor, fed with slices.
+"""Producers of a sweep's cells: threads of this process, or an executor that is sent slices.
 
-A crew takes jobs from the front of its list, puts what was made into a queue, and looks whether to hold on; it
-writes nothing. Only the sweep's worker writes, so a lost executor loses no record and repeats none.
+Producers take jobs from the front of a list, put cells, notes and errors into a queue, and poll a ``StopSignal``.
+They write no files: only the sweep's worker does, so a lost executor neither loses nor repeats a record.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from .backends import Backend
 from .task import Job, Slice, pack, unpack
 
 LOOK = 0.05
-"""Seconds between looks at what was made and what is asked."""
+"""Seconds between polls of the outputs and of the stop signal."""
 MOST_LOSSES = 5
-"""Workers that a slice may lose one after another before it is taken for the cause."""
+"""After so many lost workers in a row a slice counts as their cause, and the sweep fails."""
 CHAINS_AT_ONCE = 500
-"""By theory, in one slice: a settled chain takes microseconds."""
+"""Chains in one slice, in the mean field: each takes microseconds."""
 _AHEAD = 1.5
-"""Slices on their way for each that is worked on: no worker waits for the next."""
+"""Slices sent to an executor for each that it can work on at once, so that no worker waits for the next."""
 Output = Cell | Note | BaseException
+"""A finished or unfinished cell, a note for the run, or the error that ended a producer."""
 Queue = queue.SimpleQueue[Output]
 
 
 class StopSignal:
-    """What holds for all of a crew: whether to go on. Set by the worker's own thread."""
+    """Pauses and stops all producers of a sweep; set by the worker's main thread, polled by theirs."""
 
     def __init__(self, paused: Callable[[], bool]) -> None:
         self._paused = paused
@@ -43,31 +44,31 @@ class StopSignal:
 
     @property
     def paused(self) -> bool:
-        """Whether to begin nothing new."""
+        """Whether producers must begin no new job."""
         return self._paused() and not self.stopped.is_set()
 
     def may_continue(self) -> bool:
-        """Whether to go on; waits out a pause."""
+        """False once stopped; while paused it blocks, until resumed or stopped."""
         while self.paused:
             time.sleep(LOOK)
         return not self.stopped.is_set()
 
 
 class Producers(Protocol):
-    """Started once, and asked until it is done."""
+    """One or more threads that produce cells; started once, and polled until they end."""
 
     def start(self) -> None:
-        """Begin."""
+        """Start the threads."""
 
     def is_at_work(self) -> bool:
-        """Whether more may come."""
+        """Whether any thread is alive, so that more outputs may come."""
 
     def join(self) -> None:
-        """Wait for its end, once it was told to stop or has nothing left."""
+        """Wait for the threads to end."""
 
 
 class ProducerThreads:
-    """A crew's threads; what one of them raises goes into the queue, for the thread that waits."""
+    """Base of producers: threads that put the exception that ends one of them into the queue."""
 
     def __init__(self, outputs: Queue, signal: StopSignal, name: str, count: int = 1) -> None:
         self._outputs, self._signal = outputs, signal
@@ -91,12 +92,12 @@ class ProducerThreads:
             self._outputs.put(error)
 
     def _run(self) -> None:
-        """What each thread does."""
+        """The work of one thread, in subclasses."""
         raise NotImplementedError
 
 
 class ThreadProducers(ProducerThreads):
-    """Threads of this process, each with a job at a time; ``work`` makes one and knows pause and stop."""
+    """Threads of this process, each with one job at a time; ``work`` returns its cell, or None if stopped."""
 
     def __init__(
         self,
@@ -123,7 +124,7 @@ class ThreadProducers(ProducerThreads):
 
 
 class ExecutorProducers(ProducerThreads):
-    """One thread that keeps an executor busy with slices, and starts those again whose worker was lost."""
+    """One thread that keeps an executor busy with slices and sends those again whose worker was lost."""
 
     def __init__(
         self,
@@ -137,77 +138,78 @@ class ExecutorProducers(ProducerThreads):
         super().__init__(outputs, signal, "sweep-dispatch")
         self._backend = backend
         self._waiting = deque(_slices(jobs, method, seconds))
-        self._flying: dict[Future[bytes], tuple[Slice, int]] = {}
-        """What was sent, and after how many mendings."""
+        self._sent: dict[Future[bytes], tuple[Slice, int]] = {}
+        """By future: its slice, and how often the backend had been mended when it was sent."""
         self._mended = 0
         self._losses: dict[tuple[int, int], int] = {}
-        self._alone = False
+        self._without_workers = False
 
     def _run(self) -> None:
         try:
             self._dispatch()
         finally:
-            for future in self._flying:
+            for future in self._sent:
                 future.cancel()
             self._backend.close()
-            self._take_the_rest()
+            self._put_finished()
 
     def _dispatch(self) -> None:
-        while (self._waiting or self._flying) and not self._signal.stopped.is_set():
+        while (self._waiting or self._sent) and not self._signal.stopped.is_set():
             if not self._signal.paused:
                 self._send()
-            if not self._flying:
+            if not self._sent:
                 time.sleep(LOOK)
                 continue
-            done, _ = wait(self._flying, timeout=LOOK, return_when=FIRST_COMPLETED)
+            done, _ = wait(self._sent, timeout=LOOK, return_when=FIRST_COMPLETED)
             for future in done:
-                part, sent_after = self._flying.pop(future)
-                if not self._take(future, part):
-                    self._again(part, sent_after)
+                part, sent_after = self._sent.pop(future)
+                if not self._put_result(future, part):
+                    self._resend(part, sent_after)
 
     def _send(self) -> None:
         width = self._backend.width()
-        self._tell_whether_alone(width)
-        while self._waiting and len(self._flying) < max(1, round(_AHEAD * width)):
+        self._note_workers(width)
+        while self._waiting and len(self._sent) < max(1, round(_AHEAD * width)):
             part = self._waiting.popleft()
             try:
-                self._flying[self._backend.submit(pack(part))] = (part, self._mended)
+                self._sent[self._backend.submit(pack(part))] = (part, self._mended)
             except BaseException as error:
                 if not self._backend.lost(error):
                     raise
-                self._again(part, self._mended)
+                self._resend(part, self._mended)
 
-    def _tell_whether_alone(self, width: int) -> None:
-        if (width == 0) != self._alone:
-            self._alone = width == 0
-            text = "waiting for workers" if self._alone else f"{width} workers"
+    def _note_workers(self, width: int) -> None:
+        """Put a note into the queue when the last worker leaves or the first one comes."""
+        if (width == 0) != self._without_workers:
+            self._without_workers = width == 0
+            text = "waiting for workers" if self._without_workers else f"{width} workers"
             self._outputs.put(Note(text=f"{self._backend.name}: {text}"))
 
-    def _take(self, future: Future[bytes], part: Slice) -> bool:
-        """What a slice came to; False where its worker was lost."""
+    def _put_result(self, future: Future[bytes], part: Slice) -> bool:
+        """Put a slice's cells into the queue and queue the rest of its work; False where its worker was lost."""
         try:
-            found = unpack(future.result())
+            result = unpack(future.result())
         except BaseException as error:
             if not self._backend.lost(error):
                 raise
             return False
         for job in part.jobs:
             self._losses.pop((job.cell, job.member), None)
-        for cell in found.cells:
+        for cell in result.cells:
             self._outputs.put(cell)
-        if found.state:
-            self._waiting.appendleft(msgspec.structs.replace(part, state=found.state))
+        if result.state:
+            self._waiting.appendleft(msgspec.structs.replace(part, state=result.state))
         return True
 
-    def _take_the_rest(self) -> None:
-        """What was still made while the executor came to rest is not thrown away."""
-        for future in self._flying:
+    def _put_finished(self) -> None:
+        """Put the cells of slices that finished while the backend closed into the queue."""
+        for future in self._sent:
             if future.done() and not future.cancelled() and future.exception() is None:
                 for cell in unpack(future.result()).cells:
                     self._outputs.put(cell)
 
-    def _again(self, part: Slice, sent_after: int) -> None:
-        """Put a lost slice first in the row; an executor that broke is mended once for all that it lost."""
+    def _resend(self, part: Slice, sent_after: int) -> None:
+        """Put a lost slice to the front of the queue; mend the backend once for all slices lost together."""
         first = part.jobs[0]
         key = (first.cell, first.member)
         self._losses[key] = self._losses.get(key, 0) + 1
@@ -225,7 +227,7 @@ class ExecutorProducers(ProducerThreads):
 
 
 def _slices(jobs: Sequence[Job], method: str, seconds: float) -> list[Slice]:
-    """Networks one by one; chains by theory many at once."""
+    """One slice for each network or chain of replicas; one for ``CHAINS_AT_ONCE`` chains in the mean field."""
     many = CHAINS_AT_ONCE if jobs and isinstance(jobs[0].settings, ChainConfig) and method == "mean_field" else 1
     return [
         Slice(jobs=list(jobs[start : start + many]), method=method, seconds=seconds)
