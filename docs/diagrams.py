@@ -91,9 +91,9 @@ def chain_of(config: SweepConfig) -> tuple[SweepConfig, list[Summary]]:
     """The chain over the same knobs, by the fitted map and the mean field."""
     axes = {"x": (config.x_axis, config.x_values), "y": (config.y_axis, config.y_values)}
     chain = make_sweep("chain-twin", {"blocks": 6}, axes=axes)
-    from engine.sweep.grid import cell_settings, size
+    from engine.sweep.grid import cell_count, cell_settings
 
-    jobs = [Job(cell=i, member=0, settings=cell_settings(chain, i)) for i in range(size(chain))]
+    jobs = [Job(cell=i, member=0, settings=cell_settings(chain, i)) for i in range(cell_count(chain))]
     return chain, summarise(chain, pull(only_chains(jobs), "mean_field"))
 
 

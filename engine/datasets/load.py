@@ -5,7 +5,6 @@ Shape legend: N samples, C channels, H and W pixels, D features.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, DataError
+from ..settings.fields import nearest_name
 from ..settings.train import TrainConfig
 from . import idx, openml
 from .npz import read_npz
@@ -97,7 +97,7 @@ def _source(config: TrainConfig) -> _Source:
     if config.dataset.endswith(".npz"):
         return _npz
     if config.dataset not in _SOURCES:
-        near = difflib.get_close_matches(config.dataset, _SOURCES, n=1, cutoff=0.0)[0]
+        near = nearest_name(config.dataset, _SOURCES)
         raise ConfigError(
             f"dataset = {config.dataset!r} is not known; allowed: {', '.join(_SOURCES)}, or the path "
             f"of an .npz; the nearest is {near!r}"

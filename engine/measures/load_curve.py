@@ -17,9 +17,9 @@ BALANCED_CV = 0.25
 EVEN_HALVES = 0.1
 """Halves that differ by less than this part of the total carry the same: uneven loads are then scattered."""
 
-TOLD = 0.1
-"""A total load of at most this part of all that the curve goes up and down is not told from none: loads that
-cancel leave as much by chance, and dividing by it gives a coefficient of variation in the hundreds."""
+NOISE_FLOOR = 0.1
+"""A total load of at most this fraction of the sum of the loads' absolute values counts as none: loads of both
+signs leave as much by chance, and dividing by it gives a coefficient of variation in the hundreds."""
 
 
 class LoadStatistics(NamedTuple):
@@ -31,7 +31,7 @@ class LoadStatistics(NamedTuple):
     """(load of the shallow half - load of the deep half) / total load; > 0 convex, < 0 concave."""
     regime: str
     """balanced; concave; convex; uneven, where the halves carry the same but their layers do not; or unclear,
-    where the total load is not positive, or too small beside its parts to be told from none (``TOLD``)."""
+    where the total load is not positive, or within ``NOISE_FLOOR`` of the sum of the loads' absolute values."""
 
 
 def loads(curve: Sequence[float | None]) -> NDArray[np.float64]:
@@ -63,7 +63,7 @@ def statistics(curve: Sequence[float | None], *, logits: bool) -> LoadStatistics
 
 
 def _regime(total: float, gross: float, cv: float, asymmetry: float) -> str:
-    if total <= TOLD * gross:
+    if total <= NOISE_FLOOR * gross:
         return "unclear"
     if cv < BALANCED_CV:
         return "balanced"

@@ -1,4 +1,4 @@
-"""What may be asked of a training of the user's own, watched by ``LoadProbe``."""
+"""Settings of a user's own training, measured by ``LoadProbe``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ MEASURES: tuple[Measure, ...] = ("trace_ratio", "fuzziness", "inverse_fuzziness"
 
 
 class ProbeConfig(SettingsStruct, frozen=True, kw_only=True, tag="probe"):
-    """A user's model, where it is measured and how often. The training itself is the user's own affair."""
+    """A user's model, where it is measured and how often; its training is not configured here."""
 
     live: ClassVar[frozenset[str]] = frozenset({"every"})
-    """Names of the fields that a running probe takes on."""
+    """Names of the fields that a running probe can change."""
 
     name: Annotated[str, Meta(max_length=200, description="what the user calls this training")] = ""
     model: Annotated[str, Meta(max_length=200, description="class of the model")] = ""

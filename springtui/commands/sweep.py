@@ -124,10 +124,10 @@ def _prepare(config: SweepConfig) -> None:
     """See before a run is written that its data sets and its executor can be had."""
     from engine.datasets.load import prepare_dataset
     from engine.sweep.backends import check_executor
-    from engine.sweep.grid import cell_settings, size
+    from engine.sweep.grid import cell_count, cell_settings
 
     check_executor(config.executor)
-    cells = [cell_settings(config, index) for index in range(size(config))]
+    cells = [cell_settings(config, index) for index in range(cell_count(config))]
     known = {(cell.dataset, cell.data_dir): cell for cell in cells if isinstance(cell, TrainConfig)}
     for cell in known.values():
         prepare_dataset(cell, say)

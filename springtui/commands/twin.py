@@ -136,7 +136,7 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
     import msgspec
 
     from engine.measures.friction import hidden
-    from engine.sweep.grid import size
+    from engine.sweep.grid import cell_count
     from engine.sweep.summary import summarise
     from engine.twin.axis import noise_coordinate
     from engine.twin.fit import fit_map
@@ -152,7 +152,7 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
         [noise_coordinate(config.x_axis, float(s.x)) for s in summaries],
         [hidden(s.curves["trace_ratio"]) for s in summaries],
         noise_axis=config.x_axis,
-        provenance=f"fitted to {len(summaries)} of {size(config)} cells of {run.id}",
+        provenance=f"fitted to {len(summaries)} of {cell_count(config)} cells of {run.id}",
     )
     try:
         save_map(run.path, made)

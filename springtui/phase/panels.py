@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.settings.sweep import SweepConfig
-from engine.sweep.grid import members, size
+from engine.sweep.grid import cell_count, members
 from engine.sweep.summary import MEASURES, Summary
 
 from ..state.diagram import correlation_text, scaled_curve
@@ -57,7 +57,7 @@ def progress(
     """Which diagram, how it stands, how far it has come."""
     if state is None or config is None:
         return ["no diagram yet", f"g makes {recipe}"]
-    total = state.total or size(config) * members(config)
+    total = state.total or cell_count(config) * members(config)
     parts = [f"{config.recipe} · {config.settings.get('dataset', 'digits')}", status]
     if not (correlation := correlation_text(summaries)).endswith("–"):  # what it is all for comes before counts
         parts.append(correlation)

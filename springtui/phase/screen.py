@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from engine.runs.directory import Run
 from engine.settings.sweep import SweepConfig
-from engine.sweep.grid import place
+from engine.sweep.grid import cell_values
 from engine.sweep.summary import Summary
 
 from ..export.export import export_aside, written
@@ -189,7 +189,7 @@ class PhaseScreen(PhaseRuns):
         config = self.configs.get("network")
         if config is None:
             return
-        x, y = place(config, message.cell)
+        x, y = cell_values(config, message.cell)
         shared = {key: value for key, value in config.settings.items() if key != "hessian"}  # the lab has its own
         settings = {**shared, config.x_axis: x, config.y_axis: y}
         self.app.call_later(self.host.open_lab_with, settings, panels.noise_axis(config))

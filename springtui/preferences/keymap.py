@@ -7,7 +7,6 @@ choice.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +18,7 @@ from textual.keys import Keys, _character_to_key, format_key
 from textual.screen import ModalScreen, Screen
 
 from engine.errors import ConfigError
+from engine.settings.fields import nearest_name
 
 _MODIFIERS = {"ctrl", "shift", "alt", "super", "hyper", "meta"}
 _TEXTUALS = {"ctrl+p": "the command palette's", "ctrl+q": "the app's, to leave", "ctrl+c": "the terminal's",
@@ -87,7 +87,7 @@ def checked_keys(
 def _check_one(name: str, text: str, bound: list[Bound], keys: Mapping[str, str], where: str) -> None:
     known = sorted({each.binding.id for each in bound if each.binding.id})
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        near = nearest_name(name, known)
         raise ConfigError(
             f"{where}: keys: {name!r} is no binding's id; the nearest is {near!r}. Known: {', '.join(known)}"
         )

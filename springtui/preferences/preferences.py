@@ -7,18 +7,25 @@ and what is allowed. Nothing of the app is imported here.
 
 from __future__ import annotations
 
-import difflib
-import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
 
 from engine.errors import ConfigError
 from engine.runs.home import config_path, read_config
+from engine.settings.fields import (
+    SWITCH_WORDS,
+    field_help,
+    field_metas,
+    field_names,
+    field_types,
+    nearest_name,
+    plain_type,
+)
 
 from ..alerts.rules import AlertRule
 from .memory import recall
@@ -109,29 +116,29 @@ def strict_preferences(options: Mapping[str, Any] | None = None) -> Effective:
 
 def names() -> tuple[str, ...]:
     """The keys of the file."""
-    return Preferences.__struct_fields__
+    return field_names(Preferences)
 
 
 def about(key: str) -> str:
     """A key's description."""
-    return next((m.description for m in _metas(_types()[key]) if m.description), "")
+    return field_help(Preferences, key)
 
 
 def allowed(key: str) -> str:
     """A key's values in words."""
-    annotation = _types()[key]
-    plain = get_args(annotation)[0]
+    annotation = field_types(Preferences)[key]
+    plain = plain_type(annotation)
     if get_origin(plain) is Literal:
         return ", ".join(get_args(plain))
     if plain is bool:
         return "true or false"
     if plain is float:
-        return next(f"a number from {m.ge} to {m.le}" for m in _metas(annotation))
+        return next(f"a number from {m.ge} to {m.le}" for m in field_metas(annotation))
     if plain is str:
         return "text"
     if key == "keys":
         return "a table of texts"
-    return f"tables [[alerts]] with the fields {', '.join(AlertRule.__struct_fields__)}"
+    return f"tables [[alerts]] with the fields {', '.join(field_names(AlertRule))}"
 
 
 def checked(key: str, value: Any, where: str) -> Any:
@@ -140,12 +147,13 @@ def checked(key: str, value: Any, where: str) -> Any:
     Raises:
         ConfigError: names where, the key, the value, what is allowed and, for an unknown key, the nearest one.
     """
-    if key not in _types():
-        near = difflib.get_close_matches(key, names(), n=1, cutoff=0.0)[0]
+    types = field_types(Preferences)
+    if key not in types:
+        near = nearest_name(key, names())
         raise ConfigError(f"{where}: unknown key {key!r}; the nearest is {near!r}. Known: {', '.join(names())}")
     try:
         # the environment knows only texts: "1" is a switch that is on and a number
-        return msgspec.convert(_spelt(key, value, where), _types()[key], strict=not isinstance(value, str))
+        return msgspec.convert(_spelt(key, value, where), types[key], strict=not isinstance(value, str))
     except msgspec.ValidationError as error:
         why = f" ({error})" if key in {"keys", "alerts"} else ""
         raise ConfigError(f"{where}: {key} = {value!r} is not allowed{why}; allowed: {allowed(key)}") from error
@@ -169,8 +177,7 @@ def commented_file() -> str:
         if key == "keys":
             lines += ["# [keys]", '# "lab.restart" = "R"', ""]
         elif key == "alerts":
-            told = get_type_hints(AlertRule, include_extras=True)
-            lines += [f"#   {name}: {_metas(told[name])[0].description}" for name in AlertRule.__struct_fields__]
+            lines += [f"#   {name}: {field_help(AlertRule, name)}" for name in field_names(AlertRule)]
             lines += ["# [[alerts]]", '# on = "threshold"', '# metric = "train_loss"', "# below = 0.01"]
             lines += ["# bell = true", '# command = ["notify-send", "springtui"]', ""]
         else:
@@ -189,12 +196,12 @@ def _spelt(key: str, value: Any, where: str) -> Any:
     """SPRINGTUI_ASCII=1 means on; a switch also takes on, off, yes and no."""
     if isinstance(value, str):
         word = value.lower()
-        plain = get_args(_types()[key])[0]
+        plain = plain_type(field_types(Preferences)[key])
         if key == "ascii":
             return {"1": "on", "0": "off", "true": "on", "false": "off"}.get(word, word)
         if plain is bool:
             if where.startswith("the environment"):
-                return {"on": True, "yes": True, "off": False, "no": False}.get(word, value)
+                return SWITCH_WORDS.get(word, value)
             raise msgspec.ValidationError("a text is no switch")
         if plain is float and not where.startswith("the environment"):
             raise msgspec.ValidationError("a text is no number")
@@ -205,13 +212,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return f'"{value}"' if isinstance(value, str) else f"{value:g}"
-
-
-@functools.cache
-def _types() -> dict[str, Any]:
-    hints = get_type_hints(Preferences, include_extras=True)
-    return {name: hints[name] for name in names()}
-
-
-def _metas(annotation: Any) -> list[Meta]:
-    return [m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, Meta)]

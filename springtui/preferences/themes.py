@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Callable, Iterable
@@ -15,6 +14,7 @@ from textual.theme import Theme
 import springtui
 from engine.errors import ConfigError
 from engine.runs.home import config_path
+from engine.settings.fields import nearest_name
 
 from ..widgets.palette import CIVIDIS, LEVELS, MOST_LEVELS, Palette
 
@@ -78,7 +78,7 @@ def check_name(name: str, themes: Iterable[Theme], where: str) -> None:
     """
     known = [theme.name for theme in themes]
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        near = nearest_name(name, known)
         raise ConfigError(
             f"{where}: theme = {name!r} is no theme; the nearest is {near!r}. Known: {', '.join(known)}"
         )
@@ -141,7 +141,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _refuse_unknown(path: Path, what: str, table: dict[str, Any], known: tuple[str, ...]) -> None:
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            near = nearest_name(key, known)
             raise ConfigError(
                 f"{path}: unknown {what} {key!r}; the nearest is {near!r}. Allowed: {', '.join(known)}"
             )
