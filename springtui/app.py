@@ -22,7 +22,7 @@ from engine.twin.maps import TwinMap
 
 from .alerts.ledger import Claims
 from .alerts.rules import Alert, Alerts, deliver
-from .app_base import PreferredApp
+from .app_base import AppBase
 from .dialogs import ChoiceScreen
 from .export.screenshot import picture_of, save_picture, screen_name
 from .follow.workers import Workers
@@ -86,7 +86,7 @@ def all_bound() -> list[Bound]:
     return bound_in(WITH_BINDINGS)
 
 
-class SpringApp(PreferredApp):
+class SpringApp(AppBase):
     """The screens, one over the other, and what they share."""
 
     TITLE = "springtui"
