@@ -48,6 +48,7 @@ def lab(columns: int, rows: int, build: Path = ROOT, extra: Mapping[str, str] | 
         home = Path(folder) / "home"
         preferences = str(Path(folder) / "config.toml")  # nobody's: the defaults are measured
         own = {"SPRINGTUI_HOME": str(home), "SPRINGTUI_CONFIG": preferences, "SPRINGTUI_TOUR": "off"}
+        own["PYTHONPATH"] = str(build)  # its workers too: they do not look into the working directory
         argv = [python_of(build), "-m", "springtui"]
         try:
             with Lab(
