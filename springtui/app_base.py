@@ -27,7 +27,7 @@ from .terminal.diff import Changes, ScreenDiff
 from .terminal.text import ascii_only, draw_ascii, plain_text
 
 
-class PreferredApp(App[int]):
+class AppBase(App[int]):
     """What the app's preferences ask for, and what is told where they ask for something that is not there."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -7,10 +7,11 @@ Source: Shi, Pan, Dokmanić, arXiv:2407.19353; He & Su, PNAS 2023.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 BALANCED_CV = 0.25
 """Loads whose coefficient of variation is below this are called balanced: He & Su's straight line by eye."""
@@ -36,6 +37,8 @@ class LoadStatistics(NamedTuple):
 
 def loads(curve: Sequence[float | None]) -> NDArray[np.float64]:
     """d_l = D_(l-1) - D_l, [L] from [L+1]; NaN where a value is missing."""
+    import numpy as np  # not at import: the app's first frame would wait for it
+
     values = np.array([np.nan if v is None else v for v in curve], dtype=np.float64)
     return values[:-1] - values[1:]
 
@@ -50,6 +53,8 @@ def statistics(curve: Sequence[float | None], *, logits: bool) -> LoadStatistics
     With an odd number of layers the middle one counts for neither half. Values that are not finite, or a
     total load of zero, give NaN and ``unclear``.
     """
+    import numpy as np  # as in loads
+
     d = loads(curve)
     if logits:
         d = d[:-1]

@@ -67,8 +67,7 @@ def outlook(
     at, name_of_noise = noise_coordinate(twin.noise_axis, noise), NAMES[twin.noise_axis]
 
     def predicted(alpha: float, q: float) -> float:
-        right, left, sd = (float(value) for value in twin.chain(alpha, q))
-        return predicted_asymmetry(right, left, sd)
+        return predicted_asymmetry(*twin.chain_of(alpha, q))
 
     now = predicted(nonlinearity, at)
     turns = (

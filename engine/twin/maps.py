@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ConfigError, RunDirectoryError
 from ..runs.files import read_file, replace_file
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float64]
 
 FILE = "twin.json"
 """Where a sweep's directory keeps the map that was fitted to it."""
 _FILE_LIMIT = 1 << 16
 NUMBERS = ("friction", "friction_per_nonlinearity", "mu_left", "noise", "noise_per_noise")
 """The fields of a map that a chain follows from."""
-Floats = NDArray[np.float64]
 
 
 class TwinMap(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,10 +58,17 @@ class TwinMap(msgspec.Struct, frozen=True, kw_only=True):
             nonlinearity: 1 - α.
             noise: q, in the axis' own coordinate; the two broadcast, and what comes back has their shape.
         """
+        import numpy as np  # not at import: the app's first frame would wait for it
+
         right = self.friction + self.friction_per_nonlinearity * np.asarray(nonlinearity, np.float64)
         sd = self.noise + self.noise_per_noise * np.asarray(noise, np.float64)
         right, sd = np.broadcast_arrays(np.maximum(right, 0.0), np.maximum(sd, 0.0))
         return np.array(right), np.full(right.shape, self.mu_left), np.array(sd)
+
+    def chain_of(self, nonlinearity: float, noise: float) -> tuple[float, float, float]:
+        """μ→, μ← and ε̄ as ``chain`` gives them, for one network and without NumPy."""
+        right = self.friction + self.friction_per_nonlinearity * nonlinearity
+        return max(right, 0.0), self.mu_left, max(self.noise + self.noise_per_noise * noise, 0.0)
 
 
 def save_map(folder: Path, twin: TwinMap) -> None:

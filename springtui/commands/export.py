@@ -11,8 +11,9 @@ from engine.runs.listing import find_run
 
 from ..state.measures import SEPARATIONS
 from .completion import complete_list, complete_names
-from .options import Session, common, examples, json_option, run_argument
+from .options import json_option, run_argument
 from .output import print_json, print_line
+from .session import Session, common, examples
 
 
 def _figures() -> list[str]:

@@ -12,8 +12,9 @@ from engine.runs.listing import find_run
 from engine.runs.status import LIVE
 
 from .completion import complete_run
-from .options import Session, common, examples, json_option
+from .options import json_option
 from .output import print_json, print_line, say
+from .session import Session, common, examples
 
 
 @click.command(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from .options import common, examples, json_option
+from .options import json_option
 from .output import print_json, print_table
+from .session import common, examples
 
 
 @click.command(

@@ -18,8 +18,9 @@ from engine.sweep.axes import Value
 from ..state.run_state import RunState
 from .completion import complete_names
 from .foreground import run_here
-from .options import Session, common, examples, executor_option, json_option, set_option
+from .options import executor_option, json_option, set_option
 from .output import print_line, print_table, say
+from .session import Session, common, examples
 from .train import shown, tell, with_whole_paths
 
 

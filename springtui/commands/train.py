@@ -17,8 +17,9 @@ from engine.settings.train import TrainConfig
 from ..state.run_state import RunState
 from .completion import complete_recipe
 from .foreground import run_here
-from .options import Session, common, describe_settings, examples, json_option, set_option
+from .options import describe_settings, json_option, set_option
 from .output import print_json, print_line, say
+from .session import Session, common, examples
 
 _NAMES = textwrap.wrap(", ".join(RECIPES), 76, break_on_hyphens=False)
 _RECIPES = "\b\nRecipes:\n" + "\n".join(f"  {line}" for line in _NAMES)

@@ -17,8 +17,9 @@ from engine.settings.train import TrainConfig
 from ..state.knobs import noise_of
 from ..state.run_state import RunState
 from .completion import complete_run
-from .options import Session, common, examples, json_option
+from .options import json_option
 from .output import print_json, print_line, print_table, say
+from .session import Session, common, examples
 from .train import shown
 
 LEAST_SEPARATION = 0.5

@@ -17,10 +17,12 @@ from engine.runs.listing import find_run, list_runs
 from engine.runs.records import Ended, read_event
 
 from ..preferences.preferences import load_preferences
+from ..terminal.gc_pauses import held
 from .completion import complete_run
-from .lab import check_terminal
-from .options import Session, common, examples, json_option
+from .opening import check_terminal
+from .options import json_option
 from .output import print_json
+from .session import Session, common, examples
 
 _LOOK = 0.1
 _STARTING = 60.0
@@ -59,9 +61,10 @@ def watch(session: Session, run: str | None, read_only: bool, as_json: bool) -> 
         return _stream(found, created)
     check_terminal("watching", f"without one: springtui watch {run or 'last'} --json")
     effective = load_preferences(session.options())
-    from ..app import Opening, run_app
+    with held():
+        from ..app import Opening, run_app  # --json needs no app
 
-    return run_app(home, None, effective, Opening("watch", found, read_only))
+        return run_app(home, None, effective, Opening("watch", found, read_only))
 
 
 def newest(home: Path) -> Run:

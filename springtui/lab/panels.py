@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from textual.dom import DOMNode
 
-from engine.chain.mean_field import TWIN_TIME
 from engine.measures.load_curve import loads, statistics
 
 from ..state.curves import NAMES, curves_of, legend, legend_of, theory_of, twin_of, twin_series
@@ -156,6 +155,8 @@ def _chain_facts(state: RunState | None, absent: str) -> list[str]:
     lines = ["CHAIN  " + (state.status if state else absent)]
     if state is None or state.latest is None:
         return [*lines, *_before_curves(state)]
+    from engine.chain.mean_field import TWIN_TIME  # needs NumPy, which no first frame waits for
+
     settings = state.settings
     lines += [*_asides(state), progress_line(state, "step")]
     if eta := settings.get("eta"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -42,6 +43,18 @@ ASK_SECONDS = 0.05
 PLOT_SECONDS = 0.1
 """One plot is drawn a tick, so that no key waits for more than one; new data is handed out once a round."""
 GROUPS = ("network", "chain", "training")
+
+
+def preload() -> None:
+    """Import what drawing curves needs; to be called from a thread once the first frame is drawn.
+
+    What imports these modules inside functions then does so without a pause in which keys wait.
+    """
+    import plotext  # noqa: F401
+
+    from engine.chain import mean_field  # noqa: F401
+    from engine.measures import friction  # noqa: F401
+    from engine.twin import advice  # noqa: F401
 
 
 class LabScreen(LabRuns):
@@ -117,6 +130,7 @@ class LabScreen(LabRuns):
         self.set_interval(2.0, self._advise)
         for panel in PANELS:
             self.begin(panel, how="left")
+        self.run_worker(asyncio.to_thread(preload), group="preload")
         self.host.first_tour()
 
     # what the sliders ask for

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from engine.errors import DataError
-from engine.measures.friction import CurveFit, fit_curve, hidden
 from engine.runs.records import Curve
 
 from ..terminal.text import ascii_only
 from .measures import PROBES
 from .pictures import Series
 from .run_state import RunState
+
+if TYPE_CHECKING:
+    from engine.measures.friction import CurveFit
 
 
 def legend_of(system: str, *more: tuple[str, str]) -> str:
@@ -62,6 +65,8 @@ def twin_of(state: RunState | None) -> CurveFit | None:
     """The chain that the newest curve behaves like; none before the classes part."""
     if state is None or state.latest is None:
         return None
+    from engine.measures.friction import fit_curve, hidden  # needs NumPy, which no first frame waits for
+
     try:
         error = state.latest.scalars.get("friction_error")
         return fit_curve(hidden(state.latest.curves.get("trace_ratio", [])), error=error)
