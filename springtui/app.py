@@ -36,6 +36,7 @@ from .preferences.preferences import Effective
 from .runs.trash import Trash
 from .screen import Host
 from .terminal.gc_pauses import SETTLED_SECONDS, release, settle
+from .terminal.paced import pacer_of
 from .terminal.text import plain_text
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class SpringApp(AppBase):
 
     def _let_collections_begin(self) -> None:
         """In a real terminal once the start is over, else at once: tests go on in the same process."""
-        if getattr(self._driver, "pace", None) is None:
+        if pacer_of(self) is None:
             release()
             return
         for seconds in SETTLED_SECONDS:

@@ -24,7 +24,8 @@ from ..state.measures import MEASURES, PROBES
 from ..state.predictions import Foresight
 from ..state.run_state import RunState
 from ..terminal import size
-from ..terminal.text import is_behind, plain_text
+from ..terminal.paced import is_behind
+from ..terminal.text import plain_text
 from ..widgets.chain_view import ChainView, show_chain
 from ..widgets.keys_line import KeysLine
 from ..widgets.load_bars import LoadBars
@@ -190,7 +191,7 @@ class LabScreen(LabRuns):
                 self.tell_alerts(state, new=panel in self.laboratory.processes)
             self._stale = True
             self._show_in_force()
-            if panel == "chain" and state.latest is not None and not is_behind(self.app._driver):
+            if panel == "chain" and state.latest is not None and not is_behind(self.app):
                 show_chain(self.query_one(ChainView), state)
             if newly:
                 self.draw_words()
@@ -256,7 +257,7 @@ class LabScreen(LabRuns):
 
     def _draw_next(self) -> None:
         """Hand the plots their data once a round, and draw one of those that changed."""
-        if not self.is_current or is_behind(self.app._driver):
+        if not self.is_current or is_behind(self.app):
             return
         plots = list(self.query(Plot))
         if self._turn == 0 and self._stale:

@@ -33,17 +33,6 @@ def _locale_is_ascii() -> bool:
     return locale.getencoding().replace("-", "").replace("_", "").lower() != "utf8"
 
 
-def is_behind(driver: object) -> bool:
-    """Whether earlier frames have not been drawn yet, as over a slow link, so that no more should be prepared.
-
-    Textual writes from a thread with a queue of 30 writes, which is seconds of delay on a slow link.
-    """
-    if (pace := getattr(driver, "pace", None)) is not None:
-        return bool(pace.is_behind())
-    queue = getattr(getattr(driver, "_writer_thread", None), "_queue", None)
-    return queue is not None and queue.qsize() > 0
-
-
 def plain_text(text: str) -> str:
     """The text with tabs and newlines replaced by spaces, and all else that could control a terminal by �."""
     return "".join(_plain(char) for char in text)

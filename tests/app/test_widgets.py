@@ -17,7 +17,7 @@ from textual.widget import Widget
 from springtui.lab.slider import Slider
 from springtui.state.knobs import NOISE_KINDS, NoiseKind, chain_settings
 from springtui.state.pictures import Grid, Series
-from springtui.terminal.text import is_behind
+from springtui.terminal.paced import is_behind
 from springtui.widgets.chain_view import ChainView
 from springtui.widgets.curves_plot import CurvesPlot
 from springtui.widgets.heat_map import HeatMap
@@ -328,19 +328,20 @@ def test_a_terminal_that_takes_no_more_is_seen_to_be_behind() -> None:
     """Textual's own writer, into a pipe that nobody reads: what waits there is told, until it is read."""
     reading, writing = os.pipe()
     with open(writing, "w") as file:
-        driver = SimpleNamespace(_writer_thread=WriterThread(file))
+        app: App[None] = App()
+        app._driver = driver = SimpleNamespace(_writer_thread=WriterThread(file))  # type: ignore[assignment]
         driver._writer_thread.start()
-        assert not is_behind(driver)
+        assert not is_behind(app)
         for _ in range(3):
             driver._writer_thread.write("x" * 200_000)
-        assert is_behind(driver)
+        assert is_behind(app)
         left = 600_000
         while left:
             left -= len(os.read(reading, left))
         driver._writer_thread.stop()
-        assert not is_behind(driver)
+        assert not is_behind(app)
     os.close(reading)
-    assert not is_behind(None)
+    assert not is_behind(App())
 
 
 async def test_a_click_on_a_framed_diagram_points_at_the_cell_that_is_seen_there() -> None:
