@@ -1,4 +1,4 @@
-"""``springtui`` without a verb: the lab, if the terminal can carry it."""
+"""``springtui`` without a verb, and ``springtui lab``: opens the lab in a terminal that can show it."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from engine.twin.maps import load_map
 from ..preferences.preferences import load_preferences
 from .completion import complete_recipe, complete_run
 from .options import Session, common, examples, home_of, set_option
-from .train import with_whole_paths
+from .train import with_absolute_paths
 
 _WITHOUT = "without one, use a verb: springtui train --json, springtui runs, springtui --help"
 _TOO_SIMPLE = {"", "dumb", "unknown"}
 
 
 def check_terminal(what: str = "the lab", without: str = _WITHOUT) -> None:
-    """See that the terminal can carry ``what``; ``without`` says what there is to do without one.
+    """Check that ``what`` can be drawn in this terminal; ``without`` ends the message with an alternative.
 
     Raises:
-        TerminalError: a standard stream is no terminal (Textual draws on standard error) or moves no cursor.
+        TerminalError: a standard stream is no terminal (Textual draws on standard error), or TERM moves no cursor.
     """
     for name, stream in (("input", sys.stdin), ("output", sys.stdout), ("error", sys.stderr)):
         if stream is None or stream.closed or not stream.isatty():
             raise TerminalError(f"standard {name} is not a terminal, and {what} needs one; {without}")
     term = os.environ.get("TERM", "")
     if term.lower() in _TOO_SIMPLE:
-        said = f"TERM={term}" if term else "TERM is not set"
+        setting = f"TERM={term}" if term else "TERM is not set"
         raise TerminalError(
-            f"{said}: {what} needs a terminal that can move its cursor; "
+            f"{setting}: {what} needs a terminal that can move its cursor; "
             f"set TERM to what yours is, often xterm-256color; {without}"
         )
 
 
 def open_lab(session: Session, settings: Mapping[str, Any] | None = None, twin: str | None = None) -> int:
-    """Check terminal and home before anything is drawn, then hand over to the app."""
-    if not os.environ.get("TEXTUAL_DRIVER"):  # springtui serve: there is no terminal but the browser's
+    """Check the terminal and the home directory, then run the app; return its exit status."""
+    if not os.environ.get("TEXTUAL_DRIVER"):  # set by springtui serve, where the terminal is in the browser
         check_terminal()
-    effective = load_preferences(session.options())  # a wrong line is told in the app, and closes it to nobody
+    effective = load_preferences(session.options())  # the app shows what is wrong in them, and opens all the same
     home = open_home(session.home or home_of(effective))
     fitted = None if twin is None else load_map(find_run(home, twin).path)
     from ..app import run_app
@@ -86,6 +86,6 @@ def lab(session: Session, recipe: str, assignments: tuple[str, ...], twin: str |
     Takes the recipes and settings of springtui train. A lab that was left running is not taken up.
     """
     values = {**find_recipe(recipe).settings, **parse_assignments(TrainConfig, assignments)}
-    settings = with_whole_paths(values)
+    settings = with_absolute_paths(values)
     make(TrainConfig, settings)
     return open_lab(session, settings, twin)

@@ -1,4 +1,4 @@
-"""What every verb shares: its options, and how it learns the home directory."""
+"""Options that verbs share, and the session that they set: home directory, preferences."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass
 class Session:
-    """What the options before or after the verb said."""
+    """The common options, given before or after the verb."""
 
     home: Path | None = None
     ascii: bool = False
@@ -33,26 +33,26 @@ class Session:
         """The preferences in force.
 
         Raises:
-            ConfigError: something in the file or the environment is not allowed.
+            ConfigError: a value in the file or the environment is not allowed.
         """
         return strict_preferences(self.options())
 
     def options(self) -> dict[str, Any]:
-        """What the command line says, by the preferences' names."""
+        """Values from the command line by the preferences' keys; None where an option was not given."""
         home = None if self.home is None else str(self.home)
         return {"home": home, "ascii": "on" if self.ascii else None}
 
     def open_home(self) -> Path:
-        """The home directory, made if need be.
+        """The home directory, created where it does not exist.
 
         Raises:
             ConfigError: the preferences are wrong.
-            HomeError: it cannot be made or written.
+            HomeError: it cannot be created or written.
         """
         return open_home(self.look_home())
 
     def look_home(self) -> Path:
-        """The home directory, not made: for verbs that only read.
+        """The home directory, not created: for verbs that only read.
 
         Raises:
             ConfigError: the preferences are wrong.
@@ -61,7 +61,7 @@ class Session:
 
 
 def home_of(effective: Effective) -> Path:
-    """The home directory that the preferences name, else the platform's."""
+    """The home directory in the preferences, else the platform's."""
     named = effective.values.home
     return Path(named).expanduser() if named else default_home()
 
@@ -77,7 +77,7 @@ def _take_debug(context: click.Context, _: click.Parameter, value: bool) -> None
 
 
 def common(function: F) -> F:
-    """``--home`` and ``--debug``, before or after the verb."""
+    """Add ``--home`` and ``--debug`` to a verb, where they work as before it."""
     for option in (
         click.option("--debug", is_flag=True, expose_value=False, callback=_take_debug, help="Print tracebacks."),
         click.option(
@@ -106,7 +106,7 @@ executor_option = click.option(
 
 
 def set_option(example: str, cls: type[Any] = TrainConfig) -> Callable[[F], F]:
-    """``--set key=value``, as often as you like; the shell completes the settings of ``cls``."""
+    """A repeatable option ``--set key=value``; the shell completes the settings of ``cls``."""
     return click.option(
         "--set",
         "assignments",
@@ -118,16 +118,16 @@ def set_option(example: str, cls: type[Any] = TrainConfig) -> Callable[[F], F]:
 
 
 run_argument = click.argument("run", shell_complete=complete_run)
-"""RUN: a run's name, a unique beginning of it, ``last``, or its path."""
+"""The argument RUN: a run's id, a unique beginning of it, ``last``, or its path."""
 
 
 def examples(*lines: str) -> str:
-    """The end of a verb's help."""
+    """Example commands as a section of a verb's help."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def describe_settings(cls: type[S]) -> str:
-    """A table of the settings that ``--set`` takes, for a verb's help."""
+    """The settings that ``--set`` takes as a section of a verb's help."""
     rows = ["\b", "Settings:"]
     for name in field_names(cls):
         default = default_of(cls, name)
