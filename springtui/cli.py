@@ -1,6 +1,6 @@
 """The command line. Exit status: 0 done, 1 failed or stopped, 2 wrong usage or input.
 
-Only what is light is imported here; a verb imports what it needs when it runs.
+Imports no heavy library; a verb imports what it needs when it runs.
 """
 
 from __future__ import annotations
@@ -112,12 +112,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         add_shells()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a locale without UTF-8 is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")  # a locale without UTF-8 must not fail
     try:
         status = _run(session, arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        # the reader has had enough; keep the interpreter from complaining when it flushes at its end
+        # the reader closed the pipe; without this the interpreter prints an error when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:

@@ -1,4 +1,4 @@
-"""``springtui doctor``: what this terminal, machine and installation can do."""
+"""``springtui doctor``: checks of this terminal, machine and installation."""
 
 from __future__ import annotations
 

@@ -137,18 +137,18 @@ def export(
 
         files.append(export_tensorboard(found, tensorboard))
     if as_json:
-        told = {"files": [str(file) for file in files]} if asked or tensorboard else {}
-        print_json({**document(material), **told})
+        listed = {"files": [str(file) for file in files]} if asked or tensorboard else {}
+        print_json({**document(material), **listed})
     for file in () if as_json else files:
         print_line(str(file))
     return 0
 
 
 def split_formats(text: str | None) -> tuple[str, ...]:
-    """``png,svg`` as a tuple.
+    """The formats in a text such as ``png,svg``; empty for None.
 
     Raises:
-        ConfigError: one is not known.
+        ConfigError: a format is unknown, or the text names none.
     """
     wanted = tuple(part.strip().lower() for part in (text or "").split(",") if part.strip())
     for name in wanted:

@@ -12,7 +12,7 @@ from .completion import complete_recipe, complete_run
 from .opening import open_lab
 from .options import set_option
 from .session import Session, common, examples
-from .train import with_whole_paths
+from .train import with_absolute_paths
 
 
 @click.command(
@@ -46,6 +46,6 @@ def lab(session: Session, recipe: str, assignments: tuple[str, ...], twin: str |
     Takes the recipes and settings of springtui train. A lab that was left running is not taken up.
     """
     values = {**find_recipe(recipe).settings, **parse_assignments(TrainConfig, assignments)}
-    settings = with_whole_paths(values)
+    settings = with_absolute_paths(values)
     make(TrainConfig, settings)
     return open_lab(session, settings, twin)

@@ -27,7 +27,7 @@ executor_option = click.option(
 
 
 def set_option(example: str, cls: type[Any] = TrainConfig) -> Callable[[F], F]:
-    """``--set key=value``, as often as you like; the shell completes the settings of ``cls``."""
+    """A repeatable option ``--set key=value``; the shell completes the settings of ``cls``."""
     return click.option(
         "--set",
         "assignments",
@@ -39,11 +39,11 @@ def set_option(example: str, cls: type[Any] = TrainConfig) -> Callable[[F], F]:
 
 
 run_argument = click.argument("run", shell_complete=complete_run)
-"""RUN: a run's name, a unique beginning of it, ``last``, or its path."""
+"""The argument RUN: a run's id, a unique beginning of it, ``last``, or its path."""
 
 
 def describe_settings(cls: type[S]) -> str:
-    """A table of the settings that ``--set`` takes, for a verb's help."""
+    """The settings that ``--set`` takes as a section of a verb's help."""
     rows = ["\b", "Settings:"]
     for name in field_names(cls):
         default = default_of(cls, name)

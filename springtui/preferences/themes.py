@@ -1,4 +1,4 @@
-"""Themes are files: TOML in ``themes/``, beside the package or at the top of a checkout; and the person's own."""
+"""Loads themes from TOML files: those in ``themes/`` of the package or the checkout, and the user's own."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ COLORS = (
     "panel",
     "theory",
 )
-"""primary is the network's, accent the chain's, theory what is reckoned: the twin and the mean field."""
+"""primary colours the network, accent the chain, theory what is computed: the twin and the mean field."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _LIMIT = 1 << 16
 
 
 def theme_folder() -> Path:
-    """Where the shipped themes lie."""
+    """Folder of the shipped themes."""
     package = Path(springtui.__file__).parent
     return next(path for path in (package / "themes", package.parent / "themes") if path.is_dir())
 
 
 def user_folder() -> Path:
-    """Where a person's own themes lie, if there are any: ``themes/`` beside the preferences."""
+    """Folder of the user's own themes, which need not exist: ``themes/`` beside the preferences."""
     return config_path().parent / "themes"
 
 
 def load_themes(warn: Callable[[str], None]) -> list[Theme]:
-    """Every theme that is sound, shipped ones first; what is wrong with the others is told to ``warn``.
+    """Every valid theme, shipped ones first; ``warn`` is called with a message for each other file.
 
     Raises:
-        ConfigError: the default theme itself is missing or wrong.
+        ConfigError: the default theme is wrong.
     """
     themes: dict[str, Theme] = {}
     for folder in (theme_folder(), user_folder()):
@@ -71,10 +71,10 @@ def load_themes(warn: Callable[[str], None]) -> list[Theme]:
 
 
 def check_name(name: str, themes: Iterable[Theme], where: str) -> None:
-    """See that there is a theme of this name; ``where`` says who asks for it.
+    """Check that a theme of this name exists; ``where`` is the origin of the name, for the message.
 
     Raises:
-        ConfigError: there is none; the message names the nearest.
+        ConfigError: it does not; the message gives the nearest name.
     """
     known = [theme.name for theme in themes]
     if name not in known:
@@ -85,10 +85,11 @@ def check_name(name: str, themes: Iterable[Theme], where: str) -> None:
 
 
 def load_theme(path: Path) -> Theme:
-    """One theme.
+    """The theme in a file.
 
     Raises:
-        ConfigError: names the file, the key, the value and what is allowed.
+        ConfigError: the file cannot be read, or a value is not allowed; the message names the file, the key, the
+            value and what is allowed.
     """
     data = _read(path)
     _refuse_unknown(path, "key", data, KEYS)
@@ -102,7 +103,7 @@ def load_theme(path: Path) -> Theme:
     chosen = _colors(path, colors)
     theory = chosen.pop("theory", None) or chosen.get("warning") or chosen["primary"]
     variables = {"theory": theory, **_palette(path, data.get("heat_map")).as_variables()}
-    if "surface" in chosen:  # on the panel's colour, which is that of lines, keys are hard to read
+    if "surface" in chosen:  # Textual's default is the panel's colour, on which keys are hard to read
         variables["footer-background"] = chosen["surface"]
     return Theme(name=name, dark=dark, variables=variables, **chosen)
 
@@ -116,11 +117,11 @@ _LIGHT_16: dict[str, Any] = {
     "error": "#aa0000", "foreground": "#000000", "background": "#ffffff", "surface": "#ffffff", "panel": "#aaaaaa",
 }  # fmt: skip
 _HEAT_16 = ("#0000aa", "#555555", "#00aaaa", "#aaaaaa", "#ffff55")
-"""From dark to bright, each a colour of the sixteen."""
+"""Colours of the heat map, dark to bright, each one of the sixteen."""
 
 
 def in_16_colours(theme: Theme) -> Theme:
-    """The theme in the sixteen colours of old terminals; the nearest to its own would make all curves grey."""
+    """A theme in the sixteen colours of old terminals, chosen by role: the nearest ones would make curves grey."""
     colors = [Color.parse(each) for each in _HEAT_16]
     theory = "#ff55ff" if theme.dark else "#aa00aa"
     variables = {"theory": theory, **Palette(colors).as_variables()}
@@ -167,7 +168,7 @@ def _color(path: Path, key: str, value: Any) -> Color:
 
 
 def _palette(path: Path, table: Any) -> Palette:
-    """The table [heat_map]: colors from low to high, and into how many levels they are divided."""
+    """The palette in a table [heat_map]: colors from low to high, divided into ``levels``."""
     if table is None:
         return CIVIDIS
     if not isinstance(table, dict):
