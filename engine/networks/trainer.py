@@ -23,6 +23,7 @@ from ..datasets.load import Dataset
 from ..errors import ConfigError, DivergedError, RunDirectoryError
 from ..measures.friction import friction_error
 from ..measures.hessian import Curvature, always, curvature, hessian_product
+from ..measures.registry import DEFAULT_MEASURE
 from ..measures.separation import separation_and_influence
 from ..settings.fields import make
 from ..settings.train import TrainConfig
@@ -284,7 +285,7 @@ class Trainer:
         curves = {name: [measures[name] for measures, _ in found] for name in names}
         moves = [influence.cpu().numpy() for _, influence in found[:-1] if influence is not None]
         whole = len(moves) == len(found) - 1
-        error = friction_error(curves["trace_ratio"][:-1], moves) if whole else math.nan
+        error = friction_error(curves[DEFAULT_MEASURE][:-1], moves) if whole else math.nan
         return {prefix + name: curve for name, curve in curves.items()}, error
 
     def _accuracy(self, out: Tensor, y_N: Tensor) -> float:

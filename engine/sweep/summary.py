@@ -9,13 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..measures.load_curve import statistics
+from ..measures.registry import MEASURE_OF
 from ..runs.records import Cell
 from ..settings.sweep import SweepConfig
 from .axes import Value
 from .grid import members, place, size
-
-MEASURES = {"network": "trace_ratio", "chain": "distance"}
-"""The curve whose loads a diagram is about."""
 
 
 class Summary(NamedTuple):
@@ -65,7 +63,7 @@ def summarise_cell(config: SweepConfig, index: int, found: Sequence[Cell]) -> Su
     ended = [cell for cell in found if cell.final]
     shown = [cell for cell in ended if cell.curves] or [cell for cell in found if cell.curves]
     curves, spread = _mean_curves([cell.curves for cell in shown])
-    main = curves.get(MEASURES[config.system], [])
+    main = curves.get(MEASURE_OF[config.system], [])
     shape = statistics(main, logits=config.system == "network")
     x, y = place(config, index)
     return Summary(

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from engine.measures.registry import PROBES, SEPARATIONS
 from engine.runs.directory import Run
 from engine.settings.fields import make, parse_assignments
 from engine.settings.recipes import DEFAULT_RECIPE, RECIPES, find_recipe
@@ -22,7 +23,6 @@ from .output import print_json, print_line, say
 
 _NAMES = textwrap.wrap(", ".join(RECIPES), 76, break_on_hyphens=False)
 _RECIPES = "\b\nRecipes:\n" + "\n".join(f"  {line}" for line in _NAMES)
-MEASURES = ("trace_ratio", "fuzziness", "inverse_fuzziness")
 
 
 @click.command(
@@ -105,7 +105,7 @@ def describe(state: RunState) -> dict[str, Any]:
     curves = latest.curves if latest else {}
     ended = state.ended
     told = ended.summary if ended and latest else {}
-    test_curves = {name: curves[f"test_{name}"] for name in MEASURES if f"test_{name}" in curves}
+    test_curves = {name: curves[f"test_{name}"] for name in SEPARATIONS if f"test_{name}" in curves}
     return {
         "run": state.run_id,
         "reason": state.status,
@@ -113,13 +113,13 @@ def describe(state: RunState) -> dict[str, Any]:
         "train_loss": scalars.get("train_loss"),
         "test_accuracy": scalars.get("test_accuracy"),
         "seconds": ended.summary.get("seconds", state.elapsed) if ended else state.elapsed,
-        "load_curve": {name: curves.get(name) for name in MEASURES},
+        "load_curve": {name: curves.get(name) for name in SEPARATIONS},
         "train_accuracy": scalars.get("train_accuracy"),
         "cv": told.get("cv"),
         "asymmetry": told.get("asymmetry"),
         "regime": told.get("regime"),
         "hessian": told.get("hessian"),
-        "linear_probes": told.get("linear_probes"),
+        PROBES: told.get(PROBES),
         "test_load_curve": test_curves or None,
     }
 
@@ -133,7 +133,7 @@ def _print(result: dict[str, Any]) -> None:
         print_line(f"{'hessian trace':22} {shown(hessian['trace'])} ± {shown(hessian['trace_error'])}")
         print_line(f"{'hessian top':22} {shown(hessian['top'])}")
     tests = {f"test_{name}": curve for name, curve in (result["test_load_curve"] or {}).items()}
-    probes = {"linear_probes": result["linear_probes"]} if result["linear_probes"] else {}
+    probes = {PROBES: result[PROBES]} if result[PROBES] else {}
     for name, curve in {**result["load_curve"], **tests, **probes}.items():
         print_line(f"{name:22} {' '.join(shown(value) for value in curve or [])}")
 

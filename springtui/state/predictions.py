@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 from engine.chain.mean_field import predicted_curve
+from engine.measures.registry import DEFAULT_MEASURE
 from engine.twin.advice import LAZY, Outlook, outlook, sentence, what_loads_say
 from engine.twin.maps import PRESETS, TwinMap
 
 from .knobs import NoiseKind, chain_settings
-from .measures import MEASURES
 from .run_state import RunState
 from .wording import shape_of, shown_measure
 
@@ -68,7 +68,7 @@ class Foresight:
         shape = shape_of(train, measure)
         if train is None or shape is None:
             return ""
-        if shown_measure(measure) != MEASURES[0] and shape.regime in LAZY:
+        if shown_measure(measure) != DEFAULT_MEASURE and shape.regime in LAZY:
             return f"{what_loads_say(shape)}; which knob helps is known for the trace ratio alone (m shows it)."
         slope, noise = train.settings.get("negative_slope"), train.settings.get(kind.key)
         if slope is None or noise is None:
