@@ -79,7 +79,7 @@ def _block(x_ND: torch.Tensor) -> int:
 
 
 def rank_cut(factor: torch.Tensor) -> float:
-    """The part of the largest eigenvalue below which an eigenvalue counts as zero, being rounding of the features.
+    """The fraction of the largest eigenvalue of FᵀF up to which eigenvalues are rounding; F is [rows, features].
 
     Features in float64 are no better known than float32 stores them, so that the rank does not depend on the type.
     """
@@ -88,7 +88,7 @@ def rank_cut(factor: torch.Tensor) -> float:
 
 
 def trace_of(factor: torch.Tensor) -> float:
-    """Tr(FᵀF), summed in float64."""
+    """Tr(FᵀF) of F [rows, features], summed in float64."""
     return float(factor.square().sum(dtype=torch.float64).item())
 
 
@@ -96,8 +96,8 @@ def trace_through(gram: torch.Tensor, cross: torch.Tensor, cut: float) -> float:
     """Tr(A (FᵀF)⁺) with A = GᵀG, from ``gram`` = F Fᵀ and ``cross`` = G Fᵀ, by the eigenvectors of ``gram``.
 
     Args:
-        gram: of the factor F whose scatter is inverted, square.
-        cross: G Fᵀ, as many columns as ``gram`` has rows.
+        gram: [R, R], of the factor F [R, D] whose scatter is inverted.
+        cross: G Fᵀ, [.., R].
         cut: eigenvalues below this part of the largest count as zero.
     """
     s, u = torch.linalg.eigh(gram)
