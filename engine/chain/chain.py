@@ -1,6 +1,6 @@
-"""The chain of blocks and springs in plain NumPy, both orders: the live chain, and the kernels' oracle.
+"""The chain of blocks and springs in plain NumPy, both orders; the compiled kernels are tested against it.
 
-Shape legend: R replicas, L blocks. Source: Shi, Pan, Dokmanić, arXiv:2407.19353; DESIGN.md, section 1.
+Shape legend: R replicas, L blocks. Source: Shi, Pan, Dokmanić, arXiv:2407.19353; docs/theory.md.
 Units are the chain's own: lengths as ``target``, forces as k times a length, times as steps x eta.
 """
 
@@ -22,10 +22,11 @@ class Chain(Pulled):
     First order: x ← x + η σ(F + noise), F_l = k (x_(l+1) - 2 x_l + x_(l-1)), all blocks from their old positions;
     σ(z) = z - μ→ above μ→, z + μ← below -μ←, 0 between.
 
-    Second order: m v̇ = F - γ v + friction + noise, friction -μ→ while moving right, +μ← while moving left, and
-    whatever holds the block still while the rest stays within that band. A step is implicit in drag and friction:
-    (m + γη) v' is the impulse m v + η F + noise brought towards zero by η μ, and zero within the band; then
-    x' = x + η v'. Sticking is exact: v' = 0 solves Coulomb's law if and only if the impulse lies within the band.
+    Second order: m v̇ = F - γ v + friction + noise, friction -μ→ while moving right, +μ← while moving left; at
+    rest it cancels the other forces as long as they lie between -μ← and μ→. A step is implicit in drag and
+    friction: (m + γη) v' is the impulse m v + η F + noise brought towards zero by η μ, and zero if it lies within
+    that band; then x' = x + η v'. Sticking is exact: v' = 0 solves Coulomb's law if and only if the impulse lies
+    within the band.
     """
 
     def __init__(self, config: ChainConfig) -> None:
@@ -86,7 +87,7 @@ class Chain(Pulled):
 
 
 def softened(force: Floats, right: float, left: float) -> Floats:
-    """σ (DESIGN.md, section 1): a force brought towards zero by friction, and to zero within its band.
+    """σ (docs/theory.md): a force brought towards zero by friction, and to zero within its band.
 
     Of any shape, and in that shape; force and the frictions against moving ``right`` and ``left`` in one unit.
     """

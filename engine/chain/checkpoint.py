@@ -1,4 +1,4 @@
-"""Where a pulled chain stands, as safetensors: positions, velocities, generators; it goes on bit for bit."""
+"""Checkpoints of a chain, as safetensors: positions, velocities and generators; it continues bit for bit."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _HEADER_LIMIT = 1 << 20
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands beside the arrays."""
+    """What a checkpoint holds besides arrays."""
 
     steps: Count
     """Steps done."""
     moves: Count
-    """Slider moves in force."""
+    """Changes of live settings that are in force, counted from the first."""
     seconds: float
-    """Spent so far by all workers, pauses left out."""
+    """Time that all workers of the run have spent on it, pauses left out."""
     settings: dict[str, Any]
     """The live settings in force."""
 
@@ -42,7 +42,7 @@ def write_state(chain: Pulled, theory: MeanField | None, progress: Progress) -> 
 
 
 def read_state(data: bytes, chain: Pulled, theory: MeanField | None) -> Progress:
-    """Put a chain, and its mean field, where a checkpoint left them.
+    """Restore a chain, and its mean field, from a checkpoint, and return its progress.
 
     Raises:
         RunDirectoryError: it is damaged, or of another chain.
