@@ -1,4 +1,4 @@
-"""Load curves: what a curve says about who learns. NumPy only, so that the app may use it.
+"""Loads of a curve, and how evenly the layers share them. NumPy alone, so that the app may use it.
 
 Shapes: a curve is D_0 … D_L, [L+1]; its loads are d_1 … d_L, [L]. Separations are natural logs: dimensionless.
 Source: Shi, Pan, Dokmanić, arXiv:2407.19353; He & Su, PNAS 2023.
@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 BALANCED_CV = 0.25
-"""Loads whose coefficient of variation is below this are called balanced: He & Su's straight line by eye."""
+"""Loads whose coefficient of variation is below this are balanced: to the eye, He & Su's straight line."""
 EVEN_HALVES = 0.1
-"""Halves that differ by less than this part of the total carry the same: uneven loads are then scattered."""
+"""Halves that differ by less than this fraction of the total carry the same; loads that vary are then uneven."""
 
 TOLD = 0.1
-"""A total load of at most this part of all that the curve goes up and down is not told from none: loads that
-cancel leave as much by chance, and dividing by it gives a coefficient of variation in the hundreds."""
+"""A total load of at most this fraction of the summed |loads| counts as none: loads that cancel leave as much by
+chance, and a coefficient of variation relative to it is in the hundreds."""
 
 
 class LoadStatistics(NamedTuple):
@@ -31,7 +31,7 @@ class LoadStatistics(NamedTuple):
     """(load of the shallow half - load of the deep half) / total load; > 0 convex, < 0 concave."""
     regime: str
     """balanced; concave; convex; uneven, where the halves carry the same but their layers do not; or unclear,
-    where the total load is not positive, or too small beside its parts to be told from none (``TOLD``)."""
+    where the total load is not positive, or too small beside its parts to count (``TOLD``)."""
 
 
 def loads(curve: Sequence[float | None]) -> NDArray[np.float64]:
@@ -41,7 +41,7 @@ def loads(curve: Sequence[float | None]) -> NDArray[np.float64]:
 
 
 def statistics(curve: Sequence[float | None], *, logits: bool) -> LoadStatistics:
-    """Statistics over the hidden layers.
+    """How evenly the loads of the hidden layers are shared.
 
     Args:
         curve: D_0 … D_L.
