@@ -76,7 +76,7 @@ class Measured(NamedTuple):
     curves: dict[str, list[float]]
     """D_0 … D_L by measure, [L + 1] each, natural logs."""
     friction_error: float
-    """Of the twin's effective friction, over the samples of the probe batch: ``twin_curve.friction_error``."""
+    """Of the twin's effective friction, over the probe batch: ``measures.friction.friction_error``."""
 
 
 class Measurer:

@@ -38,7 +38,7 @@ class Backend(Protocol):
         """
 
     def submit(self, data: bytes) -> Future[bytes]:
-        """Have a packed slice made: ``sweep_task.make_slice`` of it, elsewhere."""
+        """Have a packed slice made: ``sweep.task.make_slice`` of it, elsewhere."""
 
     def lost(self, error: BaseException) -> bool:
         """Whether a worker was lost, so that its slice may be tried again."""

@@ -1,7 +1,7 @@
 """Phase diagrams: which cells a sweep has, in which order they are made, and what its records amount to.
 
 Light: NumPy only, so that the app may fold and draw a sweep.
-Diagrams: DESIGN.md, section 1 (Shi et al., arXiv:2407.19353).
+Diagrams: docs/reproduction.md (Shi et al., arXiv:2407.19353).
 """
 
 from __future__ import annotations

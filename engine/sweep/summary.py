@@ -34,7 +34,7 @@ class Summary(NamedTuple):
     cv: float
     asymmetry: float
     regime: str
-    """These three of the mean curve: ``loads.statistics``."""
+    """``cv``, ``asymmetry`` and ``regime`` are those of the mean curve, by ``measures.load_curve.statistics``."""
     total_separation: float
     """D at the input less D at the last hidden layer; of a chain, all of its length."""
     scalars: dict[str, float]

@@ -61,7 +61,7 @@ class Foresight:
         self._outlook_for = self._predicted_for = self._asked_for = ()
 
     def advice(self, train: RunState | None, kind: NoiseKind, measure: str) -> str:
-        """A sentence on the newest curve, by the very numbers that ``lab_panels.words`` shows of it.
+        """A sentence on the newest curve, by the very numbers that ``lab.panels.words`` shows of it.
 
         Of knobs it speaks only where the maps can: they were fitted to the trace ratio, and at what is in force.
         """

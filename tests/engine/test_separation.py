@@ -34,7 +34,7 @@ FULLY_SEPARATED = (-math.inf, -math.inf, math.inf)
 
 
 def by_definition(x: NDArray[np.float64], y: NDArray[np.int64]) -> dict[str, float]:
-    """The three measures as DESIGN.md writes them, scatter matrices and pseudo-inverses formed."""
+    """The three measures as docs/theory.md defines them, scatter matrices and pseudo-inverses formed."""
     means = np.stack([x[y == c].mean(0) for c in np.unique(y)])
     parts = np.array([(y == c).mean() for c in np.unique(y)])
     within = x - means[np.unique(y, return_inverse=True)[1]]
