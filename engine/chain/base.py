@@ -14,7 +14,7 @@ from ..settings.chain import ChainConfig
 Floats = NDArray[np.float64]
 
 
-class Pulled(ABC):
+class ChainBase(ABC):
     """A chain of L blocks in R replicas, which are advanced together step by step."""
 
     config: ChainConfig

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ..settings.chain import ChainConfig
-from .base import Pulled
+from .base import ChainBase
 from .chain import Chain
 
 
-def new_chain(config: ChainConfig) -> Pulled:
+def new_chain(config: ChainConfig) -> ChainBase:
     """A new chain: in NumPy where it is paced, to be watched, or has no noise; else compiled.
 
     The choice depends on the configuration alone, so the same configuration always gives the same numbers.

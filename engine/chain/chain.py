@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..settings.chain import ChainConfig
-from .base import Floats, Pulled, check_finite
+from .base import ChainBase, Floats, check_finite
 from .pulling import amplitudes, targets
 
 
-class Chain(Pulled):
+class Chain(ChainBase):
     """L blocks between a wall at 0 and a target at y, all at rest at the wall to begin with; float64.
 
     First order: x ← x + η σ(F + noise), F_l = k (x_(l+1) - 2 x_l + x_(l-1)), all blocks from their old positions;

@@ -13,7 +13,7 @@ from safetensors.numpy import load, save
 
 from ..errors import RunDirectoryError
 from ..runs.records import Count
-from .base import Pulled
+from .base import ChainBase
 from .mean_field import MeanField
 
 Arrays = dict[str, NDArray[Any]]
@@ -33,7 +33,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """The live settings in force."""
 
 
-def write_state(chain: Pulled, theory: MeanField | None, progress: Progress) -> bytes:
+def write_state(chain: ChainBase, theory: MeanField | None, progress: Progress) -> bytes:
     """The bytes of a checkpoint: the chain's arrays, the mean field's [L + 2] where there is one, the progress."""
     arrays = {f"chain.{name}": np.ascontiguousarray(array) for name, array in chain.arrays().items()}
     if theory is not None:
@@ -41,7 +41,7 @@ def write_state(chain: Pulled, theory: MeanField | None, progress: Progress) -> 
     return save(arrays, {"progress": msgspec.json.encode(progress).decode()})
 
 
-def read_state(data: bytes, chain: Pulled, theory: MeanField | None) -> Progress:
+def read_state(data: bytes, chain: ChainBase, theory: MeanField | None) -> Progress:
     """Restore a chain, and its mean field, from a checkpoint, and return its progress.
 
     Raises:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..settings.chain import ChainConfig
-from .base import Pulled, check_finite
+from .base import ChainBase, check_finite
 from .gaussians import LANES
 from .kernels import Physics, advance, advance_all, cores, new_group
 from .pulling import amplitudes, targets
@@ -24,7 +24,7 @@ _SLICE = 20_000
 """Steps whose targets and amplitudes are computed at once."""
 
 
-class ChainEnsemble(Pulled):
+class ChainEnsemble(ChainBase):
     """The chain of ``chain.chain``, its R replicas in groups of 64 over all cores; positions in float32.
 
     Args:
@@ -53,7 +53,7 @@ class ChainEnsemble(Pulled):
         }
 
     def advance(self, steps: int) -> None:
-        """Take a number of steps of length eta, as ``Pulled.advance``.
+        """Take a number of steps of length eta, as ``ChainBase.advance``.
 
         Noise is drawn for ``CHUNK`` steps at once: several calls give the numbers of a single one only where each
         call but the last takes a multiple of ``CHUNK`` steps.
