@@ -77,16 +77,18 @@ class Chain(ChainBase):
 
     def _first_order(self, noise_RL: Floats | float) -> None:
         c = self.config
-        self.x_RL[:] += c.eta * softened(self._forces() + noise_RL, c.mu_right, c.mu_left)
+        self.x_RL[:] += c.eta * friction_response(self._forces() + noise_RL, c.mu_right, c.mu_left)
 
     def _second_order(self, noise_RL: Floats | float) -> None:
         c = self.config
         impulse_RL = c.mass * self.v_RL + c.eta * self._forces() + noise_RL
-        self.v_RL = softened(impulse_RL, c.eta * c.mu_right, c.eta * c.mu_left) / (c.mass + c.gamma * c.eta)
+        self.v_RL = friction_response(impulse_RL, c.eta * c.mu_right, c.eta * c.mu_left) / (
+            c.mass + c.gamma * c.eta
+        )
         self.x_RL[:] += c.eta * self.v_RL
 
 
-def softened(force: Floats, right: float, left: float) -> Floats:
+def friction_response(force: Floats, right: float, left: float) -> Floats:
     """σ (docs/theory.md): a force brought towards zero by friction, and to zero within its band.
 
     Of any shape, and in that shape; force and the frictions against moving ``right`` and ``left`` in one unit.
