@@ -17,7 +17,7 @@ BALANCED_CV = 0.25
 EVEN_HALVES = 0.1
 """Halves that differ by less than this fraction of the total carry the same; loads that vary are then uneven."""
 
-TOLD = 0.1
+NOISE_FLOOR = 0.1
 """A total load of at most this fraction of the summed |loads| counts as none: loads that cancel leave as much by
 chance, and a coefficient of variation relative to it is in the hundreds."""
 
@@ -31,7 +31,7 @@ class LoadStatistics(NamedTuple):
     """(load of the shallow half - load of the deep half) / total load; > 0 convex, < 0 concave."""
     regime: str
     """balanced; concave; convex; uneven, where the halves carry the same but their layers do not; or unclear,
-    where the total load is not positive, or too small beside its parts to count (``TOLD``)."""
+    where the total load is not positive, or too small beside its parts to count (``NOISE_FLOOR``)."""
 
 
 def loads(curve: Sequence[float | None]) -> NDArray[np.float64]:
@@ -63,7 +63,7 @@ def statistics(curve: Sequence[float | None], *, logits: bool) -> LoadStatistics
 
 
 def _regime(total: float, gross: float, cv: float, asymmetry: float) -> str:
-    if total <= TOLD * gross:
+    if total <= NOISE_FLOOR * gross:
         return "unclear"
     if cv < BALANCED_CV:
         return "balanced"
