@@ -58,7 +58,7 @@ SOURCES: dict[str, Source] = {
 }
 _PATIENCE = 30.0
 """Seconds without data from the network after which a download fails."""
-_TELL_EVERY = 2.0
+_REPORT_EVERY = 2.0
 """Seconds between two reports of a download's progress."""
 
 
@@ -106,7 +106,7 @@ def _download(name: str, source: Source, say: Say) -> tuple[NDArray[np.uint8], N
 
     say(f"downloading {source.openml} from openml.org: some {source.megabytes} MB, then a minute or more to read")
     try:
-        with _told(say, source), _bounded(), warnings.catch_warnings():
+        with _progress_reports(say, source), _bounded(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of retries; the last error is raised
             bunch = fetch_openml(
                 source.openml, version=1, as_frame=False, parser="liac-arff", data_home=str(_data_home())
@@ -158,19 +158,19 @@ def _bounded() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _told(say: Say, source: Source) -> Iterator[None]:
-    """Report the size of the download every ``_TELL_EVERY`` seconds, by the growth of scikit-learn's folder."""
+def _progress_reports(say: Say, source: Source) -> Iterator[None]:
+    """Report the size of the download every ``_REPORT_EVERY`` seconds, by the growth of scikit-learn's folder."""
     done = threading.Event()
     before = _size(_data_home() / "openml")
 
-    def tell() -> None:
+    def report() -> None:
         last = 0
-        while not done.wait(_TELL_EVERY):
+        while not done.wait(_REPORT_EVERY):
             come = _size(_data_home() / "openml") - before
             say(f"{source.openml}: {come / 1e6:.1f} MB" if come > last else f"{source.openml}: reading")
             last = come
 
-    thread = threading.Thread(target=tell, name="download-progress", daemon=True)
+    thread = threading.Thread(target=report, name="download-progress", daemon=True)
     thread.start()
     try:
         yield
