@@ -1,4 +1,4 @@
-"""Load curves: what a curve says about who learns. NumPy only, so that the app may use it.
+"""Loads of a curve, and how evenly the layers share them. NumPy alone, so that the app may use it.
 
 Shapes: a curve is D_0 … D_L, [L+1]; its loads are d_1 … d_L, [L]. Separations are natural logs: dimensionless.
 Source: Shi, Pan, Dokmanić, arXiv:2407.19353; He & Su, PNAS 2023.
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BALANCED_CV = 0.25
-"""Loads whose coefficient of variation is below this are called balanced: He & Su's straight line by eye."""
+"""Loads whose coefficient of variation is below this are balanced: to the eye, He & Su's straight line."""
 EVEN_HALVES = 0.1
-"""Halves that differ by less than this part of the total carry the same: uneven loads are then scattered."""
+"""Halves that differ by less than this fraction of the total carry the same; loads that vary are then uneven."""
 
 NOISE_FLOOR = 0.1
 """A total load of at most this fraction of the sum of the loads' absolute values counts as none: loads of both
@@ -44,7 +44,7 @@ def loads(curve: Sequence[float | None]) -> NDArray[np.float64]:
 
 
 def statistics(curve: Sequence[float | None], *, logits: bool) -> LoadStatistics:
-    """Statistics over the hidden layers.
+    """How evenly the loads of the hidden layers are shared.
 
     Args:
         curve: D_0 … D_L.

@@ -20,6 +20,7 @@ from ..chain.checkpoint import Progress, read_state, write_state
 from ..chain.mean_field import MeanField, effective_friction, mean_field_positions, settled
 from ..chain.pulling import CHUNK, targets
 from ..errors import ConfigError, DivergedError, RunError
+from ..measures.registry import DISTANCE
 from ..runs.controls import Controls
 from ..runs.directory import Run
 from ..runs.files import read_file, replace_file
@@ -188,7 +189,7 @@ class _Job:
             Curve(
                 at=chain.steps,
                 step=chain.steps,
-                curves={"distance": self._curve(chain.mean()), **self._theory_curve()},
+                curves={DISTANCE: self._curve(chain.mean()), **self._theory_curve()},
                 scalars={"rate": rate, "effective_friction": self._friction(), "target": self._held_at()},
                 positions=x_RL[0].tolist(),
                 spread=chain.sd().tolist(),

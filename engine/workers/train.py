@@ -18,6 +18,7 @@ from ..ensemble.trainer import CompiledTrainer, load_compiled, trainer_for
 from ..errors import DivergedError, RunDirectoryError, RunError
 from ..measures.hessian import Curvature
 from ..measures.load_curve import statistics
+from ..measures.registry import DEFAULT_MEASURE, PROBES
 from ..networks.trainer import Measurement, Trainer
 from ..runs.controls import Controls
 from ..runs.directory import Run
@@ -223,10 +224,10 @@ class _Job:
             "seconds": self._seconds(),
         }
         if self.latest is not None:
-            shape = statistics(self.latest.curves["trace_ratio"], logits=True)
+            shape = statistics(self.latest.curves[DEFAULT_MEASURE], logits=True)
             summary |= {**self.latest.scalars, "load_curve": self.latest.curves, "regime": shape.regime}
             summary |= {"cv": _finite(shape.cv), "asymmetry": _finite(shape.asymmetry)}
-            summary |= {"linear_probes": self.latest.probes, "hessian": _curvature_summary(self.curvature)}
+            summary |= {PROBES: self.latest.probes, "hessian": _curvature_summary(self.curvature)}
         return Ended(reason=reason, text=text, at=self.trainer.epoch, summary=summary)
 
 

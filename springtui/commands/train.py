@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from engine.measures.registry import PROBES, SEPARATIONS
 from engine.runs.directory import Run
 from engine.settings.fields import make, parse_assignments
 from engine.settings.recipes import DEFAULT_RECIPE, RECIPES, find_recipe
@@ -23,7 +24,6 @@ from .session import Session, common, examples
 
 _NAMES = textwrap.wrap(", ".join(RECIPES), 76, break_on_hyphens=False)
 _RECIPES = "\b\nRecipes:\n" + "\n".join(f"  {line}" for line in _NAMES)
-MEASURES = ("trace_ratio", "fuzziness", "inverse_fuzziness")
 
 
 @click.command(
@@ -106,7 +106,7 @@ def describe(state: RunState) -> dict[str, Any]:
     curves = latest.curves if latest else {}
     ended = state.ended
     summary = ended.summary if ended and latest else {}
-    test_curves = {name: curves[f"test_{name}"] for name in MEASURES if f"test_{name}" in curves}
+    test_curves = {name: curves[f"test_{name}"] for name in SEPARATIONS if f"test_{name}" in curves}
     return {
         "run": state.run_id,
         "reason": state.status,
@@ -114,13 +114,13 @@ def describe(state: RunState) -> dict[str, Any]:
         "train_loss": scalars.get("train_loss"),
         "test_accuracy": scalars.get("test_accuracy"),
         "seconds": ended.summary.get("seconds", state.elapsed) if ended else state.elapsed,
-        "load_curve": {name: curves.get(name) for name in MEASURES},
+        "load_curve": {name: curves.get(name) for name in SEPARATIONS},
         "train_accuracy": scalars.get("train_accuracy"),
         "cv": summary.get("cv"),
         "asymmetry": summary.get("asymmetry"),
         "regime": summary.get("regime"),
         "hessian": summary.get("hessian"),
-        "linear_probes": summary.get("linear_probes"),
+        PROBES: summary.get(PROBES),
         "test_load_curve": test_curves or None,
     }
 
@@ -134,7 +134,7 @@ def _print(result: dict[str, Any]) -> None:
         print_line(f"{'hessian trace':22} {in_digits(hessian['trace'])} ± {in_digits(hessian['trace_error'])}")
         print_line(f"{'hessian top':22} {in_digits(hessian['top'])}")
     tests = {f"test_{name}": curve for name, curve in (result["test_load_curve"] or {}).items()}
-    probes = {"linear_probes": result["linear_probes"]} if result["linear_probes"] else {}
+    probes = {PROBES: result[PROBES]} if result[PROBES] else {}
     for name, curve in {**result["load_curve"], **tests, **probes}.items():
         print_line(f"{name:22} {' '.join(in_digits(value) for value in curve or [])}")
 

@@ -14,13 +14,13 @@ from textual.binding import BindingType
 from textual.containers import Container, Horizontal
 from textual.widgets import RadioSet, Static, Tab, Tabs
 
+from engine.measures.registry import DEFAULT_MEASURE, NETWORK_MEASURES, PROBES
 from engine.runs.records import Started
 from engine.twin.maps import TwinMap
 
 from ..follow.watcher import Watcher
 from ..preferences.last_place import Place
 from ..state.knobs import NOISE_KINDS, start_of
-from ..state.measures import MEASURES, PROBES
 from ..state.predictions import Foresight
 from ..state.run_state import RunState
 from ..terminal import size
@@ -82,7 +82,7 @@ class LabScreen(LabRuns):
         left = next((kind for kind in NOISE_KINDS if kind.key == self.place.noise), None)
         if left is not None and not self.laboratory.chosen:
             self.kind, self._noise = left, left.default
-        self.measure = self.place.measure if self.place.measure in MEASURES else MEASURES[0]
+        self.measure = self.place.measure if self.place.measure in NETWORK_MEASURES else DEFAULT_MEASURE
         self.tab = GROUPS[0]
         self._caught_up: set[str] = set()
         """Runs whose records have all been read once."""
@@ -319,8 +319,8 @@ class LabScreen(LabRuns):
         self.query_one("#controls").scroll_relative(y=2 * lines, animate=False)
 
     def action_next_measure(self) -> None:
-        """Show the next of the three measures of separation."""
-        self.measure = MEASURES[(MEASURES.index(self.measure) + 1) % len(MEASURES)]
+        """Show the next measure of separation."""
+        self.measure = NETWORK_MEASURES[(NETWORK_MEASURES.index(self.measure) + 1) % len(NETWORK_MEASURES)]
         self._slider_moved()  # probes cost time: they are taken only while they are looked at
         self._stale = True
         self.draw_words()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from engine.measures.registry import DEFAULT_MEASURE
 from engine.twin.maps import PRESETS, TwinMap
 
 from .knobs import NoiseKind, chain_settings
-from .measures import MEASURES
 from .run_state import RunState
 from .wording import shape_of, shown_measure
 
@@ -65,7 +65,7 @@ class Foresight:
         self._outlook_for = self._predicted_for = self._asked_for = ()
 
     def advice(self, train: RunState | None, kind: NoiseKind, measure: str) -> str:
-        """A sentence on the newest curve, by the very numbers that ``lab_panels.words`` shows of it.
+        """A sentence on the newest curve, by the very numbers that ``lab.panels.words`` shows of it.
 
         Of knobs it speaks only where the maps can: they were fitted to the trace ratio, and at what is in force.
         """
@@ -74,7 +74,7 @@ class Foresight:
             return ""
         from engine.twin.advice import LAZY, sentence, what_loads_say  # as in reckon
 
-        if shown_measure(measure) != MEASURES[0] and shape.regime in LAZY:
+        if shown_measure(measure) != DEFAULT_MEASURE and shape.regime in LAZY:
             return f"{what_loads_say(shape)}; which knob helps is known for the trace ratio alone (m shows it)."
         slope, noise = train.settings.get("negative_slope"), train.settings.get(kind.key)
         if slope is None or noise is None:
