@@ -17,6 +17,7 @@ from real_terminal import stop_workers  # noqa: E402
 
 from springtui import terminal  # noqa: E402
 
+pytest_plugins = ["strict_skips", "tally"]
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("SPRINGTUI_SHARED", Path(__file__).parents[2] / "shared"))
 """Where the reference numbers and images lie on the developers' machines; tests that need them skip without."""
