@@ -36,6 +36,13 @@ def pytest_configure(config: pytest.Config) -> None:
     stamp.touch()
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where terminals alone are wanted, the other modules need not be imported."""
+    if config.option.markexpr != "terminal" or collection_path.suffix != ".py":
+        return None
+    return "mark.terminal" not in collection_path.read_text(encoding="utf-8") or None
+
+
 @pytest.fixture(autouse=True)
 def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads the preferences of whoever runs it, nor is it shown the tour unasked."""

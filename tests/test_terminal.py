@@ -18,6 +18,7 @@ from real_terminal import SPRINGTUI, Terminal, stop_workers, workers_under
 from engine.records import Acknowledged
 from engine.rundir import Run, list_runs
 
+pytestmark = pytest.mark.terminal
 END = "\x1b[F"
 
 
