@@ -6,6 +6,7 @@ Shape legend: N samples, C channels, H and W pixels, D features.
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -168,11 +169,16 @@ def resize(x_NCHW: Floats, side: int) -> Floats:
 
 
 def _digits(_config: TrainConfig, _say: Say) -> _Pool:
-    """8 x 8 handwritten digits that scikit-learn carries (Alpaydin & Kaynak, UCI)."""
-    from sklearn.datasets import load_digits
+    """8 x 8 handwritten digits that scikit-learn carries (Alpaydin & Kaynak, UCI).
 
-    bunch = load_digits()
-    return _Pool((bunch.images[:, None] / 16).astype(np.float32), bunch.target.astype(np.int64))
+    Its file is read here, a row an image and its label: to import scikit-learn takes longer than to train a while.
+    """
+    found = importlib.util.find_spec("sklearn")
+    if found is None or not found.submodule_search_locations:
+        raise DataError("scikit-learn, which carries the digits, is not installed: pip install scikit-learn")
+    file = Path(found.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
+    rows = np.loadtxt(file, delimiter=",")
+    return _Pool((rows[:, :-1].reshape(-1, 1, 8, 8) / 16).astype(np.float32), rows[:, -1].astype(np.int64))
 
 
 def _idx_set(config: TrainConfig, say: Say) -> _Pool:
