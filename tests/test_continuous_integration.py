@@ -73,8 +73,8 @@ def run(project: Path, *arguments: str, ci: str = "") -> tuple[int, str, dict[st
     file = project / "tally"
     file.unlink(missing_ok=True)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--tally", str(file), *arguments],
-        cwd=project, env={**os.environ, "CI": ci, "PYTHONPATH": str(HERE), "PYTEST_ADDOPTS": ""},
+        [sys.executable, "-m", "pytest", "-q", "-p", "xdist.plugin", "--tally", str(file), *arguments],
+        cwd=project, env={**os.environ, "CI": ci, "PYTHONPATH": str(HERE), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     counts = json.loads(file.read_text())["counts"]
