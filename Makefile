@@ -10,7 +10,7 @@ COMPILED := $(wildcard engine/ensemble_*.py engine/chain_kernels.py engine/gauss
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 JOBS ?= 2
 TALLY := .pytest_cache/tally
-PYTEST := $(BIN)/python -m pytest -q --tally $(TALLY)
+PYTEST := $(BIN)/python -m pytest -q --tally=$(TALLY)
 
 .PHONY: help run test check bench figures manual clean
 

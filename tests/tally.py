@@ -1,5 +1,8 @@
 """What several runs of pytest came to, as one: each adds a line to a file, and the sum is said as pytest says it.
 
+Give the file in one word, ``--tally=FILE``: before pytest knows the option, it takes a second word for a test, and
+where that is there looks for options beside it alone.
+
 Run as a script it needs no package: ``python tests/tally.py FILE PARTS`` prints the sum, and fails unless every
 part is there, ran tests, and passed.
 """
