@@ -5,6 +5,7 @@ Shape legend: N samples, C channels, H and W pixels, D features.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -168,11 +169,22 @@ def resize(x_NCHW: Floats, side: int) -> Floats:
 
 
 def _digits(_config: TrainConfig, _say: Say) -> _Pool:
-    """8 x 8 handwritten digits, which scikit-learn contains (Alpaydin & Kaynak, UCI)."""
-    from sklearn.datasets import load_digits
+    """8 x 8 handwritten digits, which scikit-learn contains (Alpaydin & Kaynak, UCI).
 
-    bunch = load_digits()
-    return _Pool((bunch.images[:, None] / 16).astype(np.float32), bunch.target.astype(np.int64))
+    Read from its file, whose rows hold an image's 64 pixels and its label: importing scikit-learn would take
+    longer than a short training. A release that keeps the file elsewhere is asked for the digits instead.
+    """
+    package = importlib.util.find_spec("sklearn")
+    if package is None or not package.submodule_search_locations:
+        raise DataError("scikit-learn, which contains the digits, is not installed: pip install scikit-learn")
+    file = Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
+    if not file.is_file():
+        from sklearn.datasets import load_digits
+
+        bunch = load_digits()
+        return _Pool((bunch.images[:, None] / 16).astype(np.float32), bunch.target.astype(np.int64))
+    rows = np.loadtxt(file, delimiter=",")
+    return _Pool((rows[:, :-1].reshape(-1, 1, 8, 8) / 16).astype(np.float32), rows[:, -1].astype(np.int64))
 
 
 def _idx_set(config: TrainConfig, say: Say) -> _Pool:

@@ -83,6 +83,9 @@ class CompiledTrainer(Trainer):
         self.step_count += taken
         self._step_seconds = max(time.perf_counter() - began, 1e-9) / taken
 
+    def _groups(self) -> list[dict[str, Any]]:
+        return []  # the state has all
+
     def _memory(self) -> dict[str, Tensor]:
         return _tensors_of(self._state)
 

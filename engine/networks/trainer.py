@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from ..datasets.load import Dataset
 from ..errors import ConfigError, DivergedError, RunDirectoryError
@@ -104,7 +105,11 @@ class Trainer:
         self.knobs = Knobs(config.negative_slope, config.dropout, self.generator)
         shape = tuple(dataset.x_train.shape[1:])
         self._network = build_network(config, shape, dataset.n_classes, self.knobs).to(self.device)
-        self.optimiser = build_optimiser(config, self._network.parameters(), self.generator)
+
+    @functools.cached_property
+    def optimiser(self) -> Optimizer:
+        """Made when it is first needed: with its first, PyTorch loads its compiler, for more than a second."""
+        return build_optimiser(self.config, self._network.parameters(), self.generator)
 
     @property
     def network(self) -> Network:
@@ -133,8 +138,9 @@ class Trainer:
             )
         self.config = make(TrainConfig, settings, self.config)
         self.knobs.negative_slope, self.knobs.dropout = self.config.negative_slope, self.config.dropout
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.config.lr
+        if "optimiser" in self.__dict__:  # else it is made with the new rate
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.config.lr
         self.converged, self._last_loss = False, None
 
     def run_epoch(self, at_once: Callable[[], int] = one_step) -> Iterator[None]:
@@ -315,9 +321,14 @@ class Trainer:
             last_loss=self._last_loss,
             converged=self.converged,
             settings={name: getattr(self.config, name) for name in sorted(TrainConfig.live)},
-            optimiser=self.optimiser.state_dict()["param_groups"],
+            optimiser=self._groups(),
         )
         return save_tensors(tensors, {"progress": msgspec.json.encode(progress).decode()})
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """The optimiser's settings for each group of parameters."""
+        groups: list[dict[str, Any]] = self.optimiser.state_dict()["param_groups"]
+        return groups
 
     def _memory(self) -> dict[str, Tensor]:
         """The state of the optimiser and of the random generators, by name."""
