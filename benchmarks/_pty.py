@@ -1,4 +1,4 @@
-"""What the benchmarks of the screen share: the real program in a real pseudo-terminal."""
+"""Runs the lab in a pseudo-terminal, for the benchmarks of the screen."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["SPRINGTUI", "Terminal", "lab"]
 
 @contextmanager
 def lab(columns: int, rows: int) -> Iterator[Terminal]:
-    """The lab in a home of its own; its workers are stopped at the end."""
+    """The lab in a temporary home directory with default preferences; its workers are killed at the end."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         try:
-            preferences = str(Path(folder) / "config.toml")  # nobody's: the defaults are measured
+            preferences = str(Path(folder) / "config.toml")  # does not exist, so defaults are measured
             own = {"SPRINGTUI_HOME": str(home), "SPRINGTUI_CONFIG": preferences, "SPRINGTUI_TOUR": "off"}
             with Terminal(columns=columns, rows=rows, env={**os.environ, **own}) as terminal:
                 yield terminal

@@ -1,4 +1,4 @@
-"""From process start to the first painted frame of the lab, beside importing torch alone and Python's own start.
+"""Time from process start to the lab's first frame, compared with importing torch and with starting Python.
 
 Usage: python benchmarks/first_frame.py [REPEATS]
 """
@@ -15,7 +15,7 @@ from _pty import lab
 
 
 def first_frame() -> float:
-    """Seconds until the sliders and the footer stand on the screen."""
+    """Seconds from the process's start until sliders, footer and chain are on the screen."""
     with lab(120, 40) as terminal:
         terminal.wait_for(lambda text: "Nonlinearity" in text and "Quit" in text and "Chain" in text)
         return time.perf_counter() - terminal.started
@@ -29,9 +29,9 @@ def command(*argv: str) -> float:
 
 
 def main() -> None:
-    """Print the medians, and the ratios to them, as JSON."""
+    """Print the medians in seconds, and a ratio, as JSON."""
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 15
-    first_frame(), command("-c", "import torch")  # files come into the page cache
+    first_frame(), command("-c", "import torch")  # fills the page cache
     frames = [first_frame() for _ in range(repeats)]
     torch = [command("-c", "import torch") for _ in range(max(3, repeats // 3))]
     bare = [command("-c", "pass") for _ in range(max(3, repeats // 3))]
