@@ -1,4 +1,4 @@
-"""Loaded once by a fork server, so that a sweep's worker starts in no time and can be killed often."""
+"""Preloaded by a fork server, so that a sweep's worker starts fast and can be killed often."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["fill", "sweep_worker", "throughput"]
 
 
 def fill(path: str) -> None:
-    """What a worker process does."""
+    """Fill a run in a process of its own session, as a worker does."""
     os.setsid()
     with contextlib.suppress(OSError):
         os.nice(5)
