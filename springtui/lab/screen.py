@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from textual.binding import BindingType
 from textual.containers import Container, Horizontal
 from textual.widgets import RadioSet, Static, Tab, Tabs
 
+from engine.measures.registry import DEFAULT_MEASURE, NETWORK_MEASURES, PROBES
 from engine.twin.maps import TwinMap
 
 from ..follow.watcher import Watcher
@@ -20,11 +22,10 @@ from ..preferences.last_place import LastSession
 from ..screen import BaseScreen
 from ..state.cycling import next_of
 from ..state.knobs import NOISE_KINDS, start_of
-from ..state.measures import MEASURES, PROBES
 from ..state.predictions import TwinPredictions
 from ..state.run_state import RunState
 from ..terminal import size
-from ..terminal.text import is_behind
+from ..terminal.paced import is_behind
 from ..widgets.chain_view import ChainView, show_chain
 from ..widgets.keys_line import KeysLine
 from ..widgets.load_bars import LoadBars
@@ -43,6 +44,18 @@ ASK_SECONDS = 0.05
 PLOT_SECONDS = 0.1
 """One plot is drawn a tick, so that no key waits for more than one; new data is handed out once a round."""
 GROUPS = ("network", "chain", "training")
+
+
+def preload() -> None:
+    """Import what drawing curves needs; to be called from a thread once the first frame is drawn.
+
+    What imports these modules inside functions then does so without a pause in which keys wait.
+    """
+    import plotext  # noqa: F401
+
+    from engine.chain import mean_field  # noqa: F401
+    from engine.measures import friction  # noqa: F401
+    from engine.twin import advice  # noqa: F401
 
 
 class LabScreen(BaseScreen[None]):
@@ -76,7 +89,8 @@ class LabScreen(BaseScreen[None]):
         left = next((kind for kind in NOISE_KINDS if kind.key == self.last_session.noise), None)
         if left is not None and not session.chosen:
             self.kind, self._noise = left, left.default
-        self.measure = self.last_session.measure if self.last_session.measure in MEASURES else MEASURES[0]
+        left_measure = self.last_session.measure
+        self.measure = left_measure if left_measure in NETWORK_MEASURES else DEFAULT_MEASURE
         self.tab = GROUPS[0]
         self._stale = False
         self._asking = False
@@ -135,6 +149,7 @@ class LabScreen(BaseScreen[None]):
         self.set_interval(2.0, self._advise)
         for panel in PANELS:
             self.control.begin(panel, how="left")
+        self.run_worker(asyncio.to_thread(preload), group="preload")
         self.host.first_tour()
 
     def on_unmount(self) -> None:
@@ -217,7 +232,7 @@ class LabScreen(BaseScreen[None]):
         self._stale = True
         self._show_in_force()
         state = self.states[panel]
-        if panel == "chain" and state.latest is not None and not is_behind(self.app._driver):
+        if panel == "chain" and state.latest is not None and not is_behind(self.app):
             show_chain(self.query_one(ChainView), state)
         if first:
             self.draw_words()
@@ -242,7 +257,7 @@ class LabScreen(BaseScreen[None]):
 
     def _draw_next(self) -> None:
         """Hand the plots their data once a round, and draw one of those that changed."""
-        if not self.is_current or is_behind(self.app._driver):
+        if not self.is_current or is_behind(self.app):
             return
         plots = list(self.query(Plot))
         if self._turn == 0 and self._stale:
@@ -316,8 +331,8 @@ class LabScreen(BaseScreen[None]):
         self.query_one("#controls").scroll_relative(y=2 * lines, animate=False)
 
     def action_next_measure(self) -> None:
-        """Show the next of the three measures of separation."""
-        self.measure = next_of(MEASURES, self.measure)
+        """Show the next measure of separation."""
+        self.measure = next_of(NETWORK_MEASURES, self.measure)
         self._slider_moved()  # probes cost time: they are taken only while they are looked at
         self._stale = True
         self.draw_words()

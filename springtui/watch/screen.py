@@ -15,15 +15,15 @@ from textual.containers import Container
 from textual.geometry import Size
 from textual.widgets import Static, Tab, Tabs
 
+from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURES, NETWORK_MEASURES
 from engine.runs.directory import Run
 
 from ..dialogs import PromptScreen
 from ..follow.follower import Follower
 from ..preferences.last_place import LastSession
 from ..screen import NOTHING_ASKED, BaseScreen
-from ..state.curves import NAMES, legend_of
+from ..state.curves import legend_of
 from ..state.cycling import next_of
-from ..state.measures import MEASURES
 from ..state.run_state import RunState
 from ..state.timeline import View
 from ..state.wording import UNITS, fitting
@@ -96,7 +96,8 @@ class WatchScreen(BaseScreen[None]):
         """The curve that a replay shows; None follows the end."""
         self.playing = False
         self.speed = SPEEDS[0]
-        self.measure = last_session.measure if last_session.measure in MEASURES else MEASURES[0]
+        left_measure = last_session.measure
+        self.measure = left_measure if left_measure in NETWORK_MEASURES else DEFAULT_MEASURE
         self.scalar = ""
         self.tab = GROUPS[0]
         self._replayed: View | None = None
@@ -158,9 +159,9 @@ class WatchScreen(BaseScreen[None]):
         chain = self.kind == "chain"
         self.set_class(chain, "-of-chain")
         if chain:
-            self.measure = "distance"
+            self.measure = DISTANCE
         curve = self.query_one("#curve", CurvesPlot)
-        curve.heading = f"Load curve · {NAMES.get(self.measure, 'y − x')}"
+        curve.heading = f"Load curve · {MEASURES[self.measure].label}"
         curve.legend = legend_of("chain" if chain else "network")
         curve.axis = "block" if chain else "layer"
         self.query_one("#history", CurvesPlot).axis = UNITS.get(self.kind, "step")
@@ -391,7 +392,7 @@ class WatchScreen(BaseScreen[None]):
     def action_next_measure(self) -> None:
         """Another measure of separation."""
         if self.kind != "chain":
-            self.measure = next_of(MEASURES, self.measure)
+            self.measure = next_of(NETWORK_MEASURES, self.measure)
             self.last_session.measure = self.measure
             self._shape()
             self._draw()
