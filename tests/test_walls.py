@@ -19,7 +19,7 @@ ENGINE = sorted((ROOT / "engine").rglob("*.py"))
 APP_ONLY = {"springtui", "textual", "rich", "plotext", "click"}
 LAYERS = {
     "engine": """
-        errors, jit, version
+        cores, errors, jit, version
         measures.registry
         settings
         measures
