@@ -6,6 +6,7 @@ Numbers that are not finite are written as null and read back as None.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 import msgspec
@@ -166,3 +167,8 @@ def read_event(line: bytes) -> Event | None:
         return decode_event(line) if line.strip() else None
     except RunDirectoryError:
         return None
+
+
+def finite(value: float) -> float | None:
+    """The value as a record holds it: None where it is not finite."""
+    return value if math.isfinite(value) else None
