@@ -19,7 +19,7 @@ ENGINE = sorted((ROOT / "engine").rglob("*.py"))
 APP_ONLY = {"springtui", "textual", "rich", "plotext", "click"}
 LAYERS = {
     "engine": """
-        cores, errors, jit, version
+        arrays, cores, errors, jit, version
         measures.registry
         settings
         measures

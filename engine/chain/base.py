@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..errors import DivergedError
 from ..settings.chain import ChainConfig
-
-Floats = NDArray[np.float64]
 
 
 class ChainBase(ABC):

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..settings.chain import ChainConfig
-from .base import ChainBase, Floats, check_finite
+from .base import ChainBase, check_finite
 from .pulling import amplitudes, targets
 
 

@@ -12,14 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..cores import core_count
 from ..settings.chain import ChainConfig
 from .base import ChainBase, check_finite
 from .gaussians import LANES
 from .kernels import Physics, advance, advance_all, new_group
 from .pulling import amplitudes, targets
-
-Floats = NDArray[np.float64]
 
 _SLICE = 20_000
 """Steps whose targets and amplitudes are computed at once."""

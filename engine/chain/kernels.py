@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Floats32
 from ..cores import core_count
 from ..ensemble.random import lanes_from_seed
 from ..jit import jit
 from .gaussians import LANES, fill_gaussians
 from .pulling import CHUNK
-
-Floats = NDArray[np.float32]
 
 _F = np.float32
 _ZERO = np.float32(0.0)
@@ -31,9 +30,9 @@ _TWO = np.float32(2.0)
 class Physics(NamedTuple):
     """Parameters of T steps; one value a step of what changes in time. Units as in ``ChainConfig``."""
 
-    targets_T: Floats
+    targets_T: Floats32
     """Where the last spring is held at each step, [T]."""
-    amplitudes_T: Floats
+    amplitudes_T: Floats32
     """S.d. of the random force (first order) or impulse (second order) on a block at each step, [T]."""
     k: float
     """Stiffness, force per length."""
@@ -53,9 +52,9 @@ class Physics(NamedTuple):
 class Group(NamedTuple):
     """The state of one group of replicas."""
 
-    x_LV: Floats
+    x_LV: Floats32
     """Positions with wall and target, [L + 2, V]."""
-    v_LV: Floats
+    v_LV: Floats32
     """Velocities, [L, V]; zero in the first order."""
     generator: NDArray[np.uint32]
     """Four words a lane, [4 V]: ``ensemble.random.lanes_from_seed``."""

@@ -14,12 +14,10 @@ import math
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..settings.chain import ChainConfig
 from .pulling import amplitudes, targets
-
-Floats = NDArray[np.float64]
 
 _MOST_STEPS = 100_000
 

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Floats
 from ..cores import core_count
 from ..jit import jit
-
-Floats = NDArray[np.float64]
 
 _REACH = 8.0
 """Half width of the table: beyond 8 s.d. φ(a) + a Φ(a) is 0 or a, to 1e-16."""

@@ -9,11 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..settings.chain import ChainConfig
-
-Floats = NDArray[np.float64]
 
 CHUNK = 8
 """Steps for which compiled code draws noise at once; calls of whole chunks give the numbers of a single call."""

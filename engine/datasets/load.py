@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..arrays import Floats32
 from ..errors import ConfigError, DataError
 from ..settings.fields import nearest_name
 from ..settings.train import TrainConfig
@@ -21,7 +22,6 @@ from . import idx, openml
 from .npz import read_npz
 from .openml import Say, silent
 
-Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 DIGITS_TRAIN = 1280
@@ -36,11 +36,11 @@ class Dataset(NamedTuple):
     """A data set, ready to train on."""
 
     name: str
-    x_train: Floats
+    x_train: Floats32
     """[N, D] for an mlp, [N, C, H, W] for a cnn."""
     y_train: Labels
     """Class indices, [N], from 0."""
-    x_test: Floats
+    x_test: Floats32
     """As ``x_train``, of other samples."""
     y_test: Labels
     n_classes: int
@@ -49,9 +49,9 @@ class Dataset(NamedTuple):
 class _Pool(NamedTuple):
     """Samples before the split; x_test and y_test of a set that has a test part of its own."""
 
-    x: Floats
+    x: Floats32
     y: Labels
-    x_test: Floats | None = None
+    x_test: Floats32 | None = None
     y_test: Labels | None = None
 
 
@@ -89,7 +89,7 @@ def load_dataset(config: TrainConfig, say: Say = silent) -> Dataset:
     """
     pool = _resized(_source(config)(config, say), config)
     train, test = _split(pool, config)
-    shape: Callable[[Floats], Floats] = _as_images(config) if config.model == "cnn" else _flat
+    shape: Callable[[Floats32], Floats32] = _as_images(config) if config.model == "cnn" else _flat
     labels = np.concatenate([train[1], test[1]])
     return Dataset(config.dataset, shape(train[0]), train[1], shape(test[0]), test[1], int(labels.max()) + 1)
 
@@ -106,7 +106,7 @@ def _source(config: TrainConfig) -> _Source:
     return _SOURCES[config.dataset]
 
 
-def _split(pool: _Pool, config: TrainConfig) -> tuple[tuple[Floats, Labels], tuple[Floats, Labels]]:
+def _split(pool: _Pool, config: TrainConfig) -> tuple[tuple[Floats32, Labels], tuple[Floats32, Labels]]:
     size = config.train_size or min(_default_train_size(config), max(1, len(pool.y) * 4 // 5))
     order = torch.randperm(len(pool.y), generator=torch.Generator().manual_seed(_SPLIT_SEED)).numpy()
     if pool.x_test is not None and pool.y_test is not None:
@@ -129,12 +129,12 @@ def _default_train_size(config: TrainConfig) -> int:
     return DIGITS_TRAIN if config.dataset == "digits" else PAPER_TRAIN
 
 
-def _flat(x: Floats) -> Floats:
+def _flat(x: Floats32) -> Floats32:
     return np.ascontiguousarray(x.reshape(len(x), -1))
 
 
-def _as_images(config: TrainConfig) -> Callable[[Floats], Floats]:
-    def keep(x: Floats) -> Floats:
+def _as_images(config: TrainConfig) -> Callable[[Floats32], Floats32]:
+    def keep(x: Floats32) -> Floats32:
         if x.ndim != 4:
             raise ConfigError(f"model = 'cnn' needs images; {config.dataset} has none: choose model=mlp")
         return np.ascontiguousarray(x)
@@ -154,7 +154,7 @@ def _resized(pool: _Pool, config: TrainConfig) -> _Pool:
     return pool._replace(x=resize(pool.x, side), x_test=test)
 
 
-def resize(x_NCHW: Floats, side: int) -> Floats:
+def resize(x_NCHW: Floats32, side: int) -> Floats32:
     """Square images [N, C, side, side] of images [N, C, H, W], by antialiased bilinear interpolation."""
     if x_NCHW.shape[-2:] == (side, side):
         return x_NCHW
@@ -202,7 +202,7 @@ def _idx_set(config: TrainConfig, say: Say) -> _Pool:
     return _Pool(*train, *test)
 
 
-def _idx_part(folder: Path, part: str) -> tuple[Floats, Labels] | None:
+def _idx_part(folder: Path, part: str) -> tuple[Floats32, Labels] | None:
     images = _find(folder, f"{part}-images-idx3-ubyte")
     if images is None:
         return None

@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..arrays import Floats32
 from ..datasets.load import Dataset
 from ..jit import jit_step, sgemm_address
 from ..networks.network import Network
 from .layers import TILE_ROWS
 from .random import LANES, lanes_from_seed, sequence_from_seed
 
-Floats = NDArray[np.float32]
 Wholes = NDArray[np.int64]
 
 _SMALL_PRODUCT = 800_000
@@ -54,23 +54,23 @@ class Plan(NamedTuple):
 class Data(NamedTuple):
     """What all members train on."""
 
-    x: Floats
+    x: Floats32
     """[N D]."""
     y: Wholes
     """Class indices, [N]."""
-    centre: Floats
+    centre: Floats32
     """A tile of the clean inputs' means, [T D], about which the inputs' moments are taken."""
 
 
 class State(NamedTuple):
     """One member: everything that a step changes, and its settings."""
 
-    weights: Floats
+    weights: Floats32
     """[P]: γ and β of the input's BatchNorm; W, b, γ, β of each hidden layer; W, b of the head."""
-    first: Floats
-    second: Floats
+    first: Floats32
+    second: Floats32
     """Adam's moments, [P]."""
-    running: Floats
+    running: Floats32
     """Running mean and variance of each BatchNorm in turn, [2 D + 2 H (L - 1)]."""
     lanes: NDArray[np.uint32]
     sequence: NDArray[np.uint64]
@@ -84,43 +84,43 @@ class State(NamedTuple):
 class Workspace(NamedTuple):
     """Scratch memory for one thread; any member of the group may use it."""
 
-    x: Floats
+    x: Floats32
     """The batch, [B D]."""
     labels: Wholes
     """Its class indices, [B]."""
     places: Wholes
     """Scratch for choosing the samples whose labels are replaced, [B]."""
-    z: Floats
+    z: Floats32
     """The hidden linear maps' outputs, [L - 1, B H]."""
     masks: NDArray[np.uint8]
     """Dropout of the hidden layers, [L - 1, B H]."""
-    dy: Floats
+    dy: Floats32
     """[B H]."""
-    grad: Floats
+    grad: Floats32
     """[P]."""
-    a: Floats
+    a: Floats32
     """The block that enters a product, [R max(D, H)]."""
-    dz: Floats
+    dz: Floats32
     """[R H]."""
-    logits: Floats
+    logits: Floats32
     """[R K]."""
-    turned: Floats
+    turned: Floats32
     """A weight matrix with padded rows, or its transpose, [max(D, H, K), line(H)]."""
-    tiles_in: Floats
+    tiles_in: Floats32
     """[4, T D]."""
-    tiles: Floats
+    tiles: Floats32
     """[L - 1, 4, T H]."""
-    sums_in: Floats
+    sums_in: Floats32
     """[2, T D]."""
-    sums: Floats
+    sums: Floats32
     """[2, T H]."""
-    shift: Floats
+    shift: Floats32
     """[T H]."""
-    slopes: Floats
+    slopes: Floats32
     """[2, T H]."""
-    columns_in: Floats
+    columns_in: Floats32
     """[3, D]."""
-    columns: Floats
+    columns: Floats32
     """[3, H]."""
     bits: NDArray[np.uint32]
     """Random bits for one block."""
@@ -211,7 +211,7 @@ def _linear(module: nn.Module) -> nn.Linear:
     return module
 
 
-def _flat(tensors: list[torch.Tensor]) -> Floats:
+def _flat(tensors: list[torch.Tensor]) -> Floats32:
     return np.concatenate([tensor.numpy().ravel() for tensor in tensors])
 
 
@@ -224,7 +224,7 @@ class _Arena:
     def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
         raw = np.zeros(sum(map(_padded, shapes.values())) + _HUGE_PAGE, np.float32)
         rest = raw[-(raw.ctypes.data // 4) % _HUGE_PAGE :]
-        self.arrays: dict[str, Floats] = {}
+        self.arrays: dict[str, Floats32] = {}
         for name, shape in shapes.items():
             self.arrays[name] = rest[: math.prod(shape)].reshape(shape)
             rest = rest[_padded(shape) :]

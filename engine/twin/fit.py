@@ -15,15 +15,14 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Floats
 from ..chain.mean_field import TWIN_TIME
 from ..chain.mean_field_cells import mean_field_cells
 from ..errors import DataError
 from ..measures.friction import asymmetries, scaled
 from .maps import TwinMap
-
-Floats = NDArray[np.float64]
 
 ETA = 0.05
 STEPS = round(TWIN_TIME / ETA)

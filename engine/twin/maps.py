@@ -11,10 +11,9 @@ from ..errors import ConfigError, RunDirectoryError
 from ..runs.files import read_file, replace_file
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    Floats = NDArray[np.float64]
+    from ..arrays import Floats
 
 FILE = "twin.json"
 """Name of the file in a sweep's directory that holds the map fitted to it."""

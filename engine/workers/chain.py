@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from ..chain.base import Floats
+from ..arrays import Floats
 from ..chain.build import new_chain
 from ..chain.checkpoint import Progress, read_state, write_state
 from ..chain.mean_field import MeanField, effective_friction, mean_field_positions, settled

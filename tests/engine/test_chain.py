@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from engine.arrays import Floats
 from engine.chain.chain import Chain
 from engine.chain.ensemble import pull_cells
 from engine.chain.mean_field import effective_friction, mean_field_positions, mean_velocity, quasi_static, settled
@@ -30,8 +30,6 @@ REFERENCE: list[dict[str, Any]] = json.loads(
 )
 CLOSURE = 1e-3
 """What the mean field leaves out, that F itself fluctuates: at most 7e-4 in the reference cases."""
-
-Floats = NDArray[np.float64]
 
 
 def pulled(**settings: Any) -> Chain:
