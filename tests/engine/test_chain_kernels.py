@@ -142,7 +142,7 @@ def test_the_second_start_compiles_nothing(tmp_path: Path) -> None:
     """Two processes share a fresh cache: the first fills it, the second only reads."""
     script = (
         "from engine.chain.ensemble import ChainEnsemble; from engine.settings.run import ChainConfig\n"
-        "from engine import chain_kernels as k; ChainEnsemble(ChainConfig(replicas=64)).advance(8)\n"
+        "from engine.chain import kernels as k; ChainEnsemble(ChainConfig(replicas=64)).advance(8)\n"
         "print(sum(k._first_order.stats.cache_hits.values()), sum(k._first_order.stats.cache_misses.values()))"
     )
     told = []
