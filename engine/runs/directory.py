@@ -1,14 +1,4 @@
-"""A run is a directory; a worker fills it; a screen watches it.
-
-config.json             what was asked, complete, with the schema's version
-events.jsonl            what happened, appended by the worker alone
-control.jsonl           what was asked since, appended by anyone
-checkpoint.safetensors  where to go on from
-worker.log              what the worker printed
-lock                    held by the live worker; says who that is or was
-twin.json               the map that was fitted to a sweep, once springtui twin was asked
-label.json              a person's name and note for it, where there are any
-"""
+"""A run is a directory; a worker fills it; a screen watches it. Its files are listed in ``names``."""
 
 from __future__ import annotations
 
@@ -18,7 +8,6 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -26,8 +15,10 @@ import msgspec
 from ..errors import ConfigError, DiskFullError, HomeError, LockedError, RunDirectoryError, SpringtuiError
 from ..settings.probe import ProbeConfig
 from ..settings.run import SCHEMA_VERSION, RunConfig, Settings, kind_of
-from .files import Tail, append_line, disk_full, make_private, open_plain, read_file, replace_file
+from .files import append_line, disk_full, make_private, open_plain, read_file, replace_file
 from .lock import Lock, Owner, is_held, read_owner, this_process
+from .log import EventLog, RunLog
+from .names import CHECKPOINT, CONFIG, CONTROL, EVENTS, LABEL, LOCK, TWIN_MAP, WORKER_LOG
 from .records import Acknowledged, Control, Event, Started, encode, read_event
 from .status import Liveness, has_ended, last_events, look
 
@@ -52,12 +43,40 @@ class Run:
     @property
     def log_path(self) -> Path:
         """What the worker prints."""
-        return self.path / "worker.log"
+        return self.path / WORKER_LOG
 
     @property
     def checkpoint_path(self) -> Path:
         """Where to go on from."""
-        return self.path / "checkpoint.safetensors"
+        return self.path / CHECKPOINT
+
+    @property
+    def lock_path(self) -> Path:
+        """The file that the live worker holds."""
+        return self.path / LOCK
+
+    @property
+    def twin_map_path(self) -> Path:
+        """The map that was fitted to a sweep."""
+        return self.path / TWIN_MAP
+
+    def log(self) -> EventLog:
+        """What the run recorded, to be read in slices."""
+        return RunLog(self.path / EVENTS)
+
+    def signature(self) -> tuple[int, ...]:
+        """Differs from an earlier one once the records, the configuration, the lock or the label have changed."""
+        parts: list[int] = []
+        for name in (EVENTS, CONFIG, LOCK, LABEL):
+            try:
+                found = os.lstat(
+                    f"{self.path}/{name}"
+                )  # of a thousand runs in a row: a Path takes longer than the call
+            except OSError:
+                parts += [0, 0]
+            else:
+                parts += [found.st_size, found.st_mtime_ns]
+        return tuple(parts)
 
     @classmethod
     def create(cls, home: Path, settings: Settings, origin: str = "command") -> Run:
@@ -90,10 +109,8 @@ class Run:
             make_private(home)
             make_private(home / "runs")
             make_private(beside)
-            replace_file(
-                beside / "config.json", msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
-            )
-            for empty in ("events.jsonl", "control.jsonl"):
+            replace_file(beside / CONFIG, msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n")
+            for empty in (EVENTS, CONTROL):
                 append_line(beside / empty, b"")
             beside.rename(home / "runs" / name)
         except (OSError, DiskFullError) as error:
@@ -110,11 +127,11 @@ class Run:
         Raises:
             RunDirectoryError: the file is missing, damaged, or of a newer springtui.
         """
-        data = read_file(self.path / "config.json", _CONFIG_LIMIT)
+        data = read_file(self.path / CONFIG, _CONFIG_LIMIT)
         try:
             config = msgspec.json.decode(data, type=RunConfig)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise RunDirectoryError(f"{self.path / 'config.json'} is damaged: {error}") from error
+            raise RunDirectoryError(f"{self.path / CONFIG} is damaged: {error}") from error
         if config.schema > SCHEMA_VERSION:
             raise RunDirectoryError(
                 f"{self.path} has schema {config.schema}; this springtui reads up to {SCHEMA_VERSION}: upgrade it"
@@ -141,7 +158,7 @@ class Run:
             DiskFullError: there is no room.
             RunDirectoryError: the directory is gone or cannot be written.
         """
-        lock = Lock(self.path / "lock")
+        lock = Lock(self.lock_path)
         try:
             before = lock.acquire()
             if not force:
@@ -185,7 +202,7 @@ class Run:
                 f"{self.id} is being written by another worker ({found.text}); stop it first (springtui stop)"
             )
         if not force:
-            self._must_be_free_of(read_owner(self.path / "lock"))
+            self._must_be_free_of(read_owner(self.lock_path))
 
     def _must_be_free_of(self, before: Owner | None) -> None:
         """``flock`` may not reach across hosts; what the lock file says does."""
@@ -216,16 +233,16 @@ class Run:
         """
         event = msgspec.structs.replace(event, seq=self._next_event, time=max(0.0, time.time()))
         try:
-            append_line(self.path / "events.jsonl", encode(event))
+            append_line(self.path / EVENTS, encode(event))
         except OSError as error:
             self.must_be_ours()
-            raise _cannot_write(error, self.path / "events.jsonl") from error
+            raise _cannot_write(error, self.path / EVENTS) from error
         self._next_event += 1
         return event
 
     def _mend_torn_line(self) -> None:
         """A writer killed in the middle of a line leaves no newline; end it, so that the next line is whole."""
-        path = self.path / "events.jsonl"
+        path = self.path / EVENTS
         with contextlib.suppress(FileNotFoundError), os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
@@ -251,12 +268,12 @@ class Run:
             settings=dict(settings),
             source=f"{socket.gethostname()}:{os.getpid()}",
         )
-        append_line(self.path / "control.jsonl", encode(control))
+        append_line(self.path / CONTROL, encode(control))
         return control
 
     def is_live(self) -> bool:
         """Whether a worker is seen to hold the run now."""
-        return bool(is_held(self.path / "lock"))
+        return bool(is_held(self.lock_path))
 
     def liveness(self) -> Liveness:
         """How the run stands, told from facts; see ``liveness.look``. Never raises."""
@@ -268,18 +285,17 @@ class Run:
 
     def events(self) -> list[Event]:
         """All records that can be read; lines that cannot are passed over."""
-        return [event for line in self._lines("events.jsonl") if (event := read_event(line)) is not None]
+        return list(self.log().events())
 
     def answered(self) -> set[int]:
         """Numbers of the requests that a worker has acknowledged."""
-        acks = (read_event(line) for line in self._lines("events.jsonl") if b'"ack"' in line)
+        acks = (read_event(record) for record in self.log().records() if b'"ack"' in record)
         return {event.control for event in acks if isinstance(event, Acknowledged)}
 
     def was_begun(self) -> bool:
         """Whether a worker has ever taken the run up."""
-        return any(
-            b'"started"' in line and isinstance(read_event(line), Started) for line in self._lines("events.jsonl")
-        )
+        records = (record for record in self.log().records() if b'"started"' in record)
+        return any(isinstance(read_event(record), Started) for record in records)
 
     def last_log_lines(self, count: int = 12) -> list[str]:
         """At most ``count`` lines from the end of ``worker.log``; none where it cannot be read."""
@@ -294,11 +310,6 @@ class Run:
     def last_events(self, count: int) -> list[Event]:
         """At most ``count`` of the newest records, oldest first: long logs cost no more than short ones."""
         return last_events(self.path, count)
-
-    def _lines(self, name: str) -> Iterator[bytes]:
-        tail = Tail(self.path / name)
-        while chunk := tail.read():
-            yield from chunk
 
 
 def _cannot_write(error: OSError, path: Path) -> SpringtuiError:

@@ -14,9 +14,10 @@ from typing import Any
 
 import msgspec
 
-from .files import last_lines
 from .lock import Owner, boot, is_held, read_owner
-from .records import Acknowledged, Ended, Event, Started, read_event
+from .log import RunLog
+from .names import EVENTS, LOCK
+from .records import Acknowledged, Ended, Event, Started
 
 STATES = (
     "waiting", "starting", "running", "paused", "finished", "stopped", "diverged", "failed", "crashed", "unknown",
@@ -63,8 +64,8 @@ class Liveness(msgspec.Struct, frozen=True, kw_only=True):
 
 def last_events(path: Path, count: int) -> list[Event]:
     """The ``count`` newest records of a run's directory, oldest first: long logs cost no more than short ones."""
-    lines = last_lines(path / "events.jsonl", count)
-    return [event for line in lines if (event := read_event(line)) is not None]
+    log = RunLog(path / EVENTS)
+    return [event for record in log.last(count) if (event := log.decode(record)) is not None]
 
 
 def look(path: Path) -> Liveness:
@@ -81,8 +82,8 @@ def look(path: Path) -> Liveness:
 
 
 def _look(path: Path) -> Liveness:
-    held = is_held(path / "lock")
-    owner = read_owner(path / "lock")
+    held = is_held(path / LOCK)
+    owner = read_owner(path / LOCK)
     events = last_events(path, _TAIL)
     last = events[-1] if events else None
     if owner is None:

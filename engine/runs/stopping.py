@@ -15,9 +15,8 @@ from typing import NamedTuple
 
 from ..errors import RunDirectoryError, RunError
 from .directory import Run
-from .files import Tail
 from .lock import Lock, read_owner
-from .records import Acknowledged, read_event
+from .records import Acknowledged
 from .status import LIVE, Liveness
 
 _LOOK = 0.05
@@ -49,26 +48,20 @@ def ask_and_wait(run: Run, action: str, patience: float = 10.0, **settings: obje
         DiskFullError: the control file cannot take the request.
         OSError: it cannot be written.
     """
-    tail = Tail(run.path / "events.jsonl", _size(run))
+    log = run.log()
+    offset = log.signature().size
     control = run.ask(action, **settings)
     deadline = time.monotonic() + patience
     while True:
         live = run.liveness().live is not False  # before the records, so that no last answer is missed
-        while lines := tail.read():
-            for line in lines:
-                event = read_event(line)
+        while (piece := log.read(offset)).end != offset:
+            offset = piece.end
+            for event in map(log.decode, piece.records):
                 if isinstance(event, Acknowledged) and event.control == control.seq:
                     return event
         if not live or time.monotonic() >= deadline:
             return None
         time.sleep(_LOOK)
-
-
-def _size(run: Run) -> int:
-    try:
-        return os.lstat(run.path / "events.jsonl").st_size
-    except OSError:
-        return 0
 
 
 def stop(run: Run, patience: float = 10.0, *, kill: bool = False) -> Stopped:
@@ -109,7 +102,7 @@ def _wait(run: Run, deadline: float, until: Callable[[Liveness], bool]) -> Liven
 
 def _kill(run: Run) -> bool:
     """End the very process that the lock names, on this host; never another that has its number now."""
-    owner = read_owner(run.path / "lock")
+    owner = read_owner(run.lock_path)
     if owner is None or not owner.is_here:
         return False
     with contextlib.suppress(ProcessLookupError):
@@ -139,7 +132,7 @@ def remove(run: Run, *, force: bool = False) -> None:
         RunError: it cannot be removed.
     """
     run.may_be_taken(force=force)
-    lock = Lock(run.path / "lock")
+    lock = Lock(run.lock_path)
     try:
         with contextlib.suppress(RunDirectoryError, OSError):  # a damaged lock, or a full disk, holds nobody
             lock.acquire()

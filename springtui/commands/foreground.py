@@ -17,8 +17,7 @@ from types import FrameType
 
 from engine.errors import InputError, SpringtuiError
 from engine.runs.directory import Run
-from engine.runs.files import Tail
-from engine.runs.records import Ended, read_event
+from engine.runs.records import Ended
 
 from ..state.run_state import RunState
 from ..state.wording import duration
@@ -93,7 +92,7 @@ class _Follower:
 
     def __init__(self, run: Run, unit: str) -> None:
         self.state = RunState(run.id)
-        self._tail = Tail(run.path / "events.jsonl")
+        self._log, self._offset = run.log(), 0
         self._view: _Bar | _Lines = _Bar(unit) if sys.stderr.isatty() else _Lines(unit)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._follow, name=f"follow-{run.id}", daemon=True)
@@ -114,14 +113,14 @@ class _Follower:
                 self._view.show(self.state)
 
     def _read(self) -> bool:
-        lines = self._tail.read()
-        found = bool(lines)
-        while lines:
-            for line in lines:
-                if (event := read_event(line)) is not None:
+        """Fold what has come; whether anything has."""
+        before = self._offset
+        while (piece := self._log.read(self._offset)).end != self._offset:
+            self._offset = piece.end
+            for record in piece.records:
+                if (event := self._log.decode(record)) is not None:
                     self.state.fold(event)
-            lines = self._tail.read()
-        return found
+        return self._offset != before
 
 
 def summary(state: RunState, unit: str) -> str:

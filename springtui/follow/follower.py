@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.runs.directory import Run
@@ -21,7 +20,7 @@ from engine.runs.status import LIVE, Liveness
 
 from ..state.run_state import RunState
 from ..state.sampling import LONG, glance
-from ..state.timeline import Points, Timeline, View, read_at
+from ..state.timeline import Points, Timeline, View
 
 if TYPE_CHECKING:
     from .usage import Sample, Usage
@@ -44,7 +43,7 @@ class Follower:
 
     def __init__(self, run: Run, process: subprocess.Popen[bytes] | None = None) -> None:
         self.run = run
-        self.timeline = Timeline(run.path / "events.jsonl", run.id)
+        self.timeline = Timeline(run.log(), run.id)
         self.version = 0
         self.liveness: Liveness | None = None
         """None until it was looked at."""
@@ -107,11 +106,11 @@ class Follower:
     # the thread's side
 
     def _follow(self) -> None:
-        path = self.timeline.path
+        log = self.timeline.log
         self.liveness = self.run.liveness()
-        if (size := _size(path)) >= LONG:
+        if (size := log.signature().size) >= LONG:
             self._size = size
-            self._glimpse = glance(path, self.run.id)
+            self._glimpse = glance(log, self.run.id)
             self.version += 1
             self._look_log()
             self._drawn.wait(HEAD_START)
@@ -128,21 +127,21 @@ class Follower:
         """Take in the next bytes; how long to wait then."""
         timeline = self.timeline
         found = self.liveness  # looked at before the end was read, so that no last word is missed
-        size = _size(timeline.path)
-        if size < timeline.offset and timeline.path.exists():  # another file, or one cut short: from the front
-            self.timeline = timeline = Timeline(timeline.path, self.run.id)
+        log = timeline.log
+        piece = log.read(timeline.offset, PIECE)
+        if piece.start != timeline.offset:  # another log, or one cut short: from the front
+            self.timeline = timeline = Timeline(log, self.run.id)
             self._glimpse, self.complete = None, False
-        self._size = max(self._size, size)
-        data = read_at(timeline.path, timeline.offset, PIECE)
-        lines = timeline.take(data) if data else 0
-        if lines:
+        self._size = max(self._size, log.signature().size)
+        records = timeline.take(piece)
+        if records:
             self.version += 1
-        if len(data) == PIECE:
+        if piece.more:
             return BREATH
         if not self.complete or self._told != found:
             self._told, self.complete, self._glimpse = found, True, None
             self.version += 1
-        return BUSY if lines else QUIET
+        return BUSY if records else QUIET
 
     def _look_alive(self) -> None:
         found, gone = self.run.liveness(), not self.run.path.is_dir()
@@ -188,13 +187,6 @@ class Follower:
         self.usage.append(self._meter.sample(found.pid))
         self.gpu_note = self._meter.gpu_note
         self.version += 1
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.lstat().st_size
-    except OSError:
-        return 0
 
 
 def _spliced(known: Points, coarse: Points) -> Points:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from engine.errors import RunDirectoryError, SpringtuiError
 from engine.runs.directory import Run
+from engine.runs.listing import is_run_directory
 from engine.runs.lock import Lock, this_process
 
 LIMIT = 20
@@ -85,7 +86,7 @@ class Trash:
         return 0
 
     def _take_over(self, folder: Path) -> None:
-        if (folder / "config.json").exists():  # of a version without folders for each app
+        if is_run_directory(folder):  # of a version without folders for each app
             self._open()
             self._move(folder)
             return

@@ -17,6 +17,7 @@ from textual.widgets import Static, Tab, Tabs
 
 from engine.errors import SpringtuiError
 from engine.runs.directory import Run
+from engine.runs.names import WORKER_LOG
 from engine.settings.run import RunConfig
 
 from ..follow.follower import Follower
@@ -46,7 +47,7 @@ TITLES = {
     "#loads": "Load of each layer",
     "#chain-view": "Blocks and springs",
     "#facts": "Settings in force",
-    "#console": "worker.log",
+    "#console": WORKER_LOG,
     "#usage": "Use of processor and memory",
 }
 

@@ -14,7 +14,7 @@ import pytest
 from engine.errors import HomeError, LockedError, RunDirectoryError
 from engine.runs.controls import Controls
 from engine.runs.directory import Run
-from engine.runs.files import Tail, append_line, replace_file
+from engine.runs.files import append_line
 from engine.runs.listing import find_run, list_runs, open_home
 from engine.runs.records import Curve, Ended, Note, encode
 from engine.settings.chain import ChainConfig
@@ -107,25 +107,13 @@ def test_controls_arrive_once(run: Run) -> None:
     assert controls.new() == []
 
 
-def test_tail_yields_whole_lines_only(tmp_path: Path) -> None:
-    path = tmp_path / "log"
-    tail = Tail(path)
-    assert tail.read() == []
-    append_line(path, b"a\nb")
-    assert tail.read() == [b"a"]
-    append_line(path, b"c\n")
-    assert tail.read() == [b"bc"]
-    replace_file(path, b"x\n")
-    assert tail.read() == [b"x"]
-
-
 def test_a_symbolic_link_is_not_followed(run: Run, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text('{"kind":"note","text":"leak"}\n')
     events = run.path / "events.jsonl"
     events.unlink()
     events.symlink_to(secret)
-    assert Tail(events).read() == []
+    assert list(run.log().records()) == []
 
 
 def test_find(home: Path) -> None:

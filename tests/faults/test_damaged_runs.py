@@ -21,10 +21,10 @@ from engine.chain.checkpoint import read_state
 from engine.errors import SpringtuiError
 from engine.runs.controls import Controls
 from engine.runs.directory import Run
-from engine.runs.files import Tail, read_file
+from engine.runs.files import read_file
 from engine.runs.listing import find_run, list_runs
 from engine.runs.lock import read_owner
-from engine.runs.records import Cell, read_event
+from engine.runs.records import Cell
 from engine.runs.replay import Replay
 from engine.runs.status import STATES, look
 from engine.settings.chain import ChainConfig
@@ -54,11 +54,8 @@ def secret(tmp_path: Path) -> Path:
 def read_as_a_screen(run: Run) -> RunState:
     """What a watcher and a screen take from the directory."""
     state = RunState(run.id)
-    tail = Tail(run.path / "events.jsonl")
-    while lines := tail.read():
-        for line in lines:
-            if (event := read_event(line)) is not None:
-                state.fold(event)
+    for event in run.log().events():
+        state.fold(event)
     assert state.at >= 0
     assert state.elapsed >= 0.0
     assert state.seconds_left is None or state.seconds_left >= 0.0
