@@ -20,8 +20,8 @@ from ..errors import ConfigError
 from ..runs.controls import Controls
 from ..runs.directory import Run
 from ..runs.listing import open_home
-from ..runs.lock import Lock
 from ..runs.records import Acknowledged, Control, Curve, Ended, Event, Note, Started
+from ..runs.writer import RunWriter
 from ..settings.probe import ProbeConfig
 
 _LOOK = 1.0
@@ -38,7 +38,7 @@ class ProbeRun:
 
     def __init__(self, home: Path | None, config: ProbeConfig) -> None:
         self.run = Run.create(open_home(home), config, origin="probe")
-        self._lock: Lock | None = self.run.take()
+        self._writer: RunWriter | None = self.run.writer()
         self._controls = Controls(self.run)
         self._pid = os.getpid()
         self._next_look = 0.0
@@ -54,7 +54,11 @@ class ProbeRun:
     @property
     def is_open(self) -> bool:
         """Whether records are still taken."""
-        return self._lock is not None and os.getpid() == self._pid
+        return self._own_writer() is not None
+
+    def _own_writer(self) -> RunWriter | None:
+        """The run's writer; None in a forked child, and once the run has ended."""
+        return self._writer if os.getpid() == self._pid else None
 
     def start(self, started: Started) -> None:
         """The first record; where it cannot be written now, it is written before the next one.
@@ -66,8 +70,8 @@ class ProbeRun:
         self._write_started()
 
     def _write_started(self) -> None:
-        if self._started is not None and self.is_open:
-            self.run.write(self._started)
+        if self._started is not None and (writer := self._own_writer()) is not None:
+            writer.write(self._started)
             self._started = None
 
     def write(self, curve: Curve, summary: Mapping[str, Any]) -> None:
@@ -108,26 +112,26 @@ class ProbeRun:
 
     def end(self, reason: str, text: str) -> None:
         """The last record; the second time, nothing."""
-        lock, self._lock = self._lock, None
-        if lock is None or os.getpid() != self._pid:
+        writer, self._writer = self._writer, None
+        if writer is None or os.getpid() != self._pid:
             return
         try:
-            self.run.write(Ended(reason=reason, text=text, at=self.at, summary=self.last))
+            writer.write(Ended(reason=reason, text=text, at=self.at, summary=self.last))
         except Exception:
-            lock.release(reason, text)  # the lock has room for a last word where the disk has none
+            writer.release(reason, text)  # the lock has room for a last word where the disk has none
         else:
-            lock.release()
+            writer.release()
 
     def forget(self) -> None:
         """Let go of the lock in a forked child, and write nothing more."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
     def _write(self, event: Event) -> None:
-        if self.is_open:
+        if (writer := self._own_writer()) is not None:
             self._write_started()
-            self.run.write(event)
+            writer.write(event)
 
 
 def _forget_in_children(probe_run: ProbeRun) -> None:

@@ -33,8 +33,8 @@ def launch(run: Run, *, force: bool = False, executor: str | None = None) -> sub
         LockedError: another worker writes this run, or may do so.
         WorkerError: it could not be started.
     """
-    run.must_need_a_worker()
-    run.may_be_taken(force=force)
+    run.require_worker_run()
+    run.require_free(force=force)
     words = (["--force"] if force else []) + ([f"--executor={executor}"] if executor else [])
     environment = {**os.environ, **{name: os.environ.get(name, "1") for name in _ONE_THREAD}}
     try:

@@ -76,7 +76,7 @@ def stop(run: Run, patience: float = 10.0, *, kill: bool = False) -> Stopped:
         OSError: it cannot be written.
     """
     if kill:
-        run.must_need_a_worker()
+        run.require_worker_run()
     was = run.liveness()
     deadline = time.monotonic() + patience
     now = _wait(run, deadline, lambda found: found.state != "starting")
@@ -131,7 +131,7 @@ def remove(run: Run, *, force: bool = False) -> None:
         LockedError: a worker writes it; or may do so, on another host, unless ``force``.
         RunError: it cannot be removed.
     """
-    run.may_be_taken(force=force)
+    run.require_free(force=force)
     lock = Lock(run.lock_path)
     try:
         with contextlib.suppress(RunDirectoryError, OSError):  # a damaged lock, or a full disk, holds nobody

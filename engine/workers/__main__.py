@@ -57,13 +57,13 @@ def _say_failed(run: Run, text: str) -> None:
     Where the records cannot take it, the lock file does.
     """
     with contextlib.suppress(SpringtuiError, OSError):
-        lock = run.take()
+        writer = run.writer()
         try:
-            run.write(Ended(reason="failed", text=text))
+            writer.write(Ended(reason="failed", text=text))
         except SpringtuiError:
-            lock.release("failed", text)
+            writer.release("failed", text)
             raise
-        lock.release()
+        writer.release()
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ from ..chain.pulling import CHUNK, targets
 from ..errors import ConfigError, DivergedError, RunError
 from ..runs.controls import Controls
 from ..runs.directory import Run
-from ..runs.files import read_file, replace_file
 from ..runs.records import Curve, Ended, Started
 from ..runs.replay import Replay
+from ..runs.writer import RunWriter
 from ..settings.chain import ChainConfig
 from ..settings.fields import make
 from .control_loop import ControlLoop, Interrupted
@@ -33,14 +33,14 @@ _SLICE = 0.03
 """Seconds of work, at most, between looks at the control file."""
 SAVE_EVERY = 5.0
 """Seconds between checkpoints, at least; writing them takes a twentieth of the time, at most."""
-_CHECKPOINT_LIMIT = 1 << 34
 
 
-def run_chain(run: Run, controls: Controls, interrupted: Interrupted | None = None) -> Ended:
-    """Pull to the end, or until stopped; the lock is the caller's. The last record is returned.
+def run_chain(run: Run, writer: RunWriter, controls: Controls, interrupted: Interrupted | None = None) -> Ended:
+    """Pull to the end, or until stopped; the last record. The caller releases the writer.
 
     Args:
         run: the chain's directory.
+        writer: of that run.
         controls: what is asked of it.
         interrupted: the process's SIGTERM.
 
@@ -52,22 +52,30 @@ def run_chain(run: Run, controls: Controls, interrupted: Interrupted | None = No
     config = run.config().settings
     if not isinstance(config, ChainConfig):
         raise RunError(f"{run.id} is no chain run")
-    ended = _Job(run, controls, interrupted, config).run()
-    run.write(ended)
+    ended = _Job(run, writer, controls, interrupted, config).run()
+    writer.write(ended)
     return ended
 
 
 class _Job:
     """One pull, from its first record to its last."""
 
-    def __init__(self, run: Run, controls: Controls, interrupted: Interrupted | None, config: ChainConfig) -> None:
+    def __init__(
+        self,
+        run: Run,
+        writer: RunWriter,
+        controls: Controls,
+        interrupted: Interrupted | None,
+        config: ChainConfig,
+    ) -> None:
         self.at_file = run
+        self.writer = writer
         self.config = config
         self.chain = new_chain(config)
         self.theory = MeanField(config) if config.pace and config.order == 1 else None
         """Beside a chain that is watched; in step with it."""
         self.replay = Replay(run.events())
-        self.loop = ControlLoop(run, controls, self._change, interrupted, self.replay.behind)
+        self.loop = ControlLoop(writer, controls, self._change, interrupted, self.replay.behind)
         self.earlier_seconds = 0.0
         """What earlier workers took to reach the checkpoint."""
         self._take_up()
@@ -78,11 +86,9 @@ class _Job:
         self._recorded_at = -1
 
     def _take_up(self) -> None:
-        path = self.at_file.checkpoint_path
-        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-            leftover.unlink(missing_ok=True)  # a worker was killed while it wrote; the lock is ours now
-        if os.path.lexists(path):
-            progress = read_state(read_file(path, _CHECKPOINT_LIMIT), self.chain, self.theory)
+        self.writer.remove_half_written_checkpoints()
+        if (checkpoint := self.at_file.checkpoint()) is not None:
+            progress = read_state(checkpoint, self.chain, self.theory)
             self._put_in_force(progress.settings)
             self.replay.taken = min(progress.moves, len(self.replay.moves))
             self.earlier_seconds = progress.seconds
@@ -93,7 +99,7 @@ class _Job:
         progress = Progress(
             steps=self.chain.steps, moves=self.replay.taken, seconds=self._seconds(), settings=in_force
         )
-        replace_file(self.at_file.checkpoint_path, write_state(self.chain, self.theory, progress))
+        self.writer.write_checkpoint(write_state(self.chain, self.theory, progress))
         now = time.monotonic()
         self._next_save = now + max(SAVE_EVERY, 20.0 * (now - began))
 
@@ -184,7 +190,7 @@ class _Job:
             return
         self._recorded_at = chain.steps
         x_RL = chain.x_RL
-        self.at_file.write(
+        self.writer.write(
             Curve(
                 at=chain.steps,
                 step=chain.steps,
@@ -214,7 +220,7 @@ class _Job:
 
     def _write_started(self) -> None:
         blocks = [f"block {i + 1}" for i in range(self.config.blocks)]
-        self.at_file.write(
+        self.writer.write(
             Started(
                 pid=os.getpid(),
                 host=socket.gethostname(),

@@ -11,8 +11,8 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..runs.controls import Controls
-from ..runs.directory import Run
 from ..runs.records import Acknowledged, Control
+from ..runs.writer import RunWriter
 
 _LOOK = 0.02
 """Seconds between looks at the control file while working: a slider is answered before the eye sees it."""
@@ -55,7 +55,7 @@ class ControlLoop:
 
     def __init__(
         self,
-        run: Run,
+        writer: RunWriter,
         controls: Controls,
         change: Change,
         interrupted: Interrupted | None = None,
@@ -63,7 +63,7 @@ class ControlLoop:
     ) -> None:
         self.stopped = False
         self.paused_seconds = 0.0
-        self._run = run
+        self._writer = writer
         self._controls = controls
         self._change = change
         self._interrupted = interrupted
@@ -107,7 +107,7 @@ class ControlLoop:
     def _take_all(self, step: int) -> None:
         if (clock := time.monotonic()) >= self._next_sure:
             self._next_sure = clock + _SURE
-            self._run.must_be_ours()
+            self._writer.require_still_ours()
         asked, self._held = [*self._held, *self._controls.new()], []
         for control in asked:
             if control.action == "set" and self._hold(step):
@@ -128,6 +128,6 @@ class ControlLoop:
                 error = f"unknown request {control.action!r}; allowed: set, pause, resume, stop"
         except ConfigError as refusal:
             error = str(refusal)
-        self._run.write(
+        self._writer.write(
             Acknowledged(control=control.seq, action=control.action, step=step, settings=settings, error=error)
         )

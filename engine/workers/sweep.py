@@ -23,6 +23,7 @@ from ..errors import ConfigError, RunError
 from ..runs.controls import Controls
 from ..runs.directory import Run
 from ..runs.records import Cell, Ended, Started
+from ..runs.writer import RunWriter
 from ..settings.sweep import SweepConfig
 from ..settings.train import TrainConfig
 from ..sweep.backends import Given, check_executor, open_backend
@@ -38,15 +39,17 @@ SLICE_SECONDS = 2.0
 
 def run_sweep(
     run: Run,
+    writer: RunWriter,
     controls: Controls,
     interrupted: Interrupted | None = None,
     executor: Executor | str | None = None,
     slice_seconds: float = SLICE_SECONDS,
 ) -> Ended:
-    """Make all cells, or as many as there is time for; the lock is the caller's. The last record is returned.
+    """Make all cells, or as many as there is time for; the last record. The caller releases the writer.
 
     Args:
         run: the sweep's directory.
+        writer: of that run.
         controls: what is asked of it.
         interrupted: the process's SIGTERM.
         executor: in place of the one that the sweep's configuration names: another name, or any executor.
@@ -64,8 +67,8 @@ def run_sweep(
     if isinstance(executor, str):
         check_executor(executor)
         config, executor = msgspec.structs.replace(config, executor=executor), None
-    ended = _Sweep(run, controls, interrupted, config, executor, slice_seconds).run()
-    run.write(ended)
+    ended = _Sweep(run, writer, controls, interrupted, config, executor, slice_seconds).run()
+    writer.write(ended)
     return ended
 
 
@@ -75,17 +78,18 @@ class _Sweep:
     def __init__(
         self,
         run: Run,
+        writer: RunWriter,
         controls: Controls,
         interrupted: Interrupted | None,
         config: SweepConfig,
         executor: Executor | None,
         slice_seconds: float,
     ) -> None:
-        self.at_file = run
+        self.writer = writer
         self.config = config
         self.executor = executor
         self.slice_seconds = slice_seconds
-        self.loop = ControlLoop(run, controls, _refuse, interrupted)
+        self.loop = ControlLoop(writer, controls, _refuse, interrupted)
         self.began = time.monotonic()
         self.cells: list[Cell] = [event for event in run.events() if isinstance(event, Cell) and event.final]
         done = {(cell.cell, cell.member) for cell in self.cells}
@@ -139,9 +143,9 @@ class _Sweep:
                 elif isinstance(made, Cell):
                     if made.final:
                         self.cells.append(made)
-                    self.at_file.write(msgspec.structs.replace(made, done=len(self.cells)))
+                    self.writer.write(msgspec.structs.replace(made, done=len(self.cells)))
                 else:
-                    self.at_file.write(made)
+                    self.writer.write(made)
         except queue.Empty:
             return broken
 
@@ -218,7 +222,7 @@ class _Sweep:
     # first and last words
 
     def _write_started(self) -> None:
-        self.at_file.write(
+        self.writer.write(
             Started(
                 pid=os.getpid(),
                 host=socket.gethostname(),

@@ -21,23 +21,23 @@ from ..measures.load_curve import statistics
 from ..networks.trainer import Measurement, Trainer
 from ..runs.controls import Controls
 from ..runs.directory import Run
-from ..runs.files import read_file, replace_file
 from ..runs.records import Curve, Ended, Event, Note, Started
 from ..runs.replay import Replay
+from ..runs.writer import RunWriter
 from ..settings.train import TrainConfig
 from .control_loop import ControlLoop, Interrupted
 
-_CHECKPOINT_LIMIT = 1 << 34
 _MANY = 1 << 40
 
 
-def run_training(run: Run, controls: Controls, interrupted: Interrupted | None = None) -> Ended:
-    """Train to the end, or until stopped; the lock is the caller's. The last record is returned.
+def run_training(run: Run, writer: RunWriter, controls: Controls, interrupted: Interrupted | None = None) -> Ended:
+    """Train to the end, or until stopped; the last record. The caller releases the writer.
 
     Where the run was begun before, it goes on from the checkpoint, bit for bit as if it had never been broken off.
 
     Args:
         run: the network's directory.
+        writer: of that run.
         controls: what is asked of it.
         interrupted: the process's SIGTERM.
 
@@ -52,16 +52,16 @@ def run_training(run: Run, controls: Controls, interrupted: Interrupted | None =
     torch.set_num_threads(config.threads)
 
     def note(text: str) -> None:
-        run.write(Note(text=text))
+        writer.write(Note(text=text))
 
     dataset, events = load_dataset(config, note), run.events()
     trainer = trainer_for(config, dataset, _kind_of(events))
     if trainer.kind == CompiledTrainer.kind:
         load_compiled(note)
     with trainer.limits():
-        job = _Job(run, controls, interrupted, trainer, dataset, Replay(events))
+        job = _Job(run, writer, controls, interrupted, trainer, dataset, Replay(events))
         ended = job.run()
-    run.write(ended)
+    writer.write(ended)
     return ended
 
 
@@ -77,6 +77,7 @@ class _Job:
     def __init__(
         self,
         run: Run,
+        writer: RunWriter,
         controls: Controls,
         interrupted: Interrupted | None,
         trainer: Trainer,
@@ -84,10 +85,11 @@ class _Job:
         replay: Replay,
     ) -> None:
         self.at_file = run
+        self.writer = writer
         self.trainer = trainer
         self.dataset = dataset
         self.replay = replay
-        self.loop = ControlLoop(run, controls, self._change, interrupted, self.replay.behind)
+        self.loop = ControlLoop(writer, controls, self._change, interrupted, self.replay.behind)
         self.latest: Measurement | None = None
         self.curvature: Curvature | None = None
         self.labels = zlib.crc32(dataset.y_test.tobytes(), zlib.crc32(dataset.y_train.tobytes()))
@@ -100,11 +102,9 @@ class _Job:
         self._measured_at = -1
 
     def _take_up(self) -> None:
-        path = self.at_file.checkpoint_path
-        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-            leftover.unlink(missing_ok=True)  # a worker was killed while it wrote; the lock is ours now
-        if path.exists():
-            notes = self.trainer.load_state(read_file(path, _CHECKPOINT_LIMIT))
+        self.writer.remove_half_written_checkpoints()
+        if (checkpoint := self.at_file.checkpoint()) is not None:
+            notes = self.trainer.load_state(checkpoint)
             if notes.get("labels", self.labels) != self.labels:
                 raise RunDirectoryError(
                     f"{self.at_file.id} cannot go on: its data set, {self.trainer.config.dataset}, has changed "
@@ -173,7 +173,7 @@ class _Job:
             return
         scalars: dict[str, float | None] = {**self.latest.scalars, "rate": self._rate()}
         curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in self.latest.curves.items()}
-        self.at_file.write(
+        self.writer.write(
             Curve(at=trainer.epoch, step=step, curves=curves, scalars=scalars, linear_probes=self.latest.probes)
         )
 
@@ -188,7 +188,7 @@ class _Job:
 
     def _save(self) -> None:
         notes = {"moves": self.replay.taken, "seconds": self._seconds(), "labels": self.labels}
-        replace_file(self.at_file.checkpoint_path, self.trainer.state(notes))
+        self.writer.write_checkpoint(self.trainer.state(notes))
         self.saved = time.monotonic()
 
     def _seconds(self) -> float:
@@ -197,7 +197,7 @@ class _Job:
 
     def _write_started(self) -> None:
         trainer, dataset = self.trainer, self.dataset
-        self.at_file.write(
+        self.writer.write(
             Started(
                 pid=os.getpid(),
                 host=socket.gethostname(),

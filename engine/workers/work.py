@@ -33,8 +33,8 @@ def work(
         DiskFullError: there is no room; the lock file says so too.
         WorkerError: a sweep's executor is gone.
     """
-    run.must_need_a_worker()
-    lock = run.take(force=force)
+    run.require_worker_run()
+    writer = run.writer(force=force)
     word = ""
     try:
         controls = Controls(run)
@@ -42,16 +42,16 @@ def work(
         if kind == "chain":
             from .chain import run_chain
 
-            return run_chain(run, controls, interrupted)
+            return run_chain(run, writer, controls, interrupted)
         if kind == "sweep":
             from .sweep import run_sweep
 
-            return run_sweep(run, controls, interrupted, executor)
+            return run_sweep(run, writer, controls, interrupted, executor)
         from .train import run_training
 
-        return run_training(run, controls, interrupted)
+        return run_training(run, writer, controls, interrupted)
     except Exception as error:
         word = str(error) if isinstance(error, SpringtuiError) else f"{type(error).__name__}: {error}"
         raise
     finally:
-        lock.release("failed" if word else "", word)
+        writer.release("failed" if word else "", word)

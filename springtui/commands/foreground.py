@@ -55,11 +55,11 @@ def run_here(run: Run, work: Work, unit: str, *, new: bool = True) -> RunState:
 def _last_word(run: Run, ended: Ended) -> None:
     """Say how it ended where the worker could not, unless another worker has the run."""
     with contextlib.suppress(SpringtuiError, OSError):
-        lock = run.take()
+        writer = run.writer()
         try:
-            run.write(ended)
+            writer.write(ended)
         finally:
-            lock.release(ended.reason, ended.text)
+            writer.release(ended.reason, ended.text)
 
 
 @contextlib.contextmanager

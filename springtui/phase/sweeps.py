@@ -51,7 +51,7 @@ class SweepRuns:
     def _sweeps(self) -> Iterator[tuple[Run, SweepConfig]]:
         """Those that can be read, the newest first."""
         for run in list_runs(self.home)[:_LOOK_BACK]:
-            if "-sweep-" in run.id:
+            if run.kind == "sweep":
                 with contextlib.suppress(SpringtuiError):
                     config = run.config().settings
                     if isinstance(config, SweepConfig):

@@ -159,7 +159,7 @@ def changed(run: Run, text: str) -> Any:
     Raises:
         SpringtuiError: the run cannot be read, or a change is not allowed.
     """
-    run.must_need_a_worker()
+    run.require_worker_run()
     settings = run.config().settings
     cls: Any = type(settings)
     try:

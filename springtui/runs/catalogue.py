@@ -7,7 +7,6 @@ kept until the files have changed.
 
 from __future__ import annotations
 
-import contextlib
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -16,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ConfigError
-from engine.runs.directory import Run
+from engine.runs.directory import Run, parse_id
 from engine.runs.label import NO_LABEL, Label, label_changed, read_label
 from engine.runs.listing import list_runs
 from engine.runs.status import LIVE, OVER
 
 from ..state.describe import describe
 
-_NAME = re.compile(r"(\d{8}-\d{6})-([a-z]+)-")
 NOT_LIVE = OVER | {"damaged"}
 _AGAIN = 1.5
 """Seconds after which a run that goes on is looked at again, whether its files changed or not."""
@@ -143,13 +141,9 @@ class Catalogue:
 
 
 def _row(run: Run) -> Row:
-    """What the name tells."""
-    found = _NAME.match(run.id)
-    created = 0.0
-    if found is not None:
-        with contextlib.suppress(ValueError, OverflowError):
-            created = time.mktime(time.strptime(found[1], "%Y%m%d-%H%M%S"))
-    return Row(run, found[2] if found else "", created)
+    """A row that knows what the run's id says."""
+    created, kind = parse_id(run.id) or (0.0, "")
+    return Row(run, kind, created)
 
 
 def _mtime(path: Path) -> int:

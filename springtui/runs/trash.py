@@ -43,7 +43,7 @@ class Trash:
             LockedError: a worker writes it, or may do so on another host.
             OSError: it cannot be moved.
         """
-        run.may_be_taken()
+        run.require_free()
         with self._turn:
             self._open()
             now = time.time_ns()  # not the kernel's, which moves on by milliseconds

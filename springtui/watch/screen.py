@@ -116,8 +116,8 @@ class WatchScreen(RunControl):
 
     @property
     def kind(self) -> str:
-        """train, chain, probe …; from the name while the configuration is not read."""
-        return panels.kind_in_words(self.config) or (self.run_dir.id.split("-")[2:3] or [""])[0]
+        """train, chain or probe; by the id while the configuration is not read."""
+        return panels.kind_in_words(self.config) or self.run_dir.kind
 
     def compose(self) -> ComposeResult:
         self._fit(*self.app.size)

@@ -96,9 +96,9 @@ class TestWhatIsNoPlainFile:
     ) -> None:
         outside = tmp_path / "outside"
         outside.write_text('{"name": "a secret"}\n')
-        lock = run.take()
-        run.write(Note(text="one"))
-        lock.release()
+        writer = run.writer()
+        writer.write(Note(text="one"))
+        writer.release()
         (run.path / name).unlink(missing_ok=True)
         make(run.path / name, outside)
         assert main(["runs", "--json"]) == 0
@@ -106,7 +106,7 @@ class TestWhatIsNoPlainFile:
         assert run.liveness().state
         assert run.last_log_lines() == []
         run.events()
-        for attempt in (run.take, lambda: run.ask("stop"), lambda: launch(run).wait(60)):
+        for attempt in (run.writer, lambda: run.ask("stop"), lambda: launch(run).wait(60)):
             with contextlib.suppress(SpringtuiError, OSError):  # a message, and for a person
                 made = attempt()
                 if attempt == run.take:

@@ -31,8 +31,8 @@ from pathlib import Path
 from engine.runs.records import Note
 from engine.runs.directory import Run
 run = Run(Path(sys.argv[1]))
-lock = run.take()
-run.write(Note(text="at work"))
+writer = run.writer()
+writer.write(Note(text="at work"))
 print("held", flush=True)
 time.sleep(600)
 """
@@ -47,12 +47,12 @@ while not go.exists():
     time.sleep(0.001)
 for turn in range(4):
     try:
-        lock = run.take()
+        writer = run.writer()
     except LockedError:
         continue
     for number in range(25):
-        run.write(Note(text=f"{os.getpid()} {turn} {number}"))
-    lock.release()
+        writer.write(Note(text=f"{os.getpid()} {turn} {number}"))
+    writer.release()
     time.sleep(random.random() * 0.01)
 """
 Begin = Callable[..., subprocess.Popen[str]]
@@ -119,7 +119,7 @@ class TestStates:
         assert (found.state, found.live, found.in_sight, found.exit_status) == ("crashed", False, False, None)
         assert found.since == found.last_record
         assert "without a last word" in found.text
-        run.take().release()
+        run.writer().release()
 
     def test_silence_is_told_and_is_no_crash(self, run: Run, begin: Begin) -> None:
         held_by(begin, run)
@@ -136,36 +136,36 @@ class TestStates:
         assert run.status() == "running"
 
     def test_paused_and_resumed(self, run: Run) -> None:
-        lock = run.take()
+        writer = run.writer()
         assert run.status() == "starting"
-        run.write(Started(pid=os.getpid(), host="h", settings={}, layers=[], total=3))
+        writer.write(Started(pid=os.getpid(), host="h", settings={}, layers=[], total=3))
         assert run.status() == "running"
-        run.write(Acknowledged(control=1, action="pause", step=2))
-        run.write(Acknowledged(control=2, action="set", step=2, settings={"noise": 0.1}))
-        run.write(Acknowledged(control=3, action="resume", step=2, error="refused"))
+        writer.write(Acknowledged(control=1, action="pause", step=2))
+        writer.write(Acknowledged(control=2, action="set", step=2, settings={"noise": 0.1}))
+        writer.write(Acknowledged(control=3, action="resume", step=2, error="refused"))
         paused = run.liveness()
         assert paused.state == "paused"
         assert paused.since == run.events()[1].time
-        run.write(Acknowledged(control=4, action="resume", step=2))
+        writer.write(Acknowledged(control=4, action="resume", step=2))
         assert run.status() == "running"
-        lock.release()
+        writer.release()
 
     @pytest.mark.parametrize("reason", ["finished", "stopped", "diverged", "failed"])
     def test_ended(self, reason: str, run: Run) -> None:
-        lock = run.take()
-        run.write(Ended(reason=reason, text="as it was said"))
+        writer = run.writer()
+        writer.write(Ended(reason=reason, text="as it was said"))
         assert (run.status(), run.liveness().live) == (reason, True)
-        lock.release()
+        writer.release()
         found = run.liveness()
         assert (found.state, found.text, found.live, found.is_over) == (reason, "as it was said", False, True)
 
     def test_the_end_of_an_earlier_worker_is_not_that_of_the_present(self, run: Run, begin: Begin) -> None:
-        lock = run.take()
-        run.write(Ended(reason="stopped"))
-        lock.release()
-        lock = run.take()
+        writer = run.writer()
+        writer.write(Ended(reason="stopped"))
+        writer.release()
+        writer = run.writer()
         assert run.status() == "starting"
-        lock.release()
+        writer.release()
         assert run.status() == "crashed"  # taken, and left without a word
         process = held_by(begin, run)
         process.kill()
@@ -173,28 +173,28 @@ class TestStates:
         assert run.status() == "crashed"
 
     def test_copied_without_its_lock(self, run: Run) -> None:
-        lock = run.take()
-        run.write(Note(text="one"))
-        lock.release()
+        writer = run.writer()
+        writer.write(Note(text="one"))
+        writer.release()
         (run.path / "lock").unlink()
         assert run.status() == "unknown"
-        lock = run.take()
-        run.write(Ended(reason="finished"))
-        lock.release()
+        writer = run.writer()
+        writer.write(Ended(reason="finished"))
+        writer.release()
         (run.path / "lock").unlink()
         assert run.status() == "finished"
 
     def test_last_word_in_the_lock_alone(self, run: Run) -> None:
         """Of a worker whose records could not take it."""
-        lock = run.take()
-        run.write(Note(text="one"))
-        lock.release("failed", "no room; make some\x1b[2J")
+        writer = run.writer()
+        writer.write(Note(text="one"))
+        writer.release("failed", "no room; make some\x1b[2J")
         found = run.liveness()
         assert (found.state, found.text) == ("failed", "no room; make some [2J")
         assert (run.path / "lock").stat().st_size == SIZE
 
     def test_the_lock_is_one_json_object(self, run: Run) -> None:
-        run.take().release()
+        run.writer().release()
         owner = json.loads((run.path / "lock").read_bytes())
         assert (owner["pid"], owner["host"]) == (os.getpid(), socket.gethostname())
         assert owner["mark"] == process_mark(os.getpid()) != ""
@@ -203,9 +203,9 @@ class TestStates:
     def test_damaged_lock(self, damage: bytes, run: Run) -> None:
         (run.path / "lock").write_bytes(damage)
         assert run.status() == "waiting"
-        lock = run.take()
+        writer = run.writer()
         assert run.status() == "starting"
-        lock.release()
+        writer.release()
 
 
 class TestExitStatus:
@@ -245,7 +245,7 @@ class TestStaleLocks:
         assert not _kill(run)
         assert not stop(run, 0.2, kill=True).killed
         assert innocent.poll() is None
-        run.take().release()
+        run.writer().release()
 
     def test_reused_while_another_holds_the_lock(self, run: Run, begin: Begin) -> None:
         innocent = begin("import time; time.sleep(600)")
@@ -290,11 +290,11 @@ class TestOtherHost:
         assert found.since == found.last_record
 
     def test_is_taken_up_by_force_alone(self, elsewhere: Run) -> None:
-        for take in (elsewhere.take, lambda: launch(elsewhere)):
+        for take in (elsewhere.writer, lambda: launch(elsewhere)):
             with pytest.raises(LockedError, match=r"gpu17.*--force"):
                 take()
         assert read_owner(elsewhere.path / "lock").host == "gpu17"  # type: ignore[union-attr]
-        elsewhere.take(force=True).release()
+        elsewhere.writer(force=True).release()
         assert read_owner(elsewhere.path / "lock").host == socket.gethostname()  # type: ignore[union-attr]
 
     def test_seen_to_hold_its_lock(self, elsewhere: Run, begin: Begin) -> None:
@@ -311,12 +311,12 @@ class TestOtherHost:
     def test_ended_there(self, elsewhere: Run) -> None:
         append(elsewhere, Ended(seq=1, reason="finished", time=time.time()))
         assert elsewhere.status() == "finished"
-        elsewhere.take().release()
+        elsewhere.writer().release()
 
     def test_left_there_in_order(self, run: Run) -> None:
         leave_lock(run, host="gpu17", ended=time.time(), reason="failed", text="no room")
         assert (run.status(), run.liveness().text) == ("failed", "no room")
-        run.take().release()
+        run.writer().release()
 
 
 def append(run: Run, event: Any) -> None:
@@ -327,15 +327,15 @@ def append(run: Run, event: Any) -> None:
 class TestOneWriter:
     def test_who_notes_an_exit_is_taken_for_no_worker(self, run: Run) -> None:
         """Else a run would seem live for a moment after it ended, and could not be resumed."""
-        run.take().release()
+        run.writer().release()
         lock = Lock(run.path / "lock")
         lock.acquire(to_note=True)
         assert not run.is_live()
-        run.may_be_taken()
+        run.require_free()
         with pytest.raises(LockedError):
-            run.take()
+            run.writer()
         lock.close()
-        run.take().release()
+        run.writer().release()
 
     def test_of_many_that_want_to(self, run: Run, begin: Begin, tmp_path: Path) -> None:
         """Eight processes at once, four turns each: records of a turn stand together, numbered without a gap."""

@@ -66,7 +66,7 @@ def read_as_a_screen(run: Run) -> RunState:
 def open_as_a_worker(run: Run) -> None:
     """What a worker that takes the run up reads, before it works."""
     settings = run.config().settings
-    lock = run.take(force=True)
+    writer = run.writer(force=True)
     try:
         Controls(run).new()
         events = run.events()
@@ -76,7 +76,7 @@ def open_as_a_worker(run: Run) -> None:
         if isinstance(settings, SweepConfig):
             summarise(settings, [event for event in events if isinstance(event, Cell)])
     finally:
-        lock.close()
+        writer.close()
 
 
 @pytest.mark.slow
