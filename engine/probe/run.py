@@ -21,6 +21,7 @@ from ..runs.controls import Controls
 from ..runs.directory import Run
 from ..runs.listing import open_home
 from ..runs.records import Acknowledged, Control, Curve, Ended, Event, Note, Started
+from ..runs.status import Status
 from ..runs.writer import RunWriter
 from ..settings.probe import ProbeConfig
 
@@ -110,7 +111,7 @@ class ProbeRun:
             Acknowledged(control=control.seq, action=control.action, step=self.at, settings=settings, error=error)
         )
 
-    def end(self, reason: str, text: str) -> None:
+    def end(self, reason: Status, text: str) -> None:
         """The last record; the second time, nothing."""
         writer, self._writer = self._writer, None
         if writer is None or os.getpid() != self._pid:
@@ -160,11 +161,11 @@ def end_with_child(probe_run: ProbeRun) -> None:
 
 def _end(probe_run: ProbeRun, error: BaseException | None) -> None:
     if error is None or (isinstance(error, SystemExit) and not error.code):
-        probe_run.end("finished", "the script ended, or let go of its probe")
+        probe_run.end(Status.FINISHED, "the script ended, or let go of its probe")
     elif isinstance(error, KeyboardInterrupt):
-        probe_run.end("stopped", "the script was interrupted")
+        probe_run.end(Status.STOPPED, "the script was interrupted")
     else:
-        probe_run.end("failed", f"the script ended by {describe(error)}")
+        probe_run.end(Status.FAILED, f"the script ended by {describe(error)}")
 
 
 def describe(error: BaseException) -> str:

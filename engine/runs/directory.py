@@ -22,7 +22,7 @@ from .lock import is_held, read_owner
 from .log import EventLog, RunLog
 from .names import CHECKPOINT, CONFIG, CONTROL, EVENTS, LABEL, LOCK, TWIN_MAP, WORKER_LOG
 from .records import Acknowledged, Control, Event, Started, encode, read_event
-from .status import Liveness, last_events, look
+from .status import Observation, Status, last_events, observe
 from .writer import RunWriter, require_seen_to_end
 
 _CONFIG_LIMIT = 1 << 20
@@ -214,7 +214,7 @@ class Run:
             LockedError: another worker writes this run, or may do so.
         """
         if self.is_live():
-            found = self.liveness()
+            found = self.observe()
             raise LockedError(
                 f"{self.id} is being written by another worker ({found.text}); stop it first (springtui stop)"
             )
@@ -245,13 +245,13 @@ class Run:
         """Whether a worker is seen to hold the run now."""
         return bool(is_held(self.lock_path))
 
-    def liveness(self) -> Liveness:
-        """How the run stands, told from facts; see ``liveness.look``. Never raises."""
-        return look(self.path)
+    def observe(self) -> Observation:
+        """How the run stands, and by which facts; see ``status.observe``. Never raises."""
+        return observe(self.path)
 
-    def status(self) -> str:
-        """The state alone: one of ``liveness.STATES``."""
-        return self.liveness().state
+    def status(self) -> Status:
+        """How the run stands, in a word."""
+        return self.observe().status
 
     def events(self) -> list[Event]:
         """All records that can be read; lines that cannot are passed over."""

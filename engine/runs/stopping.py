@@ -17,7 +17,7 @@ from ..errors import RunDirectoryError, RunError
 from .directory import Run
 from .lock import Lock, read_owner
 from .records import Acknowledged
-from .status import LIVE, Liveness
+from .status import Observation, Status
 
 _LOOK = 0.05
 
@@ -25,9 +25,9 @@ _LOOK = 0.05
 class Stopped(NamedTuple):
     """What came of asking a run to stop."""
 
-    was: Liveness
+    was: Observation
     """Before it was asked."""
-    now: Liveness
+    now: Observation
     """In the end."""
     acknowledged: bool
     """Whether the worker said that it had heard."""
@@ -53,7 +53,7 @@ def ask_and_wait(run: Run, action: str, patience: float = 10.0, **settings: obje
     control = run.ask(action, **settings)
     deadline = time.monotonic() + patience
     while True:
-        live = run.liveness().live is not False  # before the records, so that no last answer is missed
+        live = run.observe().live is not False  # before the records, so that no last answer is missed
         while (piece := log.read(offset)).end != offset:
             offset = piece.end
             for event in map(log.decode, piece.records):
@@ -77,25 +77,25 @@ def stop(run: Run, patience: float = 10.0, *, kill: bool = False) -> Stopped:
     """
     if kill:
         run.require_worker_run()
-    was = run.liveness()
+    was = run.observe()
     deadline = time.monotonic() + patience
-    now = _wait(run, deadline, lambda found: found.state != "starting")
+    now = _wait(run, deadline, lambda found: found.status is not Status.STARTING)
     answer = None
-    if now.state in LIVE - {"starting"} or now.state == "unknown":
+    if now.status in {Status.RUNNING, Status.PAUSED, Status.UNKNOWN}:
         answer = ask_and_wait(run, "stop", max(0.1, deadline - time.monotonic()))
         now = _wait(run, deadline, _has_ended)
-    killed = kill and not _has_ended(now) and now.state != "waiting" and _kill(run)
+    killed = kill and not _has_ended(now) and now.status is not Status.WAITING and _kill(run)
     if killed:
         now = _wait(run, time.monotonic() + patience, _has_ended)
     return Stopped(was, now, answer is not None, killed)
 
 
-def _has_ended(found: Liveness) -> bool:
+def _has_ended(found: Observation) -> bool:
     return found.is_over and not found.live
 
 
-def _wait(run: Run, deadline: float, until: Callable[[Liveness], bool]) -> Liveness:
-    while not until(found := run.liveness()) and time.monotonic() < deadline:
+def _wait(run: Run, deadline: float, until: Callable[[Observation], bool]) -> Observation:
+    while not until(found := run.observe()) and time.monotonic() < deadline:
         time.sleep(_LOOK)
     return found
 

@@ -14,7 +14,7 @@ from .files import append_line, disk_full, open_plain, replace_file
 from .lock import Lock, Owner, this_process
 from .names import CHECKPOINT, EVENTS, LOCK
 from .records import Event, encode
-from .status import has_ended, last_events
+from .status import Status, has_ended, last_events
 
 _RECORDS = 64
 """Records from the end among which the newest number is looked for; the last ones may be damaged."""
@@ -49,7 +49,7 @@ class RunWriter:
             self._lock.note(msgspec.structs.replace(owner, first=self._next))
         except (OSError, DiskFullError) as error:
             shown = _cannot_write(error, path) if isinstance(error, OSError) else error
-            self._lock.release("failed", str(shown))
+            self._lock.release(Status.FAILED, str(shown))
             raise shown from error
         except BaseException:
             self._lock.close()

@@ -24,6 +24,7 @@ from ..runs.controls import Controls
 from ..runs.directory import Run
 from ..runs.records import Curve, Ended, Started
 from ..runs.replay import Replay
+from ..runs.status import Status
 from ..runs.writer import RunWriter
 from ..settings.chain import ChainConfig
 from ..settings.fields import make
@@ -112,11 +113,11 @@ class _Job:
         try:
             done = self._pull()
         except DivergedError as error:
-            return self._ended("diverged", str(error))
+            return self._ended(Status.DIVERGED, str(error))
         self._record(0.0)
         self._save()
         text = f"{'finished' if done else 'stopped'} after {self.chain.steps} steps"
-        return self._ended("finished" if done else "stopped", text)
+        return self._ended(Status.FINISHED if done else Status.STOPPED, text)
 
     def _pull(self) -> bool:
         """Steps in slices, a record ``frames`` times a second, held to ``pace``; whether the end was reached."""
@@ -231,7 +232,7 @@ class _Job:
             )
         )
 
-    def _ended(self, reason: str, text: str) -> Ended:
+    def _ended(self, reason: Status, text: str) -> Ended:
         chain = self.chain
         summary = {
             "steps": chain.steps,
@@ -240,7 +241,7 @@ class _Job:
             "sd": chain.sd().tolist(),
             "effective_friction": self._friction(),
         }
-        if reason != "diverged":
+        if reason is not Status.DIVERGED:
             done = msgspec.structs.replace(self.config, steps=max(1, chain.steps))
             theory = mean_field_positions(done)
             summary["mean_field"] = None if theory is None else theory.tolist()

@@ -23,6 +23,7 @@ from ..errors import ConfigError, RunError
 from ..runs.controls import Controls
 from ..runs.directory import Run
 from ..runs.records import Cell, Ended, Started
+from ..runs.status import Status
 from ..runs.writer import RunWriter
 from ..settings.sweep import SweepConfig
 from ..settings.train import TrainConfig
@@ -239,7 +240,8 @@ class _Sweep:
         spearman = accuracy_cv_correlation(summarise(self.config, self.cells))
         summary = {"seconds": seconds, "spearman_accuracy_cv": spearman if math.isfinite(spearman) else None}
         text = f"{len(self.cells)} of {self.total} {self.config.system}s made"
-        return Ended(reason="finished" if done else "stopped", text=text, at=len(self.cells), summary=summary)
+        reason = Status.FINISHED if done else Status.STOPPED
+        return Ended(reason=reason, text=text, at=len(self.cells), summary=summary)
 
 
 def _refuse(settings: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ from ..runs.controls import Controls
 from ..runs.directory import Run
 from ..runs.records import Curve, Ended, Event, Note, Started
 from ..runs.replay import Replay
+from ..runs.status import Status
 from ..runs.writer import RunWriter
 from ..settings.train import TrainConfig
 from .control_loop import ControlLoop, Interrupted
@@ -119,24 +120,24 @@ class _Job:
             reason, text = self._train()
             self._measure(last=True)
             self._save()
-            if reason == "finished" and self.trainer.config.hessian:
+            if reason is Status.FINISHED and self.trainer.config.hessian:
                 self.curvature = self.trainer.curvature(lambda: self.loop.poll(self.trainer.step_count))
         except DivergedError as error:
-            return self._ended("diverged", str(error))
+            return self._ended(Status.DIVERGED, str(error))
         return self._ended(reason, text)
 
-    def _train(self) -> tuple[str, str]:
+    def _train(self) -> tuple[Status, str]:
         trainer, config = self.trainer, self.trainer.config
         if trainer.step_count == 0:
             self._measure()
         while trainer.epoch < config.epochs and not trainer.converged:
             for _ in trainer.run_epoch(self._at_once):
                 if not self._between_steps():
-                    return "stopped", f"stopped at epoch {trainer.epoch}"
+                    return Status.STOPPED, f"stopped at epoch {trainer.epoch}"
             if not config.measure_steps and trainer.epoch % config.measure_every == 0:
                 self._measure()
         early = trainer.converged and trainer.epoch < config.epochs
-        return "finished", f"{'converged' if early else 'finished'} after {trainer.epoch} epochs"
+        return Status.FINISHED, f"{'converged' if early else 'finished'} after {trainer.epoch} epochs"
 
     def _between_steps(self) -> bool:
         """Measure, keep, then take what was asked, in this order: a move holds from the next step on."""
@@ -217,7 +218,7 @@ class _Job:
             )
         )
 
-    def _ended(self, reason: str, text: str) -> Ended:
+    def _ended(self, reason: Status, text: str) -> Ended:
         summary: dict[str, Any] = {
             "epochs": self.trainer.epoch,
             "seconds": self._seconds(),

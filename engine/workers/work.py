@@ -8,6 +8,7 @@ from ..errors import SpringtuiError
 from ..runs.controls import Controls
 from ..runs.directory import Run
 from ..runs.records import Ended
+from ..runs.status import Status
 from ..settings.run import kind_of
 from .control_loop import Interrupted
 
@@ -54,4 +55,4 @@ def work(
         word = str(error) if isinstance(error, SpringtuiError) else f"{type(error).__name__}: {error}"
         raise
     finally:
-        writer.release("failed" if word else "", word)
+        writer.release(Status.FAILED if word else "", word)

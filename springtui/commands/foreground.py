@@ -18,6 +18,7 @@ from types import FrameType
 from engine.errors import InputError, SpringtuiError
 from engine.runs.directory import Run
 from engine.runs.records import Ended
+from engine.runs.status import Status
 
 from ..state.run_state import RunState
 from ..state.wording import duration
@@ -44,10 +45,10 @@ def run_here(run: Run, work: Work, unit: str, *, new: bool = True) -> RunState:
             shutil.rmtree(run.path, ignore_errors=True)
         raise
     except KeyboardInterrupt:
-        _last_word(run, Ended(reason="stopped", text="broken off"))
+        _last_word(run, Ended(reason=Status.STOPPED, text="broken off"))
         raise
     except Exception as error:
-        _last_word(run, Ended(reason="failed", text=f"{type(error).__name__}: {error}"))
+        _last_word(run, Ended(reason=Status.FAILED, text=f"{type(error).__name__}: {error}"))
         raise
     return follower.state
 
@@ -134,7 +135,7 @@ def summary(state: RunState, unit: str) -> str:
             parts.append(f"{label} {value:.4g}")
     if rate := state.cells_per_second:
         parts.append(f"{rate:.2g}/s  left {duration((state.total - state.at) / rate)}")
-    if state.status == "running" and state.note:
+    if state.status is Status.RUNNING and state.note:
         parts.append(state.note)
     return "  ".join(parts)
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from engine.runs.directory import Run
+from engine.runs.status import Status
 from engine.settings.fields import make, parse_assignments
 from engine.settings.recipes import DEFAULT_RECIPE, RECIPES, find_recipe
 from engine.settings.train import TrainConfig
@@ -100,7 +101,7 @@ def with_whole_paths(values: dict[str, Any]) -> dict[str, Any]:
 
 def describe(state: RunState) -> dict[str, Any]:
     """What ``--json`` gives; of a diverged network nothing is left to measure."""
-    latest = None if state.status == "diverged" else state.latest
+    latest = None if state.status is Status.DIVERGED else state.latest
     scalars = latest.scalars if latest else {}
     curves = latest.curves if latest else {}
     ended = state.ended
@@ -150,7 +151,7 @@ def tell(
 ) -> int:
     """Print what came of a run, as JSON or in words, and say where it did not finish; the exit status."""
     (print_json if as_json else words)(result)
-    if state.status == "finished":
+    if state.status is Status.FINISHED:
         return 0
     text = state.ended.text if state.ended else "the worker ended without a word"
     say(f"springtui: {state.status}: {text or 'see the run with springtui runs'}")

@@ -14,6 +14,7 @@ from engine.errors import RunDirectoryError
 from engine.runs.directory import Run
 from engine.runs.listing import find_run, list_runs
 from engine.runs.records import Ended
+from engine.runs.status import Status
 
 from ..preferences.preferences import load_preferences
 from .completion import complete_run
@@ -93,6 +94,6 @@ def _stream(run: Run, created: float) -> int:
         if read:
             sys.stdout.flush()
         elif not live and (offset or time.time() - created > _STARTING):
-            return 0 if reason == "finished" else 1
+            return 0 if reason == Status.FINISHED else 1
         else:
             time.sleep(_LOOK)

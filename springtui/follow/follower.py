@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from engine.runs.directory import Run
 from engine.runs.files import open_plain
-from engine.runs.status import LIVE, Liveness
+from engine.runs.status import Observation, Status
 
 from ..state.run_state import RunState
 from ..state.sampling import LONG, glance
@@ -31,7 +31,8 @@ BREATH = 0.001
 """Seconds between pieces; other threads have their turn."""
 BUSY, QUIET = 0.04, 0.2
 """Seconds between looks while records come, and while none do."""
-LIVENESS, USAGE = 0.7, 1.0
+STATUS_EVERY, USAGE_EVERY = 0.7, 1.0
+"""Seconds between looks at the lock and the worker's output, and at what is used of the machine."""
 HEAD_START = 2.0
 """Seconds that a screen has at most to draw what was glanced at, before the reading takes its part of the time."""
 LOG_BYTES = 1 << 16
@@ -45,7 +46,7 @@ class Follower:
         self.run = run
         self.timeline = Timeline(run.log(), run.id)
         self.version = 0
-        self.liveness: Liveness | None = None
+        self.observation: Observation | None = None
         """None until it was looked at."""
         self.gone = False
         """The directory is no more."""
@@ -55,7 +56,7 @@ class Follower:
         self.complete = False
         """Whether the log was read to what was its end at the time."""
         self._glimpse: RunState | None = None
-        self._told: Liveness | None = None
+        self._told: Observation | None = None
         self._size = 0
         self._process = process
         self._meter: Usage | None = None
@@ -88,11 +89,11 @@ class Follower:
         if self._glimpse is not None:
             view = self._blended(view, self._glimpse)
             state = view.state
-        found = self.liveness
+        found = self.observation
         if self.gone:
-            state.status = "gone"
-        elif found is not None and self.complete and found.state not in LIVE:
-            state.status = found.state
+            state.status = Status.GONE
+        elif found is not None and self.complete and not found.status.is_live:
+            state.status = found.status
         view.read = 1.0 if self.complete or not self._size else min(1.0, self.timeline.offset / self._size)
         return view
 
@@ -107,15 +108,15 @@ class Follower:
 
     def _follow(self) -> None:
         log = self.timeline.log
-        self.liveness = self.run.liveness()
+        self.observation = self.run.observe()
         if (size := log.signature().size) >= LONG:
             self._size = size
             self._glimpse = glance(log, self.run.id)
             self.version += 1
             self._look_log()
             self._drawn.wait(HEAD_START)
-        looks = {self._look_alive: 0.0, self._look_log: 0.0, self._look_usage: time.monotonic() + LIVENESS}
-        every = {self._look_alive: LIVENESS, self._look_log: LIVENESS, self._look_usage: USAGE}
+        looks = {self._look_alive: 0.0, self._look_log: 0.0, self._look_usage: time.monotonic() + STATUS_EVERY}
+        every = {self._look_alive: STATUS_EVERY, self._look_log: STATUS_EVERY, self._look_usage: USAGE_EVERY}
         while not self._closed.is_set():
             for look, due in looks.items():
                 if time.monotonic() >= due:
@@ -126,7 +127,7 @@ class Follower:
     def _take_piece(self) -> float:
         """Take in the next bytes; how long to wait then."""
         timeline = self.timeline
-        found = self.liveness  # looked at before the end was read, so that no last word is missed
+        found = self.observation  # looked at before the end was read, so that no last word is missed
         log = timeline.log
         piece = log.read(timeline.offset, PIECE)
         if piece.start != timeline.offset:  # another log, or one cut short: from the front
@@ -144,18 +145,18 @@ class Follower:
         return BUSY if records else QUIET
 
     def _look_alive(self) -> None:
-        found, gone = self.run.liveness(), not self.run.path.is_dir()
-        if (found, gone) != (self.liveness, self.gone):
-            self.liveness, self.gone = found, gone
+        found, gone = self.run.observe(), not self.run.path.is_dir()
+        if (found, gone) != (self.observation, self.gone):
+            self.observation, self.gone = found, gone
             self.version += 1
 
     @property
     def alive(self) -> bool | None:
         """Whether a worker holds the run; None where that cannot be seen from here. One that starts counts."""
-        if self.liveness is None:
+        if self.observation is None:
             return None
         starting = self._process is not None and self._process.poll() is None
-        return True if starting else self.liveness.live
+        return True if starting else self.observation.live
 
     def _look_log(self) -> None:
         path = self.run.log_path
@@ -176,7 +177,7 @@ class Follower:
 
     def _look_usage(self) -> None:
         """Of the worker where it lives on this host; of the machine in any case."""
-        found = self.liveness
+        found = self.observation
         if found is None or not found.in_sight:
             return
         if self._meter is None:

@@ -16,7 +16,7 @@ from textual.message_pump import MessagePump
 
 from engine.runs.directory import Run
 from engine.runs.records import Event, Started
-from engine.runs.status import Liveness
+from engine.runs.status import Observation
 
 BREATH = 0.005
 """Seconds between looks while there is more to catch up with."""
@@ -24,12 +24,12 @@ BUSY, QUIET = 0.03, 0.2
 """Seconds between looks while records come, and while none do."""
 PIECE = 1 << 18
 """Bytes that are taken in at once: what the screen's thread folds without a key having to wait."""
-LIVENESS = 0.5
+STATUS_EVERY = 0.5
 """Seconds between looks at the lock."""
 
 
 class Watcher:
-    """Posts ``RecordsRead`` and ``LivenessSeen`` to a target until it is closed."""
+    """Posts ``RecordsRead`` and ``StatusSeen`` to a target until it is closed."""
 
     @dataclass
     class RecordsRead(Message):
@@ -41,12 +41,12 @@ class Watcher:
         """Whether the log holds more that has not been read yet."""
 
     @dataclass
-    class LivenessSeen(Message):
+    class StatusSeen(Message):
         """The worker was seen to come or to go."""
 
         watcher: Watcher
         alive: bool
-        found: Liveness
+        found: Observation
         log: list[str]
 
     def __init__(self, run: Run, target: MessagePump, process: subprocess.Popen[bytes] | None = None) -> None:
@@ -79,7 +79,7 @@ class Watcher:
         alive = True
         while not self._closed.is_set():
             if time.monotonic() >= next_look:
-                alive, next_look = self._is_alive(), time.monotonic() + LIVENESS
+                alive, next_look = self._is_alive(), time.monotonic() + STATUS_EVERY
             piece = log.read(offset, PIECE)
             read, offset = piece.end != offset, piece.end
             events = [event for record in piece.records if (event := log.decode(record)) is not None]
@@ -93,7 +93,7 @@ class Watcher:
                 # only after a look that found nothing more to read, so that no last word is missed
                 told = alive
                 self._target.post_message(
-                    self.LivenessSeen(self, alive, self.run.liveness(), self.run.last_log_lines())
+                    self.StatusSeen(self, alive, self.run.observe(), self.run.last_log_lines())
                 )
             self._closed.wait(BREATH if piece.more else BUSY if read else QUIET)
 

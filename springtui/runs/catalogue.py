@@ -18,11 +18,10 @@ from engine.errors import ConfigError
 from engine.runs.directory import Run, parse_id
 from engine.runs.label import NO_LABEL, Label, label_changed, read_label
 from engine.runs.listing import list_runs
-from engine.runs.status import LIVE, OVER
+from engine.runs.status import Status
 
 from ..state.describe import describe
 
-NOT_LIVE = OVER | {"damaged"}
 _AGAIN = 1.5
 """Seconds after which a run that goes on is looked at again, whether its files changed or not."""
 _SELDOM = 15.0
@@ -54,19 +53,19 @@ class Row:
         return self.label.name or self.run.id
 
     @property
-    def status(self) -> str:
-        """How it stands: running, finished …; empty before it was looked at."""
-        return str(self.about.get("status", ""))
+    def status(self) -> Status:
+        """How it stands, as it was last looked at."""
+        return Status(self.about.get("status", Status.UNOBSERVED))
 
     @property
     def is_over(self) -> bool:
         """Whether no worker fills it any more."""
-        return self.status in NOT_LIVE
+        return self.status.is_over
 
     @property
     def goes_on(self) -> bool:
         """Whether a worker is known to hold it."""
-        return self.status in LIVE
+        return self.status.is_live
 
     def value(self, name: str) -> float | None:
         """The newest value of a scalar."""

@@ -92,9 +92,9 @@ class TestStop:
         assert "not acknowledged" in result["text"]
         status, (result,), _ = said(capsys, ["stop", run.id, "--patience", "0.5", "--kill"])
         assert (result["acknowledged"], result["killed"]) == (False, True)
-        wait_for(lambda: run.liveness().exit_status == -signal.SIGKILL)
+        wait_for(lambda: run.observe().exit_status == -signal.SIGKILL)
         assert run.status() == "crashed"
-        assert "signal SIGKILL" in run.liveness().text
+        assert "signal SIGKILL" in run.observe().text
 
     @pytest.mark.parametrize("arguments", [[], ["last", "--all"], ["nothing"]])
     def test_usage(self, arguments: list[str], home: Path, capsys: Capture) -> None:

@@ -103,13 +103,13 @@ class TestWhatIsNoPlainFile:
         make(run.path / name, outside)
         assert main(["runs", "--json"]) == 0
         assert "secret" not in capsys.readouterr().out
-        assert run.liveness().state
+        assert run.observe().status
         assert run.last_log_lines() == []
         run.events()
         for attempt in (run.writer, lambda: run.ask("stop"), lambda: launch(run).wait(60)):
             with contextlib.suppress(SpringtuiError, OSError):  # a message, and for a person
                 made = attempt()
-                if attempt == run.take:
+                if attempt == run.writer:
                     made.release()
         assert main(["resume", run.id]) in {0, 1, 2}
         assert "Traceback" not in capsys.readouterr().err

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.errors import LockedError
@@ -21,7 +22,7 @@ from engine.runs.launch import launch
 from engine.runs.listing import open_home
 from engine.runs.lock import SIZE, Lock, Owner, process_mark, read_owner
 from engine.runs.records import Acknowledged, Curve, Ended, Note, Started, encode
-from engine.runs.status import look
+from engine.runs.status import Status, observe
 from engine.runs.stopping import _kill, stop
 from engine.settings.chain import ChainConfig
 
@@ -86,6 +87,22 @@ def held_by(begin: Begin, run: Run) -> subprocess.Popen[str]:
     return process
 
 
+def test_a_status_is_its_word_wherever_it_is_written() -> None:
+    for status in Status:
+        assert json.dumps(status) == msgspec.json.encode(status).decode() == f'"{status}"' == f'"{status.value}"'
+        assert msgspec.to_builtins(status) == status
+
+
+def test_what_a_status_says() -> None:
+    """Each word is live, over, or neither; only what is over or out of sight can be resumed."""
+    live = {status for status in Status if status.is_live}
+    over = {status for status in Status if status.is_over}
+    assert live == {"starting", "running", "paused"}
+    assert over == {"finished", "stopped", "diverged", "failed", "crashed", "damaged"}
+    assert {status for status in Status if status.is_resumable} == {"stopped", "failed", "crashed", "unknown"}
+    assert {status for status in Status if status.went_wrong} == {"failed", "crashed"}
+
+
 def leave_lock(run: Run, **owner: Any) -> None:
     """What a worker leaves that was killed; of this host and of no living process, unless told otherwise."""
     left = Owner(**{"pid": 2**22 + 1, "host": socket.gethostname(), "time": time.time(), "first": 0, **owner})
@@ -104,19 +121,19 @@ def wait_for(true: Callable[[], Any], seconds: float = 60.0) -> None:
 
 class TestStates:
     def test_waiting_for_a_first_worker(self, run: Run) -> None:
-        found = run.liveness()
-        assert (found.state, found.live, found.pid) == ("waiting", False, None)
+        found = run.observe()
+        assert (found.status, found.live, found.pid) == ("waiting", False, None)
         assert not found.is_over
 
     def test_running_and_killed(self, run: Run, begin: Begin) -> None:
         process = held_by(begin, run)
-        found = run.liveness()
-        assert (found.state, found.live, found.in_sight, found.pid) == ("running", True, True, process.pid)
+        found = run.observe()
+        assert (found.status, found.live, found.in_sight, found.pid) == ("running", True, True, process.pid)
         assert found.host == socket.gethostname()
         process.kill()
         process.wait()
-        found = run.liveness()
-        assert (found.state, found.live, found.in_sight, found.exit_status) == ("crashed", False, False, None)
+        found = run.observe()
+        assert (found.status, found.live, found.in_sight, found.exit_status) == ("crashed", False, False, None)
         assert found.since == found.last_record
         assert "without a last word" in found.text
         run.writer().release()
@@ -126,8 +143,8 @@ class TestStates:
         lines = (run.path / "events.jsonl").read_bytes().splitlines()
         record = json.loads(lines[0]) | {"time": time.time() - 7200.0}
         (run.path / "events.jsonl").write_text(json.dumps(record) + "\n")
-        found = run.liveness()
-        assert found.state == "running"
+        found = run.observe()
+        assert found.status == "running"
         assert "no record for 2 hours" in found.text
 
     def test_held_by_sigstop_it_still_runs(self, run: Run, begin: Begin) -> None:
@@ -143,7 +160,7 @@ class TestStates:
         writer.write(Acknowledged(control=1, action="pause", step=2))
         writer.write(Acknowledged(control=2, action="set", step=2, settings={"noise": 0.1}))
         writer.write(Acknowledged(control=3, action="resume", step=2, error="refused"))
-        paused = run.liveness()
+        paused = run.observe()
         assert paused.state == "paused"
         assert paused.since == run.events()[1].time
         writer.write(Acknowledged(control=4, action="resume", step=2))
@@ -154,10 +171,10 @@ class TestStates:
     def test_ended(self, reason: str, run: Run) -> None:
         writer = run.writer()
         writer.write(Ended(reason=reason, text="as it was said"))
-        assert (run.status(), run.liveness().live) == (reason, True)
+        assert (run.status(), run.observe().live) == (reason, True)
         writer.release()
-        found = run.liveness()
-        assert (found.state, found.text, found.live, found.is_over) == (reason, "as it was said", False, True)
+        found = run.observe()
+        assert (found.status, found.text, found.live, found.is_over) == (reason, "as it was said", False, True)
 
     def test_the_end_of_an_earlier_worker_is_not_that_of_the_present(self, run: Run, begin: Begin) -> None:
         writer = run.writer()
@@ -189,8 +206,8 @@ class TestStates:
         writer = run.writer()
         writer.write(Note(text="one"))
         writer.release("failed", "no room; make some\x1b[2J")
-        found = run.liveness()
-        assert (found.state, found.text) == ("failed", "no room; make some [2J")
+        found = run.observe()
+        assert (found.status, found.text) == ("failed", "no room; make some [2J")
         assert (run.path / "lock").stat().st_size == SIZE
 
     def test_the_lock_is_one_json_object(self, run: Run) -> None:
@@ -214,24 +231,24 @@ class TestExitStatus:
         wait_for(lambda: run.status() in {"running", "finished"})
         process.kill()
         process.wait()
-        wait_for(lambda: run.liveness().exit_status is not None)
-        found = run.liveness()
-        assert (found.state, found.exit_status) == ("crashed", -signal.SIGKILL)
+        wait_for(lambda: run.observe().exit_status is not None)
+        found = run.observe()
+        assert (found.status, found.exit_status) == ("crashed", -signal.SIGKILL)
         assert "killed by signal SIGKILL" in found.text
 
     def test_of_one_that_died_before_it_took_the_run_up(self, run: Run) -> None:
         process = launch(run)
         process.kill()
         process.wait()
-        wait_for(lambda: run.liveness().exit_status is not None)
-        found = run.liveness()
-        assert (found.state, found.pid, found.exit_status) == ("crashed", process.pid, -signal.SIGKILL)
+        wait_for(lambda: run.observe().exit_status is not None)
+        found = run.observe()
+        assert (found.status, found.pid, found.exit_status) == ("crashed", process.pid, -signal.SIGKILL)
 
     def test_of_one_that_ended_in_order(self, home: Path) -> None:
         run = Run.create(open_home(home), ChainConfig(steps=10, replicas=2, blocks=3, pace=1e6))
         assert launch(run).wait(60) == 0
-        wait_for(lambda: run.liveness().exit_status is not None)
-        assert (run.status(), run.liveness().exit_status) == ("finished", 0)
+        wait_for(lambda: run.observe().exit_status is not None)
+        assert (run.status(), run.observe().exit_status) == ("finished", 0)
 
 
 class TestStaleLocks:
@@ -240,8 +257,8 @@ class TestStaleLocks:
         innocent = begin("import time; time.sleep(600)")
         leave_lock(run, pid=innocent.pid, mark=process_mark(innocent.pid) + "0")
         append(run, Note(text="one"))
-        found = run.liveness()
-        assert (found.state, found.in_sight) == ("crashed", False)
+        found = run.observe()
+        assert (found.status, found.in_sight) == ("crashed", False)
         assert not _kill(run)
         assert not stop(run, 0.2, kill=True).killed
         assert innocent.poll() is None
@@ -253,7 +270,7 @@ class TestStaleLocks:
         lock = Lock(run.path / "lock")
         lock.acquire()
         assert run.status() == "crashed"
-        assert "still holds its lock" in run.liveness().text
+        assert "still holds its lock" in run.observe().text
         assert not stop(run, 0.2, kill=True).killed
         lock.close()
         assert innocent.poll() is None
@@ -261,8 +278,8 @@ class TestStaleLocks:
     def test_machine_started_anew(self, run: Run) -> None:
         leave_lock(run, pid=os.getpid(), mark="0f0f0f0f-0000-0000-0000-000000000000:77")
         append(run, Note(text="one"))
-        found = run.liveness()
-        assert found.state == "crashed"
+        found = run.observe()
+        assert found.status == "crashed"
         assert "machine was started anew" in found.text
 
     def test_zombie_is_gone(self, run: Run, begin: Begin) -> None:
@@ -283,8 +300,8 @@ class TestOtherHost:
         return run
 
     def test_is_not_called_crashed(self, elsewhere: Run) -> None:
-        found = elsewhere.liveness()
-        assert (found.state, found.live, found.in_sight, found.host) == ("unknown", None, False, "gpu17")
+        found = elsewhere.observe()
+        assert (found.status, found.live, found.in_sight, found.host) == ("unknown", None, False, "gpu17")
         assert "gpu17" in found.text
         assert "2 hours ago" in found.text
         assert found.since == found.last_record
@@ -315,7 +332,7 @@ class TestOtherHost:
 
     def test_left_there_in_order(self, run: Run) -> None:
         leave_lock(run, host="gpu17", ended=time.time(), reason="failed", text="no room")
-        assert (run.status(), run.liveness().text) == ("failed", "no room")
+        assert (run.status(), run.observe().text) == ("failed", "no room")
         run.writer().release()
 
 
@@ -371,6 +388,6 @@ class TestOneWriter:
 
 
 def test_looking_never_raises(tmp_path: Path) -> None:
-    assert look(tmp_path / "nothing").state == "waiting"
+    assert observe(tmp_path / "nothing").status == "waiting"
     (tmp_path / "file").touch()
-    assert look(tmp_path / "file").state in {"waiting", "unknown"}
+    assert observe(tmp_path / "file").status in {"waiting", "unknown"}

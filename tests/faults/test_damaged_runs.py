@@ -26,7 +26,7 @@ from engine.runs.listing import find_run, list_runs
 from engine.runs.lock import read_owner
 from engine.runs.records import Cell
 from engine.runs.replay import Replay
-from engine.runs.status import STATES, look
+from engine.runs.status import Status, observe
 from engine.settings.chain import ChainConfig
 from engine.settings.sweep import SweepConfig
 from engine.sweep.summary import summarise
@@ -36,6 +36,7 @@ from springtui.state.describe import describe
 from springtui.state.run_state import RunState
 
 COUNT = 2000
+OBSERVED = set(Status) - {Status.DAMAGED, Status.GONE, Status.UNOBSERVED}
 SECRET = "a secret outside of the run"
 
 
@@ -90,7 +91,7 @@ def test_each_is_read_without_a_fault(
         try:
             told = describe(run)
             print_json(told)
-            assert look(path).state in STATES, where
+            assert observe(path).status in OBSERVED, where
             read_as_a_screen(run)
             read_owner(path / "lock")
             outcome = str(told["status"])
@@ -153,7 +154,7 @@ def test_the_real_worker_over_some(sound: list[Path], tmp_path: Path, secret: Pa
         assert "Traceback" not in done.stderr, number
         assert done.returncode == 0 or done.stderr.startswith("springtui: error: "), number
         ended.append(find_run(tmp_path, str(path)).status())
-    assert set(ended) <= set(STATES)
+    assert set(ended) <= OBSERVED
     assert secret.read_text().count(SECRET) == 2
 
 

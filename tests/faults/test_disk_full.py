@@ -162,9 +162,9 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 def ended_full(run: Run, process: subprocess.Popen[bytes], file: str) -> None:
     assert process.wait(60) == 1
-    wait_for(lambda: run.liveness().exit_status is not None)
-    found = run.liveness()
-    assert (found.state, found.live, found.exit_status) == ("failed", False, 1)
+    wait_for(lambda: run.observe().exit_status is not None)
+    found = run.observe()
+    assert (found.status, found.live, found.exit_status) == ("failed", False, 1)
     assert file in found.text
     assert REMEDY in found.text
 

@@ -142,7 +142,7 @@ class TestReadOnly:
         writer.release()
         locked(home)
         where = ["--home", str(home)]
-        assert run.liveness().state == "stopped"
+        assert run.observe().status == "stopped"
         assert main(["runs", *where]) == 0
         assert "stopped" in capsys.readouterr().out
         for verb in (["resume", run.id], ["rm", "-y", run.id], ["note", run.id, "--name", "x"]):
