@@ -233,7 +233,7 @@ class SpringApp(AppBase):
 
     def open_run(self, run: Run, *, kind: str = "") -> None:
         """Watch a run, or see the diagram of a sweep."""
-        if kind == "sweep" or "-sweep-" in run.id:
+        if (kind or run.kind) == "sweep":
             from .phase.screen import PhaseScreen
 
             self.push_screen(PhaseScreen(self.sweeps, run))

@@ -16,6 +16,7 @@ from textual.widgets import RadioSet, Static, Tab, Tabs
 
 from engine.measures.registry import DEFAULT_MEASURE, NETWORK_MEASURES, PROBES
 from engine.runs.records import Started
+from engine.runs.status import Status
 from engine.twin.maps import TwinMap
 
 from ..follow.watcher import Watcher
@@ -203,7 +204,7 @@ class LabScreen(LabRuns):
         if panel in self.laboratory.processes or state.run_id in self._caught_up:
             self._slider_moved()
 
-    def on_watcher_liveness_seen(self, message: Watcher.LivenessSeen) -> None:
+    def on_watcher_status_seen(self, message: Watcher.StatusSeen) -> None:
         panel = self._panel_of(message.watcher)
         if panel is None:
             return
@@ -213,11 +214,11 @@ class LabScreen(LabRuns):
         if message.alive:
             state.worker_is_seen()
             return
-        state.worker_is_gone(message.found.state)
+        state.worker_is_gone(message.found.status)
         self.tell_alerts(state, new=panel in self.laboratory.processes)
-        if state.status == "diverged":
+        if state.status is Status.DIVERGED:
             self.notify(plain_text(state.note), title="diverged", severity="error", timeout=12, markup=False)
-        elif state.status in {"crashed", "failed", "unknown"}:
+        elif state.status.went_wrong or state.status is Status.UNKNOWN:
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
             why = (state.ended and state.ended.text) or message.found.text
             ways = f"press g to resume it (as springtui resume {state.run_id} does) or r to restart"

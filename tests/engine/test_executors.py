@@ -76,9 +76,9 @@ def test_any_executor_makes_the_same_and_shows_networks_under_way(
     """Slices of no length: every network comes back after each epoch, and goes on bit for bit."""
     run = Run.create(home, config)
     with ThreadPoolExecutor(2) as executor:
-        lock = run.take()
-        ended = run_sweep(run, Controls(run), executor=executor, slice_seconds=0.0)
-        lock.release()
+        writer = run.writer()
+        ended = run_sweep(run, writer, Controls(run), executor=executor, slice_seconds=0.0)
+        writer.release()
     assert ended.reason == "finished"
     assert same(run, whole)
     unfinished = [cell for cell in of_kind(run, Cell) if not cell.final]
