@@ -136,8 +136,7 @@ def _timed(event: Event, pace: float) -> Event:
 async def screen(home: Path, steps: Steps, size: tuple[int, int] = SIZE) -> bytes:
     """A screen of the app after some steps, as SVG; no worker is started."""
 
-    LabScreen._open = lambda _: None  # type: ignore[method-assign]  # starts no run
-    app = SpringApp(home)
+    app = SpringApp(home, begin_runs=False)
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
         await steps(pilot, app)
@@ -150,10 +149,10 @@ def lab_steps(states: dict[Panel, RunState]) -> Steps:
 
     async def steps(_: Pilot[int], app: SpringApp) -> None:
         shown = next(s for s in app.screen_stack if isinstance(s, LabScreen))
-        shown.states = states
+        shown.control.states = states
         shown._show_in_force()
         await shown._advise()
-        lab_panels.show_states(shown, states, "trace_ratio", shown.foresight.predicted)
+        lab_panels.show_states(shown, states, "trace_ratio", shown.predictions.predicted)
         show_chain(shown.query_one(ChainView), states["chain"])
         for plot in shown.query(Plot):
             if plot.is_stale():
@@ -168,7 +167,7 @@ async def _phase_steps(pilot: Pilot[int], app: SpringApp) -> None:
     for _ in range(600):
         await pilot.pause(0.1)
         top = app.screen
-        if isinstance(top, PhaseScreen) and all(len(cells) == 54 for cells in top.summaries.values()):
+        if isinstance(top, PhaseScreen) and all(len(cells) == 54 for cells in top.control.summaries.values()):
             break
     else:
         raise TimeoutError("the diagrams did not come")

@@ -20,7 +20,7 @@ from engine.errors import SpringtuiError
 from engine.runs.directory import Run
 from engine.twin.maps import TwinMap
 
-from .alerts.ledger import Claims
+from .alerts.ledger import AlertLedger
 from .alerts.rules import Alert, Alerts, deliver
 from .app_base import AppBase
 from .dialogs import ChoiceScreen
@@ -30,8 +30,8 @@ from .help.screen import HelpScreen
 from .lab.screen import LabScreen
 from .phase.sweeps import SweepRuns
 from .preferences.keymap import Bound, bound_in
-from .preferences.last_place import load_place, save_place
-from .preferences.memory import recall, remember
+from .preferences.last_place import NotesSession, load_last_session, save_last_session
+from .preferences.memory import load_user_state, save_user_state
 from .preferences.preferences import Effective
 from .runs.trash import Trash
 from .screen import Host
@@ -111,29 +111,33 @@ class SpringApp(AppBase):
         effective: Effective | None = None,
         opening: Opening | None = None,
         twin: TwinMap | None = None,
+        *,
+        begin_runs: bool = True,
     ) -> None:
+        """Without ``begin_runs`` the lab begins no runs and draws nothing by itself, for tests and pictures."""
         super().__init__(effective)
         self.home = home
         self.opening = opening
         """None opens where the app was left."""
-        self.place = load_place(home)
-        self._saved: object = self.place.key()
+        self.last_session = load_last_session(home)
+        self._saved: object = self.last_session.key()
         self.settings = settings
         """Of the lab's network, where a person chose them."""
         self.twin = twin
         """The map that drives the chain, where a person chose one."""
+        self.begin_runs = begin_runs
         self.read_only = opening is not None and opening.read_only
         """Whether nothing is asked of a worker and no run is made or changed, on any screen."""
         self.run_workers = Workers(home)
         self.sweeps = SweepRuns(home, self.run_workers, twin, read_only=self.read_only)
         self.trash = Trash(home)
         self.alerts = Alerts(tuple(self.preferences.alerts))
-        self.claims = Claims(home)
+        self.alert_ledger = AlertLedger(home)
 
     def on_mount(self) -> None:
         self._leave_on_signals()
         self._open_first()
-        self.set_interval(SAVE_SECONDS, self._save_place)
+        self.set_interval(SAVE_SECONDS, self._save_session)
         self.tell_warnings()
         self._let_collections_begin()
 
@@ -160,7 +164,7 @@ class SpringApp(AppBase):
         """Where the app was left, or what was asked for."""
         opening = self.opening or self._remembered()
         if opening.screen == "lab":
-            self.push_screen(LabScreen(self.home, self.settings, self.place, self.twin))
+            self.push_screen(self._lab_screen(self.settings))
         elif opening.screen == "phase":
             self.push_screen(self._phase_screen())
         elif opening.screen == "watch" and opening.run is not None:
@@ -169,13 +173,16 @@ class SpringApp(AppBase):
             self.push_screen(self._runs_screen())
 
     def _remembered(self) -> Opening:
-        place = self.place
-        run = Run(self.home / "runs" / Path(place.run).name)
-        if self.settings is not None or place.screen not in {"phase", "runs", "watch"}:
+        last = self.last_session
+        run = Run(self.home / "runs" / Path(last.run).name)
+        if self.settings is not None or last.screen not in {"phase", "runs", "watch"}:
             return Opening()
-        if place.screen == "watch":
-            return Opening("watch", run) if place.run and run.path.is_dir() else Opening("runs")
-        return Opening("phase" if place.screen == "phase" else "runs")
+        if last.screen == "watch":
+            return Opening("watch", run) if last.run and run.path.is_dir() else Opening("runs")
+        return Opening("phase" if last.screen == "phase" else "runs")
+
+    def _lab_screen(self, settings: Mapping[str, Any] | None, noise: str = "") -> LabScreen:
+        return LabScreen(self.home, settings, self.last_session, self.twin, noise, begin_runs=self.begin_runs)
 
     def _phase_screen(self) -> PhaseScreen:
         from .phase.screen import PhaseScreen  # the lab's first frame need not wait for it
@@ -185,7 +192,7 @@ class SpringApp(AppBase):
     def _runs_screen(self) -> RunsScreen:
         from .runs.screen import RunsScreen
 
-        return RunsScreen(self.home, self.place, self.run_workers, self.trash)
+        return RunsScreen(self.home, self.last_session, self.run_workers, self.trash)
 
     def refuses(self, instead: str) -> bool:
         """Whether the app is read-only, which is then said; all that asks, makes or changes looks here."""
@@ -200,7 +207,7 @@ class SpringApp(AppBase):
         while len(self.screen_stack) > 2 and not isinstance(self.screen, LabScreen):
             await self.pop_screen()
         if not isinstance(self.screen, LabScreen):
-            await self.switch_screen(LabScreen(self.home, self.settings, self.place, self.twin))
+            await self.switch_screen(self._lab_screen(self.settings))
 
     async def action_back(self) -> None:
         """The screen below; from the lowest, the runs, and from these the lab, where there is one."""
@@ -240,7 +247,7 @@ class SpringApp(AppBase):
             return
         from .watch.screen import WatchScreen
 
-        self.push_screen(WatchScreen(run, self.place, process=self.run_workers.processes.get(run.id)))
+        self.push_screen(WatchScreen(run, self.last_session, process=self.run_workers.processes.get(run.id)))
 
     async def open_lab_with(self, settings: Mapping[str, Any], noise: str = "") -> None:
         """The lab anew, with a network of these settings and, of its kinds of noise, this one to move."""
@@ -250,8 +257,8 @@ class SpringApp(AppBase):
             await self.pop_screen()
         old = self.screen
         if isinstance(old, LabScreen):
-            await old.let_go()
-        await self.switch_screen(LabScreen(self.home, settings, self.place, self.twin, noise))
+            await old.control.let_go()
+        await self.switch_screen(self._lab_screen(settings, noise))
 
     def action_help(self) -> None:
         """Open the help, once."""
@@ -270,7 +277,7 @@ class SpringApp(AppBase):
 
     def _fire(self, fired: list[Alert]) -> None:
         """From a thread: what no other app over this home has fired."""
-        deliver(self.claims.claim(fired), self._ring, self._complain)
+        deliver(self.alert_ledger.claim(fired), self._ring, self._complain)
 
     def _ring(self) -> None:
         with contextlib.suppress(RuntimeError):  # the app is closed by then
@@ -285,7 +292,7 @@ class SpringApp(AppBase):
 
     def first_tour(self) -> None:
         """Show the tour where it was never seen; the lab's first frame has been drawn."""
-        if self.preferences.tour and not recall().tour_seen:
+        if self.preferences.tour and not load_user_state().tour_seen:
             self.action_tour()
 
     def action_tour(self) -> None:
@@ -296,7 +303,7 @@ class SpringApp(AppBase):
             self.push_screen(TourScreen(), self._tour_seen)
 
     def _tour_seen(self, _: None) -> None:
-        self.run_worker(asyncio.to_thread(remember, tour_seen=True), group="remember")
+        self.run_worker(asyncio.to_thread(save_user_state, tour_seen=True), group="user-state")
 
     # leaving
 
@@ -324,36 +331,36 @@ class SpringApp(AppBase):
         if choice == "x":
             for screen in self.screen_stack:
                 if isinstance(screen, LabScreen):
-                    await screen.let_go()
+                    await screen.control.let_go()
             await asyncio.to_thread(self.run_workers.stop_all)
         if choice is not None:
             self.action_detach()
 
     def _going(self) -> int:
         """How many runs of the lab, and of ours besides, are under way."""
-        laboratories = [screen.laboratory for screen in self.screen_stack if isinstance(screen, LabScreen)]
-        return sum(laboratory.going() for laboratory in laboratories) + self.run_workers.running()
+        sessions = [screen.session for screen in self.screen_stack if isinstance(screen, LabScreen)]
+        return sum(session.going() for session in sessions) + self.run_workers.running()
 
     def action_detach(self) -> None:
         """Leave; the runs go on, and the next lab takes them up."""
-        self._note_place()
+        self._note_session()
         self.exit(0)
 
-    def _note_place(self) -> None:
+    def _note_session(self) -> None:
         """What is open now."""
-        place = self.place
+        last = self.last_session
         for screen in self.screen_stack:
-            if (note := getattr(screen, "note_place", None)) is not None:
-                note(place)
+            if isinstance(screen, NotesSession):
+                screen.note_session(last)
 
-    async def _save_place(self) -> None:
-        self._note_place()
-        if (key := self.place.key()) != self._saved:
+    async def _save_session(self) -> None:
+        self._note_session()
+        if (key := self.last_session.key()) != self._saved:
             self._saved = key
-            await asyncio.to_thread(save_place, self.home, self.place)
+            await asyncio.to_thread(save_last_session, self.home, self.last_session)
 
     def on_unmount(self) -> None:
-        save_place(self.home, self.place)
+        save_last_session(self.home, self.last_session)
         self.trash.empty()
 
     async def action_save_screen(self) -> None:
@@ -378,7 +385,7 @@ class SpringApp(AppBase):
                 loop.add_signal_handler(number, self._leave, number)
 
     def _leave(self, number: int) -> None:
-        self._note_place()
+        self._note_session()
         self.exit(128 + number)
         last_resort = threading.Timer(LEAVE_SECONDS, os._exit, [128 + number])
         last_resort.daemon = True

@@ -16,9 +16,11 @@ from textual.theme import Theme
 from engine.errors import ConfigError
 
 from .preferences.keymap import Bound, checked_keys, readable
-from .preferences.memory import remember
+from .preferences.memory import save_user_state
 from .preferences.preferences import Effective, load_preferences
 from .preferences.themes import DEFAULT_THEME, check_name, in_16_colours, load_themes
+from .screen import BaseScreen
+from .state.cycling import next_of
 from .terminal.ascii import AsciiFilter
 from .terminal.paced import PacedApp
 from .terminal.text import ascii_only, draw_ascii, plain_text
@@ -75,8 +77,8 @@ class AppBase(PacedApp[int]):
             title = f"{binding.description}  ({binding.key_display or readable(binding.key)})"  # [ would be markup
             run = partial(self.run_action, binding.action, active.node)
             yield SystemCommand(title, binding.tooltip or binding.description, run)
-        if (commands := getattr(screen, "commands", None)) is not None:
-            yield from commands()
+        if isinstance(screen, BaseScreen):
+            yield from screen.commands()
 
     # told
 
@@ -108,7 +110,8 @@ class AppBase(PacedApp[int]):
 
     def _theme_chosen(self, theme: Theme) -> None:
         self.run_worker(
-            asyncio.to_thread(remember, theme=theme.name, theme_over=self.effective.file_theme), group="remember"
+            asyncio.to_thread(save_user_state, theme=theme.name, theme_over=self.effective.file_theme),
+            group="user-state",
         )
 
     def wear_terminal_colours(self) -> None:
@@ -124,5 +127,5 @@ class AppBase(PacedApp[int]):
 
     def action_next_theme(self) -> None:
         """Wear the next theme, and remember it."""
-        self.theme = self.our_themes[(self.our_themes.index(self.theme) + 1) % len(self.our_themes)]
+        self.theme = next_of(self.our_themes, self.theme)
         self.notify(self.theme, title="theme", timeout=2, markup=False)

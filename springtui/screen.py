@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol, cast
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
+from textual.app import SystemCommand
+from textual.notifications import SeverityLevel
 from textual.screen import ScreenResultType
 from textual.widgets import Static
 
+from engine.errors import SpringtuiError
 from engine.runs.directory import Run
 
 from .state.run_state import RunState
 from .terminal.paced import PacedScreen
+from .terminal.text import plain_text
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Host(Protocol):
@@ -38,6 +46,30 @@ class Host(Protocol):
         """Show the tour where it was never seen."""
 
 
+class Notifier(Protocol):
+    """What can show the person a notice; every screen is one."""
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        """Show a notice for ``timeout`` seconds."""
+
+
+async def attempt(notifier: Notifier, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """What a blocking call returns, made in a thread; None where it failed, of which the person is notified."""
+    try:
+        return await asyncio.to_thread(call, *args, **kwargs)
+    except (SpringtuiError, OSError) as error:
+        notifier.notify(plain_text(str(error)), severity="error", timeout=10, markup=False)
+        return None
+
+
 class BaseScreen(PacedScreen[ScreenResultType]):
     """A screen of the app, with what all of them need."""
 
@@ -59,6 +91,18 @@ class BaseScreen(PacedScreen[ScreenResultType]):
     def refuses(self, instead: str) -> bool:
         """Whether the app is read-only, which is then said: ``instead`` of the action."""
         return self.host.refuses(instead)
+
+    def commands(self) -> Iterable[SystemCommand]:
+        """What the command palette offers here beside the bindings."""
+        return ()
+
+    def start_task(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run a coroutine beside the screen's messages; a task of the same name that goes on is cancelled."""
+        self.run_worker(work, exclusive=True, group=name)
+
+    def cancel_task(self, name: str) -> None:
+        """Cancel the task of this name, where there is one."""
+        self.workers.cancel_group(self, name)
 
     def tell(self, texts: Mapping[str, str]) -> None:
         """Let Statics, by selector, say a text each; those that say it already are left alone."""

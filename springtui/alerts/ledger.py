@@ -26,7 +26,7 @@ _LIMIT = 1 << 20
 _PATIENCE = 2.0
 
 
-class Claims:
+class AlertLedger:
     """``alerts.json`` under a home. Every call touches the disk: call it from a thread."""
 
     def __init__(self, home: Path) -> None:

@@ -3,7 +3,7 @@
 ``Alerts.seen`` is handed the state of a run whenever it is known anew, and says what fires: each rule at most once
 for a run, or once again after what it is about was over (a threshold crossed back, a crashed run taken up again).
 What a run is found in at first sight fires nothing: opening a terminal tells of nothing that happened before.
-Of several apps over one home each says it on its screen, but only one rings and starts commands: see ``claims``.
+Of several apps over one home each says it on its screen, but only one rings and starts commands: see ``ledger``.
 
 A command is started without waiting for it. It is a list of words, started as they are, or a text, handed to
 ``/bin/sh``. Either way nothing that a run's files hold becomes part of it: what there is to tell stands in the

@@ -10,9 +10,9 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 from textual.message import Message
-from textual.message_pump import MessagePump
 
 from engine.runs.directory import Run
 from engine.runs.records import Event, Started
@@ -26,6 +26,13 @@ PIECE = 1 << 18
 """Bytes that are taken in at once: what the screen's thread folds without a key having to wait."""
 STATUS_EVERY = 0.5
 """Seconds between looks at the lock."""
+
+
+class Target(Protocol):
+    """What takes messages from any thread; every screen is one."""
+
+    def post_message(self, message: Message) -> bool:
+        """Put a message into its queue."""
 
 
 class Watcher:
@@ -49,7 +56,7 @@ class Watcher:
         found: Observation
         log: list[str]
 
-    def __init__(self, run: Run, target: MessagePump, process: subprocess.Popen[bytes] | None = None) -> None:
+    def __init__(self, run: Run, target: Target, process: subprocess.Popen[bytes] | None = None) -> None:
         self.run = run
         self.process = process
         """The worker, where it is ours; a later one may take its place."""

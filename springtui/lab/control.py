@@ -1,46 +1,77 @@
-"""The lab's runs: begun, taken up, pulled anew, paused, stopped. No start that is called off leaves a worker."""
+"""The lab's runs: begun, taken up, followed, adjusted, paused, stopped. A cancelled start leaves no worker."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any, Literal
+from collections.abc import Coroutine
+from typing import Any, Literal, Protocol
 
 from engine.errors import SpringtuiError
+from engine.runs.records import Started
 from engine.runs.status import Status
 
-from ..follow.watcher import Watcher
-from ..screen import BaseScreen
+from ..follow.watcher import Target, Watcher
+from ..screen import Notifier
+from ..state.cycling import next_of
 from ..state.run_state import RunState
 from ..terminal.text import plain_text
-from .session import PANELS, SYSTEMS, Laboratory, Panel
-from .settings import PULLINGS
+from .session import PANELS, SYSTEMS, LabSession, Panel
+from .settings import PULLINGS, moved
 
 How = Literal["left", "new", "resume"]
 
 
-class LabRuns(BaseScreen[None]):
-    """The half of the lab that asks; its other half shows."""
+class LabView(Notifier, Target, Protocol):
+    """What the control needs of the screen that holds it, and what it reports there."""
 
-    laboratory: Laboratory
+    def settings_of(self, panel: Panel) -> dict[str, Any]:
+        """What the sliders ask of a panel."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def start_task(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run a coroutine in the place of the task of this name that goes on."""
+
+    def cancel_task(self, name: str) -> None:
+        """Cancel the task of this name, where there is one."""
+
+    def tell_alerts(self, state: RunState, *, new: bool = False) -> None:
+        """Let the person's rules see how a run stands."""
+
+    def run_dropped(self, panel: Panel) -> None:
+        """What was known of a panel's run was forgotten."""
+
+    def run_failed(self, panel: Panel, text: str) -> None:
+        """A panel's run has a trouble, which this text describes."""
+
+    def run_caught_up(self, panel: Panel, *, ours: bool) -> None:
+        """All that a run had written was read once; ``ours`` has a worker that this lab started."""
+
+    def worker_came(self, panel: Panel) -> None:
+        """A panel's run has a new worker, which does not know yet what the sliders ask for."""
+
+    def worker_went(self, panel: Panel) -> None:
+        """No worker holds a panel's run any more."""
+
+    def records_folded(self, panel: Panel, *, first: bool) -> None:
+        """A panel's state changed by new records; ``first`` where a worker came or no curve was known before."""
+
+
+class LabControl:
+    """Begins, follows and asks the lab's two runs, and tells its screen what happened to them."""
+
+    def __init__(self, session: LabSession, view: LabView) -> None:
+        self.session = session
         self.states: dict[Panel, RunState] = {}
         self.watchers: dict[Panel, Watcher] = {}
         self.trouble: dict[Panel, str] = {}
         self.pulling = PULLINGS[0]
-        self._stale = False
+        self._view = view
+        self._caught_up: set[str] = set()
+        """Runs whose records have all been read once."""
         self._called_off: dict[Panel, threading.Event] = {}
         """Set once a panel's start is not wanted any more; its thread may be at work all the same."""
 
-    def settings_of(self, panel: Panel) -> dict[str, Any]:
-        """What the sliders ask of a panel."""
-        raise NotImplementedError
-
-    def draw_words(self) -> None:
-        """Say how the runs stand."""
-        raise NotImplementedError
+    # begin and end
 
     def begin(self, panel: Panel, *, how: How) -> None:
         """Have a panel a run with a worker; a start of the same panel that is under way is called off.
@@ -50,42 +81,41 @@ class LabRuns(BaseScreen[None]):
         """
         self._call_off(panel)
         off = self._called_off[panel] = threading.Event()
-        self.run_worker(self._begin(panel, off, how), exclusive=True, group=f"begin-{panel}")
+        self._view.start_task(self._begin(panel, off, how), f"begin-{panel}")
 
     async def _begin(self, panel: Panel, off: threading.Event, how: How) -> None:
         try:
-            await asyncio.to_thread(self._have_run, panel, off, self.settings_of(panel), how)
+            await asyncio.to_thread(self._have_run, panel, off, self._view.settings_of(panel), how)
         except SpringtuiError as error:
-            self.say_trouble(panel, str(error))
+            self._fail(panel, str(error))
         except OSError as error:
-            self.say_trouble(panel, f"cannot start a run: {error.strerror}; is the disk full?")
+            self._fail(panel, f"cannot start a run: {error.strerror}; is the disk full?")
         else:
             self._go_on(panel) if how == "resume" else self._watch(panel)
 
     def _have_run(self, panel: Panel, off: threading.Event, settings: dict[str, Any], how: How) -> None:
         """From a thread."""
         if how == "resume":
-            self.laboratory.resume(panel, off)
-        elif how == "new" or not self.laboratory.reattach(panel, off):
-            self.laboratory.start(panel, settings, off)
+            self.session.resume(panel, off)
+        elif how == "new" or not self.session.reattach(panel, off):
+            self.session.start(panel, settings, off)
 
     def _watch(self, panel: Panel) -> None:
-        run = self.laboratory.runs.get(panel)
+        run = self.session.runs.get(panel)
         if run is None:  # it was stopped before it was seen
             return
         self._forget(panel)
         self.states[panel] = RunState(run.id)
-        watcher = Watcher(run, self, self.laboratory.processes.get(panel))
+        watcher = Watcher(run, self._view, self.session.processes.get(panel))
         self.watchers[panel] = watcher
         watcher.start()
-        self._stale = True
 
     def _go_on(self, panel: Panel) -> None:
         """Its run has a new worker: what was seen of it stays."""
         if (watcher := self.watchers.get(panel)) is None:
             self._watch(panel)
         else:
-            watcher.process = self.laboratory.processes.get(panel)
+            watcher.process = self.session.processes.get(panel)
 
     def _forget(self, panel: Panel) -> None:
         """Let go of what was seen of a panel's run."""
@@ -93,12 +123,16 @@ class LabRuns(BaseScreen[None]):
             watcher.close()
         self.states.pop(panel, None)
         self.trouble.pop(panel, None)
-        self._stale = True
+        self._view.run_dropped(panel)
+
+    def _fail(self, panel: Panel, text: str) -> None:
+        self.trouble[panel] = plain_text(text)
+        self._view.run_failed(panel, self.trouble[panel])
 
     def stop_runs(self) -> None:
         """Ask both workers to stop; from a thread."""
         for panel in PANELS:
-            self.laboratory.stop(panel)
+            self.session.stop(panel)
 
     async def let_go(self) -> None:
         """Start nothing more, and ask the workers to stop."""
@@ -109,54 +143,116 @@ class LabRuns(BaseScreen[None]):
     def _call_off(self, panel: Panel) -> None:
         if (off := self._called_off.get(panel)) is not None:
             off.set()
-        self.workers.cancel_group(self, f"begin-{panel}")
+        self._view.cancel_task(f"begin-{panel}")
 
-    def on_unmount(self) -> None:
+    def close(self) -> None:
+        """Follow the runs no more; their workers go on."""
         for watcher in self.watchers.values():
             watcher.close()
         self.watchers.clear()
 
-    def say_trouble(self, panel: Panel, text: str) -> None:
-        """Something is wrong with a panel's run."""
-        self.trouble[panel] = plain_text(text)
-        self._stale = True
-        title = f"{SYSTEMS[panel]} run"
-        self.notify(self.trouble[panel], title=title, severity="error", timeout=12, markup=False)
-        self.draw_words()
+    # what the person asks
 
     async def put(self, action: str, panel: Panel, **settings: Any) -> None:
         """Ask a panel's worker for something."""
         try:
-            await asyncio.to_thread(self.laboratory.ask, action, panel, **settings)
+            await asyncio.to_thread(self.session.ask, action, panel, **settings)
         except (SpringtuiError, OSError) as error:
-            self.say_trouble(panel, f"cannot ask the {SYSTEMS[panel]}'s run: {error}")
+            self._fail(panel, f"cannot ask the {SYSTEMS[panel]}'s run: {error}")
 
-    # actions
+    async def adjust(self) -> None:
+        """Ask each worker for those settings in which the sliders differ from what is in force."""
+        for panel in PANELS:
+            state = self.states.get(panel)
+            if (
+                state is not None
+                and not state.is_over
+                and (changed := moved(self._view.settings_of(panel), state.settings))
+            ):
+                await self.put("set", panel, **changed)
 
-    async def action_toggle_pause(self) -> None:
+    async def toggle_pause(self) -> None:
         """Pause both runs, or let both go on."""
         paused = any(state.status is Status.PAUSED for state in self.states.values())
         for panel in PANELS:
             await self.put("resume" if paused else "pause", panel)
 
-    def action_restart(self) -> None:
+    def restart(self) -> None:
         """Stop both runs and start new ones with what the sliders ask for."""
-        self.app.clear_notifications()
         for panel in PANELS:
             self._forget(panel)
             self.begin(panel, how="new")
 
-    def action_resume(self) -> None:
+    def resume(self) -> None:
         """Let new workers go on with the runs that broke off, each from its checkpoint."""
         broken = [panel for panel, state in self.states.items() if state.status.is_resumable]
         for panel in broken:
             self.begin(panel, how="resume")
         if not broken:
-            self.notify("no run was broken off here; r starts anew", timeout=4, markup=False)
+            self._view.notify("no run was broken off here; r starts anew", timeout=4, markup=False)
 
-    def action_next_pulling(self) -> None:
+    def pull_next(self) -> None:
         """Pull the chain anew, in the next way."""
-        self.pulling = PULLINGS[(PULLINGS.index(self.pulling) + 1) % len(PULLINGS)]
-        self.notify(f"pulled {self.pulling.replace('_', ' ')}", title="chain", timeout=3, markup=False)
+        self.pulling = next_of(PULLINGS, self.pulling)
+        self._view.notify(f"pulled {self.pulling.replace('_', ' ')}", title="chain", timeout=3, markup=False)
         self._forget("chain")
         self.begin("chain", how="new")
+
+    # what the watchers post
+
+    def take_records(self, message: Watcher.RecordsRead) -> None:
+        """Fold new records into the state of their run."""
+        panel = self._panel_of(message.watcher)
+        if panel is not None:
+            state = self.states[panel]
+            first = state.latest is None
+            for event in message.events:
+                state.fold(event)
+                if isinstance(event, Started):
+                    self._worker_came(panel, state)
+                    first = True
+            if not message.more and state.run_id not in self._caught_up:
+                self._catch_up(panel, state)
+            if state.run_id in self._caught_up:
+                self._view.tell_alerts(state, new=self._is_ours(panel))
+            self._view.records_folded(panel, first=first)
+        message.watcher.folded()
+
+    def _worker_came(self, panel: Panel, state: RunState) -> None:
+        """It is no trouble any more, and hears of the sliders that were moved while there was none."""
+        self.trouble.pop(panel, None)
+        if self._is_ours(panel) or state.run_id in self._caught_up:
+            self._view.worker_came(panel)
+
+    def take_liveness(self, message: Watcher.StatusSeen) -> None:
+        """Note that a run's worker came or went, and why it went."""
+        panel = self._panel_of(message.watcher)
+        if panel is None:
+            return
+        state = self.states[panel]
+        if state.run_id not in self._caught_up and (state.records or not message.alive):
+            self._catch_up(panel, state)  # not before its first record, which says where its sliders stand
+        if message.alive:
+            state.worker_is_seen()
+            return
+        state.worker_is_gone(message.found.status)
+        self._view.tell_alerts(state, new=self._is_ours(panel))
+        if state.status is Status.DIVERGED:
+            self._view.notify(plain_text(state.note), title="diverged", severity="error", timeout=12, markup=False)
+        elif state.status.went_wrong or state.status is Status.UNKNOWN:
+            log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
+            why = (state.ended and state.ended.text) or message.found.text
+            ways = f"press g to resume it (as springtui resume {state.run_id} does) or r to restart"
+            self._fail(panel, f"{why}; {ways}. {log}".strip())
+        self._view.worker_went(panel)
+
+    def _catch_up(self, panel: Panel, state: RunState) -> None:
+        self._caught_up.add(state.run_id)
+        self._view.run_caught_up(panel, ours=self._is_ours(panel))
+
+    def _is_ours(self, panel: Panel) -> bool:
+        """Whether this lab started the worker of a panel's run; else an earlier lab left it."""
+        return panel in self.session.processes
+
+    def _panel_of(self, watcher: Watcher) -> Panel | None:
+        return next((panel for panel, known in self.watchers.items() if known is watcher), None)

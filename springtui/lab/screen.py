@@ -15,18 +15,17 @@ from textual.containers import Container, Horizontal
 from textual.widgets import RadioSet, Static, Tab, Tabs
 
 from engine.measures.registry import DEFAULT_MEASURE, NETWORK_MEASURES, PROBES
-from engine.runs.records import Started
-from engine.runs.status import Status
 from engine.twin.maps import TwinMap
 
 from ..follow.watcher import Watcher
-from ..preferences.last_place import Place
+from ..preferences.last_place import LastSession
+from ..screen import BaseScreen
+from ..state.cycling import next_of
 from ..state.knobs import NOISE_KINDS, start_of
-from ..state.predictions import Foresight
+from ..state.predictions import TwinPredictions
 from ..state.run_state import RunState
 from ..terminal import size
 from ..terminal.paced import is_behind
-from ..terminal.text import plain_text
 from ..widgets.chain_view import ChainView, show_chain
 from ..widgets.keys_line import KeysLine
 from ..widgets.load_bars import LoadBars
@@ -34,10 +33,10 @@ from ..widgets.plot import Plot
 from ..widgets.scroll import Column
 from . import panels
 from .choice import Choice, Choices
-from .control import LabRuns
+from .control import LabControl
 from .keys import KEYS
-from .session import PANELS, SYSTEMS, Laboratory, Panel
-from .settings import chain_settings, moved, network_settings, slider_shape
+from .session import PANELS, SYSTEMS, LabSession, Panel
+from .settings import chain_settings, network_settings, slider_shape
 from .slider import Slider
 
 ASK_SECONDS = 0.05
@@ -59,8 +58,8 @@ def preload() -> None:
     from engine.twin import advice  # noqa: F401
 
 
-class LabScreen(LabRuns):
-    """Folds the records of two runs into plain states and draws them."""
+class LabScreen(BaseScreen[None]):
+    """Draws the states of two runs, which its control begins, follows and asks."""
 
     CSS_PATH = "lab.tcss"
     BINDINGS: ClassVar[list[BindingType]] = KEYS
@@ -69,26 +68,44 @@ class LabScreen(LabRuns):
         self,
         home: Path,
         settings: Mapping[str, Any] | None = None,
-        place: Place | None = None,
+        last_session: LastSession | None = None,
         twin: TwinMap | None = None,
         noise: str = "",
+        *,
+        begin_runs: bool = True,
     ) -> None:
-        """``noise`` is the setting that the second slider moves; without one the settings or the place tell."""
+        """``noise`` is the setting that the second slider moves; empty: the settings or the last session name it.
+
+        Without ``begin_runs`` the lab begins no runs and draws nothing by itself, for tests and pictures.
+        """
         super().__init__()
-        self.place = place or Place()
-        self.laboratory = Laboratory(home, settings)
-        self.foresight = Foresight(twin)
-        start = start_of(self.laboratory.network, chosen=self.laboratory.chosen, noise=noise)
+        self.last_session = last_session or LastSession()
+        self.control = LabControl(LabSession(home, settings), self)
+        self.predictions = TwinPredictions(twin)
+        self._begin_runs = begin_runs
+        session = self.session
+        start = start_of(session.network, chosen=session.chosen, noise=noise)
         self._nonlinearity, self.kind, self._noise = start
-        left = next((kind for kind in NOISE_KINDS if kind.key == self.place.noise), None)
-        if left is not None and not self.laboratory.chosen:
+        left = next((kind for kind in NOISE_KINDS if kind.key == self.last_session.noise), None)
+        if left is not None and not session.chosen:
             self.kind, self._noise = left, left.default
-        self.measure = self.place.measure if self.place.measure in NETWORK_MEASURES else DEFAULT_MEASURE
+        self.measure = (
+            self.last_session.measure if self.last_session.measure in NETWORK_MEASURES else DEFAULT_MEASURE
+        )
         self.tab = GROUPS[0]
-        self._caught_up: set[str] = set()
-        """Runs whose records have all been read once."""
+        self._stale = False
         self._asking = False
         self._turn = 0
+
+    @property
+    def session(self) -> LabSession:
+        """The lab's runs and their workers."""
+        return self.control.session
+
+    @property
+    def states(self) -> dict[Panel, RunState]:
+        """How each panel's run stands, as far as its records were read."""
+        return self.control.states
 
     def compose(self) -> ComposeResult:
         self._fit(*self.app.size)
@@ -119,11 +136,12 @@ class LabScreen(LabRuns):
             self.query_one(selector).border_title = title
         for selector, legend in panels.legends().items():
             self.query_one(selector).border_subtitle = legend
-        if (own := self.foresight.own) is not None:
+        if (own := self.predictions.own) is not None:
             self.notify(f"{own.provenance} (r.m.s. {own.rms:.3f})", title="the chain's map", markup=False)
-        if self.place.tab in GROUPS:
-            self.query_one("#tabs", Tabs).active = self.place.tab
-        self.call_after_refresh(self._open)
+        if self.last_session.tab in GROUPS:
+            self.query_one("#tabs", Tabs).active = self.last_session.tab
+        if self._begin_runs:
+            self.call_after_refresh(self._open)
 
     def _open(self) -> None:
         """After the first frame: the disk and the workers can wait that long, the person need not."""
@@ -131,9 +149,12 @@ class LabScreen(LabRuns):
         self.set_interval(0.5, self.draw_words)
         self.set_interval(2.0, self._advise)
         for panel in PANELS:
-            self.begin(panel, how="left")
+            self.control.begin(panel, how="left")
         self.run_worker(asyncio.to_thread(preload), group="preload")
         self.host.first_tour()
+
+    def on_unmount(self) -> None:
+        self.control.close()
 
     # what the sliders ask for
 
@@ -141,10 +162,10 @@ class LabScreen(LabRuns):
         """What the sliders ask of a panel."""
         nonlinearity = self.query_one("#nonlinearity", Slider).value
         noise = self.query_one("#noise", Slider).value
-        network = self.laboratory.network
+        network = self.session.network
         if panel == "chain":
             depth = int(network.get("depth", 8))
-            return chain_settings(self.foresight, depth, nonlinearity, self.kind, noise, self.pulling)
+            return chain_settings(self.predictions, depth, nonlinearity, self.kind, noise, self.control.pulling)
         return network_settings(network, nonlinearity, self.kind, noise, probes=self.measure == PROBES)
 
     @on(Slider.Changed)
@@ -155,14 +176,7 @@ class LabScreen(LabRuns):
 
     async def _ask(self) -> None:
         self._asking = False
-        for panel in PANELS:
-            state = self.states.get(panel)
-            if (
-                state is not None
-                and not state.is_over
-                and (changed := moved(self.settings_of(panel), state.settings))
-            ):
-                await self.put("set", panel, **changed)
+        await self.control.adjust()
 
     @on(RadioSet.Changed, "#kinds")
     def _kind_chosen(self, event: RadioSet.Changed) -> None:
@@ -173,76 +187,62 @@ class LabScreen(LabRuns):
         self._show_in_force()
         self._slider_moved()
 
-    # what the watchers tell
+    # what the watchers post, and what the control makes of it
 
     def on_watcher_records_read(self, message: Watcher.RecordsRead) -> None:
-        panel = self._panel_of(message.watcher)
-        if panel is not None:
-            state = self.states[panel]
-            newly = state.latest is None
-            for event in message.events:
-                state.fold(event)
-                if isinstance(event, Started):
-                    self._worker_came(panel, state)
-                    newly = True
-            if not message.more and state.run_id not in self._caught_up:
-                self._show_in_force()
-                self._catch_up(panel, state)
-            if state.run_id in self._caught_up:
-                self.tell_alerts(state, new=panel in self.laboratory.processes)
-            self._stale = True
-            self._show_in_force()
-            if panel == "chain" and state.latest is not None and not is_behind(self.app):
-                show_chain(self.query_one(ChainView), state)
-            if newly:
-                self.draw_words()
-        message.watcher.folded()
-
-    def _worker_came(self, panel: Panel, state: RunState) -> None:
-        """It is no trouble any more, and hears of the sliders that were moved while there was none."""
-        self.trouble.pop(panel, None)
-        if panel in self.laboratory.processes or state.run_id in self._caught_up:
-            self._slider_moved()
+        self.control.take_records(message)
 
     def on_watcher_status_seen(self, message: Watcher.StatusSeen) -> None:
-        panel = self._panel_of(message.watcher)
-        if panel is None:
-            return
-        state = self.states[panel]
-        if state.run_id not in self._caught_up and (state.records or not message.alive):
-            self._catch_up(panel, state)  # not before its first record, which says where its sliders stand
-        if message.alive:
-            state.worker_is_seen()
-            return
-        state.worker_is_gone(message.found.status)
-        self.tell_alerts(state, new=panel in self.laboratory.processes)
-        if state.status is Status.DIVERGED:
-            self.notify(plain_text(state.note), title="diverged", severity="error", timeout=12, markup=False)
-        elif state.status.went_wrong or state.status is Status.UNKNOWN:
-            log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
-            why = (state.ended and state.ended.text) or message.found.text
-            ways = f"press g to resume it (as springtui resume {state.run_id} does) or r to restart"
-            self.say_trouble(panel, f"{why}; {ways}. {log}".strip())
+        self.control.take_liveness(message)
+
+    def run_dropped(self, panel: Panel) -> None:
+        """What was known of a panel's run was forgotten: show it no more."""
+        self._stale = True
+        if panel == "train":
+            self.predictions.clear()
         self.draw_words()
 
-    def _catch_up(self, panel: Panel, state: RunState) -> None:
-        """All that a run had to tell has been read: say what is new of it, and put the sliders where it stands."""
-        self._caught_up.add(state.run_id)
-        if panel not in self.laboratory.processes:  # it was left by an earlier lab
-            if said := self.place.away(state.run_id, state.records, time.time()):
-                self.notify(said, title=f"{SYSTEMS[panel]} run", timeout=8, markup=False)
-            if panel == "train" and state.settings:
-                for slider in self.query(Slider):
-                    slider.adopt()
+    def run_failed(self, panel: Panel, text: str) -> None:
+        """A panel's run has a trouble: show it."""
+        self._stale = True
+        self.notify(text, title=f"{SYSTEMS[panel]} run", severity="error", timeout=12, markup=False)
+        self.draw_words()
 
-    def note_place(self, place: Place) -> None:
-        """For the next time."""
-        place.screen, place.measure, place.noise, place.tab = "lab", self.measure, self.kind.key, self.tab
+    def run_caught_up(self, panel: Panel, *, ours: bool) -> None:
+        """All of a run was read once: of one that an earlier lab left, say what is new, and put the sliders so."""
+        self._show_in_force()
+        if ours:
+            return
+        state = self.states[panel]
+        if said := self.last_session.away(state.run_id, state.records, time.time()):
+            self.notify(said, title=f"{SYSTEMS[panel]} run", timeout=8, markup=False)
+        if panel == "train" and state.settings:
+            for slider in self.query(Slider):
+                slider.adopt()
+
+    def worker_came(self, panel: Panel) -> None:  # noqa: ARG002
+        """A panel's run has a new worker: it is asked for what the sliders ask for."""
+        self._slider_moved()
+
+    def worker_went(self, panel: Panel) -> None:  # noqa: ARG002
+        """No worker holds a panel's run any more: the words say so."""
+        self.draw_words()
+
+    def records_folded(self, panel: Panel, *, first: bool) -> None:
+        """A panel's state changed: plots are drawn in their turn, the chain at once."""
+        self._stale = True
+        self._show_in_force()
+        state = self.states[panel]
+        if panel == "chain" and state.latest is not None and not is_behind(self.app):
+            show_chain(self.query_one(ChainView), state)
+        if first:
+            self.draw_words()
+
+    def note_session(self, last: LastSession) -> None:
+        """Write down what is open here, for the next start of the app."""
+        last.screen, last.measure, last.noise, last.tab = "lab", self.measure, self.kind.key, self.tab
         for state in self.states.values():
-            place.look_at(state.run_id, state.records)
-
-    def _panel_of(self, watcher: Watcher) -> Panel | None:
-        return next((panel for panel, known in self.watchers.items() if known is watcher), None)
+            last.look_at(state.run_id, state.records)
 
     # drawing
 
@@ -263,8 +263,8 @@ class LabScreen(LabRuns):
         plots = list(self.query(Plot))
         if self._turn == 0 and self._stale:
             self._stale = False
-            predicted = self.foresight.predicted
-            panels.show_states(self, self.states, self.measure, predicted, self.trouble)
+            predicted = self.predictions.predicted
+            panels.show_states(self, self.states, self.measure, predicted, self.control.trouble)
         self._turn = (self._turn + 1) % len(plots)
         waiting = (plot for plot in plots[self._turn :] + plots[: self._turn] if plot.is_stale())
         if (plot := next(waiting, None)) is not None:
@@ -273,22 +273,17 @@ class LabScreen(LabRuns):
     def draw_words(self) -> None:
         """The regime, and the runs' numbers."""
         chain_first = self.has_class("-tabbed") and self.has_class("-chain")
-        regime, facts = panels.words(self.states, self.trouble, self.measure, chain_first=chain_first)
-        advice = self.foresight.advice(self.states.get("train"), self.kind, self.measure)
+        trouble = self.control.trouble
+        regime, facts = panels.words(self.states, trouble, self.measure, chain_first=chain_first)
+        advice = self.predictions.advice(self.states.get("train"), self.kind, self.measure)
         self.tell({"#regime": regime, "#facts": facts, "#advice": advice})
 
     async def _advise(self) -> None:
         """What the map predicts, when what that rests on has changed."""
         train = self.states.get("train")
-        if train is not None and await self.foresight.reckon(train, self.kind):
+        if train is not None and await self.predictions.update(train, self.kind):
             self._stale = True
             self.draw_words()
-
-    def _forget(self, panel: Panel) -> None:
-        super()._forget(panel)
-        if panel == "train":
-            self.foresight.clear()
-        self.draw_words()
 
     def _fit(self, columns: int, rows: int) -> None:
         """What this size has room for; known before the first picture, or it would flicker."""
@@ -315,13 +310,30 @@ class LabScreen(LabRuns):
 
     # actions
 
+    async def action_toggle_pause(self) -> None:
+        """Pause both runs, or let both go on."""
+        await self.control.toggle_pause()
+
+    def action_restart(self) -> None:
+        """Stop both runs and start new ones with what the sliders ask for."""
+        self.app.clear_notifications()
+        self.control.restart()
+
+    def action_resume(self) -> None:
+        """Let new workers go on with the runs that broke off, each from its checkpoint."""
+        self.control.resume()
+
+    def action_next_pulling(self) -> None:
+        """Pull the chain anew, in the next way."""
+        self.control.pull_next()
+
     def action_scroll_words(self, lines: int) -> None:
         """Scroll the column at the left, where it is longer than the terminal."""
         self.query_one("#controls").scroll_relative(y=2 * lines, animate=False)
 
     def action_next_measure(self) -> None:
-        """Show the next measure of separation."""
-        self.measure = NETWORK_MEASURES[(NETWORK_MEASURES.index(self.measure) + 1) % len(NETWORK_MEASURES)]
+        """Show the next of the three measures of separation."""
+        self.measure = next_of(NETWORK_MEASURES, self.measure)
         self._slider_moved()  # probes cost time: they are taken only while they are looked at
         self._stale = True
         self.draw_words()
@@ -336,13 +348,12 @@ class LabScreen(LabRuns):
 
     def action_next_noise(self) -> None:
         """Choose the next kind of noise."""
-        following = (NOISE_KINDS.index(self.kind) + 1) % len(NOISE_KINDS)
-        list(self.query(Choice))[following].value = True
+        self._choose(NOISE_KINDS.index(next_of(NOISE_KINDS, self.kind)))
 
     def action_next_group(self, step: int) -> None:
         """Show the next tab, or the one before."""
         tabs = self.query_one("#tabs", Tabs)
-        tabs.active = GROUPS[(GROUPS.index(tabs.active) + step) % len(GROUPS)]
+        tabs.active = next_of(GROUPS, tabs.active, step)
 
     def commands(self) -> Iterable[SystemCommand]:
         """What the command palette offers here beside the bindings."""

@@ -35,7 +35,7 @@ _PATIENCE = 5.0
 """Seconds for a worker that said its last word to be gone."""
 
 
-class Laboratory:
+class LabSession:
     """Starts, finds again, asks and stops the lab's runs under one home."""
 
     def __init__(self, home: Path, settings: Mapping[str, Any] | None = None) -> None:

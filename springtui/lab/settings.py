@@ -8,7 +8,7 @@ from typing import Any
 from engine.measures.registry import PROBES
 
 from ..state.knobs import NOISE_KINDS, NoiseKind
-from ..state.predictions import Foresight
+from ..state.predictions import TwinPredictions
 
 PULLINGS = ("at_once", "steady", "jerky")
 _PULLS: dict[str, dict[str, Any]] = {
@@ -30,10 +30,10 @@ def network_settings(
 
 
 def chain_settings(
-    foresight: Foresight, depth: int, nonlinearity: float, kind: NoiseKind, noise: float, pulling: str
+    predictions: TwinPredictions, depth: int, nonlinearity: float, kind: NoiseKind, noise: float, pulling: str
 ) -> dict[str, Any]:
     """The chain's that stands for a network of this depth, pulled in one of PULLINGS."""
-    return {**foresight.chain(nonlinearity, kind, noise, depth), **_PULLS[pulling]}
+    return {**predictions.chain(nonlinearity, kind, noise, depth), **_PULLS[pulling]}
 
 
 def moved(asked: Mapping[str, Any], in_force: Mapping[str, Any]) -> dict[str, Any]:

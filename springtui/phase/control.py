@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Protocol
 
-from engine.errors import SpringtuiError
 from engine.runs.directory import Run
 from engine.runs.status import Status
 from engine.settings.sweep import SweepConfig
 from engine.sweep.diagrams import DIAGRAMS
 from engine.sweep.summary import Summary
 
-from ..follow.watcher import Watcher
-from ..screen import NOTHING_ASKED, BaseScreen
-from ..state.diagram import Colour, lacks_hessian
+from ..follow.watcher import Target, Watcher
+from ..screen import Notifier, attempt
+from ..state.cycling import next_of
+from ..state.diagram import lacks_hessian
 from ..state.run_state import RunState
 from ..terminal.text import plain_text
 from .sweeps import SweepRuns
@@ -23,26 +23,51 @@ RECIPES = tuple(name for name, diagram in DIAGRAMS.items() if diagram.system == 
 SEEDS = 3
 
 
-class PhaseRuns(BaseScreen[None]):
-    """The half of the screen that owns the runs; its other half shows them."""
+class PhaseView(Notifier, Target, Protocol):
+    """What the control needs of the screen that holds it, and what it reports there."""
 
-    sweeps: SweepRuns
-    first: Run | None
-    recipe: str
-    colour: Colour
-    runs: dict[str, Run]
-    configs: dict[str, SweepConfig]
-    states: dict[str, RunState]
-    watchers: dict[str, Watcher]
-    summaries: dict[str, list[Summary]]
-    _stale: bool
-    _chainless: bool
-    _showing: asyncio.Lock
+    @property
+    def read_only(self) -> bool:
+        """Whether no diagram is made or gone on with."""
 
-    async def _take_up(self) -> None:
-        """Show the newest diagram there is."""
+    def runs_changed(self) -> None:
+        """Another run is shown, or a run's state is another."""
+
+
+class PhaseControl:
+    """Finds, makes, follows and asks a sweep of networks and, over the same axes, one of chains.
+
+    The two are known by their systems, ``network`` and ``chain``.
+    """
+
+    def __init__(self, sweeps: SweepRuns, first: Run | None, view: PhaseView) -> None:
+        self.sweeps = sweeps
+        self.recipe = RECIPES[0]
+        """The diagram that is chosen; the one shown may be another while there is none of this recipe."""
+        self.runs: dict[str, Run] = {}
+        self.configs: dict[str, SweepConfig] = {}
+        self.states: dict[str, RunState] = {}
+        self.watchers: dict[str, Watcher] = {}
+        self.summaries: dict[str, list[Summary]] = {"network": [], "chain": []}
+        """By system, a summary for each cell that has results; made anew from the state by whoever draws."""
+        self.chainless = False
+        """Whether no map was fitted for the axes shown."""
+        self._first = first
+        """The run to show at the start; None is the newest."""
+        self._view = view
+        self._showing = asyncio.Lock()
+
+    def close(self) -> None:
+        """Follow the runs no more; their workers go on."""
+        for watcher in self.watchers.values():
+            watcher.close()
+
+    # which runs
+
+    async def take_up(self) -> None:
+        """Show the newest diagram there is, or the one asked for."""
         async with self._showing:
-            run = self.first or await asyncio.to_thread(self.sweeps.newest, "network")
+            run = self._first or await asyncio.to_thread(self.sweeps.newest, "network")
             if run is not None:
                 await self._show_run("network", run)
 
@@ -56,9 +81,9 @@ class PhaseRuns(BaseScreen[None]):
             self._drop_chain()
         self.runs[system], self.configs[system], self.states[system] = run, config, RunState(run.id)
         self.summaries[system] = []
-        self.watchers[system] = Watcher(run, self, self.sweeps.run_workers.processes.get(run.id))
+        self.watchers[system] = Watcher(run, self._view, self.sweeps.run_workers.processes.get(run.id))
         self.watchers[system].start()
-        self._stale = True
+        self._view.runs_changed()
         if system == "network":
             if config.recipe in RECIPES:
                 self.recipe = config.recipe
@@ -67,25 +92,48 @@ class PhaseRuns(BaseScreen[None]):
                 await self._show_run("chain", chain)
             else:
                 self._drop_chain()
-            self._chainless, self._stale = chain is None, True
+            self.chainless = chain is None
+            self._view.runs_changed()
 
     def _drop_chain(self) -> None:
-        """What is shown of the chain belongs to other networks."""
+        """Show no chain: the one shown belongs to other networks."""
         if (old := self.watchers.pop("chain", None)) is not None:
             old.close()
         self.configs.pop("chain", None)
         self.states.pop("chain", None)
-        self.summaries["chain"], self._chainless = [], False
+        self.summaries["chain"], self.chainless = [], False
 
-    def on_watcher_records_read(self, message: Watcher.RecordsRead) -> None:
+    async def show_recipe(self, recipe: str) -> None:
+        """Show the newest diagram of a recipe that is still chosen; where there is none, say how to make it."""
+        async with self._showing:  # one after the other: a chain belongs to its networks
+            if recipe != self.recipe:  # another was chosen meanwhile
+                return
+            run = await attempt(self._view, self.sweeps.newest_of, recipe)
+            about = DIAGRAMS[recipe].about
+            if run is not None:
+                self._view.notify(f"{recipe}: {about}", timeout=4, markup=False)
+                if run.id != (self.runs["network"].id if "network" in self.runs else ""):
+                    await self._show_run("network", run)
+            elif self._view.read_only:
+                self._view.notify(
+                    f"read-only: there is no diagram {recipe}, and none is made", timeout=4, markup=False
+                )
+            else:
+                self._view.notify(f"g makes {recipe}: {about}", timeout=4, markup=False)
+
+    # what the watchers post
+
+    def take_records(self, message: Watcher.RecordsRead) -> None:
+        """Fold new records into the state of their run."""
         system = self._system_of(message.watcher)
         if system is not None:
             for event in message.events:
                 self.states[system].fold(event)
-            self._stale = True
+            self._view.runs_changed()
         message.watcher.folded()
 
-    def on_watcher_status_seen(self, message: Watcher.StatusSeen) -> None:
+    def take_liveness(self, message: Watcher.StatusSeen) -> None:
+        """Note that a run's worker went, and notify the person where it did not end well."""
         system = self._system_of(message.watcher)
         if system is None or message.alive:
             return
@@ -94,82 +142,58 @@ class PhaseRuns(BaseScreen[None]):
         if state.status.went_wrong or state.status is Status.UNKNOWN:
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
             text = plain_text(f"{state.note or message.found.text}; press g to go on. {log}")
-            self.notify(text, title=f"{system} diagram", severity="error", timeout=12, markup=False)
-        self._stale = True
+            self._view.notify(text, title=f"{system} diagram", severity="error", timeout=12, markup=False)
+        self._view.runs_changed()
 
     def _system_of(self, watcher: Watcher) -> str | None:
         return next((system for system, known in self.watchers.items() if known is watcher), None)
 
-    # actions
+    # what the person asks
 
-    async def action_go(self) -> None:
-        """Make the chosen diagram, or go on with the one that was left."""
-        if self.refuses("no diagram is made or gone on with"):
-            return
+    async def make(self, quantity: str) -> None:
+        """Make the chosen diagram, or go on with the one that was left.
+
+        ``quantity`` is what the cells are coloured by: a new diagram measures the Hessian where that is its trace.
+        """
         state, config = self.states.get("network"), self.configs.get("network")
         if state is not None and config is not None and config.recipe == self.recipe:
             if not state.is_over:
                 await self._ask("resume")
                 return
-            if state.status is not Status.FINISHED and not (self._wants_hessian() and state.is_over):
-                await self._guarded(self.sweeps.run_workers.resume, self.runs["network"])
+            if state.status is not Status.FINISHED and not (self.lacks_quantity(quantity) and state.is_over):
+                await attempt(self._view, self.sweeps.run_workers.resume, self.runs["network"])
                 await self._show_run("network", self.runs["network"])
                 return
-        run = await self._guarded(self.sweeps.start, self.recipe, self._settings(), SEEDS)
-        if isinstance(run, Run):
+        run = await attempt(self._view, self.sweeps.start, self.recipe, self._settings(quantity), SEEDS)
+        if run is not None:
             await self._show_run("network", run)
 
-    def _wants_hessian(self) -> bool:
-        """Whether the diagram is looked at for a Hessian that it does not measure."""
+    def lacks_quantity(self, quantity: str) -> bool:
+        """Whether the quantity is the Hessian's trace, which the diagram shown does not measure."""
         config = self.configs.get("network")
-        return self.colour.key == "hessian_trace" and (config is None or lacks_hessian(config))
+        return quantity == "hessian_trace" and (config is None or lacks_hessian(config))
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self, quantity: str) -> dict[str, Any]:
         """What a new diagram shares with the one shown: its data; the Hessian where it is looked at."""
         config = self.configs.get("network")
         known = {} if config is None or config.recipe != self.recipe else config.settings
         data = {key: known[key] for key in ("dataset", "data_dir") if key in known}
-        return data | ({"hessian": True} if self.colour.key == "hessian_trace" else {})
+        return data | ({"hessian": True} if quantity == "hessian_trace" else {})
 
-    async def action_toggle_pause(self) -> None:
+    async def toggle_pause(self) -> None:
         """Hold the diagram, or go on."""
         state = self.states.get("network")
-        if not self.refuses(NOTHING_ASKED) and state is not None and not state.is_over:
+        if state is not None and not state.is_over:
             await self._ask("resume" if state.status is Status.PAUSED else "pause")
 
-    async def action_stop(self) -> None:
+    async def stop(self) -> None:
         """Stop; finished cells are kept."""
-        if not self.refuses(NOTHING_ASKED):
-            await self._ask("stop")
+        await self._ask("stop")
 
     async def _ask(self, action: str) -> None:
         if "network" in self.runs:
-            await self._guarded(self.runs["network"].ask, action)
+            await attempt(self._view, self.runs["network"].ask, action)
 
-    async def _guarded(self, call: Any, *arguments: Any) -> Any:
-        try:
-            return await asyncio.to_thread(call, *arguments)
-        except (SpringtuiError, OSError) as error:
-            self.notify(plain_text(str(error)), severity="error", timeout=10, markup=False)
-            return None
-
-    def action_next_recipe(self) -> None:
-        """Choose another diagram: the newest of its kind is shown; where there is none, g makes it."""
-        self.recipe = RECIPES[(RECIPES.index(self.recipe) + 1) % len(RECIPES)]
-        self._stale = True
-        self.run_worker(self._show_recipe(self.recipe), group="recipe")
-
-    async def _show_recipe(self, recipe: str) -> None:
-        async with self._showing:  # one after the other: a chain belongs to its networks
-            if recipe != self.recipe:  # another was chosen meanwhile
-                return
-            run = await self._guarded(self.sweeps.newest_of, recipe)
-            about = DIAGRAMS[recipe].about
-            if isinstance(run, Run):
-                self.notify(f"{recipe}: {about}", timeout=4, markup=False)
-                if run.id != (self.runs["network"].id if "network" in self.runs else ""):
-                    await self._show_run("network", run)
-            elif self.read_only:
-                self.notify(f"read-only: there is no diagram {recipe}, and none is made", timeout=4, markup=False)
-            else:
-                self.notify(f"g makes {recipe}: {about}", timeout=4, markup=False)
+    def choose_next_recipe(self) -> None:
+        """Choose the next recipe."""
+        self.recipe = next_of(RECIPES, self.recipe)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from typing import ClassVar
 
@@ -14,14 +13,14 @@ from textual.widgets import Static
 
 from engine.runs.directory import Run
 from engine.runs.status import Status
-from engine.settings.sweep import SweepConfig
 from engine.sweep.grid import cell_values
-from engine.sweep.summary import Summary
 
 from ..export.export import export_aside, written
 from ..follow.watcher import Watcher
-from ..preferences.last_place import Place
+from ..preferences.last_place import LastSession
+from ..screen import NOTHING_ASKED, BaseScreen, attempt
 from ..state.curves import legend
+from ..state.cycling import next_of
 from ..state.diagram import COLOURS, correlation_text, facts_of, grid_of, summaries_of
 from ..state.pictures import Series
 from ..state.run_state import RunState
@@ -32,7 +31,7 @@ from ..widgets.heat_map import CHROME_ROWS, HeatMap
 from ..widgets.keys_line import KeysLine
 from ..widgets.plot import Plot
 from . import panels
-from .control import RECIPES, PhaseRuns
+from .control import PhaseControl
 from .sweeps import SweepRuns
 
 DRAW_SECONDS = 0.5
@@ -43,8 +42,8 @@ TALLEST, LEAST_BELOW = 5, 13
 """Lines of a cell at most, and of the panels below at least."""
 
 
-class PhaseScreen(PhaseRuns):
-    """Folds the records of two sweeps and draws them."""
+class PhaseScreen(BaseScreen[None]):
+    """Draws two sweeps, which its control finds, makes, follows and asks."""
 
     CSS_PATH = "phase.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -62,22 +61,11 @@ class PhaseScreen(PhaseRuns):
 
     def __init__(self, sweeps: SweepRuns, first: Run | None = None) -> None:
         super().__init__()
-        self.first = first
-        """To show; None is the newest."""
-        self.sweeps = sweeps
-        self.recipe = RECIPES[0]
+        self.control = PhaseControl(sweeps, first, self)
         self.colour = COLOURS[0]
-        self.runs: dict[str, Run] = {}
-        self.configs: dict[str, SweepConfig] = {}
-        self.states: dict[str, RunState] = {}
-        self.watchers: dict[str, Watcher] = {}
-        self.summaries: dict[str, list[Summary]] = {"network": [], "chain": []}
         self.view = VIEWS[0]
         self._stale = False
-        self._showing = asyncio.Lock()
         self._told = ""
-        self._chainless = False
-        """Whether no map was fitted for the axes shown."""
 
     def compose(self) -> ComposeResult:
         self._fit(*self.app.size)
@@ -107,28 +95,62 @@ class PhaseScreen(PhaseRuns):
         self.query_one("#network").focus()
         self._set_view()
         self.set_interval(DRAW_SECONDS, self._draw)
-        self.run_worker(self._take_up(), exclusive=True, group="take-up")
+        self.run_worker(self.control.take_up(), exclusive=True, group="take-up")
         self._draw()
 
     def on_unmount(self) -> None:
-        for watcher in self.watchers.values():
-            watcher.close()
+        self.control.close()
 
-    def note_place(self, place: Place) -> None:
-        """For the next time."""
-        place.screen = "phase"
+    def note_session(self, last: LastSession) -> None:
+        """Write down what is open here, for the next start of the app."""
+        last.screen = "phase"
+
+    # what the watchers post, and what the control makes of it
+
+    def on_watcher_records_read(self, message: Watcher.RecordsRead) -> None:
+        self.control.take_records(message)
+
+    def on_watcher_status_seen(self, message: Watcher.StatusSeen) -> None:
+        self.control.take_liveness(message)
+
+    def runs_changed(self) -> None:
+        """Another run is shown, or a run's state is another: all is drawn anew at the next tick."""
+        self._stale = True
+
+    # what is asked
+
+    async def action_go(self) -> None:
+        """Make the chosen diagram, or go on with the one that was left."""
+        if not self.refuses("no diagram is made or gone on with"):
+            await self.control.make(self.colour.key)
+
+    async def action_toggle_pause(self) -> None:
+        """Hold the diagram, or go on."""
+        if not self.refuses(NOTHING_ASKED):
+            await self.control.toggle_pause()
+
+    async def action_stop(self) -> None:
+        """Stop; finished cells are kept."""
+        if not self.refuses(NOTHING_ASKED):
+            await self.control.stop()
+
+    def action_next_recipe(self) -> None:
+        """Choose another diagram: the newest of its kind is shown; where there is none, g makes it."""
+        self.control.choose_next_recipe()
+        self._stale = True
+        self.run_worker(self.control.show_recipe(self.control.recipe), group="recipe")
 
     # what is shown
 
     def action_next_colour(self) -> None:
         """Colour the cells by another quantity."""
-        self.colour = COLOURS[(COLOURS.index(self.colour) + 1) % len(COLOURS)]
+        self.colour = next_of(COLOURS, self.colour)
         self._stale = True
         self._draw()
 
     def action_next_view(self) -> None:
         """Where all does not fit: another of the pictures."""
-        self.view = VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)]
+        self.view = next_of(VIEWS, self.view)
         self._set_view()
         self._stale = True
 
@@ -167,14 +189,14 @@ class PhaseScreen(PhaseRuns):
 
     def action_export(self) -> None:
         """Write the diagram as PNG, SVG, CSV and JSON under the home directory."""
-        if not self.summaries["network"]:
+        if not self.control.summaries["network"]:
             self.notify("there is nothing to export yet", timeout=4)
             return
-        self.run_worker(self._export(self.runs["network"]), exclusive=True, group="export")
+        self.run_worker(self._export(self.control.runs["network"]), exclusive=True, group="export")
 
     async def _export(self, run: Run) -> None:
-        folder = self.sweeps.home / "exports"
-        made = await self._guarded(export_aside, run, folder, self.colour.key)
+        folder = self.control.sweeps.home / "exports"
+        made = await attempt(self, export_aside, run, folder, self.colour.key)
         if made:
             self.notify(written(made), timeout=8, markup=False)
 
@@ -187,7 +209,7 @@ class PhaseScreen(PhaseRuns):
 
     @on(HeatMap.Opened)
     def _opened(self, message: HeatMap.Opened) -> None:
-        config = self.configs.get("network")
+        config = self.control.configs.get("network")
         if config is None:
             return
         x, y = cell_values(config, message.cell)
@@ -201,13 +223,13 @@ class PhaseScreen(PhaseRuns):
         if not self._stale:
             self._draw_progress()
             return
-        self._stale = False
+        self._stale, control = False, self.control
         for system in ("network", "chain"):
-            config = self.configs.get(system)
+            config = control.configs.get(system)
             if config is not None:
-                self.summaries[system] = summaries_of(config, self.states[system])
+                control.summaries[system] = summaries_of(config, control.states[system])
             colour = self.colour if system == "network" or self.colour.key in _OF_CHAINS else COLOURS[2]
-            grid = None if config is None else grid_of(config, self.summaries[system], colour)
+            grid = None if config is None else grid_of(config, control.summaries[system], colour)
             heat_map = self.query_one(f"#{system}", HeatMap)
             heat_map.show(grid)
             name = "Networks" if system == "network" else "Chain"
@@ -225,27 +247,29 @@ class PhaseScreen(PhaseRuns):
 
     def _say_empty(self) -> None:
         """Why a map is empty, where it is."""
-        network = self.states.get("network")
-        comes = network is None or ("chain" not in self.configs and not self._chainless)
+        control = self.control
+        network = control.states.get("network")
+        comes = network is None or ("chain" not in control.configs and not control.chainless)
         nothing = {
-            "#network": panels.networks_empty(network, self.recipe),
+            "#network": panels.networks_empty(network, control.recipe),
             "#chain": panels.chain_empty(
-                self.configs.get("chain"), self.states.get("chain"), comes=comes, read_only=self.read_only
+                control.configs.get("chain"), control.states.get("chain"), comes=comes, read_only=self.read_only
             ),
         }
         for selector, text in nothing.items():
             self.query_one(selector, HeatMap).say_empty(text)
 
     def _draw_progress(self) -> None:
-        state, config = self.states.get("network"), self.configs.get("network")
+        control = self.control
+        state, config = control.states.get("network"), control.configs.get("network")
         status = self._status(state) if state is not None else Status.UNOBSERVED
-        parts = panels.progress(config, state, status, self.summaries["network"], self.recipe)
+        parts = panels.progress(config, state, status, control.summaries["network"], control.recipe)
         if self.read_only:
             parts.append("read-only")
         elif state is not None and config is not None:
-            if config.recipe != self.recipe:  # what to do comes before numbers, for which there may be no room
-                parts.insert(2, f"g makes {self.recipe}")
-            elif self._wants_hessian() and state.is_over:
+            if config.recipe != control.recipe:  # what to do comes before numbers, for which there may be no room
+                parts.insert(2, f"g makes {control.recipe}")
+            elif control.lacks_quantity(self.colour.key) and state.is_over:
                 parts.insert(2, "g measures the Hessian")
             elif status.went_wrong or status is Status.STOPPED:
                 parts.insert(2, "g goes on")
@@ -258,31 +282,34 @@ class PhaseScreen(PhaseRuns):
 
     def _status(self, state: RunState) -> Status:
         """A run that was left and whose new worker still loads is no longer stopped."""
-        process = self.sweeps.run_workers.processes.get(self.runs["network"].id)
+        workers, run = self.control.sweeps.run_workers, self.control.runs["network"]
+        process = workers.processes.get(run.id)
         was_left = state.is_over and state.status is not Status.FINISHED
         loads = was_left and process is not None and process.poll() is None
         return Status.STARTING if loads else state.status
 
     def _draw_scatter(self) -> None:
+        summaries = self.control.summaries["network"]
         plot = self.query_one("#scatter", Plot)
         points = [
             (s.cv, s.scalars["test_accuracy"])
-            for s in self.summaries["network"]
+            for s in summaries
             if "test_accuracy" in s.scalars and math.isfinite(s.cv)
         ]
         plot.show([Series([p[0] for p in points], [p[1] for p in points], "", "primary", lines=False)])
-        subtitle = correlation_text(self.summaries["network"])
+        subtitle = correlation_text(summaries)
         if plot.border_subtitle != subtitle:
             plot.border_subtitle = subtitle
         if plot.is_stale():
             plot.redraw()
 
     def _draw_cell(self) -> None:
-        config = self.configs.get("network")
+        control = self.control
+        config = control.configs.get("network")
         if config is None:
             return
         cell = self.query_one("#network", HeatMap).cursor
-        summaries, chain = self.summaries, self.configs.get("chain")
+        summaries, chain = control.summaries, control.configs.get("chain")
         facts = facts_of(config, summaries["network"], cell, summaries["chain"], chain)
         self.query_one("#cell", Static).update("\n".join(facts))
         plot = self.query_one("#curve", Plot)

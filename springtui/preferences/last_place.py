@@ -1,6 +1,7 @@
-"""Saves the screen, run, tab, measure and noise shown when the app closes, and how much of each run was seen.
+"""Where a person was when the app was left: screen, run, tab, measure, noise; and what had been seen of each run.
 
-The file is ``place.json`` in the home directory. A damaged one counts as none; errors of writing are ignored.
+A small file in the home directory. A damaged or foreign one counts as none; a home that cannot be written is no
+reason to fail.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -17,20 +19,21 @@ from engine.runs.files import read_file, replace_file
 from ..state.wording import away
 
 NAME = "place.json"
+"""The file's name under the home."""
 _LIMIT = 1 << 18
 RUNS_KEPT = 200
-"""Number of runs, those looked at last, for which the records seen are saved."""
+"""Of so many runs, those looked at last, it is remembered how far they were seen."""
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """Number of a run's records that were seen, and when, in seconds since the epoch."""
+    """How far a run was seen."""
 
     records: int
     time: float
 
 
-class Place(msgspec.Struct, kw_only=True):
-    """The content of ``place.json``."""
+class LastSession(msgspec.Struct, kw_only=True):
+    """What is remembered."""
 
     screen: str = "lab"
     """lab, phase, runs or watch."""
@@ -41,36 +44,41 @@ class Place(msgspec.Struct, kw_only=True):
     seen: dict[str, Seen] = {}
 
     def key(self) -> object:
-        """A value that changes whenever the place must be saved again."""
+        """Changes whenever it is worth to be saved."""
         records = {name: seen.records for name, seen in self.seen.items()}
         return self.screen, self.run, self.tab, self.measure, self.noise, records
 
     def away(self, run_id: str, records: int, now: float) -> str:
-        """Time and records since a run was last seen, in words; empty for a new run and for short times.
-
-        ``records`` is the run's number of records now, ``now`` in seconds since the epoch.
-        """
+        """How long one was away from a run that has so many records now; empty where that is not worth a word."""
         seen = self.seen.get(run_id)
         return "" if seen is None else away(now - seen.time, records - seen.records)
 
     def look_at(self, run_id: str, records: int) -> None:
-        """Note that a run was seen now, with so many records."""
+        """A run has been seen up to so many records."""
         self.seen.pop(run_id, None)
         self.seen[run_id] = Seen(records, time.time())
         for old in list(self.seen)[:-RUNS_KEPT]:
             del self.seen[old]
 
 
-def load_place(home: Path) -> Place:
-    """The saved place, or a new one where none can be read."""
+@runtime_checkable
+class NotesSession(Protocol):
+    """A screen that can be opened again where it was left."""
+
+    def note_session(self, last: LastSession) -> None:
+        """Write down what is open."""
+
+
+def load_last_session(home: Path) -> LastSession:
+    """What was remembered, or a fresh start."""
     try:
-        return msgspec.json.decode(read_file(home / NAME, _LIMIT), type=Place)
+        return msgspec.json.decode(read_file(home / NAME, _LIMIT), type=LastSession)
     except (SpringtuiError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return Place()
+        return LastSession()
 
 
-def save_place(home: Path, place: Place) -> None:
-    """Save the place; errors of writing are ignored."""
+def save_last_session(home: Path, last_session: LastSession) -> None:
+    """Remember it, where the home can be written."""
     with contextlib.suppress(OSError):
         if home.is_dir():
-            replace_file(home / NAME, msgspec.json.encode(place))
+            replace_file(home / NAME, msgspec.json.encode(last_session))

@@ -18,7 +18,7 @@ from engine.errors import RunDirectoryError
 from engine.runs.files import read_file, replace_file
 
 
-class Memory(msgspec.Struct, frozen=True, kw_only=True):
+class UserState(msgspec.Struct, frozen=True, kw_only=True):
     """The content of ``state.json``."""
 
     theme: str = ""
@@ -27,7 +27,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     tour_seen: bool = False
 
 
-def memory_path() -> Path:
+def user_state_path() -> Path:
     """Path of the file."""
     named = os.environ.get("SPRINGTUI_CONFIG")
     if named:
@@ -35,17 +35,17 @@ def memory_path() -> Path:
     return Path(platformdirs.user_state_dir("springtui")) / "state.json"
 
 
-def recall() -> Memory:
+def load_user_state() -> UserState:
     """The saved state; the default one where the file is missing or damaged."""
     try:
-        return msgspec.json.decode(read_file(memory_path(), 1 << 16), type=Memory)
+        return msgspec.json.decode(read_file(user_state_path(), 1 << 16), type=UserState)
     except (RunDirectoryError, msgspec.MsgspecError):
-        return Memory()
+        return UserState()
 
 
-def remember(**changes: Any) -> None:
+def save_user_state(**changes: Any) -> None:
     """Change these fields of the saved state."""
-    path = memory_path()
+    path = user_state_path()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, msgspec.json.encode(msgspec.structs.replace(recall(), **changes)))
+        replace_file(path, msgspec.json.encode(msgspec.structs.replace(load_user_state(), **changes)))

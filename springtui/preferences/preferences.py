@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, nearest
 from engine.runs.home import config_path, read_config
 from engine.settings.fields import (
     SWITCH_WORDS,
@@ -23,12 +23,11 @@ from engine.settings.fields import (
     field_metas,
     field_names,
     field_types,
-    nearest_name,
     plain_type,
 )
 
 from ..alerts.rules import AlertRule
-from .memory import recall
+from .memory import load_user_state
 
 
 class Preferences(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,7 +85,7 @@ def load_preferences(options: Mapping[str, Any] | None = None) -> Effective:
     try:
         file = read_config(path)
         layers += [(key, value, str(path), str(path)) for key, value in file.items()]
-        memory = recall()
+        memory = load_user_state()
         if memory.theme and memory.theme_over == str(file.get("theme", "")):
             layers.append(("theme", memory.theme, str(path), "chosen in the app"))
     except ConfigError as error:
@@ -150,7 +149,7 @@ def checked(key: str, value: Any, where: str) -> Any:
     """
     types = field_types(Preferences)
     if key not in types:
-        near = nearest_name(key, names())
+        near = nearest(key, names())
         raise ConfigError(f"{where}: unknown key {key!r}; the nearest is {near!r}. Known: {', '.join(names())}")
     try:
         # values in the environment are texts, so "1" may be a switch or a number

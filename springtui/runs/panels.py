@@ -11,6 +11,7 @@ from textual.color import Color
 
 from engine.runs.status import Status
 
+from ..state.cycling import next_of
 from ..state.empty import why_empty
 from ..state.pictures import Series
 from ..state.wording import UNITS, age_in_words, fitting, number, percent
@@ -154,5 +155,4 @@ def overlay_title(quantity: str, count: int) -> str:
 
 def next_sort(column: str) -> str:
     """The column after one."""
-    columns: Sequence[str] = list(SORTS)
-    return columns[(columns.index(column) + 1) % len(columns)]
+    return next_of(tuple(SORTS), column)

@@ -17,14 +17,17 @@ from textual.containers import Container, Horizontal
 from textual.css.query import NoMatches
 from textual.widgets import Static
 
-from ..dialogs import PromptScreen
+from ..dialogs import ChoiceScreen, PromptScreen
 from ..follow.workers import Workers
-from ..preferences.last_place import Place
+from ..preferences.last_place import LastSession
+from ..screen import BaseScreen
+from ..state.cycling import next_of
 from ..terminal import size
+from ..terminal.text import plain_text
 from ..widgets.curves_plot import CurvesPlot
 from ..widgets.keys_line import KeysLine
 from . import panels
-from .actions import RunActions
+from .actions import RunActions, changed
 from .catalogue import FROM_NAMES, Catalogue, Row, make_filter, ordered
 from .overlay import LOAD_CURVE, Overlay
 from .table import Line, RunTable
@@ -38,7 +41,7 @@ BATCH = 20
 """Runs that are described at once, before keys and pictures have their turn."""
 
 
-class RunsScreen(RunActions):
+class RunsScreen(BaseScreen[None]):
     """Lists what a catalogue knows; a loop of its own keeps that up to date for what is in view."""
 
     CSS_PATH = "runs.tcss"
@@ -64,14 +67,12 @@ class RunsScreen(RunActions):
         Binding("escape", "app.back", "Back", id="runs.back", tooltip="back to the screen before"),
     ]  # fmt: skip
 
-    def __init__(self, home: Path, place: Place, run_workers: Workers, trash: Trash) -> None:
+    def __init__(self, home: Path, last_session: LastSession, run_workers: Workers, trash: Trash) -> None:
         super().__init__()
-        self.home = home
-        self.place = place
-        self.run_workers = run_workers
+        self.last_session = last_session
+        self.actions = RunActions(home, run_workers, trash, self)
         self.catalogue = Catalogue(home)
         self.overlay = Overlay()
-        self.trash = trash
         self.marked: list[str] = []
         self.sort = ("age", False)
         self.wanted = ""
@@ -101,11 +102,23 @@ class RunsScreen(RunActions):
         self.table.focus()
         self.set_interval(0.1, self._draw_plot)
         self.run_worker(self._keep_up(), group="keep-up")
-        self.run_worker(self.take_over_trash(), group="trash")
+        if not self.read_only:
+            self.run_worker(self.actions.take_over_trash(), group="trash")
 
-    def note_place(self, place: Place) -> None:
-        """For the next time."""
-        place.screen, place.run = "runs", self.table.current or ""
+    @property
+    def table(self) -> RunTable:
+        """The list."""
+        return self.query_one(RunTable)
+
+    @property
+    def row(self) -> Row | None:
+        """The run under the cursor."""
+        current = self.table.current
+        return self.catalogue.rows.get(current) if current is not None else None
+
+    def note_session(self, last: LastSession) -> None:
+        """Write down what is open here, for the next start of the app."""
+        last.screen, last.run = "runs", self.table.current or ""
 
     # keeping up
 
@@ -137,7 +150,7 @@ class RunsScreen(RunActions):
         if self._first:
             self._first = False
             self.table.say_empty(panels.NO_RUNS)
-            self.table.point_at(self.place.run)
+            self.table.point_at(self.last_session.run)
             self.table.refresh()
         live = [name for name, row in self.catalogue.rows.items() if row.goes_on]
         if described := await self._describe([*self.table.in_view, *live]):
@@ -193,8 +206,8 @@ class RunsScreen(RunActions):
         current = self.table.current
         return self.marked or ([current] if current is not None else [])
 
-    def look_again(self) -> None:
-        """Let the list be read anew at once."""
+    def runs_changed(self) -> None:
+        """Something has changed on the disk: the list is read anew at once."""
         self._scanned = 0.0
         self._wake.set()
 
@@ -214,7 +227,7 @@ class RunsScreen(RunActions):
                 "#head": panels.head(catalogue, len(self.table.ids), self.sort, self.wanted, described),
                 "#said": panels.hint(
                     len(self.marked),
-                    len(self.trash.names),
+                    len(self.actions.trash.names),
                     self.size.width - 2,
                     runs=len(self.table.ids),
                     read_only=self.read_only,
@@ -319,11 +332,85 @@ class RunsScreen(RunActions):
 
     def action_next_quantity(self) -> None:
         """Another quantity for the overlay."""
-        known = self.overlay.quantities(self._pictured())
-        self.quantity = (
-            known[(known.index(self.quantity) + 1) % len(known)] if self.quantity in known else known[0]
-        )
+        self.quantity = next_of(self.overlay.quantities(self._pictured()), self.quantity)
         self._draw()
+
+    # what is done to runs: to the marked ones, else to the one under the cursor
+
+    def _chosen(self) -> list[Row]:
+        """The marked runs, else the one under the cursor."""
+        names = self.marked or ([self.table.current] if self.table.current else [])
+        return [self.catalogue.rows[name] for name in names if name in self.catalogue.rows]
+
+    async def action_pin(self) -> None:
+        """Keep the run on top, or no longer."""
+        if not self.refuses("no run is pinned") and (row := self.row) is not None:
+            await self.actions.label(row, pinned=not row.label.pinned)
+
+    def action_rename(self) -> None:
+        """Give the run a name."""
+        if self.refuses("no run is renamed") or (row := self.row) is None:
+            return
+
+        async def chosen(name: str | None) -> None:
+            if name is not None:
+                await self.actions.label(row, name=name)
+
+        about = "What the run is called here; empty: its own name."
+        self.app.push_screen(PromptScreen("Name", about, row.label.name), chosen)
+
+    def action_note(self) -> None:
+        """Write a note to the run."""
+        if self.refuses("no note is written") or (row := self.row) is None:
+            return
+
+        async def chosen(text: str | None) -> None:
+            if text is not None:
+                await self.actions.label(row, text=text)
+
+        about = "A note that stays with the run; empty: none."
+        self.app.push_screen(PromptScreen("Note", about, row.label.text), chosen)
+
+    async def action_stop(self) -> None:
+        """Ask the workers of the chosen runs to stop."""
+        if not self.refuses("no worker is asked to stop"):
+            await self.actions.stop(self._chosen())
+
+    async def action_resume(self) -> None:
+        """Let workers go on with the chosen runs."""
+        if not self.refuses("no run is gone on with"):
+            await self.actions.resume(self._chosen())
+
+    def action_duplicate(self) -> None:
+        """Make a new run with the settings of this one, some of them changed."""
+        if self.refuses("no run is made") or (row := self.row) is None:
+            return
+
+        async def chosen(changes: str | None) -> None:
+            if changes is not None:
+                await self.actions.duplicate(row, changes)
+
+        about = "Changes as key=value, with spaces between; none makes the same run again."
+        self.app.push_screen(PromptScreen("Duplicate", about, check=lambda text: changed(row.run, text)), chosen)
+
+    def action_delete(self) -> None:
+        """Delete the chosen runs, after a question."""
+        rows = self._chosen()
+        if self.refuses("no run is deleted") or not rows:
+            return
+
+        async def answered(choice: str | None) -> None:
+            if choice == "y":
+                await self.actions.delete(rows)
+
+        what = plain_text(rows[0].name) if len(rows) == 1 else f"{len(rows)} runs"
+        question = f"Delete {what}? Until you leave, U brings back what was deleted."
+        self.app.push_screen(ChoiceScreen("Delete", question, [("y", f"delete {what}")]), answered)
+
+    async def action_undo(self) -> None:
+        """Bring the run that was deleted last back."""
+        if not self.refuses("no run is brought back"):
+            await self.actions.undo()
 
     def commands(self) -> Iterable[SystemCommand]:
         """What the command palette offers here."""

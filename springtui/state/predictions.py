@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from engine.twin.advice import Outlook
 
 
-class Foresight:
+class TwinPredictions:
     """The shipped maps, one of them replaced by a person's own where they fitted one."""
 
     def __init__(self, own: TwinMap | None = None) -> None:
@@ -33,8 +33,8 @@ class Foresight:
         """The chain for a network of ``depth`` linear maps: a spring for each hidden layer."""
         return {"blocks": max(1, depth - 2), **chain_settings(nonlinearity, kind, noise, self.maps)}
 
-    async def reckon(self, train: RunState, kind: NoiseKind) -> bool:
-        """Bring the maps' predictions up to what is in force, in a thread; whether any changed."""
+    async def update(self, train: RunState, kind: NoiseKind) -> bool:
+        """Compute in a thread what the maps predict for the settings in force; whether any of it changed."""
         if train.latest is None or not train.settings:
             return False
         from engine.chain.mean_field import predicted_curve  # both need NumPy, which no first frame waits for
@@ -60,7 +60,7 @@ class Foresight:
         return changed
 
     def clear(self) -> None:
-        """Forget what was reckoned: it was of a run that is gone."""
+        """Forget what was computed: its run is gone."""
         self.outlook, self.predicted = None, []
         self._outlook_for = self._predicted_for = self._asked_for = ()
 

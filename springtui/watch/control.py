@@ -3,77 +3,89 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-from typing import Any
+from typing import Any, Protocol
 
+from engine.errors import SpringtuiError
 from engine.runs.directory import Run
 from engine.runs.status import Status
 from engine.settings.run import RunConfig
 
-from ..dialogs import PromptScreen
-from ..screen import NOTHING_ASKED, BaseScreen
-from ..state.timeline import View
+from ..screen import Notifier
+from ..state.run_state import RunState
 from ..terminal.text import plain_text
 from .requests import Requests, movable, parse_move
 
-_ASKING = {"toggle_pause", "stop", "set"}
+
+class WatchView(Notifier, Protocol):
+    """What the control needs of the screen that holds it, and what it reports there."""
+
+    def run_state(self) -> RunState:
+        """How the run stands now, whatever moment is shown."""
+
+    def request_written(self) -> None:
+        """The worker was asked for something."""
 
 
-class RunControl(BaseScreen[None]):
-    """The half of the screen that asks; its other half shows."""
+class WatchControl:
+    """Asks one run's worker, and keeps what was asked and answered."""
 
-    run_dir: Run
-    requests: Requests
-    config: RunConfig | None
-    whole: View
+    def __init__(self, run: Run, view: WatchView) -> None:
+        self.run = run
+        self.config: RunConfig | None = None
+        """None while it was not read, or cannot be."""
+        self.trouble = ""
+        """Why the configuration cannot be read; empty where it can."""
+        self.requests = Requests()
+        self._view = view
 
-    def say(self) -> None:
-        """Show what was asked, and its fate."""
-        raise NotImplementedError
+    async def read_config(self) -> None:
+        """Read the run's configuration, or note why it cannot be read."""
+        try:
+            self.config = await asyncio.to_thread(self.run.config)
+        except SpringtuiError as error:
+            self.trouble = plain_text(str(error).replace(f"{self.run.path}/", ""))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """Of a run that has ended nothing can be asked, so that it is not offered."""
-        return self.read_only or action not in _ASKING or not self.whole.state.is_over
-
-    def _may_not_ask(self) -> bool:
-        """Whether there is nobody to ask, or the app may not; either is said."""
-        state = self.whole.state
-        if self.refuses(NOTHING_ASKED):
-            return True
+    def has_nobody_to_ask(self) -> bool:
+        """Whether the run has ended, of which the person is notified."""
+        state = self._view.run_state()
         if state.is_over:
-            self.notify(f"the run is {state.status}: it has no worker to ask", timeout=4, markup=False)
+            self._view.notify(f"the run is {state.status}: it has no worker to ask", timeout=4, markup=False)
         return state.is_over
 
+    async def toggle_pause(self) -> None:
+        """Pause the worker, or let it go on."""
+        action = "resume" if self._view.run_state().status is Status.PAUSED else "pause"
+        await self._ask(action, action)
+
+    async def stop(self) -> None:
+        """Ask the worker to stop."""
+        await self._ask("stop", "stop")
+
+    def movable(self) -> list[str]:
+        """Names of the settings that the worker takes on while it runs."""
+        return movable(self.config)
+
+    def check_setting(self, text: str) -> dict[str, Any]:
+        """``key=value`` as a setting that may change while the run goes on.
+
+        Raises:
+            ConfigError: names what is wrong and what is allowed.
+        """
+        return parse_move(self.config, text)
+
+    async def set(self, text: str) -> None:
+        """Ask for another value of a setting, given as ``key=value``."""
+        await self._ask("set", f"set {plain_text(text)}", **self.check_setting(text))
+
     async def _ask(self, action: str, words: str, **settings: Any) -> None:
-        if self._may_not_ask():
+        if self.has_nobody_to_ask():
             return
         try:
-            control = await asyncio.to_thread(lambda: self.run_dir.ask(action, **settings))
+            control = await asyncio.to_thread(lambda: self.run.ask(action, **settings))
         except OSError as error:
-            self.notify(
+            self._view.notify(
                 f"cannot write to the run's control file: {error.strerror}", severity="error", markup=False
             )
             return
         self.requests.add(control, words)
-        self.say()
-
-    async def action_toggle_pause(self) -> None:
-        """Pause the worker, or let it go on."""
-        action = "resume" if self.whole.state.status is Status.PAUSED else "pause"
-        await self._ask(action, action)
-
-    async def action_stop(self) -> None:
-        """Ask the worker to stop."""
-        await self._ask("stop", "stop")
-
-    def action_set(self) -> None:
-        """Ask for another value of a setting that can move."""
-        if self._may_not_ask():
-            return
-        about = f"key=value; these can change while it runs: {', '.join(movable(self.config))}"
-        check = functools.partial(parse_move, self.config)
-        self.app.push_screen(PromptScreen("Set", about, check=check), self._set_chosen)
-
-    async def _set_chosen(self, text: str | None) -> None:
-        if text is not None:
-            await self._ask("set", f"set {plain_text(text)}", **parse_move(self.config, text))
+        self._view.request_written()

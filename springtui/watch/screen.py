@@ -15,16 +15,18 @@ from textual.containers import Container
 from textual.geometry import Size
 from textual.widgets import Static, Tab, Tabs
 
-from engine.errors import SpringtuiError
 from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURES, NETWORK_MEASURES
 from engine.runs.directory import Run
 from engine.runs.names import WORKER_LOG
 from engine.runs.status import Status
-from engine.settings.run import RunConfig
 
+from ..dialogs import PromptScreen
 from ..follow.follower import Follower
-from ..preferences.last_place import Place
+from ..preferences.last_place import LastSession
+from ..screen import NOTHING_ASKED, BaseScreen
 from ..state.curves import legend_of
+from ..state.cycling import next_of
+from ..state.run_state import RunState
 from ..state.timeline import View
 from ..state.wording import UNITS, fitting
 from ..terminal import size
@@ -36,14 +38,15 @@ from ..widgets.lines import Console
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot
 from . import panels
-from .control import RunControl
-from .requests import Requests
+from .control import WatchControl
 from .time_bar import TimeBar
 
 TICK = 0.1
 """One plot is drawn a tick, so that no key waits for more than one."""
 SPEEDS = (1, 2, 5, 10, 20, 50, 100)
 GROUPS = ("curve", "history", "log")
+_ASKING = {"toggle_pause", "stop", "set"}
+"""Actions that ask the worker for something."""
 TITLES = {
     "#loads": "Load of each layer",
     "#chain-view": "Blocks and springs",
@@ -53,7 +56,7 @@ TITLES = {
 }
 
 
-class WatchScreen(RunControl):
+class WatchScreen(BaseScreen[None]):
     """Draws what its follower knows, as it stands or as it stood."""
 
     CSS_PATH = "watch.tcss"
@@ -80,24 +83,22 @@ class WatchScreen(RunControl):
     def __init__(
         self,
         run: Run,
-        place: Place,
+        last_session: LastSession,
         *,
         process: subprocess.Popen[bytes] | None = None,
     ) -> None:
         super().__init__()
         self.run_dir = run
-        self.place = place
+        self.last_session = last_session
         self.follower = Follower(run, process)
-        self.requests = Requests()
-        self.config: RunConfig | None = None
-        self.trouble = ""
+        self.control = WatchControl(run, self)
         self.whole = View(self.follower.timeline.view().state, {}, 0)
         """The run to its end, as far as it is known."""
         self.position: int | None = None
         """The curve that a replay shows; None follows the end."""
         self.playing = False
         self.speed = SPEEDS[0]
-        self.measure = place.measure if place.measure in NETWORK_MEASURES else DEFAULT_MEASURE
+        self.measure = last_session.measure if last_session.measure in NETWORK_MEASURES else DEFAULT_MEASURE
         self.scalar = ""
         self.tab = GROUPS[0]
         self._replayed: View | None = None
@@ -118,7 +119,7 @@ class WatchScreen(RunControl):
     @property
     def kind(self) -> str:
         """train, chain or probe; by the id while the configuration is not read."""
-        return panels.kind_in_words(self.config) or self.run_dir.kind
+        return panels.kind_in_words(self.control.config) or self.run_dir.kind
 
     def compose(self) -> ComposeResult:
         self._fit(*self.app.size)
@@ -142,18 +143,15 @@ class WatchScreen(RunControl):
         for selector, title in TITLES.items():
             self.query_one(selector).border_title = title
         self.query_one("#time").focus()
-        if self.place.run == self.run_dir.id and self.place.tab in GROUPS:
-            self.query_one("#tabs", Tabs).active = self.place.tab
+        if self.last_session.run == self.run_dir.id and self.last_session.tab in GROUPS:
+            self.query_one("#tabs", Tabs).active = self.last_session.tab
         self._shape()
         self.follower.start()
         self.set_interval(TICK, self._tick)
         self.run_worker(self._read_config(), group="config")
 
     async def _read_config(self) -> None:
-        try:
-            self.config = await asyncio.to_thread(self.run_dir.config)
-        except SpringtuiError as error:
-            self.trouble = plain_text(str(error).replace(f"{self.run_dir.path}/", ""))
+        await self.control.read_config()
         self._shape()
         self._drawn_version = -1
 
@@ -171,14 +169,14 @@ class WatchScreen(RunControl):
 
     def on_unmount(self) -> None:
         self.follower.close()
-        self.note_place(self.place)
+        self.note_session(self.last_session)
 
-    def note_place(self, place: Place) -> None:
-        """For the next time."""
-        place.screen, place.run = "watch", self.run_dir.id
-        place.tab = self.tab
+    def note_session(self, last: LastSession) -> None:
+        """Write down what is open here, for the next start of the app."""
+        last.screen, last.run = "watch", self.run_dir.id
+        last.tab = self.tab
         if self.follower.complete:
-            place.look_at(self.run_dir.id, self.whole.state.records)
+            last.look_at(self.run_dir.id, self.whole.state.records)
 
     # the time that passes
 
@@ -209,9 +207,9 @@ class WatchScreen(RunControl):
             self.refresh_bindings()
         if self.follower.complete:
             self.tell_alerts(self.whole.state)
-        self.requests.settle(list(self.follower.timeline.answers))
+        self.control.requests.settle(list(self.follower.timeline.answers))
         if self._away is None and self.follower.complete:
-            self._away = self.place.away(self.run_dir.id, self.whole.state.records, time.time())
+            self._away = self.last_session.away(self.run_dir.id, self.whole.state.records, time.time())
         self._draw()
 
     def _draw(self) -> None:
@@ -239,7 +237,7 @@ class WatchScreen(RunControl):
         facts = self.query_one("#facts")
         follower = self.follower
         lines = panels.facts(view.state, self.measure, None if follower.gone else follower.observation)
-        lines += ["", *panels.settings_lines(view.state, self.config, facts.size.width)]
+        lines += ["", *panels.settings_lines(view.state, self.control.config, facts.size.width)]
         usage = panels.usage_lines(
             list(follower.usage), follower.gpu_note, follower.observation,
             width=max(10, self.query_one("#usage").size.width),
@@ -263,15 +261,51 @@ class WatchScreen(RunControl):
 
     def say(self) -> None:
         """The line for what is wrong, what was asked and what came while one was away."""
-        asked = self.requests.said(time.time(), alive=self.follower.alive)
+        asked = self.control.requests.said(time.time(), alive=self.follower.alive)
         gone = "the run's directory is gone; what was read is still shown" if self.follower.gone else ""
-        wrong, amiss = gone or self.trouble, "" if gone else panels.what_went_wrong(self.follower.observation)
+        wrong = gone or self.control.trouble
+        amiss = "" if gone else panels.what_went_wrong(self.follower.observation)
         notes = [wrong, asked, self._away or "", amiss, "read-only" if self.read_only else ""]
         text = fitting([note for note in notes if note], self.size.width - 2)
         self.tell({"#said": plain_text(text)})
         unheard = "not acknowledged" in asked or "refused" in asked
         amiss = "" if amiss.startswith(Status.WAITING) else amiss
         self.query_one("#said").set_class(bool(wrong or amiss) or unheard, "-wrong")
+
+    # what is asked of the worker
+
+    def run_state(self) -> RunState:
+        """How the run stands now, whatever moment is shown."""
+        return self.whole.state
+
+    def request_written(self) -> None:
+        """The worker was asked for something: say so."""
+        self.say()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Nothing that asks a worker is offered for a run that has ended."""
+        return self.read_only or action not in _ASKING or not self.whole.state.is_over
+
+    async def action_toggle_pause(self) -> None:
+        """Pause the worker, or let it go on."""
+        if not self.refuses(NOTHING_ASKED):
+            await self.control.toggle_pause()
+
+    async def action_stop(self) -> None:
+        """Ask the worker to stop."""
+        if not self.refuses(NOTHING_ASKED):
+            await self.control.stop()
+
+    def action_set(self) -> None:
+        """Ask for another value of a setting that can move."""
+        if self.refuses(NOTHING_ASKED) or self.control.has_nobody_to_ask():
+            return
+        about = f"key=value; these can change while it runs: {', '.join(self.control.movable())}"
+        self.app.push_screen(PromptScreen("Set", about, check=self.control.check_setting), self._set_chosen)
+
+    async def _set_chosen(self, text: str | None) -> None:
+        if text is not None:
+            await self.control.set(text)
 
     # replay
 
@@ -354,15 +388,14 @@ class WatchScreen(RunControl):
         """Another quantity over time."""
         groups = list(panels.groups_of(self.whole.histories))
         if groups:
-            at = groups.index(self.scalar) + 1 if self.scalar in groups else 0
-            self.scalar = groups[at % len(groups)]
+            self.scalar = next_of(groups, self.scalar)
             self._draw()
 
     def action_next_measure(self) -> None:
         """Another measure of separation."""
         if self.kind != "chain":
-            self.measure = NETWORK_MEASURES[(NETWORK_MEASURES.index(self.measure) + 1) % len(NETWORK_MEASURES)]
-            self.place.measure = self.measure
+            self.measure = next_of(NETWORK_MEASURES, self.measure)
+            self.last_session.measure = self.measure
             self._shape()
             self._draw()
 
@@ -374,7 +407,7 @@ class WatchScreen(RunControl):
     def action_next_group(self, step: int) -> None:
         """Show the next tab, or the one before."""
         tabs = self.query_one("#tabs", Tabs)
-        tabs.active = GROUPS[(GROUPS.index(tabs.active) + step) % len(GROUPS)]
+        tabs.active = next_of(GROUPS, tabs.active, step)
 
     @on(Tabs.TabActivated, "#tabs")
     def _tab_activated(self, event: Tabs.TabActivated) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from springtui.alerts.ledger import MOST, Claims
+from springtui.alerts.ledger import MOST, AlertLedger
 from springtui.alerts.rules import Alert, AlertRule, Alerts, deliver
 
 OVER = AlertRule(on="finished")
@@ -92,14 +92,14 @@ class TestFires:
         assert fired(alerts, ("running", {"train_loss": 0.0}), run="b") == [[]]
 
 
-class TestClaims:
+class TestAlertLedger:
     """Two apps over one home tell the same event apart from the next one, whichever of them looks more often."""
 
     def app(self, home: Path, rule: AlertRule = OVER) -> Callable[..., int]:
-        alerts, claims = Alerts((rule,)), Claims(home)
+        alerts, ledger = Alerts((rule,)), AlertLedger(home)
 
         def sees(state: str, heard: float, **values: float) -> int:
-            return len(claims.claim(alerts.seen("r", state, values, heard=heard)))
+            return len(ledger.claim(alerts.seen("r", state, values, heard=heard)))
 
         return sees
 
@@ -137,7 +137,7 @@ class TestClaims:
 
         def claim() -> None:
             begin.wait(30)
-            mine.extend(Claims(tmp_path).claim([alert]))
+            mine.extend(AlertLedger(tmp_path).claim([alert]))
 
         threads = [threading.Thread(target=claim) for _ in range(12)]
         for thread in threads:
@@ -147,18 +147,18 @@ class TestClaims:
         assert mine == [alert]
 
     def test_bounded(self, tmp_path: Path) -> None:
-        claims = Claims(tmp_path)
+        ledger = AlertLedger(tmp_path)
         alerts = [Alert(OVER, f"run {i}", "finished", heard=float(i)) for i in range(MOST + 50)]
-        assert claims.claim(alerts) == alerts
+        assert ledger.claim(alerts) == alerts
         assert len(msgspec.json.decode((tmp_path / "alerts.json").read_bytes())) == MOST
-        assert claims.claim(alerts[50:]) == []
+        assert ledger.claim(alerts[50:]) == []
 
     def test_what_cannot_be_used_rings_all_the_same(self, tmp_path: Path) -> None:
         alert = Alert(OVER, "r", "finished")
         (tmp_path / "alerts.json").write_text('{"r ')  # by a power cut
-        assert Claims(tmp_path).claim([alert]) == [alert]
-        assert Claims(tmp_path).claim([alert]) == []
-        assert Claims(tmp_path / "nowhere").claim([alert]) == [alert]
+        assert AlertLedger(tmp_path).claim([alert]) == [alert]
+        assert AlertLedger(tmp_path).claim([alert]) == []
+        assert AlertLedger(tmp_path / "nowhere").claim([alert]) == [alert]
 
     def test_who_was_killed_while_it_claimed_keeps_nobody_from_it(self, tmp_path: Path) -> None:
         hold = "import sys, time, engine.runs.lock as l, pathlib\nlock = l.Lock(pathlib.Path(sys.argv[1]))\n"
@@ -169,8 +169,8 @@ class TestClaims:
             assert holder.stdout.readline() == b"held\n"
             holder.kill()
         alert = Alert(OVER, "r", "finished")
-        assert Claims(tmp_path).claim([alert]) == [alert]
-        assert Claims(tmp_path).claim([alert]) == []
+        assert AlertLedger(tmp_path).claim([alert]) == [alert]
+        assert AlertLedger(tmp_path).claim([alert]) == []
 
 
 class TestDelivery:

@@ -15,7 +15,7 @@ from engine.runs.directory import Run
 from engine.runs.label import write_label
 from engine.runs.listing import list_runs
 from engine.runs.records import Ended, encode
-from springtui.preferences.last_place import Place, Seen, load_place, save_place
+from springtui.preferences.last_place import LastSession, Seen, load_last_session, save_last_session
 from springtui.runs import trash as trash_module
 from springtui.runs.catalogue import SORTS, Catalogue, make_filter, ordered
 from springtui.runs.overlay import LOAD_CURVE, Overlay
@@ -171,26 +171,26 @@ def test_curves_for_the_overlay_are_read_once(home: Path) -> None:
 def test_a_damaged_place_counts_as_none(home: Path, content: bytes) -> None:
     home.mkdir()
     (home / "place.json").write_bytes(content)
-    assert load_place(home) == Place()
+    assert load_last_session(home) == LastSession()
 
 
 def test_a_place_is_remembered_and_bounded(home: Path) -> None:
     home.mkdir()
-    place = Place(screen="watch", run="r", measure="fuzziness")
+    last = LastSession(screen="watch", run="r", measure="fuzziness")
     for i in range(300):
-        place.look_at(f"run {i}", i)
-    save_place(home, place)
-    found = load_place(home)
+        last.look_at(f"run {i}", i)
+    save_last_session(home, last)
+    found = load_last_session(home)
     assert (found.screen, found.run, found.measure) == ("watch", "r", "fuzziness")
     assert len(found.seen) == 200
     assert found.seen["run 299"].records == 299
-    save_place(home / "nowhere", place)
+    save_last_session(home / "nowhere", last)
     assert not (home / "nowhere").exists()
 
 
 def test_how_long_one_was_away() -> None:
     now = time.time()
-    place = Place(seen={"a": Seen(10, now - 125)})
-    assert place.away("a", 1213, now) == "away 2m05s: 1203 records caught up"
-    assert place.away("a", 10, now) == ""
-    assert place.away("b", 10, now) == ""
+    last = LastSession(seen={"a": Seen(10, now - 125)})
+    assert last.away("a", 1213, now) == "away 2m05s: 1203 records caught up"
+    assert last.away("a", 10, now) == ""
+    assert last.away("b", 10, now) == ""

@@ -20,15 +20,9 @@ from springtui.lab.choice import Choice, Choices
 from springtui.lab.screen import LabScreen
 from springtui.lab.slider import Slider
 from springtui.preferences.keymap import checked_keys, is_key, readable
-from springtui.preferences.memory import recall
+from springtui.preferences.memory import load_user_state
 from springtui.preferences.preferences import load_preferences
 from springtui.widgets.scroll import Scroll
-
-
-@pytest.fixture(autouse=True)
-def quiet(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lab without workers."""
-    monkeypatch.setattr(LabScreen, "_open", lambda self: None)
 
 
 def test_every_binding_can_be_told_and_changed() -> None:
@@ -114,7 +108,7 @@ def test_what_cannot_meet_may_share_a_key_and_two_may_swap() -> None:
 async def test_a_changed_key_works_and_the_help_and_footer_tell_it(config_file: Path, home: Path) -> None:
     config_file.parent.mkdir(parents=True)
     config_file.write_text('[keys]\n"lab.measure" = "z"\n"app.help" = "f1"\n"lab.nothing" = "y"')
-    app = SpringApp(home)
+    app = SpringApp(home, begin_runs=False)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         lab = app.screen
@@ -134,7 +128,7 @@ async def test_a_changed_key_works_and_the_help_and_footer_tell_it(config_file: 
 
 
 async def test_the_help_tells_every_key_of_the_screen_below_and_every_term(home: Path) -> None:
-    app = SpringApp(home)
+    app = SpringApp(home, begin_runs=False)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         await pilot.press("question_mark")
@@ -161,7 +155,7 @@ async def test_the_help_tells_every_key_of_the_screen_below_and_every_term(home:
 
 
 async def test_the_palette_has_every_action_of_the_screen(home: Path) -> None:
-    app = SpringApp(home)
+    app = SpringApp(home, begin_runs=False)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         lab = app.screen
@@ -175,7 +169,7 @@ async def test_the_palette_has_every_action_of_the_screen(home: Path) -> None:
 
 
 async def test_arrows_and_the_keys_of_vi_move_alike(home: Path) -> None:
-    app = SpringApp(home)
+    app = SpringApp(home, begin_runs=False)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         slider = app.screen.query_one("#nonlinearity", Slider)
@@ -205,7 +199,7 @@ async def test_the_tour_is_shown_once_and_again_when_asked_for(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPRINGTUI_TOUR", "on")
-    app = SpringApp(home)
+    app = SpringApp(home, begin_runs=False)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         app.first_tour()
@@ -217,7 +211,7 @@ async def test_the_tour_is_shown_once_and_again_when_asked_for(
             await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, LabScreen))
         assert not app.screen.query(".-toured")
-        await until(pilot, lambda: recall().tour_seen)
+        await until(pilot, lambda: load_user_state().tour_seen)
         app.first_tour()
         await pilot.pause()
         assert isinstance(app.screen, LabScreen)
@@ -231,9 +225,6 @@ async def test_the_tour_is_shown_once_and_again_when_asked_for(
 
 
 async def test_the_lab_lives_behind_the_tour(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    monkeypatch.setenv("SPRINGTUI_HOME", str(home))
-    monkeypatch.setenv("SPRINGTUI_CONFIG", str(home.parent / "c.toml"))
     monkeypatch.setenv("SPRINGTUI_TOUR", "on")
     app = SpringApp(home)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -245,8 +236,8 @@ async def test_the_lab_lives_behind_the_tour(home: Path, monkeypatch: pytest.Mon
             plot = lab.query_one("#network-curve")
             await until(pilot, lambda: any("⠉" <= c <= "⣿" for y in range(8) for c in plot.render_line(y).text))
         finally:
-            await asyncio.to_thread(lab.stop_runs)
-            for process in lab.laboratory.leaving:
+            await asyncio.to_thread(lab.control.stop_runs)
+            for process in lab.session.leaving:
                 await asyncio.to_thread(process.wait, 20)
 
 
@@ -255,7 +246,7 @@ async def test_the_lab_lives_behind_the_tour(home: Path, monkeypatch: pytest.Mon
 async def test_the_bottom_line_names_quit_help_and_the_palette_at_any_width(
     home: Path, columns: int, screen: Literal["lab", "phase", "runs"]
 ) -> None:
-    app = SpringApp(home, opening=Opening(screen))
+    app = SpringApp(home, opening=Opening(screen), begin_runs=False)
     async with app.run_test(size=(columns, 24)) as pilot:
 
         def told() -> str:
@@ -268,7 +259,7 @@ async def test_the_bottom_line_names_quit_help_and_the_palette_at_any_width(
 
 
 async def test_ctrl_q_asks_as_q_does(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = SpringApp(home)
+    app = SpringApp(home, begin_runs=False)
     monkeypatch.setattr(app, "_going", lambda: 1)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("ctrl+q")

@@ -14,9 +14,10 @@ from engine.runs.directory import Run
 from engine.runs.launch import launch
 from engine.runs.listing import list_runs
 from engine.runs.records import Acknowledged, Curve, Started
+from engine.runs.status import Status
 from springtui.help.screen import HelpScreen
 from springtui.lab.panels import words
-from springtui.lab.session import PANELS, Laboratory
+from springtui.lab.session import PANELS, LabSession
 from springtui.lab.slider import Slider
 from springtui.state.run_state import RunState
 
@@ -31,7 +32,7 @@ async def test_both_systems_live_and_follow_the_sliders(home: Path) -> None:
         slider = lab.query_one("#nonlinearity", Slider)
         slider.focus()
         await pilot.press("home")
-        train, chain = lab.laboratory.runs["train"], lab.laboratory.runs["chain"]
+        train, chain = lab.session.runs["train"], lab.session.runs["chain"]
         await until(pilot, lambda: {"negative_slope": 1.0} in acknowledged(train))
         await until(pilot, lambda: any(s.get("mu_right") == 0.03 for s in acknowledged(chain)))
         await until(pilot, lambda: slider.in_force == 0.0)
@@ -52,14 +53,14 @@ async def test_both_systems_live_and_follow_the_sliders(home: Path) -> None:
 async def test_a_killed_worker_is_told_and_restarted(home: Path) -> None:
     async with open_lab(home) as (lab, pilot):
         await until(pilot, lambda: "train" in lab.states and lab.states["train"].latest is not None)
-        lab.laboratory.processes["train"].kill()
+        lab.session.processes["train"].kill()
         await until(pilot, lambda: lab.states["train"].status == "crashed")
-        assert "or r to restart" in lab.trouble["train"]
-        old = lab.laboratory.runs["train"].id
+        assert "or r to restart" in lab.control.trouble["train"]
+        old = lab.session.runs["train"].id
         await pilot.press("r")
         await until(pilot, lambda: "train" in lab.states and lab.states["train"].run_id != old)
         await until(pilot, lambda: lab.states["train"].latest is not None)
-        assert "train" not in lab.trouble
+        assert "train" not in lab.control.trouble
 
 
 def started(run: Run) -> list[Started]:
@@ -69,27 +70,27 @@ def started(run: Run) -> list[Started]:
 async def test_a_killed_worker_is_resumed_where_it_was_and_hears_what_was_moved_meanwhile(home: Path) -> None:
     async with open_lab(home) as (lab, pilot):
         await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in PANELS), 90)
-        run, chain = lab.laboratory.runs["train"], lab.laboratory.runs["chain"]
+        run, chain = lab.session.runs["train"], lab.session.runs["chain"]
         await until(pilot, lambda: run.checkpoint_path.exists(), 90)
-        lab.laboratory.processes["train"].kill()
+        lab.session.processes["train"].kill()
         await until(pilot, lambda: lab.states["train"].status == "crashed")
-        assert f"springtui resume {run.id}" in lab.trouble["train"]
+        assert f"springtui resume {run.id}" in lab.control.trouble["train"]
         lab.query_one("#nonlinearity", Slider).focus()
         await pilot.press("home")
         await pilot.press("g", "g")
         await until(pilot, lambda: lab.states["train"].status == "running", 90)
-        assert not lab.trouble
+        assert not lab.control.trouble
         assert len(started(run)) == 2
         assert started(run)[-1].facts["from_step"] > 0
         await until(pilot, lambda: {"negative_slope": 1.0} in acknowledged(run), 90)
-        assert lab.laboratory.runs == {"train": run, "chain": chain}
+        assert lab.session.runs == {"train": run, "chain": chain}
         assert len(list_runs(home)) == 2
 
-        lab.laboratory.processes["train"].kill()  # and once more, resumed from elsewhere
-        await until(pilot, lambda: "SIGKILL" in lab.trouble.get("train", ""))
+        lab.session.processes["train"].kill()  # and once more, resumed from elsewhere
+        await until(pilot, lambda: "SIGKILL" in lab.control.trouble.get("train", ""))
         outside = launch(run)
         try:
-            await until(pilot, lambda: "train" not in lab.trouble, 90)
+            await until(pilot, lambda: "train" not in lab.control.trouble, 90)
             await until(pilot, lambda: lab.states["train"].status == "running")
             await pilot.press("g")
             assert len(started(run)) == 3
@@ -102,15 +103,15 @@ async def test_a_lab_opened_again_takes_up_each_panel_by_itself(home: Path) -> N
     first: list[Any] = []
     try:
         async with open_lab(home, stop=False) as (lab, pilot):
-            first += lab.laboratory.processes.values()
+            first += lab.session.processes.values()
             await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in PANELS), 90)
-            left = dict(lab.laboratory.runs)
-            lab.laboratory.processes["train"].kill()
+            left = dict(lab.session.runs)
+            lab.session.processes["train"].kill()
             await until(pilot, lambda: lab.states["train"].status == "crashed")
         async with open_lab(home) as (lab, pilot):
-            await until(pilot, lambda: "SIGKILL" in lab.trouble.get("train", ""))
+            await until(pilot, lambda: "SIGKILL" in lab.control.trouble.get("train", ""))
             await until(pilot, lambda: lab.states["chain"].latest is not None)
-            assert {panel: run.id for panel, run in lab.laboratory.runs.items()} == {
+            assert {panel: run.id for panel, run in lab.session.runs.items()} == {
                 panel: run.id for panel, run in left.items()
             }
             assert lab.states["train"].latest is not None
@@ -118,7 +119,7 @@ async def test_a_lab_opened_again_takes_up_each_panel_by_itself(home: Path) -> N
             assert len(list_runs(home)) == 2
             await pilot.press("g")
             await until(pilot, lambda: lab.states["train"].status == "running", 90)
-            assert not lab.trouble
+            assert not lab.control.trouble
     finally:
         for process in first:
             process.terminate()
@@ -145,8 +146,8 @@ async def test_sizes_and_help(home: Path) -> None:
 async def test_an_unwritable_home_is_said_and_the_app_stays(home: Path) -> None:
     home.write_text("in the way")
     async with open_lab(home) as (lab, pilot):
-        await until(pilot, lambda: set(lab.trouble) == {"train", "chain"})
-        assert "SPRINGTUI_HOME" in lab.trouble["train"]
+        await until(pilot, lambda: set(lab.control.trouble) == {"train", "chain"})
+        assert "SPRINGTUI_HOME" in lab.control.trouble["train"]
 
 
 async def test_probes_ruler_and_pulling_by_keys(home: Path) -> None:
@@ -160,7 +161,7 @@ async def test_probes_ruler_and_pulling_by_keys(home: Path) -> None:
         await until(pilot, lambda: lab.states["train"].latest.linear_probes is None)  # type: ignore[union-attr]
         await pilot.press("v")
         assert "folding ruler" in str(lab.query_one("#chain-view").border_title)
-        old = lab.laboratory.runs["chain"].id
+        old = lab.session.runs["chain"].id
         await pilot.press("p")
         await until(pilot, lambda: "chain" in lab.states and lab.states["chain"].run_id != old)
         await until(pilot, lambda: lab.states["chain"].settings.get("pulling") == "steady")
@@ -194,13 +195,13 @@ async def test_a_network_that_diverges_is_said_to_at_which_epoch(home: Path) -> 
         await pilot.press("end")
         await until(pilot, lambda: lab.states["train"].status == "diverged")
         await until(pilot, lambda: "diverged at epoch" in lab._words["#facts"].splitlines()[1])
-        assert lab.laboratory.runs["train"].status() == "diverged"
+        assert lab.session.runs["train"].status() == "diverged"
         await until(pilot, lambda: any(note.title == "diverged" for note in pilot.app._notifications))
 
 
 async def test_advice_can_be_read_in_the_smallest_terminal_too(home: Path) -> None:
     async with open_lab(home, size=(80, 24)) as (lab, pilot):
-        await until(pilot, lambda: lab._words.get("#advice") and lab.foresight.predicted)
+        await until(pilot, lambda: lab._words.get("#advice") and lab.predictions.predicted)
         await pilot.press("]")
         await pilot.press("]")
         advice = lab.query_one("#advice")
@@ -231,16 +232,16 @@ async def test_advice_is_of_the_curve_above_it_and_goes_with_its_run(home: Path)
                 await pilot.pause(0.1)
             await pilot.press("m")
         assert len(said) > 1
-        await until(pilot, lambda: bool(lab.foresight.predicted), 90)
+        await until(pilot, lambda: bool(lab.predictions.predicted), 90)
         await pilot.press("r")
         assert lab._words["#advice"] == ""
-        assert not lab.foresight.predicted
+        assert not lab.predictions.predicted
         await until(pilot, lambda: lab._words["#advice"], 90)
         assert SAID[lab._words["#regime"].splitlines()[0]] in lab._words["#advice"]
 
 
 def test_an_untrained_networks_curve_is_no_regime() -> None:
-    state = RunState("a", status="running")
+    state = RunState("a", status=Status.RUNNING)
     state.fold(Curve(at=0, step=0, scalars={}, curves={"trace_ratio": [0.0, 0.3, -0.2, 0.25, -0.003, 5.0]}))
     assert words({"train": state}, {}, "trace_ratio")[0] == "nothing is separated yet\nCV – · asymmetry –"
 
@@ -256,10 +257,10 @@ async def test_a_chain_has_a_spring_for_each_hidden_layer_and_thirty_frames_a_se
 
 async def test_a_lab_that_is_left_while_it_starts_leaves_no_worker(home: Path) -> None:
     async with open_lab(home) as (lab, pilot):
-        await until(pilot, lambda: bool(lab.laboratory.processes))  # the second is still to come
-        await lab.let_go()
-        assert not lab.laboratory.runs
-        for process in lab.laboratory.leaving:
+        await until(pilot, lambda: bool(lab.session.processes))  # the second is still to come
+        await lab.control.let_go()
+        assert not lab.session.runs
+        for process in lab.session.leaving:
             await asyncio.to_thread(process.wait, 120)
         await pilot.pause()
         assert not any(run.is_live() for run in list_runs(home))
@@ -271,14 +272,14 @@ def live(home: Path) -> set[str]:
 
 async def test_keys_while_runs_start_leave_one_worker_for_each_panel(home: Path) -> None:
     async with open_lab(home) as (lab, pilot):
-        await until(pilot, lambda: bool(lab._called_off))  # begun, and hardly further
+        await until(pilot, lambda: bool(lab.control._called_off))  # begun, and hardly further
         for key in "prprp":
             await pilot.press(key)
         await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in PANELS), 90)
-        wanted = {run.id for run in lab.laboratory.runs.values()}
+        wanted = {run.id for run in lab.session.runs.values()}
         assert {state.run_id for state in lab.states.values()} == wanted
-        assert lab.watchers.keys() == set(PANELS)
-        await until(pilot, lambda: not any(p.poll() is None for p in lab.laboratory.leaving), 90)
+        assert lab.control.watchers.keys() == set(PANELS)
+        await until(pilot, lambda: not any(p.poll() is None for p in lab.session.leaving), 90)
         await until(pilot, lambda: live(home) == wanted)
 
 
@@ -287,45 +288,45 @@ async def test_keys_at_once_in_a_lab_at_work_leave_one_worker_for_each_panel(hom
     """Those called off end as stopped, and leaving knows of every one that goes on."""
     async with open_lab(home) as (lab, pilot):
         await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in PANELS), 90)
-        first = lab.laboratory.runs["chain"].id
+        first = lab.session.runs["chain"].id
         await pilot.press(*keys)
         await until(pilot, lambda: "chain" in lab.states and lab.states["chain"].latest is not None, 90)
         await until(pilot, lambda: "train" in lab.states and lab.states["train"].latest is not None, 90)
-        wanted = {run.id for run in lab.laboratory.runs.values()}
+        wanted = {run.id for run in lab.session.runs.values()}
         assert first not in wanted
-        await until(pilot, lambda: not any(p.poll() is None for p in lab.laboratory.leaving), 90)
+        await until(pilot, lambda: not any(p.poll() is None for p in lab.session.leaving), 90)
         await until(pilot, lambda: live(home) == wanted)
-        assert lab.laboratory.going() == 2
-        await lab.let_go()
-        await until(pilot, lambda: not any(p.poll() is None for p in lab.laboratory.leaving), 90)
+        assert lab.session.going() == 2
+        await lab.control.let_go()
+        await until(pilot, lambda: not any(p.poll() is None for p in lab.session.leaving), 90)
     assert {run.status() for run in list_runs(home)} == {"stopped"}
 
 
 def test_a_start_called_off_begins_nothing_and_a_second_one_takes_the_place_of_the_first(home: Path) -> None:
-    laboratory, off = Laboratory(home), threading.Event()
+    session, off = LabSession(home), threading.Event()
     try:
-        laboratory.start("chain", {"blocks": 3}, off)
-        first, process = laboratory.runs["chain"], laboratory.processes["chain"]
-        laboratory.start("chain", {"blocks": 4}, off)
-        second = laboratory.runs["chain"]
+        session.start("chain", {"blocks": 3}, off)
+        first, process = session.runs["chain"], session.processes["chain"]
+        session.start("chain", {"blocks": 4}, off)
+        second = session.runs["chain"]
         assert second.id != first.id
         process.wait(60)
         off.set()
-        laboratory.start("chain", {"blocks": 5}, off)
-        assert laboratory.runs["chain"] is second
+        session.start("chain", {"blocks": 5}, off)
+        assert session.runs["chain"] is second
         assert len(list_runs(home)) == 2
-        assert not laboratory.reattach("chain", off)
+        assert not session.reattach("chain", off)
     finally:
-        laboratory.stop("chain")
-        for left in laboratory.leaving:
+        session.stop("chain")
+        for left in session.leaving:
             left.wait(60)
 
 
 def test_a_chain_that_was_left_is_taken_up_though_its_network_has_ended(home: Path) -> None:
-    earlier, off = Laboratory(home), threading.Event()
+    earlier, off = LabSession(home), threading.Event()
     earlier.start("chain", {"blocks": 3}, off)
     run, process = earlier.runs["chain"], earlier.processes["chain"]
-    later = Laboratory(home)
+    later = LabSession(home)
     try:
         while not run.is_live():
             assert process.poll() is None

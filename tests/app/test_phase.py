@@ -30,7 +30,7 @@ from springtui.lab.choice import Choice
 from springtui.lab.screen import LabScreen
 from springtui.phase.screen import PhaseScreen
 from springtui.phase.sweeps import SweepRuns
-from springtui.preferences.last_place import Place
+from springtui.preferences.last_place import LastSession
 from springtui.state.diagram import COLOURS, facts_of, grid_of, short
 from springtui.watch.screen import WatchScreen
 from springtui.widgets.heat_map import HeatMap
@@ -55,10 +55,9 @@ async def open_phase(pilot: Pilot[int]) -> PhaseScreen:
 
 
 @pytest.fixture
-def app(home: Path, monkeypatch: pytest.MonkeyPatch) -> SpringApp:
+def app(home: Path) -> SpringApp:
     """The app, its lab without workers."""
-    monkeypatch.setattr(LabScreen, "_open", lambda self: None)
-    return SpringApp(home)
+    return SpringApp(home, begin_runs=False)
 
 
 async def test_the_newest_diagram_is_drawn_with_the_chain_beside_it(
@@ -66,7 +65,10 @@ async def test_the_newest_diagram_is_drawn_with_the_chain_beside_it(
 ) -> None:
     async with app.run_test(size=(140, 45)) as pilot:
         phase = await open_phase(pilot)
-        await until(pilot, lambda: len(phase.summaries["network"]) == 6 and len(phase.summaries["chain"]) == 6)
+        await until(
+            pilot,
+            lambda: len(phase.control.summaries["network"]) == 6 and len(phase.control.summaries["chain"]) == 6,
+        )
         heat_map = phase.query_one("#network", HeatMap)
         lines = [heat_map.render_line(y).text for y in range(heat_map.size.height)]
         assert lines[0].split()[0] == "1"  # the first row is nonlinearity 1
@@ -81,7 +83,7 @@ async def test_the_newest_diagram_is_drawn_with_the_chain_beside_it(
         assert (home / "exports").stat().st_mode & 0o777 == 0o700
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
-        await let_go(phase.sweeps.run_workers)
+        await let_go(phase.control.sweeps.run_workers)
 
 
 def drawn(phase: PhaseScreen) -> str:
@@ -106,7 +108,7 @@ async def test_no_screen_that_was_visited_before_changes_its_looks(
         before = boxes(phase)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
-        app.push_screen(WatchScreen(finished, Place()))
+        app.push_screen(WatchScreen(finished, LastSession()))
         await until(pilot, lambda: isinstance(pilot.app.screen, WatchScreen))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(pilot.app.screen, WatchScreen))
@@ -114,7 +116,7 @@ async def test_no_screen_that_was_visited_before_changes_its_looks(
         await until(pilot, lambda: "nonlinearity" in str(again.query_one("#cell", Static).content))
         await until(pilot, lambda: boxes(again) == before)
         assert again.query_one("#said").size.height > 8
-        await let_go(again.sweeps.run_workers)
+        await let_go(again.control.sweeps.run_workers)
 
 
 async def test_a_diagram_is_made_stopped_and_gone_on_with(
@@ -126,15 +128,17 @@ async def test_a_diagram_is_made_stopped_and_gone_on_with(
         phase = await open_phase(pilot)
         await until(pilot, lambda: "no diagram yet" in phase._told)
         await pilot.press("g")
-        await until(pilot, lambda: "network" in phase.states and phase.states["network"].done >= 2, 60)
+        await until(
+            pilot, lambda: "network" in phase.control.states and phase.control.states["network"].done >= 2, 60
+        )
         await pilot.press("x")
-        await until(pilot, lambda: phase.states["network"].status == "stopped")
-        made = phase.states["network"].done
+        await until(pilot, lambda: phase.control.states["network"].status == "stopped")
+        made = phase.control.states["network"].done
         await pilot.press("g")
-        await until(pilot, lambda: phase.states["network"].status == "finished", 90)
-        assert made < phase.states["network"].total == 36
-        assert len(phase.states["network"].cells) == 36
-        await let_go(phase.sweeps.run_workers)
+        await until(pilot, lambda: phase.control.states["network"].status == "finished", 90)
+        assert made < phase.control.states["network"].total == 36
+        assert len(phase.control.states["network"].cells) == 36
+        await let_go(phase.control.sweeps.run_workers)
 
 
 async def test_a_hessian_that_was_not_measured_is_said_so_and_measured_on_demand(
@@ -144,7 +148,7 @@ async def test_a_hessian_that_was_not_measured_is_said_so_and_measured_on_demand
     monkeypatch.setitem(DIAGRAMS, "data-noise", small)
     async with app.run_test(size=(80, 24)) as pilot:
         phase = await open_phase(pilot)
-        await until(pilot, lambda: len(phase.summaries["network"]) == 6)
+        await until(pilot, lambda: len(phase.control.summaries["network"]) == 6)
         while phase.colour.key != "hessian_trace":
             await pilot.press("c")
         await until(pilot, lambda: "g measures the Hessian" in phase._told)
@@ -152,17 +156,17 @@ async def test_a_hessian_that_was_not_measured_is_said_so_and_measured_on_demand
         hint = "not measured; a sweep with --set hessian=on measures it"
         assert hint in drawn(phase)
         await pilot.press("g")
-        await until(pilot, lambda: phase.runs["network"].id != finished.id, 60)
-        await until(pilot, lambda: phase.states["network"].status == "finished", 90)
-        await until(pilot, lambda: len(phase.summaries["network"]) == 2)
-        assert all(s.scalars["hessian_trace"] > 0 for s in phase.summaries["network"])
+        await until(pilot, lambda: phase.control.runs["network"].id != finished.id, 60)
+        await until(pilot, lambda: phase.control.states["network"].status == "finished", 90)
+        await until(pilot, lambda: len(phase.control.summaries["network"]) == 2)
+        assert all(s.scalars["hessian_trace"] > 0 for s in phase.control.summaries["network"])
         assert "g measures" not in phase._told
         assert hint not in drawn(phase)
         assert not phase.query_one("#chain", HeatMap).display  # no room for both; v shows it
         await pilot.press("v")
         await until(pilot, lambda: phase.query_one("#chain", HeatMap).display)
         assert not phase.query_one("#network", HeatMap).display
-        await let_go(phase.sweeps.run_workers)
+        await let_go(phase.control.sweeps.run_workers)
 
 
 async def test_another_diagram_that_was_made_is_shown(finished: Run, app: SpringApp, home: Path) -> None:
@@ -179,22 +183,25 @@ async def test_another_diagram_that_was_made_is_shown(finished: Run, app: Spring
         await until(pilot, lambda: isinstance(app.screen, PhaseScreen))
         phase = app.screen
         assert isinstance(phase, PhaseScreen)
-        await until(pilot, lambda: len(phase.summaries["network"]) == 6)
+        await until(pilot, lambda: len(phase.control.summaries["network"]) == 6)
         assert "View" not in {key.description for key in phase.query(FooterKey)}  # all views are shown
         await pilot.press("right", "down", "down", "t")  # a learning rate: there is none
         await until(pilot, lambda: any("g makes learning-rate" in n.message for n in app._notifications))
-        assert phase.runs["network"].id == other.id
+        assert phase.control.runs["network"].id == other.id
         await until(pilot, lambda: "g makes learning-rate" in phase._told)
         await pilot.press("t")
-        await until(pilot, lambda: len(phase.summaries["network"]) == 2)
-        assert phase.runs["network"].id == made.id
+        await until(pilot, lambda: len(phase.control.summaries["network"]) == 2)
+        assert phase.control.runs["network"].id == made.id
         assert "g makes" not in phase._told
         assert phase.query_one("#network", HeatMap).cursor == 1
-        await until(pilot, lambda: len(phase.summaries["chain"]) == 2)  # over the same axes
-        while phase.recipe != "data-noise":
+        await until(pilot, lambda: len(phase.control.summaries["chain"]) == 2)  # over the same axes
+        while phase.control.recipe != "data-noise":
             await pilot.press("t")
-        await until(pilot, lambda: phase.runs["network"].id == newest and len(phase.summaries["network"]) == 6)
-        await let_go(phase.sweeps.run_workers)
+        await until(
+            pilot,
+            lambda: phase.control.runs["network"].id == newest and len(phase.control.summaries["network"]) == 6,
+        )
+        await let_go(phase.control.sweeps.run_workers)
 
 
 async def test_a_cell_without_noise_opens_with_the_noise_of_its_diagram(home: Path, app: SpringApp) -> None:
@@ -206,7 +213,7 @@ async def test_a_cell_without_noise_opens_with_the_noise_of_its_diagram(home: Pa
     async with app.run_test(size=(140, 45)) as pilot:
         first = app.screen
         phase = await open_phase(pilot)
-        await until(pilot, lambda: len(phase.summaries["network"]) == 2)
+        await until(pilot, lambda: len(phase.control.summaries["network"]) == 2)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, LabScreen) and app.screen is not first)
         lab = app.screen
@@ -220,7 +227,7 @@ async def test_a_cell_without_noise_opens_with_the_noise_of_its_diagram(home: Pa
             1e-2,
             50,
         )
-        await let_go(phase.sweeps.run_workers)
+        await let_go(phase.control.sweeps.run_workers)
 
 
 async def test_a_cell_opens_in_the_lab_with_its_settings(finished: Run, home: Path) -> None:
@@ -229,7 +236,7 @@ async def test_a_cell_opens_in_the_lab_with_its_settings(finished: Run, home: Pa
         await until(pilot, lambda: isinstance(app.screen, LabScreen) and "train" in app.screen.states)
         first = app.screen
         phase = await open_phase(pilot)
-        await until(pilot, lambda: len(phase.summaries["network"]) == 6)
+        await until(pilot, lambda: len(phase.control.summaries["network"]) == 6)
         await pilot.press("right", "down", "enter")
         await until(pilot, lambda: isinstance(app.screen, LabScreen) and app.screen is not first)
         lab = app.screen
@@ -237,38 +244,35 @@ async def test_a_cell_opens_in_the_lab_with_its_settings(finished: Run, home: Pa
         await until(pilot, lambda: "train" in lab.states and bool(lab.states["train"].settings))
         settings = lab.states["train"].settings
         assert (settings["data_noise"], settings["negative_slope"], settings["width"]) == (0.4, 0.5, 16)
-        await asyncio.to_thread(lab.stop_runs)
+        await asyncio.to_thread(lab.control.stop_runs)
         assert isinstance(first, LabScreen)
-        for process in [*lab.laboratory.leaving, *first.laboratory.leaving]:
+        for process in [*lab.session.leaving, *first.session.leaving]:
             await asyncio.to_thread(process.wait, 20)
-        await let_go(phase.sweeps.run_workers)
+        await let_go(phase.control.sweeps.run_workers)
 
 
 OWN = TwinMap(friction=0.2, friction_per_nonlinearity=0.1, mu_left=0.3, noise=0.05, noise_per_noise=0.02)
 
 
-async def test_ones_own_map_drives_the_chain_of_the_diagram(
-    finished: Run, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_ones_own_map_drives_the_chain_of_the_diagram(finished: Run, home: Path) -> None:
     """Not one that was made by the shipped map, and that one stands when the map of one's own is left away."""
     shipped = SweepRuns(home, Workers(home))
     network = finished.config().settings
     assert isinstance(network, SweepConfig)
     usual = await asyncio.to_thread(shipped.start_chain, network)
     assert usual is not None
-    shipped.processes[usual.id].wait(60)
-    monkeypatch.setattr(LabScreen, "_open", lambda self: None)
-    async with SpringApp(home, twin=OWN).run_test(size=(140, 45)) as pilot:
+    shipped.run_workers.processes[usual.id].wait(60)
+    async with SpringApp(home, twin=OWN, begin_runs=False).run_test(size=(140, 45)) as pilot:
         phase = await open_phase(pilot)
-        await until(pilot, lambda: len(phase.summaries["chain"]) == 6)
-        chain = phase.runs["chain"]
+        await until(pilot, lambda: len(phase.control.summaries["chain"]) == 6)
+        chain = phase.control.runs["chain"]
         assert chain.id != usual.id
-        settings = cell_settings(phase.configs["chain"], 1)  # a ReLU network, the larger noise
+        settings = cell_settings(phase.control.configs["chain"], 1)  # a ReLU network, the larger noise
         assert isinstance(settings, ChainConfig)
         assert (settings.mu_right, settings.mu_left, settings.noise) == pytest.approx((0.3, 0.3, 0.058))
         await until(pilot, lambda: "by your own map" in str(phase.query_one("#cell", Static).content))
         assert "μ→ 0.300 · μ← 0.300 · ε 0.050" in str(phase.query_one("#cell", Static).content)
-        await let_go(phase.sweeps.run_workers)
+        await let_go(phase.control.sweeps.run_workers)
     assert SweepRuns(home, Workers(home), OWN).start_chain(network).id == chain.id  # type: ignore[union-attr]
     assert SweepRuns(home, Workers(home)).start_chain(network).id == usual.id  # type: ignore[union-attr]
     elsewhere = msgspec.structs.replace(OWN, noise_axis="lr")

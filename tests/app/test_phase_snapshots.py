@@ -17,7 +17,6 @@ from engine.sweep.diagrams import make_sweep
 from engine.sweep.grid import cell_count, cell_values
 from engine.workers.work import work
 from springtui.app import SpringApp
-from springtui.lab.screen import LabScreen
 from springtui.phase.screen import PhaseScreen
 
 SnapCompare = Callable[..., bool]
@@ -57,10 +56,9 @@ def diagram(home: Path) -> Run:
 
 
 @pytest.fixture
-def app(home: Path, diagram: Run, monkeypatch: pytest.MonkeyPatch) -> SpringApp:
+def app(home: Path, diagram: Run) -> SpringApp:
     """The app, its lab without workers."""
-    monkeypatch.setattr(LabScreen, "_open", lambda self: None)
-    return SpringApp(home)
+    return SpringApp(home, begin_runs=False)
 
 
 def showing(*keys: str) -> Callable[[Pilot[int]], Awaitable[None]]:
@@ -72,7 +70,7 @@ def showing(*keys: str) -> Callable[[Pilot[int]], Awaitable[None]]:
         await until(pilot, lambda: isinstance(pilot.app.screen, PhaseScreen))
         phase = pilot.app.screen
         assert isinstance(phase, PhaseScreen)
-        await until(pilot, lambda: [len(phase.summaries[s]) for s in ("network", "chain")] == [54, 54])
+        await until(pilot, lambda: [len(phase.control.summaries[s]) for s in ("network", "chain")] == [54, 54])
         await pilot.press(*keys)
         phase._stale = True
         phase._draw()

@@ -17,7 +17,6 @@ from support.real_terminal import SPRINGTUI
 from engine.errors import ConfigError
 from springtui.app import SpringApp
 from springtui.commands.session import Session
-from springtui.lab.screen import LabScreen
 from springtui.preferences.preferences import (
     Preferences,
     about,
@@ -153,12 +152,9 @@ def test_the_commented_file_and_the_page_hold_as_they_are_shown(
         assert effective.values.keys or effective.values.alerts
 
 
-async def test_the_app_opens_with_what_is_right_and_tells_the_rest(
-    config_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(LabScreen, "_open", lambda self: None)
+async def test_the_app_opens_with_what_is_right_and_tells_the_rest(config_file: Path, home: Path) -> None:
     write(config_file, 'mouse = false\non_quit = "never"')
-    app = SpringApp(home)
+    app = SpringApp(home, begin_runs=False)
     async with app.run_test() as pilot:
         await pilot.pause()
         assert app.preferences.mouse is False

@@ -70,7 +70,8 @@ async def test_no_screen_of_it_asks_makes_or_changes_anything(home: Path, watche
         runs.table.point_at(finished.id)
         await pilot.press("enter")
         await until(
-            pilot, lambda: isinstance(app.screen, PhaseScreen) and len(app.screen.summaries["network"]) == 6
+            pilot,
+            lambda: isinstance(app.screen, PhaseScreen) and len(app.screen.control.summaries["network"]) == 6,
         )
         phase = app.screen
         assert isinstance(phase, PhaseScreen)

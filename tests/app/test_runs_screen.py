@@ -283,7 +283,7 @@ async def test_stop_resume_and_duplicate_real_workers(home: Path) -> None:
             screen.table.point_at(run.id)
             await pilot.press("x")
             await until(pilot, lambda: run.status() == "stopped")
-            for worker in screen.run_workers.processes.values():
+            for worker in screen.actions.run_workers.processes.values():
                 await asyncio.to_thread(worker.wait, 20)
     finally:
         process.kill()

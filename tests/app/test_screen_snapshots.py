@@ -23,6 +23,7 @@ from engine.sweep.grid import cell_count
 from springtui.app import Opening, SpringApp
 from springtui.lab import panels as lab_panels
 from springtui.lab.screen import LabScreen
+from springtui.phase.control import PhaseControl
 from springtui.phase.screen import PhaseScreen
 from springtui.runs import panels as runs_panels
 from springtui.runs.screen import RunsScreen
@@ -40,8 +41,7 @@ EPOCHS = 60
 @pytest.fixture(autouse=True)
 def still(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker, no clock, no zone of time."""
-    monkeypatch.setattr(LabScreen, "_open", lambda self: None)
-    monkeypatch.setattr(PhaseScreen, "_take_up", lambda self: _nothing())
+    monkeypatch.setattr(PhaseControl, "take_up", lambda self: _nothing())
     monkeypatch.setattr(runs_panels, "age_in_words", lambda seconds: "2h")
     monkeypatch.setattr(status, "_ago", lambda moment: "2 hours")
     monkeypatch.setenv("TZ", "UTC")
@@ -80,8 +80,8 @@ async def draw_phase(pilot: Pilot[int]) -> None:
                 Cell(time=1.0 + cell, cell=cell, member=0, done=cell + 1, at=100, final=True,
                      curves={measure: curve}, scalars={"test_accuracy": accuracy, "train_loss": 0.1 * column})
             )  # fmt: skip
-        phase.configs[system], phase.states[system] = config, state
-        phase.runs[system] = Run(Path(f"/nowhere/a-{system}"))
+        phase.control.configs[system], phase.control.states[system] = config, state
+        phase.control.runs[system] = Run(Path(f"/nowhere/a-{system}"))
     phase._rate = lambda state: 0.0  # type: ignore[method-assign]
     for _ in range(2):  # the line above the maps is drawn before them, from what they were
         phase._stale = True
@@ -105,7 +105,7 @@ async def draw_watch(pilot: Pilot[int]) -> None:
     """A finished run."""
     screen = pilot.app.screen
     assert isinstance(screen, WatchScreen)
-    await until(pilot, lambda: screen.whole.curves == EPOCHS and screen.config is not None)
+    await until(pilot, lambda: screen.whole.curves == EPOCHS and screen.control.config is not None)
     words = ("#said", "last heard"), ("#facts", "data_noise"), ("#usage", "nothing to measure")
     await until(pilot, lambda: all(w in str(screen.query_one(s, Static).content) for s, w in words))
     await until(pilot, lambda: screen._drawn_version == screen.follower.version)
@@ -133,7 +133,7 @@ def test_looks(
 ) -> None:  # fmt: skip
     monkeypatch.setenv("SPRINGTUI_THEME", theme)
     opening, draw = opening_of(name, home)
-    app = SpringApp(home, opening=opening)
+    app = SpringApp(home, opening=opening, begin_runs=False)
 
     async def before(pilot: Pilot[int]) -> None:
         await draw(pilot)
@@ -158,7 +158,7 @@ def test_empty_screens_say_what_to_do(home: Path, snap_compare: SnapCompare, nam
         await pilot.pause()
 
     assert DIAGRAMS
-    app = SpringApp(home, opening=Opening(name))  # type: ignore[arg-type]
+    app = SpringApp(home, opening=Opening(name), begin_runs=False)  # type: ignore[arg-type]
     assert snap_compare(app, terminal_size=(100, 30), run_before=wait)
 
 
@@ -194,7 +194,7 @@ async def draw_bare_watch(pilot: Pilot[int], sign: str) -> None:
 async def draw_directory_gone(pilot: Pilot[int], run: Run) -> None:
     screen = pilot.app.screen
     assert isinstance(screen, WatchScreen)
-    await until(pilot, lambda: screen.whole.curves == EPOCHS and screen.config is not None)
+    await until(pilot, lambda: screen.whole.curves == EPOCHS and screen.control.config is not None)
     run.path.rename(run.path.parents[1] / "elsewhere")
     await draw_bare_watch(pilot, "is gone")
     await until(pilot, lambda: "gone" in str(screen.query_one("#head", Static).content))
@@ -219,8 +219,8 @@ async def draw_unmade_phase(pilot: Pilot[int]) -> None:
     config, state = make_sweep("data-noise", {}, seeds=3), RunState("a-network")
     state.fold(Started(time=0.0, pid=1, host="here", settings={}, layers=[], total=162))
     state.worker_is_gone()
-    phase.configs["network"], phase.states["network"] = config, state
-    phase.runs["network"] = Run(Path("/nowhere/a-network"))
+    phase.control.configs["network"], phase.control.states["network"] = config, state
+    phase.control.runs["network"] = Run(Path("/nowhere/a-network"))
     phase._stale = True
     phase._draw()
     await settled(pilot)
@@ -233,9 +233,9 @@ async def draw_dead_lab(pilot: Pilot[int]) -> None:
     assert isinstance(lab, LabScreen)
     state = RunState("a-run")
     state.fold(Ended(reason="failed", text="the data set is damaged", time=1.0, at=0))
-    lab.states = {"train": state}
-    lab.trouble = {"chain": "cannot start a run: No space left on device; is the disk full?"}
-    lab_panels.show_states(lab, lab.states, "trace_ratio", trouble=lab.trouble)
+    lab.control.states = {"train": state}
+    lab.control.trouble = {"chain": "cannot start a run: No space left on device; is the disk full?"}
+    lab_panels.show_states(lab, lab.states, "trace_ratio", trouble=lab.control.trouble)
     lab.draw_words()
     for plot in lab.query(Plot):
         if plot.is_stale():
@@ -277,4 +277,6 @@ def test_states_with_little_to_show(
             await until(pilot, lambda: "regular" in str(pilot.app.screen.query_one("#wrong", Static).content))
             await pilot.pause()
 
-    assert snap_compare(SpringApp(home, opening=opening), terminal_size=columns_rows, run_before=before)
+    assert snap_compare(
+        SpringApp(home, opening=opening, begin_runs=False), terminal_size=columns_rows, run_before=before
+    )

@@ -9,14 +9,12 @@ import pytest
 from support.lab import until
 
 from springtui.app import SpringApp
-from springtui.lab.screen import LabScreen
 
 
 @pytest.fixture
-def app(home: Path, monkeypatch: pytest.MonkeyPatch) -> SpringApp:
+def app(home: Path) -> SpringApp:
     """The app without workers."""
-    monkeypatch.setattr(LabScreen, "_open", lambda self: None)
-    return SpringApp(home)
+    return SpringApp(home, begin_runs=False)
 
 
 def pictures(home: Path) -> list[Path]:

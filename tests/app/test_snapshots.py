@@ -9,16 +9,14 @@ import pytest
 from support.lab import showing
 
 from springtui.app import SpringApp
-from springtui.lab.screen import LabScreen
 
 SnapCompare = Callable[..., bool]
 
 
 @pytest.fixture
-def app(home: Path, monkeypatch: pytest.MonkeyPatch) -> SpringApp:
+def app(home: Path) -> SpringApp:
     """The app without workers."""
-    monkeypatch.setattr(LabScreen, "_open", lambda self: None)
-    return SpringApp(home)
+    return SpringApp(home, begin_runs=False)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,8 @@ from textual.theme import Theme
 
 from engine.errors import ConfigError
 from springtui.app import SpringApp
-from springtui.lab.screen import LabScreen
 from springtui.preferences import themes
-from springtui.preferences.memory import Memory, memory_path, recall, remember
+from springtui.preferences.memory import UserState, load_user_state, save_user_state, user_state_path
 from springtui.preferences.preferences import load_preferences
 from springtui.widgets.heat_map import HeatMap
 from springtui.widgets.palette import CIVIDIS, MOST_LEVELS, Palette, contrast
@@ -140,10 +139,9 @@ def test_a_persons_own_themes_are_found_and_may_not_take_anothers_name(config_fi
 async def test_a_theme_is_switched_live_and_remembered(
     config_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(LabScreen, "_open", lambda self: None)
     own_theme(config_file, "mine")
     config_file.write_text('theme = "springtui-light"')
-    app = SpringApp(home)
+    app = SpringApp(home, begin_runs=False)
     async with app.run_test() as pilot:
         await pilot.pause()
         assert app.theme == "springtui-light"
@@ -151,21 +149,20 @@ async def test_a_theme_is_switched_live_and_remembered(
         while app.theme != "mine":
             await pilot.press("ctrl+t")
         assert app.theme_variables["background"] != before
-        await until(pilot, lambda: recall().theme == "mine")
+        await until(pilot, lambda: load_user_state().theme == "mine")
     assert (load_preferences().values.theme, load_preferences().origins["theme"]) == ("mine", "chosen in the app")
     assert SpringApp(home).theme == "mine"
     config_file.write_text('theme = "high-contrast"')  # the file's word is newer
     assert SpringApp(home).theme == "high-contrast"
     monkeypatch.setenv("SPRINGTUI_THEME", "no-such")
-    app = SpringApp(home)
+    app = SpringApp(home, begin_runs=False)
     assert app.theme == themes.DEFAULT_THEME
     assert any("'no-such' is no theme" in warning for warning in app.warnings)
 
 
 async def test_a_heat_map_wears_the_themes_colours(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LabScreen, "_open", lambda self: None)
     monkeypatch.setenv("SPRINGTUI_THEME", "high-contrast")
-    app = SpringApp(home)
+    app = SpringApp(home, begin_runs=False)
     async with app.run_test() as pilot:
         await pilot.press("f")
         await pilot.pause()
@@ -177,12 +174,12 @@ async def test_a_heat_map_wears_the_themes_colours(home: Path, monkeypatch: pyte
 
 
 def test_what_is_remembered_is_lost_without_harm(config_file: Path) -> None:
-    remember(tour_seen=True)
-    remember(theme="x")
-    assert recall() == Memory(theme="x", tour_seen=True)
-    memory_path().write_text("{")
-    assert recall() == Memory()
-    memory_path().unlink()
-    memory_path().mkdir()
-    remember(theme="y")  # says nothing, does nothing
-    assert recall() == Memory()
+    save_user_state(tour_seen=True)
+    save_user_state(theme="x")
+    assert load_user_state() == UserState(theme="x", tour_seen=True)
+    user_state_path().write_text("{")
+    assert load_user_state() == UserState()
+    user_state_path().unlink()
+    user_state_path().mkdir()
+    save_user_state(theme="y")  # says nothing, does nothing
+    assert load_user_state() == UserState()

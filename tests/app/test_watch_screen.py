@@ -21,7 +21,7 @@ from engine.runs.records import Ended, Note, encode
 from engine.settings.chain import ChainConfig
 from springtui.app import Opening, SpringApp
 from springtui.dialogs import PromptScreen
-from springtui.preferences.last_place import Seen, load_place, save_place
+from springtui.preferences.last_place import Seen, load_last_session, save_last_session
 from springtui.runs.screen import RunsScreen
 from springtui.watch import requests
 from springtui.watch.screen import WatchScreen
@@ -169,13 +169,13 @@ async def test_what_was_missed_is_told_and_the_app_opens_where_it_was(home: Path
         await pilot.press("right_square_bracket", "m")
         await until(pilot, lambda: screen.tab == "history")
         await pilot.press("q")
-    assert load_place(home).seen[run.id].records == screen.whole.state.records
+    assert load_last_session(home).seen[run.id].records == screen.whole.state.records
     with (run.path / "events.jsonl").open("ab") as file:
         file.writelines(encode(event) for event in list(training_records(80))[-20:])
-    place = load_place(home)
-    assert place.away(run.id, 1000, place.seen[run.id].time + 9) == ""  # a glance elsewhere is no absence
-    place.seen[run.id] = Seen(place.seen[run.id].records, place.seen[run.id].time - 60)
-    save_place(home, place)
+    last = load_last_session(home)
+    assert last.away(run.id, 1000, last.seen[run.id].time + 9) == ""  # a glance elsewhere is no absence
+    last.seen[run.id] = Seen(last.seen[run.id].records, last.seen[run.id].time - 60)
+    save_last_session(home, last)
     app = SpringApp(home)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: isinstance(pilot.app.screen, WatchScreen))

@@ -22,7 +22,7 @@ from engine.twin.fit import predict
 from engine.twin.maps import PRESETS, TwinMap, load_map, save_map
 from springtui.cli import main
 from springtui.state.knobs import NOISE_KINDS
-from springtui.state.predictions import Foresight
+from springtui.state.predictions import TwinPredictions
 from springtui.state.run_state import RunState
 
 
@@ -141,22 +141,22 @@ def test_a_map_over_another_axis_is_none_of_the_labs(tmp_path: Path) -> None:
 async def test_ones_own_map_drives_the_chain_and_the_prediction(home: Path) -> None:
     own = TwinMap(friction=0.2, friction_per_nonlinearity=0.1, mu_left=0.3, noise=0.05, noise_per_noise=0.0,
                   noise_axis="dropout")  # fmt: skip
-    foresight, dropout = Foresight(own), next(kind for kind in NOISE_KINDS if kind.key == "dropout")
-    chain = make(ChainConfig, foresight.chain(0.5, dropout, 0.1, depth=8))
+    predictions, dropout = TwinPredictions(own), next(kind for kind in NOISE_KINDS if kind.key == "dropout")
+    chain = make(ChainConfig, predictions.chain(0.5, dropout, 0.1, depth=8))
     assert (chain.blocks, chain.mu_right, chain.mu_left, chain.noise) == (6, 0.25, 0.3, 0.05)
     state, run = RunState("a"), written_network(home, dropout=0.1, negative_slope=0.5)
     for event in run.events():
         state.fold(event)
-    assert await foresight.reckon(state, dropout)
-    assert not await foresight.reckon(state, dropout)  # nothing new rests on anything new
-    assert len(foresight.predicted) == 8
-    assert foresight.predicted[0] == 1.0
-    assert foresight.predicted[-1] == pytest.approx(0.0, abs=1e-12)
-    assert foresight.predicted != (await shipped(state)).predicted
-    assert "lazy" in foresight.advice(state, dropout, "trace_ratio")
+    assert await predictions.update(state, dropout)
+    assert not await predictions.update(state, dropout)  # nothing new rests on anything new
+    assert len(predictions.predicted) == 8
+    assert predictions.predicted[0] == 1.0
+    assert predictions.predicted[-1] == pytest.approx(0.0, abs=1e-12)
+    assert predictions.predicted != (await shipped(state)).predicted
+    assert "lazy" in predictions.advice(state, dropout, "trace_ratio")
 
 
-async def shipped(state: RunState) -> Foresight:
-    foresight = Foresight()
-    await foresight.reckon(state, next(kind for kind in NOISE_KINDS if kind.key == "dropout"))
-    return foresight
+async def shipped(state: RunState) -> TwinPredictions:
+    predictions = TwinPredictions()
+    await predictions.update(state, next(kind for kind in NOISE_KINDS if kind.key == "dropout"))
+    return predictions

@@ -34,8 +34,8 @@ async def open_lab(
             yield screen, pilot
         finally:
             if stop:
-                await asyncio.to_thread(screen.stop_runs)
-            for process in screen.laboratory.leaving:
+                await asyncio.to_thread(screen.control.stop_runs)
+            for process in screen.session.leaving:
                 await asyncio.to_thread(process.wait, 20)
 
 
@@ -108,7 +108,7 @@ def showing(*keys: str) -> Callable[[Pilot[int]], Awaitable[None]]:
         await pilot.pause()
         screen = next(s for s in pilot.app.screen_stack if isinstance(s, LabScreen))
         states: dict[Panel, RunState] = {"train": network_state(), "chain": chain_state()}
-        screen.states = states
+        screen.control.states = states
         screen._show_in_force()
         lab_panels.show_states(screen, states, "trace_ratio")
         show_chain(screen.query_one(ChainView), states["chain"])

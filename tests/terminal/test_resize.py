@@ -19,11 +19,8 @@ class Between(Message):
 
 
 @pytest.mark.parametrize("keys", [(), ("question_mark",), ("f",)], ids=["lab", "help", "phase"])
-async def test_an_older_size_does_not_come_back(
-    home: Path, monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...]
-) -> None:
-    monkeypatch.setattr(LabScreen, "_open", lambda self: None)
-    app = SpringApp(home)
+async def test_an_older_size_does_not_come_back(home: Path, keys: tuple[str, ...]) -> None:
+    app = SpringApp(home, begin_runs=False)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         await pilot.press(*keys)
