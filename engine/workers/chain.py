@@ -20,7 +20,7 @@ from ..chain.checkpoint import Progress, read_state, write_state
 from ..chain.mean_field import MeanField, effective_friction, mean_field_positions, settled
 from ..chain.pulling import CHUNK, targets
 from ..errors import ConfigError, DivergedError, RunError
-from ..runs.controls import Controls
+from ..runs.controls import ControlReader
 from ..runs.directory import Run
 from ..runs.records import Curve, Ended, Started
 from ..runs.replay import Replay
@@ -36,7 +36,9 @@ SAVE_EVERY = 5.0
 """Seconds between checkpoints, at least; writing them takes a twentieth of the time, at most."""
 
 
-def run_chain(run: Run, writer: RunWriter, controls: Controls, interrupted: Interrupted | None = None) -> Ended:
+def run_chain(
+    run: Run, writer: RunWriter, controls: ControlReader, interrupted: Interrupted | None = None
+) -> Ended:
     """Pull to the end, or until stopped; the last record. The caller releases the writer.
 
     Args:
@@ -65,7 +67,7 @@ class _Job:
         self,
         run: Run,
         writer: RunWriter,
-        controls: Controls,
+        controls: ControlReader,
         interrupted: Interrupted | None,
         config: ChainConfig,
     ) -> None:

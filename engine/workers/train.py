@@ -19,7 +19,7 @@ from ..errors import DivergedError, RunDirectoryError, RunError
 from ..measures.hessian import Curvature
 from ..measures.load_curve import statistics
 from ..networks.trainer import Measurement, Trainer
-from ..runs.controls import Controls
+from ..runs.controls import ControlReader
 from ..runs.directory import Run
 from ..runs.records import Curve, Ended, Event, Note, Started
 from ..runs.replay import Replay
@@ -31,7 +31,9 @@ from .control_loop import ControlLoop, Interrupted
 _MANY = 1 << 40
 
 
-def run_training(run: Run, writer: RunWriter, controls: Controls, interrupted: Interrupted | None = None) -> Ended:
+def run_training(
+    run: Run, writer: RunWriter, controls: ControlReader, interrupted: Interrupted | None = None
+) -> Ended:
     """Train to the end, or until stopped; the last record. The caller releases the writer.
 
     Where the run was begun before, it goes on from the checkpoint, bit for bit as if it had never been broken off.
@@ -79,7 +81,7 @@ class _Job:
         self,
         run: Run,
         writer: RunWriter,
-        controls: Controls,
+        controls: ControlReader,
         interrupted: Interrupted | None,
         trainer: Trainer,
         dataset: Dataset,
