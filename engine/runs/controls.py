@@ -18,20 +18,15 @@ class ControlReader:
 
     Requests that an earlier worker answered are left out. Of those that it left unanswered, ``set`` still counts;
     a pause or a stop was meant for that worker and is left out.
-
-    Args:
-        run: whose requests are read.
-        skip_old: leave out every request made before now.
     """
 
-    def __init__(self, run: Run, *, skip_old: bool = False) -> None:
+    def __init__(self, run: Run) -> None:
         self._path = run.path / CONTROL
         self._offset = 0
         self._answered = run.answered()
         self._waiting: list[Control] = []
-        if skip_old or run.was_begun():
-            old = self._read_to_the_end()
-            self._waiting = [] if skip_old else [control for control in old if control.action == "set"]
+        if run.was_begun():
+            self._waiting = [control for control in self._read_to_the_end() if control.action == "set"]
 
     def new(self) -> list[Control]:
         """The requests that came since the last call; damaged lines are passed over."""

@@ -24,8 +24,6 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-EVENTS = ("finished", "stopped", "crashed", "diverged", "failed", "threshold")
-
 
 class AlertRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One rule, as it stands in config.toml under ``[[alerts]]``."""
@@ -143,7 +141,7 @@ class Alerts:
         return fired
 
     def forget(self, run: str) -> None:
-        """A run is gone from the list."""
+        """Drop what is known of a run that was deleted; should it come back, it is seen for the first time."""
         for key in [key for key in self._held if key[0] == run]:
             del self._held[key]
             self._clear.pop(key, None)

@@ -133,6 +133,8 @@ class RunActions(BaseScreen[None]):
             if choice == "y":
                 for row in rows:
                     await self._guarded(self.trash.put, row.run)
+                    if row.id in self.trash.names:
+                        self.host.forget_alerts(row.id)
                 self.look_again()
 
         what = plain_text(rows[0].name) if len(rows) == 1 else f"{len(rows)} runs"
