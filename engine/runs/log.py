@@ -84,7 +84,7 @@ class EventLog(ABC):
         return None if event is None else msgspec.to_builtins(event)
 
     def sample(self, offsets: Iterable[int], limit: int) -> list[bytes]:
-        """For each offset, in order, the first record that begins there or within ``limit`` after it, if any does."""
+        """For each offset, in order, the first record that begins there or within ``limit`` after it."""
         return [record for offset in offsets for record in self.read(offset, limit).records[:1]]
 
     def records(self, offset: int = 0) -> Iterator[bytes]:
