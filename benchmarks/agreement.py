@@ -1,11 +1,11 @@
-"""Our networks against the authors': load curves and test accuracy over the data-noise diagram, cell by cell.
+"""Compares our networks with the authors': load curves and test accuracy of each cell of the data-noise diagram.
 
     python benchmarks/agreement.py                  every cell, a table on standard output
-    python benchmarks/agreement.py --cells 12       so many, spread over the table
-    python benchmarks/agreement.py --write          and docs/agreement.md
+    python benchmarks/agreement.py --cells 12       12 cells, spread over the table
+    python benchmarks/agreement.py --write          every cell, and writes docs/agreement.md
 
 The images are MNIST's test file as IDX: --data-dir, else SPRINGTUI_DATA, else ../shared/data/mnist beside the
-checkout. Where they are absent nothing is compared, which is said, and the exit status is 0.
+checkout. Without them nothing is compared, a line says so, and the exit status is 0.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ REFERENCE = ROOT / "tests" / "data" / "load_curves_data_noise.json"
 DOCUMENT = ROOT / "docs" / "agreement.md"
 SEEDS = (0, 1, 2)
 SLACK = 0.1
-"""A point may be off by this and three combined standard errors."""
+"""Allowed difference of a point, natural log, in addition to three combined standard errors."""
 POINTS = 1.5
-"""Test accuracy may be off by so many percentage points."""
+"""Allowed difference of test accuracy, in percentage points."""
 
 
 class Agreement(NamedTuple):
-    """How one cell of ours lies beside the authors'."""
+    """The comparison of one cell with the authors'."""
 
     negative_slope: float
     noise: float
     ours: list[float]
-    """Mean over seeds of D_0 … D_L, ``trace_ratio``."""
+    """D_0 … D_L by ``trace_ratio``, mean over our seeds."""
     gap: float
     """Largest |ours - theirs| along the curve."""
     used: float
-    """Largest part of the allowed difference that a point uses; at most 1 agrees."""
+    """Largest difference of a point as a fraction of the allowed one; the cell agrees up to 1."""
     accuracy: float
     """Our mean test accuracy."""
     accuracy_gap: float
@@ -64,18 +64,18 @@ def read_reference() -> list[dict[str, Any]]:
 
 
 def default_data_dir() -> Path:
-    """Where MNIST's files are looked for."""
+    """Folder where MNIST's files are expected."""
     return Path(os.environ.get("SPRINGTUI_DATA", ROOT.parent / "shared" / "data" / "mnist"))
 
 
 def spread(cells: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
-    """So many cells, evenly over the table in its own order; its first and last among them."""
+    """``count`` cells at even distances in the table, with its first and last."""
     picks = np.linspace(0, len(cells) - 1, min(max(count, 1), len(cells)))
     return [cells[round(float(i))] for i in picks]
 
 
 def compare(cell: dict[str, Any], data_dir: Path, seeds: Iterable[int] = SEEDS) -> Agreement:
-    """Train one cell's networks, and lay their mean curve beside the authors'."""
+    """Train one cell's networks and compare them with the authors'."""
     import torch
 
     from engine.datasets.load import load_dataset
@@ -92,14 +92,14 @@ def compare(cell: dict[str, Any], data_dir: Path, seeds: Iterable[int] = SEEDS) 
         while trainer.epoch < config.epochs and not trainer.converged:
             for _ in trainer.run_epoch():
                 pass
-        found = trainer.measure()
-        curves.append(found.curves["trace_ratio"])
-        accuracies.append(found.scalars["test_accuracy"])
+        measured = trainer.measure()
+        curves.append(measured.curves["trace_ratio"])
+        accuracies.append(measured.scalars["test_accuracy"])
     return judge(cell, np.array(curves), np.array(accuracies))
 
 
 def judge(cell: dict[str, Any], curves: np.ndarray, accuracies: np.ndarray) -> Agreement:
-    """Curves [seeds, L+1] and accuracies [seeds] of ours beside a cell of the authors'."""
+    """Compare our curves, [seeds, L+1], and accuracies, [seeds], with a cell of the authors'."""
     n = len(curves)
     theirs, sd = np.array(cell["log_trace_ratio_mean"]), np.array(cell["log_trace_ratio_sd"])
     error = np.sqrt(sd**2 / cell["seeds"] + curves.std(0, ddof=1) ** 2 / n)
@@ -116,13 +116,13 @@ def judge(cell: dict[str, Any], curves: np.ndarray, accuracies: np.ndarray) -> A
 
 
 def run(cells: Sequence[dict[str, Any]], data_dir: Path, jobs: int) -> list[Agreement]:
-    """Every cell, several at once in processes of one thread each."""
+    """Compare all cells, ``jobs`` at once, in processes of one thread each."""
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        found = []
+        results = []
         for result in pool.map(compare, cells, [data_dir] * len(cells)):
-            found.append(result)
-            print(f"{len(found)}/{len(cells)} {row(result)}", file=sys.stderr, flush=True)
-        return found
+            results.append(result)
+            print(f"{len(results)}/{len(cells)} {row(result)}", file=sys.stderr, flush=True)
+        return results
 
 
 HEADER = """\
@@ -137,11 +137,11 @@ def row(a: Agreement) -> str:
     )
 
 
-def report(found: Sequence[Agreement]) -> str:
-    """What docs/agreement.md says."""
-    agree, gap = sum(a.agrees for a in found), max(a.gap for a in found)
-    rms = math.sqrt(sum(a.gap**2 for a in found) / len(found))
-    used, points = max(a.used for a in found), max(abs(a.accuracy_gap) for a in found)
+def report(results: Sequence[Agreement]) -> str:
+    """The text of docs/agreement.md."""
+    agree, gap = sum(a.agrees for a in results), max(a.gap for a in results)
+    rms = math.sqrt(sum(a.gap**2 for a in results) / len(results))
+    used, points = max(a.used for a in results), max(abs(a.accuracy_gap) for a in results)
     return f"""# Agreement with the authors' networks
 
 The `data-noise` diagram of Shi, Pan, Dokmanić (arXiv:2407.19353): MNIST at 10×10, 2560 training images, depth 8,
@@ -150,13 +150,13 @@ width 100, Adam, learning rate 1e-3, full batch, 100 epochs. In each cell our me
 A cell agrees where every point D_0 … D_8 is within 3 combined standard errors + {SLACK} and the test accuracy
 within {POINTS} points.
 
-**{agree} of {len(found)} cells agree.** The largest gap of a point is {gap:.3f} (r.m.s. over cells {rms:.3f});
+**{agree} of {len(results)} cells agree.** The largest gap of a point is {gap:.3f} (r.m.s. over cells {rms:.3f});
 no point uses more than {used:.0%} of what is allowed; the largest difference in accuracy is {points:.2f} points.
 
 `python benchmarks/agreement.py --write` makes this page anew; `tests/engine/test_agreement.py` checks two cells.
 
 {HEADER}
-{chr(10).join(row(a) for a in found)}
+{chr(10).join(row(a) for a in results)}
 """
 
 
@@ -172,22 +172,22 @@ def main() -> int:
         print(f"skipped: {options.data_dir} is not there; name the folder of MNIST's IDX files with --data-dir")
         return 0
     began = time.monotonic()
-    found = run(spread(read_reference(), options.cells), options.data_dir, options.jobs)
-    print("\n".join([HEADER, *(row(a) for a in found)]))
+    results = run(spread(read_reference(), options.cells), options.data_dir, options.jobs)
+    print("\n".join([HEADER, *(row(a) for a in results)]))
     summary = {
         "benchmark": "agreement",
-        "cells": len(found),
-        "agree": sum(a.agrees for a in found),
-        "largest_gap": max(a.gap for a in found),
-        "largest_part_of_allowed": max(a.used for a in found),
-        "largest_accuracy_gap_points": max(abs(a.accuracy_gap) for a in found),
+        "cells": len(results),
+        "agree": sum(a.agrees for a in results),
+        "largest_gap": max(a.gap for a in results),
+        "largest_part_of_allowed": max(a.used for a in results),
+        "largest_accuracy_gap_points": max(abs(a.accuracy_gap) for a in results),
         "seconds": round(time.monotonic() - began, 1),
     }
     print(json.dumps(summary))
     if options.write:
         DOCUMENT.parent.mkdir(exist_ok=True)
-        DOCUMENT.write_text(report(found), encoding="utf-8")
-    return 0 if all(a.agrees for a in found) else 1
+        DOCUMENT.write_text(report(results), encoding="utf-8")
+    return 0 if all(a.agrees for a in results) else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs every benchmark and prints what the README's table says."""
+"""Runs every benchmark; their output has the numbers in the README's table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 
 
 def main() -> int:
-    """Exit status 0 where every benchmark ran."""
+    """Exit status 0 if every benchmark ended with 0."""
     failed = 0
     for script in sorted(HERE.glob("*.py")):
         if script.name != Path(__file__).name and not script.name.startswith("_"):

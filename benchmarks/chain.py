@@ -1,4 +1,4 @@
-"""Pulling chains: our compiled code beside NumPy, torch and sdeint's way, per block and step; and the mean field.
+"""Times of pulling chains per block and step: our compiled code, NumPy, torch and sdeint; and of the mean field.
 
 Usage: python benchmarks/chain.py [THREADS]
 """
@@ -25,7 +25,7 @@ REPEATS = 5
 
 
 def best(run: Callable[[], object]) -> float:
-    """Seconds of the quickest of several runs."""
+    """Seconds of the fastest of ``REPEATS`` runs."""
     times = []
     for _ in range(REPEATS):
         began = time.perf_counter()
@@ -35,20 +35,20 @@ def best(run: Callable[[], object]) -> float:
 
 
 def compiled(order: int, steps: int, threads: int) -> float:
-    """Nanoseconds per block and step."""
+    """Nanoseconds per block and step of our compiled code."""
     chain = ChainEnsemble(ChainConfig(order=order, blocks=BLOCKS, replicas=REPLICAS), threads=threads)  # type: ignore[arg-type]
     chain.advance(64)
     return best(lambda: chain.advance(steps)) / (BLOCKS * REPLICAS * steps) * 1e9
 
 
 def numpy_way(order: int, steps: int) -> float:
-    """All replicas in one array."""
+    """Nanoseconds per block and step of our NumPy code, all replicas in one array."""
     chain = Chain(ChainConfig(order=order, blocks=BLOCKS, replicas=REPLICAS))  # type: ignore[arg-type]
     return best(lambda: chain.advance(steps)) / (BLOCKS * REPLICAS * steps) * 1e9
 
 
 def torch_way(steps: int) -> float:
-    """The same in torch, first order."""
+    """Nanoseconds per block and step in torch, first order, all replicas in one tensor."""
     x = torch.zeros(REPLICAS, BLOCKS + 2)
     x[:, -1] = 1.0
 
@@ -61,7 +61,7 @@ def torch_way(steps: int) -> float:
 
 
 def sdeint_way(steps: int) -> float:
-    """One replica by sdeint's own integrator (Itô SRK2), second order, as the authors pull it."""
+    """Nanoseconds per block and step of sdeint's integrator, which the authors use (Itô SRK2), second order."""
     import sdeint
 
     size = 2 * BLOCKS
@@ -82,7 +82,7 @@ def sdeint_way(steps: int) -> float:
 
 
 def python_way(steps: int) -> float:
-    """One replica, first order, number by number, as the authors' notebook has it."""
+    """Nanoseconds per block and step in plain Python, first order, one replica, as in the authors' notebook."""
 
     def run() -> None:
         x = [0.0] * (BLOCKS + 1) + [1.0]

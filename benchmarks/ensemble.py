@@ -1,7 +1,7 @@
-"""Times the ensemble beside plain eager PyTorch, one network at a time, and beside the bare matrix products.
+"""Times of training by compiled code, by eager PyTorch, and of the matrix products alone.
 
-All in one run, on two cores: rounds of each in turn, and the best of each counts, since other work on the machine
-only ever adds time. Prints a table, then one line of JSON.
+All in one run, on two cores, in alternating rounds; the best round of each counts, since other work on the machine
+can only add time. Prints a table, then one line of JSON.
 
     python benchmarks/ensemble.py [--rounds N] [--cores N]
 """
@@ -39,7 +39,7 @@ CASES: dict[str, dict[str, float]] = {
 
 
 def images() -> Dataset:
-    """Made up, of the paper's shape: time does not depend on what they show."""
+    """Random images of the paper's number and size; the time does not depend on their content."""
     rng = np.random.default_rng(0)
     y = rng.integers(0, CLASSES, 2 * SAMPLES)
     x = rng.random((CLASSES, SIDE * SIDE))[y] + rng.normal(size=(2 * SAMPLES, SIDE * SIDE))
@@ -52,18 +52,18 @@ def config_of(case: str, batch: int) -> TrainConfig:
 
 
 def at_once(job: Callable[[], object], cores: int) -> float:
-    """Seconds until every core has done the job once, divided by how many were done."""
-    crew = [threading.Thread(target=job) for _ in range(cores)]
+    """Seconds per job of ``cores`` jobs at once, a thread each."""
+    workers = [threading.Thread(target=job) for _ in range(cores)]
     start = time.perf_counter()
-    for thread in crew:
+    for thread in workers:
         thread.start()
-    for thread in crew:
+    for thread in workers:
         thread.join()
     return (time.perf_counter() - start) / cores
 
 
 def products(batch: int, steps: int) -> Callable[[], None]:
-    """The products of a step, and nothing else: forward, by the weights and by the inputs, for all eight maps."""
+    """A function that does a step's matrix products alone: forward and both gradients of all eight maps."""
 
     def job() -> None:
         torch.set_num_threads(1)
@@ -84,7 +84,7 @@ def products(batch: int, steps: int) -> Callable[[], None]:
 
 
 def eager(case: str, batch: int, threads: int, steps: int) -> float:
-    """Seconds per step of ``Trainer``."""
+    """Seconds per step of the PyTorch ``Trainer``."""
     torch.set_num_threads(threads)
     trainer = Trainer(config_of(case, batch), images())
     for _ in range(2):
@@ -95,7 +95,7 @@ def eager(case: str, batch: int, threads: int, steps: int) -> float:
 
 
 def single(case: str, batch: int, steps: int) -> float:
-    """Seconds per step of one network as ``springtui train`` takes them, with looks at what is asked."""
+    """Seconds per step of ``CompiledTrainer``, as ``springtui train`` runs it."""
     trainer = CompiledTrainer(config_of(case, batch), images())
     run_epochs(trainer, 2)
     begun, start = trainer.step_count, time.perf_counter()
@@ -120,7 +120,7 @@ def run_steps(trainer: Trainer, steps: int) -> None:
 
 
 def ours(case: str, batch: int, epochs: int, cores: int) -> float:
-    """Seconds per epoch and network, as many networks at once as cores."""
+    """Seconds per epoch and network of compiled code, ``cores`` networks at once."""
     group = Group(config_of(case, batch), images())
     ready = [(MemberTrainer(group, member_of(group.config)), group.workspace()) for _ in range(cores)]
     for trainer, work in ready:
@@ -135,24 +135,24 @@ def ours(case: str, batch: int, epochs: int, cores: int) -> float:
 
 
 def case_times(case: str, batch: int, cores: int, rounds: int) -> dict[str, float]:
-    """Milliseconds per step and network."""
+    """Milliseconds per step and network, by method; the best of ``rounds``."""
     per_epoch = SAMPLES // batch
     steps, epochs = (30, 30) if per_epoch == 1 else (300, 1)
     best: dict[str, float] = {}
     for _ in range(rounds):
         with single_threaded():
-            found = {
+            times = {
                 "ours": ours(case, batch, epochs, cores) / per_epoch,
                 "single": single(case, batch, steps),
                 "products": at_once(products(batch, steps), cores) / steps,
             }
-        found["eager"] = min(eager(case, batch, threads, min(steps, 100)) for threads in {1, cores})
-        best = {name: min(1e3 * value, best.get(name, np.inf)) for name, value in found.items()}
+        times["eager"] = min(eager(case, batch, threads, min(steps, 100)) for threads in {1, cores})
+        best = {name: min(1e3 * value, best.get(name, np.inf)) for name, value in times.items()}
     return best
 
 
 def whole(cores: int) -> float:
-    """Seconds per network of 100 epochs, from nothing to its load curve."""
+    """Seconds per network of 100 epochs, from its initial weights to its load curve."""
     config = config_of("plain", SAMPLES)
     members = [member_of(config)] * (2 * cores)
     start = time.perf_counter()
@@ -161,7 +161,7 @@ def whole(cores: int) -> float:
 
 
 def main() -> int:
-    """Exit status 0."""
+    """Print the table and the JSON; exit status 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cores", type=int, default=2)

@@ -10,23 +10,19 @@ from __future__ import annotations
 import json
 import os
 import random
-import select
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psutil
-from _pty import SPRINGTUI, Terminal, lab
+from _pty import SPRINGTUI, SwiftTerminal, Terminal, lab
 
 LEFT, RIGHT = "\x1b[D", "\x1b[C"
-WHERE, HERE = b"\x1b[6n", b"\x1b[1;1R"
-"""What the app asks behind every picture, and what a terminal answers."""
 GAP = (0.15, 0.35)
 """Seconds between keys; one that is answered later than the next is an error."""
 SECONDS = 10.0
@@ -36,35 +32,6 @@ def slider_value(terminal: Terminal) -> str:
     """The first slider's line, which is its label and the value asked for."""
     line = next(line for line in terminal.screen.display if "Nonlinearity" in line)
     return line.split("Nonlinearity")[1].split()[0]
-
-
-class SwiftTerminal(threading.Thread):
-    """Takes what comes and answers at once, as a terminal does; what it means is found out afterwards.
-
-    An emulator in Python needs longer for a picture than the app, and would be measured with it.
-    """
-
-    def __init__(self, terminal: Terminal) -> None:
-        super().__init__(daemon=True)
-        self._fd = terminal.descriptor
-        self._done = threading.Event()
-        self.came: list[tuple[float, bytes]] = []
-
-    def run(self) -> None:
-        last = b""
-        while not self._done.is_set():
-            if select.select([self._fd], [], [], 0.1)[0]:
-                data = os.read(self._fd, 65536)
-                self.came.append((time.perf_counter(), data))
-                for _ in range((last + data).count(WHERE)):
-                    os.write(self._fd, HERE)
-                last = data[-len(WHERE) + 1 :]  # a question may come in two pieces
-
-    def stop(self) -> list[tuple[float, bytes]]:
-        """Times and bytes."""
-        self._done.set()
-        self.join()
-        return self.came
 
 
 def press_times(terminal: Terminal, presses: int) -> list[float]:
@@ -84,7 +51,7 @@ def press_times(terminal: Terminal, presses: int) -> list[float]:
         terminal.press(LEFT if i % 2 else RIGHT)
     time.sleep(GAP[1])
     changed = []
-    for moment, data in swift.stop():
+    for moment, _, data in swift.stop():
         terminal.draw(data)
         if slider_value(terminal) != value:
             value = slider_value(terminal)

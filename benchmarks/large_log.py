@@ -1,7 +1,7 @@
-"""Opening a run whose events.jsonl is large: time to the first screen, to the last record, and memory.
+"""Opening a run with a large log: time to the first screen, to the last record, and peak memory.
 
-Starts ``springtui watch`` in a real pseudo-terminal on a log made for it in a temporary directory, beside a log
-of a hundredth of the size. Then scrubs, which must be fluid in both.
+Starts ``springtui watch`` in a pseudo-terminal on a generated log, and on one of a hundredth of its size; then
+measures key presses on the time bar in both.
 
 Usage: python benchmarks/large_log.py [MEGABYTES]
 """
@@ -33,7 +33,7 @@ SCRUBS = 40
 
 
 def make_log(home: Path, megabytes: float) -> Path:
-    """A training whose log has about this size; the records' own size decides how many there are."""
+    """Path of a generated training run with a log of about this size, in 10⁶ bytes."""
     sample = [encode(event) for event in training_records(1000, moves=0)]
     count = round(megabytes * 1e6 / (sum(map(len, sample)) / len(sample)))
     return make_run(home, training_records(count, moves=200))
@@ -45,7 +45,7 @@ def memory(process: psutil.Process) -> float:
 
 
 def opened(megabytes: float) -> dict[str, Any]:
-    """What opening, reading through and scrubbing such a log takes."""
+    """Times and peak memory of opening, reading and scrubbing a log of some megabytes."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         run = make_log(home, megabytes)
@@ -72,14 +72,14 @@ def opened(megabytes: float) -> dict[str, Any]:
 
 
 def _is_drawn(text: str) -> bool:
-    """The load curve, the loads of the layers and the time bar stand on the screen, with numbers."""
+    """Whether the screen shows the load curve, the loads of the layers and the time bar."""
     lines = text.splitlines()
     braille = sum("\N{BRAILLE PATTERN DOTS-1}" <= char <= "\N{BRAILLE PATTERN DOTS-12345678}" for char in text)
     return braille > 60 and "logits" in text and any(line.strip().startswith("record") for line in lines)
 
 
 def _scrub(terminal: Terminal) -> dict[str, float]:
-    """Milliseconds from an arrow key on the time bar to the changed record number."""
+    """Milliseconds from an arrow key on the time bar to the changed record number, median and largest."""
 
     def record() -> str:
         return next((line for line in terminal.screen.display if line.strip().startswith("record ")), "")
@@ -95,7 +95,7 @@ def _scrub(terminal: Terminal) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print both as JSON."""
+    """Print the measurements of both logs as JSON."""
     megabytes = float(sys.argv[1]) if len(sys.argv) > 1 else 500.0
     print(json.dumps({"large": opened(megabytes), "small": opened(megabytes / 100)}, indent=2))
 

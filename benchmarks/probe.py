@@ -1,12 +1,12 @@
-"""What a load probe costs a training: some steps with a measurement against as many without, in alternating pairs.
+"""Time that a load probe adds to a training, from pairs of windows of steps with and without a measurement.
 
     python benchmarks/probe.py            a ResNet-18 (11 million parameters) and a Transformer (2 million)
-    python benchmarks/probe.py --quick    a few steps, for a look
+    python benchmarks/probe.py --quick    two pairs only
 
-The probe measures once an epoch, all three measures, on 256 samples; an epoch has 10,000 samples, a fifth of
-CIFAR-10: a longer one pays less in proportion. Whole epochs of half a minute differ by more than the probe costs,
-so what one measurement adds, with all that it does to the steps after it, is taken from pairs of a few steps,
-the order drawn by lot, and divided by an epoch of steps.
+The probe takes all three measures once an epoch, on 256 samples; an epoch has 10,000 samples, a fifth of CIFAR-10;
+in longer epochs the probe's share is smaller. Whole epochs of half a minute vary by more than the probe costs, so
+the time of one measurement, with its effect on the next steps, is taken from pairs of windows of a few steps, in
+random order, and divided by the time of an epoch.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from springtui import LoadProbe
 
 PROBED, BATCH, WANTED = 256, 128, 0.02
 WINDOW = 8
-"""Steps of one side of a pair."""
+"""Steps of one window of a pair."""
 
 
 class Residual(nn.Module):
@@ -45,7 +45,7 @@ class Residual(nn.Module):
         self.short = nn.Identity() if same else nn.Conv2d(before, after, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Two convolutions and what goes past them."""
+        """Two convolutions and the shortcut past them."""
         y = torch.relu(self.norm1(self.conv1(x)))
         return torch.relu(self.norm2(self.conv2(y)) + self.short(x))
 
@@ -78,7 +78,7 @@ class Transformer(nn.Module):
 
 
 class Case(NamedTuple):
-    """A model and its data."""
+    """A model and its training data."""
 
     name: str
     model: nn.Module
@@ -87,7 +87,7 @@ class Case(NamedTuple):
 
 
 def cases(samples: int) -> Iterator[Case]:
-    """The two models."""
+    """The two models with random data of ``samples`` samples."""
     draw = torch.Generator().manual_seed(0)
     y = torch.randint(10, (samples,), generator=draw)
     images = torch.randn(samples, 3, 16, 16, generator=draw) + y[:, None, None, None] / 5
@@ -97,7 +97,7 @@ def cases(samples: int) -> Iterator[Case]:
 
 
 def window(case: Case, optimiser: torch.optim.Optimizer, probe: LoadProbe | None) -> float:
-    """Seconds of ``WINDOW`` steps; the probe measures after the first of them, so that the others follow it."""
+    """Seconds of ``WINDOW`` steps; the probe measures after the first, so its effect on the others is included."""
     began = time.perf_counter()
     for rows in torch.arange(len(case.x)).split(BATCH):
         loss = nn.functional.cross_entropy(case.model(case.x[rows]), case.y[rows])
@@ -110,19 +110,19 @@ def window(case: Case, optimiser: torch.optim.Optimizer, probe: LoadProbe | None
 
 
 def interval(values: list[float], chance: random.Random) -> tuple[float, float]:
-    """95 % of the median, by bootstrap."""
+    """95 % confidence interval of the median, by bootstrap."""
     medians = sorted(statistics.median(chance.choices(values, k=len(values))) for _ in range(2000))
     return medians[50], medians[1949]
 
 
 def compare(case: Case, samples: int, pairs: int) -> dict[str, Any]:
-    """Seconds of an epoch without a probe; what one measurement adds, by the pairs and as it clocked itself."""
+    """Seconds of an epoch without probe, and of one measurement: by the pairs, and by the probe's own clock."""
     torch.manual_seed(0)
     chance = random.Random(0)
     optimiser = torch.optim.SGD(case.model.parameters(), 0.01)
     with tempfile.TemporaryDirectory() as home:
         probe = LoadProbe(case.model, case.x[:PROBED], case.y[:PROBED], every=WINDOW, home=home)
-        for _ in range(WINDOW - 1):  # it measures at every WINDOW-th call, so at the first of the windows to come
+        for _ in range(WINDOW - 1):  # so that it measures at the first step of each window that follows
             probe.step()
         window(case, optimiser, None)  # warms up
         window(case, optimiser, probe)
@@ -152,7 +152,7 @@ def compare(case: Case, samples: int, pairs: int) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Exit status 1 where the probe adds more than 2 %, by the pairs."""
+    """Print the measurements; exit status 1 where the probe adds more than 2 % to an epoch, by the pairs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="two pairs")
     parser.add_argument("--samples", type=int, default=10_000, help="of an epoch")

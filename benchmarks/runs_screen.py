@@ -1,4 +1,4 @@
-"""The Runs screen with thousands of runs beside one with ten: first rows, key to repaint, sorting by a value.
+"""Times of the Runs screen with thousands of runs and with ten: first rows, key to repaint, sorting by a value.
 
 Usage: python benchmarks/runs_screen.py [RUNS]
 """
@@ -27,7 +27,7 @@ DOWN, UP = "\x1b[B", "\x1b[A"
 
 
 def listed(count: int) -> dict[str, Any]:
-    """Figures of a home with so many runs."""
+    """Times of the screen with ``count`` generated runs."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         make_many(home, count)
@@ -60,7 +60,7 @@ def _keys(terminal: Terminal) -> dict[str, float]:
     """Milliseconds from an arrow key to the first changed byte on the screen, median and worst."""
     taken = []
     for i in range(PRESSES):
-        while terminal.read(0.15):  # what is still on its way
+        while terminal.read(0.15):  # drains earlier output
             pass
         before, began = len(terminal.raw), time.perf_counter()
         terminal.press(UP if i % 2 else DOWN)
@@ -71,7 +71,7 @@ def _keys(terminal: Terminal) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print both as JSON."""
+    """Print the times of both as JSON."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
     print(json.dumps({"many": listed(count), "few": listed(10)}, indent=2))
 

@@ -1,11 +1,11 @@
-"""How much watching a run slows its training: alternating pairs of the same worker, watched and not.
+"""Slowdown of a training by watching it: pairs of windows of time with and without an app that watches.
 
-One worker trains at full speed, on and on. In each pair it is left alone for a while and watched for a while, by a
-real app in a real pseudo-terminal, in an order drawn by lot; things settle before each. Its speed is that of its
-own records: optimiser steps from the first to the last record of the while. What the app draws is read
-and dropped, as a terminal on another machine would take it.
+One worker trains at full speed without end. In each pair it is watched in one window, by the app in a
+pseudo-terminal, and not in the other, in random order, with a pause before each. Its speed is in optimiser steps a
+second, from the first to the last record of the window. The app's output is read and dropped, as by a terminal on
+another machine.
 
-The wanted figure is a slowdown of at most 3 %. On a machine with other work the pairs scatter; the interval tells.
+Wanted is a slowdown of at most 3 %. With other work on the machine the pairs scatter, and the interval widens.
 Usage: python benchmarks/watching.py [PAIRS [SECONDS]]
 """
 
@@ -40,14 +40,14 @@ from engine.settings.train import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTLE = 3.0
-"""Seconds after the app has come or gone."""
+"""Seconds of pause after the app has started or ended."""
 SIZE = (30, 100)
 WANTED = 3.0
 
 
 @contextlib.contextmanager
 def watched(run: Run, home: Path) -> Iterator[None]:
-    """A real app that watches the run; its output is taken and dropped."""
+    """Run an app that watches the run; its output is read and dropped."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", *SIZE, 0, 0))
     environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "SPRINGTUI_HOME": str(home)}
@@ -57,20 +57,20 @@ def watched(run: Run, home: Path) -> Iterator[None]:
     )
     os.close(theirs)
     done = threading.Event()
-    taken = bytearray()
+    output = bytearray()
 
-    def take() -> None:
-        with contextlib.suppress(OSError):  # Linux says EIO where the other end has closed
+    def read_output() -> None:
+        with contextlib.suppress(OSError):  # Linux raises EIO where the other end is closed
             while not done.is_set():
                 if select.select([ours], [], [], 0.2)[0]:
-                    taken.extend(os.read(ours, 65536))
+                    output.extend(os.read(ours, 65536))
 
-    thread = threading.Thread(target=take)
+    thread = threading.Thread(target=read_output)
     thread.start()
     try:
         yield
         if process.poll() is not None:
-            raise RuntimeError(f"the app ended by itself: {bytes(taken[-500:])!r}")
+            raise RuntimeError(f"the app ended by itself: {bytes(output[-500:])!r}")
     finally:
         process.terminate()
         process.wait(20)
@@ -80,18 +80,18 @@ def watched(run: Run, home: Path) -> Iterator[None]:
 
 
 def speed(run: Run, seconds: float) -> float:
-    """Optimiser steps a second over some seconds, by the run's own records."""
+    """Optimiser steps a second in the next ``seconds``, by the run's records."""
     log = run.log()
     start = log.signature().size
     time.sleep(seconds)
-    found = [event for event in log.events(start) if isinstance(event, Curve)]
-    if len(found) < 10:
-        raise RuntimeError(f"only {len(found)} records in {seconds} s; give more seconds")
-    return (found[-1].step - found[0].step) / (found[-1].time - found[0].time)
+    curves = [event for event in log.events(start) if isinstance(event, Curve)]
+    if len(curves) < 10:
+        raise RuntimeError(f"only {len(curves)} records in {seconds} s; give more seconds")
+    return (curves[-1].step - curves[0].step) / (curves[-1].time - curves[0].time)
 
 
 def pair(run: Run, home: Path, seconds: float, *, watched_first: bool) -> dict[str, float]:
-    """Both speeds."""
+    """Speeds in one pair of windows, ``watched`` and ``alone``."""
     speeds: dict[str, float] = {}
     for kind in ("watched", "alone") if watched_first else ("alone", "watched"):
         with watched(run, home) if kind == "watched" else contextlib.nullcontext():
@@ -101,7 +101,7 @@ def pair(run: Run, home: Path, seconds: float, *, watched_first: bool) -> dict[s
 
 
 def interval(values: list[float], chance: random.Random) -> tuple[float, float]:
-    """95 % of the median, by bootstrap."""
+    """95 % confidence interval of the median, by bootstrap."""
     medians = sorted(statistics.median(chance.choices(values, k=len(values))) for _ in range(2000))
     return medians[50], medians[1949]
 
@@ -120,16 +120,16 @@ def main() -> None:
             while not any(isinstance(event, Curve) for event in run.last_events(1)):
                 time.sleep(0.1)
             time.sleep(SETTLE)
-            found = [pair(run, home, seconds, watched_first=chance.random() < 0.5) for _ in range(pairs)]
+            speed_pairs = [pair(run, home, seconds, watched_first=chance.random() < 0.5) for _ in range(pairs)]
         finally:
             process.kill()
             process.wait()
-    slower = [100.0 * (1.0 - speeds["watched"] / speeds["alone"]) for speeds in found]
+    slower = [100.0 * (1.0 - speeds["watched"] / speeds["alone"]) for speeds in speed_pairs]
     low, high = interval(slower, chance)
     result: dict[str, Any] = {
         "pairs": pairs,
         "seconds": seconds,
-        "steps_per_s_alone": round(statistics.median(speeds["alone"] for speeds in found), 1),
+        "steps_per_s_alone": round(statistics.median(speeds["alone"] for speeds in speed_pairs), 1),
         "slowed_percent": round(statistics.median(slower), 2),
         "interval_95_percent": [round(low, 2), round(high, 2)],
         "each": [round(value, 2) for value in slower],

@@ -1,4 +1,4 @@
-"""The paper's diagrams as this program makes them: docs/diagrams.md and its pictures.
+"""Makes docs/diagrams.md and its pictures: the paper's diagrams by this program.
 
     python docs/diagrams.py                               pictures and page, from docs/data
     python docs/diagrams.py --make data-noise dropout …   makes these sweeps anew first, on MNIST
@@ -38,16 +38,16 @@ RECIPES = ("data-noise", "learning-rate", "dropout", "batch-size")
 ACCURACY, ASYMMETRY = COLOURS[0], COLOURS[2]
 SEEDS = 3
 LEAST_SEPARATION = 0.5
-"""As ``springtui twin``: below this a scaled curve is noise."""
+"""Least total separation of a cell, as in ``springtui twin``: below it a scaled curve is mostly noise."""
 
 
 def default_data_dir() -> Path:
-    """Where MNIST's files are looked for."""
+    """Folder where MNIST's files are expected."""
     return Path(os.environ.get("SPRINGTUI_DATA", ROOT.parent / "shared" / "data" / "mnist"))
 
 
 def make(recipe: str, data_dir: Path) -> None:
-    """Make a sweep on MNIST, and record it."""
+    """Run a sweep on MNIST with springtui, and record its result."""
     command = [sys.executable, "-m", "springtui", "sweep", "--recipe", recipe, "--seeds", str(SEEDS), "--json"]
     command += ["--set", "dataset=mnist", "--set", f"data_dir={data_dir}"]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
@@ -55,7 +55,7 @@ def make(recipe: str, data_dir: Path) -> None:
 
 
 def record(found: dict[str, Any]) -> None:
-    """Keep of ``springtui sweep --json`` what pictures and page need."""
+    """Write the parts of a ``springtui sweep --json`` result that the page needs to docs/data."""
     kept = {"recipe": found["recipe"], "seconds": round(found["seconds"] or 0.0), "cells": []}
     for cell in found["cells"]:
         curve = cell["load_curve"]
@@ -76,7 +76,7 @@ def record(found: dict[str, Any]) -> None:
 
 
 def read(recipe: str) -> tuple[dict[str, Any], SweepConfig, list[Summary]]:
-    """What was recorded: as it lies in the file, and as a sweep with one mean network a cell."""
+    """A recorded diagram: the file's content, its sweep, and summaries with one mean network a cell."""
     found = json.loads((DATA / f"{recipe}.json").read_text(encoding="utf-8"))
     config = make_sweep(recipe, {"dataset": "mnist"}, seeds=1)
     cells = []
@@ -88,17 +88,17 @@ def read(recipe: str) -> tuple[dict[str, Any], SweepConfig, list[Summary]]:
 
 
 def chain_of(config: SweepConfig) -> tuple[SweepConfig, list[Summary]]:
-    """The chain over the same knobs, by the fitted map and the mean field."""
+    """Summaries of the chain over the same settings, by the fitted map and the mean field."""
     axes = {"x": (config.x_axis, config.x_values), "y": (config.y_axis, config.y_values)}
     chain = make_sweep("chain-twin", {"blocks": 6}, axes=axes)
-    from engine.sweep.grid import cell_settings, size
+    from engine.sweep.grid import cell_count, cell_settings
 
-    jobs = [Job(cell=i, member=0, settings=cell_settings(chain, i)) for i in range(size(chain))]
+    jobs = [Job(cell=i, member=0, settings=cell_settings(chain, i)) for i in range(cell_count(chain))]
     return chain, summarise(chain, pull(only_chains(jobs), "mean_field"))
 
 
 def draw(recipe: str, config: SweepConfig, network: list[Summary]) -> None:
-    """Networks beside the chain, and accuracy over the coefficient of variation."""
+    """Write the picture of a diagram: the networks' test accuracy, and the chain's asymmetry."""
     chain, cells = chain_of(config)
     columns = len(config.x_values)
     figure = new_figure(3.6 + 1.24 * columns, 4.6)
@@ -111,7 +111,7 @@ def draw(recipe: str, config: SweepConfig, network: list[Summary]) -> None:
 
 
 def agreement(recipe: str, found: dict[str, Any], config: SweepConfig, network: list[Summary]) -> dict[str, Any]:
-    """How the chain lies beside the networks, and, where there is a reference table, the networks beside it."""
+    """Numbers of a row: the networks compared with the chain, and with the authors' table where there is one."""
     _, cells = chain_of(config)
     twins = {cell.cell: cell for cell in cells}
     known = [s for s in network if s.curves and s.total_separation >= LEAST_SEPARATION]
@@ -132,7 +132,7 @@ def agreement(recipe: str, found: dict[str, Any], config: SweepConfig, network: 
 
 
 def reference_asymmetries(network: list[Summary]) -> list[float]:
-    """Of the authors' networks, in the order of ours."""
+    """The authors' values, in the order of our cells."""
     from engine.measures.load_curve import statistics
 
     table = json.loads(REFERENCE.read_text(encoding="utf-8"))["cells"]
@@ -142,13 +142,13 @@ def reference_asymmetries(network: list[Summary]) -> list[float]:
 
 
 def correlation(a: list[float], b: list[float]) -> float:
-    """Pearson's, over pairs that are finite."""
+    """Pearson's correlation over pairs of finite values."""
     pairs = [(x, y) for x, y in zip(a, b, strict=True) if math.isfinite(x) and math.isfinite(y)]
     return float(np.corrcoef(np.array(pairs).T)[0, 1])
 
 
 def page(rows: dict[str, dict[str, Any]]) -> str:
-    """docs/diagrams.md."""
+    """The text of docs/diagrams.md."""
     reference = rows.get("data-noise", {}).get("reference_asymmetry", math.nan)
     table = "\n".join(
         f"| `{name}` | {r['cells']} × {SEEDS} | {r['spearman']:+.2f} | {r['chain_asymmetry']:.3f} | "
@@ -210,7 +210,7 @@ data-noise --data-dir mnist` makes the sweep anew first.
 
 
 def main() -> int:
-    """Exit status 2 where the images are not there."""
+    """Make the page; exit status 2 where the images do not exist."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--make", nargs="+", choices=RECIPES, default=[], help="sweeps to make anew")
     parser.add_argument("--data-dir", type=Path, default=default_data_dir(), help="folder of MNIST's IDX files")

@@ -46,7 +46,7 @@ _FILES = (
 
 
 def manual(group: click.Group, name: str = "springtui") -> str:
-    """The whole page as roff."""
+    """The manual page as roff."""
     context = click.Context(group, info_name=name, **group.context_settings)
     lines = [
         f'.TH {name.upper()} 1 "" "{name} {__version__}" "User Commands"',
@@ -89,7 +89,7 @@ def _command(command: click.Command, above: click.Context, path: str) -> Iterato
 
 
 _EVERYWHERE = {"home", "debug", "help"}
-"""Options of every verb, which are told of once."""
+"""Options of every verb, which the page describes once."""
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
@@ -109,7 +109,7 @@ def _terms(terms: tuple[tuple[str, str], ...]) -> Iterator[str]:
 
 
 def _prose(text: str) -> Iterator[str]:
-    """Paragraphs; click's mark of a block that is not to be wrapped is heeded."""
+    """Paragraphs as roff; those after click's mark of an unwrapped block keep their lines."""
     for number, block in enumerate(_blocks(text)):
         if number:
             yield ".PP"
@@ -120,7 +120,7 @@ def _prose(text: str) -> Iterator[str]:
 
 
 def _epilog(text: str, only: str = "") -> Iterator[str]:
-    """Blocks with a heading, such as Examples: and Settings:; what is indented is kept as it stands."""
+    """Blocks with a heading, as Examples: and Settings:, as roff; indented lines are kept unchanged."""
     for block in _blocks(text):
         heading, _, rest = block.removeprefix("\b\n").partition("\n")
         if only and not heading.startswith(only):
@@ -147,7 +147,7 @@ def _blocks(text: str) -> list[str]:
 
 
 def escape(text: str) -> str:
-    """Text that roff prints as it stands, in ASCII: other characters by their numbers."""
+    """Text escaped for roff, in ASCII: other characters by their code points."""
     text = text.replace("\\", "\\e").replace("-", "\\-").replace("`", "\\(ga").replace("'", "\\(aq")
     text = text.replace("^", "\\(ha").replace("~", "\\(ti")
     text = "".join(char if char.isascii() else f"\\[u{ord(char):04X}]" for char in text)
@@ -155,7 +155,7 @@ def escape(text: str) -> str:
 
 
 def main() -> None:
-    """Write the page beside the other documentation."""
+    """Write the page to docs/man."""
     path = HERE / "man" / "springtui.1"
     path.parent.mkdir(exist_ok=True)
     path.write_text(manual(cli), "ascii")

@@ -1,10 +1,10 @@
-"""Makes every picture in the documentation from the program itself: make figures, or python docs/pictures.py
+"""Makes every picture in the documentation with the program itself: make figures, or python docs/pictures.py
 
     python docs/pictures.py             all of them
     python docs/pictures.py theory      one part: theory, lab, phase or diagrams
 
-The runs behind the screens are made here, seeded, and shown as they were recorded; clocks are replaced by a steady
-one, so that the same machine makes the same files.
+The runs on the screens are made here with fixed seeds; times in their records are replaced by regular ones, so
+that the same machine makes the same files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import msgspec
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path[:0] = [str(ROOT), str(HERE)]
-os.environ["SPRINGTUI_CONFIG"] = os.devnull + ".none"  # nobody's own preferences
+os.environ["SPRINGTUI_CONFIG"] = os.devnull + ".none"  # not a user's preferences
 os.environ["SPRINGTUI_ASCII"] = "off"
 os.environ["SPRINGTUI_TOUR"] = "off"
 for _name in ("NO_COLOR", "SPRINGTUI_THEME"):
@@ -61,7 +61,7 @@ Steps = Callable[[Pilot[int], SpringApp], Awaitable[None]]
 
 
 def write(name: str, data: bytes) -> None:
-    """Beside this file."""
+    """Write a file below docs/, and print its path."""
     path = HERE / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
@@ -72,7 +72,7 @@ def write(name: str, data: bytes) -> None:
 
 
 def theory() -> None:
-    """docs/figures/theory-*.svg, and the table of the twin's maps in docs/reproduction.md."""
+    """Make docs/figures/theory-*.svg, and the table of the twin's maps in docs/reproduction.md."""
     from theory_figures import FIGURES, maps_table
 
     page = (HERE / "reproduction.md").read_text("utf-8")
@@ -87,29 +87,29 @@ def theory() -> None:
 
 
 def made(home: Path, settings: TrainConfig | ChainConfig) -> Run:
-    """A run made here, to its end."""
+    """A finished run with these settings, made here."""
     run = Run.create(open_home(home), settings)
     work(run)
     return run
 
 
 def network_run(home: Path) -> Run:
-    """The lab's own network with its sliders where the lab opens, for 160 epochs."""
+    """A run of the lab's network at the sliders' first values, for 160 epochs."""
     knobs = {"negative_slope": round(1 - NONLINEARITY, 10), "data_noise": NOISE, "epochs": 160, "hessian": False}
     return made(home, make(TrainConfig, {**RECIPES["lab"].settings, **knobs}))
 
 
 def chain_run(home: Path) -> Run:
-    """The chain that goes with it."""
+    """A run of the chain that the lab shows beside this network."""
     knobs = chain_settings(NONLINEARITY, NOISE_KINDS[0], NOISE)
     settings = {**LAB_CHAIN, **knobs, "steps": 6000, "pace": 0.0}
     return made(home, make(ChainConfig, settings))
 
 
 def steadied(run: Run, total: int, pace: float) -> RunState:
-    """The run as if it still went on, its clock replaced by a steady one.
+    """The state of a run without its last record, its times replaced: ``pace`` seconds from curve to curve.
 
-    Of a chain only the first and the last curve: when it records others is the clock's affair.
+    Of a chain only the first and last curve are used, since the times of the others depend on the machine.
     """
     state = RunState(run.id)
     events = [event for event in run.events() if not isinstance(event, Ended)]
@@ -134,9 +134,9 @@ def _timed(event: Event, pace: float) -> Event:
 
 
 async def screen(home: Path, steps: Steps, size: tuple[int, int] = SIZE) -> bytes:
-    """A screen of the app after some steps, without workers."""
+    """A screen of the app after some steps, as SVG; no worker is started."""
 
-    LabScreen._open = lambda _: None  # type: ignore[method-assign]  # no run is begun
+    LabScreen._open = lambda _: None  # type: ignore[method-assign]  # starts no run
     app = SpringApp(home)
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
@@ -146,7 +146,7 @@ async def screen(home: Path, steps: Steps, size: tuple[int, int] = SIZE) -> byte
 
 
 def lab_steps(states: dict[Panel, RunState]) -> Steps:
-    """Draw two runs as they were recorded."""
+    """Steps that draw two runs in the lab."""
 
     async def steps(_: Pilot[int], app: SpringApp) -> None:
         shown = next(s for s in app.screen_stack if isinstance(s, LabScreen))
@@ -168,7 +168,7 @@ async def _phase_steps(pilot: Pilot[int], app: SpringApp) -> None:
     for _ in range(600):
         await pilot.pause(0.1)
         top = app.screen
-        if isinstance(top, PhaseScreen) and all(len(found) == 54 for found in top.summaries.values()):
+        if isinstance(top, PhaseScreen) and all(len(cells) == 54 for cells in top.summaries.values()):
             break
     else:
         raise TimeoutError("the diagrams did not come")
@@ -182,7 +182,7 @@ async def _help_steps(pilot: Pilot[int], _: SpringApp) -> None:
 
 
 def lab() -> None:
-    """docs/lab.svg, docs/help.svg, and docs/figures/example-*.svg of the same two runs."""
+    """Make docs/lab.svg, docs/help.svg, and docs/figures/example-*.svg of the same two runs."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         network, chain = network_run(home), chain_run(home)
@@ -196,7 +196,7 @@ def lab() -> None:
 
 
 def phase() -> None:
-    """docs/phase.svg, and docs/figures/example-phase.svg of the same sweep: some minutes."""
+    """Make docs/phase.svg, and docs/figures/example-phase.svg of the same sweep; takes some minutes."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         sweep = Run.create(open_home(home), make_sweep("data-noise", {}, seeds=1))
@@ -206,13 +206,13 @@ def phase() -> None:
 
 
 def diagrams() -> None:
-    """docs/diagrams.md and its pictures, from the sweeps recorded in docs/data."""
+    """Make docs/diagrams.md and its pictures, from the sweeps recorded in docs/data."""
     if (script := HERE / "diagrams.py").is_file():
         subprocess.run([sys.executable, str(script)], check=True)
 
 
 def examples(network: Run, chain: Run, out: Path) -> None:
-    """What export writes of them."""
+    """Make the example figures of a network and a chain."""
     example(network, "load-curve", "svg", out)
     example(network, "loss", "svg", out)
     example(network, "replay", "gif", out)
@@ -220,7 +220,7 @@ def examples(network: Run, chain: Run, out: Path) -> None:
 
 
 def example(run: Run, figure: str, ending: str, out: Path) -> None:
-    """One figure, by export itself."""
+    """Make one example figure by the export's function."""
     wanted = Wanted(figures=(figure,), formats=(ending,), frames=48)
     for path in export(read_material(run), wanted, out):
         write(f"figures/example-{figure}.{ending}", path.read_bytes())
@@ -230,7 +230,7 @@ PARTS: dict[str, Callable[[], None]] = {"theory": theory, "lab": lab, "phase": p
 
 
 def main() -> None:
-    """Make the parts that were named, or all."""
+    """Make the parts named as arguments, or all."""
     wanted = sys.argv[1:] or list(PARTS)
     for name in wanted:
         if name not in PARTS:

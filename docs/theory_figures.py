@@ -1,4 +1,4 @@
-"""The figures of docs/theory.md, from the program's own functions and the reference table: no run is needed."""
+"""Draws the figures of docs/theory.md by the program's functions and the reference table; needs no run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REGIMES = (
 )
 """Name, μ→ and μ←."""
 CELLS = ((0.0, 0.0), (0.0, 0.3), (0.6, 0.6))
-"""Slope α and noise q of the networks that are shown."""
+"""Slope α and noise q of the networks that are drawn."""
 
 
 def reference_cells() -> list[dict[str, Any]]:
@@ -34,7 +34,7 @@ def reference_cells() -> list[dict[str, Any]]:
 
 
 def friction() -> Figure:
-    """The friction of a block, and what noise leaves of it."""
+    """Figure of a block's friction, and of its mean over the noise."""
     right, left = 0.10, 0.05
     figure = new_figure(7.4, 2.9)
     axes = figure.subplots()
@@ -55,7 +55,7 @@ def friction() -> Figure:
 
 
 def regimes() -> Figure:
-    """Three chains in their long-time limit, and their load curves."""
+    """Figure of three chains in their long-time limit, and their load curves."""
     figure = new_figure(7.4, 4.6)
     grid = figure.add_gridspec(3, 2, width_ratios=(3, 2))
     beside = figure.add_subplot(grid[:, 1])
@@ -75,7 +75,7 @@ def regimes() -> Figure:
 
 
 def networks() -> Figure:
-    """Load curves of the authors' networks in the three regimes, each with the parabola of its chain."""
+    """Figure of load curves of the authors' networks in the three regimes, each with the parabola of its chain."""
     figure = new_figure(7.4, 2.9)
     for axes, (slope, noise) in zip(figure.subplots(1, 3), CELLS, strict=True):
         cell = next(c for c in reference_cells() if (c["negative_slope"], c["noise"]) == (slope, noise))
@@ -94,7 +94,7 @@ def networks() -> Figure:
 
 
 def twin() -> Figure:
-    """One map for all 54 cells: asymmetry and coefficient of variation, network against predicted chain."""
+    """Figure of one map for all 54 cells: asymmetry and coefficient of variation, network against chain."""
     figure = new_figure(7.4, 3.4)
     ours, theirs = [], []
     for cell in reference_cells():
@@ -118,7 +118,7 @@ def twin() -> Figure:
 
 
 def maps_table() -> str:
-    """The fitted maps and how well they fit, as Markdown."""
+    """A table of the fitted maps with their errors, as Markdown."""
     lines = [
         "| noise | r.m.s. of scaled curves | correlation of asymmetries | fitted to |",
         "| --- | --- | --- | --- |",

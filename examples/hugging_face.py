@@ -1,11 +1,11 @@
-"""A language model trained by Hugging Face's Trainer, watched layer by layer by one callback.
+"""A language model trained by Hugging Face's Trainer, with its layers measured by one callback.
 
     python examples/hugging_face.py
     springtui watch last        # in another terminal, while it trains
 
-Needs springtui[transformers]. A small GPT made from a configuration learns a language made here, whose tokens
-depend on the two before them; its layers are watched by how well they tell the next token. Runs offline in a few
-seconds.
+Needs springtui[transformers]. A small GPT with random weights learns generated sequences, in which each token
+depends on the two before it; the probe measures how well each layer separates the tokens that come next. Runs
+offline in a few seconds.
 """
 
 import argparse
@@ -17,7 +17,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
 from torch.utils.data import Dataset
 
-from springtui.adapters.transformers import LoadProbeCallback  # first: it names what is missing
+from springtui.adapters.transformers import LoadProbeCallback  # first: its error names a missing package
 
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments, set_seed  # isort: skip
 
@@ -25,7 +25,7 @@ TOKENS, LENGTH = 16, 24
 
 
 class Sequences(Dataset[dict[str, torch.Tensor]]):
-    """Each token is the sum of the two before it, one time in eight any token."""
+    """Each token is the sum of the two before it modulo ``TOKENS``, or with probability 1/8 a random one."""
 
     def __init__(self, count: int) -> None:
         draw = torch.Generator().manual_seed(0)
@@ -43,12 +43,12 @@ class Sequences(Dataset[dict[str, torch.Tensor]]):
 
 
 def main() -> None:
-    """Train, and say which layers learned."""
+    """Train, and print the load of each layer."""
     parser = argparse.ArgumentParser(description="A Hugging Face Trainer with a load probe.")
     parser.add_argument("--epochs", type=int, default=4)
     epochs = parser.parse_args().epochs
 
-    torch.set_num_threads(1)  # so small a network is fastest on one
+    torch.set_num_threads(1)  # fastest for so small a network
     set_seed(0)
     data = Sequences(768)
     config = GPT2Config(

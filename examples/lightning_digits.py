@@ -1,9 +1,9 @@
-"""A LightningModule, watched layer by layer by one callback.
+"""A LightningModule, with its layers measured by one callback.
 
     python examples/lightning_digits.py
     springtui watch last        # in another terminal, while it trains
 
-Needs springtui[lightning]. Handwritten digits, a small convolutional network. Runs offline in a few seconds.
+Needs springtui[lightning]. A small convolutional network learns handwritten digits. Runs offline in a few seconds.
 """
 
 import argparse
@@ -15,13 +15,13 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from springtui.adapters.lightning import LoadProbeCallback  # first: it names what is missing
+from springtui.adapters.lightning import LoadProbeCallback  # first: its error names a missing package
 
 import lightning.pytorch as pl  # isort: skip
 
 
 class Digits(pl.LightningModule):
-    """A convolutional network and how it learns."""
+    """A convolutional network with its loss and optimiser."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Digits(pl.LightningModule):
         return out
 
     def training_step(self, batch: list[Tensor], _index: int) -> Tensor:
-        """The loss of a batch."""
+        """Cross-entropy of a batch, []."""
         x, y = batch
         loss = nn.functional.cross_entropy(self(x), y)
         self.log("train_loss", loss)
@@ -50,14 +50,14 @@ class Digits(pl.LightningModule):
 
 
 def main() -> None:
-    """Train, and say which layers learned."""
+    """Train, and print the load of each layer."""
     parser = argparse.ArgumentParser(description="A LightningModule with a load probe.")
     parser.add_argument("--epochs", type=int, default=3)
     epochs = parser.parse_args().epochs
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
 
-    torch.set_num_threads(1)  # so small a network is fastest on one
+    torch.set_num_threads(1)  # fastest for so small a network
     pl.seed_everything(0, verbose=False)
     images, labels = load_digits(return_X_y=True)
     x, y = torch.tensor(images, dtype=torch.float32).reshape(-1, 1, 8, 8), torch.tensor(labels)

@@ -1,9 +1,9 @@
-"""A training loop of one's own, watched layer by layer: three lines are springtui's.
+"""A plain PyTorch training loop, with its layers measured: three lines are springtui's.
 
     python examples/plain.py
     springtui watch last        # in another terminal, while it trains
 
-Handwritten digits, a network of seven hidden layers. Runs offline in a few seconds.
+A network of seven hidden layers learns handwritten digits. Runs offline in a few seconds.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from springtui import LoadProbe
 
 
 def network(depth: int = 8, width: int = 64) -> nn.Sequential:
-    """The network of the paper, smaller."""
+    """A smaller version of the paper's network: ``depth`` linear maps from 64 inputs to 10 logits."""
     layers: list[nn.Module] = [nn.BatchNorm1d(64)]
     size = 64
     for _ in range(depth - 1):
@@ -26,12 +26,12 @@ def network(depth: int = 8, width: int = 64) -> nn.Sequential:
 
 
 def main() -> None:
-    """Train, and say which layers learned."""
+    """Train, and print the load of each layer."""
     parser = argparse.ArgumentParser(description="A plain training loop with a load probe.")
     parser.add_argument("--epochs", type=int, default=15)
     epochs = parser.parse_args().epochs
 
-    torch.set_num_threads(1)  # so small a network is fastest on one
+    torch.set_num_threads(1)  # fastest for so small a network
     torch.manual_seed(0)
     images, labels = load_digits(return_X_y=True)
     x, y = torch.tensor(images, dtype=torch.float32), torch.tensor(labels)

@@ -1,1 +1,1 @@
-"""Other tools' log formats."""
+"""Log formats of other tools."""

@@ -1,6 +1,6 @@
-"""Writes a run's records as TensorBoard event files: curves, loads, regime and scalars, each at its own time.
+"""Writes a run's records as TensorBoard event files: curves, loads, regime and scalars, at their own times.
 
-Needs the package ``tensorboard`` alone, no torch. Numbers that are not finite are left out.
+Needs the package ``tensorboard``, but no torch. Values that are not finite are left out.
 """
 
 from __future__ import annotations
@@ -14,27 +14,28 @@ from typing import Any, NamedTuple
 from ..errors import ConfigError, DataError, HomeError
 from ..measures.friction import fit_curve, hidden
 from ..measures.load_curve import loads, statistics
+from ..measures.registry import DEFAULT_MEASURE, DISTANCE, PROBES
 from ..runs.directory import Run
 from ..runs.records import Cell, Curve, Event, Started
 from ..settings.sweep import SweepConfig
-from ..sweep.grid import place
+from ..sweep.grid import cell_values
 
 _SUFFIX = ".springtui"
 
 
 class Scalar(NamedTuple):
-    """One number at a step."""
+    """One tagged number at a step."""
 
     tag: str
     value: float
     step: int
-    """Optimiser steps, or steps of the chain; of a sweep the member."""
+    """Optimiser steps; steps of a chain; number of the member in a sweep."""
     time: float
-    """When it was recorded, in seconds since the epoch."""
+    """Time of the record, in seconds since the epoch."""
 
 
 def export_tensorboard(run: Run, folder: Path) -> Path:
-    """Write everything a run has recorded to ``folder``/RUN; what an earlier export of it wrote is replaced.
+    """Write all records of a run to ``folder``/RUN, and return that folder; an earlier export is replaced.
 
     Tags: ``trace_ratio/00 input`` … for each measure and point, ``load/01 LAYER``, ``regime/cv``,
     ``regime/asymmetry``, ``regime/effective_friction``, and the scalars by their own names; of a chain
@@ -68,7 +69,7 @@ def export_tensorboard(run: Run, folder: Path) -> Path:
 
 
 def scalars_of(events: Iterable[Event], settings: Any) -> Iterator[Scalar]:
-    """Every finite number of a run's records under its tag."""
+    """Every finite number in the records of a run with these settings."""
     layers: list[str] = []
     logits = True
     for event in events:
@@ -88,37 +89,37 @@ def _finite(numbers: Mapping[str, float | None], step: int, time: float) -> Iter
 
 
 def _of_curve(event: Curve, layers: Sequence[str], *, logits: bool) -> dict[str, float | None]:
-    found: dict[str, float | None] = {}
+    numbers: dict[str, float | None] = {}
     for measure, curve in event.curves.items():
-        found |= {f"{measure}/{_name(i, layers)}": value for i, value in enumerate(curve)}
+        numbers |= {f"{measure}/{_name(i, layers)}": value for i, value in enumerate(curve)}
     if event.linear_probes is not None:
-        found |= {f"linear_probes/{_name(i, layers)}": value for i, value in enumerate(event.linear_probes)}
-    if "distance" in event.curves:
-        drops = loads(event.curves["distance"]).tolist()
-        return found | {f"spring/{i + 1:02d}": drop for i, drop in enumerate(drops)}
-    curve = event.curves.get("trace_ratio", [])
-    found |= (
+        numbers |= {f"{PROBES}/{_name(i, layers)}": value for i, value in enumerate(event.linear_probes)}
+    if DISTANCE in event.curves:
+        drops = loads(event.curves[DISTANCE]).tolist()
+        return numbers | {f"spring/{i + 1:02d}": drop for i, drop in enumerate(drops)}
+    curve = event.curves.get(DEFAULT_MEASURE, [])
+    numbers |= (
         {f"load/{_name(i + 1, layers)}": load for i, load in enumerate(loads(curve).tolist())} if curve else {}
     )
-    return found | _regime(curve, logits=logits)
+    return numbers | _regime(curve, logits=logits)
 
 
 def _regime(curve: Sequence[float | None], *, logits: bool) -> dict[str, float | None]:
     shape = statistics(curve, logits=logits)
-    found: dict[str, float | None] = {"regime/cv": shape.cv, "regime/asymmetry": shape.asymmetry}
+    numbers: dict[str, float | None] = {"regime/cv": shape.cv, "regime/asymmetry": shape.asymmetry}
     points = hidden(curve) if logits else [math.nan if value is None else value for value in curve]
     with contextlib.suppress(DataError):
-        found["regime/effective_friction"] = fit_curve(points).effective_friction
-    return found
+        numbers["regime/effective_friction"] = fit_curve(points).effective_friction
+    return numbers
 
 
 def _name(index: int, layers: Sequence[str]) -> str:
-    """Numbered, so that TensorBoard lists layers in forward order."""
+    """A layer's name with its index in front, so that TensorBoard lists layers in forward order."""
     return f"{index:02d} {layers[index]}" if index < len(layers) else f"{index:02d}"
 
 
 def _of_cell(event: Cell, settings: SweepConfig) -> dict[str, float | None]:
-    x, y = place(settings, event.cell)
+    x, y = cell_values(settings, event.cell)
     where = f"{settings.y_axis}={y} {settings.x_axis}={x}"
-    regime = _regime(event.curves.get("trace_ratio", []), logits=True)
+    regime = _regime(event.curves.get(DEFAULT_MEASURE, []), logits=True)
     return {f"{name}/{where}": value for name, value in {**event.scalars, **regime}.items()}

@@ -1,1 +1,1 @@
-"""LoadProbe: a user's own model, measured while it trains."""
+"""LoadProbe: measures a user's own model while it trains."""

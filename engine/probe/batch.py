@@ -1,4 +1,4 @@
-"""The fixed probe batch of ``LoadProbe``: whatever a model takes, cut into chunks of samples.
+"""The fixed probe batch of ``LoadProbe``: a model's inputs, split into chunks of samples.
 
 Shape legend: N samples, T tokens.
 """
@@ -15,19 +15,19 @@ from torch import Tensor
 
 from ..errors import DataError
 
-_TAKEN = "a tensor, an array, a tuple of them (positional arguments) or a dict of them (named arguments)"
+_ALLOWED = "a tensor, an array, a tuple of them (positional arguments) or a dict of them (named arguments)"
 _HALF = (torch.float16, torch.bfloat16)
 
 
 class ProbeBatch:
-    """Inputs of N samples, copied, so that the batch stays what it is.
+    """Copied inputs of N samples; a later change of the originals does not change the batch.
 
     Args:
         inputs: a tensor or array [N, …]; a tuple or list of positional arguments; or a mapping of named arguments.
-            Every tensor in it whose first dimension is N is cut into chunks; the rest goes along whole.
+            Tensors whose first dimension is N are split into chunks; everything else is passed whole.
 
     Raises:
-        DataError: there is no tensor in it, or no sample.
+        DataError: the inputs have no tensor, or fewer than 3 samples.
     """
 
     def __init__(self, inputs: Any) -> None:
@@ -39,17 +39,17 @@ class ProbeBatch:
             self._args = tuple(_copied(value) for value in inputs)
         else:
             self._args = (_copied(inputs),)
-        found = [tensor for tensor in _tensors((self._args, self._kwargs)) if tensor.ndim]
-        if not found:
-            raise DataError(f"inputs hold no tensor (they are a {type(inputs).__name__}); allowed: {_TAKEN}")
-        self.n = found[0].shape[0]
+        tensors = [tensor for tensor in _tensors((self._args, self._kwargs)) if tensor.ndim]
+        if not tensors:
+            raise DataError(f"inputs hold no tensor (they are a {type(inputs).__name__}); allowed: {_ALLOWED}")
+        self.n = tensors[0].shape[0]
         if self.n < 3:
             raise DataError(f"inputs hold {self.n} samples; a load curve needs at least 3, better some hundred")
 
     def chunk(self, start: int, stop: int, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any]:
-        """Arguments and named arguments of some samples, on the model's device, and the model's to change.
+        """Arguments and named arguments of samples ``start`` … ``stop`` - 1, copied to the model's device.
 
-        Single precision becomes the model's own where that is half: then the model takes nothing else.
+        float32 becomes ``dtype`` where that is float16 or bfloat16, as models in half precision take no other.
         """
 
         def part(tensor: Tensor) -> Tensor:
@@ -62,25 +62,26 @@ class ProbeBatch:
 
     @property
     def token_ids(self) -> Tensor | None:
-        """The model's token numbers, [N, T]: what is named ``input_ids``, else the first such tensor."""
+        """Token ids, [N, T]: the argument ``input_ids``, else the first tensor of whole numbers; or None."""
         named = self._kwargs.get("input_ids")
-        found = [named] if isinstance(named, Tensor) else list(_tensors((self._args, self._kwargs)))
-        return next((t for t in found if t.ndim == 2 and not t.is_floating_point() and t.shape[0] == self.n), None)
+        given = [named] if isinstance(named, Tensor) else list(_tensors((self._args, self._kwargs)))
+        return next((t for t in given if t.ndim == 2 and not t.is_floating_point() and t.shape[0] == self.n), None)
 
     @property
     def mask(self) -> Tensor | None:
-        """``attention_mask``, [N, T], true where a token is real; None where there is none."""
-        found = self._kwargs.get("attention_mask")
-        fits = isinstance(found, Tensor) and found.ndim == 2 and found.shape[0] == self.n
-        return found.bool() if fits and found is not None else None
+        """The argument ``attention_mask``, [N, T], True where a token is no padding; None where there is none."""
+        mask = self._kwargs.get("attention_mask")
+        fits = isinstance(mask, Tensor) and mask.ndim == 2 and mask.shape[0] == self.n
+        return mask.bool() if fits and mask is not None else None
 
 
 def first_real(value: Any) -> Tensor | None:
-    """The first tensor of real numbers, of any shape, in nested containers; None where there is none."""
+    """The first floating-point tensor, of any shape, in nested containers; None where there is none."""
     return next((t for t in _tensors(value) if t.is_floating_point()), None)
 
 
 def _copied(value: Any) -> Any:
+    """A copy of an argument, arrays as tensors on the CPU."""
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in "fiub":
             raise DataError(f"inputs hold an array of type {value.dtype}; allowed: real numbers")
@@ -89,6 +90,7 @@ def _copied(value: Any) -> Any:
 
 
 def _mapped(value: Any, change: Any) -> Any:
+    """Nested containers with ``change`` applied to every tensor in them."""
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, Mapping):
@@ -101,6 +103,7 @@ def _mapped(value: Any, change: Any) -> Any:
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
+    """Every tensor in nested containers, in order."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):
@@ -112,6 +115,6 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def chunk_bounds(n: int, size: int) -> list[tuple[int, int]]:
-    """First and last + 1 of the chunks of ``n`` samples: nearly equal, at most ``size`` samples each."""
+    """(first, last + 1) of each chunk of ``n`` samples; chunks are nearly equal and at most ``size`` long."""
     count = math.ceil(n / size)
     return [(n * i // count, n * (i + 1) // count) for i in range(count)]

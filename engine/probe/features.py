@@ -1,4 +1,4 @@
-"""Takes features out of a model's forward pass with hooks, one vector a sample.
+"""Captures features in a model's forward pass with hooks, one vector a sample.
 
 Shape legend: N samples of the probe batch, M samples that are measured (N, or token positions), D features.
 """
@@ -21,18 +21,18 @@ from .layers import Point
 from .reductions import Rows, feature_tensor, reduce
 
 Forward = Callable[[Any, Any], Any]
-"""Runs the model on arguments and named arguments."""
-_FIRST = 4
-"""Samples that show how many features a layer has."""
+"""Runs the model on positional and named arguments and returns its output."""
+_SIZE_SAMPLES = 4
+"""Samples of the forward pass that counts each point's features."""
 
 
 class Source:
-    """Runs samples of the probe batch through the model and hands out features.
+    """Runs samples of the probe batch through the model and returns their features.
 
     Args:
-        points: where.
+        points: the points where features are captured.
         batch, groups: the probe batch and its classes.
-        device, dtype: the model's.
+        device, dtype: of the model.
     """
 
     def __init__(
@@ -44,45 +44,47 @@ class Source:
     def features(
         self, wanted: Mapping[int, slice], start: int, stop: int, run: Forward
     ) -> tuple[slice, dict[int, Tensor]]:
-        """Features of samples start … stop - 1 at some points: which measured samples, and [m, D] by point.
+        """Features of samples start … stop - 1: the slice of the M measured samples, and [m, D] by point.
 
         Args:
-            wanted: by number of the point, which of its features.
+            wanted: by number of a point, the slice of its features.
             start, stop: samples of the probe batch.
-            run: the model; what it raises is passed on.
+            run: runs the model; its exceptions are passed on.
         """
         measured = self._measured(start, stop)
         args, kwargs = self.batch.chunk(start, stop, self.device, self.dtype)
         taker = _Taker({i: (self.points[i], columns) for i, columns in wanted.items()}, self.groups.tokens)
         taker.rows = self._rows(start, stop, measured)
-        taker.take_end("batch", first_real((args, kwargs)))  # before the model may write over it
+        taker.take_end("batch", first_real((args, kwargs)))  # before the model can overwrite it
         with hooked(taker.hooks()):
             output = run(args, kwargs)
         taker.take_end("model", feature_tensor(output))
-        return measured, taker.found
+        return measured, taker.features
 
     def sizes(self, run: Forward) -> list[int]:
-        """How many features each point has, D, seen on the first samples.
+        """The number of features of each point, D, from a forward pass of few samples.
 
         Raises:
-            ConfigError: a layer gave none this time.
+            ConfigError: a layer was not called in this pass.
         """
-        everything = {i: slice(None) for i in range(len(self.points))}
-        _, found = self.features(everything, 0, min(self.batch.n, _FIRST), run)
-        missing = [point.name for i, point in enumerate(self.points) if i not in found]
+        all_columns = {i: slice(None) for i in range(len(self.points))}
+        _, features = self.features(all_columns, 0, min(self.batch.n, _SIZE_SAMPLES), run)
+        missing = [point.name for i, point in enumerate(self.points) if i not in features]
         if missing:
             raise ConfigError(
                 f"layer {missing[0]!r} gave no features when it was run again; leave it out with layers="
             )
-        return [found[i].shape[1] for i in range(len(self.points))]
+        return [features[i].shape[1] for i in range(len(self.points))]
 
     def _measured(self, start: int, stop: int) -> slice:
+        """The measured samples that lie in samples start … stop - 1 of the probe batch."""
         if self.groups.positions is None:
             return slice(start, stop)
         edges = np.searchsorted(self.groups.positions[0].numpy(), (start, stop))
         return slice(int(edges[0]), int(edges[1]))
 
     def _rows(self, start: int, stop: int, measured: slice) -> Rows:
+        """Mask and measured positions of a chunk."""
         mask = self.batch.mask
         part = None if mask is None else mask[start:stop].to(self.device)
         if self.groups.positions is None:
@@ -93,16 +95,16 @@ class Source:
 
 
 class _Taker:
-    """Takes the features of some points out of one forward pass."""
+    """Captures the features of some points in one forward pass."""
 
     def __init__(self, points: dict[int, tuple[Point, slice]], tokens: Tensor | None) -> None:
-        self.found: dict[int, Tensor] = {}
+        self.features: dict[int, Tensor] = {}
         self.rows = Rows()
         self._points = points
         self._tokens = tokens
 
     def hooks(self) -> list[RemovableHandle]:
-        """One hook for each module that has points."""
+        """One hook for each module and side (before, after) that has points."""
         handles = []
         for where in ("before", "after"):
             modules: dict[nn.Module, dict[int, int]] = {}
@@ -132,17 +134,18 @@ class _Taker:
         return module.register_forward_hook(after)
 
     def take_end(self, where: str, value: Tensor | None) -> None:
-        """What needs no hook: the model's input (``batch``) and its output (``model``)."""
+        """Capture points that need no hook: the model's input (``batch``) or its output (``model``)."""
         for index, (point, _) in self._points.items():
             if point.where == where and value is not None:
                 self._take(index, value)
 
     def _take(self, index: int, x: Tensor) -> None:
+        """Keep one point's features, reduced to one vector a sample."""
         point, columns = self._points[index]
         x = x if point.samples_first else x.transpose(0, 1)
         if point.logits and self._tokens is not None and x.shape[-1] > int(self._tokens.max()):
-            x = x[..., self._tokens.to(x.device)]  # of a vocabulary only the tokens that are told apart
+            x = x[..., self._tokens.to(x.device)]  # of the vocabulary's logits only those of the groups' tokens
         vectors = reduce(x, point.reduction, self.rows)[:, columns]
-        # a copy where it is the features' own memory: what comes after may write over them
+        # a copy where the memory is the model's: later operations may overwrite it
         shared = vectors.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
-        self.found[index] = vectors.clone() if shared else vectors
+        self.features[index] = vectors.clone() if shared else vectors

@@ -1,4 +1,4 @@
-"""What a probe takes for classes: labels, bins of a target, the next token, or any grouping the user gives.
+"""Classes of a probe batch: labels, bins of a target, the next token, or a grouping that the user gives.
 
 Shape legend: N samples (sequences), T tokens, M samples that are measured, C groups.
 """
@@ -16,11 +16,11 @@ from ..errors import DataError
 
 NEXT = "next token"
 IGNORED = -100
-"""The label that losses pass over."""
+"""The label that PyTorch's losses ignore."""
 POSITIONS = 2048
-"""Most token positions that are measured, drawn once and for all."""
+"""Most token positions that are measured; drawn with a fixed seed where there are more."""
 _FEW = 20
-"""Whole numbers in floating point count as classes up to so many; more are a target to be binned."""
+"""Floats that are whole numbers count as classes up to so many distinct values, else as a target to bin."""
 _REMEDY = (
     "give labels=, one class a sample ([N] whole numbers or text); springtui.bins(target) for a regression's "
     "target; or springtui.next_token(token_ids) for a language model"
@@ -29,34 +29,34 @@ _REMEDY = (
 
 @dataclass(frozen=True)
 class Groups:
-    """Which group each measured sample belongs to."""
+    """The group of each measured sample."""
 
     y_M: Tensor
-    """Numbers of the groups, [M], int64, from 0 without gaps."""
+    """Index of each sample's group, [M], int64, from 0 without gaps."""
     how: str
-    """Where they come from, in a few words."""
+    """Short description of their origin."""
     positions: tuple[Tensor, Tensor] | None = None
-    """Where the samples are tokens: their rows (ascending) and columns in [N, T], each [M]."""
+    """Where samples are token positions: rows (ascending) and columns in [N, T], each [M]; else None."""
     length: int = 0
-    """Of token positions: T."""
+    """T where samples are token positions, else 0."""
     tokens: Tensor | None = None
-    """Of next-token groups: the token of each group, [C]."""
+    """The token of each group, [C], where groups are next tokens; else None."""
 
     @property
     def count(self) -> int:
-        """How many groups there are."""
+        """Number of groups, C."""
         return int(self.y_M.max()) + 1
 
 
 def bins(target: Any, count: int = 10) -> Groups:
-    """Groups of a regression's target: ``count`` bins with equally many samples in each, ties kept together.
+    """Groups of a regression's target: ``count`` quantile bins; equal values share a bin.
 
     Args:
         target: one number a sample, [N] or [N, 1].
-        count: of bins, at least 2.
+        count: number of bins, at least 2.
 
     Raises:
-        DataError: it is not one finite number a sample, or takes one value only.
+        DataError: the target is not one finite number a sample, or all its values are equal.
     """
     values = _tensor(target)
     if values.ndim == 2 and values.shape[1] == 1:
@@ -72,22 +72,22 @@ def bins(target: Any, count: int = 10) -> Groups:
     if count < 2:
         raise DataError(f"bins = {count} is not allowed; allowed: a whole number >= 2")
     edges = torch.from_numpy(np.unique(np.quantile(values.numpy(), np.arange(1, count) / count)))
-    found = torch.bucketize(values, edges, right=True)
-    groups = _numbered(found, f"{count} bins of the target")
+    bin_M = torch.bucketize(values, edges, right=True)
+    groups = _numbered(bin_M, f"{count} bins of the target")
     return _checked(groups)
 
 
 def next_token(token_ids: Any, k: int = 10, *, limit: int = POSITIONS, ignore: int = IGNORED) -> Groups:
-    """Groups of a language model: each token position by the token that comes next, the ``k`` most frequent alone.
+    """Groups of a language model: token positions by the token that follows, for the ``k`` most frequent ones.
 
     Args:
         token_ids: [N, T]; position t belongs to the group of token t + 1.
-        k: how many of the tokens that come next count; positions before any other are not measured.
-        limit: most positions that are measured, drawn with a seed of their own.
-        ignore: a token that never counts, as padding.
+        k: number of following tokens that are groups; other positions are not measured.
+        limit: most positions that are measured; drawn with a fixed seed where there are more.
+        ignore: a token that is no group, as padding.
 
     Raises:
-        DataError: it is not [N, T] whole numbers, or fewer than two tokens come next.
+        DataError: ``token_ids`` is not [N, T] whole numbers, or fewer than two tokens follow others.
     """
     ids = _tensor(token_ids)
     if ids.ndim != 2 or ids.is_floating_point():
@@ -100,6 +100,7 @@ def next_token(token_ids: Any, k: int = 10, *, limit: int = POSITIONS, ignore: i
 
 
 def _by_position(label_NT: Tensor, k: int, limit: int, ignore: int, what: str) -> Groups:
+    """Groups of token positions by their label, for the ``k`` most frequent labels."""
     if k < 2:
         raise DataError(f"k = {k} is not allowed; allowed: a whole number >= 2")
     values, counts = torch.unique(label_NT[label_NT != ignore], return_counts=True)
@@ -107,7 +108,7 @@ def _by_position(label_NT: Tensor, k: int, limit: int, ignore: int, what: str) -
     tokens = values[order].sort().values
     rows, cols = torch.isin(label_NT, tokens).nonzero(as_tuple=True)
     if len(rows) > limit:
-        # drawn, for any even step may fall in with a pattern of the tokens; the same each time
+        # drawn at random, since regular steps could coincide with a pattern of the tokens; with a fixed seed
         draw = torch.Generator("cpu").manual_seed(0)
         at = torch.randperm(len(rows), generator=draw, device="cpu")[:limit].sort().values
         rows, cols = rows[at], cols[at]
@@ -119,16 +120,19 @@ def _by_position(label_NT: Tensor, k: int, limit: int, ignore: int, what: str) -
 
 
 def group(labels: Any, n: int, token_ids: Tensor | None, mask: Tensor | None, k: int) -> Groups:
-    """Groups from what a user gave, or from the inputs where that is nothing.
+    """Groups from a user's labels, or from the inputs where ``labels`` is None.
 
-    Whole numbers, switches and text [N] are classes. Numbers [N] or [N, 1] are a regression's target and are
-    binned, unless they are few whole ones. One-hot rows, and rows of probabilities, [N, C] count as their largest.
-    Whole numbers [N, T] of the shape of the tokens are a language model's labels (Hugging Face's, or shifted by
-    one), or, where they are not the tokens themselves, one class a token. Without labels the tokens' successors
-    are taken.
+    Args:
+        labels: integers, booleans or text [N] are classes. Floats [N] or [N, 1] are a target and are binned,
+            unless they are few whole numbers. One-hot rows or probabilities [N, C] count as their largest entry.
+            Integers [N, T] of the tokens' shape are next tokens (Hugging Face's labels, or shifted by one) or else
+            a class a token. None: groups by next token.
+        n: samples of the probe batch, N.
+        token_ids, mask: of the probe batch, [N, T], or None.
+        k: bins, or next tokens.
 
     Raises:
-        DataError: no grouping makes sense; says what to give.
+        DataError: no grouping fits; the message says what to give.
     """
     ids = None if token_ids is None else token_ids.cpu()
     if ids is not None and mask is not None and mask.shape == ids.shape:
@@ -153,6 +157,7 @@ def group(labels: Any, n: int, token_ids: Tensor | None, mask: Tensor | None, k:
 
 
 def _from_rows(values: Tensor, ids: Tensor | None, k: int) -> Groups:
+    """Groups from labels with several columns, [N, C] or [N, T]."""
     if values.is_floating_point() or ids is None or values.shape != ids.shape:
         real = values.double()
         if bool((real >= 0).all()) and torch.allclose(real.sum(1), torch.ones_like(real[:, 0]), atol=1e-3):
@@ -167,11 +172,12 @@ def _from_rows(values: Tensor, ids: Tensor | None, k: int) -> Groups:
 
 
 def _are_classes(values: Tensor) -> bool:
+    """Whether floats [N] are few whole numbers."""
     return bool((values == values.round()).all()) and len(torch.unique(values)) <= _FEW
 
 
 def _tensor(values: Any) -> Tensor:
-    """On the processor; text becomes its number in alphabetical order."""
+    """A tensor on the CPU; text becomes its index in alphabetical order."""
     if isinstance(values, Tensor):
         if values.is_complex():
             raise DataError(f"labels of type {values.dtype} cannot be grouped; {_REMEDY}")
@@ -187,10 +193,12 @@ def _tensor(values: Any) -> Tensor:
 
 
 def _numbered(values: Tensor, how: str) -> Groups:
+    """One group for each distinct value of [N]."""
     return Groups(torch.unique(values, return_inverse=True)[1].long(), how)
 
 
 def _fitting(groups: Groups, n: int) -> Groups:
+    """The groups themselves; raises DataError where they are not of n samples."""
     rows = len(groups.y_M) if groups.positions is None else int(groups.positions[0].max()) + 1
     if rows > n or (groups.positions is None and rows != n):
         raise DataError(f"the grouping is of {rows} samples, inputs hold {n}; allowed: one group for each sample")
@@ -198,6 +206,7 @@ def _fitting(groups: Groups, n: int) -> Groups:
 
 
 def _checked(groups: Groups) -> Groups:
+    """The groups themselves; raises DataError where there is one group only, or one for each sample."""
     if len(groups.y_M) == 0 or groups.count < 2:
         raise DataError(f"all samples fall in one group ({groups.how}): nothing to separate; {_REMEDY}")
     if groups.count == len(groups.y_M):

@@ -1,4 +1,4 @@
-"""A glance at a model that leaves no trace: modes, random numbers, gradients, autocast and hooks as they were."""
+"""Contexts that run a model and then restore modes, random number generators, buffers, autocast and hooks."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 
 Autocast = torch.dtype | Callable[[], AbstractContextManager[object]] | None
-"""A type to compute in, a maker of contexts, or None for whatever is in force."""
+"""A dtype to compute in, a function that returns a context manager, or None for the autocast in force."""
 _DEVICES = ("cpu", "cuda")
 
 
 @contextlib.contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Eval mode, without gradients or compiled code, and everything back as it was.
+def isolated(model: nn.Module) -> Iterator[None]:
+    """Run a model in eval mode, without gradients or compiled code, and restore its state afterwards.
 
-    Not in inference mode, though the user be in it: what a model keeps of that for later no gradient passes.
-
-    Modes are set on each module by itself, not through ``eval()``: modules that a user froze in eval mode stay so,
-    and a ``train()`` of the user's own is not called.
+    Inference mode is switched off even where the user has it on: tensors that a model caches in it would later
+    block gradients. Modes are set module by module, not through ``eval()``, so that modules frozen in eval mode
+    stay frozen and a user's own ``train()`` is not called.
     """
     training = [(module, module.training) for module in model.modules()]
     with _random_kept(), torch.inference_mode(mode=False), torch.no_grad(), _eagerly():
@@ -41,7 +40,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 
 
 def _reshard(model: nn.Module) -> None:
-    """Fully sharded models keep the root whole after a forward, for a backward that here does not come."""
+    """Reshard fully sharded models: their root stays unsharded until a backward, which does not follow here."""
     for module in model.modules():
         if any(cls.__name__ == "FSDPModule" for cls in type(module).__mro__):
             module.reshard()  # type: ignore[operator]
@@ -49,7 +48,7 @@ def _reshard(model: nn.Module) -> None:
 
 @contextlib.contextmanager
 def _random_kept() -> Iterator[None]:
-    """The random numbers of torch on all its devices, of NumPy and of Python go on where they were."""
+    """Restore the random number generators of torch on all devices, of NumPy and of Python."""
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
@@ -67,8 +66,8 @@ def _random_kept() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _eagerly() -> Iterator[None]:
-    """Compiled modules run as they were written, so that hooks are called and nothing is compiled anew."""
-    if "torch._dynamo" not in sys.modules:  # loading it would take seconds, and nothing can be compiled yet
+    """Run compiled modules uncompiled, so that hooks are called and nothing is recompiled."""
+    if "torch._dynamo" not in sys.modules:  # not imported, so nothing is compiled; importing it takes seconds
         yield
         return
     with torch.compiler.set_stance("force_eager"):
@@ -77,10 +76,9 @@ def _eagerly() -> Iterator[None]:
 
 @contextlib.contextmanager
 def computing_in(autocast: Autocast, device: torch.device) -> Iterator[None]:
-    """The precision of the user's training: the one that is asked for, or that in force here.
+    """Compute under the given autocast, or the one in force, without its cache of cast weights.
 
-    Casts of weights that autocast keeps must not come from here: they carry no gradient, and the training's own
-    forward would take them up.
+    Weights cast here have no gradient; cached, the training's next forward would use them.
     """
     with contextlib.ExitStack() as stack:
         if isinstance(autocast, torch.dtype):
@@ -96,7 +94,7 @@ def computing_in(autocast: Autocast, device: torch.device) -> Iterator[None]:
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """No autocast: features are measured as they are."""
+    """Switch autocast off, so that features are measured in their own precision."""
     with contextlib.ExitStack() as stack:
         for kind in _DEVICES:
             if torch.is_autocast_enabled(kind):
@@ -106,7 +104,7 @@ def full_precision() -> Iterator[None]:
 
 @contextlib.contextmanager
 def hooked(handles: list[torch.utils.hooks.RemovableHandle]) -> Iterator[None]:
-    """Hooks that are gone afterwards, also where the model raised."""
+    """Remove the hooks on exit, also after an exception."""
     try:
         yield
     finally:
@@ -115,9 +113,9 @@ def hooked(handles: list[torch.utils.hooks.RemovableHandle]) -> Iterator[None]:
 
 
 class Buffers:
-    """Finds buffers that a model changes even in eval mode, and puts them back.
+    """Restores buffers that a model changes even in eval mode.
 
-    The first look copies all buffers; later ones only those that were seen to change, usually none.
+    The first use copies all buffers; later ones copy those that have changed before, usually none.
     """
 
     def __init__(self) -> None:
@@ -125,7 +123,7 @@ class Buffers:
 
     @contextlib.contextmanager
     def kept(self, model: nn.Module) -> Iterator[None]:
-        """Whatever changes inside is undone."""
+        """Restore the model's changed buffers on exit."""
         before = {
             name: (buffer, _version(buffer), buffer.detach().clone())
             for name, buffer in model.named_buffers()
@@ -147,15 +145,15 @@ class Buffers:
 
 
 def _version(buffer: Tensor) -> int:
-    """Counts the changes in place; of tensors made in inference mode, which nothing here can change, none."""
+    """Number of in-place changes of a buffer; 0 for inference tensors, which cannot change here."""
     return 0 if buffer.is_inference() else buffer._version
 
 
 def inner_model(model: nn.Module) -> nn.Module:
-    """The user's own module: without the wrappers of torch.compile, DataParallel and DistributedDataParallel.
+    """The user's module inside the wrappers of torch.compile, DataParallel and DistributedDataParallel.
 
     Raises:
-        ConfigError: it is no module, or one that hooks cannot look into.
+        ConfigError: ``model`` is no module, is TorchScript, or has parameters without a shape.
     """
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model is a {type(model).__name__}; allowed: a torch.nn.Module")
@@ -179,10 +177,10 @@ def inner_model(model: nn.Module) -> nn.Module:
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether its parameters are spread over processes (either kind of FSDP): all must then compute together.
+    """Whether FSDP, of either version, shards the parameters; then all processes must run the model together.
 
     Raises:
-        ConfigError: they are spread in another way, by tensor parallelism.
+        ConfigError: the parameters are split by tensor parallelism.
     """
     if not torch.distributed.is_available():
         return False
@@ -199,6 +197,6 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 def home_of(model: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Where its first parameter lives, and as what; the processor, in single precision, where it has none."""
+    """Device and dtype of the first floating-point parameter; CPU and float32 where there is none."""
     first: Tensor | None = next((p for p in model.parameters() if p.is_floating_point()), None)
     return (torch.device("cpu"), torch.float32) if first is None else (first.device, first.dtype)

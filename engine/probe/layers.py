@@ -1,8 +1,8 @@
-"""Where a model is measured: its layers in forward order, found automatically or named by pattern.
+"""Finds the points of a model's load curve: its layers in forward order, automatically or by pattern.
 
-The rules, in this order (docs/probe.md tells them to users):
-1. blocks: composite modules of a class that is run at least twice, the outermost of them (residual blocks,
-   transformer layers); stages and encoders are looked through;
+The rules, in this order (docs/probe.md describes them for users):
+1. blocks: composite modules of a class that is called at least twice, the outermost ones (residual blocks,
+   transformer layers); stages and encoders do not count as blocks, what is in them does;
 2. else activations: every activation module, or the pooling right after it, as in the authors' networks;
 3. else every linear, convolution or recurrent module, or the normalisation right after it.
 """
@@ -41,12 +41,12 @@ class Point:
 
     name: str
     where: Literal["batch", "before", "after", "model"]
-    """The model's own input; a module's input; a module's output; the model's output."""
+    """batch: the model's input; before, after: the input or output of ``module``; model: the model's output."""
     shape: tuple[int, ...]
-    """Of its features, the chunk's samples first."""
+    """Shape of its features in the traced pass."""
     module: nn.Module | None = None
     number: int = 0
-    """Which call of the module."""
+    """Number of the module's call, from 0."""
     reduction: str = "flatten"
     samples_first: bool = True
     features_last: bool | None = None
@@ -55,31 +55,31 @@ class Point:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the user asked for."""
+    """The layers and reductions that the user gave."""
 
     layers: Sequence[str] | None
     reductions: str | Mapping[str, str]
     tokens: int = 0
-    """T where the samples are token positions; 0 where each sample is one."""
+    """T where samples are token positions, else 0."""
 
 
 def find_points(model: nn.Module, traced: Trace, batch: Tensor | None, n: int, wanted: Wanted) -> list[Point]:
-    """The points of the curve: input, layers, logits.
+    """The points of the load curve in forward order: input, layers, logits.
 
     Args:
         model: the inner model.
         traced: a forward pass of n samples.
-        batch: the model's input, [n, …], where it is of real numbers.
-        n: samples of the pass.
+        batch: the model's floating-point input, [n, …], or None.
+        n: samples in the pass.
         wanted: patterns and reductions.
 
     Raises:
-        ConfigError: a pattern fits nothing, or no layer was found.
+        ConfigError: a pattern matches no module, or no layer was found.
     """
     usable = [call for call in traced.calls if _holds(call.shape, n, wanted.tokens)]
     blocks = _blocks(usable)
     chosen = _named(usable, wanted.layers) if wanted.layers is not None else blocks or _single_layers(usable)
-    # the output is no second point, but for the last block of a headless encoder
+    # a layer that gives the output would be the same point twice; a last block is kept, as of a headless encoder
     chosen = [call for call in chosen if call in blocks or not _is_output(call, traced)]
     if wanted.layers is None and len(chosen) > 1 and _is_map(chosen[-1]) and _is_of_output(chosen[-1], traced):
         chosen.pop()
@@ -95,22 +95,22 @@ def find_points(model: nn.Module, traced: Trace, batch: Tensor | None, n: int, w
     if out is not None and _holds(tuple(out.shape), n, wanted.tokens):
         end = Point(OUTPUT, "model", tuple(out.shape), logits=True, features_last=traced.features_last)
         points.append(replace(end, samples_first=out.shape[0] == n))
-    return _told_apart(_reduced(model, points, wanted))
+    return _with_unique_names(_reduced(model, points, wanted))
 
 
 def _is_output(call: Call, traced: Trace) -> bool:
-    """Whether what it gave is the model's output, or was but for a view, as ``squeeze`` takes."""
+    """Whether the call's output is the model's output, or a tensor that the model's output is a view of."""
     tensor = None if call.output is None else call.output()
     return tensor is not None and any(tensor is end for end in [traced.output, *traced.ends])
 
 
 def _is_of_output(call: Call, traced: Trace) -> bool:
-    """Of a last map: whether only functions come after it, as ``log_softmax``, which leave the shape."""
+    """Whether the call's output has the shape of the model's, as where only ``log_softmax`` comes after it."""
     return traced.output is not None and call.shape == tuple(traced.output.shape)
 
 
-def _told_apart(points: list[Point]) -> list[Point]:
-    """The ends of the curve under names that no module of the user's has."""
+def _with_unique_names(points: list[Point]) -> list[Point]:
+    """The points with input and logits in parentheses where a module of the user's has the same name."""
     last = len(points) - points[-1].logits
     taken = {point.name for point in points[1:last]}
     ends = [points[0], *points[last:]]
@@ -119,17 +119,19 @@ def _told_apart(points: list[Point]) -> list[Point]:
 
 
 def _holds(shape: tuple[int, ...], n: int, tokens: int) -> bool:
-    """Whether features of this shape are of each sample, or of each of its tokens."""
+    """Whether features of this shape have a dimension of n samples, and one of their tokens if ``tokens`` > 0."""
     if tokens:
         return len(shape) > 2 and sorted(shape[:2]) == sorted((n, tokens))
     return n in shape[:2]
 
 
 def _single_layers(calls: list[Call]) -> list[Call]:
+    """Activations with pooling after them; where there are none, maps with normalisation after them."""
     return _with_next(calls, _is_activation, _POOLING) or _with_next(calls, _is_map, _NORM)
 
 
 def _blocks(calls: list[Call]) -> list[Call]:
+    """Outermost composite modules whose class is called more than once."""
     counts = Counter(call.kind for call in calls if _is_composite(call))
 
     def is_block(call: Call) -> bool:
@@ -145,14 +147,14 @@ def _is_composite(call: Call) -> bool:
 
 
 def _with_next(calls: list[Call], wanted: Callable[[Call], bool], extension: re.Pattern[str]) -> list[Call]:
-    """Innermost calls of a kind, each replaced by one of the extending kind that follows at once."""
+    """Innermost calls of a kind; where a call of the extending kind comes right after one, that call instead."""
     innermost = [call for call in calls if call.inner == 0]
-    found = []
+    chosen = []
     for call, following in zip(innermost, [*innermost[1:], None], strict=True):
         if wanted(call):
             extends = following is not None and extension.search(following.kind) and len(following.shape) > 1
-            found.append(following if extends and following is not None else call)
-    return found
+            chosen.append(following if extends and following is not None else call)
+    return chosen
 
 
 def _is_activation(call: Call) -> bool:
@@ -169,7 +171,7 @@ def _is_tokens(call: Call) -> bool:
 
 
 def _named(calls: list[Call], patterns: Sequence[str]) -> list[Call]:
-    """Calls whose label fits a pattern, in forward order."""
+    """Calls whose label matches a pattern, in forward order; raises ConfigError where a pattern matches none."""
     labels = [call.label for call in calls]
     for pattern in patterns:
         if not any(fits(label, pattern) for label in labels):
@@ -182,7 +184,10 @@ def _named(calls: list[Call], patterns: Sequence[str]) -> list[Call]:
 
 
 def fits(label: str, pattern: str) -> bool:
-    """Shell wildcards, part by part between the dots; ``**`` is any number of parts, ``fc#2`` a second call."""
+    """Whether a label matches a pattern of shell wildcards between dots; ``**`` matches any number of parts.
+
+    A label ends in ``#2`` where it is of a module's second call.
+    """
     return _fit(label.split("."), pattern.split("."))
 
 
@@ -199,7 +204,10 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _entry(calls: list[Call], first: Call | None, batch: Tensor | None) -> Point:
-    """D_0: what enters the ``first`` layer, of tokens; else the input, normalised; else the first features."""
+    """The point of D_0: the input of the ``first`` layer of tokens; else the model's, after normalisation if any.
+
+    Where the model's input is no floating-point tensor, the first module's output.
+    """
     if first is not None and len(first.input_shape) > 1:
         return replace(_after(first), name=INPUT, where="before", shape=first.input_shape)
     innermost = next(call for call in calls if call.inner == 0)
@@ -209,6 +217,7 @@ def _entry(calls: list[Call], first: Call | None, batch: Tensor | None) -> Point
 
 
 def _after(call: Call) -> Point:
+    """The point of a call's output."""
     return Point(
         call.label,
         "after",
@@ -221,7 +230,7 @@ def _after(call: Call) -> Point:
 
 
 def _samples_first(module: nn.Module) -> bool:
-    """Recurrent and attention modules of torch say whether samples or tokens come first in their inputs."""
+    """Whether samples are the first dimension: not where a recurrent or attention module puts tokens first."""
     for part in (module, getattr(module, "self_attn", None)):
         if isinstance(getattr(part, "batch_first", None), bool):
             return bool(part.batch_first)  # type: ignore[union-attr]
@@ -229,21 +238,21 @@ def _samples_first(module: nn.Module) -> bool:
 
 
 def _reduced(model: nn.Module, points: list[Point], wanted: Wanted) -> list[Point]:
-    """Each point with its reduction."""
+    """The points with their reductions: the user's, or by the shape of the features."""
     has_class_token = any(_CLASS_TOKEN.search(name) for name, _ in model.named_parameters())
     images = [p for p in points if p.where != "batch" and len(p.shape) > 3 and not p.features_last]
     small = all(_size(p.shape) <= FLAT for p in images)
-    found = []
+    reduced = []
     for point in points:
-        how = _asked(point.name, wanted.reductions)
+        how = _given_reduction(point.name, wanted.reductions)
         if how == "auto":
             how = _choice(point, small, has_class_token, bool(wanted.tokens))
-        found.append(replace(point, reduction=how))
-    return found
+        reduced.append(replace(point, reduction=how))
+    return reduced
 
 
 def _choice(point: Point, small: bool, has_class_token: bool, by_position: bool) -> str:
-    """By the shape of the features. All samples' class tokens enter alike: the input uses no such."""
+    """A reduction by the shape of the features; never class_token at the input, where all samples share it."""
     if by_position:
         return "position"
     if point.where == "batch" or len(point.shape) < 3:
@@ -256,17 +265,17 @@ def _choice(point: Point, small: bool, has_class_token: bool, by_position: bool)
     return "class_token" if ranked else "token_mean"
 
 
-def _asked(name: str, reductions: str | Mapping[str, str]) -> str:
+def _given_reduction(name: str, reductions: str | Mapping[str, str]) -> str:
     if isinstance(reductions, str):
         return reductions if name != INPUT or reductions != "class_token" else "auto"
     return next((how for pattern, how in reductions.items() if fits(name, pattern)), "auto")
 
 
 def check_reductions(reductions: str | Mapping[str, str]) -> None:
-    """See that reductions are known, one for all points or by pattern.
+    """Check the names of reductions, one for all points or by pattern.
 
     Raises:
-        ConfigError: one is not.
+        ConfigError: a name is unknown.
     """
     for how in [reductions] if isinstance(reductions, str) else reductions.values():
         if how not in REDUCTIONS:
@@ -274,6 +283,7 @@ def check_reductions(reductions: str | Mapping[str, str]) -> None:
 
 
 def _size(shape: tuple[int, ...]) -> int:
+    """Numbers a sample in features of a shape."""
     size = 1
     for length in shape[1:]:
         size *= length

@@ -5,7 +5,7 @@
         ...
         probe.step(loss=loss.item())
 
-The training is never disturbed: a probe that fails warns once, with ``ProbeWarning``, and the training goes on.
+A failing probe never stops the training: it warns once, with ``ProbeWarning``.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ from torch import nn
 from ..errors import ConfigError, InputError, ProbeWarning
 from ..measures.friction import CurveFit, fit_curve, hidden
 from ..measures.load_curve import LoadStatistics, loads, statistics
+from ..measures.registry import DEFAULT_MEASURE, SEPARATIONS
 from ..runs.home import default_home, preferred_home
 from ..runs.records import Control, Curve, Started
 from ..runs.status import Status
 from ..settings.fields import make
-from ..settings.probe import MEASURES, ProbeConfig
+from ..settings.probe import ProbeConfig
 from .isolation import Autocast, inner_model, is_sharded
 from .layers import check_reductions
 from .model import ProbedModel
@@ -44,28 +45,28 @@ __all__ = ["LoadProbe"]
 
 
 class LoadProbe:
-    """Measures how well each layer of a model separates the classes of a fixed batch, now and then.
+    """Measures how well each layer of a model separates the classes of a fixed batch, every so many steps.
 
     Args:
         model: any ``torch.nn.Module``; also compiled, or wrapped by DataParallel, DDP or FSDP.
         inputs: the probe batch: a tensor, a tuple of positional arguments, or a mapping of named ones.
-        labels: classes [N]; a target [N] to be binned; token labels [N, T]; what ``bins`` or ``next_token`` made;
-            or None for the next token of a language model's inputs.
+        labels: classes [N]; a target [N] to be binned; token labels [N, T]; groups from ``bins`` or
+            ``next_token``; or None for the next token of a language model's inputs.
         every: optimiser steps between measurements.
         layers: patterns of module names, as ``["blocks.*", "fc?"]``; found automatically by default.
         reductions: how features become vectors: one name for all points, or names by pattern.
-        measures: which to take beside ``trace_ratio``.
-        groups: bins of a target, or most frequent next tokens.
+        measures: measures of separation beside ``trace_ratio``.
+        groups: number of bins of a target, or of most frequent next tokens.
         chunk: samples that go through the model at once.
         memory: MiB (2²⁰ bytes) of features kept at once.
-        name: what you call this training.
+        name: name of this training.
         home: where runs are kept; by default ``SPRINGTUI_HOME``, else ``home`` of config.toml, else the user's
             data directory.
-        autocast: a type to compute in, or a maker of contexts; by default what is in force when it measures.
-        forward: runs the model in place of calling it: ``forward(model, *args, **kwargs)``.
+        autocast: a dtype to compute in, or a function that returns a context; default: the autocast in force.
+        forward: called in place of the model: ``forward(model, *args, **kwargs)``.
 
     Raises:
-        ConfigError, DataError: an argument is wrong; says what is allowed. Whatever goes wrong later only warns.
+        ConfigError, DataError: an argument is not allowed; the message says what is. Later errors only warn.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class LoadProbe:
         every: int = 100,
         layers: str | Sequence[str] | None = None,
         reductions: str | Mapping[str, str] = "auto",
-        measures: str | Sequence[str] = MEASURES,
+        measures: str | Sequence[str] = SEPARATIONS,
         groups: int = 10,
         chunk: int = 128,
         memory: int = 256,
@@ -126,15 +127,15 @@ class LoadProbe:
             self._attempt(lambda: self._open(None if home is None else Path(home), config))
         self._attempt(self._measure)
 
-    # what a training calls
+    # called by the training
 
     def step(self, *, step: int | None = None, **scalars: Any) -> None:
-        """One optimiser step was taken; every ``every``-th time the load curve is measured.
+        """Count one optimiser step, and measure the load curve at every ``every``-th.
 
         Args:
-            step: its number, where it is not simply the last one plus 1; of numbers that leap, the first at or
-                after a multiple of ``every`` is measured.
-            scalars: numbers to keep with the next measurement, as ``loss``; tensors are read only then.
+            step: number of the step; default: the last one plus 1. Where numbers skip a multiple of ``every``, the
+                next one is measured.
+            scalars: numbers to record with the next measurement, as ``loss``; tensors are read only then.
         """
         before = self._steps
         self._steps = self._steps + 1 if step is None else max(0, int(step))
@@ -148,11 +149,11 @@ class LoadProbe:
             self._attempt(self._measure)
 
     def log(self, **scalars: Any) -> None:
-        """Numbers to keep with the next measurement; names of the probe's own are refused, in a warning."""
+        """Record numbers with the next measurement; names that the probe itself uses are refused and warned of."""
         self._keep(scalars)
 
     def measure(self, **scalars: Any) -> dict[str, float]:
-        """Measure now, whatever ``every`` says; the metrics."""
+        """Measure now, and return ``metrics()``."""
         self._keep(scalars)
         self._attempt(self._measure)
         return self.metrics()
@@ -162,25 +163,25 @@ class LoadProbe:
 
         ``separation/LAYER`` and ``load/LAYER`` (trace ratio), ``fuzziness/LAYER``, ``inverse_fuzziness/LAYER``,
         all natural logs; ``cv``, ``asymmetry``, ``effective_friction`` and ``friction_error``, dimensionless; and
-        ``seconds``, which it took.
+        ``seconds`` that the measurement took.
         """
-        found: dict[str, float] = {}
+        numbers: dict[str, float] = {}
         for measure, curve in self._curves.items():
-            kind = "separation" if measure == "trace_ratio" else measure
-            found |= {f"{kind}/{layer}": value for layer, value in zip(self.layers, curve, strict=True)}
-        found |= {f"load/{layer}": value for layer, value in self.loads.items()}
+            kind = "separation" if measure == DEFAULT_MEASURE else measure
+            numbers |= {f"{kind}/{layer}": value for layer, value in zip(self.layers, curve, strict=True)}
+        numbers |= {f"load/{layer}": value for layer, value in self.loads.items()}
         if self._curves:
-            found |= self._numbers() | {"seconds": self._cost}
-        return {prefix + name: value for name, value in found.items() if math.isfinite(value)}
+            numbers |= self._numbers() | {"seconds": self._cost}
+        return {prefix + name: value for name, value in numbers.items() if math.isfinite(value)}
 
     def close(self, error: BaseException | None = None) -> None:
-        """End the run: as finished, measured once more if steps were taken since; or by what broke it off.
+        """End the run: as finished, after a last measurement; after an exception as stopped or failed.
 
         Args:
-            error: what broke the training off; None where nothing did.
+            error: the exception that ended the training; None where it finished.
         """
         if error is None or (isinstance(error, SystemExit) and not error.code):
-            if not self._sharded:  # whose other processes may have gone
+            if not self._sharded:  # a sharded model's other processes may have ended
                 self._attempt(self._measure)
             self._end(Status.FINISHED, f"finished after {self._steps} steps")
         elif isinstance(error, KeyboardInterrupt):
@@ -196,28 +197,28 @@ class LoadProbe:
     ) -> None:
         self.close(error)
 
-    # what was measured
+    # the newest measurement
 
     @property
     def layers(self) -> list[str]:
-        """Names of the points of the curve, input first; none on processes that do not write."""
+        """Names of the points of the curve, input first; empty on processes that write no run."""
         return list(self._layers)
 
     @property
     def curves(self) -> dict[str, list[float]]:
-        """The newest D_0 … D_L by measure, [L + 1] each, natural logs."""
+        """The newest D_0 … D_L by measure, [L + 1] each, in natural logs."""
         return {name: list(curve) for name, curve in self._curves.items()}
 
     @property
     def loads(self) -> dict[str, float]:
-        """The newest load of each layer by name, trace ratio: D_(l-1) - D_l (Shi et al., arXiv:2407.19353)."""
-        curve = self._curves.get("trace_ratio", [])
+        """The newest load of each layer, D_(l-1) - D_l of the trace ratio (Shi et al., arXiv:2407.19353)."""
+        curve = self._curves.get(DEFAULT_MEASURE, [])
         return dict(zip(self.layers[1:], loads(curve).tolist(), strict=True)) if curve else {}
 
     @property
     def statistics(self) -> LoadStatistics:
-        """Coefficient of variation, asymmetry and regime of the newest curve, the logits left out."""
-        return statistics(self._curves.get("trace_ratio", []), logits=self._has_logits)
+        """Coefficient of variation, asymmetry and regime of the newest curve without the logits."""
+        return statistics(self._curves.get(DEFAULT_MEASURE, []), logits=self._has_logits)
 
     @property
     def regime(self) -> str:
@@ -226,31 +227,31 @@ class LoadProbe:
 
     @property
     def twin(self) -> CurveFit | None:
-        """The chain that behaves like the newest curve; None while nothing is separated."""
-        curve = self._curves.get("trace_ratio", [])
+        """The chain fitted to the newest curve; None where it cannot be fitted, as nothing is separated."""
+        curve = self._curves.get(DEFAULT_MEASURE, [])
         with contextlib.suppress(InputError):
             return fit_curve(hidden(curve) if self._has_logits else curve, error=self._friction_error)
         return None
 
     @property
     def effective_friction(self) -> float:
-        """F*/k of the twin, its length 1: > 0 where shallow layers are lazy, < 0 where deep ones; else NaN."""
+        """F*/k of the twin, its length 1: > 0 where shallow layers are lazy, < 0 where deep ones are; else NaN."""
         return math.nan if (twin := self.twin) is None else twin.effective_friction
 
     @property
     def run_id(self) -> str | None:
-        """What ``springtui watch`` takes; None where nothing is written."""
+        """Id of the run, for ``springtui watch``; None where no run is written."""
         return self._run.run.id if self._run is not None else None
 
     @property
     def path(self) -> Path | None:
-        """The run's directory; None where nothing is written."""
+        """The run's directory; None where no run is written."""
         return self._run.run.path if self._run is not None else None
 
     def __repr__(self) -> str:
         return f"<LoadProbe of {self._kind}, {len(self._layers)} points, {self.run_id or 'writes nothing'}>"
 
-    # how it is done
+    # internals
 
     def _open(self, home: Path | None, config: ProbeConfig) -> None:
         assert self._probed is not None
@@ -279,7 +280,7 @@ class LoadProbe:
         )
 
     def _home(self) -> Path:
-        """Where runs are kept unless the argument says; a wrong line of the preferences costs only itself."""
+        """The home directory by the preferences; the default one, with a warning, where these are wrong."""
         try:
             return preferred_home()
         except ConfigError as error:
@@ -320,7 +321,7 @@ class LoadProbe:
             self._warn(refusal(refused), level=4)
 
     def _taken(self) -> dict[str, float | None]:
-        """What was passed to ``step`` since the last measurement, the newest of each name."""
+        """Numbers given since the last measurement, the newest of each name; warns about those that are none."""
         taken, wrong = self._scalars.take()
         for error in wrong:
             self._failed(error)
@@ -343,7 +344,7 @@ class LoadProbe:
                 self._end(Status.STOPPED, f"stopped watching at step {self._steps}; the training goes on")
 
     def _take(self, control: Control) -> dict[str, Any]:
-        """Take one request on. The training goes on whatever is asked: only the probing changes."""
+        """Apply one request to the probe, never to the training; the settings that it changed."""
         if self._sharded:
             raise ConfigError("a sharded model is measured by all its processes together; nothing can change now")
         if control.action == "set":
@@ -365,7 +366,7 @@ class LoadProbe:
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        """Warn, the first time."""
+        """Warn of an error, the first time only."""
         if self._warned:
             return
         self._warned = True
@@ -373,7 +374,7 @@ class LoadProbe:
         self._warn(text, ". The training goes on; the probe tries again later, silently")
 
     def _warn(self, text: str, more: str = "", *, level: int = 5) -> None:
-        """Tell the user, whose line is so many calls above, and the run where there is one."""
+        """Warn at the user's line, ``level`` calls above, and add a note to the run where there is one."""
         if self._run is not None:
             self._run.note(text)
         warnings.warn(text + more, ProbeWarning, level)
@@ -385,15 +386,16 @@ class LoadProbe:
 
 
 def _known(measures: str | Sequence[str]) -> tuple[str, ...]:
+    """The measures in their usual order, trace_ratio always; raises ConfigError for an unknown one."""
     measures = [measures] if isinstance(measures, str) else measures
-    unknown = [name for name in measures if name not in MEASURES]
+    unknown = [name for name in measures if name not in SEPARATIONS]
     if unknown:
-        raise ConfigError(f"measures: {unknown[0]!r} is not allowed; allowed: {', '.join(MEASURES)}")
-    return tuple(name for name in MEASURES if name == "trace_ratio" or name in measures)
+        raise ConfigError(f"measures: {unknown[0]!r} is not allowed; allowed: {', '.join(SEPARATIONS)}")
+    return tuple(name for name in SEPARATIONS if name == DEFAULT_MEASURE or name in measures)
 
 
 def _rank() -> int:
-    """Of this process among those that train together; 0 where it trains alone."""
+    """Rank of this process in distributed training; 0 without it."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank()
     named = os.environ.get("RANK", "0")

@@ -1,8 +1,8 @@
 """Measures a model's load curve in chunks, with bounded memory.
 
-Each chunk of the probe batch goes through the model once; the features of each point go into a table [M, D].
-Tables are kept for as many points at once as fit the ``memory``; others are left for another pass. Where a
-table does not fit by itself, its features are taken in slices, a pass each, into a Gram matrix [M, M].
+A pass runs all chunks of the probe batch through the model and collects the features of some points in tables
+[M, D], as many as fit into ``memory``; other points need another pass. Where one table does not fit, its features
+are collected in slices, a pass each, and added up in a Gram matrix [M, M].
 
 Shape legend: M samples that are measured, D features.
 """
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from ..measures.friction import friction_error
+from ..measures.registry import DEFAULT_MEASURE
 from ..measures.separation import separation_and_influence
 from ..measures.separation_wide import GramSeparation
 from .batch import chunk_bounds
@@ -26,12 +27,12 @@ from .features import Forward, Source
 from .isolation import full_precision
 
 _NUMBER = 4
-"""Bytes of a kept feature."""
+"""Bytes of one feature in a table."""
 
 
 @dataclass
 class Table:
-    """Features of one point, or a slice of them, as they are gathered."""
+    """Features of one point, or of a slice of its columns, [M, width]; None before the first chunk."""
 
     point: int
     columns: slice
@@ -43,12 +44,12 @@ class Table:
 
 
 def plan_passes(sizes: list[int], samples: int, memory: int) -> list[list[Table]]:
-    """Which tables each pass gathers, pass by pass.
+    """The tables to collect in each pass.
 
     Args:
-        sizes: features of each point, D.
-        samples: M.
-        memory: bytes for the tables of a pass.
+        sizes: number of features of each point, D.
+        samples: number of measured samples, M.
+        memory: bytes for all tables of a pass.
     """
     fitting = max(1, memory // (_NUMBER * samples))
     passes: list[list[Table]] = []
@@ -73,21 +74,21 @@ class Measured(NamedTuple):
     """One measurement."""
 
     curves: dict[str, list[float]]
-    """D_0 … D_L by measure, [L + 1] each, natural logs."""
+    """D_0 … D_L by measure, [L + 1] each, in natural logs."""
     friction_error: float
-    """Of the twin's effective friction, over the samples of the probe batch: ``twin_curve.friction_error``."""
+    """Standard error of the twin's effective friction over the probe batch: ``friction.friction_error``."""
 
 
 class Measurer:
-    """Measures one model at the same points again and again.
+    """Measures one model at fixed points, repeatedly.
 
     Args:
-        source: of features.
-        sizes: features of each point.
+        source: gives the features.
+        sizes: number of features of each point.
         measures: names of the measures to take.
         chunk: samples that go through the model at once.
         memory: bytes of features kept at once.
-        keeps: whether this process measures; others of a sharded model only compute along.
+        keeps: whether this process measures; other processes of a sharded model only run the forward pass.
     """
 
     def __init__(
@@ -110,56 +111,57 @@ class Measurer:
         self._classes = source.groups.count
 
     def measure(self, run: Forward) -> Measured:
-        """Measure, each layer where its features are; nothing comes where this process only computes along.
+        """The load curve now, computed on the features' devices; no curves where this process does not measure.
 
         Raises:
-            ConfigError: a layer gave other features than at first.
+            ConfigError: a layer's features have another shape than at first.
         """
-        found: dict[int, dict[str, float]] = {}
-        moves: dict[int, Tensor] = {}
+        values: dict[int, dict[str, float]] = {}
+        influences: dict[int, Tensor] = {}
         grams: dict[int, GramSeparation] = {}
         for tables in plan_passes(self.sizes, len(self._y_M), self._memory):
-            self._gather(tables, run)
+            self._collect(tables, run)
             for table in tables if self._keeps else []:
                 with full_precision():
-                    self._separate(table, found, moves, grams)
+                    self._separate(table, values, influences, grams)
                 table.values = None
-        found |= {point: gram.measures() for point, gram in grams.items()}
-        curves = {name: [found[i][name] for i in range(len(found))] for name in self._measures if self._keeps}
-        return Measured(curves, self._friction_error(curves.get("trace_ratio", []), moves))
+        values |= {point: gram.measures() for point, gram in grams.items()}
+        curves = {name: [values[i][name] for i in range(len(values))] for name in self._measures if self._keeps}
+        return Measured(curves, self._friction_error(curves.get(DEFAULT_MEASURE, []), influences))
 
-    def _friction_error(self, curve: list[float], moves: dict[int, Tensor]) -> float:
-        """Over the probe batch; NaN where a hidden layer's table was too wide to be kept whole."""
+    def _friction_error(self, curve: list[float], influences: dict[int, Tensor]) -> float:
+        """Standard error of the effective friction; NaN where a hidden layer's features needed several tables."""
         hidden = len(curve) - self._source.points[-1].logits
-        if not curve or any(point not in moves for point in range(hidden)):
+        if not curve or any(point not in influences for point in range(hidden)):
             return math.nan
-        return friction_error(curve[:hidden], [moves[point].cpu().numpy() for point in range(hidden)])
+        return friction_error(curve[:hidden], [influences[point].cpu().numpy() for point in range(hidden)])
 
     def _separate(
         self,
         table: Table,
-        found: dict[int, dict[str, float]],
-        moves: dict[int, Tensor],
+        values: dict[int, dict[str, float]],
+        influences: dict[int, Tensor],
         grams: dict[int, GramSeparation],
     ) -> None:
+        """Add a whole table's measures and influences, or a slice's share of the Gram matrix, by point."""
         assert table.values is not None
         y_M = self._y_M.to(table.values.device)
         if table.width == self.sizes[table.point]:
-            values, influence = separation_and_influence(table.values, y_M, self._classes, self._measures)
-            found[table.point] = values
+            measured = separation_and_influence(table.values, y_M, self._classes, self._measures)
+            values[table.point], influence = measured
             if influence is not None:
-                moves[table.point] = influence
+                influences[table.point] = influence
             return
         if table.point not in grams:
             grams[table.point] = GramSeparation(y_M, self._classes)
         grams[table.point].add(table.values)
 
-    def _gather(self, tables: list[Table], run: Forward) -> None:
+    def _collect(self, tables: list[Table], run: Forward) -> None:
         wanted = {table.point: table.columns for table in tables}
         for start, stop in self._bounds:
-            rows, found = self._source.features(wanted, start, stop, run)
+            rows, features = self._source.features(wanted, start, stop, run)
             for table in tables if self._keeps else []:
-                self._put(table, rows, found.get(table.point))
+                self._put(table, rows, features.get(table.point))
 
     def _put(self, table: Table, rows: slice, x: Tensor | None) -> None:
         shape = (rows.stop - rows.start, table.width)

@@ -1,4 +1,4 @@
-"""A user's model as a probe sees it: its points, its probe batch and how to measure it without a trace."""
+"""A user's model with its probe batch and points, measured without side effects on the model."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from ..errors import DataError, InputError
 from .batch import ProbeBatch, first_real
 from .features import Source
 from .groupings import group
-from .isolation import Autocast, Buffers, computing_in, home_of, undisturbed
+from .isolation import Autocast, Buffers, computing_in, home_of, isolated
 from .layers import Point, Wanted, find_points
 from .measurer import Measured, Measurer
 from .trace import trace
 
-_LOOK = 31
-"""Samples of the first look at a model: few, and a number that no other dimension is likely to have."""
+_TRACE_SAMPLES = 31
+"""Samples of the traced forward pass: few, and a number that no other dimension is likely to have."""
 
 
 class ProbedModel:
-    """Finds the layers at once; then ``measure`` gives the load curve of the moment.
+    """Finds the points when created; ``measure`` then returns the load curve, any number of times.
 
     Args:
         model: the inner model, without wrappers.
         inputs, labels: as ``LoadProbe``.
         layers, reductions: as ``LoadProbe``.
-        groups: bins of a target, or most frequent next tokens.
-        measures: which to take.
-        chunk: samples at once.
-        memory: MiB of features at once.
+        groups: number of bins of a target, or of most frequent next tokens.
+        measures: names of the measures to take.
+        chunk: samples that go through the model at once.
+        memory: MiB of features kept at once.
         autocast, forward: as ``LoadProbe``.
-        keeps: whether this process measures, or only computes along.
+        keeps: whether this process measures; other processes of a sharded model only run the forward pass.
 
     Raises:
         ConfigError, DataError: an argument does not fit, or the model cannot run the probe batch.
@@ -63,8 +63,8 @@ class ProbedModel:
         self._autocast, self._forward = autocast, forward
         self._buffers = Buffers()
         wanted = Wanted(layers, reductions, self.groups.length)
-        with self._glance():
-            self.points = self._find(wanted, min(self.batch.n, chunk, _LOOK))
+        with self._isolated():
+            self.points = self._find(wanted, min(self.batch.n, chunk, _TRACE_SAMPLES))
             self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
             sizes = self._sizes()
         self._measurer = Measurer(
@@ -72,14 +72,14 @@ class ProbedModel:
         )
 
     def measure(self) -> Measured:
-        """The load curve of the moment; without curves on a process that only computes along."""
-        self.device, self.dtype = home_of(self.model)  # it may have been moved since
+        """The load curve now; no curves where this process does not measure."""
+        self.device, self.dtype = home_of(self.model)  # the user may have moved it
         self._source.device, self._source.dtype = self.device, self.dtype
-        with self._glance():
+        with self._isolated():
             return self._measurer.measure(self._run)
 
     def facts(self) -> dict[str, Any]:
-        """What is worth telling of it: samples, classes and where these come from, reductions, device …"""
+        """Facts for the run's first record: samples, classes and their origin, reductions, device …"""
         own = list(self.model.parameters())
         return {
             "samples": len(self.groups.y_M),
@@ -94,8 +94,8 @@ class ProbedModel:
         }
 
     @contextlib.contextmanager
-    def _glance(self) -> Iterator[None]:
-        with undisturbed(self.model), self._buffers.kept(self.model):
+    def _isolated(self) -> Iterator[None]:
+        with isolated(self.model), self._buffers.kept(self.model):
             yield
 
     def _run(self, args: Any, kwargs: Any) -> Any:
@@ -106,17 +106,17 @@ class ProbedModel:
 
     def _find(self, wanted: Wanted, n: int) -> list[Point]:
         args, kwargs = self.batch.chunk(0, n, self.device, self.dtype)
-        with self._told("the probe batch"):
+        with self._as_data_errors("the probe batch"):
             traced = trace(self.model, lambda: self._run(args, kwargs))
         return find_points(self.model, traced, _real_batch(args, kwargs), n, wanted)
 
     def _sizes(self) -> list[int]:
-        with self._told("a few samples of the probe batch"):
+        with self._as_data_errors("a few samples of the probe batch"):
             return self._source.sizes(self._run)
 
     @contextlib.contextmanager
-    def _told(self, what: str) -> Iterator[None]:
-        """What the model raised, as an error in the arguments."""
+    def _as_data_errors(self, what: str) -> Iterator[None]:
+        """Turn the model's exceptions into DataError, and leave those of ours."""
         try:
             yield
         except InputError:
@@ -130,6 +130,6 @@ class ProbedModel:
 
 
 def _real_batch(args: Any, kwargs: Any) -> torch.Tensor | None:
-    """The model's input where it is of real numbers; masks beside token numbers are none."""
+    """The model's floating-point input, [n, …]; None where its first tensor is of whole numbers, as token ids."""
     first = next((value for value in [*args, *kwargs.values()] if isinstance(value, torch.Tensor)), None)
     return None if first is not None and not first.is_floating_point() else first_real((args, kwargs))

@@ -1,4 +1,4 @@
-"""How features of any shape become one vector a sample.
+"""Reduces features of any shape to one vector a sample.
 
 Shape legend: n samples of a chunk, T tokens, D features, C channels, M samples that are measured.
 """
@@ -17,24 +17,24 @@ from ..settings.probe import ReductionName
 
 REDUCTIONS: tuple[str, ...] = get_args(ReductionName)
 FLAT = 4096
-"""Images are kept whole while no layer has more numbers a sample than this."""
+"""Features of images are flattened whole where no layer has more numbers a sample than this."""
 _PREFERRED = ("logits", "last_hidden_state", "hidden_states", "sample", "out")
-"""Which entry of a model's named outputs is measured, before the first that is a tensor."""
+"""Named outputs that are measured, in this order; without one of them, the first tensor."""
 
 
 class Rows(NamedTuple):
-    """Which samples of a chunk are measured; both None where each sample is one."""
+    """Mask and measured token positions of a chunk; None each where there are none."""
 
     mask_nT: Tensor | None = None
-    """True where a token is real."""
+    """True where a token is no padding."""
     at: tuple[Tensor, Tensor] | None = None
-    """Of token positions: rows and columns."""
+    """Rows and columns of the measured token positions, [m] each."""
     length: int = 0
-    """Of token positions: T."""
+    """T where samples are token positions, else 0."""
 
 
 def feature_tensor(value: Any) -> Tensor | None:
-    """The tensor that is measured in a module's output, [n, …]: the first of real numbers, named entries first."""
+    """The measured tensor of a module's output, [n, …]: the first floating-point one, in ``_PREFERRED`` order."""
     if isinstance(value, Tensor):
         return value if value.is_floating_point() and value.ndim else None
     if isinstance(value, Mapping):
@@ -54,12 +54,12 @@ def _first(values: Any) -> Tensor | None:
 def reduce(x: Tensor, how: str, rows: Rows) -> Tensor:
     """One vector a sample, [M, D], from features [n, …].
 
-    ``flatten`` takes all numbers; ``spatial_mean`` the mean over what comes after the channels, [n, C, …];
-    ``token_mean`` the mean over what lies between samples and features, [n, …, D], real tokens only;
-    ``class_token`` the first token; ``last_token`` the last real one; ``position`` the tokens that are samples.
+    ``flatten`` takes all numbers; ``spatial_mean`` the mean over all dimensions after the channels, [n, C, …];
+    ``token_mean`` the mean over all dimensions between samples and features, [n, …, D], without padding;
+    ``class_token`` the first token; ``last_token`` the last one without padding; ``position`` each measured token.
 
     Raises:
-        ConfigError: the features have no such dimension.
+        ConfigError: the features have no dimension of tokens, or another number of tokens than the groups.
     """
     if x.is_nested:
         x = x.to_padded_tensor(0.0)
@@ -88,6 +88,6 @@ def reduce(x: Tensor, how: str, rows: Rows) -> Tensor:
 
 
 def _last(mask_nT: Tensor) -> Tensor:
-    """The column of each row's last real token, wherever the padding is."""
+    """Column of each row's last token that is no padding, [n]; padding may be on either side."""
     columns = torch.arange(mask_nT.shape[1], device=mask_nT.device)
     return (mask_nT * columns).argmax(1)

@@ -1,7 +1,7 @@
-"""The directory of a ``probe`` run, filled from within a user's own training.
+"""Writes the directory of a ``probe`` run from within a user's own training.
 
-The lock is held by the user's process for as long as it trains. A script that ends in order leaves ``finished``,
-one that ends by an exception ``failed`` with its text; of one that is killed the lock tells: ``crashed``.
+The user's process holds the lock as long as it trains. A script that ends normally records ``finished``, one that
+ends by an exception ``failed`` with its text; a killed one records nothing, and the released lock shows a crash.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from ..runs.status import Status
 from ..runs.writer import RunWriter
 from ..settings.probe import ProbeConfig
 
-_LOOK = 1.0
-"""Seconds between looks at the control file."""
+_POLL_SECONDS = 1.0
+"""Seconds between reads of the control file."""
 
 
 class ProbeRun:
-    """Writes one run's records; in a forked child, as a data loader's worker is, it does nothing.
+    """Writes one run's records; does nothing in a forked child, as a data loader's worker.
 
     Raises:
         HomeError: the home directory cannot be used.
@@ -45,16 +45,16 @@ class ProbeRun:
         self._next_look = 0.0
         self._started: Started | None = None
         self.at = 0
-        """Steps that the training has taken."""
+        """Number of the training's last step."""
         self.last: dict[str, Any] = {}
-        """What the summary will say."""
+        """Summary of the newest measurement, for the last record."""
         _forget_in_children(self)
         if multiprocessing.parent_process() is not None:
             multiprocessing.util.Finalize(self, end_with_child, args=(self,), exitpriority=10)
 
     @property
     def is_open(self) -> bool:
-        """Whether records are still taken."""
+        """Whether records can be written: not ended, and not in a forked child."""
         return self._own_writer() is not None
 
     def _own_writer(self) -> RunWriter | None:
@@ -62,10 +62,10 @@ class ProbeRun:
         return self._writer if os.getpid() == self._pid else None
 
     def start(self, started: Started) -> None:
-        """The first record; where it cannot be written now, it is written before the next one.
+        """Write the first record; where that fails, it is written before the next record.
 
         Raises:
-            OSError, DiskFullError: so where it cannot.
+            OSError, DiskFullError: it cannot be written now.
         """
         self._started = started
         self._write_started()
@@ -76,7 +76,7 @@ class ProbeRun:
             self._started = None
 
     def write(self, curve: Curve, summary: Mapping[str, Any]) -> None:
-        """A measurement.
+        """Write a measurement, and keep its summary for the last record.
 
         Raises:
             OSError, DiskFullError: it cannot be written.
@@ -85,22 +85,22 @@ class ProbeRun:
         self._write(curve)
 
     def note(self, text: str) -> None:
-        """Something a person should read, where it can be written."""
+        """Write a warning for the user; errors of writing are ignored."""
         with contextlib.suppress(Exception):
             self._write(Note(text=text, level="warning"))
 
     def asked(self) -> list[Control]:
-        """What was asked of the probe, looked for once a second."""
+        """New requests in the control file, which is read once a second; else empty."""
         if not self.is_open or time.monotonic() < self._next_look:
             return []
-        self._next_look = time.monotonic() + _LOOK
+        self._next_look = time.monotonic() + _POLL_SECONDS
         return self._controls.new()
 
     def answer(self, control: Control, take: Callable[[Control], dict[str, Any]]) -> None:
-        """Take one request on, or say why not.
+        """Apply one request with ``take``; acknowledge it with the changed settings, or why it was refused.
 
         Raises:
-            OSError, DiskFullError: the answer cannot be written.
+            OSError, DiskFullError: the acknowledgement cannot be written.
         """
         error, settings = "", {}
         try:
@@ -112,19 +112,19 @@ class ProbeRun:
         )
 
     def end(self, reason: Status, text: str) -> None:
-        """The last record; the second time, nothing."""
+        """Write the last record and release the lock; does nothing where that was done."""
         writer, self._writer = self._writer, None
         if writer is None or os.getpid() != self._pid:
             return
         try:
             writer.write(Ended(reason=reason, text=text, at=self.at, summary=self.last))
         except Exception:
-            writer.release(reason, text)  # the lock has room for a last word where the disk has none
+            writer.release(reason, text)  # the lock file's space is allocated, so it can be written on a full disk
         else:
             writer.release()
 
     def forget(self) -> None:
-        """Let go of the lock in a forked child, and write nothing more."""
+        """Close the lock's file in a forked child; the parent keeps the lock."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -136,7 +136,7 @@ class ProbeRun:
 
 
 def _forget_in_children(probe_run: ProbeRun) -> None:
-    """A data loader's forked workers inherit the lock; if they outlive a killed script they must not hold it."""
+    """Close the lock in forked children, such as data loaders' workers, which may outlive a killed script."""
     reference = weakref.ref(probe_run)
 
     def forget() -> None:
@@ -147,14 +147,14 @@ def _forget_in_children(probe_run: ProbeRun) -> None:
 
 
 def end_with_script(probe_run: ProbeRun) -> None:
-    """Close a run that the script did not close: at its end, or when its probe is let go of."""
+    """End a run that the script did not close, when the script ends or its probe is garbage-collected."""
     _end(probe_run, None if hasattr(sys, "ps1") else getattr(sys, "last_value", None))
 
 
 def end_with_child(probe_run: ProbeRun) -> None:
-    """Close a run in a process of multiprocessing, which may leave past the interpreter's own end.
+    """End a run in a process of multiprocessing, which skips the interpreter's exit functions.
 
-    What broke it off is still on its way then.
+    It runs while the exception that ended the process is being handled.
     """
     _end(probe_run, sys.exc_info()[1])
 
@@ -169,6 +169,6 @@ def _end(probe_run: ProbeRun, error: BaseException | None) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """An exception in one line."""
+    """An exception's type and the first line of its text."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""The numbers that a user hands to the load probe, until the next measurement takes them along."""
+"""Keeps the numbers that a user gives to the load probe until the next measurement records them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OWN = (
     "asymmetry", "cv", "effective_friction", "friction_error", "load_curve", "probe_seconds", "rate", "regime",
     "seconds", "steps",
 )  # fmt: skip
-"""Names of what the probe itself writes with a curve, or at the end; no number of a user's may stand there."""
+"""Names that the probe itself writes with a curve or in the summary; a user's numbers cannot have them."""
 
 
 class Scalars:
@@ -24,7 +24,7 @@ class Scalars:
         self._refused: set[str] = set()
 
     def give(self, scalars: Mapping[str, Any]) -> list[str]:
-        """Keep numbers; of tensors no graph is kept alive. Names of the probe's own are refused, and told once."""
+        """Keep numbers, tensors without their graph; the names in ``OWN`` that are refused for the first time."""
         refused = [name for name in scalars if name in OWN]
         self._given |= {
             name: value.detach() if isinstance(value, torch.Tensor) else value
@@ -36,7 +36,7 @@ class Scalars:
         return new
 
     def take(self) -> tuple[dict[str, float | None], list[ConfigError]]:
-        """What was given since the last time, and what is wrong with the rest of it."""
+        """The numbers given since the last call, and an error for each value that is no number."""
         given, self._given = self._given, {}
         taken: dict[str, float | None] = {}
         wrong = []
@@ -51,9 +51,9 @@ class Scalars:
 
 
 def refusal(names: list[str]) -> str:
-    """Why numbers of these names are not kept."""
-    said = ", ".join(map(repr, names))
+    """The warning that numbers of these names are not kept."""
+    listed = ", ".join(map(repr, names))
     return (
-        f"the load probe does not keep {said}: it writes that itself. Give yours another name, as "
+        f"the load probe does not keep {listed}: it writes that itself. Give yours another name, as "
         f"'my_{names[0]}'; taken are {', '.join(OWN)}"
     )

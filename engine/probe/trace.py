@@ -1,4 +1,4 @@
-"""What happens in a model's forward pass: which module is called when, inside which, and what comes out."""
+"""Traces a model's forward pass: the calls of its modules, their order, nesting and output shapes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .reductions import feature_tensor
 
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _NEWEST = 4
-"""So many outputs are kept alive, to see which of them is the model's."""
+"""Number of last outputs that are kept alive, to find the one that is the model's."""
 
 
 @dataclass
 class Call:
-    """One call of a module, in the order in which calls end."""
+    """One call of a module."""
 
     name: str
     """The module's qualified name."""
@@ -30,43 +30,43 @@ class Call:
     """0 for the module's first call."""
     module: nn.Module
     parents: list[Call]
-    """The calls that it is part of, outermost first, the model's own left out."""
+    """The calls that it is part of, outermost first, without the model's own."""
     inner: int = 0
-    """How many calls of modules are part of it."""
+    """Number of calls of modules inside it, at any depth."""
     input: weakref.ref[Tensor] | None = None
     input_shape: tuple[int, ...] = ()
     output: weakref.ref[Tensor] | None = None
     shape: tuple[int, ...] = ()
-    """Of its feature tensor; empty where it has none."""
+    """Shape of its output's feature tensor; empty where it has none."""
     features_last: bool | None = None
-    """Whether features are the last dimension: so after a linear or recurrent map, not after a convolution; None
-    where no map was run yet."""
+    """Whether features are the last dimension: True after a linear or recurrent module, False after a convolution,
+    None before either."""
 
     @property
     def label(self) -> str:
-        """Its name, and from the second call on the number of the call: ``fc#2``."""
+        """The module's name, with the number of the call from the second on: ``fc#2``."""
         return self.name if self.number == 0 else f"{self.name}#{self.number + 1}"
 
     @property
     def kind(self) -> str:
-        """What was called."""
+        """Class of the module."""
         return type(self.module).__name__
 
 
 @dataclass
 class Trace:
-    """A forward pass."""
+    """The calls of a forward pass, in the order in which they end."""
 
     calls: list[Call] = field(default_factory=list)
     features_last: bool | None = None
-    """In the end."""
+    """As ``Call.features_last``, of the model's output."""
     output: Tensor | None = None
     ends: list[Tensor] = field(default_factory=list)
-    """The output as its last modules gave it, before views of it were taken, as by ``squeeze``; kept alive."""
+    """Outputs of the last modules that the model's output is a view of, as after ``squeeze``; kept alive."""
 
 
 def _is_view(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors are the same numbers in the same place."""
+    """Whether two tensors have the same memory and number of elements."""
     if a is b:
         return True
     plain = all(t.layout is torch.strided and not t.is_nested for t in (a, b))
@@ -74,18 +74,18 @@ def _is_view(a: Tensor, b: Tensor) -> bool:
 
 
 def modules_by_name(model: nn.Module) -> dict[str, nn.Module]:
-    """Every inner module by its qualified name; of a wrapper and what it wraps the inner one, under one name."""
-    found: dict[str, nn.Module] = {}
+    """Every inner module by its qualified name; a wrapped module under its wrapper's name, without the wrapper."""
+    modules: dict[str, nn.Module] = {}
     for name, module in model.named_modules():
         clean = ".".join(part for part in name.split(".") if part not in _WRAPPERS)
         if clean:
-            found[clean] = module
-    return found
+            modules[clean] = module
+    return modules
 
 
 def trace(model: nn.Module, run: Callable[[], Any]) -> Trace:
-    """Run the model once and note every call of its modules; what the tensors hold is let go of."""
-    found = Trace()
+    """Run the model once and record every call of its modules; tensors are kept by weak reference."""
+    traced = Trace()
     counts: dict[str, int] = {}
     stack: list[Call] = []
     newest: deque[Tensor] = deque(maxlen=_NEWEST)
@@ -106,20 +106,20 @@ def trace(model: nn.Module, run: Callable[[], Any]) -> Trace:
     def leaving(_module: nn.Module, _args: Any, output: Any) -> None:
         call = stack.pop()
         if isinstance(call.module, nn.Linear | nn.RNNBase | nn.modules.conv._ConvNd):
-            found.features_last = not isinstance(call.module, nn.modules.conv._ConvNd)
-        call.features_last = found.features_last
+            traced.features_last = not isinstance(call.module, nn.modules.conv._ConvNd)
+        call.features_last = traced.features_last
         tensor = feature_tensor(output)
         if tensor is not None:
             call.output, call.shape = weakref.ref(tensor), tuple(tensor.shape)
             newest.append(tensor)
-        found.calls.append(call)
+        traced.calls.append(call)
 
     handles = []
     for name, module in modules_by_name(model).items():
         handles.append(module.register_forward_pre_hook(entering(name), with_kwargs=True))
         handles.append(module.register_forward_hook(leaving))
     with hooked(handles):
-        found.output = output = feature_tensor(run())
+        traced.output = output = feature_tensor(run())
     if output is not None:
-        found.ends = [tensor for tensor in newest if _is_view(tensor, output)]
-    return found
+        traced.ends = [tensor for tensor in newest if _is_view(tensor, output)]
+    return traced

@@ -1,1 +1,1 @@
-"""What may be asked of a run: names, ranges, defaults and descriptions."""
+"""Settings of each kind of run: names, ranges, defaults and descriptions."""

@@ -1,4 +1,4 @@
-"""What may be asked of one chain and of how it is pulled."""
+"""Settings of one chain and of how it is pulled."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .fields import SettingsStruct
 
 
 class ChainConfig(SettingsStruct, frozen=True, kw_only=True, tag="chain"):
-    """A chain of blocks and springs and how it is pulled (DESIGN.md, section 1).
+    """A chain of blocks and springs and how it is pulled (Shi et al., arXiv:2407.19353; docs/theory.md).
 
-    Units are the chain's own: a length as ``target``, a time as steps x eta; a force is k times a length.
+    Units: lengths are in those of ``target``, time is steps x eta, a force is k times a length.
 
     Raises:
-        ValueError: a step is too long to follow the stiffest motion; names the largest eta that is not.
+        ValueError: ``eta`` is too long to follow the stiffest motion; the message gives the largest one allowed.
     """
 
     live: ClassVar[frozenset[str]] = frozenset({"mu_right", "mu_left", "noise", "noise_decay", "gamma", "target"})

@@ -1,7 +1,7 @@
-"""Settings by name: each field's range and description, and values checked against them.
+"""Annotated fields of msgspec structs: range, description and choices of each, and values checked against them.
 
-A field's annotation carries its range and its description. Error texts, ``--set``, ``--help`` and the app's sliders
-are all derived from it.
+A field's annotation carries its range and its description. Error texts, ``--set``, ``--help``, the app's sliders
+and the preferences are all derived from it.
 """
 
 from __future__ import annotations
@@ -20,38 +20,72 @@ from ..errors import ConfigError
 
 
 class SettingsStruct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """What the kinds of settings share."""
+    """Base of the settings of each kind of run."""
 
     live: ClassVar[frozenset[str]] = frozenset()
-    """Names of the fields that a running worker takes on without a restart."""
+    """Names of the fields that can change in a running worker, without a restart."""
 
 
 S = TypeVar("S", bound=SettingsStruct)
+Fields = type[msgspec.Struct]
+SWITCH_WORDS = {
+    "on": True,
+    "yes": True,
+    "true": True,
+    "1": True,
+    "off": False,
+    "no": False,
+    "false": False,
+    "0": False,
+}
+"""Texts, in lower case, that a switch takes for true and false."""
 
 
-def field_range(cls: type[S], name: str) -> str:
+@functools.cache
+def field_types(cls: Fields) -> dict[str, Any]:
+    """Field name to annotation, in the order of declaration."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {name: hints[name] for name in cls.__struct_fields__}
+
+
+def field_metas(annotation: Any) -> list[Meta]:
+    """The ranges and descriptions in an annotation, outermost first."""
+    metas = [m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, Meta)]
+    for inner in get_args(annotation):
+        metas += field_metas(inner)
+    return metas
+
+
+def plain_type(annotation: Any) -> Any:
+    """An annotation without its outermost metadata, as ``float`` of ``Annotated[float, Meta(ge=0)]``."""
+    if get_origin(annotation) is Annotated:
+        return plain_type(get_args(annotation)[0])
+    return annotation
+
+
+def field_range(cls: Fields, name: str) -> str:
     """The allowed values of one field, in words."""
-    return _describe(_types(cls)[name])
+    return _range_in_words(field_types(cls)[name])
 
 
-def field_help(cls: type[S], name: str) -> str:
+def field_help(cls: Fields, name: str) -> str:
     """The description of one field; empty where it has none."""
-    return next((m.description for m in _metas(_types(cls)[name]) if m.description), "")
+    return next((m.description for m in field_metas(field_types(cls)[name]) if m.description), "")
 
 
-def field_choices(cls: type[S], name: str) -> list[str]:
-    """The values of a field that has only some, as ``--set`` takes them; empty where it is a number or text."""
-    plain = _plain(_types(cls)[name])
+def field_choices(cls: Fields, name: str) -> list[str]:
+    """The values to offer for a field, as ``--set`` takes them; empty for numbers and free text."""
+    plain = plain_type(field_types(cls)[name])
     if get_origin(plain) is Literal:
         return [str(choice) for choice in get_args(plain)]
-    return ["on", "off"] if plain is bool else list(_NAMED.get(name, ()))
+    return ["on", "off"] if plain is bool else list(_COMMON_VALUES.get(name, ()))
 
 
-_NAMED = {
+_COMMON_VALUES = {
     "dataset": ("digits", "mnist", "fashion-mnist", "cifar10", "gaussian-mixture", "gaussian-classes"),
     "device": ("auto", "cpu", "cuda"),
 }
-"""What a text setting is usually one of."""
+"""Values of text settings that are offered, by field; others are allowed too."""
 
 
 def default_of(cls: type[S], name: str) -> Any:
@@ -59,55 +93,56 @@ def default_of(cls: type[S], name: str) -> Any:
     return getattr(cls(), name)
 
 
-def field_names(cls: type[S]) -> tuple[str, ...]:
-    """The names that ``--set`` takes for this kind of run."""
+def field_names(cls: Fields) -> tuple[str, ...]:
+    """The names of all fields, in the order of declaration."""
     return cls.__struct_fields__
 
 
 def parse_assignments(cls: type[S], pairs: Iterable[str]) -> dict[str, Any]:
-    """Turn ``["lr=1e-2", …]`` into typed values.
+    """Typed values by field, from texts such as ``["lr=1e-2", "seed=1"]``.
 
     Raises:
         ConfigError: a pair has no ``=``, or a key or value is not allowed.
     """
-    out: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for pair in pairs:
         key, sep, text = pair.partition("=")
         key = key.strip().replace("-", "_")
         if not sep or not key:
             raise ConfigError(f"--set {pair!r} is not of the form key=value; for example --set seed=1")
-        out[key] = parse_value(cls, key, text.strip())
-    return out
+        values[key] = parse_value(cls, key, text.strip())
+    return values
 
 
 def parse_value(cls: type[S], key: str, value: Any) -> Any:
-    """Check one value against its field and convert it to the field's type.
+    """One value converted to its field's type and checked against its range.
 
     Raises:
-        ConfigError: names the key, the value, the allowed range and, for an unknown key, the nearest one.
+        ConfigError: it is not allowed, or the key is unknown; the message names the key, the value, the allowed
+            range or the nearest key.
     """
-    types = _types(cls)
+    types = field_types(cls)
     if key not in types:
         raise ConfigError(
-            f"unknown setting {key!r}; the nearest is {_nearest(key, types)!r}. Known: {', '.join(types)}"
+            f"unknown setting {key!r}; the nearest is {_nearest_field(key, types)!r}. Known: {', '.join(types)}"
         )
     annotation = types[key]
-    plain = _plain(annotation)
+    plain = plain_type(annotation)
     if value is None or (isinstance(value, str) and value.lower() in {"none", "null"}):
         candidate: Any = None if type(None) in get_args(plain) else value
     else:
-        candidate = _loosen(plain, value)
+        candidate = _coerce(plain, value)
     try:
         converted = msgspec.convert(candidate, annotation, strict=not isinstance(candidate, str))
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{key} = {value!r} is not allowed; allowed: {_describe(annotation)}") from error
+        raise ConfigError(f"{key} = {value!r} is not allowed; allowed: {_range_in_words(annotation)}") from error
     if isinstance(converted, float) and not math.isfinite(converted):
-        raise ConfigError(f"{key} = {value!r} is not a finite number; allowed: {_describe(annotation)}")
+        raise ConfigError(f"{key} = {value!r} is not a finite number; allowed: {_range_in_words(annotation)}")
     return converted
 
 
 def make(cls: type[S], values: Mapping[str, Any], base: S | None = None) -> S:
-    """A configuration from values of any origin, every one checked.
+    """Settings from values that are all checked; fields not given come from ``base``, else are the defaults.
 
     Raises:
         ConfigError: a key or value, or their combination, is not allowed.
@@ -119,14 +154,7 @@ def make(cls: type[S], values: Mapping[str, Any], base: S | None = None) -> S:
         raise ConfigError(str(error)) from error
 
 
-@functools.cache
-def _types(cls: type[Any]) -> dict[str, Any]:
-    """Field name to annotation, in the order of declaration."""
-    hints = get_type_hints(cls, include_extras=True)
-    return {name: hints[name] for name in cls.__struct_fields__}
-
-
-_MEANT = {
+_ALIASES = {
     "learning_rate": "lr",
     "alpha": "negative_slope",
     "slope": "negative_slope",
@@ -137,45 +165,30 @@ _MEANT = {
     "stiffness": "k",
     "epsilon": "noise",
 }
-"""What people write for a setting; only ever suggested, so that one concept keeps one name."""
+"""Other words for a setting, and its name. They only serve to suggest the name; no setting is given by them."""
 
 
-def _nearest(key: str, names: Iterable[str]) -> str:
+def nearest_name(name: str, known: Iterable[str]) -> str:
+    """Whichever of the known names is spelt most like ``name``; there must be at least one."""
+    return difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)[0]
+
+
+def _nearest_field(key: str, names: Iterable[str]) -> str:
+    """The field whose name, or one of whose aliases, is spelt most like ``key``."""
     known = list(names)
-    meant = {word: name for word, name in _MEANT.items() if name in known}
-    near = difflib.get_close_matches(key, [*known, *meant], n=1, cutoff=0.0)[0]
-    return meant.get(near, near)
+    aliases = {word: name for word, name in _ALIASES.items() if name in known}
+    near = nearest_name(key, [*known, *aliases])
+    return aliases.get(near, near)
 
 
-def _metas(annotation: Any) -> list[Meta]:
-    found = [m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, Meta)]
-    for inner in get_args(annotation):
-        found += _metas(inner)
-    return found
+def _coerce(plain: Any, value: Any) -> Any:
+    """A text as a switch or a number of the field's type, as far as it is one; any other value as it is.
 
-
-def _plain(annotation: Any) -> Any:
-    """The annotation without its metadata, at the top and in a union."""
-    if get_origin(annotation) is Annotated:
-        return _plain(get_args(annotation)[0])
-    return annotation
-
-
-def _loosen(plain: Any, value: Any) -> Any:
-    """Accept ``1e3`` for a whole number, ``.5`` for a number, and on/off, yes/no for a switch."""
+    A whole number may be written ``1e3``; a switch takes ``SWITCH_WORDS``.
+    """
     if isinstance(value, str) and plain is bool:
-        words = {
-            "on": True,
-            "yes": True,
-            "true": True,
-            "1": True,
-            "off": False,
-            "no": False,
-            "false": False,
-            "0": False,
-        }
-        return words.get(value.lower(), value)
-    whole = plain is int or any(_plain(a) is int for a in get_args(plain))
+        return SWITCH_WORDS.get(value.lower(), value)
+    whole = plain is int or any(plain_type(a) is int for a in get_args(plain))
     if whole and isinstance(value, (str, float)) and not isinstance(value, bool):
         try:
             number = float(value)
@@ -183,22 +196,23 @@ def _loosen(plain: Any, value: Any) -> Any:
             return value
         if number.is_integer():
             return int(value) if isinstance(value, str) and value.lstrip("+-").isdigit() else int(number)
-    elif isinstance(value, str) and (plain is float or any(_plain(a) is float for a in get_args(plain))):
+    elif isinstance(value, str) and (plain is float or any(plain_type(a) is float for a in get_args(plain))):
         with contextlib.suppress(ValueError):
             return float(value)
     return value
 
 
-def _describe(annotation: Any) -> str:
-    plain = _plain(annotation)
+def _range_in_words(annotation: Any) -> str:
+    """The allowed values of an annotation, in words."""
+    plain = plain_type(annotation)
     if get_origin(plain) is Literal:
         return ", ".join(str(a) for a in get_args(plain))
     options = [a for a in get_args(plain) if a is not type(None)]
     if options:
-        return f"{_describe(options[0])}, or none"
+        return f"{_range_in_words(options[0])}, or none"
     if plain is bool:
         return "on or off"
-    metas = _metas(annotation)
+    metas = field_metas(annotation)
     if plain is str:
         return next((m.description for m in metas if m.description), "text")
     bounds = [

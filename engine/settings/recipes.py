@@ -1,15 +1,15 @@
-"""Named settings, apart from the code that runs them. ``--set`` goes over a recipe, field by field."""
+"""Named settings of training runs. ``--set`` overrides a recipe's fields one by one."""
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, NamedTuple
 
 from ..errors import ConfigError
+from .fields import nearest_name
 
 
 class Recipe(NamedTuple):
-    """Settings of a training run that differ from the defaults, and what they are good for."""
+    """Settings of a training run that differ from the defaults, and their description."""
 
     about: str
     settings: dict[str, Any]
@@ -93,10 +93,10 @@ def find_recipe(name: str) -> Recipe:
     """The recipe of a name.
 
     Raises:
-        ConfigError: there is none; names the nearest.
+        ConfigError: there is none; the message gives the nearest name.
     """
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.0)[0]
+        near = nearest_name(name, RECIPES)
         raise ConfigError(
             f"unknown recipe {name!r}; the nearest is {near!r}. Known: {', '.join(RECIPES)}; "
             f"springtui train --list-recipes tells more"

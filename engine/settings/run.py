@@ -1,4 +1,4 @@
-"""What ``config.json`` says of a run: its settings, of one of four kinds, and where it comes from."""
+"""The content of a run's ``config.json``: its settings, of one of four kinds, and its origin."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ KINDS: dict[str, type[TrainConfig] | type[ChainConfig] | type[SweepConfig] | typ
 
 
 def kind_of(settings: Settings) -> str:
-    """train, chain, sweep or probe."""
+    """The kind of run that the settings are of: train, chain, sweep or probe."""
     return next(kind for kind, cls in KINDS.items() if isinstance(settings, cls))
 
 
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``config.json`` holds."""
+    """The content of ``config.json``; ``created`` in seconds since the epoch."""
 
     schema: int = SCHEMA_VERSION
     id: str

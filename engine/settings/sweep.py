@@ -1,4 +1,4 @@
-"""What may be asked of a phase diagram."""
+"""Settings of a phase diagram."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .fields import SettingsStruct
 
 
 class SweepConfig(SettingsStruct, frozen=True, kw_only=True, tag="sweep"):
-    """A phase diagram: a grid of networks or chains over two axes; see ``sweep``."""
+    """A phase diagram: a grid of networks or chains over two axes; see ``sweep.grid``."""
 
     recipe: Annotated[str, Meta(description="the diagram it began from")] = ""
     system: Annotated[Literal["network", "chain"], Meta(description="what is swept")] = "network"

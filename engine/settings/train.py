@@ -1,4 +1,4 @@
-"""What may be asked of one network and its training."""
+"""Settings of one network and its training."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Phase diagrams: their cells, what makes them, what came of them."""
+"""Phase diagrams: their cells, the producers of cells, and summaries of the results."""

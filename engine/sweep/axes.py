@@ -1,4 +1,4 @@
-"""Axes of a diagram as they are written: numbers evenly or by factors, or a list of anything."""
+"""Parses the axes of a diagram: a range in even or logarithmic steps, or a list of values."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from ..settings.fields import field_names, field_range, parse_value
 from ..settings.train import TrainConfig
 
 Value = float | str
-"""Of an axis: a number, or a word such as adam, orthogonal or on."""
+"""One value of an axis: a number, or a word such as adam, orthogonal or on."""
 KNOBS = frozenset({"negative_slope", "data_noise", "lr", "dropout", "batch_size"})
-"""A network's knobs, which the chain takes through the fitted map."""
+"""A network's settings that a fitted map (``twin.maps``) translates to the chain's."""
 
 NONLINEARITY = "nonlinearity"
 """Another name for 1 - negative_slope."""
 
 
 def is_nonlinearity(text: str) -> bool:
-    """Whether an axis is asked for by that name."""
+    """Whether the text of an axis names it ``nonlinearity``."""
     return _name(text) == NONLINEARITY
 
 
 def parse_axis(system: str, text: str) -> tuple[str, tuple[Value, ...]]:
     """Setting and values from ``lr=1e-4:0.5:12:log`` (from, to, count), ``dropout=0,0.1`` or ``init=ntk,normal``.
 
-    Whole numbers asked for by a range are rounded, and taken once each. ``nonlinearity`` is 1 - negative_slope.
-    ``system`` is network or chain.
+    A range of a whole number is rounded, duplicates removed. ``nonlinearity`` becomes negative_slope, each value
+    subtracted from 1. ``system`` is network or chain.
 
     Raises:
-        ConfigError: the text is none of these, or a value is not allowed.
+        ConfigError: the text has none of these forms, or a value is not allowed.
     """
     name, (_, sep, spec) = _name(text), text.partition("=")
     if not sep or not name or not spec.strip():
@@ -64,7 +64,7 @@ def _usage(text: str) -> str:
 
 
 def _is_numeric(cls: Any, name: str) -> bool:
-    """Whether the setting holds a number; an unknown name is refused by ``parse_value``, with the nearest."""
+    """Whether the setting is a number; True for an unknown name, which ``parse_value`` then refuses."""
     return name not in field_names(cls) or field_range(cls, name).startswith(("a number", "a whole number"))
 
 
@@ -73,7 +73,7 @@ def _is_whole(cls: Any, name: str) -> bool:
 
 
 def _checked(cls: Any, name: str, value: Any) -> Value:
-    """A number, or the word for it, as the grid keeps it."""
+    """An axis value checked by the setting's field: a float, or a word."""
     parsed = parse_value(cls, name, value)
     if isinstance(parsed, bool):
         return "on" if parsed else "off"

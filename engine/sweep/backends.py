@@ -1,4 +1,4 @@
-"""Where slices of a sweep are made: any executor, processes of our own, or a Dask cluster."""
+"""Executors for a sweep's slices: the caller's own, a pool of processes, or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from ..errors import ConfigError, WorkerError
 from .task import make_slice
 
 _CONNECT_SECONDS = 10
-_LOOK_AGAIN = 2.0
-"""Seconds between two counts of a cluster's workers."""
+_COUNT_SECONDS = 2.0
+"""Seconds for which the number of a cluster's workers is cached."""
 _PARENT_SECONDS = 0.5
-"""Seconds between a pool process's looks at whether the sweep still lives."""
+"""Seconds between a pool process's checks that its sweep is alive."""
 
 
 class Backend(Protocol):
-    """An executor and what is known of it."""
+    """An executor of slices, its capacity and its failures."""
 
     name: str
 
     def width(self) -> int:
-        """How many slices it works on at once, now; 0 where it has no worker.
+        """How many slices it can work on at once now; 0 while it has no worker.
 
         Raises:
-            WorkerError: it is gone for good.
+            WorkerError: it cannot be reached.
         """
 
     def submit(self, data: bytes) -> Future[bytes]:
-        """Have a packed slice made: ``sweep_task.make_slice`` of it, elsewhere."""
+        """Run ``task.make_slice`` on a packed slice in a worker; the future gives its packed result."""
 
     def lost(self, error: BaseException) -> bool:
-        """Whether a worker was lost, so that its slice may be tried again."""
+        """Whether a future's error means that its worker was lost, so that the slice can be sent again."""
 
     def mend(self) -> None:
-        """Make ready for more after a loss.
+        """Replace lost workers, where the executor does not do so itself.
 
         Raises:
-            WorkerError: it cannot be mended.
+            WorkerError: they cannot be replaced.
         """
 
     def close(self) -> None:
-        """Let go of what was opened here; slices under way are not waited for longer than they take."""
+        """Cancel slices that have not begun and release what was opened here; may wait for slices under way."""
 
 
 class Given:
@@ -72,14 +72,14 @@ class Given:
         return isinstance(error, CancelledError)
 
     def mend(self) -> None:
-        """Whoever made it mends it."""
+        """Nothing: the caller's executor is the caller's to replace."""
 
     def close(self) -> None:
-        """It is the caller's."""
+        """Nothing: the caller closes it."""
 
 
 class Processes:
-    """A pool of ``count`` processes on this machine; made anew where one of them dies."""
+    """A pool of ``count`` processes on this machine, replaced as a whole when one of them dies."""
 
     name = "processes"
 
@@ -113,9 +113,9 @@ class Processes:
 
 
 def _end_with(parent: int) -> None:
-    """A pool's processes would wait for ever for a sweep that was killed: each looks whether it is an orphan.
+    """Initialise a pool's process: exit when ``parent``, a process id, is gone, and ignore SIGINT.
 
-    Ctrl-C reaches them too, and is the sweep's to hear.
+    Without this, processes of a killed sweep would wait for ever. Ctrl-C reaches them too; the sweep handles it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -128,7 +128,7 @@ def _end_with(parent: int) -> None:
 
 
 class Dask:
-    """A Dask cluster, by its scheduler's address or file. It starts lost slices again by itself at first.
+    """A Dask cluster, by its scheduler's address or file. Dask itself retries a lost slice some times first.
 
     Raises:
         ConfigError: no scheduler answers.
@@ -155,20 +155,20 @@ class Dask:
 
     def width(self) -> int:
         if time.monotonic() >= self._next:
-            self._count, self._next = self._threads(), time.monotonic() + _LOOK_AGAIN
+            self._count, self._next = self._threads(), time.monotonic() + _COUNT_SECONDS
         return self._count
 
     def _threads(self) -> int:
         try:
             return sum(self._ask(self._client.nthreads).values())
-        except Exception as error:  # whatever the connection makes of a scheduler that is no more
+        except Exception as error:  # the connection raises various errors where the scheduler is gone
             raise WorkerError(
                 f"the Dask scheduler at {self.name} is gone ({_first_line(error)}); start it again and resume the "
                 f"sweep, or resume it with --executor processes: what was made is kept"
             ) from error
 
     def _ask(self, question: Callable[[], Any]) -> Any:
-        """The answer, or that there is none in time: a client waits long for a scheduler that may come back."""
+        """What ``question`` returns; OSError at once where the client is not connected, as it would wait long."""
         if self._client.status != "running":
             raise OSError(f"the connection is {self._client.status}")
         return question()
@@ -193,8 +193,9 @@ class Dask:
 
 
 def _client_class() -> Any:
-    """Dask's client, which is closed by whoever opened it: one that never connected would wait for that when it
-    is let go of, and complain.
+    """Dask's client class without its destructor, which waits and logs errors for a client that never connected.
+
+    Whoever opens such a client closes it.
     """
     from distributed import Client
 
@@ -203,7 +204,7 @@ def _client_class() -> Any:
 
 
 def _scheduler_of(url: str) -> tuple[str | None, str | None]:
-    """Address and file of ``dask://host:port`` or ``dask:///path/scheduler.json``; one of the two."""
+    """Address and file of ``dask://host:port`` or ``dask:///path/scheduler.json``; one of them is None."""
     parts = urlsplit(url)
     if not parts.netloc:
         return None, parts.path
@@ -215,10 +216,10 @@ def _first_line(error: BaseException) -> str:
 
 
 def check_executor(name: str) -> None:
-    """See that an executor's name can be followed, without opening anything.
+    """Check an executor's name, without connecting to it.
 
     Raises:
-        ConfigError: it is not installed, or its address is not one.
+        ConfigError: Dask is not installed, the address is malformed, or the scheduler's file does not exist.
     """
     if not name.startswith("dask://"):
         return
@@ -238,10 +239,10 @@ def check_executor(name: str) -> None:
 
 
 def open_backend(name: str, count: int) -> Backend:
-    """The cluster of a name, or ``count`` processes of our own.
+    """The Dask cluster of a ``dask://`` name; for any other name a pool of ``count`` processes.
 
     Raises:
-        ConfigError: it is not installed, or no scheduler answers.
+        ConfigError: Dask is not installed, or no scheduler answers.
     """
     check_executor(name)
     return Dask(name) if name.startswith("dask://") else Processes(count)

@@ -1,10 +1,11 @@
-"""The chains of a sweep: by theory many at once, or by many copies of each."""
+"""The chains of a sweep: in the mean field many at once, or as an average over replicas of each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from ..errors import DivergedError
+from ..measures.registry import DISTANCE
 from ..runs.records import Cell
 from ..settings.chain import ChainConfig
 
@@ -12,12 +13,12 @@ Task = tuple[int, int]
 
 
 def pull(jobs: Sequence[tuple[Task, ChainConfig]], method: str, *, threads: int | None = None) -> Iterator[Cell]:
-    """The cells of some chains, each with its task; a chain that diverges gives a cell with its text and no curve.
+    """One final cell record for each chain; where the chain diverged, its text is set and it has no curves.
 
     Args:
-        jobs: cell and member of each, and the chain.
+        jobs: (cell, member) and settings of each chain.
         method: mean_field, or replicas.
-        threads: by default one per core; it changes the time and nothing else.
+        threads: by default one per core; results do not depend on it.
     """
     if method == "mean_field":
         yield from _by_theory(jobs, threads)
@@ -34,7 +35,7 @@ def pull(jobs: Sequence[tuple[Task, ChainConfig]], method: str, *, threads: int 
 
 
 def _by_theory(jobs: Sequence[tuple[Task, ChainConfig]], threads: int | None) -> Iterator[Cell]:
-    """Those that differ in friction and noise alone are solved together."""
+    """Cells in the mean field; chains that differ only in friction and noise are solved together."""
     from ..chain.mean_field_cells import mean_field_cells
 
     alike: dict[tuple[object, ...], list[tuple[Task, ChainConfig]]] = {}
@@ -59,7 +60,7 @@ def _by_theory(jobs: Sequence[tuple[Task, ChainConfig]], threads: int | None) ->
 
 def _cell(task: Task, config: ChainConfig, mean: list[float], sd: list[float]) -> Cell:
     y = config.target
-    curves: dict[str, list[float | None]] = {"distance": [y, *(y - x for x in mean), 0.0]}
+    curves: dict[str, list[float | None]] = {DISTANCE: [y, *(y - x for x in mean), 0.0]}
     if sd:
         curves["sd"] = [0.0, *sd, 0.0]
     return Cell(cell=task[0], member=task[1], final=True, at=config.steps, curves=curves)

@@ -1,12 +1,11 @@
-"""Phase diagrams: which cells a sweep has, in which order they are made, and what its records amount to.
+"""The named phase diagrams, and sweeps made from them.
 
-Light: NumPy only, so that the app may fold and draw a sweep.
-Diagrams: DESIGN.md, section 1 (Shi et al., arXiv:2407.19353).
+Imports NumPy but no compiled code, so that the app can use it. Source: the phase diagrams of Shi et al.,
+arXiv:2407.19353.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -14,10 +13,10 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..settings.chain import ChainConfig
-from ..settings.fields import parse_value
+from ..settings.fields import nearest_name, parse_value
 from ..settings.sweep import SweepConfig
 from .axes import Value
-from .grid import MOST_CELLS, cell_settings, size
+from .grid import MOST_CELLS, cell_count, cell_settings
 
 _SLOPES = tuple(round(0.2 * i, 1) for i in range(6))
 _PAPER_DATA = {"train_size": 2560, "image_size": 10}
@@ -28,7 +27,7 @@ class Diagram(NamedTuple):
     """A named diagram; its fields are ``SweepConfig``'s."""
 
     about: str
-    """What it varies, in a few words."""
+    """Description of what it varies."""
     system: str
     """network or chain."""
     x_axis: str
@@ -38,7 +37,7 @@ class Diagram(NamedTuple):
     y_values: tuple[float, ...]
     """One a row."""
     settings: dict[str, Any]
-    """What its cells share, over their system's defaults."""
+    """Settings that all cells share, over their system's defaults."""
 
 
 def _network(about: str, axis: str, values: Iterable[float], **settings: Any) -> Diagram:
@@ -83,7 +82,7 @@ DIAGRAMS: dict[str, Diagram] = {
         {"blocks": 6, "steps": 4000},
     ),
 }
-"""The four diagrams of the paper, its convolutional one, and two of the chain."""
+"""The paper's four diagrams, its convolutional one, and two of the chain."""
 
 
 def make_sweep(
@@ -93,19 +92,19 @@ def make_sweep(
     axes: Mapping[str, tuple[str, tuple[Value, ...]]] | None = None,
     **fields: Any,
 ) -> SweepConfig:
-    """A checked sweep from a diagram's name, settings over it, and axes in place of its own.
+    """A validated sweep from a diagram's name, settings over its own, and axes in place of its own.
 
     Args:
         recipe: a name of ``DIAGRAMS``.
-        settings: what all cells share, over the diagram's own.
+        settings: settings that all cells share, over the diagram's.
         axes: for ``x`` or ``y``: the setting's name and its values.
-        fields: seeds, method, threads, executor.
+        fields: other fields of ``SweepConfig``: seeds, method, threads, executor.
 
     Raises:
         ConfigError: a name, value or combination is not allowed.
     """
     if recipe not in DIAGRAMS:
-        near = difflib.get_close_matches(recipe, DIAGRAMS, n=1, cutoff=0.0)[0]
+        near = nearest_name(recipe, DIAGRAMS)
         raise ConfigError(f"unknown recipe {recipe!r}; the nearest is {near!r}. Known: {', '.join(DIAGRAMS)}")
     diagram = DIAGRAMS[recipe]
     given = dict(axes or {})
@@ -130,15 +129,16 @@ def make_sweep(
         settings=shared,
         **{name: parse_value(SweepConfig, name, value) for name, value in fields.items()},
     )
-    check(config)
+    validate(config)
     return config
 
 
-def check(config: SweepConfig) -> None:
-    """See that every cell can be made, before anything runs.
+def validate(config: SweepConfig) -> None:
+    """Check the axes and every cell's settings.
 
     Raises:
-        ConfigError: an axis is unknown, empty or doubled, or a cell's settings are not allowed.
+        ConfigError: an axis is unknown or empty, a value or an axis is given twice, or a cell's settings are not
+            allowed.
     """
     if config.x_axis == config.y_axis:
         raise ConfigError(f"both axes are {config.x_axis!r}; choose two settings")
@@ -147,16 +147,16 @@ def check(config: SweepConfig) -> None:
             raise ConfigError(f"the axis {axis!r} has no values")
         if len(set(values)) < len(values):
             raise ConfigError(f"the axis {axis!r} has a value twice")
-    if size(config) > MOST_CELLS:
-        raise ConfigError(f"{size(config)} cells are more than {MOST_CELLS}; take fewer values")
-    for index in range(size(config)):
+    if cell_count(config) > MOST_CELLS:
+        raise ConfigError(f"{cell_count(config)} cells are more than {MOST_CELLS}; take fewer values")
+    for index in range(cell_count(config)):
         settings = cell_settings(config, index)
         if isinstance(settings, ChainConfig) and config.method == "mean_field":
             _check_theory(settings)
 
 
 def _check_theory(chain: ChainConfig) -> None:
-    """The mean field is of one kind of chain."""
+    """Raise ConfigError for a chain that the mean field does not describe."""
     needed = {"order": 1, "pulling": "at_once", "noise_decay": 0.0, "common_noise": False}
     for name, value in needed.items():
         if getattr(chain, name) != value:

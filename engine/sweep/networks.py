@@ -1,6 +1,6 @@
-"""The networks of a sweep, one at a time: compiled members where they can be, PyTorch where not.
+"""The networks of a sweep, one at a time: trained by compiled code where that supports them, else by PyTorch.
 
-Both are driven as a ``Learner``: epoch by epoch, measured in between, put aside and taken up again bit for bit.
+Both are a ``Learner``: trained epoch by epoch, measured in between, saved and restored bit for bit.
 """
 
 from __future__ import annotations
@@ -26,20 +26,22 @@ from ..settings.fields import make
 from ..settings.train import TrainConfig
 
 PRESENT_EVERY = 1.0
-"""Seconds between two curves of one unfinished network: each costs some epochs' time."""
+"""Seconds between curves of an unfinished network; one takes as long as some epochs."""
 Task = tuple[int, int]
-"""A cell and a member of it."""
-_MOST_KEPT = 12
+"""Index of a cell, and number of its member."""
+_CACHE_SIZE = 12
+"""Data sets, and groups, that are kept at most."""
 _HESSIAN_ROWS = 4096
+"""Samples that go through the network at once for Hessian products."""
 _data_lock = threading.Lock()
 _datasets: dict[str, Dataset] = {}
 _groups: dict[str, Group] = {}
-_here = threading.local()
-"""Each thread's scratch for the group that it trained last."""
+_local = threading.local()
+"""Holds each thread's workspace for the group that it trained last."""
 
 
 class Learner(Protocol):
-    """A network under way."""
+    """A network in training."""
 
     @property
     def epoch(self) -> int:
@@ -50,48 +52,48 @@ class Learner(Protocol):
         """Whether all epochs are done or training stopped early."""
 
     def run_epoch(self, stop: Callable[[], bool]) -> bool:
-        """Train one epoch; False where ``stop`` broke it off.
+        """Train one epoch; False where ``stop`` returned True and ended it early.
 
         Raises:
             DivergedError: the loss is no longer finite.
         """
 
     def measure(self) -> Measurement:
-        """Curves and scalars as the network stands.
+        """Curves and scalars of the network now.
 
         Raises:
             DivergedError: the activations are no longer finite.
         """
 
     def hessian_trace(self) -> float:
-        """Trace of the Hessian of the mean training loss, estimated."""
+        """Estimated trace of the Hessian of the mean training loss."""
 
     def state(self) -> bytes:
-        """What ``load_state`` goes on from."""
+        """The whole state of training, for ``load_state``."""
 
     def load_state(self, data: bytes) -> object:
-        """Go on where another was.
+        """Restore a state that ``state`` returned.
 
         Raises:
-            RunDirectoryError: the state is damaged, or of another network.
+            RunDirectoryError: the state is damaged, or of a network of another shape.
         """
 
 
 class _Compiled(MemberTrainer):
-    """An ensemble's member, with its thread's scratch."""
+    """A compiled network, trained in its thread's workspace."""
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__(group_of(config), member_of(config))
 
     def run_epoch(self, stop: Callable[[], bool]) -> bool:  # type: ignore[override]
-        return super().run_epoch(_scratch(self.group), stop)
+        return super().run_epoch(_workspace(self.group), stop)
 
     def hessian_trace(self) -> float:
         return hessian_trace(self.network(), self.group, self.config.seed)
 
 
 class _Eager:
-    """PyTorch's own operations."""
+    """A network trained by PyTorch's operations."""
 
     def __init__(self, config: TrainConfig) -> None:
         dataset = _dataset(config)
@@ -124,16 +126,17 @@ class _Eager:
 
 
 def begin(config: TrainConfig) -> Learner:
-    """A network at its first step.
+    """An untrained network with a trainer.
 
     Raises:
-        ConfigError: a setting does not fit, or the device is not there.
-        DataError: the data set cannot be read here.
+        ConfigError: settings do not fit each other, or the device does not exist.
+        DataError: the data set cannot be read on this machine.
     """
     return _Eager(config) if why_not(config) else _Compiled(config)
 
 
 def _part_of_loss(network: nn.Module, group: Group, rows: slice) -> Tensor:
+    """The contribution of some training samples to the mean loss over all, []."""
     y_B = group.y_train[rows]
     loss = nn.functional.cross_entropy(network(group.x_train[rows]), y_B)
     return loss * (len(y_B) / group.plan.samples)
@@ -149,7 +152,7 @@ def hessian_trace(network: nn.Module, group: Group, seed: int) -> float:
 def trace_of(parts: Sequence[Callable[[], Tensor]], parameters: list[nn.Parameter], seed: int) -> float:
     """Trace of the Hessian of a loss that is the sum of ``parts``, [] each: ``hessian.hutchinson_trace``.
 
-    The same numbers whenever and wherever: probes end at a tolerance, never at a time.
+    Deterministic: the number of probes depends on a tolerance, not on time.
     """
     product = hessian_product(parts, parameters)
     size = sum(p.numel() for p in parameters)
@@ -158,7 +161,7 @@ def trace_of(parts: Sequence[Callable[[], Tensor]], parameters: list[nn.Paramete
 
 
 def finished_cell(task: Task, learner: Learner, config: TrainConfig) -> Cell:
-    """A cell for good.
+    """The final cell record of a trained network, with the Hessian's trace where the settings ask for it.
 
     Raises:
         DivergedError: the activations are no longer finite.
@@ -170,16 +173,24 @@ def finished_cell(task: Task, learner: Learner, config: TrainConfig) -> Cell:
 
 
 class Networks:
-    """Trains one network after another on the calling thread; many threads may share it."""
+    """Trains networks on the calling thread; threads may share one instance.
 
-    def __init__(self, holds: Callable[[], bool], present: Callable[[Cell], None], threads: int = 1) -> None:
+    Args:
+        may_continue: polled between steps; False stops the training.
+        present: called with the cell of an unfinished network, every ``PRESENT_EVERY`` seconds.
+        threads: of PyTorch, for each network that the plain trainer trains.
+    """
+
+    def __init__(
+        self, may_continue: Callable[[], bool], present: Callable[[Cell], None], threads: int = 1
+    ) -> None:
         self._threads = threads
-        """Of each network that the plain trainer trains."""
-        self._holds = holds
+        """PyTorch threads of each network that the plain trainer trains."""
+        self._may_continue = may_continue
         self._present = present
 
     def train(self, config: TrainConfig, task: Task) -> Cell | None:
-        """The finished network's cell, without curves where it diverged; None where it was broken off.
+        """The trained network's cell, without curves where it diverged; None where it was stopped.
 
         Raises:
             ConfigError, DataError: as ``begin``.
@@ -189,7 +200,7 @@ class Networks:
         try:
             learner = begin(config)
             while not learner.finished:
-                if not learner.run_epoch(lambda: not self._holds()) or not self._holds():
+                if not learner.run_epoch(lambda: not self._may_continue()) or not self._may_continue():
                     return None
                 if not learner.finished and time.monotonic() - shown >= PRESENT_EVERY:
                     self._present(cell_of(task, learner.epoch, learner.measure(), final=False))
@@ -200,63 +211,65 @@ class Networks:
 
 
 def diverged_cell(task: Task, error: DivergedError) -> Cell:
-    """A cell that came to nothing."""
+    """The final cell record of a diverged network: the error's text and no curves."""
     return Cell(cell=task[0], member=task[1], final=True, at=0, text=str(error))
 
 
 def cell_of(task: Task, epoch: int, measured: Measurement, *, final: bool) -> Cell:
-    """A measurement as a record."""
+    """A measurement as a cell record; values that are not finite become None."""
     curves = {name: [finite(v) for v in curve] for name, curve in measured.curves.items()}
     scalars = {name: finite(value) for name, value in measured.scalars.items()}
     return Cell(cell=task[0], member=task[1], final=final, at=epoch, curves=curves, scalars=scalars)
 
 
-def _scratch(group: Group) -> Workspace:
-    known: tuple[Group, Workspace] | None = getattr(_here, "scratch", None)
+def _workspace(group: Group) -> Workspace:
+    """This thread's workspace for a group, kept until it trains another group."""
+    known: tuple[Group, Workspace] | None = getattr(_local, "workspace", None)
     if known is None or known[0] is not group:
-        known = _here.scratch = (group, group.workspace())
+        known = _local.workspace = (group, group.workspace())
     return known[1]
 
 
 def _data_key(config: TrainConfig) -> str:
-    """What a data set depends on; those made on the spot come from the network's own seed."""
+    """A text that is equal for settings with the same data set; a generated one depends on the seed too."""
     names = ["dataset", "data_dir", "train_size", "image_size", "mixture_mu", "mixture_features", "model"]
-    made_here = config.dataset.startswith("gaussian-")
-    return repr([getattr(config, name) for name in (*names, *(["seed"] if made_here else []))])
+    is_generated = config.dataset.startswith("gaussian-")
+    return repr([getattr(config, name) for name in (*names, *(["seed"] if is_generated else []))])
 
 
 def _dataset(config: TrainConfig) -> Dataset:
-    """Loaded once for all networks that share it."""
+    """The data set of a network, loaded once for all networks that share it."""
     with _data_lock:
-        return _kept(_datasets, _data_key(config), lambda: load_dataset(config))
+        return _cached(_datasets, _data_key(config), lambda: load_dataset(config))
 
 
 def _shared(config: TrainConfig) -> TrainConfig:
+    """Settings with those that members of a group may differ in set to their defaults."""
     return make(TrainConfig, {name: getattr(Member(), name) for name in Member.__struct_fields__}, config)
 
 
 def group_key(config: TrainConfig) -> str:
-    """The same for networks that may train in one group."""
+    """A text that is equal for networks that can train in one group."""
     return repr(_shared(config)) + _data_key(config)
 
 
 def group_of(config: TrainConfig) -> Group:
-    """What a network shares with others of its shape, batch size and data; made once."""
+    """The group of networks with the same shape, batch size and data; created once."""
     dataset = _dataset(config)
     with _data_lock:
-        return _kept(_groups, group_key(config), lambda: Group(_shared(config), dataset))
+        return _cached(_groups, group_key(config), lambda: Group(_shared(config), dataset))
 
 
 T = TypeVar("T")
 
 
-def _kept(known: dict[str, T], key: str, made: Callable[[], T]) -> T:
-    """From a small store that forgets the oldest; the lock is the caller's."""
-    if key not in known:
-        if len(known) >= _MOST_KEPT:
-            known.pop(next(iter(known)))
-        known[key] = made()
-    return known[key]
+def _cached(cache: dict[str, T], key: str, create: Callable[[], T]) -> T:
+    """The cached value of a key, created where absent; the cache drops its oldest. The caller holds the lock."""
+    if key not in cache:
+        if len(cache) >= _CACHE_SIZE:
+            cache.pop(next(iter(cache)))
+        cache[key] = create()
+    return cache[key]
 
 
 def finite(value: float) -> float | None:

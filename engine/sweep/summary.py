@@ -1,4 +1,4 @@
-"""What the records of a sweep amount to, cell by cell."""
+"""Summaries of a sweep's records, cell by cell."""
 
 from __future__ import annotations
 
@@ -9,44 +9,42 @@ from typing import NamedTuple
 import numpy as np
 
 from ..measures.load_curve import statistics
+from ..measures.registry import MEASURE_OF
 from ..runs.records import Cell
 from ..settings.sweep import SweepConfig
 from .axes import Value
-from .grid import members, place, size
-
-MEASURES = {"network": "trace_ratio", "chain": "distance"}
-"""The curve whose loads a diagram is about."""
+from .grid import cell_count, cell_values, members
 
 
 class Summary(NamedTuple):
-    """What a cell's members amount to."""
+    """Means over a cell's members."""
 
     cell: int
-    """Its index."""
+    """Index of the cell: y index x columns + x index."""
     x: Value
     y: Value
     done: int
-    """Members that ended."""
+    """Number of members that ended."""
     diverged: int
-    """Members among them that came to nothing."""
+    """Number of members among them that diverged."""
     curves: dict[str, list[float | None]]
-    """D_0 … D_L by measure, the mean over members that did not diverge; a chain's ``distance`` in its own unit."""
+    """D_0 … D_L by measure, mean over members that did not diverge; natural logs, or lengths of a chain."""
     spread: dict[str, list[float | None]]
-    """Sample s.d. over them; empty for one."""
+    """Sample s.d. of ``curves`` over these members; empty for one member."""
     cv: float
     asymmetry: float
     regime: str
-    """These three of the mean curve: ``loads.statistics``."""
+    """``cv``, ``asymmetry`` and ``regime`` of the mean curve; see ``measures.load_curve.statistics``."""
     total_separation: float
-    """D at the input less D at the last hidden layer; of a chain, all of its length."""
+    """D at the input minus D at the last hidden layer; of a chain, minus D at its end."""
     scalars: dict[str, float]
-    """Means: test_accuracy and train_accuracy in [0, 1], train_loss, hessian_trace, …"""
+    """Means over these members: test_accuracy and train_accuracy in [0, 1], train_loss, hessian_trace, …"""
     final: bool
-    """Whether all its members ended."""
+    """Whether all members ended."""
 
 
 def summarise(config: SweepConfig, cells: Iterable[Cell]) -> list[Summary]:
-    """One summary for each cell of which anything is known, by index; unfinished members count as they stand."""
+    """One summary for each cell with a record, by index; an unfinished member counts by its newest record."""
     newest: dict[tuple[int, int], Cell] = {}
     for cell in cells:
         known = newest.get((cell.cell, cell.member))
@@ -54,20 +52,20 @@ def summarise(config: SweepConfig, cells: Iterable[Cell]) -> list[Summary]:
             newest[cell.cell, cell.member] = cell
     by_cell: dict[int, list[Cell]] = {}
     for (index, _), cell in sorted(newest.items()):
-        if 0 <= index < size(config):
+        if 0 <= index < cell_count(config):
             by_cell.setdefault(index, []).append(cell)
-    return [summarise_cell(config, index, found) for index, found in sorted(by_cell.items())]
+    return [summarise_cell(config, index, records) for index, records in sorted(by_cell.items())]
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # numbers from a file may be of any size
-def summarise_cell(config: SweepConfig, index: int, found: Sequence[Cell]) -> Summary:
-    """What a cell's records amount to: of members that ended, if any did; else of those that are under way."""
-    ended = [cell for cell in found if cell.final]
-    shown = [cell for cell in ended if cell.curves] or [cell for cell in found if cell.curves]
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # values in a log may be of any size
+def summarise_cell(config: SweepConfig, index: int, records: Sequence[Cell]) -> Summary:
+    """A cell's summary from one record a member: over members that ended, else over unfinished ones."""
+    ended = [cell for cell in records if cell.final]
+    shown = [cell for cell in ended if cell.curves] or [cell for cell in records if cell.curves]
     curves, spread = _mean_curves([cell.curves for cell in shown])
-    main = curves.get(MEASURES[config.system], [])
+    main = curves.get(MEASURE_OF[config.system], [])
     shape = statistics(main, logits=config.system == "network")
-    x, y = place(config, index)
+    x, y = cell_values(config, index)
     return Summary(
         cell=index,
         x=x,
@@ -86,18 +84,20 @@ def summarise_cell(config: SweepConfig, index: int, found: Sequence[Cell]) -> Su
 
 
 def _total(curve: Sequence[float | None]) -> float:
+    """First minus last value; NaN where either is missing."""
     first, last = (curve[0], curve[-1]) if len(curve) > 1 else (None, None)
     return math.nan if first is None or last is None else first - last
 
 
 def _mean_curves(
-    found: Sequence[Mapping[str, Sequence[float | None]]],
+    members: Sequence[Mapping[str, Sequence[float | None]]],
 ) -> tuple[dict[str, list[float | None]], dict[str, list[float | None]]]:
+    """Mean and sample s.d. over members, by measure; no s.d. for one member."""
     means: dict[str, list[float | None]] = {}
     spread: dict[str, list[float | None]] = {}
-    for name in found[0] if found else ():
+    for name in members[0] if members else ():
         rows = np.array(
-            [[math.nan if v is None else v for v in curves[name]] for curves in found if name in curves]
+            [[math.nan if v is None else v for v in curves[name]] for curves in members if name in curves]
         )
         means[name] = _listed(rows.mean(0))
         if len(rows) > 1:
@@ -109,20 +109,20 @@ def _listed(values: np.ndarray) -> list[float | None]:
     return [float(v) if math.isfinite(v) else None for v in values]
 
 
-def _mean_scalars(found: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
-    names = {name for scalars in found for name in scalars}
+def _mean_scalars(members: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
+    names = {name for scalars in members for name in scalars}
     means = {}
     for name in sorted(names):
-        values = [v for scalars in found if (v := scalars.get(name)) is not None]
+        values = [v for scalars in members if (v := scalars.get(name)) is not None]
         if values:
             means[name] = sum(values) / len(values)
     return means
 
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float:
-    """Spearman's rank correlation of two sequences of one length, ties by their mean rank, in [-1, 1].
+    """Spearman's rank correlation of two sequences of equal length, in [-1, 1]; ties get their mean rank.
 
-    NaN for fewer than 3 finite pairs, or where one has the same rank throughout.
+    NaN for fewer than 3 pairs of finite values, or where all values of one sequence are equal.
     """
     pairs = np.array([(x, y) for x, y in zip(a, b, strict=True) if math.isfinite(x) and math.isfinite(y)])
     if len(pairs) < 3:
@@ -134,12 +134,13 @@ def spearman(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks of values, [N] from [N], counted from 1; ties get their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return np.asarray((last - (counts - 1) / 2.0)[inverse])
 
 
 def accuracy_cv_correlation(summaries: Sequence[Summary]) -> float:
-    """Spearman's correlation of test accuracy and coefficient of variation over the cells, as ``spearman``."""
+    """Spearman's correlation of test accuracy and coefficient of variation over the cells; see ``spearman``."""
     known = [s for s in summaries if "test_accuracy" in s.scalars]
     return spearman([s.scalars["test_accuracy"] for s in known], [s.cv for s in known])

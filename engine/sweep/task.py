@@ -1,8 +1,8 @@
 """A slice of a sweep's work as a plain function: bytes in, bytes out, in any process on any machine.
 
-A slice is some seconds of one network's training, or some chains. What comes back is what was made, and, where a
-network is not done, the state that its next slice goes on from, bit for bit: so a lost worker costs a slice, a
-pause waits for one, and a network's curve is seen while it trains.
+A slice is some seconds of one network's training, or some chains. Its result is cells and, where a network is not
+done, the state from which its next slice continues, bit for bit. So a lost worker costs one slice, a pause takes
+effect after one, and a network's curve is shown while it trains.
 """
 
 from __future__ import annotations
@@ -24,55 +24,55 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One network or chain of a sweep."""
 
     cell: int
-    """Its index: y index x columns + x index."""
+    """Index of its cell: y index x columns + x index."""
     member: int
     """Which of the cell's seeds, from 0."""
     settings: TrainConfig | ChainConfig
 
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True):
-    """What travels to a worker."""
+    """The work that is sent to an executor's worker."""
 
     version: str = __version__
     jobs: list[Job]
     """One network, or any number of chains."""
     method: str = "mean_field"
-    """Of chains."""
+    """How chains are solved: mean_field or replicas."""
     seconds: float = 2.0
-    """After which an unfinished network comes back."""
+    """Training time after which an unfinished network is returned."""
     state: bytes = b""
-    """Where it was left; empty at first."""
+    """State of the network at the end of its last slice; empty in its first."""
 
 
-class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """What travels back."""
+class SliceResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result that is sent back."""
 
     cells: list[Cell]
     state: bytes = b""
-    """Empty where all is done."""
+    """State of an unfinished network; empty where all jobs are done."""
 
 
 _pack = msgspec.msgpack.Encoder().encode
 _slices = msgspec.msgpack.Decoder(Slice)
-_made = msgspec.msgpack.Decoder(Made)
+_results = msgspec.msgpack.Decoder(SliceResult)
 
 
 def pack(part: Slice) -> bytes:
-    """A slice for the way, as msgpack."""
+    """A slice as msgpack."""
     return _pack(part)
 
 
-def unpack(data: bytes) -> Made:
-    """What a worker sent back; its bytes come from ``make_slice`` of this very version."""
-    return _made.decode(data)
+def unpack(data: bytes) -> SliceResult:
+    """The result in the bytes that ``make_slice`` of the same version returned."""
+    return _results.decode(data)
 
 
 def make_slice(data: bytes) -> bytes:
-    """Do a packed slice's work here, on one thread; what was made, packed.
+    """Do a packed slice's work in this process, on one thread; its ``SliceResult``, packed.
 
     Raises:
         InputError: a setting does not fit, or the data set cannot be read on this machine.
-        WorkerError: this machine has another springtui than the one that sent the slice.
+        WorkerError: this machine has another version of springtui than the sender.
     """
     try:
         part = _slices.decode(data)
@@ -88,7 +88,7 @@ def make_slice(data: bytes) -> bytes:
             return _pack(_train((first.cell, first.member), first.settings, part))
     from .chains import pull
 
-    return _pack(Made(cells=list(pull(only_chains(part.jobs), part.method, threads=1))))
+    return _pack(SliceResult(cells=list(pull(only_chains(part.jobs), part.method, threads=1))))
 
 
 def _other_version(theirs: str) -> str:
@@ -99,11 +99,11 @@ def _other_version(theirs: str) -> str:
 
 
 def only_chains(jobs: Sequence[Job]) -> list[tuple[tuple[int, int], ChainConfig]]:
-    """The jobs that are chains, with their tasks."""
+    """(cell, member) and settings of the jobs that are chains."""
     return [((job.cell, job.member), job.settings) for job in jobs if isinstance(job.settings, ChainConfig)]
 
 
-def _train(task: tuple[int, int], config: TrainConfig, part: Slice) -> Made:
+def _train(task: tuple[int, int], config: TrainConfig, part: Slice) -> SliceResult:
     from .networks import begin, cell_of, diverged_cell, finished_cell
 
     end = time.monotonic() + part.seconds
@@ -115,10 +115,10 @@ def _train(task: tuple[int, int], config: TrainConfig, part: Slice) -> Made:
             learner.run_epoch(_never)
             if not learner.finished and time.monotonic() >= end:
                 present = cell_of(task, learner.epoch, learner.measure(), final=False)
-                return Made(cells=[present], state=learner.state())
-        return Made(cells=[finished_cell(task, learner, config)])
+                return SliceResult(cells=[present], state=learner.state())
+        return SliceResult(cells=[finished_cell(task, learner, config)])
     except DivergedError as error:
-        return Made(cells=[diverged_cell(task, error)])
+        return SliceResult(cells=[diverged_cell(task, error)])
 
 
 def _never() -> bool:

@@ -1,7 +1,7 @@
-"""On what a sweep's networks train: how many threads, or an accelerator, as a short measurement says.
+"""Chooses the number of threads, or an accelerator, for a sweep's networks by a short measurement of speed.
 
-A choice changes the time that a sweep takes. Compiled results do not depend on the number of threads; on an
-accelerator members draw other random numbers, so its results agree within their errors only.
+Results of compiled code do not depend on the number of threads. On an accelerator networks draw other random
+numbers, so its results agree with those of a CPU within their standard errors only.
 """
 
 from __future__ import annotations
@@ -25,38 +25,38 @@ from .stacked import memory_of, settings_of
 from .task import Job
 
 _SECONDS = 0.15
-"""Of each measurement."""
+"""Duration of each measurement, in seconds."""
 _AS_GOOD = 0.9
-"""More threads are taken where they bring this part of the best rate: on a busy machine measurements waver."""
+"""The largest number of threads that reaches this fraction of the best rate is taken: measurements are noisy."""
 _MEMORY = 5 << 28
-"""Bytes that the plain trainer's networks may hold together; with the program itself that is less than 2 GiB."""
+"""Bytes that all networks of the plain trainer may use together; the whole process then stays below 2 GiB."""
 _HELD = 6
-"""Tensors of each map."""
+"""Tensors that a step keeps for each linear or convolutional map."""
 _STACKED = 64
-"""Members that an accelerator is measured with, if there are as many."""
+"""Networks that an accelerator is measured with, at most."""
 
 
 class Choice(NamedTuple):
-    """How the networks of one batch size train."""
+    """How networks of one shape and batch size train."""
 
     jobs: list[Job]
     device: str
-    """Of the stacked code; empty for compiled code or the plain trainer."""
+    """Device of the stacked code; empty for compiled code and the plain trainer."""
     at_once: int
-    """Threads."""
+    """Networks that train at once, a thread each."""
     rates: dict[str, float]
-    """Steps of one network per second, by what was measured; empty where nothing had to be."""
+    """Optimiser steps per second, summed over networks, by what was measured; empty where nothing was."""
 
 
 def choose(jobs: Sequence[Job], threads: int) -> list[Choice]:
-    """How all jobs of networks train, one choice for each batch size and shape.
+    """One choice for each shape and batch size among the jobs.
 
     Args:
         jobs: networks of one sweep.
-        threads: how many at once; 0 where that is to be measured.
+        threads: networks at once; 0 to measure how many.
 
     Raises:
-        ConfigError: a device is asked for that is not there.
+        ConfigError: the settings name a device that does not exist here.
     """
     alike: dict[str, list[Job]] = {}
     eager: list[Job] = []
@@ -68,16 +68,16 @@ def choose(jobs: Sequence[Job], threads: int) -> list[Choice]:
             alike.setdefault(group_key(settings), []).append(job)
     with single_threaded():
         most = max(alike.values(), key=len, default=[])
-        at_once, rates = _threads_for(most, len(jobs), threads)
-        found = [_choose(same, at_once, rates if same is most else {}) for same in alike.values()]
+        at_once, rates = _runningfor(most, len(jobs), threads)
+        choices = [_choose(same, at_once, rates if same is most else {}) for same in alike.values()]
     if not eager:
-        return found
+        return choices
     fitting = _MEMORY // max(eager_bytes(settings_of(job)) for job in eager)
-    return [*found, Choice(eager, "", max(1, min(at_once, fitting)), {})]
+    return [*choices, Choice(eager, "", max(1, min(at_once, fitting)), {})]
 
 
 def eager_bytes(config: TrainConfig) -> int:
-    """What the plain trainer holds of a step, in bytes: every map's product, its norm, activation, pooling …"""
+    """Bytes that the plain trainer keeps of a step: each map's product, its norm, activation, pooling …"""
     rows = min(config.batch_size, config.train_size or PAPER_TRAIN)
     side = config.image_size or PAPER_SIDE
     units = config.width * (side * side if config.model == "cnn" else 1)
@@ -85,10 +85,10 @@ def eager_bytes(config: TrainConfig) -> int:
 
 
 def _choose(jobs: list[Job], at_once: int, rates: dict[str, float]) -> Choice:
-    """On an accelerator where one is asked for, or allowed and faster."""
+    """The choice for one group: an accelerator where the settings name one, or allow one and it is faster."""
     device = settings_of(jobs[0]).device
     if device not in {"cpu", "auto"}:
-        return Choice(jobs, _there(device), at_once, {})
+        return Choice(jobs, _require_device(device), at_once, {})
     if device == "auto" and torch.cuda.is_available():
         here = f"{at_once} threads"
         rates = {
@@ -100,14 +100,18 @@ def _choose(jobs: list[Job], at_once: int, rates: dict[str, float]) -> Choice:
     return Choice(jobs, "", at_once, rates)
 
 
-def _there(device: str) -> str:
+def _require_device(device: str) -> str:
+    """The name of a device; raises ConfigError where it does not exist."""
     if not torch.cuda.is_available():
         raise ConfigError(f"device = {device!r} is not here: no CUDA device was found; allowed: auto, cpu")
     return device
 
 
-def _threads_for(jobs: Sequence[Job], count: int, threads: int) -> tuple[int, dict[str, float]]:
-    """How many at once: as told; one a core for few; else what measures best with the largest group's jobs."""
+def _runningfor(jobs: Sequence[Job], count: int, threads: int) -> tuple[int, dict[str, float]]:
+    """Networks at once, and the rates measured for it, by number of threads.
+
+    ``threads`` where it is not 0; one a core for few jobs; else by rates measured with the largest group's jobs.
+    """
     most = cores()
     if threads or most == 1 or count <= 2 * most or not jobs:
         return threads or most, {}
@@ -119,7 +123,7 @@ def _threads_for(jobs: Sequence[Job], count: int, threads: int) -> tuple[int, di
 
 
 def compiled_rate(jobs: Sequence[Job], threads: int) -> float:
-    """Steps of one network per second with so many training at once."""
+    """Optimiser steps per second, summed over ``threads`` networks that train at once in compiled code."""
     group = group_of(settings_of(jobs[0]))
     picked = [settings_of(jobs[i * len(jobs) // threads]) for i in range(threads)]
     ready = [(MemberTrainer(group, member_of(settings)), group.workspace()) for settings in picked]
@@ -131,17 +135,17 @@ def compiled_rate(jobs: Sequence[Job], threads: int) -> float:
         torch.set_num_threads(1)
         _until(end, lambda stop: trainer.run_epoch(work, stop))  # type: ignore[arg-type]
 
-    crew = [threading.Thread(target=job, args=pair) for pair in ready]
+    running = [threading.Thread(target=job, args=pair) for pair in ready]
     before, began = sum(trainer.step_count for trainer, _ in ready), time.monotonic()
-    for thread in crew:
+    for thread in running:
         thread.start()
-    for thread in crew:
+    for thread in running:
         thread.join()
     return (sum(trainer.step_count for trainer, _ in ready) - before) / (time.monotonic() - began)
 
 
 def stacked_rate(jobs: Sequence[Job], device: str) -> float:
-    """Steps of one network per second of a stack of them on a device."""
+    """Optimiser steps per second, summed over a stack of networks on a device."""
     settings = [settings_of(job) for job in jobs[:_STACKED]]
     group, place = group_of(settings[0]), torch.device(device)
     size = min(len(settings), members_within(group, memory_of(place)))
@@ -155,7 +159,7 @@ def stacked_rate(jobs: Sequence[Job], device: str) -> float:
 
 
 def _until(end: float, run_epoch: Callable[[Callable[[], bool]], object]) -> None:
-    """Epochs until a moment; a network that diverges is not measured on."""
+    """Run epochs until a time of ``time.monotonic``, at least one, or until the network diverges."""
     first = True
     while first or time.monotonic() < end:
         first = False

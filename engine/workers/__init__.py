@@ -1,1 +1,1 @@
-"""The processes that fill run directories."""
+"""Worker processes, which fill run directories."""

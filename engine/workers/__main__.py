@@ -1,4 +1,4 @@
-"""The process that fills one run directory: ``python -P -m engine.workers [--force] [--executor=E] DIRECTORY``."""
+"""Worker process that fills one run directory: ``python -P -m engine.workers [--force] [--executor=E] RUN``."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .control_loop import Interrupted
 from .work import work
 
 _NICENESS = 5
-"""The lab's screen goes before its workers on a busy machine."""
+"""Added to the process's nice value, so that the app stays responsive on a busy machine."""
 
 
 def main() -> int:
-    """Exit status 0 where the run finished or was stopped, 1 where not, 2 where it was called wrongly."""
+    """Exit status: 0 if the run finished or was stopped, 1 if it did not, 2 for wrong arguments."""
     options = {word.partition("=")[0]: word.partition("=")[2] for word in sys.argv[1:] if word.startswith("--")}
     arguments = [word for word in sys.argv[1:] if not word.startswith("--")]
     if len(arguments) != 1 or options.keys() - {"--force", "--executor"}:
@@ -38,24 +38,24 @@ def main() -> int:
         ended = work(run, interrupted, force=force, executor=executor)
         return 0 if ended.reason in {Status.FINISHED, Status.STOPPED} else 1
     except SpringtuiError as error:
-        _say_failed(run, str(error))
+        _record_failure(run, str(error))
         _log(f"springtui: error: {error}")
     except Exception as error:
-        _say_failed(run, f"{type(error).__name__}: {error}; worker.log has the details")
+        _record_failure(run, f"{type(error).__name__}: {error}; worker.log has the details")
         _log(traceback.format_exc())
     return 1
 
 
 def _log(text: str) -> None:
-    """To worker.log, which a full disk need not take."""
+    """Write to standard error, which is worker.log; a full disk is ignored."""
     with contextlib.suppress(OSError):
         print(text.rstrip(), file=sys.stderr, flush=True)
 
 
-def _say_failed(run: Run, text: str) -> None:
-    """A last word in the run, unless another worker has it or the directory is gone.
+def _record_failure(run: Run, text: str) -> None:
+    """Record that the run failed; in the lock file where the log cannot be written.
 
-    Where the records cannot take it, the lock file does.
+    Nothing happens where another worker holds the run or its directory is gone.
     """
     with contextlib.suppress(SpringtuiError, OSError):
         writer = run.writer()

@@ -1,7 +1,7 @@
 """Fills the directory of a ``chain`` run: pulls one chain and obeys its control file.
 
-A chain that was broken off goes on from its checkpoint, bit for bit: what earlier workers recorded since is pulled
-again without being recorded again, with their slider moves at the same steps (see ``replay``).
+An interrupted chain continues from its checkpoint, bit for bit. Steps that earlier workers recorded after the
+checkpoint are computed again but not recorded again, with changed settings at the same steps (``runs.replay``).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..chain.checkpoint import Progress, read_state, write_state
 from ..chain.mean_field import MeanField, effective_friction, mean_field_positions, settled
 from ..chain.pulling import CHUNK, targets
 from ..errors import ConfigError, DivergedError, RunError
+from ..measures.registry import DISTANCE
 from ..runs.controls import ControlReader
 from ..runs.directory import Run
 from ..runs.records import Curve, Ended, Started
@@ -31,24 +32,24 @@ from ..settings.fields import make
 from .control_loop import ControlLoop, Interrupted
 
 _SLICE = 0.03
-"""Seconds of work, at most, between looks at the control file."""
+"""Most seconds of work between reads of the control file."""
 SAVE_EVERY = 5.0
-"""Seconds between checkpoints, at least; writing them takes a twentieth of the time, at most."""
+"""Least seconds between checkpoints; longer where writing one would take over a twentieth of the time."""
 
 
 def run_chain(
     run: Run, writer: RunWriter, controls: ControlReader, interrupted: Interrupted | None = None
 ) -> Ended:
-    """Pull to the end, or until stopped; the last record. The caller releases the writer.
+    """Pull to the end, or until stopped, and return the last record. The caller releases the writer.
 
     Args:
         run: the chain's directory.
         writer: of that run.
-        controls: what is asked of it.
-        interrupted: the process's SIGTERM.
+        controls: reader of its control file.
+        interrupted: set by SIGTERM.
 
     Raises:
-        RunError: the run is no chain.
+        RunError: the run is of another kind.
         RunDirectoryError: its checkpoint is damaged, or the directory is gone.
         DiskFullError: there is no room for a record or a checkpoint.
     """
@@ -61,7 +62,7 @@ def run_chain(
 
 
 class _Job:
-    """One pull, from its first record to its last."""
+    """Pulls one chain and writes all records of one worker."""
 
     def __init__(
         self,
@@ -76,23 +77,23 @@ class _Job:
         self.config = config
         self.chain = new_chain(config)
         self.theory = MeanField(config) if config.pace and config.order == 1 else None
-        """Beside a chain that is watched; in step with it."""
+        """Mean field at the same step as the chain, where a pace is set and the chain is overdamped."""
         self.replay = Replay(run.events())
         self.loop = ControlLoop(writer, controls, self._change, interrupted, self.replay.behind)
         self.earlier_seconds = 0.0
-        """What earlier workers took to reach the checkpoint."""
-        self._take_up()
+        """Seconds that earlier workers spent up to the checkpoint."""
+        self._restore()
         self.began = time.monotonic()
         self._next_save = self.began + SAVE_EVERY
         self._speed = 1000.0
-        """Steps per second that the machine manages; measured as it goes."""
+        """Steps per second of this machine, measured while pulling."""
         self._recorded_at = -1
 
-    def _take_up(self) -> None:
+    def _restore(self) -> None:
         self.writer.remove_half_written_checkpoints()
         if (checkpoint := self.at_file.checkpoint()) is not None:
             progress = read_state(checkpoint, self.chain, self.theory)
-            self._put_in_force(progress.settings)
+            self._apply(progress.settings)
             self.replay.taken = min(progress.moves, len(self.replay.moves))
             self.earlier_seconds = progress.seconds
 
@@ -107,7 +108,7 @@ class _Job:
         self._next_save = now + max(SAVE_EVERY, 20.0 * (now - began))
 
     def _seconds(self) -> float:
-        """Time spent on the run, pauses left out, by all its workers."""
+        """Seconds that all workers have spent on the run, without pauses."""
         return self.earlier_seconds + time.monotonic() - self.began - self.loop.paused_seconds
 
     def run(self) -> Ended:
@@ -122,14 +123,14 @@ class _Job:
         return self._ended(Status.FINISHED if done else Status.STOPPED, text)
 
     def _pull(self) -> bool:
-        """Steps in slices, a record ``frames`` times a second, held to ``pace``; whether the end was reached."""
+        """Pull in slices at ``pace``, recording ``frames`` times a second; False where it was stopped."""
         config, chain = self.config, self.chain
         self._record(0.0)
         frame_time, frame_steps = time.monotonic(), chain.steps
         due = frame_time + 1.0 / config.frames
         while chain.steps < config.steps:
             for settings in self.replay.due(chain.steps):
-                self._put_in_force(settings)
+                self._apply(settings)
             if not self.loop.poll(chain.steps):
                 return False
             now = time.monotonic()
@@ -143,7 +144,7 @@ class _Job:
             if config.pace and not self.replay.behind(chain.steps):
                 time.sleep(max(0.0, self._slice_seconds() - (time.monotonic() - now)))
             else:
-                self._learn_speed(chain.steps - frame_steps, time.monotonic() - frame_time)
+                self._measure_speed(chain.steps - frame_steps, time.monotonic() - frame_time)
         return True
 
     def _advance(self, steps: int) -> None:
@@ -155,9 +156,9 @@ class _Job:
         return min(_SLICE, 1.0 / self.config.frames)
 
     def _next_slice(self) -> int:
-        """Steps to take before the next look: to the end, or to the next earlier move, at most.
+        """Steps until the next read of the control file; not past the end or the next replayed change of settings.
 
-        Whole chunks where the machine's speed decides, since only those join up to the same numbers.
+        Whole chunks where no pace is set: noise is drawn by chunks, so results do not depend on the slices.
         """
         chain, rate = self.chain, self.config.pace or self._speed
         steps = max(1, round(rate * self._slice_seconds()))
@@ -166,7 +167,7 @@ class _Job:
         ahead = [self.config.steps, *(step for step, _ in self.replay.moves[self.replay.taken :])]
         return min(steps, max(1, min(ahead) - chain.steps))
 
-    def _learn_speed(self, steps: int, seconds: float) -> None:
+    def _measure_speed(self, steps: int, seconds: float) -> None:
         if steps and seconds > 0.001:
             self._speed = steps / seconds
 
@@ -176,12 +177,12 @@ class _Job:
             raise ConfigError(
                 f"{fixed[0]!r} cannot change while pulling; these can: {', '.join(sorted(ChainConfig.live))}"
             )
-        self._put_in_force(settings)
+        self._apply(settings)
         in_force = {name: getattr(self.config, name) for name in settings}
         self.replay.took(self.chain.steps, in_force)
         return in_force
 
-    def _put_in_force(self, settings: Mapping[str, Any]) -> None:
+    def _apply(self, settings: Mapping[str, Any]) -> None:
         self.config = make(ChainConfig, settings, self.config)
         self.chain.change(self.config)
         if self.theory is not None:
@@ -197,20 +198,20 @@ class _Job:
             Curve(
                 at=chain.steps,
                 step=chain.steps,
-                curves={"distance": self._curve(chain.mean()), **self._theory_curve()},
-                scalars={"rate": rate, "effective_friction": self._friction(), "target": self._held()},
+                curves={DISTANCE: self._curve(chain.mean()), **self._theory_curve()},
+                scalars={"rate": rate, "effective_friction": self._friction(), "target": self._held_at()},
                 positions=x_RL[0].tolist(),
                 spread=chain.sd().tolist(),
             )
         )
 
     def _curve(self, x_L: Floats) -> list[float | None]:
-        """y - x_l for l = 0 … L + 1."""
+        """y - x_l for l = 0 … L + 1, [L + 2] from positions [L]; in lengths of the chain."""
         y = self.config.target
-        return [y, *(y - x_L).tolist(), y - self._held()]
+        return [y, *(y - x_L).tolist(), y - self._held_at()]
 
-    def _held(self) -> float:
-        """Where the last spring is held now."""
+    def _held_at(self) -> float:
+        """Position of the last spring's end at the current step."""
         return float(targets(self.config, max(0, self.chain.steps - 1), 1)[0])
 
     def _theory_curve(self) -> dict[str, list[float | None]]:

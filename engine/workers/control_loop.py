@@ -1,4 +1,4 @@
-"""A worker's ear: takes what is asked in ``control.jsonl``, answers each request, and holds pause and stop."""
+"""Reads requests from a run's control file while its worker computes, acts on them and acknowledges each."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ..runs.controls import ControlReader
 from ..runs.records import Acknowledged, Control
 from ..runs.writer import RunWriter
 
-_LOOK = 0.02
-"""Seconds between looks at the control file while working: a slider is answered before the eye sees it."""
-_REST = 0.03
-"""Seconds between looks while paused."""
-_SURE = 0.5
-"""Seconds between looks whether the run's directory is still there."""
+_POLL_SECONDS = 0.02
+"""Seconds between reads of the control file while computing: short enough to feel immediate at a slider."""
+_PAUSED_POLL_SECONDS = 0.03
+"""Seconds between reads while paused."""
+_CHECK_SECONDS = 0.5
+"""Seconds between checks that the run's directory still exists."""
 
 Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""Takes settings on and returns the values now in force, or raises ConfigError and changes nothing."""
+"""Applies settings and returns the values now in force, or raises ConfigError and changes nothing."""
 Hold = Callable[[int], bool]
-"""Whether settings must wait at this step."""
+"""Whether changes of settings must wait at this step."""
 
 
 def _never(_step: int) -> bool:
@@ -32,26 +32,26 @@ def _never(_step: int) -> bool:
 
 
 class Interrupted:
-    """Turns SIGTERM into a request to stop; installed before anything slow is imported."""
+    """Sets ``asked`` on SIGTERM; installed before slow imports, so that an early signal is not lost."""
 
     def __init__(self) -> None:
         self.asked = False
 
     def install(self) -> None:
-        """Hear SIGTERM, also one that was kept waiting (see ``launch``).
+        """Handle SIGTERM, including one blocked since the process began (see ``runs.launch``).
 
-        Only the main thread of a process may hear signals; elsewhere this does nothing.
+        Does nothing outside the main thread, which alone may handle signals.
         """
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._hear)
+            signal.signal(signal.SIGTERM, self._handle)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
-    def _hear(self, _signal: int, _frame: FrameType | None) -> None:
+    def _handle(self, _signal: int, _frame: FrameType | None) -> None:
         self.asked = True
 
 
 class ControlLoop:
-    """Polled between steps; ``step`` in every answer is the first step that the answer holds for."""
+    """Applies requests between steps; each is acknowledged with the first step that it affects."""
 
     def __init__(
         self,
@@ -68,10 +68,10 @@ class ControlLoop:
         self._change = change
         self._interrupted = interrupted
         self._hold = hold
-        self._held: list[Control] = []
+        self._deferred: list[Control] = []
         self._paused = False
         self._next = 0.0
-        self._next_sure = 0.0
+        self._next_check = 0.0
 
     @property
     def paused(self) -> bool:
@@ -79,43 +79,43 @@ class ControlLoop:
         return self._paused
 
     def poll(self, step: int, *, now: bool = False) -> bool:
-        """Take what was asked, and wait out a pause; whether to go on.
+        """Apply new requests; while paused, block. Returns False once stopped.
 
         Args:
-            step: the first step that an answer given now holds for.
-            now: look at the file even if the last look was a moment ago.
+            step: the first step that a request applied now affects.
+            now: read the file even if it was read less than 20 ms ago.
 
         Raises:
             RunDirectoryError: the run's directory was removed.
-            DiskFullError: there is no room for an answer.
+            DiskFullError: there is no room for an acknowledgement.
         """
         clock = time.monotonic()
         if self._interrupted is not None and self._interrupted.asked:
             self.stopped = True
         if not self.stopped and (now or clock >= self._next):
-            self._next = clock + _LOOK
-            self._take_all(step)
+            self._next = clock + _POLL_SECONDS
+            self._apply_new(step)
             while self._paused and not self.stopped:
-                time.sleep(_REST)
+                time.sleep(_PAUSED_POLL_SECONDS)
                 if self._interrupted is not None and self._interrupted.asked:
                     self.stopped = True
-                self._take_all(step)
-            if (waited := time.monotonic() - clock) > _REST:
+                self._apply_new(step)
+            if (waited := time.monotonic() - clock) > _PAUSED_POLL_SECONDS:
                 self.paused_seconds += waited
         return not self.stopped
 
-    def _take_all(self, step: int) -> None:
-        if (clock := time.monotonic()) >= self._next_sure:
-            self._next_sure = clock + _SURE
+    def _apply_new(self, step: int) -> None:
+        if (clock := time.monotonic()) >= self._next_check:
+            self._next_check = clock + _CHECK_SECONDS
             self._writer.require_still_ours()
-        asked, self._held = [*self._held, *self._controls.new()], []
-        for control in asked:
+        requests, self._deferred = [*self._deferred, *self._controls.new()], []
+        for control in requests:
             if control.action == "set" and self._hold(step):
-                self._held.append(control)
+                self._deferred.append(control)
             else:
-                self._take(control, step)
+                self._apply(control, step)
 
-    def _take(self, control: Control, step: int) -> None:
+    def _apply(self, control: Control, step: int) -> None:
         error, settings = "", {}
         try:
             if control.action == "set":

@@ -1,8 +1,8 @@
-"""Fills the directory of a ``sweep`` run: has its cells made, coarse to fine, and obeys its controls.
+"""Fills the directory of a ``sweep`` run: computes its cells, coarse to fine, and obeys its control file.
 
-Every finished member is a line of ``events.jsonl``, so a sweep broken off at any moment goes on where it was: what
-is written is not made again, what is not written is made anew from its seed, with the same result. Whoever makes
-the cells, the one worker that holds the run's lock writes them.
+Every finished member is a record of the run, so an interrupted sweep continues where it was: recorded members are
+kept, the others are computed again from their seeds, with the same result. Only the worker that holds the run's
+lock writes; producers (``sweep.producers``) hand it their cells.
 """
 
 from __future__ import annotations
@@ -28,14 +28,22 @@ from ..runs.writer import RunWriter
 from ..settings.sweep import SweepConfig
 from ..settings.train import TrainConfig
 from ..sweep.backends import Given, check_executor, open_backend
-from ..sweep.crew import CHAINS_AT_ONCE, LOOK, Crew, ExecutorCrew, Orders, Queue, ThreadCrew
-from ..sweep.grid import cell_settings, coarse_to_fine, members, size
+from ..sweep.grid import cell_count, cell_settings, coarse_to_fine, members
+from ..sweep.producers import (
+    CHAINS_AT_ONCE,
+    LOOK,
+    ExecutorProducers,
+    Producers,
+    Queue,
+    StopSignal,
+    ThreadProducers,
+)
 from ..sweep.summary import accuracy_cv_correlation, summarise
 from ..sweep.task import Job, only_chains
 from .control_loop import ControlLoop, Interrupted
 
 SLICE_SECONDS = 2.0
-"""Of a network's training on an executor: how long a pause may take to be obeyed."""
+"""Seconds of a network's training in one slice on an executor; a pause takes effect after as long."""
 
 
 def run_sweep(
@@ -46,19 +54,19 @@ def run_sweep(
     executor: Executor | str | None = None,
     slice_seconds: float = SLICE_SECONDS,
 ) -> Ended:
-    """Make all cells, or as many as there is time for; the last record. The caller releases the writer.
+    """Compute all cells, or until stopped, and return the last record. The caller releases the writer.
 
     Args:
         run: the sweep's directory.
         writer: of that run.
-        controls: what is asked of it.
-        interrupted: the process's SIGTERM.
-        executor: in place of the one that the sweep's configuration names: another name, or any executor.
-        slice_seconds: how many seconds a network trains on an executor before it is looked at.
+        controls: reader of its control file.
+        interrupted: set by SIGTERM.
+        executor: replaces the executor in the sweep's settings: another name, or an executor.
+        slice_seconds: seconds of a network's training in one slice on an executor.
 
     Raises:
         InputError: the settings, the data or the executor are wrong, or the directory is gone.
-        WorkerError: the executor is gone, or a cell loses every worker.
+        WorkerError: the executor is gone, or a cell lost its worker several times in a row.
         DiskFullError: there is no room for a record.
         RunError: the run is no sweep.
     """
@@ -96,82 +104,83 @@ class _Sweep:
         done = {(cell.cell, cell.member) for cell in self.cells}
         order = coarse_to_fine(len(config.x_values), len(config.y_values))
         self.total = len(order) * members(config)
-        # member by member: one seed of every cell before the next, so that the whole map is seen early
+        # one seed of every cell before the next seed, so that the whole diagram is seen early
         self.waiting = [
             Job(cell=cell, member=m, settings=cell_settings(config, cell, m))
             for m in range(members(config))
             for cell in order
             if (cell, m) not in done
         ]
-        self.made: Queue = queue.SimpleQueue()
-        self.orders = Orders(lambda: self.loop.paused)
-        self.facts: dict[str, Any] = {"cells": size(config), "resumed_with": len(self.cells)}
+        self.outputs: Queue = queue.SimpleQueue()
+        self.signal = StopSignal(lambda: self.loop.paused)
+        self.facts: dict[str, Any] = {"cells": cell_count(config), "resumed_with": len(self.cells)}
 
     def run(self) -> Ended:
         with contextlib.ExitStack() as held:
-            crews = self._crews(held) if self.waiting else []
+            producers = self._producers(held) if self.waiting else []
             self._write_started()
-            self._run(crews)
+            self._run(producers)
         return self._ended()
 
-    def _run(self, crews: list[Crew]) -> None:
+    def _run(self, producers: list[Producers]) -> None:
         broken: BaseException | None = None
         try:
-            for crew in crews:
-                crew.start()
-            while any(crew.is_at_work() for crew in crews) or not self.made.empty():
+            for producer in producers:
+                producer.start()
+            while any(producer.is_at_work() for producer in producers) or not self.outputs.empty():
                 if not self.loop.poll(len(self.cells)):
-                    self.orders.stopped.set()
-                broken = self._write_made() or broken
+                    self.signal.stopped.set()
+                broken = self._write_outputs() or broken
         finally:
-            self.orders.stopped.set()
-            for crew in crews:
-                crew.join()
-        broken = self._write_made(wait=0.0) or broken
+            self.signal.stopped.set()
+            for producer in producers:
+                producer.join()
+        broken = self._write_outputs(wait=0.0) or broken
         if broken is not None:
             raise broken
 
-    def _write_made(self, wait: float = LOOK) -> BaseException | None:
-        """Write what was made, as it comes; what broke the makers, if anything did."""
+    def _write_outputs(self, wait: float = LOOK) -> BaseException | None:
+        """Write the outputs in the queue; the exception that ended a producer, or None."""
         broken = None
         try:
             while True:
-                made = self.made.get(timeout=wait) if wait else self.made.get_nowait()
+                output = self.outputs.get(timeout=wait) if wait else self.outputs.get_nowait()
                 wait = 0.0
-                if isinstance(made, BaseException):
-                    self.orders.stopped.set()
-                    broken = made
-                elif isinstance(made, Cell):
-                    if made.final:
-                        self.cells.append(made)
-                    self.writer.write(msgspec.structs.replace(made, done=len(self.cells)))
+                if isinstance(output, BaseException):
+                    self.signal.stopped.set()
+                    broken = output
+                elif isinstance(output, Cell):
+                    if output.final:
+                        self.cells.append(output)
+                    self.writer.write(msgspec.structs.replace(output, done=len(self.cells)))
                 else:
-                    self.writer.write(made)
+                    self.writer.write(output)
         except queue.Empty:
             return broken
 
-    # who makes the cells
+    # producers of the cells
 
-    def _crews(self, held: contextlib.ExitStack) -> list[Crew]:
+    def _producers(self, held: contextlib.ExitStack) -> list[Producers]:
         config = self.config
         if self.executor is not None:
-            return [self._sent_to(Given(self.executor))]
+            return [self._executor_producers(Given(self.executor))]
         if config.executor.startswith(("processes", "dask:")):
-            return [
-                self._sent_to(open_backend(config.executor, min(config.threads or _cores(), len(self.waiting))))
-            ]
+            count = min(config.threads or _cores(), len(self.waiting))
+            return [self._executor_producers(open_backend(config.executor, count))]
         self.facts["executor"] = config.executor
         if config.system == "chain":
-            return [self._chains()]
+            return [self._chain_producers()]
         threads = 1 if config.executor == "in-process" else config.threads
-        return list(self._networks(threads, held))
+        return list(self._network_producers(threads, held))
 
-    def _sent_to(self, backend: Any) -> Crew:
+    def _executor_producers(self, backend: Any) -> Producers:
         self.facts["executor"] = backend.name
-        return ExecutorCrew(self.waiting, self.made, self.orders, backend, self.config.method, self.slice_seconds)
+        return ExecutorProducers(
+            self.waiting, self.outputs, self.signal, backend, self.config.method, self.slice_seconds
+        )
 
-    def _chains(self) -> Crew:
-        """One thread that hands out the chains; each of its calls uses all cores."""
+    def _chain_producers(self) -> Producers:
+        """One thread that solves chains group by group; each call uses all cores."""
         from ..sweep.chains import pull
 
         config, threads = self.config, 1 if self.config.executor == "in-process" else self.config.threads or None
@@ -181,15 +190,15 @@ class _Sweep:
 
         def work(head: Job) -> None:
             for cell in pull(only_chains(rows[id(head)]), config.method, threads=threads):
-                self.made.put(cell)
+                self.outputs.put(cell)
 
-        return ThreadCrew(heads, self.made, self.orders, 1, work)
+        return ThreadProducers(heads, self.outputs, self.signal, 1, work)
 
-    def _networks(self, threads: int, held: contextlib.ExitStack) -> Iterable[Crew]:
-        """Compiled networks beside each other on threads, others one at a time, and stacks on accelerators."""
+    def _network_producers(self, threads: int, held: contextlib.ExitStack) -> Iterable[Producers]:
+        """Producers of networks: a stack for each accelerator, and threads for compiled and plain training."""
         from ..ensemble.member import why_not
         from ..ensemble.threads import single_threaded
-        from ..sweep.stacked import StackedCrew
+        from ..sweep.stacked import StackedProducers
         from ..sweep.throughput import choose
 
         choices = choose(self.waiting, threads)
@@ -197,7 +206,7 @@ class _Sweep:
         for device in sorted({choice.device for choice in choices} - {""}):
             jobs = [job for choice in choices if choice.device == device for job in choice.jobs]
             self.facts["device"] = device
-            yield StackedCrew(jobs, self.made, self.orders, device)
+            yield StackedProducers(jobs, self.outputs, self.signal, device)
         here = [choice for choice in choices if not choice.device]
         if here:
             self.facts["threads"] = at_once = min(choice.at_once for choice in here)
@@ -206,21 +215,21 @@ class _Sweep:
             wanted = {(job.cell, job.member) for choice in here for job in choice.jobs}
             jobs = [job for job in self.waiting if (job.cell, job.member) in wanted]
             alone = all(why_not(job.settings) for job in jobs if isinstance(job.settings, TrainConfig))
-            yield self._trained_here(jobs, at_once, threads or _cores() if alone else most)
+            yield self._thread_producers(jobs, at_once, threads or _cores() if alone else most)
 
-    def _trained_here(self, jobs: list[Job], at_once: int, cores: int) -> Crew:
-        """Where memory holds fewer networks than there are cores, each takes several."""
+    def _thread_producers(self, jobs: list[Job], at_once: int, cores: int) -> Producers:
+        """Threads that train networks; where memory fits fewer networks than cores, each network uses several."""
         from ..sweep.networks import Networks
 
-        networks = Networks(self.orders.holds, self.made.put, max(1, cores // at_once))
+        networks = Networks(self.signal.may_continue, self.outputs.put, max(1, cores // at_once))
 
         def work(job: Job) -> Cell | None:
             assert isinstance(job.settings, TrainConfig)
             return networks.train(job.settings, (job.cell, job.member))
 
-        return ThreadCrew(jobs, self.made, self.orders, at_once, work)
+        return ThreadProducers(jobs, self.outputs, self.signal, at_once, work)
 
-    # first and last words
+    # first and last record
 
     def _write_started(self) -> None:
         self.writer.write(

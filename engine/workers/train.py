@@ -18,6 +18,7 @@ from ..ensemble.trainer import CompiledTrainer, load_compiled, trainer_for
 from ..errors import DivergedError, RunDirectoryError, RunError
 from ..measures.hessian import Curvature
 from ..measures.load_curve import statistics
+from ..measures.registry import DEFAULT_MEASURE, PROBES
 from ..networks.trainer import Measurement, Trainer
 from ..runs.controls import ControlReader
 from ..runs.directory import Run
@@ -28,26 +29,26 @@ from ..runs.writer import RunWriter
 from ..settings.train import TrainConfig
 from .control_loop import ControlLoop, Interrupted
 
-_MANY = 1 << 40
+_UNBOUNDED = 1 << 40
 
 
 def run_training(
     run: Run, writer: RunWriter, controls: ControlReader, interrupted: Interrupted | None = None
 ) -> Ended:
-    """Train to the end, or until stopped; the last record. The caller releases the writer.
+    """Train to the end, or until stopped, and return the last record. The caller releases the writer.
 
-    Where the run was begun before, it goes on from the checkpoint, bit for bit as if it had never been broken off.
+    An interrupted run continues from its checkpoint, bit for bit as if it had not been interrupted.
 
     Args:
         run: the network's directory.
         writer: of that run.
-        controls: what is asked of it.
-        interrupted: the process's SIGTERM.
+        controls: reader of its control file.
+        interrupted: set by SIGTERM.
 
     Raises:
         InputError: the settings, the data or the checkpoint are wrong, or the directory is gone.
         DiskFullError: there is no room for a record or a checkpoint.
-        RunError: the run is no training.
+        RunError: the run is of another kind.
     """
     config = run.config().settings
     if not isinstance(config, TrainConfig):
@@ -69,13 +70,13 @@ def run_training(
 
 
 def _kind_of(events: Sequence[Event]) -> str:
-    """Of the trainer that a run began with; those that do not say began before there was a choice."""
+    """Kind of trainer that a run began with: the plain one in old logs, which name none; empty in a new run."""
     began = next((event for event in events if isinstance(event, Started)), None)
     return "" if began is None else str(began.facts.get("trainer", Trainer.kind))
 
 
 class _Job:
-    """One run's training, from its first record to its last."""
+    """Trains one network and writes all records of one worker."""
 
     def __init__(
         self,
@@ -96,15 +97,15 @@ class _Job:
         self.latest: Measurement | None = None
         self.curvature: Curvature | None = None
         self.labels = zlib.crc32(dataset.y_test.tobytes(), zlib.crc32(dataset.y_train.tobytes()))
-        """Tells data sets apart. Labels, since resized pixels may differ in their last bits between machines."""
+        """CRC-32 of the data set's labels, to detect another data set; resized pixels differ between machines."""
         self.earlier_seconds = 0.0
-        """What earlier workers took to reach the checkpoint."""
-        self._take_up()
+        """Seconds that earlier workers spent up to the checkpoint."""
+        self._restore()
         self.began = self.saved = time.monotonic()
         self._mark = (time.monotonic(), trainer.epoch)
         self._measured_at = -1
 
-    def _take_up(self) -> None:
+    def _restore(self) -> None:
         self.writer.remove_half_written_checkpoints()
         if (checkpoint := self.at_file.checkpoint()) is not None:
             notes = self.trainer.load_state(checkpoint)
@@ -142,7 +143,7 @@ class _Job:
         return Status.FINISHED, f"{'converged' if early else 'finished'} after {trainer.epoch} epochs"
 
     def _between_steps(self) -> bool:
-        """Measure, keep, then take what was asked, in this order: a move holds from the next step on."""
+        """Measure, save, then apply requests, in this order: a change of settings affects the next step first."""
         step, config = self.trainer.step_count, self.trainer.config
         if config.measure_steps and step % config.measure_steps == 0:
             self._measure()
@@ -153,10 +154,10 @@ class _Job:
         return self.loop.poll(step)
 
     def _at_once(self) -> int:
-        """How many steps nothing has a step of its own in: no curve, no move to repeat, no end of repeating."""
+        """Steps until the next one that a curve, a replayed change of settings or the end of replay falls on."""
         step, every = self.trainer.step_count, self.trainer.config.measure_steps
         mark = self.replay.next_mark(step)
-        return min(every - step % every if every else _MANY, _MANY if mark is None else mark - step)
+        return min(every - step % every if every else _UNBOUNDED, _UNBOUNDED if mark is None else mark - step)
 
     def _change(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
         self.trainer.change(settings)
@@ -165,7 +166,7 @@ class _Job:
         return in_force
 
     def _measure(self, *, last: bool = False) -> None:
-        """Record a curve, unless an earlier worker did; the ``last`` is measured all the same, for the summary."""
+        """Record a curve, unless an earlier worker did; the ``last`` one is always measured, for the summary."""
         trainer = self.trainer
         step, known = trainer.step_count, trainer.step_count <= self.replay.recorded
         if self._measured_at == step or (known and not last):
@@ -181,7 +182,7 @@ class _Job:
         )
 
     def _rate(self) -> float:
-        """Epochs per second over the last second or so, pauses left out."""
+        """Epochs per second over about the last second, without pauses."""
         then, epochs = self._mark
         now = time.monotonic() - self.loop.paused_seconds
         rate = (self.trainer.epoch - epochs) / max(now - then, 1e-9)
@@ -195,7 +196,7 @@ class _Job:
         self.saved = time.monotonic()
 
     def _seconds(self) -> float:
-        """Time spent on the run, pauses left out, by all its workers."""
+        """Seconds that all workers have spent on the run, without pauses."""
         return self.earlier_seconds + time.monotonic() - self.began - self.loop.paused_seconds
 
     def _write_started(self) -> None:
@@ -226,15 +227,15 @@ class _Job:
             "seconds": self._seconds(),
         }
         if self.latest is not None:
-            shape = statistics(self.latest.curves["trace_ratio"], logits=True)
+            shape = statistics(self.latest.curves[DEFAULT_MEASURE], logits=True)
             summary |= {**self.latest.scalars, "load_curve": self.latest.curves, "regime": shape.regime}
             summary |= {"cv": _finite(shape.cv), "asymmetry": _finite(shape.asymmetry)}
-            summary |= {"linear_probes": self.latest.probes, "hessian": _plain(self.curvature)}
+            summary |= {PROBES: self.latest.probes, "hessian": _curvature_summary(self.curvature)}
         return Ended(reason=reason, text=text, at=self.trainer.epoch, summary=summary)
 
 
-def _plain(found: Curvature | None) -> dict[str, float | None] | None:
-    return None if found is None else {name: _finite(value) for name, value in found._asdict().items()}
+def _curvature_summary(curvature: Curvature | None) -> dict[str, float | None] | None:
+    return None if curvature is None else {name: _finite(value) for name, value in curvature._asdict().items()}
 
 
 def _finite(value: float) -> float | None:

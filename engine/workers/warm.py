@@ -1,4 +1,4 @@
-"""Compiles all compiled code ahead of time: ``python -P -m engine.workers.warm``. Quick where that is done."""
+"""Compiles all compiled code ahead of time, where it is not cached: ``python -P -m engine.workers.warm``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..settings.chain import ChainConfig
 
 
 def warm() -> None:
-    """Have networks, chains of both orders and mean-field diagrams compiled; says so where that takes long."""
+    """Compile the code of networks, chains and mean-field diagrams; print a line where that takes long."""
     load_compiled(lambda text: print(f"springtui: {text}", file=sys.stderr, flush=True))
     for order in (1, 2):
         ChainEnsemble(ChainConfig(order=order, blocks=2, replicas=4, steps=CHUNK), threads=1).advance(CHUNK)

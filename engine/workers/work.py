@@ -1,4 +1,4 @@
-"""One run, filled from its beginning to its last record."""
+"""Fills one run in this process, by the function for its kind."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def work(
     force: bool = False,
     executor: Executor | str | None = None,
 ) -> Ended:
-    """Fill a run's directory here, in this process, and say how it ended.
+    """Fill a run's directory in this process and return its last record.
 
     Args:
-        run: whose directory is filled.
-        interrupted: the process's SIGTERM.
-        force: also take up a run whose last worker, on another host, is not known to have ended.
-        executor: who makes a sweep's cells, in place of the one that its configuration names.
+        run: the run.
+        interrupted: set by SIGTERM.
+        force: take the lock even where a worker on another host may still hold it.
+        executor: replaces the executor in a sweep's settings.
 
     Raises:
         InputError: the settings or the data are wrong, or the directory is gone.
         LockedError: another worker writes this run.
-        DiskFullError: there is no room; the lock file says so too.
-        WorkerError: a sweep's executor is gone.
+        DiskFullError: there is no room for a record; the lock file has the error too.
+        WorkerError: a sweep's executor cannot be reached.
     """
     run.require_worker_run()
     writer = run.writer(force=force)

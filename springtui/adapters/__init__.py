@@ -1,1 +1,1 @@
-"""Adapters of the load probe for other people's trainers and trackers. Each needs its own library, and no app."""
+"""Adapters of the load probe to other libraries' trainers and trackers; each needs its library, none the app."""

@@ -20,24 +20,24 @@ import springtui
 if TYPE_CHECKING:
     from engine.probe.load_probe import LoadProbe
 
-_ONLY_ASKED = 10**12
+_NEVER = 10**12
 
 
 class LoadProbeCallback(Callback):
     """Measures a LightningModule, or a part of it, while ``Trainer.fit`` trains it.
 
-    What the training step returned as its loss, and what the module logs, are kept with the curve. Training is the
-    same bit for bit with and without it. ``probe`` is the ``LoadProbe`` while and after it trains.
+    The loss that the training step returns and the module's logged metrics are recorded with the curve. Training
+    is the same bit for bit with and without it. ``probe`` is the ``LoadProbe``, from the start of the training on.
 
     Args:
         inputs, labels: the fixed probe batch, N samples and their classes [N], as ``LoadProbe`` takes them.
         every: optimiser steps between measurements; by default once an epoch.
         part: name of the submodule that is measured; by default the whole module through its ``forward``.
         log: whether the metrics also go to the trainer's loggers, once an epoch.
-        options: whatever else ``LoadProbe`` takes.
+        options: other arguments of ``LoadProbe``.
 
-    Strategies that shard the model (FSDP, DeepSpeed, ModelParallel) are refused at the start: the module that they
-    train is not the one that a callback is given. DDP works, and rank 0 writes.
+    Strategies that shard the model (FSDP, DeepSpeed, ModelParallel) are refused at the start: they train another
+    module than the one that a callback gets. DDP works; rank 0 writes.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class LoadProbeCallback(Callback):
         self._step = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find the layers and measure the model as it is before the first step.
+        """Find the layers and measure the model before the first step.
 
         Raises:
             ValueError: the strategy shards the model.
-            ConfigError, DataError: an argument of the probe is wrong.
+            ConfigError, DataError: an argument of the probe is not allowed.
         """
         strategy = type(trainer.strategy).__name__
         if any(word in strategy for word in ("FSDP", "DeepSpeed", "ModelParallel")):
@@ -82,7 +82,7 @@ class LoadProbeCallback(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count optimiser steps: with gradients accumulated, not every batch is one."""
+        """Count an optimiser step where this batch took one; with accumulated gradients not every batch does."""
         if self.probe is None or trainer.global_step == self._step:
             return
         self._step = trainer.global_step
@@ -90,12 +90,12 @@ class LoadProbeCallback(Callback):
         self.probe.step(step=self._step, **({} if loss is None else {"loss": loss}))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep what validation logged for the next measurement."""
+        """Record what validation logged with the next measurement."""
         if self.probe is not None:
             self.probe.log(**_logged(trainer))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure once an epoch, unless ``every`` says otherwise."""
+        """Measure, where ``every`` was not given, and log the metrics."""
         if self.probe is None:
             return
         self.probe.log(epoch=trainer.current_epoch, **_logged(trainer))
@@ -106,28 +106,28 @@ class LoadProbeCallback(Callback):
                 logger.log_metrics(metrics, step=trainer.global_step)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure the model as it is in the end, and close the run."""
+        """Measure the trained model and end the run."""
         if self.probe is not None:
             self.probe.close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Say in the run why the training broke off."""
+        """End the run with the exception that ended the training."""
         if self.probe is not None:
             self.probe.close(exception)
 
 
 def _steps_in_epoch(trainer: Trainer) -> int:
-    """Optimiser steps of an epoch; so many that none comes to it where the loader has no length."""
+    """Optimiser steps of an epoch; 10¹² where the loader has no length, so that only ``measure`` measures."""
     batches = trainer.num_training_batches
     if batches == float("inf"):
-        return _ONLY_ASKED
+        return _NEVER
     return max(1, -(-int(batches) // trainer.accumulate_grad_batches))
 
 
 def _logged(trainer: Trainer) -> dict[str, float]:
-    """What the module has logged, as numbers."""
-    found = {}
+    """The module's logged metrics that are single numbers."""
+    metrics = {}
     for name, value in trainer.callback_metrics.items():
         if isinstance(value, torch.Tensor) and value.numel() == 1:
-            found[name] = float(value.detach())
-    return found
+            metrics[name] = float(value.detach())
+    return metrics

@@ -1,4 +1,4 @@
-"""Any run as TensorBoard event files; on the command line ``springtui export RUN --tensorboard DIR``."""
+"""Writes any run as TensorBoard event files, as ``springtui export RUN --tensorboard DIR`` does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def export(run: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path:
-    """Write all that the run has recorded to ``folder``/RUN, and return that path.
+    """Write all records of the run to ``folder``/RUN, and return that path.
 
     Args:
         run: the run's directory, as ``probe.path``.
@@ -19,7 +19,8 @@ def export(run: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path:
         HomeError: the folder cannot be written.
         RunDirectoryError: the run cannot be read.
     """
-    engine = "springtui._engine"  # ours, whatever a script's own engine.py is
-    made = importlib.import_module(f"{engine}.runs.directory").Run(Path(run))
-    written: Path = importlib.import_module(f"{engine}.formats.tensorboard").export_tensorboard(made, Path(folder))
+    engine = "springtui._engine"  # a script may have an engine.py of its own
+    source = importlib.import_module(f"{engine}.runs.directory").Run(Path(run))
+    export_tensorboard = importlib.import_module(f"{engine}.formats.tensorboard").export_tensorboard
+    written: Path = export_tensorboard(source, Path(folder))
     return written

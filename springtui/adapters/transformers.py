@@ -23,17 +23,18 @@ if TYPE_CHECKING:
 
 
 class LoadProbeCallback(TrainerCallback):
-    """Measures the model while ``Trainer.train`` trains it, and keeps what the Trainer logs with the curve.
+    """Measures the model while ``Trainer.train`` trains it, and records what the Trainer logs with the curve.
 
-    Training is the same bit for bit with and without it. ``probe`` is the ``LoadProbe`` while and after it trains.
+    Training is the same bit for bit with and without it. ``probe`` is the ``LoadProbe``, from the start of the
+    training on.
 
     Args:
         inputs: the fixed probe batch, as a tokenizer gives it: ``{"input_ids": …, "attention_mask": …}``.
         labels: classes [N]; or None for the next token of a language model's inputs [N, T].
         every: optimiser steps between measurements; by default once an epoch.
-        options: whatever else ``LoadProbe`` takes.
+        options: other arguments of ``LoadProbe``.
 
-    Training arguments that shard the model (fsdp, deepspeed) are refused. Under DDP rank 0 writes.
+    Training arguments that shard the model (fsdp, deepspeed) are refused. Under DDP, rank 0 writes.
     """
 
     def __init__(self, inputs: Any, labels: Any = None, *, every: int | None = None, **options: Any) -> None:
@@ -44,11 +45,11 @@ class LoadProbeCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
-        """Find the layers and measure the model as it is before the first step.
+        """Find the layers and measure the model before the first step.
 
         Raises:
             ValueError: the training arguments shard the model.
-            ConfigError, DataError: an argument of the probe is wrong.
+            ConfigError, DataError: an argument of the probe is not allowed.
         """
         for name in ("fsdp", "deepspeed"):
             if getattr(args, name, None):
@@ -69,12 +70,12 @@ class LoadProbeCallback(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
-        """One optimiser step was taken."""
+        """Count one optimiser step."""
         if self.probe is not None:
             self.probe.step(step=state.global_step)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
-        """Keep what the Trainer logs for the next measurement."""
+        """Record the numbers that the Trainer logs with the next measurement."""
         logs = given.get("logs") or {}
         if self.probe is not None:
             self.probe.log(**{name: value for name, value in logs.items() if isinstance(value, int | float)})
@@ -82,13 +83,13 @@ class LoadProbeCallback(TrainerCallback):
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
-        """Measure once an epoch, unless ``every`` says otherwise."""
+        """Measure, where ``every`` was not given."""
         if self.probe is not None and self._every is None:
             self.probe.measure()
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
-        """Measure the model as it is in the end, and close the run."""
+        """Measure the trained model and end the run."""
         if self.probe is not None:
             self.probe.close()

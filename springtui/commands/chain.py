@@ -13,9 +13,10 @@ from engine.settings.fields import make, parse_assignments
 
 from ..state.run_state import RunState
 from .foreground import run_here
-from .options import Session, common, describe_settings, examples, json_option, set_option
+from .options import describe_settings, json_option, set_option
 from .output import print_line, print_table
-from .train import shown, tell
+from .session import Session, common, examples
+from .train import in_digits, print_result
 
 
 @click.command(
@@ -46,12 +47,12 @@ def chain(session: Session, assignments: tuple[str, ...], as_json: bool) -> int:
 
 
 def report(state: RunState, *, as_json: bool) -> int:
-    """Print what came of a pull; the exit status."""
-    return tell(state, describe(state), _print, as_json=as_json)
+    """Print the result of a pull; return the exit status."""
+    return print_result(state, describe(state), _print, as_json=as_json)
 
 
 def describe(state: RunState) -> dict[str, Any]:
-    """What ``--json`` gives."""
+    """The object that ``--json`` prints."""
     summary = state.ended.summary if state.ended else {}
     names = ("positions", "sd", "mean_field", "effective_friction")
     return {"run": state.run_id, "reason": state.status, **{name: summary.get(name) for name in names}}
@@ -59,7 +60,7 @@ def describe(state: RunState) -> dict[str, Any]:
 
 def _print(result: dict[str, Any]) -> None:
     for name in ("run", "reason", "effective_friction"):
-        print_line(f"{name:18}  {shown(result[name])}")
+        print_line(f"{name:18}  {in_digits(result[name])}")
     columns = [result[name] or [] for name in ("positions", "sd", "mean_field")]
-    rows = [(str(number), *map(shown, values)) for number, values in enumerate(zip_longest(*columns), start=1)]
+    rows = [(str(number), *map(in_digits, values)) for number, values in enumerate(zip_longest(*columns), start=1)]
     print_table(("block", "position", "sd", "mean field"), rows)

@@ -1,8 +1,8 @@
-"""What the shell is offered on Tab: runs, recipes, settings and their values. Imports nothing heavy.
+"""Shell completion of runs, recipes, settings and their values. Imports nothing heavy.
 
-bash takes ``=`` for the end of a word, so ``--set lr=`` reaches a completion function in three pieces; ``Bash``
-puts them together again, and gives back only what stands after the ``=``. zsh takes it for part of a
-word, and only has to be kept from adding a space after it; fish adds none.
+bash splits words at ``=``, so ``--set lr=`` reaches a completion function in three pieces; ``Bash`` joins them and
+returns only the part after the ``=``. zsh does not split there, and only must not add a space after it; fish adds
+none.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ fi
 
 
 def complete_run(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Runs under the home, newest first, and ``last``."""
+    """``last``, and runs under the home directory, newest first."""
     try:
         home = context.find_root().obj.look_home()
     except (SpringtuiError, AttributeError):
@@ -85,7 +85,7 @@ def complete_run(context: click.Context, _: click.Parameter, begun: str) -> list
 
 
 def complete_names(names: Callable[[], Iterable[str]]) -> Completer:
-    """Names from a table that is looked at only when they are wanted."""
+    """A completer of names; ``names`` is called when the shell asks for them."""
 
     def complete(_context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
         return [CompletionItem(name) for name in names() if name.startswith(begun)]
@@ -94,7 +94,7 @@ def complete_names(names: Callable[[], Iterable[str]]) -> Completer:
 
 
 def complete_list(names: Callable[[], Iterable[str]]) -> Completer:
-    """Names with commas between them."""
+    """A completer of a list of names with commas between them."""
 
     def complete(_context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
         before, comma, last = begun.rpartition(",")
@@ -105,7 +105,7 @@ def complete_list(names: Callable[[], Iterable[str]]) -> Completer:
 
 
 def complete_assignment(cls: type[Any]) -> Completer:
-    """``key=`` for every setting of a kind of run, then its values, or its default where they are numbers."""
+    """A completer of ``key=`` for the settings of a kind of run, and then of their values or default."""
 
     def complete(_context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
         return list(_assignments(cls, begun))
@@ -130,12 +130,12 @@ complete_recipe = complete_names(lambda: RECIPES)
 
 
 class Bash(BashComplete):
-    """bash, with settings that are completed on both sides of their ``=``."""
+    """bash completion that also works on both sides of a ``=``."""
 
     source_template: ClassVar[str] = _SCRIPT
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The words before the one under the cursor, and that one, joined over every ``=``."""
+        """The words before the one under the cursor, and that word, joined where bash split them at ``=``."""
         words = split_arg_string(os.environ["COMP_WORDS"])
         current = int(os.environ["COMP_CWORD"])
         words = [*words, *[""] * (current + 1 - len(words))][1 : current + 1]
@@ -144,34 +144,35 @@ class Bash(BashComplete):
         return joined[:-1], joined[-1]
 
     def format_completion(self, item: CompletionItem) -> str:
-        """kind,value; of a joined word only what bash replaces. ``open`` words go on without a space."""
+        """``kind,value``, with the part of a joined word that bash replaces; kind ``open``: no space follows."""
         value = str(item.value)
         kind = "open" if value.endswith("=") else item.type
         return f"{kind},{value.removeprefix(self._before)}"
 
 
 def _joined(words: list[str]) -> list[str]:
-    out: list[str] = []
+    """Words with those around each ``=`` joined to one."""
+    joined: list[str] = []
     for index, word in enumerate(words):
-        if out and (word == "=" or (index > 1 and words[index - 1] == "=")):
-            out[-1] += word
+        if joined and (word == "=" or (index > 1 and words[index - 1] == "=")):
+            joined[-1] += word
         else:
-            out.append(word)
-    return out
+            joined.append(word)
+    return joined
 
 
 class Zsh(ZshComplete):
-    """zsh, with settings that wait for their value after the ``=``."""
+    """zsh completion that adds no space after a setting's ``=``."""
 
     source_template: ClassVar[str] = _ZSH_SCRIPT
 
     def format_completion(self, item: CompletionItem) -> str:
-        """kind, value and help, a line each; ``open`` words go on without a space."""
+        """Kind, value and help, a line each; kind ``open``: no space follows."""
         kind, *rest = super().format_completion(item).split("\n")
         return "\n".join(["open" if str(item.value).endswith("=") else kind, *rest])
 
 
 def add_shells() -> None:
-    """Let click use ``Bash`` for bash and ``Zsh`` for zsh."""
+    """Register ``Bash`` and ``Zsh`` with click, in place of its own classes."""
     add_completion_class(Bash, "bash")
     add_completion_class(Zsh, "zsh")

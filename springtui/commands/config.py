@@ -12,8 +12,9 @@ from engine.errors import ConfigError
 from engine.runs.home import config_path
 
 from ..preferences.preferences import Effective, commented_file, names, schema
-from .options import Session, common, examples, json_option
+from .options import json_option
 from .output import print_json, print_line, print_table, say
+from .session import Session, common, examples
 
 
 @click.command(
@@ -71,19 +72,19 @@ def _begin(as_json: bool) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it."""
+    """A value as JSON types."""
     return msgspec.to_builtins(value)
 
 
 def _themes(effective: Effective) -> list[str]:
-    """The themes there are; a wrong one of the person's own is told of. Keys are looked at too.
+    """Names of all themes, with a warning on standard error for each wrong file; checks the preferred keys too.
 
     Raises:
-        ConfigError: the theme asked for is not among them, or a binding's id or key is wrong.
+        ConfigError: the preferred theme does not exist, or a binding's id or key is wrong.
     """
     from ..app import all_bound
     from ..preferences.keymap import checked_keys
-    from ..preferences.themes import check_name, load_themes  # brings half of textual
+    from ..preferences.themes import check_name, load_themes  # imports much of textual
 
     _, problems = checked_keys(effective.values.keys, effective.origins["keys"], all_bound)
     if problems:
@@ -97,8 +98,8 @@ def _show(effective: Effective, themes: list[str], as_json: bool) -> None:
     values = {key: getattr(effective.values, key) for key in names()}
     exists = effective.path.exists()
     if as_json:
-        told = {key: {"value": _plain(value), "origin": effective.origins[key]} for key, value in values.items()}
-        print_json({"path": str(effective.path), "exists": exists, "themes": themes, "values": told})
+        given = {key: {"value": _plain(value), "origin": effective.origins[key]} for key, value in values.items()}
+        print_json({"path": str(effective.path), "exists": exists, "themes": themes, "values": given})
         return
     print_line(f"{effective.path}{'' if exists else '  (not there; springtui config --init writes one)'}")
     shown = {key: json.dumps(_plain(value), ensure_ascii=False) for key, value in values.items()}

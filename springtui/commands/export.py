@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from engine.errors import ConfigError
+from engine.measures.registry import DEFAULT_MEASURE, SEPARATIONS
 from engine.runs.listing import find_run
 
-from ..state.measures import SEPARATIONS
 from .completion import complete_list, complete_names
-from .options import Session, common, examples, json_option, run_argument
+from .options import json_option, run_argument
 from .output import print_json, print_line
+from .session import Session, common, examples
 
 
 def _figures() -> list[str]:
@@ -74,7 +75,7 @@ def _colours() -> list[str]:
 )
 @click.option(
     "--measure",
-    default=SEPARATIONS[0],
+    default=DEFAULT_MEASURE,
     show_default=True,
     type=click.Choice(SEPARATIONS),
     help="Of a network's load curve.",
@@ -136,18 +137,18 @@ def export(
 
         files.append(export_tensorboard(found, tensorboard))
     if as_json:
-        told = {"files": [str(file) for file in files]} if asked or tensorboard else {}
-        print_json({**document(material), **told})
+        listed = {"files": [str(file) for file in files]} if asked or tensorboard else {}
+        print_json({**document(material), **listed})
     for file in () if as_json else files:
         print_line(str(file))
     return 0
 
 
 def split_formats(text: str | None) -> tuple[str, ...]:
-    """``png,svg`` as a tuple.
+    """The formats in a text such as ``png,svg``; empty for None.
 
     Raises:
-        ConfigError: one is not known.
+        ConfigError: a format is unknown, or the text names none.
     """
     wanted = tuple(part.strip().lower() for part in (text or "").split(",") if part.strip())
     for name in wanted:

@@ -1,7 +1,7 @@
-"""Runs a worker here, in this process, and tells how it goes on standard error.
+"""Runs a worker in this process and shows its progress on standard error.
 
-The worker does what it does when detached: it fills the run's directory and obeys its control file. A second
-thread follows the directory, as any other watcher would, and Ctrl-C is a ``stop`` in the control file.
+The worker works as when detached: it fills the run's directory and obeys its control file. A second thread follows
+the directory, as another program would, and Ctrl-C writes a ``stop`` into the control file.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from ..state.wording import duration
 from .output import say
 
 Work = Callable[[Run], Ended]
-_LOOK = 0.1
+_POLL_SECONDS = 0.1
 _LINE_EVERY = 10.0
 """Seconds between plain lines where standard error is no terminal."""
 
 
 def run_here(run: Run, work: Work, unit: str, *, new: bool = True) -> RunState:
-    """Let ``work`` fill the run to its end; what is known of the run then.
+    """Let ``work`` fill the run to its end, and return the run's state.
 
     Raises:
-        InputError: the input was found wrong before anything ran; the directory of a ``new`` run is gone again.
+        InputError: the input is wrong; the directory of a ``new`` run without records is removed.
     """
     follower = _Follower(run, unit)
     try:
@@ -45,16 +45,16 @@ def run_here(run: Run, work: Work, unit: str, *, new: bool = True) -> RunState:
             shutil.rmtree(run.path, ignore_errors=True)
         raise
     except KeyboardInterrupt:
-        _last_word(run, Ended(reason=Status.STOPPED, text="broken off"))
+        _write_ended(run, Ended(reason=Status.STOPPED, text="broken off"))
         raise
     except Exception as error:
-        _last_word(run, Ended(reason=Status.FAILED, text=f"{type(error).__name__}: {error}"))
+        _write_ended(run, Ended(reason=Status.FAILED, text=f"{type(error).__name__}: {error}"))
         raise
     return follower.state
 
 
-def _last_word(run: Run, ended: Ended) -> None:
-    """Say how it ended where the worker could not, unless another worker has the run."""
+def _write_ended(run: Run, ended: Ended) -> None:
+    """Write the last record where the worker did not, unless another worker has the run."""
     with contextlib.suppress(SpringtuiError, OSError):
         writer = run.writer()
         try:
@@ -65,7 +65,7 @@ def _last_word(run: Run, ended: Ended) -> None:
 
 @contextlib.contextmanager
 def stopped_by_signals(run: Run) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM asks the worker to stop; a second one does what it always does."""
+    """On the first SIGINT or SIGTERM ask the worker to stop; a second one has its usual effect."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -89,7 +89,7 @@ def stopped_by_signals(run: Run) -> Iterator[None]:
 
 
 class _Follower:
-    """Folds the run's records in a thread and shows them."""
+    """Reads the run's records in a thread and shows its progress."""
 
     def __init__(self, run: Run, unit: str) -> None:
         self.state = RunState(run.id)
@@ -109,12 +109,12 @@ class _Follower:
         self._view.close(self.state)
 
     def _follow(self) -> None:
-        while not self._done.wait(_LOOK):
+        while not self._done.wait(_POLL_SECONDS):
             if self._read():
                 self._view.show(self.state)
 
     def _read(self) -> bool:
-        """Fold what has come; whether anything has."""
+        """Fold new records into the state; whether there were any."""
         before = self._offset
         while (piece := self._log.read(self._offset)).end != self._offset:
             self._offset = piece.end
@@ -125,7 +125,7 @@ class _Follower:
 
 
 def summary(state: RunState, unit: str) -> str:
-    """One line on where the run stands."""
+    """The run's progress in one line."""
     if not state.total:
         return "  ".join(filter(None, (state.status, state.note)))
     parts = [f"{unit} {state.at}/{state.total}"]
@@ -141,7 +141,7 @@ def summary(state: RunState, unit: str) -> str:
 
 
 class _Lines:
-    """A plain line now and then, for logs."""
+    """Prints the progress as a plain line every 10 s, for logs."""
 
     def __init__(self, unit: str) -> None:
         self._unit = unit
@@ -158,7 +158,7 @@ class _Lines:
 
 
 class _Bar:
-    """A progress bar with the time left, for a terminal."""
+    """Shows a progress bar with the time left, in a terminal."""
 
     def __init__(self, unit: str) -> None:
         from rich.console import Console

@@ -1,7 +1,7 @@
-"""What the command line prints: results on standard output, messages on standard error.
+"""Prints results on standard output and messages on standard error.
 
-Text that came from a file goes through ``plain_text`` first, and JSON is pure ASCII, so that nothing a file
-holds can reach the terminal as a control sequence.
+Text goes through ``plain_text`` first and JSON is ASCII, so that no content of a file reaches the terminal as a
+control sequence.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..terminal.text import plain_text
 
 
 def print_json(value: Any) -> None:
-    """One object on one line; numbers that are not finite become null."""
+    """Print a value as JSON on one line; numbers that are not finite become null."""
     print_line(json.dumps(_finite(value), allow_nan=False).replace("\x7f", "\\u007f"), plain=False)
 
 
@@ -29,19 +29,19 @@ def _finite(value: Any) -> Any:
 
 
 def print_line(text: str, *, plain: bool = True) -> None:
-    """One line of a result."""
+    """Print one line of a result; ``plain`` removes control characters."""
     sys.stdout.write(f"{plain_text(text) if plain else text}\n")
 
 
 def say(text: str) -> None:
-    """A message to the person, line by line, on standard error."""
+    """Print a message on standard error, line by line."""
     for line in text.splitlines() or [""]:
         sys.stderr.write(f"{plain_text(line)}\n")
     sys.stderr.flush()
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Columns as wide as their widest cell."""
+    """Print a table with columns as wide as their widest cells."""
     cells = [[plain_text(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
     for row in cells:

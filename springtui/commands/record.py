@@ -1,4 +1,4 @@
-"""``springtui record`` and ``springtui play``: a session kept as a file, and shown again."""
+"""``springtui record`` and ``springtui play``: record a session to a file, and show a recording."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import click
 
 from engine.errors import TerminalError
 
-from .options import Session, common, examples, json_option
+from .options import json_option
 from .output import print_json, print_line, say
+from .session import Session, common, examples
 
 _LIMIT_MIB = 64
 
@@ -51,24 +52,24 @@ def record(session: Session, file: Path | None, arguments: tuple[str, ...], limi
     from ..recording.cast import MEBIBYTE, Recorder
     from ..recording.pty import record as run_recorded
     from ..recording.pty import terminal_size
-    from .lab import check_terminal
+    from .opening import check_terminal
 
     check_terminal()
     if file is not None and file.suffix != ".cast":  # springtui record -- lab
         file, arguments = None, (str(file), *arguments)
     columns, rows = terminal_size()
     path = file or Path(time.strftime("springtui-%Y%m%d-%H%M%S.cast"))
-    command = [sys.executable, "-m", "springtui", *again(session), *arguments]
+    command = [sys.executable, "-m", "springtui", *common_arguments(session), *arguments]
     title = " ".join(["springtui", *arguments])
     recorder = Recorder(path, columns, rows, title=title, limit=limit * MEBIBYTE)
     try:
         status = run_recorded(command, recorder)
     finally:
         recorder.close()
-    told = {"file": str(path), "seconds": round(recorder.seconds(), 3), "events": recorder.events}
-    told |= {"bytes": recorder.written, "full": recorder.full, "status": status}
+    result = {"file": str(path), "seconds": round(recorder.seconds(), 3), "events": recorder.events}
+    result |= {"bytes": recorder.written, "full": recorder.full, "status": status}
     if as_json:
-        print_json(told)
+        print_json(result)
     else:
         print_line(f"written: {path}, {recorder.seconds():.0f} s, {recorder.written / 1024:.0f} KiB")
     if recorder.full:
@@ -76,8 +77,8 @@ def record(session: Session, file: Path | None, arguments: tuple[str, ...], limi
     return status if status >= 0 else 128 - status
 
 
-def again(session: Session) -> list[str]:
-    """The options before the verb, for the program that is recorded."""
+def common_arguments(session: Session) -> list[str]:
+    """This session's common options as arguments, for another springtui process."""
     options = ["--home", str(session.home)] if session.home else []
     return [*options, *(["--ascii"] if session.ascii else []), *(["--debug"] if session.debug else [])]
 
@@ -114,8 +115,8 @@ def play(file: Path, speed: float, idle: float | None, as_json: bool) -> int:
     cast = read_cast(file)
     if as_json:
         sizes = [text for _, kind, text in cast.events if kind == "r"]
-        told = {"file": str(file), "width": cast.width, "height": cast.height, "title": cast.title}
-        print_json({**told, "seconds": cast.seconds, "events": len(cast.events), "sizes": sizes})
+        facts = {"file": str(file), "width": cast.width, "height": cast.height, "title": cast.title}
+        print_json({**facts, "seconds": cast.seconds, "events": len(cast.events), "sizes": sizes})
         return 0
     if not sys.stdout.isatty():
         raise TerminalError("standard output is not a terminal; --json tells what the recording holds")

@@ -13,8 +13,9 @@ from engine.settings.sweep import SweepConfig
 
 from ..state.run_state import RunState
 from .foreground import run_here
-from .options import Session, common, examples, executor_option, json_option, run_argument
+from .options import executor_option, json_option, run_argument
 from .output import print_json, print_line
+from .session import Session, common, examples
 
 
 @click.command(

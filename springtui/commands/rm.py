@@ -12,8 +12,9 @@ from engine.runs.listing import find_run
 from engine.runs.status import Status
 
 from .completion import complete_run
-from .options import Session, common, examples, json_option
+from .options import json_option
 from .output import print_json, print_line, say
+from .session import Session, common, examples
 
 
 @click.command(
@@ -43,9 +44,9 @@ def rm(session: Session, runs: tuple[str, ...], yes: bool, force: bool, as_json:
     found = list({run.path: run for run in (find_run(home, name) for name in runs)}.values())
     for run in found:
         if run.path.parent != (home / "runs").absolute() and run.path.parent != home / "runs":
-            run.config()  # a directory that merely holds a config.json of another program is no run
+            run.config()  # refuses a directory whose config.json is another program's
         if not force:
-            _must_be_free(run)
+            _require_free(run)
     if not yes:
         _confirm(found)
     from engine.runs.stopping import remove, stop
@@ -61,7 +62,8 @@ def rm(session: Session, runs: tuple[str, ...], yes: bool, force: bool, as_json:
     return 0
 
 
-def _must_be_free(run: Run) -> None:
+def _require_free(run: Run) -> None:
+    """Raise LockedError where a worker may hold the run."""
     found = run.observe()
     if found.status.is_live or found.live:
         raise LockedError(

@@ -11,8 +11,9 @@ from engine.runs.status import Status
 
 from ..state.describe import describe
 from ..state.wording import age_in_words
-from .options import Session, common, examples, json_option
+from .options import json_option
 from .output import print_json, print_line, print_table, say
+from .session import Session, common, examples
 
 _SHOWN = ("train_loss", "test_accuracy", "loss", "effective_friction")
 

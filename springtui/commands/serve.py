@@ -12,9 +12,10 @@ import click
 
 from engine.errors import InputError
 
-from .options import Session, common, examples, json_option
+from .options import json_option
 from .output import print_json, print_line, say
-from .record import again
+from .record import common_arguments
+from .session import Session, common, examples
 
 _PORT = 8000
 
@@ -53,11 +54,11 @@ def serve(session: Session, arguments: tuple[str, ...], host: str, port: int, as
     from ..serve.server import LabServer, bind, is_loopback
     from ..serve.server import serve as run
 
-    session.open_home()  # what is wrong there is told here, not in a browser
+    session.open_home()  # its errors are shown here, not in a browser
     if session.preferences().values.ascii == "auto":
         os.environ["SPRINGTUI_ASCII"] = "off"  # browsers draw all of Unicode, whatever the locale here
     listening = bind(host, port)
-    command = shlex.join([sys.executable, "-m", "springtui", *again(session), *arguments])
+    command = shlex.join([sys.executable, "-m", "springtui", *common_arguments(session), *arguments])
     server = LabServer(f"exec {command}", listening)
     if port and server.port != port:
         say(f"springtui: port {port} is taken; listening at {server.port}")
@@ -67,7 +68,7 @@ def serve(session: Session, arguments: tuple[str, ...], host: str, port: int, as
             f"controls the lab, and what passes is not encrypted. Safer: ssh -L, or a proxy with TLS"
         )
 
-    def told() -> None:
+    def announce() -> None:
         if as_json:
             print_json({"url": server.url, "host": server.host, "port": server.port, "pid": os.getpid()})
         else:
@@ -78,5 +79,5 @@ def serve(session: Session, arguments: tuple[str, ...], host: str, port: int, as
             say("Ctrl-C ends it; runs that go on are kept")
         sys.stdout.flush()
 
-    run(server, told)
+    run(server, announce)
     return 0

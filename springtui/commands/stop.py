@@ -1,4 +1,4 @@
-"""``springtui stop``: ask a run's worker to stop, and see that it does."""
+"""``springtui stop``: ask runs' workers to stop, and wait until they have."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from engine.runs.status import Status
 from engine.runs.stopping import Stopped
 
 from .completion import complete_run
-from .options import Session, common, examples, json_option
+from .options import json_option
 from .output import print_json, print_line, say
+from .session import Session, common, examples
 
 
 @click.command(
@@ -79,7 +80,7 @@ def _is_over(done: Stopped) -> bool:
 
 
 def describe(run: Run, done: Stopped) -> dict[str, Any]:
-    """What ``--json`` gives."""
+    """The object that ``--json`` prints for a run."""
     return {
         "run": run.id,
         "was": done.was.status,
@@ -91,7 +92,7 @@ def describe(run: Run, done: Stopped) -> dict[str, Any]:
 
 
 def in_words(done: Stopped) -> str:
-    """What came of it, in a sentence."""
+    """The outcome as a sentence."""
     if done.was.status is Status.WAITING:
         return "no worker has taken it up; there is nothing to stop"
     if not (done.acknowledged or done.killed) and done.was.status == done.now.status and _is_over(done):

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from engine.measures.registry import MEASURE_OF
 from engine.runs.directory import Run
 from engine.settings.chain import ChainConfig
 from engine.settings.fields import parse_assignments
@@ -18,9 +19,10 @@ from engine.sweep.axes import Value
 from ..state.run_state import RunState
 from .completion import complete_names
 from .foreground import run_here
-from .options import Session, common, examples, executor_option, json_option, set_option
+from .options import executor_option, json_option, set_option
 from .output import print_line, print_table, say
-from .train import shown, tell, with_whole_paths
+from .session import Session, common, examples
+from .train import in_digits, print_result, with_absolute_paths
 
 
 def _names() -> list[str]:
@@ -110,10 +112,10 @@ def _config(
 
     system = DIAGRAMS[recipe].system if recipe in DIAGRAMS else "network"
     cls: Any = TrainConfig if system == "network" else ChainConfig
-    settings = with_whole_paths(parse_assignments(cls, assignments))
+    settings = with_absolute_paths(parse_assignments(cls, assignments))
     axes = {name: parse_axis(system, text) for name, text in (("x", x_axis), ("y", y_axis)) if text is not None}
-    for name, (axis, values) in axes.items():  # paths are taken from where this was typed
-        axes[name] = axis, tuple(with_whole_paths({axis: value})[axis] for value in values)
+    for name, (axis, values) in axes.items():  # relative paths are those of the current directory
+        axes[name] = axis, tuple(with_absolute_paths({axis: value})[axis] for value in values)
     for name, text in (("x_name", x_axis), ("y_name", y_axis)):
         if text is not None and is_nonlinearity(text):
             fields[name] = NONLINEARITY
@@ -121,13 +123,13 @@ def _config(
 
 
 def _prepare(config: SweepConfig) -> None:
-    """See before a run is written that its data sets and its executor can be had."""
+    """Check the executor's name and fetch the data sets, before a run is created."""
     from engine.datasets.load import prepare_dataset
     from engine.sweep.backends import check_executor
-    from engine.sweep.grid import cell_settings, size
+    from engine.sweep.grid import cell_count, cell_settings
 
     check_executor(config.executor)
-    cells = [cell_settings(config, index) for index in range(size(config))]
+    cells = [cell_settings(config, index) for index in range(cell_count(config))]
     known = {(cell.dataset, cell.data_dir): cell for cell in cells if isinstance(cell, TrainConfig)}
     for cell in known.values():
         prepare_dataset(cell, say)
@@ -138,16 +140,16 @@ def _unit(config: SweepConfig) -> str:
 
 
 def report(config: SweepConfig, state: RunState, *, as_json: bool) -> int:
-    """Print what came of a sweep; the exit status."""
-    return tell(state, describe(config, state), functools.partial(_print, config), as_json=as_json)
+    """Print the result of a sweep; return the exit status."""
+    return print_result(state, describe(config, state), functools.partial(_print, config), as_json=as_json)
 
 
 def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
-    """What ``--json`` gives."""
-    from engine.sweep.summary import MEASURES, accuracy_cv_correlation, summarise
+    """The object that ``--json`` prints."""
+    from engine.sweep.summary import accuracy_cv_correlation, summarise
 
     summaries = summarise(config, state.cells.values())
-    main = MEASURES[config.system]
+    main = MEASURE_OF[config.system]
     cells = [
         {
             **_place(config, s.x, s.y),
@@ -180,9 +182,10 @@ def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
 
 
 def _place(config: SweepConfig, x: Value, y: Value) -> dict[str, Value]:
-    """A cell's two knobs, under the settings' names and as nonlinearity and noise, whichever axis is which.
+    """A cell's axis values by the settings' names, and again as ``nonlinearity`` and ``noise``.
 
-    Nonlinearity is 1 - the negative slope in force; of a chain over its own settings the other knob stands for it.
+    ``nonlinearity`` is 1 - negative_slope; for a chain over its own settings it is the y value. ``noise`` is the
+    value of the axis that is not negative_slope, the x value where neither is.
     """
     first, second = (x, y) if config.x_axis == "negative_slope" else (y, x)
     if "negative_slope" in (config.x_axis, config.y_axis):
@@ -202,8 +205,8 @@ def _finite(value: float) -> float | None:
 def _print(config: SweepConfig, result: dict[str, Any]) -> None:
     networks = config.system == "network"
     for name in ("run", "reason", "recipe", "seconds", *(["spearman_accuracy_cv"] if networks else [])):
-        print_line(f"{name:22} {shown(result[name])}")
+        print_line(f"{name:22} {in_digits(result[name])}")
     learnt = ("seeds", "test_accuracy") if networks else ()
     columns = (result["y_name"], result["x_name"], "cv", "asymmetry", *learnt)
-    rows = [tuple(shown(cell[name]) for name in columns) for cell in result["cells"]]
+    rows = [tuple(in_digits(cell[name]) for name in columns) for cell in result["cells"]]
     print_table(columns, rows)

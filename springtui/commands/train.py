@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from engine.measures.registry import PROBES, SEPARATIONS
 from engine.runs.directory import Run
 from engine.runs.status import Status
 from engine.settings.fields import make, parse_assignments
@@ -18,12 +19,12 @@ from engine.settings.train import TrainConfig
 from ..state.run_state import RunState
 from .completion import complete_recipe
 from .foreground import run_here
-from .options import Session, common, describe_settings, examples, json_option, set_option
+from .options import describe_settings, json_option, set_option
 from .output import print_json, print_line, say
+from .session import Session, common, examples
 
 _NAMES = textwrap.wrap(", ".join(RECIPES), 76, break_on_hyphens=False)
 _RECIPES = "\b\nRecipes:\n" + "\n".join(f"  {line}" for line in _NAMES)
-MEASURES = ("trace_ratio", "fuzziness", "inverse_fuzziness")
 
 
 @click.command(
@@ -62,18 +63,18 @@ def train(session: Session, recipe: str, list_recipes: bool, assignments: tuple[
     if list_recipes:
         return _list_recipes(as_json)
     values = {**find_recipe(recipe).settings, **parse_assignments(TrainConfig, assignments)}
-    config = make(TrainConfig, with_whole_paths(values))
+    config = make(TrainConfig, with_absolute_paths(values))
     home = session.open_home()
     from engine.datasets.load import prepare_dataset
     from engine.workers.work import work
 
-    prepare_dataset(config, say)  # a download is done, and what is missing refused, before a run is written
+    prepare_dataset(config, say)  # downloads, or refuses missing data, before a run is created
     return report(run_here(Run.create(home, config), work, "epoch"), as_json=as_json)
 
 
 def report(state: RunState, *, as_json: bool) -> int:
-    """Print what came of a training; the exit status."""
-    return tell(state, describe(state), _print, as_json=as_json)
+    """Print the result of a training; return the exit status."""
+    return print_result(state, describe(state), _print, as_json=as_json)
 
 
 def _list_recipes(as_json: bool) -> int:
@@ -87,12 +88,12 @@ def _list_recipes(as_json: bool) -> int:
 
 
 def _word(value: object) -> str:
-    """A value as ``--set`` takes it."""
+    """A value as text for ``--set``."""
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
-def with_whole_paths(values: dict[str, Any]) -> dict[str, Any]:
-    """Data files by their absolute paths, so that the run can be taken up again from any directory."""
+def with_absolute_paths(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings with paths of data files made absolute, so that the run can be resumed from any directory."""
     paths = {"data_dir": values.get("data_dir")}
     if str(values.get("dataset", "")).endswith(".npz"):
         paths["dataset"] = values["dataset"]
@@ -100,13 +101,13 @@ def with_whole_paths(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe(state: RunState) -> dict[str, Any]:
-    """What ``--json`` gives; of a diverged network nothing is left to measure."""
+    """The object that ``--json`` prints; measurements of a diverged network are null."""
     latest = None if state.status is Status.DIVERGED else state.latest
     scalars = latest.scalars if latest else {}
     curves = latest.curves if latest else {}
     ended = state.ended
-    told = ended.summary if ended and latest else {}
-    test_curves = {name: curves[f"test_{name}"] for name in MEASURES if f"test_{name}" in curves}
+    summary = ended.summary if ended and latest else {}
+    test_curves = {name: curves[f"test_{name}"] for name in SEPARATIONS if f"test_{name}" in curves}
     return {
         "run": state.run_id,
         "reason": state.status,
@@ -114,42 +115,42 @@ def describe(state: RunState) -> dict[str, Any]:
         "train_loss": scalars.get("train_loss"),
         "test_accuracy": scalars.get("test_accuracy"),
         "seconds": ended.summary.get("seconds", state.elapsed) if ended else state.elapsed,
-        "load_curve": {name: curves.get(name) for name in MEASURES},
+        "load_curve": {name: curves.get(name) for name in SEPARATIONS},
         "train_accuracy": scalars.get("train_accuracy"),
-        "cv": told.get("cv"),
-        "asymmetry": told.get("asymmetry"),
-        "regime": told.get("regime"),
-        "hessian": told.get("hessian"),
-        "linear_probes": told.get("linear_probes"),
+        "cv": summary.get("cv"),
+        "asymmetry": summary.get("asymmetry"),
+        "regime": summary.get("regime"),
+        "hessian": summary.get("hessian"),
+        PROBES: summary.get(PROBES),
         "test_load_curve": test_curves or None,
     }
 
 
 def _print(result: dict[str, Any]) -> None:
     for name in ("run", "reason", "epochs", "train_loss", "train_accuracy", "test_accuracy", "seconds"):
-        print_line(f"{name:22} {shown(result[name])}")
+        print_line(f"{name:22} {in_digits(result[name])}")
     for name in ("cv", "asymmetry", "regime"):
-        print_line(f"{name:22} {shown(result[name])}")
+        print_line(f"{name:22} {in_digits(result[name])}")
     if hessian := result["hessian"]:
-        print_line(f"{'hessian trace':22} {shown(hessian['trace'])} ± {shown(hessian['trace_error'])}")
-        print_line(f"{'hessian top':22} {shown(hessian['top'])}")
+        print_line(f"{'hessian trace':22} {in_digits(hessian['trace'])} ± {in_digits(hessian['trace_error'])}")
+        print_line(f"{'hessian top':22} {in_digits(hessian['top'])}")
     tests = {f"test_{name}": curve for name, curve in (result["test_load_curve"] or {}).items()}
-    probes = {"linear_probes": result["linear_probes"]} if result["linear_probes"] else {}
+    probes = {PROBES: result[PROBES]} if result[PROBES] else {}
     for name, curve in {**result["load_curve"], **tests, **probes}.items():
-        print_line(f"{name:22} {' '.join(shown(value) for value in curve or [])}")
+        print_line(f"{name:22} {' '.join(in_digits(value) for value in curve or [])}")
 
 
-def shown(value: object) -> str:
-    """A value for a person: four digits, and a dash for none."""
+def in_digits(value: object) -> str:
+    """A value as text: four significant digits, and a dash for None."""
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def tell(
+def print_result(
     state: RunState, result: dict[str, Any], words: Callable[[dict[str, Any]], None], *, as_json: bool
 ) -> int:
-    """Print what came of a run, as JSON or in words, and say where it did not finish; the exit status."""
+    """Print a result as JSON or with ``words``, and a message where the run did not finish; the exit status."""
     (print_json if as_json else words)(result)
     if state.status is Status.FINISHED:
         return 0

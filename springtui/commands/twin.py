@@ -1,4 +1,4 @@
-"""``springtui twin``: the chain that a run or a phase diagram behaves like."""
+"""``springtui twin``: fits the chain that behaves like a run, or the map of a phase diagram."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from engine.errors import ConfigError, DataError
+from engine.measures.registry import DEFAULT_MEASURE
 from engine.runs.directory import Run
 from engine.runs.listing import find_run
 from engine.runs.records import Cell
@@ -17,12 +18,13 @@ from engine.settings.train import TrainConfig
 from ..state.knobs import noise_of
 from ..state.run_state import RunState
 from .completion import complete_run
-from .options import Session, common, examples, json_option
+from .options import json_option
 from .output import print_json, print_line, print_table, say
-from .train import shown
+from .session import Session, common, examples
+from .train import in_digits
 
 LEAST_SEPARATION = 0.5
-"""A cell's least total separation (natural log) for its scaled curve to mean something."""
+"""Least total separation (natural log) of a cell that is fitted; below it the scaled curve is mostly noise."""
 
 
 @click.command(
@@ -88,18 +90,18 @@ def _print(result: dict[str, Any]) -> None:
     for name, value in result.items():
         if name == "effective_frictions":
             continue
-        text = " ".join(shown(v) for v in value) if isinstance(value, list) else shown(value)
+        text = " ".join(in_digits(v) for v in value) if isinstance(value, list) else in_digits(value)
         print_line(f"{name:26} {text}")
     if cells := result.get("effective_frictions"):
-        print_table(tuple(cells[0]), [tuple(shown(value) for value in cell.values()) for cell in cells])
+        print_table(tuple(cells[0]), [tuple(in_digits(value) for value in cell.values()) for cell in cells])
 
 
 def fit_run(run: Run) -> dict[str, Any]:
-    """The effective friction of a network's last curve.
+    """The effective friction of a run's newest curve, with advice, as the object that ``--json`` prints.
 
     Raises:
-        ConfigError: nothing was measured yet.
-        DataError: the curve does not fall.
+        ConfigError: the run has no curve yet.
+        DataError: the curve does not fall from input to output.
     """
     from engine.measures.friction import fit_curve, hidden
     from engine.twin.advice import advise
@@ -109,11 +111,11 @@ def fit_run(run: Run) -> dict[str, Any]:
         state.fold(event)
     if state.latest is None:
         raise ConfigError(f"{run.id} has no load curve yet; wait for its first measurement")
-    curve = state.latest.curves["trace_ratio"]
-    if state.layers[-1:] != ["logits"]:  # a user's own model may end before them
+    curve = state.latest.curves[DEFAULT_MEASURE]
+    if state.layers[-1:] != ["logits"]:  # a user's own model may give no logits
         curve = [*curve, None]
     fit = fit_curve(hidden(curve), error=state.latest.scalars.get("friction_error"))
-    # what makes the noise in a user's own training is not known, and no map was fitted for it
+    # the kind of noise in a user's own training is unknown, and no map is fitted for it
     knobs: tuple[float, str, float] = (0.0, "noise", 0.0)
     if "negative_slope" in state.settings:
         kind, noise = noise_of(state.settings)
@@ -127,16 +129,16 @@ def fit_run(run: Run) -> dict[str, Any]:
 
 
 def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
-    """The global map of a sweep of networks, which is kept with it, and the effective friction of each cell.
+    """Fit a sweep's map, save it in the run and return it with each cell's effective friction, for ``--json``.
 
     Raises:
-        ConfigError: the sweep is no diagram of networks over nonlinearity.
-        DataError: too few cells, or curves that do not fall.
+        ConfigError: the sweep is no diagram of networks over negative_slope and a number.
+        DataError: there are too few cells, or their curves do not fall.
     """
     import msgspec
 
     from engine.measures.friction import hidden
-    from engine.sweep.grid import size
+    from engine.sweep.grid import cell_count
     from engine.sweep.summary import summarise
     from engine.twin.axis import noise_coordinate
     from engine.twin.fit import fit_map
@@ -147,21 +149,21 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
         raise ConfigError(f"{run.id} is no diagram of networks over negative_slope and a number; a map needs one")
     cells = [event for event in run.events() if isinstance(event, Cell)]
     summaries = [s for s in summarise(config, cells) if s.curves and s.total_separation >= LEAST_SEPARATION]
-    made = fit_map(
+    fitted = fit_map(
         [1.0 - float(s.y) for s in summaries],
         [noise_coordinate(config.x_axis, float(s.x)) for s in summaries],
-        [hidden(s.curves["trace_ratio"]) for s in summaries],
+        [hidden(s.curves[DEFAULT_MEASURE]) for s in summaries],
         noise_axis=config.x_axis,
-        provenance=f"fitted to {len(summaries)} of {size(config)} cells of {run.id}",
+        provenance=f"fitted to {len(summaries)} of {cell_count(config)} cells of {run.id}",
     )
     try:
-        save_map(run.path, made)
+        save_map(run.path, fitted)
     except OSError as error:
         say(f"springtui: the map cannot be kept in {run.path}: {error.strerror}")
     return {
         "run": run.id,
         "cells": len(summaries),
-        **msgspec.structs.asdict(made),
+        **msgspec.structs.asdict(fitted),
         "note": f"cells that separate by less than {LEAST_SEPARATION} are left out: scaling would blow up their "
         "noise; "
         "of settled curves only the effective friction is fixed, so some of the five numbers trade off",
@@ -170,20 +172,20 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
 
 
 def _members(cells: list[Cell], index: int) -> list[list[float]]:
-    """The hidden layers' curves of a cell's networks that ended."""
+    """The hidden layers' curves of a cell's finished networks."""
     from engine.measures.friction import hidden
 
-    return [hidden(c.curves["trace_ratio"]) for c in cells if c.cell == index and c.final and c.curves]
+    return [hidden(c.curves[DEFAULT_MEASURE]) for c in cells if c.cell == index and c.final and c.curves]
 
 
 def _of_cell(slope: float, noise: float, curves: list[list[float]]) -> dict[str, Any]:
-    """A cell's effective friction, its error over the seeds, and the residual; none where no curve falls."""
+    """A cell's effective friction, its standard error over seeds, and residual; None where no curve falls."""
     from engine.measures.friction import fit_curve
 
-    found: dict[str, Any] = {"nonlinearity": round(1.0 - slope, 10), "noise": noise, "seeds": len(curves)}
+    facts: dict[str, Any] = {"nonlinearity": round(1.0 - slope, 10), "noise": noise, "seeds": len(curves)}
     names = ("effective_friction", "standard_error", "residual")
     try:
         fit = fit_curve(curves)._asdict()
     except DataError:
         fit = {}
-    return found | {name: fit.get(name) for name in names}
+    return facts | {name: fit.get(name) for name in names}

@@ -1,4 +1,4 @@
-"""``springtui watch``: one run, from any terminal or machine that sees its directory."""
+"""``springtui watch``: shows one run, or prints its records, on any machine that sees its directory."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from engine.runs.records import Ended
 from engine.runs.status import Status
 
 from ..preferences.preferences import load_preferences
+from ..terminal.gc_pauses import held
 from .completion import complete_run
-from .lab import check_terminal
-from .options import Session, common, examples, json_option
+from .opening import check_terminal
+from .options import json_option
 from .output import print_json
+from .session import Session, common, examples
 
-_LOOK = 0.1
+_POLL_SECONDS = 0.1
 _STARTING = 60.0
-"""Seconds in which a worker that has not said a word may still be importing."""
+"""Seconds during which a worker without a record may still be importing."""
 _LOOK_BACK = 200
-"""Among so many runs, the newest ones, a live one is looked for."""
+"""Number of newest runs among which a live one is looked for."""
 
 
 @click.command(
@@ -54,21 +56,22 @@ def watch(session: Session, run: str | None, read_only: bool, as_json: bool) -> 
     """
     home = session.look_home()
     found = newest(home) if run is None else find_run(home, run)
-    created = found.config().created  # a damaged run is refused here, in words, not on a screen
+    created = found.config().created  # refuses a damaged run before a screen opens
     if as_json:
         return _stream(found, created)
     check_terminal("watching", f"without one: springtui watch {run or 'last'} --json")
     effective = load_preferences(session.options())
-    from ..app import Opening, run_app
+    with held():
+        from ..app import Opening, run_app  # --json needs no app
 
-    return run_app(home, None, effective, Opening("watch", found, read_only))
+        return run_app(home, None, effective, Opening("watch", found, read_only))
 
 
 def newest(home: Path) -> Run:
-    """The newest run that a worker holds, else the newest.
+    """The newest live run, else the newest run.
 
     Raises:
-        RunDirectoryError: there is none, or they may not be read.
+        RunDirectoryError: there is no run, or the directory cannot be read.
     """
     known = list_runs(home)
     if not known and (home / "runs").exists() and not os.access(home / "runs", os.R_OK | os.X_OK):
@@ -81,10 +84,10 @@ def newest(home: Path) -> Run:
 
 
 def _stream(run: Run, created: float) -> int:
-    """Every record to standard output, until no worker holds the run and nothing more comes."""
+    """Print every record until no worker holds the run and no more records come; the exit status."""
     log, offset, reason = run.log(), 0, ""
     while True:
-        live = run.is_live()  # before the records, so that the last word is not missed
+        live = run.is_live()  # asked before reading, so that the last record is not missed
         piece = log.read(offset)
         read, offset = piece.end != offset, piece.end
         for record in piece.records:
@@ -96,4 +99,4 @@ def _stream(run: Run, created: float) -> int:
         elif not live and (offset or time.time() - created > _STARTING):
             return 0 if reason == Status.FINISHED else 1
         else:
-            time.sleep(_LOOK)
+            time.sleep(_POLL_SECONDS)

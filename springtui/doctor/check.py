@@ -1,4 +1,4 @@
-"""What a look at something comes to, and how a program is asked for it."""
+"""The result of one check, and a function that runs a program for its output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ State = Literal["ok", "warn", "fail"]
 
 
 class Check(NamedTuple):
-    """One thing that was looked at."""
+    """The result of one check; ``remedy`` is empty where there is nothing to do."""
 
     name: str
     state: State
@@ -19,7 +19,7 @@ class Check(NamedTuple):
 
 
 def ask(*command: str) -> str:
-    """What a program prints, or nothing where it is not there or does not answer."""
+    """A program's output; empty where it does not exist, fails or takes over 5 s."""
     if shutil.which(command[0]) is None:
         return ""
     try:

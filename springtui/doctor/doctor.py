@@ -1,6 +1,6 @@
-"""What this terminal, machine and installation can do, and what to do about each shortcoming.
+"""Checks this terminal, machine and installation, with a remedy for each shortcoming.
 
-Looks without importing anything heavy: versions come from the packages' metadata.
+Imports no heavy library: versions come from the packages' metadata.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ EXTRAS = {
     "lightning": ("lightning", "the probe as a Lightning callback"),
     "transformers": ("transformers", "the probe as a Transformers callback"),
 }
-"""Each optional extra: the module that it brings first, and what that is good for."""
+"""By name of an optional extra: a module that it installs, and its use."""
 
 
 def examine(home: Path) -> list[Check]:
-    """Every check; one that cannot be made says so and does not keep the others from being made."""
+    """All checks; one that raises becomes a warning, and the others are still made."""
     checks: list[Check] = []
     looks: tuple[tuple[str, Callable[[], Iterable[Check]]], ...] = (
         ("python", _python),
@@ -87,7 +87,7 @@ def _extras() -> Iterator[Check]:
 
 
 def _compiled() -> Iterator[Check]:
-    """Where numba keeps what it compiled, as it chooses the place."""
+    """Whether numba can cache compiled code, and where; follows numba's own choice of the directory."""
     import engine
 
     beside = Path(engine.__file__).parent / "__pycache__"

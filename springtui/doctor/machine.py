@@ -1,4 +1,4 @@
-"""The doctor's look at the machine: cores, memory, accelerators, and the directory that keeps the runs."""
+"""The doctor's checks of the machine: cores, memory, accelerators, and the home directory of runs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _NETWORKED = ("nfs", "cifs", "smb", "lustre", "gpfs", "ceph", "beegfs", "fuse.ss
 
 
 def look_at_machine() -> Iterator[Check]:
-    """Cores and what they can do, memory, accelerators."""
+    """Checks of cores, vector instructions, threads, memory and accelerators."""
     yield _cores()
     yield _vectors()
-    told = [f"{name}={os.environ[name]}" for name in _THREADS if name in os.environ]
-    yield Check("threads", "ok", ", ".join(told) if told else "as many as cores; sweeps take one network a core")
+    given = [f"{name}={os.environ[name]}" for name in _THREADS if name in os.environ]
+    yield Check("threads", "ok", ", ".join(given) if given else "as many as cores; sweeps take one network a core")
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
     limit = min(total, _cgroup_memory())
     small = limit < 2
@@ -44,7 +44,7 @@ def _cores() -> Check:
 
 
 def _cgroup_cores() -> float | None:
-    """What a container is given, in cores."""
+    """The cgroup's limit of processor time, in cores; None where there is none."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()[:2]
         return int(quota) / int(period)
@@ -77,7 +77,7 @@ def _cpu_flags() -> set[str]:
 
 
 def accelerators() -> Iterator[Check]:
-    """By NVML, else by nvidia-smi; torch is not imported."""
+    """A check that names NVIDIA GPUs, found by NVML or else nvidia-smi, without importing torch."""
     found = _by_nvml()
     if found is None:
         listed = ask("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader")
@@ -89,18 +89,18 @@ def accelerators() -> Iterator[Check]:
 
 
 def _by_nvml() -> list[str] | None:
-    """Each device with its memory and the driver's CUDA; None where NVML cannot be asked."""
+    """Name, memory and CUDA version of each GPU; None where NVML cannot be used."""
     try:
         import pynvml
 
         pynvml.nvmlInit()
-    except Exception:  # the package or the driver is not there; its errors share no base with ours
+    except Exception:  # package or driver is missing; pynvml's errors have no common base with others
         return None
     try:
         cuda = pynvml.nvmlSystemGetCudaDriverVersion_v2()
         handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
         return [_device(pynvml, handle, cuda) for handle in handles]
-    except Exception:  # likewise
+    except Exception:  # as above
         return None
     finally:
         with contextlib.suppress(Exception):
@@ -110,18 +110,18 @@ def _by_nvml() -> list[str] | None:
 def _device(nvml: object, handle: object, cuda: int) -> str:
     name = nvml.nvmlDeviceGetName(handle)  # type: ignore[attr-defined]
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)  # type: ignore[attr-defined]
-    said = name.decode() if isinstance(name, bytes) else str(name)
+    text = name.decode() if isinstance(name, bytes) else str(name)
     return (
-        f"{said}, {memory.free / _GIB:.1f} of {memory.total / _GIB:.1f} GiB free, "
+        f"{text}, {memory.free / _GIB:.1f} of {memory.total / _GIB:.1f} GiB free, "
         f"driver for CUDA {cuda // 1000}.{cuda % 1000 // 10}"
     )
 
 
-# where runs are kept
+# the home directory
 
 
 def look_at_home(home: Path) -> Iterator[Check]:
-    """Whether runs can be kept; looks only, and makes nothing but a file that is gone at once."""
+    """Checks that runs can be written under the home directory; creates only a temporary file."""
     remedy = "choose another with --home or SPRINGTUI_HOME"
     there = next((path for path in (home, *home.parents) if path.exists()), home)
     try:
@@ -163,7 +163,7 @@ def _file_system(path: Path, locks: bool) -> Check:
 
 
 def file_system_of(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
-    """The type of the file system that a path lies on; empty where it cannot be told."""
+    """Type of the file system that a path is on; empty where that is unknown."""
     best = ("", "")
     with contextlib.suppress(OSError):
         for line in mounts.read_text("utf-8", "replace").splitlines():

@@ -1,4 +1,4 @@
-"""The doctor's look at the terminal: what it is, what it can show, what lies between."""
+"""The doctor's checks of the terminal: kind, size, colours, encoding, multiplexer and link."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SIMPLE = ("linux", "vt", "screen", "xterm", "ansi", "cygwin")
 
 
 def look_at_terminal() -> Iterator[Check]:
-    """Every check of it."""
+    """All checks of the terminal."""
     yield from _streams()
     answers = _answers()
     yield from _size()
@@ -60,15 +60,15 @@ def _answers() -> Answers | None:
 
 def _size() -> Iterator[Check]:
     columns, rows = shutil.get_terminal_size((0, 0))
-    said = f"{columns} x {rows}"
+    size = f"{columns} x {rows}"
     if (columns, rows) == (0, 0):
         yield Check("size", "warn", "not known", "run the lab in a terminal")
     elif is_small(columns, rows):
-        yield Check("size", "fail", said, f"make it at least {SMALLEST[0]} x {SMALLEST[1]}")
+        yield Check("size", "fail", size, f"make it at least {SMALLEST[0]} x {SMALLEST[1]}")
     elif not is_wide(columns, rows):
-        yield Check("size", "ok", said, f"from {WIDE[0]} x {WIDE[1]} the lab shows all at once")
+        yield Check("size", "ok", size, f"from {WIDE[0]} x {WIDE[1]} the lab shows all at once")
     else:
-        yield Check("size", "ok", said)
+        yield Check("size", "ok", size)
 
 
 def _colours(answers: Answers | None) -> Check:
@@ -80,11 +80,11 @@ def _colours(answers: Answers | None) -> Check:
 
 
 def colours(environ: Mapping[str, str]) -> tuple[State, str, str]:
-    """State, detail and remedy for what the environment says of colours."""
-    term, said = environ.get("TERM", "").lower(), environ.get("COLORTERM", "").lower()
+    """State, detail and remedy of the colours that the environment variables announce."""
+    term, announced = environ.get("TERM", "").lower(), environ.get("COLORTERM", "").lower()
     if environ.get("NO_COLOR"):
         return "ok", "none, as NO_COLOR asks", ""
-    if said in {"truecolor", "24bit"} or term.endswith("-direct"):
+    if announced in {"truecolor", "24bit"} or term.endswith("-direct"):
         return "ok", "16 million", ""
     remedy = "if your terminal can do more: export COLORTERM=truecolor"
     if "256" in term:
@@ -120,7 +120,7 @@ def _synchronised(answers: Answers | None) -> Check:
 
 
 def _tmux() -> Iterator[Check]:
-    """What tmux is known to lose (measured: 3.3a and 3.6a)."""
+    """Checks of what tmux does not pass on (measured with 3.3a and 3.6a)."""
     if not os.environ.get("TMUX"):
         return
     version = ask("tmux", "-V") or "tmux, version not known"
@@ -137,8 +137,8 @@ def _tmux() -> Iterator[Check]:
 
 def tmux_number(version: str) -> tuple[int, int] | None:
     """(3, 3) of ``tmux 3.3a``."""
-    found = re.search(r"(\d+)\.(\d+)", version)
-    return (int(found[1]), int(found[2])) if found else None
+    match = re.search(r"(\d+)\.(\d+)", version)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def _screen() -> Iterator[Check]:
@@ -148,13 +148,13 @@ def _screen() -> Iterator[Check]:
 
 
 def _link(answers: Answers | None) -> Iterator[Check]:
-    """How far away the terminal is, as measured; and what helps."""
+    """Checks of the link to the terminal: round trip and rate as measured, and compression."""
     remote = bool(os.environ.get("SSH_CONNECTION"))
     inside = "tmux" if os.environ.get("TMUX") else "screen" if os.environ.get("STY") else ""
     where = "over ssh" if remote else "here"
     if answers is None or answers.round_trip is None:
-        said = "not asked" if not _is_terminal(sys.stdin) else f"no answer to a question within {PATIENCE:.0f} s"
-        yield Check("link", "ok", f"{where}; not measured: {said}")
+        why = "not asked" if not _is_terminal(sys.stdin) else f"no answer to a question within {PATIENCE:.0f} s"
+        yield Check("link", "ok", f"{where}; not measured: {why}")
     else:
         yield _measured(answers.round_trip, answers.bytes_per_second, where, inside)
     if remote:

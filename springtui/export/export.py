@@ -1,8 +1,7 @@
-"""What ``springtui export`` writes of a run: its records as CSV and JSON here, its pictures by
-``figures`` and ``films``.
+"""Writes a run's records as CSV and JSON, and its pictures, which ``figures`` and ``films`` draw.
 
-Pictures need matplotlib, an optional extra, and are drawn in a process of the command line: the app starts one
-(``export_aside``) and imports none of it.
+Pictures need matplotlib, an optional extra. The app does not import it, but starts a process of the command line
+(``export_aside``).
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine.errors import ConfigError, DataError, HomeError, RunError
+from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURE_OF, PROBES
 from engine.runs.directory import Run
 from engine.runs.records import Cell, Curve, Event
 from engine.settings.chain import ChainConfig
 from engine.settings.run import RunConfig
 from engine.settings.sweep import SweepConfig
-from engine.sweep.summary import MEASURES, Summary, summarise
+from engine.sweep.summary import Summary, summarise
 
 from ..state.diagram import COLOURS, Colour, summaries_of
-from ..state.measures import SEPARATIONS
 from ..state.run_state import RunState
 
 PICTURES, FILMS, DATA = ("png", "svg", "pdf"), ("gif",), ("csv", "json")
@@ -41,48 +40,48 @@ FIGURES = {
     "chain": ("load-curve", "chain", "replay"),
     "sweep": ("phase", "replay"),
 }
-"""What can be drawn of each kind of run; ``network`` is any run with load curves of layers."""
+"""Figures by kind of run; ``network`` is any run with load curves of layers."""
 USUAL = {"network": ("load-curve",), "chain": ("load-curve", "chain"), "sweep": ("phase",)}
 INSTALL = "pip install 'springtui[figures]'"
 _PATIENCE = 600.0
 _SCALARS = ("test_accuracy", "train_accuracy", "train_loss", "hessian_trace")
-"""Of a diagram's cell, beside what its curve says."""
+"""Scalars in a cell's row, beside the statistics of its curve."""
 
 
 class Wanted(NamedTuple):
-    """What a person asked to be written."""
+    """The figures, formats and options to write."""
 
     figures: tuple[str, ...] = ()
-    """Empty: what is usual for the kind of run."""
+    """Empty: those of ``USUAL`` for the kind of run."""
     formats: tuple[str, ...] = ()
     """Empty: PNG and SVG, CSV and JSON; GIF for a replay alone."""
-    measure: str = SEPARATIONS[0]
+    measure: str = DEFAULT_MEASURE
     colour: str = ""
-    """Of a phase diagram; empty: test accuracy, of chains asymmetry."""
+    """Key of a phase diagram's colour; empty: test_accuracy, or asymmetry for chains."""
     frames: int = 80
-    """At most so many in a replay."""
+    """Most frames of a replay."""
 
 
 class Material(NamedTuple):
-    """A run as it lies on the disk."""
+    """Everything in a run's directory, read and folded."""
 
     run: Run
     config: RunConfig
     records: list[dict[str, Any]]
-    """Every line that is JSON, as it was written."""
+    """Every line of the log that is a JSON object."""
     events: list[Event]
-    """Those of them that this version knows."""
+    """The records of them that this version knows."""
     state: RunState
 
     @property
     def kind(self) -> str:
-        """network, chain or sweep: what can be drawn of it."""
+        """Key of ``FIGURES``: network, chain or sweep."""
         settings = self.config.settings
         return "sweep" if isinstance(settings, SweepConfig) else self.system
 
     @property
     def system(self) -> str:
-        """network or chain."""
+        """What was trained, pulled or swept: network or chain."""
         settings = self.config.settings
         if isinstance(settings, SweepConfig):
             return settings.system
@@ -90,10 +89,10 @@ class Material(NamedTuple):
 
 
 def read_material(run: Run) -> Material:
-    """Everything a run has recorded so far.
+    """Read a run's configuration and all its records so far.
 
     Raises:
-        RunDirectoryError: its config is missing or damaged.
+        RunDirectoryError: the configuration is missing or damaged.
     """
     config = run.config()
     records, events, state = [], [], RunState(run.id)
@@ -108,44 +107,44 @@ def read_material(run: Run) -> Material:
 
 
 def document(material: Material) -> dict[str, Any]:
-    """What ``--json`` gives: the run's config and records; of a sweep its cells too."""
-    told = {
+    """The object that ``--json`` prints: the run's configuration and records, and the cells of a sweep."""
+    result = {
         "run": material.run.id,
         "config": msgspec.to_builtins(material.config),
         "records": material.records,
     }
     if isinstance(material.config.settings, SweepConfig):
-        told["cells"] = rows_of(material.config.settings, summaries_of(material.config.settings, material.state))
-    return told
+        result["cells"] = rows_of(material.config.settings, summaries_of(material.config.settings, material.state))
+    return result
 
 
 def export(material: Material, wanted: Wanted, folder: Path) -> list[Path]:
-    """Write what is wanted, as ``run-figure.ending``; the paths.
+    """Write files named ``run-figure.ending``, and return their paths.
 
     Raises:
-        ConfigError: a figure or format is not one, or not of this kind of run; matplotlib is not installed.
-        DataError: the run has not yet recorded what a figure needs.
+        ConfigError: a figure or format is unknown, or not of this kind of run; matplotlib is not installed.
+        DataError: the run has no record yet that a figure needs.
         HomeError: the folder cannot be written.
     """
     figures, formats = check(material, wanted)
     name = material.run.id
-    made: dict[str, Callable[[], bytes]] = {}
+    encoders: dict[str, Callable[[], bytes]] = {}
     if "csv" in formats:
-        made[f"{name}.csv"] = lambda: _csv(material).encode()
+        encoders[f"{name}.csv"] = lambda: _csv(material).encode()
     if "json" in formats:
-        made[f"{name}.json"] = lambda: json.dumps(document(material), indent=1).encode() + b"\n"
+        encoders[f"{name}.json"] = lambda: json.dumps(document(material), indent=1).encode() + b"\n"
     for figure in figures:
         for ending in formats:
             if ending in (FILMS if figure == "replay" else PICTURES):
-                made[f"{name}-{figure}.{ending}"] = _drawer(material, wanted, figure, ending)
-    return [_write(folder / file, make) for file, make in made.items()]
+                encoders[f"{name}-{figure}.{ending}"] = _drawer(material, wanted, figure, ending)
+    return [_write(folder / file, encode) for file, encode in encoders.items()]
 
 
 def check(material: Material, wanted: Wanted) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The figures and formats that were meant.
+    """The figures and formats to write, defaults filled in.
 
     Raises:
-        ConfigError: one is not allowed, nothing would be written, or matplotlib is not installed.
+        ConfigError: a figure or format is not allowed, nothing would be written, or matplotlib is not installed.
     """
     possible = FIGURES[material.kind]
     for figure in wanted.figures:
@@ -172,13 +171,13 @@ def check(material: Material, wanted: Wanted) -> tuple[tuple[str, ...], tuple[st
 
 
 def export_aside(run: Run, folder: Path, colour: str = "") -> list[Path]:
-    """Let a process of its own write what is usual for a run; pictures only where matplotlib is installed.
+    """Export a run's usual figures and data in another process; pictures only where matplotlib is installed.
 
-    For the app; waits for it, so call it from a thread. What it writes no other user may read, as a run; a person
-    who names a folder on the command line may mean to share it.
+    For the app; blocks until the process ends, so call it from a thread. Only the user may read the files, as
+    those of a run; files that the command line writes may be read by others.
 
     Raises:
-        RunError: it failed; the message is its own.
+        RunError: the process failed; the message is the process's.
     """
     command = [sys.executable, "-P", "-m", "springtui", "export", str(run.path.absolute()), "--json"]
     command += ["--out", str(folder.absolute()), *(["--colour", colour] if colour else [])]
@@ -191,23 +190,24 @@ def export_aside(run: Run, folder: Path, colour: str = "") -> list[Path]:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise RunError(f"cannot export {run.id}: {error}") from error
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip()
-        raise RunError(said.removeprefix("springtui: error: ") or f"export ended with status {done.returncode}")
+        message = done.stderr.decode("utf-8", "replace").strip()
+        raise RunError(message.removeprefix("springtui: error: ") or f"export ended with status {done.returncode}")
     return [Path(file) for file in json.loads(done.stdout)["files"]]
 
 
 def written(files: Sequence[Path]) -> str:
-    """What the app says of an export."""
+    """The app's message after an export."""
     named = f"written: {', '.join(file.name for file in files)} in {files[0].parent}"
     pictured = any(file.suffix[1:] in PICTURES for file in files)
     return named if pictured else f"{named}; pictures need matplotlib: {INSTALL}"
 
 
 def _drawer(material: Material, wanted: Wanted, figure: str, ending: str) -> Callable[[], bytes]:
+    """A function that draws a figure and returns the bytes of its file."""
     from . import figures, films
 
     state, settings = material.state, material.config.settings
-    measure = MEASURES["chain"] if material.system == "chain" else wanted.measure
+    measure = DISTANCE if material.system == "chain" else wanted.measure
     if isinstance(settings, SweepConfig):
         colour = colour_of(settings, wanted.colour)
         if figure == "replay":
@@ -221,10 +221,10 @@ def _drawer(material: Material, wanted: Wanted, figure: str, ending: str) -> Cal
 
 
 def colour_of(config: SweepConfig, key: str) -> Colour:
-    """The quantity that a diagram is coloured by; chains have no accuracy.
+    """The quantity that colours a diagram; by default test_accuracy, or asymmetry for chains.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: the key is unknown.
     """
     known = {colour.key: colour for colour in COLOURS}
     key = key.replace("-", "_") or ("test_accuracy" if config.system == "network" else "asymmetry")
@@ -234,7 +234,7 @@ def colour_of(config: SweepConfig, key: str) -> Colour:
 
 
 def _stages(config: SweepConfig, events: Iterable[Event], frames: int) -> list[list[Summary]]:
-    """The diagram after each of some steps in which members came in."""
+    """Summaries of the diagram at ``frames`` stages, at most, in the order in which members were finished."""
     cells = [event for event in events if isinstance(event, Cell) and event.final]
     if not cells:
         raise DataError("the sweep has no finished cell yet; a replay needs one")
@@ -243,7 +243,7 @@ def _stages(config: SweepConfig, events: Iterable[Event], frames: int) -> list[l
 
 
 def rows_of(config: SweepConfig, summaries: Sequence[Summary]) -> list[dict[str, Any]]:
-    """A flat record for each cell: both axes by name, what it amounts to, and its load curve, D_0 … D_L."""
+    """A flat record for each cell: axis values by name, statistics, scalars, and load curve D_0 … D_L."""
     return [
         {
             config.x_axis: s.x,
@@ -253,11 +253,8 @@ def rows_of(config: SweepConfig, summaries: Sequence[Summary]) -> list[dict[str,
             "cv": _finite(s.cv),
             "asymmetry": _finite(s.asymmetry),
             "total_separation": _finite(s.total_separation),
-            **{
-                key: s.scalars.get(key)
-                for key in ("test_accuracy", "train_accuracy", "train_loss", "hessian_trace")
-            },
-            "load_curve": s.curves.get(MEASURES[config.system], []),
+            **{key: s.scalars.get(key) for key in _SCALARS},
+            "load_curve": s.curves.get(MEASURE_OF[config.system], []),
         }
         for s in summaries
     ]
@@ -268,7 +265,7 @@ def _finite(value: float) -> float | None:
 
 
 def _csv(material: Material) -> str:
-    """One row a cell of a sweep, one row a load curve of anything else; lists take a column a point."""
+    """CSV with a row for each cell of a sweep, or for each curve of another run; lists take a column a value."""
     settings = material.config.settings
     if isinstance(settings, SweepConfig):
         rows: list[dict[str, Any]] = rows_of(settings, summaries_of(settings, material.state))
@@ -284,13 +281,14 @@ def _csv(material: Material) -> str:
 
 
 def _row(curve: Curve) -> dict[str, Any]:
-    lists = {"positions": curve.positions, "spread": curve.spread, "linear_probes": curve.linear_probes}
-    told = {name: values for name, values in lists.items() if values}
-    return {"at": curve.at, "step": curve.step, "time": curve.time, **curve.scalars, **curve.curves, **told}
+    """A curve record as a flat record."""
+    lists = {"positions": curve.positions, "spread": curve.spread, PROBES: curve.linear_probes}
+    given = {name: values for name, values in lists.items() if values}
+    return {"at": curve.at, "step": curve.step, "time": curve.time, **curve.scalars, **curve.curves, **given}
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """``load_curve`` becomes D_0, D_1 …; other lists their name and a number."""
+    """A record with lists as single values: ``load_curve`` as D_0, D_1 …, others as name_0, name_1 …"""
     flat: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, list):
@@ -301,9 +299,12 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _write(path: Path, make: Callable[[], bytes]) -> Path:
-    """Beside, then renamed: what was there stays until the new one is whole. Others may read it, unlike a run."""
-    data = make()
+def _write(path: Path, encode: Callable[[], bytes]) -> Path:
+    """Write a temporary file and rename it, so that an old file stays until the new one is whole; its path.
+
+    Other users may read it, unlike a run.
+    """
+    data = encode()
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

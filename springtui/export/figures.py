@@ -1,7 +1,7 @@
-"""The figures of a run, drawn by matplotlib (extra ``figures``); for the command line's process, never the app's.
+"""Draws a run's figures with matplotlib (extra ``figures``); imported by the command line, never by the app.
 
 One function a figure, each from plain records to a ``Figure``. The same records give the same bytes: fonts are
-matplotlib's own, no date is written, and nobody's matplotlibrc is heeded.
+matplotlib's own, no date is written, and a user's matplotlibrc is ignored.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from matplotlib.ticker import MaxNLocator
 from engine.errors import DataError
 from engine.measures.friction import fit_curve, hidden
 from engine.measures.load_curve import loads, statistics
+from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURES
 from engine.runs.records import Curve
 from engine.settings.sweep import SweepConfig
 from engine.sweep.diagrams import DIAGRAMS
-from engine.sweep.summary import MEASURES, Summary
+from engine.sweep.summary import Summary
 
 from ..state.diagram import Colour, grid_of
 from ..state.run_state import RunState, signed_curve
@@ -45,26 +46,20 @@ _STYLE: Any = {
     "svg.hashsalt": "springtui",
     "path.simplify": True,
 }
-_AXES = {
-    "trace_ratio": "$D_\\ell$ = log(Tr Σ$_w$ / Tr Σ$_b$)",
-    "fuzziness": "log Tr(Σ$_w$ Σ$_b^+$)",
-    "inverse_fuzziness": "log Tr(Σ$_b$ Σ$_w^+$)",
-    "distance": "distance to the target, $y - x_\\ell$",
-}
 _DPI = 144
 _TOO_CLOSE = 0.02
-"""Of the chain's length: numbers of blocks that lie closer would be written over each other."""
+"""Distance, in lengths of the chain, below which blocks share one number, as two would overlap."""
 
 
 def new_figure(width: float, height: float, *, still: bool = False) -> Figure:
-    """An empty figure in inches, with the style that all share; ``still`` leaves its axes where they are put."""
+    """An empty figure in the common style, in inches; ``still`` switches matplotlib's layout engine off."""
     matplotlib.rcdefaults()
     matplotlib.rcParams.update(_STYLE)
     return Figure(figsize=(width, height), layout=None if still else "constrained")
 
 
 def encode(figure: Figure, ending: str) -> bytes:
-    """The bytes of a figure as png (144 dots an inch), svg or pdf, the same each time."""
+    """A figure as png (144 dots an inch), svg or pdf; the same figure gives the same bytes."""
     undated: Any = {
         "png": {"Software": None},
         "svg": {"Date": None, "Creator": "springtui"},
@@ -79,10 +74,10 @@ def encode(figure: Figure, ending: str) -> bytes:
 
 
 def load_curve(state: RunState, measure: str) -> Figure:
-    """D_0 … D_L as they are now and were at the start, and the load of each layer or spring beside.
+    """The newest and the first D_0 … D_L, and beside them the load of each layer or spring.
 
     Raises:
-        DataError: there is no curve yet, or none of this measure.
+        DataError: the run has no curve yet, or none of this measure.
     """
     figure = new_figure(7.4, 3.3)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
@@ -93,40 +88,40 @@ def load_curve(state: RunState, measure: str) -> Figure:
         raise DataError(f"{state.run_id} did not record {measure}; --measure takes what it did: {recorded}")
     loads_of = loads(signed_curve(latest, measure))
     names = _names(state, len(loads_of))
-    colour = CHAIN if measure == "distance" else NETWORK
+    colour = CHAIN if measure == DISTANCE else NETWORK
     right.barh(range(len(loads_of)), [float(d) for d in loads_of], color=colour, height=0.72)
     right.set_yticks(range(len(loads_of)), names)
     right.invert_yaxis()
     right.axvline(0.0, color=DIM, linewidth=0.8)
-    springs = measure == "distance"
+    springs = measure == DISTANCE
     right.set_title("extension of each spring" if springs else "load of each layer")
     right.set_xlabel("$x_\\ell - x_{\\ell-1}$" if springs else "$D_{\\ell-1} - D_\\ell$")
     return figure
 
 
 def curve_axes(axes: Axes, state: RunState, measure: str, at: Curve | None = None) -> None:
-    """Start, theory or twin, and the newest curve on top."""
+    """Draw the first curve, the mean field or the twin, and on top the curve ``at``, by default the newest."""
     curve = at or _latest(state)
-    chain = measure == "distance"
+    chain = measure == DISTANCE
     if state.initial is not None and state.initial is not curve:
         _line(axes, state.initial.curves.get(measure, []), DIM, "start", linewidth=1.0)
     if chain and "mean_field" in curve.curves:
         _line(axes, curve.curves["mean_field"], THEORY, "mean field", linestyle="--")
-    elif measure == "trace_ratio":
+    elif measure == DEFAULT_MEASURE:
         _twin(axes, state, curve)
     _line(axes, curve.curves.get(measure, []), CHAIN if chain else NETWORK, "now", marker="o")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("block $\\ell$" if chain else "layer $\\ell$")
-    axes.set_ylabel(_AXES.get(measure, measure))
+    axes.set_ylabel(MEASURES[measure].axis if measure in MEASURES else measure)
     axes.set_title(_headline(state, curve, measure))
     axes.legend()
 
 
 def _twin(axes: Axes, state: RunState, curve: Curve) -> None:
-    points = curve.curves.get("trace_ratio", [])
+    points = curve.curves.get(DEFAULT_MEASURE, [])
     try:
         fit = fit_curve(
-            hidden(points if has_logits(state, "trace_ratio") else [*points, None]),
+            hidden(points if has_logits(state, DEFAULT_MEASURE) else [*points, None]),
             error=curve.scalars.get("friction_error"),
         )
     except DataError:
@@ -151,18 +146,19 @@ def _headline(state: RunState, curve: Curve, measure: str) -> str:
 
 
 def has_logits(state: RunState, measure: str) -> bool:
-    """Whether the last point of the curve is the logits', which statistics leave out."""
-    return measure != MEASURES["chain"] and (not state.layers or state.layers[-1] == "logits")
+    """Whether the last point of the curve is of the logits, which statistics leave out."""
+    return measure != DISTANCE and (not state.layers or state.layers[-1] == "logits")
 
 
 def _names(state: RunState, count: int) -> list[str]:
-    told = state.layers[1:]
-    names = told if len(told) == count else [str(i + 1) for i in range(count)]
+    """Labels of ``count`` layers: their names, or numbers where the run names another number of layers."""
+    layers = state.layers[1:]
+    names = layers if len(layers) == count else [str(i + 1) for i in range(count)]
     return [_literal(name[:14]) for name in names]
 
 
 def _literal(text: str) -> str:
-    """Text of a file, which is no mathematics to matplotlib and steers no terminal."""
+    """Text without control characters and with $ escaped, which matplotlib would take for mathematics."""
     return plain_text(text).replace("$", "\\$")
 
 
@@ -176,7 +172,7 @@ def _latest(state: RunState) -> Curve:
 
 
 def chain(state: RunState, measure: str) -> Figure:
-    """Blocks and springs where the curve puts them; of a network, the picture that its load curve makes."""
+    """Blocks and springs of a chain, or of a network as its newest load curve places them."""
     figure = new_figure(7.4, 1.7)
     axes = figure.subplots()
     draw_chain(axes, positions_of(state, _latest(state), measure))
@@ -185,16 +181,16 @@ def chain(state: RunState, measure: str) -> Figure:
 
 
 def positions_of(state: RunState, curve: Curve, measure: str) -> list[float]:
-    """Wall, blocks and target at 0 … 1, [L + 2]: of a chain its mean positions, of a network its hidden curve.
+    """Positions of wall, blocks and target, scaled to 0 … 1, [L + 2], from a chain's or a network's hidden curve.
 
     Raises:
-        DataError: the curve has gaps or does not fall, so that there is no chain like it.
+        DataError: the curve has missing values or does not fall.
     """
     points = curve.curves.get(measure, [])
-    if measure != MEASURES["chain"]:
+    if measure != DISTANCE:
         points = signed_curve(curve, measure)[: -1 if has_logits(state, measure) else None]
     known = [v for v in points if v is not None]
-    flat = measure != MEASURES["chain"] and len(known) > 1 and known[0] < known[-1]
+    flat = measure != DISTANCE and len(known) > 1 and known[0] < known[-1]
     if len(known) != len(points) or len(known) < 2 or known[0] == known[-1] or flat:
         raise DataError(
             f"{state.run_id}: the curve at {curve.at} has no picture as a chain; nothing is separated yet"
@@ -203,10 +199,10 @@ def positions_of(state: RunState, curve: Curve, measure: str) -> list[float]:
 
 
 def draw_chain(axes: Axes, points: Sequence[float]) -> None:
-    """Wall, springs, numbered blocks and target at points 0 … 1, with each spring's extension below it.
+    """Draw wall, springs, numbered blocks and target at points 0 … 1, with each spring's extension below it.
 
-    A spring that is folded back over another has its extension a line lower. Blocks that lie on each other share
-    their number.
+    A compressed spring that runs backwards has its extension a line lower. Blocks closer than ``_TOO_CLOSE`` share
+    one number.
     """
     mean = 1.0 / (len(points) - 1)
     for a, b in itertools.pairwise(points):
@@ -228,7 +224,7 @@ def draw_chain(axes: Axes, points: Sequence[float]) -> None:
 
 
 def block_numbers(places: Sequence[float]) -> list[tuple[float, str]]:
-    """Where to write which number: of blocks at [L] places, those too close to tell apart together, as 1–4."""
+    """Place and text of each block's number, from the places of blocks, [L]; close blocks share one, as 1–4."""
     groups: list[list[int]] = []
     for index in range(len(places)):
         if groups and abs(places[index] - places[groups[-1][-1]]) < _TOO_CLOSE:
@@ -243,7 +239,7 @@ def block_numbers(places: Sequence[float]) -> list[tuple[float, str]]:
 
 
 def _zigzag(a: float, b: float, turns: int = 7) -> tuple[list[float], list[float]]:
-    """A spring between two points, flatter the more it is stretched."""
+    """x and y of a spring's zigzag between two points; it gets flatter with the distance."""
     tall = 0.22 * min(1.0, 0.12 / max(abs(b - a), 1e-9))
     inner = range(1, 2 * turns)
     xs = [a + (b - a) * k / (2 * turns) for k in inner]
@@ -255,10 +251,10 @@ def _zigzag(a: float, b: float, turns: int = 7) -> tuple[list[float], list[float
 
 
 def loss(state: RunState, _measure: str) -> Figure:
-    """Training loss, and accuracies, over epochs.
+    """Training loss, and accuracies in %, over epochs.
 
     Raises:
-        DataError: neither was recorded.
+        DataError: the run recorded neither.
     """
     kinds = [k for k in ("train_loss", "train_accuracy", "test_accuracy") if k in state.history]
     if not kinds:
@@ -286,10 +282,10 @@ def loss(state: RunState, _measure: str) -> Figure:
 
 
 def phase(config: SweepConfig, summaries: Sequence[Summary], colour: Colour) -> Figure:
-    """The diagram: cells coloured by a quantity, each with its number and its small load curve.
+    """A phase diagram: cells coloured by a quantity, each with its value and a small load curve.
 
     Raises:
-        DataError: no cell is known yet.
+        DataError: the sweep has no cell yet.
     """
     columns, rows = len(config.x_values), len(config.y_values)
     figure = new_figure(min(14.0, 1.9 + 0.62 * columns), min(12.0, 1.1 + 0.56 * rows))
@@ -298,10 +294,10 @@ def phase(config: SweepConfig, summaries: Sequence[Summary], colour: Colour) -> 
 
 
 def phase_on(axes: Axes, config: SweepConfig, summaries: Sequence[Summary], colour: Colour) -> None:
-    """As ``phase``, on axes that are there.
+    """Draw ``phase`` on existing axes.
 
     Raises:
-        DataError: no cell is known yet.
+        DataError: the sweep has no cell yet.
     """
     grid = grid_of(config, summaries, colour)
     if grid is None:
@@ -335,14 +331,14 @@ def phase_on(axes: Axes, config: SweepConfig, summaries: Sequence[Summary], colo
 
 
 def _what(config: SweepConfig) -> str:
-    """The diagram's name where it is over that one's axes, else what is swept."""
+    """The recipe's name where the axes are the recipe's, else networks or chains."""
     known = DIAGRAMS.get(config.recipe)
     own = known is not None and (known.x_axis, known.y_axis) == (config.x_axis, config.y_axis)
     return config.recipe if own else {"network": "networks", "chain": "chains"}[config.system]
 
 
 def _fills_the_corner(curve: Sequence[float]) -> bool:
-    """Whether a curve runs where a cell's number stands, at the top right; below it there is room then."""
+    """Whether a cell's curve would cross its value at the top right, which then goes to the bottom left."""
     return max(curve[round(0.5 * (len(curve) - 1)) :], default=0.0) > 0.7
 
 

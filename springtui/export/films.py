@@ -1,4 +1,4 @@
-"""Animated GIFs of a run, from the figures' own drawings; for the command line's process, never the app's."""
+"""Draws animated GIFs of a run with the figures' functions; imported by the command line, never by the app."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _GIF_DPI = 80
 _GIF_COLOURS = 64
 _FRAME_MS, _LAST_MS = 90, 2000
 _OVERSHOOT = 0.25
-"""Of the chain's length: how far a film of it shows what lies beyond wall and target."""
+"""Most space, in lengths of the chain, that is shown beyond wall and target."""
 
 
 def replay(state: RunState, curves: Sequence[Curve], measure: str, frames: int) -> bytes:
-    """An animated GIF of a run: its load curve, and the chain that it is or looks like, from start to end.
+    """An animated GIF of a run's load curve and of the chain with this curve, from the first record to the last.
 
-    ``frames`` at most, 90 ms each, the last for 2 s.
+    At most ``frames`` frames of 90 ms, the last one of 2 s.
 
     Raises:
-        DataError: there are fewer than two curves.
+        DataError: the run has fewer than two curves.
     """
     if len(curves) < 2:
         raise DataError(f"{state.run_id} has {len(curves)} load curve; a replay needs two")
@@ -60,7 +60,7 @@ def replay(state: RunState, curves: Sequence[Curve], measure: str, frames: int) 
 
 
 def replay_phase(config: SweepConfig, steps: Sequence[Sequence[Summary]], colour: Colour) -> bytes:
-    """An animated GIF of a diagram as its cells came in; one range of colours holds from beginning to end."""
+    """An animated GIF of a diagram, a frame for each of the steps; all frames have the same range of colours."""
     ranges = [(grid.low, grid.high) for summaries in steps if (grid := grid_of(config, summaries, colour))]
     if ranges:
         colour = colour._replace(fixed=(min(low for low, _ in ranges), max(high for _, high in ranges)))
@@ -69,7 +69,7 @@ def replay_phase(config: SweepConfig, steps: Sequence[Sequence[Summary]], colour
 
 
 def picked(curves: Sequence[Curve], frames: int) -> list[Curve]:
-    """So many curves at most, first and last among them, closer together at the start, where most happens."""
+    """At most ``frames`` of the curves, with the first and last; denser at the start, where most changes."""
     last = len(curves) - 1
     count = min(frames, len(curves))
     places = {max(i, round(last * (i / max(1, count - 1)) ** 2)) for i in range(count)}
@@ -84,7 +84,7 @@ def _span(curves: Sequence[Curve], measure: str) -> tuple[float, float]:
 
 
 def _reach(state: RunState, curves: Sequence[Curve], measure: str) -> tuple[float, float]:
-    """How far the chain gets, beyond wall and target too, within reason."""
+    """Least and largest x to show: all positions of the chain, at most ``_OVERSHOOT`` beyond wall and target."""
     places = [0.0, 1.0]
     for curve in curves:
         with contextlib.suppress(DataError):
@@ -102,7 +102,7 @@ def _pixels(figure: Figure) -> Any:
 
 
 def _gif(images: Sequence[Any]) -> bytes:
-    """One palette for all frames, from the first and the last, so that only what moves is written."""
+    """A GIF of images, with one palette from the first and the last, so that unchanged pixels cost nothing."""
     from PIL import Image
 
     width, height = images[-1].size

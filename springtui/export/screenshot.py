@@ -1,4 +1,4 @@
-"""The screen itself as a picture: an SVG that loads nothing from elsewhere."""
+"""Saves the app's screen as an SVG that loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
 def picture_of(app: App[Any]) -> str:
-    """The screen as it stands, as SVG. Its font is named and not fetched: Textual's own points to a server."""
+    """The screen as SVG text, without the font that Textual's own SVG loads from a server."""
     return _FONT.sub("", app.export_screenshot(title=str(app.title)))
 
 
 def screen_name(app: App[Any]) -> str:
-    """What the screen is called in a file's name: lab, phase, help …"""
+    """The screen's name for a file name: lab, phase, help …"""
     return type(app.screen).__name__.removesuffix("Screen").lower() or "screen"
 
 
 def save_picture(folder: Path, name: str, picture: str) -> Path:
-    """Write a picture under a name of its own; the path.
+    """Write a picture to a new file, named by ``name`` and time, and return its path.
 
     Raises:
         OSError: it cannot be written.

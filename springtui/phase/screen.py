@@ -15,7 +15,7 @@ from textual.widgets import Static
 from engine.runs.directory import Run
 from engine.runs.status import Status
 from engine.settings.sweep import SweepConfig
-from engine.sweep.grid import place
+from engine.sweep.grid import cell_values
 from engine.sweep.summary import Summary
 
 from ..export.export import export_aside, written
@@ -28,7 +28,7 @@ from ..state.run_state import RunState
 from ..state.wording import fitting
 from ..terminal import size
 from ..terminal.text import ascii_only, plain_text
-from ..widgets.heat_map import FURNITURE, HeatMap
+from ..widgets.heat_map import CHROME_ROWS, HeatMap
 from ..widgets.keys_line import KeysLine
 from ..widgets.plot import Plot
 from . import panels
@@ -161,9 +161,9 @@ class PhaseScreen(PhaseRuns):
         """Cells as tall as leaves the panels below their room; no line is left empty under them."""
         grid = self.query_one("#network", HeatMap).grid
         rows = len(grid.rows) if grid is not None else 6
-        room = self.size.height - 2 - FURNITURE - 2
+        room = self.size.height - 2 - CHROME_ROWS - 2
         tall = min(TALLEST, max(1, (room - LEAST_BELOW) // rows))
-        self.query_one("#maps").styles.height = min(room, rows * tall) + FURNITURE + 2
+        self.query_one("#maps").styles.height = min(room, rows * tall) + CHROME_ROWS + 2
 
     def action_export(self) -> None:
         """Write the diagram as PNG, SVG, CSV and JSON under the home directory."""
@@ -190,7 +190,7 @@ class PhaseScreen(PhaseRuns):
         config = self.configs.get("network")
         if config is None:
             return
-        x, y = place(config, message.cell)
+        x, y = cell_values(config, message.cell)
         shared = {key: value for key, value in config.settings.items() if key != "hessian"}  # the lab has its own
         settings = {**shared, config.x_axis: x, config.y_axis: y}
         self.app.call_later(self.host.open_lab_with, settings, panels.noise_axis(config))

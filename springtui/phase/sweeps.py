@@ -17,7 +17,6 @@ from engine.runs.directory import Run
 from engine.runs.listing import list_runs, open_home
 from engine.runs.status import Status
 from engine.settings.sweep import SweepConfig
-from engine.sweep.diagrams import make_sweep
 from engine.twin.maps import NUMBERS, PRESETS, TwinMap
 
 from ..follow.workers import Workers
@@ -78,6 +77,8 @@ class SweepRuns:
         Raises:
             SpringtuiError: a setting, the home or the worker is at fault.
         """
+        from engine.sweep.diagrams import make_sweep  # needs NumPy, which the lab's first frame does not wait for
+
         open_home(self.home)
         return self.run_workers.launch(
             Run.create(self.home, make_sweep(recipe, settings, seeds=seeds), origin="phase")
@@ -95,6 +96,8 @@ class SweepRuns:
         known = self.newest("chain", network, numbers)
         if known is not None or self.read_only:
             return known
+        from engine.sweep.diagrams import make_sweep  # as in start
+
         axes = {"x": (network.x_axis, network.x_values), "y": (network.y_axis, network.y_values)}
         depth = int(network.settings.get("depth", 8))
         config = make_sweep("chain-twin", {"blocks": max(1, depth - 2)}, axes=axes)

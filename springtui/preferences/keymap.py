@@ -1,13 +1,11 @@
-"""The keys as they are bound: every binding of ours by its id, and the preferences' changes to them.
+"""The app's key bindings by id, and the changes that the preferences make to them.
 
-A binding's id is its place and its action, as ``lab.restart``. Two places share the keyboard where both can be at
-work at once: a screen with the app above it and the widgets on it. There no key may mean two things by a person's
-choice.
+A binding's id is its owner and its action, as ``lab.restart``. Two owners share the keyboard where a key can reach
+both: a screen, the app, and the widgets on that screen. There the preferences may not give one key two actions.
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,10 +13,13 @@ from typing import Any, NamedTuple
 
 from textual.binding import Binding
 from textual.dom import DOMNode
-from textual.keys import Keys, _character_to_key, format_key
+from textual.keys import Keys, format_key
 from textual.screen import ModalScreen, Screen
 
 from engine.errors import ConfigError
+from engine.settings.fields import nearest_name
+
+from ..terminal.textual_private import key_of_character
 
 _MODIFIERS = {"ctrl", "shift", "alt", "super", "hyper", "meta"}
 _TEXTUALS = {"ctrl+p": "the command palette's", "ctrl+q": "the app's, to leave", "ctrl+c": "the terminal's",
@@ -26,24 +27,24 @@ _TEXTUALS = {"ctrl+p": "the command palette's", "ctrl+q": "the app's, to leave",
 
 
 class Bound(NamedTuple):
-    """One binding and the class that owns it."""
+    """A binding and the class that declares it."""
 
     owner: type[DOMNode]
     binding: Binding
 
     @property
     def keys(self) -> list[str]:
-        """Its keys, in Textual's long form."""
+        """Its keys under the names of Textual's key events."""
         return normal(self.binding.key)
 
 
 def normal(keys: str) -> list[str]:
-    """Keys in the long form that events have: ? is question_mark."""
-    return [_character_to_key(key) if len(key := part.strip()) == 1 else key for part in keys.split(",")]
+    """Keys separated by commas, under the names of Textual's key events: ? as question_mark."""
+    return [key_of_character(key) if len(key := part.strip()) == 1 else key for part in keys.split(",")]
 
 
 def owned_by(owner: type[Any]) -> list[Binding]:
-    """The bindings that a class of ours itself declares, or inherits from another of ours."""
+    """The bindings that a class and its base classes within springtui declare."""
     classes = [cls for cls in owner.__mro__ if cls.__module__.startswith("springtui")]
     return [b for cls in classes for b in cls.__dict__.get("BINDINGS", ()) if isinstance(b, Binding)]
 
@@ -56,38 +57,39 @@ def bound_in(modules: Iterable[str]) -> list[Bound]:
         for each in vars(module).values()
         if isinstance(each, type) and issubclass(each, DOMNode) and each.__module__ == module.__name__
     }
-    found = [Bound(owner, b) for owner in sorted(owners, key=lambda o: o.__name__) for b in owned_by(owner)]
-    return list({(bound.owner, bound.binding.id, bound.binding.key): bound for bound in found}.values())
+    bindings = [Bound(owner, b) for owner in sorted(owners, key=lambda o: o.__name__) for b in owned_by(owner)]
+    return list({(bound.owner, bound.binding.id, bound.binding.key): bound for bound in bindings}.values())
 
 
 def checked_keys(
     keys: Mapping[str, str], where: str, bound: Callable[[], list[Bound]]
 ) -> tuple[dict[str, str], list[str]]:
-    """The changes that hold, in Textual's form, and what is wrong with the others.
+    """The allowed changes, with Textual's names of keys, and a message for each other one.
 
     Args:
-        keys: by a binding's id, the keys that it is to have instead of its own.
+        keys: by a binding's id, the keys that replace its own.
         where: the file or option that they come from, for the messages.
-        bound: gives all bindings there are; called only where there is something to check.
+        bound: returns all bindings; called only where ``keys`` is not empty.
     """
     if not keys:
         return {}, []
     known = bound()
-    good: dict[str, str] = {}
+    allowed: dict[str, str] = {}
     problems: list[str] = []
     for name, text in keys.items():
         try:
-            _check_one(name, text, known, {**keys, **good}, where)
-            good[name] = ",".join(normal(text))
+            _check_one(name, text, known, {**keys, **allowed}, where)
+            allowed[name] = ",".join(normal(text))
         except ConfigError as error:
             problems.append(str(error))
-    return good, problems
+    return allowed, problems
 
 
 def _check_one(name: str, text: str, bound: list[Bound], keys: Mapping[str, str], where: str) -> None:
+    """Raise ConfigError where the id or a key is unknown, or a key has another action already."""
     known = sorted({each.binding.id for each in bound if each.binding.id})
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        near = nearest_name(name, known)
         raise ConfigError(
             f"{where}: keys: {name!r} is no binding's id; the nearest is {near!r}. Known: {', '.join(known)}"
         )
@@ -102,7 +104,7 @@ def _check_one(name: str, text: str, bound: list[Bound], keys: Mapping[str, str]
             raise ConfigError(f"{where}: keys: {name} = {text!r}: {key} is {_TEXTUALS[key]}; choose another")
         for mine in (each for each in bound if each.binding.id == name):
             for other in bound:
-                if other.binding.id != name and _meet(mine.owner, other.owner) and key in _now(other, keys):
+                if other.binding.id != name and _meet(mine.owner, other.owner) and key in _keys_now(other, keys):
                     raise ConfigError(
                         f"{where}: keys: {name} = {text!r}: {key} is {other.binding.id}'s already; choose "
                         f"another, or "
@@ -110,21 +112,22 @@ def _check_one(name: str, text: str, bound: list[Bound], keys: Mapping[str, str]
                     )
 
 
-def _now(bound: Bound, keys: Mapping[str, str]) -> list[str]:
+def _keys_now(bound: Bound, keys: Mapping[str, str]) -> list[str]:
+    """A binding's keys after the changes in ``keys``."""
     changed = keys.get(bound.binding.id or "")
     return normal(changed) if changed else bound.keys
 
 
 def is_key(key: str) -> bool:
-    """Whether a keyboard can send it."""
+    """Whether a text is the name of a key that Textual knows, with or without modifiers."""
     *modifiers, last = key.split("+")
     names = {str(each.value) for each in Keys}
-    sound = len(last) == 1 or last in names or any(last == _character_to_key(chr(c)) for c in range(33, 127))
+    sound = len(last) == 1 or last in names or any(last == key_of_character(chr(c)) for c in range(33, 127))
     return bool(last) and sound and set(modifiers) <= _MODIFIERS
 
 
 def _meet(one: type[DOMNode], other: type[DOMNode]) -> bool:
-    """Whether a key could reach either, on one screen."""
+    """Whether one key press can reach bindings of both classes, on one screen."""
     if one is other or issubclass(one, other) or issubclass(other, one):
         return True
     screens = [each for each in (one, other) if issubclass(each, Screen)]
@@ -140,19 +143,19 @@ def _meet(one: type[DOMNode], other: type[DOMNode]) -> bool:
 
 
 def _carries(screen: type[Any], widget: type[Any]) -> bool:
-    """A screen's module names the widgets that it holds."""
+    """Whether a screen has a widget: whether the screen's module imports the widget's class."""
     return getattr(sys.modules[screen.__module__], widget.__name__, None) is widget
 
 
 class Line(NamedTuple):
-    """One line of the help: keys as they are printed, and what they do."""
+    """One line of the help: keys as shown to the user, and their action."""
 
     keys: str
     about: str
 
 
 def lines_of(owner: type[Any], keymap: Mapping[str, str]) -> Iterator[Line]:
-    """What a class binds, with the keys in force."""
+    """Lines of the help for a class's bindings, with the keys of ``keymap`` in force."""
     for binding in owned_by(owner):
         if not binding.description:
             continue
@@ -168,7 +171,7 @@ def lines_of(owner: type[Any], keymap: Mapping[str, str]) -> Iterator[Line]:
 
 
 def readable(key: str) -> str:
-    """A key as it is printed on keyboards."""
+    """A key's name for the user, as printed on keyboards."""
     *modifiers, last = key.strip().split("+")
     names = {"left": "←", "right": "→", "up": "↑", "down": "↓", "pageup": "PgUp", "pagedown": "PgDn",
              "escape": "Esc", "enter": "Enter", "space": "Space", "home": "Home", "end": "End",

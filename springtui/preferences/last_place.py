@@ -1,7 +1,6 @@
-"""Where a person was when the app was left: screen, run, tab, measure, noise; and what had been seen of each run.
+"""Saves the screen, run, tab, measure and noise shown when the app closes, and how much of each run was seen.
 
-A small file in the home directory. A damaged or foreign one counts as none; a home that cannot be written is no
-reason to fail.
+The file is ``place.json`` in the home directory. A damaged one counts as none; errors of writing are ignored.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ from ..state.wording import away
 NAME = "place.json"
 _LIMIT = 1 << 18
 RUNS_KEPT = 200
-"""Of so many runs, those looked at last, it is remembered how far they were seen."""
+"""Number of runs, those looked at last, for which the records seen are saved."""
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """How far a run was seen."""
+    """Number of a run's records that were seen, and when, in seconds since the epoch."""
 
     records: int
     time: float
 
 
 class Place(msgspec.Struct, kw_only=True):
-    """What is remembered."""
+    """The content of ``place.json``."""
 
     screen: str = "lab"
     """lab, phase, runs or watch."""
@@ -42,17 +41,20 @@ class Place(msgspec.Struct, kw_only=True):
     seen: dict[str, Seen] = {}
 
     def key(self) -> object:
-        """Changes whenever it is worth to be saved."""
+        """A value that changes whenever the place must be saved again."""
         records = {name: seen.records for name, seen in self.seen.items()}
         return self.screen, self.run, self.tab, self.measure, self.noise, records
 
     def away(self, run_id: str, records: int, now: float) -> str:
-        """How long one was away from a run that has so many records now; empty where that is not worth a word."""
+        """Time and records since a run was last seen, in words; empty for a new run and for short times.
+
+        ``records`` is the run's number of records now, ``now`` in seconds since the epoch.
+        """
         seen = self.seen.get(run_id)
         return "" if seen is None else away(now - seen.time, records - seen.records)
 
     def look_at(self, run_id: str, records: int) -> None:
-        """A run has been seen up to so many records."""
+        """Note that a run was seen now, with so many records."""
         self.seen.pop(run_id, None)
         self.seen[run_id] = Seen(records, time.time())
         for old in list(self.seen)[:-RUNS_KEPT]:
@@ -60,7 +62,7 @@ class Place(msgspec.Struct, kw_only=True):
 
 
 def load_place(home: Path) -> Place:
-    """What was remembered, or a fresh start."""
+    """The saved place, or a new one where none can be read."""
     try:
         return msgspec.json.decode(read_file(home / NAME, _LIMIT), type=Place)
     except (SpringtuiError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -68,7 +70,7 @@ def load_place(home: Path) -> Place:
 
 
 def save_place(home: Path, place: Place) -> None:
-    """Remember it, where the home can be written."""
+    """Save the place; errors of writing are ignored."""
     with contextlib.suppress(OSError):
         if home.is_dir():
             replace_file(home / NAME, msgspec.json.encode(place))

@@ -1,7 +1,7 @@
-"""What the app itself remembers between sessions: the theme chosen last, and that the tour was seen.
+"""Saves state of the user between sessions: the theme chosen in the app, and whether the tour was seen.
 
-A small file beside the platform's other state, or beside the preferences where ``SPRINGTUI_CONFIG`` names those.
-What cannot be read or written is forgotten: nothing depends on it. Call it from a thread once the app is open.
+The file is ``state.json`` in the platform's state directory, or beside the file that ``SPRINGTUI_CONFIG`` names.
+Errors of reading and writing are ignored. Call these functions from a thread once the app is open.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from engine.runs.files import read_file, replace_file
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
-    """One small file."""
+    """The content of ``state.json``."""
 
     theme: str = ""
     theme_over: str = ""
-    """What the preferences' file said when it was chosen; a change there goes before the choice."""
+    """The theme in the preferences' file at that time; the choice is dropped once that changes."""
     tour_seen: bool = False
 
 
 def memory_path() -> Path:
-    """``state.json`` in the platform's state directory."""
+    """Path of the file."""
     named = os.environ.get("SPRINGTUI_CONFIG")
     if named:
         return Path(named).expanduser().with_name("state.json")
@@ -36,7 +36,7 @@ def memory_path() -> Path:
 
 
 def recall() -> Memory:
-    """What is remembered; nothing where the file is missing or damaged."""
+    """The saved state; the default one where the file is missing or damaged."""
     try:
         return msgspec.json.decode(read_file(memory_path(), 1 << 16), type=Memory)
     except (RunDirectoryError, msgspec.MsgspecError):
@@ -44,7 +44,7 @@ def recall() -> Memory:
 
 
 def remember(**changes: Any) -> None:
-    """Keep these, and what else is remembered."""
+    """Change these fields of the saved state."""
     path = memory_path()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,31 +1,38 @@
-"""What a person prefers: ``config.toml`` in the platform's configuration directory, variables, options.
+"""The user's preferences, from ``config.toml``, environment variables and options of the command line.
 
-Defaults < file < environment < command line; a theme chosen in the app stands above a file that has not named
-another since. A wrong line costs only itself: the rest of the file holds, and the complaint names file, key, value
-and what is allowed. Nothing of the app is imported here.
+Each overrides the ones before it; a theme chosen in the app overrides the file until the file's theme changes. A
+wrong value is left out, the others are used, and a message names file, key, value and what is allowed. The file is
+in the platform's configuration directory. The app is not imported here.
 """
 
 from __future__ import annotations
 
-import difflib
-import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
 
 from engine.errors import ConfigError
 from engine.runs.home import config_path, read_config
+from engine.settings.fields import (
+    SWITCH_WORDS,
+    field_help,
+    field_metas,
+    field_names,
+    field_types,
+    nearest_name,
+    plain_type,
+)
 
 from ..alerts.rules import AlertRule
 from .memory import recall
 
 
 class Preferences(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A field for each key of the file; its description is what ``config --init`` and ``--schema`` say."""
+    """A field for each key of the file; ``config --init`` and ``--schema`` show its description."""
 
     theme: Annotated[str, Meta(min_length=1, description="name of a theme; springtui config lists them")] = (
         "springtui-dark"
@@ -53,22 +60,22 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Effective(NamedTuple):
-    """Preferences in force."""
+    """The preferences in force and their origins."""
 
     values: Preferences
     origins: dict[str, str]
-    """Where each value comes from: default, the file's path, a variable's name or an option's."""
+    """By key the value's origin: default, the file's path, chosen in the app, or a variable's or option's name."""
     problems: list[str]
-    """What was left out because it is not allowed."""
+    """A message for each value that was left out, as it is not allowed."""
     path: Path
     file_theme: str = ""
-    """What the file says of the theme."""
+    """The theme in the file; empty where there is none."""
 
 
 def load_preferences(options: Mapping[str, Any] | None = None) -> Effective:
-    """What is in force, wrong values left out and told of in ``problems``.
+    """The preferences in force; a wrong value is left out and described in ``problems``.
 
-    ``options`` are the command line's, by field; None values were not given.
+    ``options`` are the command line's by key; None where an option was not given.
     """
     path = config_path()
     values: dict[str, Any] = {}
@@ -96,10 +103,10 @@ def load_preferences(options: Mapping[str, Any] | None = None) -> Effective:
 
 
 def strict_preferences(options: Mapping[str, Any] | None = None) -> Effective:
-    """What is in force.
+    """The preferences in force.
 
     Raises:
-        ConfigError: something in the file or the environment is not allowed; every fault is named.
+        ConfigError: values in the file or the environment are not allowed; the message has a line for each.
     """
     effective = load_preferences(options)
     if effective.problems:
@@ -108,44 +115,46 @@ def strict_preferences(options: Mapping[str, Any] | None = None) -> Effective:
 
 
 def names() -> tuple[str, ...]:
-    """The keys of the file."""
-    return Preferences.__struct_fields__
+    """The keys of the file, in the order of declaration."""
+    return field_names(Preferences)
 
 
 def about(key: str) -> str:
     """A key's description."""
-    return next((m.description for m in _metas(_types()[key]) if m.description), "")
+    return field_help(Preferences, key)
 
 
 def allowed(key: str) -> str:
-    """A key's values in words."""
-    annotation = _types()[key]
-    plain = get_args(annotation)[0]
+    """The allowed values of a key, in words."""
+    annotation = field_types(Preferences)[key]
+    plain = plain_type(annotation)
     if get_origin(plain) is Literal:
         return ", ".join(get_args(plain))
     if plain is bool:
         return "true or false"
     if plain is float:
-        return next(f"a number from {m.ge} to {m.le}" for m in _metas(annotation))
+        return next(f"a number from {m.ge} to {m.le}" for m in field_metas(annotation))
     if plain is str:
         return "text"
     if key == "keys":
         return "a table of texts"
-    return f"tables [[alerts]] with the fields {', '.join(AlertRule.__struct_fields__)}"
+    return f"tables [[alerts]] with the fields {', '.join(field_names(AlertRule))}"
 
 
 def checked(key: str, value: Any, where: str) -> Any:
-    """One value, converted to its field's type.
+    """One value converted to its field's type.
 
     Raises:
-        ConfigError: names where, the key, the value, what is allowed and, for an unknown key, the nearest one.
+        ConfigError: it is not allowed, or the key is unknown; the message names ``where``, the key, the value and
+            what is allowed, or the nearest key.
     """
-    if key not in _types():
-        near = difflib.get_close_matches(key, names(), n=1, cutoff=0.0)[0]
+    types = field_types(Preferences)
+    if key not in types:
+        near = nearest_name(key, names())
         raise ConfigError(f"{where}: unknown key {key!r}; the nearest is {near!r}. Known: {', '.join(names())}")
     try:
-        # the environment knows only texts: "1" is a switch that is on and a number
-        return msgspec.convert(_spelt(key, value, where), _types()[key], strict=not isinstance(value, str))
+        # values in the environment are texts, so "1" may be a switch or a number
+        return msgspec.convert(_spelt(key, value, where), types[key], strict=not isinstance(value, str))
     except msgspec.ValidationError as error:
         why = f" ({error})" if key in {"keys", "alerts"} else ""
         raise ConfigError(f"{where}: {key} = {value!r} is not allowed{why}; allowed: {allowed(key)}") from error
@@ -157,7 +166,7 @@ def schema() -> dict[str, Any]:
 
 
 def commented_file() -> str:
-    """A file of comments that says of every key what it does, what is allowed and what it is by default."""
+    """A configuration file in which all is commented out: each key's description, allowed values and default."""
     default = Preferences()
     lines = [
         "# springtui's preferences. Take away a # to change a line; springtui config shows what is in force.",
@@ -169,8 +178,7 @@ def commented_file() -> str:
         if key == "keys":
             lines += ["# [keys]", '# "lab.restart" = "R"', ""]
         elif key == "alerts":
-            told = get_type_hints(AlertRule, include_extras=True)
-            lines += [f"#   {name}: {_metas(told[name])[0].description}" for name in AlertRule.__struct_fields__]
+            lines += [f"#   {name}: {field_help(AlertRule, name)}" for name in field_names(AlertRule)]
             lines += ["# [[alerts]]", '# on = "threshold"', '# metric = "train_loss"', "# below = 0.01"]
             lines += ["# bell = true", '# command = ["notify-send", "springtui"]', ""]
         else:
@@ -179,22 +187,25 @@ def commented_file() -> str:
 
 
 def _variables() -> dict[str, str]:
-    """Keys that the environment sets, and the variable's name. Empty counts as not set."""
+    """By key, the name of the environment variable that sets it; an empty variable does not."""
     scalars = (key for key in names() if key not in {"keys", "alerts"})
-    found = {key: f"SPRINGTUI_{key.upper()}" for key in scalars}
-    return {key: name for key, name in found.items() if os.environ.get(name)}
+    variables = {key: f"SPRINGTUI_{key.upper()}" for key in scalars}
+    return {key: name for key, name in variables.items() if os.environ.get(name)}
 
 
 def _spelt(key: str, value: Any, where: str) -> Any:
-    """SPRINGTUI_ASCII=1 means on; a switch also takes on, off, yes and no."""
+    """A text from the environment as its key's words: ``SWITCH_WORDS`` of a switch, ``1`` for ascii = on.
+
+    Raises msgspec.ValidationError for a text of the file where a switch or a number is wanted.
+    """
     if isinstance(value, str):
         word = value.lower()
-        plain = get_args(_types()[key])[0]
+        plain = plain_type(field_types(Preferences)[key])
         if key == "ascii":
             return {"1": "on", "0": "off", "true": "on", "false": "off"}.get(word, word)
         if plain is bool:
             if where.startswith("the environment"):
-                return {"on": True, "yes": True, "off": False, "no": False}.get(word, value)
+                return SWITCH_WORDS.get(word, value)
             raise msgspec.ValidationError("a text is no switch")
         if plain is float and not where.startswith("the environment"):
             raise msgspec.ValidationError("a text is no number")
@@ -202,16 +213,7 @@ def _spelt(key: str, value: Any, where: str) -> Any:
 
 
 def _toml(value: Any) -> str:
+    """A value as TOML."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return f'"{value}"' if isinstance(value, str) else f"{value:g}"
-
-
-@functools.cache
-def _types() -> dict[str, Any]:
-    hints = get_type_hints(Preferences, include_extras=True)
-    return {name: hints[name] for name in names()}
-
-
-def _metas(annotation: Any) -> list[Meta]:
-    return [m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, Meta)]

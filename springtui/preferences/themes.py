@@ -1,25 +1,25 @@
-"""Themes are files: TOML in ``themes/``, beside the package or at the top of a checkout; and the person's own."""
+"""Loads themes from TOML files: those in ``themes/`` of the package or the checkout, and the user's own."""
 
 from __future__ import annotations
 
-import difflib
-import re
 import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
+from msgspec import Meta
 from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
 import springtui
 from engine.errors import ConfigError
 from engine.runs.home import config_path
+from engine.settings.fields import field_help, field_names, field_types, nearest_name
 
 from ..widgets.palette import CIVIDIS, LEVELS, MOST_LEVELS, Palette
 
 DEFAULT_THEME = "springtui-dark"
-KEYS = ("name", "dark", "colors", "heat_map")
 COLORS = (
     "primary",
     "secondary",
@@ -33,27 +33,52 @@ COLORS = (
     "panel",
     "theory",
 )
-"""primary is the network's, accent the chain's, theory what is reckoned: the twin and the mean field."""
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+"""primary colours the network, accent the chain, theory what is computed: the twin and the mean field."""
 _LIMIT = 1 << 16
 
 
+class ThemeFile(msgspec.Struct, kw_only=True):
+    """The keys of a theme's file; each description is what messages say of the allowed values."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}\Z", description="a-z, 0-9 and -, 40 at most")]
+    dark: Annotated[bool, Meta(description="true or false")] = True
+    colors: Annotated[dict[str, Any], Meta(description=f"a table with {', '.join(COLORS)}")]
+    heat_map: Annotated[dict[str, Any], Meta(description="a table with colors and levels")] | None = None
+
+
+class HeatMapTable(msgspec.Struct, kw_only=True):
+    """The keys of the table [heat_map]."""
+
+    colors: (
+        Annotated[list[Any], Meta(min_length=2, max_length=MOST_LEVELS, description=f"2 to {MOST_LEVELS} colors")]
+        | None
+    ) = None
+    levels: Annotated[
+        int,
+        Meta(
+            ge=2,
+            le=MOST_LEVELS,
+            description=f"2 to {MOST_LEVELS}, since every colour costs a slow link some bytes",
+        ),
+    ] = LEVELS
+
+
 def theme_folder() -> Path:
-    """Where the shipped themes lie."""
+    """Folder of the shipped themes."""
     package = Path(springtui.__file__).parent
     return next(path for path in (package / "themes", package.parent / "themes") if path.is_dir())
 
 
 def user_folder() -> Path:
-    """Where a person's own themes lie, if there are any: ``themes/`` beside the preferences."""
+    """Folder of the user's own themes, which need not exist: ``themes/`` beside the preferences."""
     return config_path().parent / "themes"
 
 
 def load_themes(warn: Callable[[str], None]) -> list[Theme]:
-    """Every theme that is sound, shipped ones first; what is wrong with the others is told to ``warn``.
+    """Every valid theme, shipped ones first; ``warn`` is called with a message for each other file.
 
     Raises:
-        ConfigError: the default theme itself is missing or wrong.
+        ConfigError: the default theme is wrong.
     """
     themes: dict[str, Theme] = {}
     for folder in (theme_folder(), user_folder()):
@@ -71,38 +96,36 @@ def load_themes(warn: Callable[[str], None]) -> list[Theme]:
 
 
 def check_name(name: str, themes: Iterable[Theme], where: str) -> None:
-    """See that there is a theme of this name; ``where`` says who asks for it.
+    """Check that a theme of this name exists; ``where`` is the origin of the name, for the message.
 
     Raises:
-        ConfigError: there is none; the message names the nearest.
+        ConfigError: it does not; the message gives the nearest name.
     """
     known = [theme.name for theme in themes]
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        near = nearest_name(name, known)
         raise ConfigError(
             f"{where}: theme = {name!r} is no theme; the nearest is {near!r}. Known: {', '.join(known)}"
         )
 
 
 def load_theme(path: Path) -> Theme:
-    """One theme.
+    """The theme in a file.
 
     Raises:
-        ConfigError: names the file, the key, the value and what is allowed.
+        ConfigError: the file cannot be read, or a value is not allowed; the message names the file, the key, the
+            value and what is allowed.
     """
     data = _read(path)
-    _refuse_unknown(path, "key", data, KEYS)
-    name, dark, colors = data.get("name"), data.get("dark", True), data.get("colors")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ConfigError(f"{path}: name = {name!r} is not allowed; allowed: a-z, 0-9 and -, 40 at most")
-    if not isinstance(dark, bool):
-        raise ConfigError(f"{path}: dark = {dark!r} is not allowed; allowed: true or false")
+    _refuse_unknown(path, "key", data, field_names(ThemeFile))
+    name, dark = _value(path, ThemeFile, data, "name"), _value(path, ThemeFile, data, "dark")
+    colors = data.get("colors")
     if not isinstance(colors, dict):
         raise ConfigError(f"{path}: the table [colors] is missing; it holds {', '.join(COLORS)}")
     chosen = _colors(path, colors)
     theory = chosen.pop("theory", None) or chosen.get("warning") or chosen["primary"]
-    variables = {"theory": theory, **_palette(path, data.get("heat_map")).as_variables()}
-    if "surface" in chosen:  # on the panel's colour, which is that of lines, keys are hard to read
+    variables = {"theory": theory, **_palette(path, _value(path, ThemeFile, data, "heat_map")).as_variables()}
+    if "surface" in chosen:  # Textual's default is the panel's colour, on which keys are hard to read
         variables["footer-background"] = chosen["surface"]
     return Theme(name=name, dark=dark, variables=variables, **chosen)
 
@@ -116,11 +139,11 @@ _LIGHT_16: dict[str, Any] = {
     "error": "#aa0000", "foreground": "#000000", "background": "#ffffff", "surface": "#ffffff", "panel": "#aaaaaa",
 }  # fmt: skip
 _HEAT_16 = ("#0000aa", "#555555", "#00aaaa", "#aaaaaa", "#ffff55")
-"""From dark to bright, each a colour of the sixteen."""
+"""Colours of the heat map, dark to bright, each one of the sixteen."""
 
 
 def in_16_colours(theme: Theme) -> Theme:
-    """The theme in the sixteen colours of old terminals; the nearest to its own would make all curves grey."""
+    """A theme in the sixteen colours of old terminals, chosen by role: the nearest ones would make curves grey."""
     colors = [Color.parse(each) for each in _HEAT_16]
     theory = "#ff55ff" if theme.dark else "#aa00aa"
     variables = {"theory": theory, **Palette(colors).as_variables()}
@@ -138,10 +161,22 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read the theme {path}: {error}") from error
 
 
+def _value(path: Path, cls: type[msgspec.Struct], table: dict[str, Any], key: str, where: str = "") -> Any:
+    """The value of a key, or its default; raises ConfigError if it is not allowed. ``where`` names the table."""
+    default = next(field.default for field in msgspec.structs.fields(cls) if field.name == key)
+    value = table.get(key, None if default is msgspec.NODEFAULT else default)
+    try:
+        return msgspec.convert(value, field_types(cls)[key])
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            f"{path}: {key} = {value!r}{where} is not allowed; allowed: {field_help(cls, key)}"
+        ) from error
+
+
 def _refuse_unknown(path: Path, what: str, table: dict[str, Any], known: tuple[str, ...]) -> None:
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            near = nearest_name(key, known)
             raise ConfigError(
                 f"{path}: unknown {what} {key!r}; the nearest is {near!r}. Allowed: {', '.join(known)}"
             )
@@ -166,21 +201,12 @@ def _color(path: Path, key: str, value: Any) -> Color:
     return color
 
 
-def _palette(path: Path, table: Any) -> Palette:
-    """The table [heat_map]: colors from low to high, and into how many levels they are divided."""
+def _palette(path: Path, table: dict[str, Any] | None) -> Palette:
+    """The palette in a table [heat_map]: colors from low to high, divided into ``levels``."""
     if table is None:
         return CIVIDIS
-    if not isinstance(table, dict):
-        raise ConfigError(f"{path}: heat_map = {table!r} is not allowed; allowed: a table with colors and levels")
-    _refuse_unknown(path, "key in [heat_map]", table, ("colors", "levels"))
-    levels, colors = table.get("levels", LEVELS), table.get("colors")
-    if isinstance(levels, bool) or not isinstance(levels, int) or not 2 <= levels <= MOST_LEVELS:
-        raise ConfigError(
-            f"{path}: levels = {levels!r} in [heat_map] is not allowed; allowed: 2 to {MOST_LEVELS}, "
-            "since every colour costs a slow link some bytes"
-        )
+    _refuse_unknown(path, "key in [heat_map]", table, field_names(HeatMapTable))
+    levels, colors = (_value(path, HeatMapTable, table, key, " in [heat_map]") for key in ("levels", "colors"))
     if colors is None:
         return Palette.between(CIVIDIS.colors, levels)
-    if not isinstance(colors, list) or not 2 <= len(colors) <= MOST_LEVELS:
-        raise ConfigError(f"{path}: colors = {colors!r} in [heat_map] is not allowed; allowed: 2 to 32 colors")
     return Palette.between([_color(path, f"colors[{i}]", each) for i, each in enumerate(colors)], levels)

@@ -1,8 +1,7 @@
 """Recordings of a terminal session in asciinema's format, asciicast v2: one JSON object, then one array an event.
 
-Written with ASCII alone, so that no byte of the session can steer whoever looks at the file. What comes back on
-playing is what was recorded, less what a recording has no business doing to a terminal: asking it questions,
-naming its window, filling its clipboard, taking its mouse.
+Files are ASCII, so that printing one runs no control sequence of the session. Playing one drops the sequences that
+query the terminal, set its title or clipboard, or switch on its mouse (``EscapeFilter``).
 
 https://docs.asciinema.org/manual/asciicast/v2/
 """
@@ -29,7 +28,7 @@ _MODES = {"25", "1049", "47", "1047", "7", "2026"}
 _SAFE_FINALS = "ABCDEFGHIJKLMPSTXZ@`abdefgmr"
 _SEQUENCE = re.compile(
     r"\x1b\[(?P<intro>[<-?]?)(?P<numbers>[0-9;:]*)(?P<between>[ -/]*)(?P<final>[@-~])"  # CSI
-    r"|\x1b[P\]X^_].*?(?:\x1b\\|\x07)"  # DCS, OSC, SOS, PM, APC: strings, of which none is needed
+    r"|\x1b[P\]X^_].*?(?:\x1b\\|\x07)"  # DCS, OSC, SOS, PM, APC: strings, all dropped
     r"|\x1b[ -/]+[0-~]"  # character sets
     r"|\x1b[0-~]"
     r"|[\x80-\x9f]"
@@ -41,7 +40,7 @@ _PLAIN_ESCAPES = {"\x1b7", "\x1b8", "\x1bM", "\x1bD", "\x1bE", "\x1b=", "\x1b>"}
 
 
 class Recorder:
-    """Writes one recording; ``close`` it. Past its limit it takes nothing more, and says so in ``full``."""
+    """Writes one recording; ``close`` it. At ``limit`` bytes ``full`` is set and further events are dropped."""
 
     def __init__(self, path: Path, columns: int, rows: int, *, title: str, limit: int) -> None:
         self.path, self.limit = path, limit
@@ -68,22 +67,22 @@ class Recorder:
         self._line(header)
 
     def output(self, data: bytes) -> None:
-        """What the session wrote; characters that are cut in two wait for their rest."""
+        """Record bytes of the session's output; an incomplete UTF-8 character waits for the next call."""
         if text := self._decoder.decode(data):
             self._event("o", text)
 
     def resized(self, columns: int, rows: int) -> None:
-        """The terminal has another size; told twice, it counts once."""
+        """Record the terminal's size, in cells, where it differs from the last one."""
         if (columns, rows) != self._size:
             self._size = columns, rows
             self._event("r", f"{columns}x{rows}")
 
     def seconds(self) -> float:
-        """Since the recording began."""
+        """Seconds since the recording began."""
         return time.monotonic() - self._began
 
     def close(self) -> None:
-        """Write what is left."""
+        """Flush and close the file."""
         self._file.close()
 
     def _event(self, kind: str, text: str) -> None:
@@ -102,7 +101,7 @@ class Recorder:
 
 
 class Cast(NamedTuple):
-    """A recording read."""
+    """A recording as read from its file."""
 
     width: int
     height: int
@@ -112,15 +111,15 @@ class Cast(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """How long it takes to play."""
+        """Time of the last event, in seconds."""
         return self.events[-1][0] if self.events else 0.0
 
 
 def read_cast(path: Path) -> Cast:
-    """A whole recording.
+    """The recording in a file.
 
     Raises:
-        DataError: it cannot be read, or is no asciicast v2; names the line.
+        DataError: it cannot be read, or is no asciicast v2; the message names the line.
     """
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
@@ -151,33 +150,34 @@ def _event_of(path: Path, number: int, line: str) -> tuple[float, str, str]:
     raise DataError(f"{path}, line {number}: an event is [seconds, kind, text]; this is {line.strip()[:60]}")
 
 
-class Tamer:
-    """Lets text, colours and cursor movements through, and nothing that outlives or steers beyond the picture."""
+class EscapeFilter:
+    """Keeps text, colours and cursor movements; drops every other escape sequence (queries, titles, clipboard)."""
 
     def __init__(self) -> None:
         self._rest = ""
 
     def take(self, text: str) -> str:
-        """The harmless part; a sequence that is cut in two waits for its rest."""
+        """The text without dropped sequences; an unfinished sequence at its end waits for the next call."""
         text = self._rest + text
         cut = _UNFINISHED.search(text)
         self._rest = text[cut.start() :] if cut else ""
-        return _SEQUENCE.sub(_tamed, text[: cut.start()] if cut else text)
+        return _SEQUENCE.sub(_harmless, text[: cut.start()] if cut else text)
 
 
-def _tamed(found: re.Match[str]) -> str:
-    sequence, final = found[0], found["final"]
+def _harmless(match: re.Match[str]) -> str:
+    """The sequence as far as it is allowed; empty where it is not."""
+    sequence, final = match[0], match["final"]
     if final is None:
         return sequence if sequence in _PLAIN_ESCAPES else ""
-    if found["intro"] == "?" and final in "hl":
-        kept = [number for number in found["numbers"].split(";") if number in _MODES]
+    if match["intro"] == "?" and final in "hl":
+        kept = [number for number in match["numbers"].split(";") if number in _MODES]
         return f"\x1b[?{';'.join(kept)}{final}" if kept else ""
-    return sequence if final in _SAFE_FINALS and not found["intro"] and not found["between"] else ""
+    return sequence if final in _SAFE_FINALS and not match["intro"] and not match["between"] else ""
 
 
 def played(cast: Cast, *, speed: float = 1.0, idle: float = math.inf) -> Iterator[tuple[float, str]]:
-    """Pauses in seconds and the tame text that follows each; no pause is longer than ``idle``."""
-    tamer, last = Tamer(), 0.0
+    """Pauses in seconds, ``idle`` at most, and the filtered text that follows each."""
+    escape_filter, last = EscapeFilter(), 0.0
     for at, kind, text in cast.events:
         pause, last = min(max(0.0, at - last), idle) / speed, max(at, last)
-        yield pause, tamer.take(text) if kind == "o" else ""
+        yield pause, escape_filter.take(text) if kind == "o" else ""

@@ -1,4 +1,4 @@
-"""Runs a program in a pseudo-terminal between the person and it, so that a session can be recorded."""
+"""Runs a program in a pseudo-terminal inside the user's terminal, and records its output."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _PASSED_ON = (signal.SIGTERM, signal.SIGHUP)
 
 
 def terminal_size() -> tuple[int, int]:
-    """Columns and rows of the person's terminal."""
+    """Columns and rows of the user's terminal."""
     size = os.get_terminal_size(sys.stdout.fileno())
     return size.columns, size.lines
 
 
 def record(command: Sequence[str], recorder: Recorder) -> int:
-    """Run a command to its end, its output shown and recorded; its exit status.
+    """Run a command to its end, show and record its output, and return its exit status.
 
-    Keys go to the command and are not recorded. SIGTERM and a hang-up are passed on to it, so that it can leave in
-    order; the terminal's settings are put back whatever happens.
+    Keys go to the command and are not recorded. SIGTERM and SIGHUP are passed on to it, so that it can end
+    normally; the terminal's settings are always restored.
     """
     master, slave = pty.openpty()
     _set_size(master, *terminal_size())
@@ -56,7 +56,7 @@ def _take_terminal() -> None:
 
 
 def _carry(process: subprocess.Popen[bytes], master: int, woken: int, recorder: Recorder) -> None:
-    """Bytes to and fro until the command has ended and all it wrote was read."""
+    """Copy keys to the command and its output to the terminal, until it has ended and all output is read."""
     keys = sys.stdin.fileno()
     sources = [master, keys, woken]
     while True:
@@ -68,7 +68,7 @@ def _carry(process: subprocess.Popen[bytes], master: int, woken: int, recorder: 
             if not data:
                 return
             recorder.output(data)
-            with contextlib.suppress(OSError):  # a lost terminal does not end the recording; its hang-up will
+            with contextlib.suppress(OSError):  # a lost terminal's SIGHUP ends the recording, not this
                 _write(sys.stdout.fileno(), data)
         elif process.poll() is not None:
             return
@@ -83,7 +83,7 @@ def _carry(process: subprocess.Popen[bytes], master: int, woken: int, recorder: 
 def _read(fd: int) -> bytes:
     try:
         return os.read(fd, _CHUNK)
-    except OSError:  # Linux says EIO where the other end was closed
+    except OSError:  # Linux raises EIO where the other end is closed
         return b""
 
 
@@ -98,7 +98,7 @@ def _set_size(fd: int, columns: int, rows: int) -> None:
 
 @contextlib.contextmanager
 def _raw(fd: int) -> Iterator[None]:
-    """Keys go through as they are, Ctrl-C too."""
+    """Set the terminal to raw mode, in which Ctrl-C is a key too, and restore it afterwards."""
     before = termios.tcgetattr(fd)
     try:
         tty.setraw(fd)
@@ -110,7 +110,7 @@ def _raw(fd: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _signals_to(process: subprocess.Popen[bytes], master: int, recorder: Recorder) -> Iterator[int]:
-    """New sizes and requests to leave reach the command; a descriptor that wakes a waiting ``select``."""
+    """Pass window sizes, SIGTERM and SIGHUP on to the command; gives a descriptor that a signal makes readable."""
     reader, writer = os.pipe()
     for end in (reader, writer):
         os.set_blocking(end, False)

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from engine.measures.registry import DEFAULT_MEASURE, DISTANCE
 from engine.runs.directory import Run
 from engine.runs.records import Curve
 
@@ -34,7 +35,7 @@ class Picture:
         if self.curve is None:
             return []
         curves = self.curve.curves
-        found = curves.get("trace_ratio") or curves.get("distance") or next(iter(curves.values()), [])
+        found = curves.get(DEFAULT_MEASURE) or curves.get(DISTANCE) or next(iter(curves.values()), [])
         return [float("nan") if v is None else v for v in found]
 
 

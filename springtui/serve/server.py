@@ -1,8 +1,8 @@
-"""The lab in a browser: textual-serve (extra ``serve``), kept to this machine, to its owner, and to itself.
+"""Serves the lab to browsers by textual-serve (extra ``serve``), restricted to whoever has the printed address.
 
-Three things are added to it. Its page loads nothing from elsewhere. Every request but those for scripts and fonts
-needs the token of the printed address, since other people's programs on a shared machine reach its loopback too.
-And no page of another origin may open the connection, since a browser would let it.
+Three things are added to textual-serve. Its page loads nothing from other servers. Every request except those for
+scripts and fonts needs the token in the printed address, since other users of this machine reach its loopback too.
+Connections from pages of another origin are refused, which browsers would allow.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PAGES = Path(__file__).parent / "pages"
 _COOKIE = "springtui"
 _PATIENCE = 1.0
-"""Seconds that open labs are given to close."""
+"""Seconds that open labs have to close at the end."""
 _WITHOUT_TOKEN = "This is springtui; open the address that it printed, with its token.\n"
 _POLICY = "default-src 'self' data:; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket at a port, or at a free one where that is taken.
+    """A listening socket at a port, or at any free port where that is in use.
 
     Raises:
-        InputError: the host is not one of this machine's addresses, or the port is not ours to take.
+        InputError: the host is no address of this machine, or the port is not permitted.
     """
     for number in (port, 0):
         try:
@@ -57,7 +57,7 @@ def _family(host: str) -> socket.AddressFamily:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
+    """Whether an address can be reached from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -67,7 +67,7 @@ def is_loopback(host: str) -> bool:
 
 
 class LabServer(Server):
-    """One lab for every page that is opened; a closed page detaches its lab, and runs go on."""
+    """Starts a lab for every page that is opened; closing the page detaches the lab, and runs go on."""
 
     def __init__(self, command: str, listening: socket.socket) -> None:
         host, port = listening.getsockname()[:2]
@@ -78,7 +78,7 @@ class LabServer(Server):
 
     @property
     def url(self) -> str:
-        """The address to open, token included."""
+        """The address to open, with the token."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/?token={self.token}"
 
@@ -88,12 +88,12 @@ class LabServer(Server):
         return app
 
     async def on_startup(self, app: web.Application) -> None:
-        """No banner: the verb says what there is to say."""
+        """Print no banner; the verb prints the address."""
 
     def _guard(self) -> Any:
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if not self._is_meant(request):
+            if not self._is_permitted(request):
                 raise web.HTTPForbidden(text=_WITHOUT_TOKEN)
             if self._is_token(request.query.get("token", "")):
                 response: web.StreamResponse = web.HTTPFound("/")
@@ -112,32 +112,35 @@ class LabServer(Server):
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), self.token.encode())
 
-    def _is_meant(self, request: web.Request) -> bool:
-        """Whether the page asks under a name of ours, and for itself: no other site, no name bent to loopback."""
+    def _is_permitted(self, request: web.Request) -> bool:
+        """Whether the request is from a page of this server, under a loopback name where the server listens there.
+
+        This refuses pages of other origins, and other names that resolve to loopback (DNS rebinding).
+        """
         origin = request.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != request.host:
             return False
         name = urlsplit(f"//{request.host}").hostname or ""
         return not self._only_local or is_loopback(name)
 
-    async def run(self, told: Callable[[], None]) -> None:
-        """Serve until SIGINT, SIGTERM or a hang-up; ``told`` is called once pages can be opened."""
+    async def run(self, announce: Callable[[], None]) -> None:
+        """Serve until SIGINT, SIGTERM or SIGHUP; ``announce`` is called once pages can be opened."""
         logging.getLogger("textual-serve").setLevel(logging.ERROR)
         runner = web.AppRunner(await self._make_app(), access_log=None, shutdown_timeout=_PATIENCE)
         await runner.setup()
         try:
             await web.SockSite(runner, self._listening).start()
-            asked = asyncio.Event()
+            stopped = asyncio.Event()
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                loop.add_signal_handler(number, asked.set)
-            told()
-            await asked.wait()
+                loop.add_signal_handler(number, stopped.set)
+            announce()
+            await stopped.wait()
         finally:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(runner.cleanup(), 10 * _PATIENCE)
 
 
-def serve(server: LabServer, told: Callable[[], None]) -> None:
-    """Serve to the end."""
-    asyncio.run(server.run(told))
+def serve(server: LabServer, announce: Callable[[], None]) -> None:
+    """Run ``server.run`` in a new event loop."""
+    asyncio.run(server.run(announce))

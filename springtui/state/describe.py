@@ -16,7 +16,7 @@ from engine.settings.chain import ChainConfig
 from engine.settings.run import RunConfig, kind_of
 from engine.settings.sweep import SweepConfig
 from engine.settings.train import TrainConfig
-from engine.sweep.grid import members, size
+from engine.sweep.grid import cell_count, members
 
 from .run_state import RunState
 
@@ -70,7 +70,7 @@ def _total(config: RunConfig) -> int:
     """How far it will go; 0 where that is not known, as of a user's own training."""
     settings = config.settings
     if isinstance(settings, SweepConfig):
-        return size(settings) * members(settings)
+        return cell_count(settings) * members(settings)
     if isinstance(settings, TrainConfig):
         return settings.epochs
     return settings.steps if isinstance(settings, ChainConfig) else 0

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURE_OF
 from engine.settings.sweep import SweepConfig
 from engine.sweep.axes import Value
-from engine.sweep.grid import map_of, members, place, size
-from engine.sweep.summary import MEASURES, Summary, accuracy_cv_correlation, summarise
+from engine.sweep.grid import cell_count, cell_values, members, twin_map_for
+from engine.sweep.summary import Summary, accuracy_cv_correlation, summarise
 from engine.twin.axis import noise_coordinate
 from engine.twin.maps import PRESETS
 
@@ -61,11 +62,11 @@ def grid_of(config: SweepConfig, summaries: Sequence[Summary], colour: Colour) -
     """The heat map of a sweep; None before anything is known."""
     if not summaries:
         return None
-    count = size(config)
+    count = cell_count(config)
     values, curves, final = [math.nan] * count, [[0.0][:0] for _ in range(count)], [False] * count
     for summary in summaries:
         values[summary.cell] = value_of(summary, colour)
-        curve = summary.curves.get(MEASURES[config.system], [])
+        curve = summary.curves.get(MEASURE_OF[config.system], [])
         curves[summary.cell] = scaled_curve(curve[:-1] if config.system == "network" else curve)
         final[summary.cell] = summary.final
     low, high = colour.fixed or _range(values)
@@ -127,7 +128,7 @@ def facts_of(
     chain: SweepConfig | None = None,
 ) -> list[str]:
     """The numbers of the cell under the cursor, and of its twin among the cells of ``chain``."""
-    x, y = place(config, cell)
+    x, y = cell_values(config, cell)
     noise = TITLES.get(config.x_axis, config.x_axis)
     head = f"{row_title(config)} {short(row_value(config, y))} · {noise} {short(x)}"
     found = next((s for s in summaries if s.cell == cell), None)
@@ -152,11 +153,11 @@ def twin_facts(
         return ["twin: not made yet"]
     if twin is None or isinstance(twin.x, str) or isinstance(twin.y, str) or config.x_axis not in PRESETS:
         return ["twin: no map was fitted for these axes"]
-    knobs = map_of(chain or config).chain(1.0 - twin.y, noise_coordinate(config.x_axis, twin.x))
+    knobs = twin_map_for(chain or config).chain(1.0 - twin.y, noise_coordinate(config.x_axis, twin.x))
     right, left, noise = (float(knob) for knob in knobs)
     lines = [f"twin CV {decimals(twin.cv)} · asymmetry {decimals(twin.asymmetry, sign=True)}"]
-    ours = scaled_curve(found.curves.get(MEASURES["network"], [])[:-1])
-    theirs = scaled_curve(twin.curves.get(MEASURES["chain"], []))
+    ours = scaled_curve(found.curves.get(DEFAULT_MEASURE, [])[:-1])
+    theirs = scaled_curve(twin.curves.get(DISTANCE, []))
     if ours and len(ours) == len(theirs):
         off = math.sqrt(sum((a - b) ** 2 for a, b in zip(ours, theirs, strict=True)) / len(ours))
         lines.append(f"its curve is off by {number(off, 2)} r.m.s.")

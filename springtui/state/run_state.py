@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.measures.registry import PROBES, rises
 from engine.runs.records import Acknowledged, Cell, Curve, Ended, Event, Note, Started
 from engine.runs.status import Status
 
 from .history import HISTORY_POINTS, History
-from .measures import PROBES
 
-__all__ = ["ECHOES", "HISTORY_POINTS", "History", "RunState", "signed_curve"]
+__all__ = ["ECHOES", "HISTORY_POINTS", "History", "RunState", "points_of", "signed_curve"]
 
 ECHOES = 3
 """How many earlier curves fade behind the newest."""
@@ -150,9 +151,14 @@ class RunState:
             self.status = Status.RUNNING
 
 
+def points_of(curve: Curve, measure: str) -> Sequence[float | None]:
+    """D_0 … D_L of a measure as they were recorded, [L + 1]; empty where it was not taken."""
+    return curve.linear_probes or [] if measure == PROBES else curve.curves.get(measure, [])
+
+
 def signed_curve(curve: Curve, measure: str) -> list[float | None]:
-    """D_0 … D_L of a measure, turned so that separating lowers it: inverse fuzziness and probes rise."""
-    values = curve.linear_probes or [] if measure == PROBES else curve.curves.get(measure, [])
-    if measure in {"inverse_fuzziness", PROBES}:
+    """D_0 … D_L of a measure, [L + 1], negated where the measure rises, so that separating lowers the curve."""
+    values = points_of(curve, measure)
+    if rises(measure):
         return [None if v is None else -v for v in values]
     return list(values)

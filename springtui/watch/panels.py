@@ -6,16 +6,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.measures.load_curve import loads, statistics
+from engine.measures.registry import DISTANCE
 from engine.runs.status import Observation, Status
 from engine.settings.run import RunConfig, kind_of
 
 from ..state.curves import curves_of, theory_of, twin_of, twin_series
 from ..state.empty import why_empty
-from ..state.measures import PROBES
 from ..state.pictures import Series
 from ..state.run_state import RunState, signed_curve
 from ..state.timeline import Points, View
-from ..state.wording import UNITS, columns, duration, fitting, in_words, number, shape_line, with_error
+from ..state.wording import (
+    UNITS,
+    columns,
+    duration,
+    fitting,
+    in_words,
+    number,
+    shape_line,
+    shown_measure,
+    with_error,
+)
 from ..terminal.text import plain_text
 from ..widgets.lines import bars
 
@@ -38,7 +48,7 @@ def kind_in_words(config: RunConfig | None) -> str:
 def curve_series(view: View, measure: str) -> list[Series]:
     """The load curve now, at the start and a little before, with its twin or its theory."""
     state = view.state
-    if measure == "distance":
+    if measure == DISTANCE:
         return [*theory_of(state), *curves_of(state, measure, "accent")]
     return [*twin_series(state, measure), *curves_of(state, measure, "primary")]
 
@@ -113,10 +123,10 @@ def facts(state: RunState, measure: str, found: Observation | None) -> list[str]
     if state.latest is None:
         note = plain_text(state.note) or "no curve yet"
         return amiss if amiss and (not state.note or note in amiss[0]) else [*amiss, note]
-    shown = "trace_ratio" if measure == PROBES else measure
+    shown = shown_measure(measure)
     shape = statistics(signed_curve(state.latest, shown), logits=state.layers[-1:] == ["logits"])
     lines = [f"{in_words(shape)} · {shape_line(shape)}"]
-    if measure != "distance" and (fit := twin_of(state)) is not None:
+    if measure != DISTANCE and (fit := twin_of(state)) is not None:
         lines.append(f"twin F* {with_error(fit.effective_friction, fit.standard_error)}")
     if amiss:
         lines += amiss

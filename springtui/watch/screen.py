@@ -16,6 +16,7 @@ from textual.geometry import Size
 from textual.widgets import Static, Tab, Tabs
 
 from engine.errors import SpringtuiError
+from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURES, NETWORK_MEASURES
 from engine.runs.directory import Run
 from engine.runs.names import WORKER_LOG
 from engine.runs.status import Status
@@ -23,8 +24,7 @@ from engine.settings.run import RunConfig
 
 from ..follow.follower import Follower
 from ..preferences.last_place import Place
-from ..state.curves import NAMES, legend_of
-from ..state.measures import MEASURES
+from ..state.curves import legend_of
 from ..state.timeline import View
 from ..state.wording import UNITS, fitting
 from ..terminal import size
@@ -97,7 +97,7 @@ class WatchScreen(RunControl):
         """The curve that a replay shows; None follows the end."""
         self.playing = False
         self.speed = SPEEDS[0]
-        self.measure = place.measure if place.measure in MEASURES else MEASURES[0]
+        self.measure = place.measure if place.measure in NETWORK_MEASURES else DEFAULT_MEASURE
         self.scalar = ""
         self.tab = GROUPS[0]
         self._replayed: View | None = None
@@ -162,9 +162,9 @@ class WatchScreen(RunControl):
         chain = self.kind == "chain"
         self.set_class(chain, "-of-chain")
         if chain:
-            self.measure = "distance"
+            self.measure = DISTANCE
         curve = self.query_one("#curve", CurvesPlot)
-        curve.heading = f"Load curve · {NAMES.get(self.measure, 'y − x')}"
+        curve.heading = f"Load curve · {MEASURES[self.measure].label}"
         curve.legend = legend_of("chain" if chain else "network")
         curve.axis = "block" if chain else "layer"
         self.query_one("#history", CurvesPlot).axis = UNITS.get(self.kind, "step")
@@ -361,7 +361,7 @@ class WatchScreen(RunControl):
     def action_next_measure(self) -> None:
         """Another measure of separation."""
         if self.kind != "chain":
-            self.measure = MEASURES[(MEASURES.index(self.measure) + 1) % len(MEASURES)]
+            self.measure = NETWORK_MEASURES[(NETWORK_MEASURES.index(self.measure) + 1) % len(NETWORK_MEASURES)]
             self.place.measure = self.measure
             self._shape()
             self._draw()

@@ -14,7 +14,7 @@ from engine.runs.directory import Run
 from engine.runs.listing import open_home
 from engine.runs.records import Cell, Ended, Started
 from engine.sweep.diagrams import make_sweep
-from engine.sweep.grid import place, size
+from engine.sweep.grid import cell_count, cell_values
 from engine.workers.work import work
 from springtui.app import SpringApp
 from springtui.lab.screen import LabScreen
@@ -32,9 +32,9 @@ def diagram(home: Path) -> Run:
     config = make_sweep("data-noise", {"hessian": True}, seeds=2)
     run = Run.create(home, config)
     writer = run.writer()
-    writer.write(Started(pid=1, host="here", settings={}, layers=[], total=2 * size(config)))
-    for index in range(size(config)):
-        noise, slope = (float(value) for value in place(config, index))
+    writer.write(Started(pid=1, host="here", settings={}, layers=[], total=2 * cell_count(config)))
+    for index in range(cell_count(config)):
+        noise, slope = (float(value) for value in cell_values(config, index))
         bend = 1.0 + 1.5 * (noise - 0.6 * (1.0 - slope))
         for member in range(2):
             curve = [4.0 * (1.0 - (i / 7) ** math.exp(-0.5 * bend + 0.4)) - 1.0 + 0.05 * member for i in range(8)]

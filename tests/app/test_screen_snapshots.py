@@ -19,7 +19,7 @@ from engine.runs import status
 from engine.runs.directory import Run
 from engine.runs.records import Cell, Ended, Started
 from engine.sweep.diagrams import DIAGRAMS, make_sweep
-from engine.sweep.grid import size
+from engine.sweep.grid import cell_count
 from springtui.app import Opening, SpringApp
 from springtui.lab import panels as lab_panels
 from springtui.lab.screen import LabScreen
@@ -69,9 +69,9 @@ async def draw_phase(pilot: Pilot[int]) -> None:
         ("chain", make_sweep("chain-twin", {"blocks": 6}, axes=None)),
     ):
         state = RunState(f"a-{system}")
-        state.fold(Started(time=0.0, pid=1, host="here", settings={}, layers=[], total=size(config)))
+        state.fold(Started(time=0.0, pid=1, host="here", settings={}, layers=[], total=cell_count(config)))
         measure = "trace_ratio" if system == "network" else "distance"
-        for cell in range(size(config) if system == "chain" else 3 * size(config) // 4):
+        for cell in range(cell_count(config) if system == "chain" else 3 * cell_count(config) // 4):
             row, column = divmod(cell, len(config.x_values))
             bend = 0.004 + 0.03 * (column - row)
             curve = [1.0 - i / 7 + bend * i * (7 - i) / 7 for i in range(8)] + [-0.2]

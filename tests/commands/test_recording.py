@@ -12,7 +12,7 @@ from support.real_terminal import _UNKNOWN_TO_PYTE, SPRINGTUI, Terminal, stop_wo
 
 from engine.errors import DataError, HomeError
 from springtui.cli import main
-from springtui.recording.cast import Recorder, Tamer, played, read_cast
+from springtui.recording.cast import EscapeFilter, Recorder, played, read_cast
 
 
 @pytest.mark.terminal
@@ -151,8 +151,8 @@ class TestPlaying:
         ],
     )
     def test_only_what_draws_gets_through(self, text: str, kept: str) -> None:
-        assert Tamer().take(text) == kept
-        in_pieces = Tamer()
+        assert EscapeFilter().take(text) == kept
+        in_pieces = EscapeFilter()
         assert "".join(in_pieces.take(char) for char in text) == kept
 
     def test_pauses(self, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from engine.settings.chain import ChainConfig
 from engine.settings.fields import make
 from engine.settings.train import TrainConfig
 from engine.sweep.diagrams import make_sweep
-from engine.sweep.grid import place, size
+from engine.sweep.grid import cell_count, cell_values
 from engine.twin.fit import predict
 from engine.twin.maps import PRESETS, TwinMap, load_map, save_map
 from springtui.cli import main
@@ -86,8 +86,8 @@ def planted_sweep(home: Path) -> tuple[Run, TwinMap]:
     run = Run.create(open_home(home), config)
     planted = TwinMap(friction=0.05, friction_per_nonlinearity=0.08, mu_left=0.12, noise=0.03, noise_per_noise=0.1)
     writer = run.writer()
-    for index in range(size(config)):
-        x, y = place(config, index)
+    for index in range(cell_count(config)):
+        x, y = cell_values(config, index)
         (curve,) = predict(planted, [1.0 - y], [x], 7)
         for member in range(2):
             bent = [3.0 * float(d) - 2.0 + 0.05 * member * (i % 2) for i, d in enumerate(curve)]

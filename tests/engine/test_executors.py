@@ -243,7 +243,7 @@ class Cluster:
         self.file = folder / "scheduler.json"
         self._folder = folder
         self.processes = [self._start("scheduler", "--host", "127.0.0.1", "--port", "0")]
-        wait_until(self.file.exists)
+        wait_until(lambda: self.file.exists() and self.file.read_text(encoding="utf-8").rstrip().endswith("}"))
         for name in ("one", "two"):
             self.processes.append(self._start("worker", "--nthreads", "1", "--no-nanny", "--name", name))
 

@@ -22,7 +22,7 @@ from engine.settings.sweep import SweepConfig
 from engine.settings.train import TrainConfig
 from engine.sweep.axes import parse_axis
 from engine.sweep.diagrams import DIAGRAMS, make_sweep  # fmt: skip
-from engine.sweep.grid import cell_settings, coarse_to_fine, place, size
+from engine.sweep.grid import cell_count, cell_settings, cell_values, coarse_to_fine
 from engine.sweep.summary import accuracy_cv_correlation, spearman, summarise
 from engine.workers.work import work
 from springtui.cli import main
@@ -54,7 +54,7 @@ def test_the_chain_over_a_networks_knobs_goes_through_the_map() -> None:
     config = make_sweep("chain-twin", {})
     settings = cell_settings(config, 0)
     assert isinstance(settings, ChainConfig)
-    assert place(config, 0) == (0.0, 0.0)
+    assert cell_values(config, 0) == (0.0, 0.0)
     assert (settings.mu_right, settings.mu_left, settings.noise) == pytest.approx((0.085, 0.138, 0.029))
     by_hand = make_sweep("chain", {}, axes={"y": parse_axis("chain", "nonlinearity=1,0"),
                                            "x": parse_axis("chain", "data_noise=0,0.8")})  # fmt: skip
@@ -226,7 +226,7 @@ def test_chains_killed_at_random_moments_are_neither_lost_nor_repeated(home: Pat
     rng = random.Random(5)
     kill_until_done(broken, [rng.uniform(0.3, 1.6) for _ in range(5)])
     assert work(whole).reason == "finished"
-    assert len(finals(broken)) == size(config)
+    assert len(finals(broken)) == cell_count(config)
     assert same(broken, whole)
 
 

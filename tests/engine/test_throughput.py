@@ -23,10 +23,10 @@ from engine.runs.directory import Run
 from engine.runs.listing import open_home
 from engine.runs.records import Cell
 from engine.settings.train import TrainConfig
-from engine.sweep import throughput as sweep_choice
-from engine.sweep.crew import Orders, Product
+from engine.sweep import throughput
 from engine.sweep.diagrams import make_sweep
-from engine.sweep.stacked import StackedCrew
+from engine.sweep.producers import Output, StopSignal
+from engine.sweep.stacked import StackedProducers
 from engine.sweep.task import Job
 from engine.sweep.throughput import choose, stacked_rate
 from engine.workers.work import work
@@ -80,21 +80,21 @@ def test_the_faster_device_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its speed is made up, since there may be none here; the compiled code's is measured."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for rate, device in ((1e12, "cuda"), (1e-6, "")):
-        monkeypatch.setattr(sweep_choice, "stacked_rate", lambda _jobs, _device, rate=rate: rate)
+        monkeypatch.setattr(throughput, "stacked_rate", lambda _jobs, _device, rate=rate: rate)
         (choice,) = choose(jobs(2, device="auto"), 1)
         assert choice.device == device
         assert choice.rates["cuda"] == rate
 
 
-def test_a_stacked_crew_makes_every_cell_and_tells_diverged_ones() -> None:
-    made: queue.SimpleQueue[Product] = queue.SimpleQueue()
+def test_stacked_producers_make_every_cell_and_report_diverged_ones() -> None:
+    outputs: queue.SimpleQueue[Output] = queue.SimpleQueue()
     other = msgspec.structs.replace(TINY, batch_size=20, hessian=True)
     wanted = [*jobs(3, batch_size=50), Job(cell=9, member=1, settings=other)]
     assert stacked_rate(wanted[:3], "cpu") > 0
-    crew = StackedCrew(wanted, made, Orders(lambda: False), "cpu")
-    crew.start()
-    crew.join()
-    cells = [made.get_nowait() for _ in range(made.qsize())]
+    producers = StackedProducers(wanted, outputs, StopSignal(lambda: False), "cpu")
+    producers.start()
+    producers.join()
+    cells = [outputs.get_nowait() for _ in range(outputs.qsize())]
     finals = {cell.cell: cell for cell in cells if isinstance(cell, Cell) and cell.final}
     assert sorted(finals) == [0, 1, 2, 9]
     assert all(cell.at == 4 and cell.curves for cell in finals.values())

@@ -1,4 +1,4 @@
-"""What the ensemble's tests train: made-up samples, small networks, and a member beside its network."""
+"""Random samples, small networks, and an ensemble's member with the torch network of the same weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.settings.train import TrainConfig
 
 
 def some_data(n: int, d: int, classes: int = 10, seed: int = 0) -> Dataset:
-    """Classes that overlap, with one input that never varies, as an image's corner."""
+    """Overlapping Gaussian classes, n samples of d features; feature 0 is constant, as an image's corner."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, classes, n)
     x = (rng.normal(size=(classes, d))[y] + rng.normal(size=(n, d))).astype(np.float32)
@@ -27,7 +27,7 @@ def small(**settings: object) -> TrainConfig:
 
 
 class Rig:
-    """A member beside the torch network that it began as."""
+    """A member, and the torch network with its initial weights."""
 
     def __init__(self, config: TrainConfig, data: Dataset) -> None:
         self.group = Group(config, data)
@@ -38,7 +38,7 @@ class Rig:
         self.network = build_network(config, data.x_train.shape[1:], data.n_classes, knobs)
 
     def as_network(self, flat: np.ndarray) -> list[torch.Tensor]:
-        """Flat numbers in the order of a network's parameters."""
+        """Flat weights as a network's parameters, in their order."""
         copy = build_network(
             self.group.config, self.group.dataset.x_train.shape[1:], 10, Knobs(0, 0, torch.Generator())
         )

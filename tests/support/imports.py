@@ -1,4 +1,4 @@
-"""What a fresh interpreter has imported."""
+"""Lists the modules that code imports in a new interpreter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HEAVY = {"torch", "numba", "sklearn", "scipy"}
 
 
 def modules_after(code: str) -> set[str]:
-    """Top-level names in sys.modules once a fresh interpreter has run the code."""
+    """Top-level names in ``sys.modules`` of a new interpreter that has run the code."""
     script = f"{code}\nimport json, sys\nprint(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, cwd=ROOT, check=True

@@ -1,4 +1,4 @@
-"""The lab and the app driven as a person drives them."""
+"""Runs the lab in tests, and fills it with made-up states."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from springtui.widgets.plot import Plot
 async def open_lab(
     home: Path, size: tuple[int, int] = (120, 40), settings: dict[str, Any] | None = None, *, stop: bool = True
 ) -> AsyncIterator[tuple[LabScreen, Pilot[int]]]:
-    """The app with its two workers; they are stopped at the end, unless they are to be left."""
+    """The app with its two workers, which are stopped at the end if ``stop``."""
     app = SpringApp(home, settings)
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
@@ -40,7 +40,7 @@ async def open_lab(
 
 
 async def until(pilot: Pilot[int], true: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait for something to become true, looking often."""
+    """Wait until ``true()`` is true; AssertionError after ``seconds``."""
     for _ in range(int(seconds / 0.05)):
         if true():
             return
@@ -52,7 +52,7 @@ LAYERS = ["input", *(f"layer {i}" for i in range(1, 8)), "logits"]
 
 
 def network_state() -> RunState:
-    """A network after 40 of 60 epochs whose deep layers carry the load."""
+    """State of a network after 40 of 60 epochs, whose deep layers carry the load."""
     state = RunState("a-run")
     state.fold(
         Started(
@@ -76,7 +76,7 @@ def network_state() -> RunState:
 
 
 def chain_state() -> RunState:
-    """A chain at rest with friction that favours its front."""
+    """State of a paused chain with a curved load curve."""
     state = RunState("b-run")
     settings = {"mu_right": 0.074, "mu_left": 0.138, "noise": 0.0374, "target": 1.0}
     state.fold(
@@ -100,7 +100,7 @@ def chain_state() -> RunState:
 
 
 def showing(*keys: str) -> Callable[[Pilot[int]], Awaitable[None]]:
-    """Draws the two states, once the keys were pressed."""
+    """For snapshots: press keys, then draw ``network_state`` and ``chain_state`` in the lab."""
 
     async def draw(pilot: Pilot[int]) -> None:
         await pilot.pause()

@@ -1,4 +1,4 @@
-"""Run directories made without a worker: long logs, and many runs. Shared by tests and benchmarks."""
+"""Writes run directories without a worker: long logs, and many runs. Shared by tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from engine.settings.train import TrainConfig
 
 LAYERS = ["input", *(f"layer {i}" for i in range(1, 8)), "logits"]
 SPIKE = 50.0
-"""The loss of one record in the middle, which no plot may lose."""
+"""Loss of the record in the middle, which plots must show."""
 
 
 def training_records(count: int, *, began: float = 1.7e9, moves: int = 10) -> Iterator[Event]:
-    """A training of ``count`` curves, twenty a second, whose deep layers learn more and more; settings move."""
+    """Records of a training: ``count`` curves, 20 a second, and ``moves`` changes of data_noise."""
     settings = {"lr": 1e-3, "data_noise": 0.2, "negative_slope": 0.2}
     yield Started(seq=0, time=began, pid=1, host="gone", settings=settings, layers=LAYERS, total=count)
     seq = 1
@@ -46,7 +46,7 @@ def training_records(count: int, *, began: float = 1.7e9, moves: int = 10) -> It
 
 
 def make_run(home: Path, events: Iterator[Event] | list[Event], number: int = 0, *, began: float = 1.7e9) -> Path:
-    """A directory of a training run that holds these records."""
+    """Write a training run with these records; its directory."""
     name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(began))}-train-{number:06x}"
     folder = home / "runs" / name
     folder.mkdir(mode=0o700, parents=True)
@@ -59,7 +59,7 @@ def make_run(home: Path, events: Iterator[Event] | list[Event], number: int = 0,
 
 
 def make_many(home: Path, count: int, epochs: int = 12) -> None:
-    """So many short runs, trainings and chains, that ended in different ways; every fifth without a last word."""
+    """Write ``count`` short trainings and chains with different ends, every fifth without a last record."""
     rng = random.Random(1)
     for i in range(count):
         began = 1.7e9 + 100.0 * i

@@ -1,4 +1,4 @@
-"""Run directories as nobody should leave them: sound ones, each damaged in a way that chance decides, by seed."""
+"""Damages copies of valid run directories at random, by seed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ HUGE = 3 << 20
 
 
 def sound_runs(home: Path) -> list[Path]:
-    """A run of each kind, as workers leave them."""
+    """Write a finished run of each kind; their directories."""
     sweep = make_sweep("data-noise", {}, axes={"x": ("data_noise", (0.0, 0.5)), "y": ("negative_slope", (0.0,))})
     chain = ChainConfig(blocks=3, steps=50)
     made = []
@@ -72,7 +72,7 @@ def _fill(run: Run, settings: Settings) -> None:
 
 
 def mutated(sound: Path, into: Path, number: int, secret: Path) -> Path:
-    """A copy of a sound run under ``into``, damaged once or twice; the same for the same number."""
+    """Copy a valid run to ``into`` and damage it once or twice; the same ``number`` gives the same damage."""
     chance = random.Random(number)
     run = into / f"20260101-{number:06d}-{sound.name.split('-')[2]}-{number:06x}"
     shutil.copytree(sound, run)
@@ -121,7 +121,7 @@ def _nest(path: Path, chance: random.Random, _: Path) -> None:
 
 
 def _odd_values(path: Path, chance: random.Random, _: Path) -> None:
-    """Some field of some record becomes something else, or is lost."""
+    """Replace or delete fields of some records."""
     try:
         records = [json.loads(line) for line in path.read_bytes().splitlines() if line.strip()]
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Where the project and the reference data lie."""
+"""Paths of the project and of the reference data."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("SPRINGTUI_SHARED", ROOT.parent / "shared"))
-"""Where the reference numbers and images lie on the developers' machines; tests that need them skip without."""
+"""Folder of reference numbers and images on developers' machines; tests that need it are skipped without it."""
 DATA = ROOT / "tests" / "data"

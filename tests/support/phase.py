@@ -1,4 +1,4 @@
-"""A small finished diagram."""
+"""A fixture with a small finished sweep."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AXES = {"x": ("data_noise", (0.0, 0.4)), "y": ("negative_slope", (0.0, 0.5, 1.0)
 
 @pytest.fixture
 def finished(home: Path) -> Run:
-    """A small diagram, made."""
+    """A finished sweep of 2 x 3 cells, 2 seeds each."""
     open_home(home)
     run = Run.create(home, make_sweep("data-noise", SMALL, axes=AXES, seeds=2))
     assert work(run).reason == "finished"

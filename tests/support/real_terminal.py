@@ -1,4 +1,4 @@
-"""A program in a pseudo-terminal of its own, its screen emulated by pyte. Shared by tests and benchmarks."""
+"""Runs a program in a pseudo-terminal emulated by pyte. Shared by tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ import pyte
 
 SPRINGTUI = (sys.executable, "-m", "springtui")
 _UNKNOWN_TO_PYTE = re.compile(rb"\x1b\[[<>=?]?[0-9;]*\$[a-z]|\x1b\[[<>=][0-9;]*[a-zA-Z]|\x1bP.*?\x1b\\", re.DOTALL)
-"""Queries that a real terminal answers or ignores, and that pyte would print in part."""
+"""Sequences that a terminal answers or ignores, and that pyte would print in part."""
 _MODES = {b"1049": "alternate screen", b"1000": "mouse", b"1003": "mouse motion", b"2004": "bracketed paste"}
 
 
 def _as_a_shell_does() -> None:
-    """The terminal is its own, and no signal is ignored or blocked because a test runner does so."""
+    """In the child process: take the terminal, and reset signals that a test runner ignores or blocks."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 class Terminal:
-    """Starts a program and reads what it draws; always ``close`` it (it is a context manager)."""
+    """A program and the emulated screen of its terminal; use it as a context manager, or ``close`` it."""
 
     def __init__(
         self,
@@ -69,36 +69,36 @@ class Terminal:
         self.close()
 
     def read(self, seconds: float) -> bytes:
-        """What comes within a time, at the first bytes or not at all."""
+        """Bytes of the program's output, waited for up to ``seconds``; empty where none came."""
         if self._master < 0 or not select.select([self._master], [], [], seconds)[0]:
             return b""
         try:
             data = os.read(self._master, 65536)
-        except OSError:  # Linux says EIO when the other end was closed
+        except OSError:  # Linux raises EIO where the other end is closed
             return b""
         self.take(data)
         return data
 
     def _answer(self, data: str) -> None:
-        """What a terminal says when it is asked, as where its cursor is."""
+        """Send pyte's answer to a query, as of the cursor's position."""
         if self._master >= 0:
             with contextlib.suppress(OSError):
                 os.write(self._master, data.encode())
 
     def take(self, data: bytes) -> None:
-        """Draw what came, and answer what it asks."""
+        """Draw output on the emulated screen, and answer queries in it."""
         self.raw += data
         self._stream.feed(_UNKNOWN_TO_PYTE.sub(b"", data))
 
     def draw(self, data: bytes) -> None:
-        """Draw what came, where another answered."""
+        """Draw output on the emulated screen, without answering queries."""
         answer, self.screen.write_process_input = self.screen.write_process_input, lambda _: None
         self.take(data)
         self.screen.write_process_input = answer
 
     @property
     def descriptor(self) -> int:
-        """The terminal's end."""
+        """File descriptor of the terminal's side."""
         return self._master
 
     def text(self) -> str:
@@ -106,10 +106,10 @@ class Terminal:
         return "\n".join(self.screen.display)
 
     def wait_for(self, wanted: str | Callable[[str], bool], seconds: float = 30.0) -> str:
-        """Read until the screen holds a text, or satisfies a predicate; the screen.
+        """Read until the screen has a text, or satisfies a predicate; the screen's text.
 
         Raises:
-            AssertionError: it did not come in time; the message holds the screen.
+            AssertionError: ``seconds`` passed before; the message has the screen's text.
         """
         holds = (lambda text: wanted in text) if isinstance(wanted, str) else wanted
         end = time.monotonic() + seconds
@@ -120,23 +120,23 @@ class Terminal:
         return self.text()
 
     def press(self, keys: str) -> None:
-        """Send what a keyboard sends."""
+        """Send keys, as the bytes that a terminal sends."""
         os.write(self._master, keys.encode())
 
     def resize(self, columns: int, rows: int, *, tell: bool = True) -> None:
-        """Change the size, as a person who drags the window's corner."""
+        """Change the terminal's size, and send SIGWINCH if ``tell``."""
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.screen.resize(rows, columns)
         if tell:
             os.killpg(os.getpgid(self.process.pid), signal.SIGWINCH)
 
     def hang_up(self) -> None:
-        """Close the terminal's end, as a lost connection does."""
+        """Close the terminal's side, as a lost connection does."""
         os.close(self._master)
         self._master = -1
 
     def wait_exit(self, seconds: float = 15.0) -> int:
-        """The exit status; keeps reading meanwhile, as a terminal does."""
+        """Wait for the program's end while reading its output; its exit status."""
         end = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < end:
             self.read(0.05) or time.sleep(0.02)
@@ -145,7 +145,7 @@ class Terminal:
         return self.process.wait(0.1)
 
     def modes_left_on(self) -> set[str]:
-        """Terminal modes that the program switched on and never off."""
+        """Names of terminal modes that the program switched on and not off again."""
         left = set()
         for number, name in _MODES.items():
             on, off = self.raw.rfind(b"\x1b[?" + number + b"h"), self.raw.rfind(b"\x1b[?" + number + b"l")
@@ -156,7 +156,7 @@ class Terminal:
         return left
 
     def close(self) -> None:
-        """Kill what is left of the program and its terminal."""
+        """Kill the program, if it runs, and close the terminal."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait(10)
@@ -167,17 +167,17 @@ class Terminal:
 
 def workers_under(home: Path) -> list[psutil.Process]:
     """Live worker processes of the runs under a home."""
-    found = []
+    workers = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             line = process.cmdline()
             if "engine.workers" in line and any(part.startswith(str(home)) for part in line):
-                found.append(process)
-    return found
+                workers.append(process)
+    return workers
 
 
 def stop_workers(home: Path) -> None:
-    """At the end of a test: nothing of it goes on."""
+    """Kill all workers of the runs under a home."""
     for process in workers_under(home):
         with contextlib.suppress(psutil.Error):
             process.kill()

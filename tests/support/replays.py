@@ -1,4 +1,4 @@
-"""Runs that were broken off, beside the same run that was not."""
+"""Interrupts runs, and compares them with the same training without interruption."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ E = TypeVar("E", bound=Event)
 
 
 class Broken:
-    """A run whose workers are killed and started again."""
+    """A run whose workers a test kills and starts again."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -53,7 +53,7 @@ class Broken:
 
 
 def assert_never_broken(broken: Broken) -> None:
-    """Each curve equals that of a training in one go here, with the moves at the steps that were acknowledged."""
+    """Assert that curves equal those of an uninterrupted training with settings changed at the same steps."""
     config = broken.run.config().settings
     assert isinstance(config, TrainConfig)
     moves = [(a.step, a.settings) for a in broken.all(Acknowledged) if a.action == "set" and not a.error]
@@ -68,8 +68,8 @@ def assert_never_broken(broken: Broken) -> None:
         if not config.measure_steps and trainer.epoch % config.measure_every == 0:
             expected[trainer.step_count] = trainer.measure().curves
     expected[trainer.step_count] = trainer.measure().curves
-    found = broken.all(Curve)
-    assert [curve.step for curve in found] == sorted({curve.step for curve in found}), "no step twice"
-    by_step: dict[int, Any] = {curve.step: curve.curves for curve in found}
+    recorded = broken.all(Curve)
+    assert [curve.step for curve in recorded] == sorted({curve.step for curve in recorded}), "no step twice"
+    by_step: dict[int, Any] = {curve.step: curve.curves for curve in recorded}
     assert by_step.keys() >= expected.keys()
     assert {step: by_step[step] for step in expected} == expected

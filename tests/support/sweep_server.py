@@ -1,4 +1,4 @@
-"""Loaded once by a fork server, so that a sweep's worker starts in no time and can be killed often."""
+"""Preloaded by a fork server, so that a sweep's worker starts fast and can be killed often."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from engine.runs.directory import Run
 from engine.settings.train import TrainConfig
-from engine.sweep import throughput as sweep_choice
+from engine.sweep import throughput
 from engine.sweep.networks import Networks
 from engine.workers import sweep as sweep_worker
 from engine.workers.work import work
@@ -20,11 +20,11 @@ torch.set_num_threads(1)
 Networks(lambda: True, lambda _cell: None).train(
     TrainConfig(epochs=1, width=16, depth=4, train_size=50, batch_size=25), (0, 0)
 )
-__all__ = ["fill", "sweep_choice", "sweep_worker"]
+__all__ = ["fill", "sweep_worker", "throughput"]
 
 
 def fill(path: str) -> None:
-    """What a worker process does."""
+    """Fill a run in a process of its own session, as a worker does."""
     os.setsid()
     with contextlib.suppress(OSError):
         os.nice(5)

@@ -1,4 +1,4 @@
-"""Small sweeps and their comparison."""
+"""Settings of small sweeps, and comparison of sweeps."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ SMALL = {"epochs": 3, "width": 16, "depth": 4, "train_size": 200, "batch_size": 
 
 
 def finals(run: Run) -> dict[tuple[int, int], Cell]:
-    """The finished members; fails where one was made twice."""
-    made = [event for event in run.events() if isinstance(event, Cell) and event.final]
-    found = {(cell.cell, cell.member): cell for cell in made}
-    assert len(found) == len(made), "a member was made twice"
-    return found
+    """Final cells by (cell, member); AssertionError where a member was recorded twice."""
+    cells = [event for event in run.events() if isinstance(event, Cell) and event.final]
+    by_member = {(cell.cell, cell.member): cell for cell in cells}
+    assert len(by_member) == len(cells), "a member was made twice"
+    return by_member
 
 
 def same(a: Run, b: Run) -> bool:

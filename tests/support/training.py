@@ -13,7 +13,7 @@ KNOBS: dict[str, Any] = {"lr": 0.02, "dropout": 0.3, "batch_size": 7, "data_nois
 
 
 def dataset(n: int = 40, d: int = 6, classes: int = 3, *, images: bool = False) -> Dataset:
-    """Unit Gaussians about well separated centres; as images, 6 x 6 pixels of 2 channels."""
+    """Unit Gaussians about well separated centres, n training samples of d features, or images [2, 6, 6]."""
     rng = np.random.default_rng(0)
     size = 72 if images else d
     y = np.arange(n + 12) % classes

@@ -1,7 +1,7 @@
-"""Starts workers quickly: a process that has imported torch and loaded compiled code once, and forks for each.
+"""Starts workers fast: a process that has imported torch and loaded compiled code forks one for each run.
 
-The workers are real processes in sessions of their own, running what ``python -m engine.workers`` runs.
-As a script: one run directory a line on standard input, its worker's pid on standard output.
+The workers are processes in sessions of their own that run the same code as ``python -m engine.workers``. As a
+script it reads a run directory a line from standard input, and writes its worker's pid to standard output.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Forge:
-    """Starts, kills and outwaits workers; always ``close`` it (it is a context manager)."""
+    """Starts and kills workers, and waits for them; use it as a context manager, or ``close`` it."""
 
     def __init__(self) -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -37,7 +37,7 @@ class Forge:
         self.close()
 
     def start(self, run: Path) -> int:
-        """A worker for a run; its pid."""
+        """Start a worker for a run; its pid."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{run}\n")
@@ -46,7 +46,7 @@ class Forge:
         return self._begun[-1]
 
     def kill(self, pid: int) -> bool:
-        """SIGKILL, and gone; whether it was still there."""
+        """Send SIGKILL and wait for the end; False where the process did not exist."""
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -55,14 +55,14 @@ class Forge:
         return True
 
     def outwait(self, pid: int, seconds: float) -> None:
-        """Until the worker has ended."""
+        """Wait until the worker has ended; AssertionError after ``seconds``."""
         end = time.monotonic() + seconds
         while is_there(pid):
             assert time.monotonic() < end, "the worker goes on"
             time.sleep(0.002)
 
     def close(self) -> None:
-        """Leave no worker behind."""
+        """Kill all workers and the forking process."""
         for pid in self._begun:
             self.kill(pid)
         self._process.kill()
@@ -70,7 +70,7 @@ class Forge:
 
 
 def is_there(pid: int) -> bool:
-    """Whether a worker of the forge still runs; its parent buries it once its last thread is gone."""
+    """Whether a worker still exists; its parent reaps it once its last thread has ended."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -79,7 +79,7 @@ def is_there(pid: int) -> bool:
 
 
 def _load() -> None:
-    """What takes long at the beginning of a worker: one run of each kind. No thread may be left to be forked."""
+    """Do one run of each kind, to load what starts slowly; no thread may be left, as forks would lose it."""
     import torch
 
     from engine.runs.directory import Run
@@ -105,7 +105,7 @@ def _load() -> None:
 
 
 def _work(path: str) -> None:
-    """As ``engine.workers.__main__.main``, in a session of its own."""
+    """Run ``engine.workers.__main__.main`` in a session of its own."""
     from engine.workers import __main__ as worker
 
     os.setsid()
@@ -119,7 +119,7 @@ def _work(path: str) -> None:
 
 def main() -> None:
     _load()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the dead
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the children
     for line in sys.stdin:
         pid = os.fork()
         if not pid:
