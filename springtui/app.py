@@ -275,6 +275,10 @@ class SpringApp(AppBase):
         if fired:
             threading.Thread(target=self._fire, args=(fired,), name="alerts", daemon=True).start()
 
+    def forget_alerts(self, run_id: str) -> None:
+        """Drop what the person's rules know of a run that was deleted."""
+        self.alerts.forget(run_id)
+
     def _fire(self, fired: list[Alert]) -> None:
         """From a thread: what no other app over this home has fired."""
         deliver(self.alert_ledger.claim(fired), self._ring, self._complain)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from ..runs.controls import Controls
+from ..runs.controls import ControlReader
 from ..runs.directory import Run
 from ..runs.listing import open_home
 from ..runs.records import Acknowledged, Control, Curve, Ended, Event, Note, Started
@@ -40,7 +40,7 @@ class ProbeRun:
     def __init__(self, home: Path | None, config: ProbeConfig) -> None:
         self.run = Run.create(open_home(home), config, origin="probe")
         self._writer: RunWriter | None = self.run.writer()
-        self._controls = Controls(self.run)
+        self._controls = ControlReader(self.run)
         self._pid = os.getpid()
         self._next_look = 0.0
         self._started: Started | None = None

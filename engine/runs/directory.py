@@ -1,4 +1,7 @@
-"""A run is a directory; a worker fills it; a screen watches it. Its files are listed in ``names``."""
+"""One run, which is a directory: its files, its records, its status, and requests to its worker.
+
+``names`` lists the files. A worker fills the directory through ``writer``; anyone may read it and ask.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ def parse_id(run_id: str) -> tuple[float, str] | None:
 
 
 class Run:
-    """One run directory: reads it, and asks its worker; ``writer`` fills it."""
+    """One run directory, for those who read it and ask its worker; ``writer`` gives what fills it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -72,12 +75,12 @@ class Run:
 
     @property
     def log_path(self) -> Path:
-        """What the worker prints."""
+        """The file to which the worker prints."""
         return self.path / WORKER_LOG
 
     @property
     def checkpoint_path(self) -> Path:
-        """Where to go on from."""
+        """The file from which a new worker goes on."""
         return self.path / CHECKPOINT
 
     @property
@@ -91,7 +94,7 @@ class Run:
         return self.path / TWIN_MAP
 
     def log(self) -> EventLog:
-        """What the run recorded, to be read in slices."""
+        """The records of the run."""
         return RunLog(self.path / EVENTS)
 
     def signature(self) -> tuple[int, ...]:
@@ -108,15 +111,15 @@ class Run:
 
     @classmethod
     def create(cls, home: Path, settings: Settings, origin: str = "command") -> Run:
-        """A new directory under ``home/runs``, complete from the moment it can be seen.
+        """Make a new directory under ``home/runs``, which is complete from the moment it is listed; its run.
 
         Args:
             home: as ``open_home`` gives it.
             settings: of the run, checked.
-            origin: who makes it, as ``command`` or ``lab``.
+            origin: which part of springtui makes it, as ``command`` or ``lab``.
 
         Raises:
-            HomeError: it cannot be written.
+            HomeError: the directory cannot be written.
         """
         from .. import __version__
 
@@ -149,7 +152,7 @@ class Run:
         return cls(home / "runs" / name)
 
     def config(self) -> RunConfig:
-        """What ``config.json`` says.
+        """The settings of the run, and where and by whom it was made.
 
         Raises:
             RunDirectoryError: the file is missing, damaged, or of a newer springtui.
@@ -176,7 +179,7 @@ class Run:
         return read_file(self.checkpoint_path, _CHECKPOINT_LIMIT)
 
     def is_readable(self) -> bool:
-        """Whether its configuration is that of a run."""
+        """Whether its configuration can be read."""
         try:
             self.config()
         except SpringtuiError:
@@ -199,7 +202,7 @@ class Run:
         """Check that a worker of springtui fills the run, and no training of the user's own.
 
         Raises:
-            ConfigError: a training of the user's own writes it: no worker goes on with it, and none may be ended.
+            ConfigError: a training of the user's own fills it, which no worker goes on with and nobody may kill.
         """
         with contextlib.suppress(RunDirectoryError):
             if isinstance(self.config().settings, ProbeConfig):
@@ -208,7 +211,7 @@ class Run:
                 )
 
     def require_free(self, *, force: bool = False) -> None:
-        """Check that a worker could take the run up now; asked before one is started.
+        """Check that a worker could take the run up now, before one is started.
 
         Raises:
             LockedError: another worker writes this run, or may do so.
@@ -228,7 +231,7 @@ class Run:
             DiskFullError: there is no room.
             OSError: it cannot be written.
         """
-        # by the clock, which may step back, and by chance: two requests never have one number
+        # the clock may be set back and two processes may ask at once, hence the random part and the maximum
         seq = max(time.time_ns() // 1024 * 1024 + secrets.randbelow(1024), self._last_asked + 1)
         self._last_asked = seq
         control = Control(
@@ -254,7 +257,7 @@ class Run:
         return self.observe().status
 
     def events(self) -> list[Event]:
-        """All records that can be read; lines that cannot are passed over."""
+        """All records; damaged lines are left out."""
         return list(self.log().events())
 
     def answered(self) -> set[int]:
@@ -278,5 +281,5 @@ class Run:
         return text.splitlines()[-count:]
 
     def last_events(self, count: int) -> list[Event]:
-        """At most ``count`` of the newest records, oldest first: long logs cost no more than short ones."""
+        """At most ``count`` of the newest records, oldest first, at the same cost for every length of the log."""
         return last_events(self.path, count)

@@ -1,7 +1,7 @@
-"""Small, careful file habits: append whole lines, tail whole lines, replace whole files.
+"""Appending whole lines, reading whole lines, and replacing whole files, by POSIX calls that also hold on NFS.
 
-Plain POSIX calls that also hold on NFS. Nothing here follows a symbolic link in a run directory, and nothing opens
-what is no plain file: a FIFO would block, a device or a socket might do worse.
+Nothing here follows a symbolic link in a run directory or opens anything but a plain file: a FIFO would block,
+and a device may act on being opened.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ LINE_LIMIT = 1 << 25
 PIECE = 1 << 20
 """Bytes that are read of a file at once, unless a caller says otherwise."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Error numbers that mean that there is no room."""
 _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def open_plain(path: Path, flags: int) -> int:
-    """A descriptor of a plain file; with ``O_CREAT`` a new one is the owner's alone, whatever the umask.
+    """A descriptor of a plain file. A file that ``O_CREAT`` makes has mode 0600, whatever the umask.
 
     Raises:
-        OSError: it is missing, a link, or no plain file; such a one is not opened at all.
+        OSError: it is missing, or it is a link or no plain file, which is then not opened at all.
     """
     try:
         found = os.lstat(path)
@@ -56,7 +57,7 @@ def _must_be_plain(path: Path, found: os.stat_result) -> None:
 
 
 def make_private(folder: Path) -> None:
-    """A directory that is the owner's alone, whatever the umask; one that is there stays as it is."""
+    """Make a directory with mode 0700, whatever the umask; one that exists stays as it is."""
     with contextlib.suppress(FileExistsError):
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700)
@@ -66,9 +67,9 @@ def make_private(folder: Path) -> None:
 
 
 def append_line(path: Path, line: bytes) -> None:
-    """Append one line with a single write, so that readers never see two writers' lines mixed.
+    """Append one line with a single write, so that lines of two writers are never mixed.
 
-    Where the disk fills up in the middle of it, what was written is taken back, so that the next line is whole.
+    Where the disk fills up in the middle of the line, the part that was written is cut off again.
 
     Raises:
         DiskFullError: there is no room for it.
@@ -98,16 +99,16 @@ def _append(fd: int, line: bytes) -> None:
         end = max(end, start + written)
         if os.fstat(fd).st_size == end:
             os.ftruncate(fd, start)
-        else:  # another has written behind it; cutting would cut that
+        else:  # another process has appended since: cutting would remove its line
             with contextlib.suppress(OSError):
                 os.write(fd, b"\n")
         raise
     if os.lseek(fd, 0, os.SEEK_CUR) != start + len(line):
-        os.write(fd, b"\n" + line)  # another wrote in between: the pieces are damaged lines, this one is whole
+        os.write(fd, b"\n" + line)  # another process wrote between the pieces, which are damaged lines now
 
 
 def disk_full(error: OSError, path: Path) -> DiskFullError | None:
-    """What to say where the error means that there is no room; None where it means something else."""
+    """The error to raise instead where this one means that there is no room; None where it does not."""
     if error.errno not in FULL:
         return None
     return DiskFullError(
@@ -117,7 +118,7 @@ def disk_full(error: OSError, path: Path) -> DiskFullError | None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write beside, sync, rename: a reader sees the old file or the new one, whole.
+    """Replace a file by writing another, syncing and renaming it: a reader sees the old one or the new one, whole.
 
     Raises:
         DiskFullError: there is no room; the old file is untouched.
@@ -223,9 +224,9 @@ def _up_to_a_newline(fd: int, start: int, limit: int) -> bytes:
 
 
 def last_lines(path: Path, count: int, window: int = 1 << 16) -> list[bytes]:
-    """At most ``count`` complete lines from the end of a file, oldest first; none where it cannot be read.
+    """At most ``count`` whole lines from the end of a file, oldest first; none where it cannot be read.
 
-    Reads ``window`` bytes from the end, and more only while not one whole line was among them.
+    Reads ``window`` bytes from the end, and four times as many as long as they hold not one whole line.
     """
     try:
         with os.fdopen(open_plain(path, os.O_RDONLY), "rb", buffering=0) as file:

@@ -1,6 +1,6 @@
-"""What a person calls a run: ``label.json`` beside its config. It changes nothing of the run.
+"""A person's name, note and pin for a run, kept in ``label.json``; the run does not depend on it.
 
-The texts are a file's: show them through ``springtui.terminal.text.plain_text`` and without markup.
+Anyone may have written the file: show its texts through ``springtui.terminal.text.plain_text``, without markup.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def label_changed(run: str) -> int:
 def write_label(
     run: Path, *, name: str | None = None, text: str | None = None, pinned: bool | None = None
 ) -> Label:
-    """Change what is given of a run's label and keep the rest; the label in force then.
+    """Change the given fields of a run's label and keep the others; the new label.
 
     Raises:
         ConfigError: the name or the note is too long, or the name holds what cannot be shown.
@@ -82,7 +82,7 @@ def _checked(what: str, text: str, limit: int) -> str:
         raise ConfigError(f"the {what} has {len(text)} characters; allowed: at most {limit}")
     allowed = "\n\t" if what == "note" else ""
     for place, char in enumerate(text):
-        # controls, formats that turn text round, and halves of characters that no UTF-8 can hold
+        # control characters, marks that reverse the direction of text, and surrogates, which UTF-8 cannot hold
         if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and char not in allowed:
             raise ConfigError(
                 f"the {what} holds {char!a} at character {place + 1}, which cannot be shown; leave it out"

@@ -16,7 +16,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def open_home(home: Path | None = None) -> Path:
-    """The home directory, made if need be and seen to be writable.
+    """The home directory, which is made where it is missing and checked to be writable.
 
     Raises:
         HomeError: it cannot be made or written.

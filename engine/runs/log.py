@@ -2,8 +2,8 @@
 
 A log is a sequence of records that only grows. It is read in place, in bounded slices, and nothing is ever written
 beside it. An offset is a number of bytes where the log is one file; of other logs (several files, the rows of a
-database) it is any number that grows along the log. Callers compare offsets and hand them back; they compute none,
-save those between 0 and the log's size for ``sample``.
+database) it is another number that is 0 at the front and grows along the log. Limits are in the same unit. Callers
+may compare and subtract offsets, and read from any offset, also within a record.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ class EventLog(ABC):
 
     @abstractmethod
     def read(self, offset: int, limit: int = PIECE) -> Slice:
-        """The whole records from an offset on, about ``limit`` bytes of them.
+        """The whole records from an offset on, about ``limit`` of the log at once.
 
         Where a record begins at the offset, it is read whole, even if it is longer than ``limit``. Where the
-        offset lies within a record, reading begins with the next one, and at most ``limit`` bytes are read.
+        offset lies within a record, reading begins with the next one, and at most ``limit`` is read.
         """
 
     @abstractmethod
@@ -84,7 +84,7 @@ class EventLog(ABC):
         return None if event is None else msgspec.to_builtins(event)
 
     def sample(self, offsets: Iterable[int], limit: int) -> list[bytes]:
-        """For each offset, in order, the first record that begins there or within ``limit`` bytes after it."""
+        """For each offset, in order, the first record that begins there or within ``limit`` after it."""
         return [record for offset in offsets for record in self.read(offset, limit).records[:1]]
 
     def records(self, offset: int = 0) -> Iterator[bytes]:

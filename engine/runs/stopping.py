@@ -1,4 +1,4 @@
-"""Asking a worker for something, and seeing that it answers; and ending one that does not.
+"""Sending a worker a request and waiting for its answer; ending a worker that does not answer; removing a run.
 
 Everything here waits: call it from a thread, or from the command line.
 """
@@ -20,23 +20,24 @@ from .records import Acknowledged
 from .status import Observation, Status
 
 _LOOK = 0.05
+"""Seconds between looks at the run while waiting."""
 
 
 class Stopped(NamedTuple):
-    """What came of asking a run to stop."""
+    """The result of asking a run to stop."""
 
     was: Observation
-    """Before it was asked."""
+    """How the run stood before."""
     now: Observation
-    """In the end."""
+    """How it stands now."""
     acknowledged: bool
-    """Whether the worker said that it had heard."""
+    """Whether the worker acknowledged the request."""
     killed: bool
-    """Whether its process was ended."""
+    """Whether its process was killed."""
 
 
 def ask_and_wait(run: Run, action: str, patience: float = 10.0, **settings: object) -> Acknowledged | None:
-    """Ask, and wait for the answer; None where none came in time, or the worker was gone.
+    """Send a request and wait for the answer; None where none came in time, or the worker is gone.
 
     Args:
         run: whose worker is asked.
@@ -53,7 +54,7 @@ def ask_and_wait(run: Run, action: str, patience: float = 10.0, **settings: obje
     control = run.ask(action, **settings)
     deadline = time.monotonic() + patience
     while True:
-        live = run.observe().live is not False  # before the records, so that no last answer is missed
+        live = run.observe().live is not False  # read before the records: the last one may be the answer
         while (piece := log.read(offset)).end != offset:
             offset = piece.end
             for event in map(log.decode, piece.records):
@@ -65,10 +66,15 @@ def ask_and_wait(run: Run, action: str, patience: float = 10.0, **settings: obje
 
 
 def stop(run: Run, patience: float = 10.0, *, kill: bool = False) -> Stopped:
-    """Ask a run's worker to stop and wait until it has; where it has not, ``kill`` ends its process.
+    """Ask a run's worker to stop and wait until it has.
 
-    A worker that is only starting is waited for first. A run that is over is left alone. A user's training that
-    a probe watches goes on: the probe alone stops. ``patience`` is in seconds.
+    A worker that is starting is waited for first. Nothing is asked of a run that is over. Of a user's own training
+    the probe alone stops; the training goes on.
+
+    Args:
+        run: whose worker is asked.
+        patience: seconds to wait for the worker.
+        kill: kill the worker's process where it has not stopped in time.
 
     Raises:
         ConfigError: ``kill`` would end a user's own training.
@@ -101,7 +107,7 @@ def _wait(run: Run, deadline: float, until: Callable[[Observation], bool]) -> Ob
 
 
 def _kill(run: Run) -> bool:
-    """End the very process that the lock names, on this host; never another that has its number now."""
+    """Kill the very process that the lock names, if it is on this host; never another that has its number now."""
     owner = read_owner(run.lock_path)
     if owner is None or not owner.is_here:
         return False
@@ -113,7 +119,7 @@ def _kill(run: Run) -> bool:
             return False
         fd = os.pidfd_open(owner.pid)
         try:
-            # the descriptor stands for one process, whoever has its number later
+            # the descriptor means this one process, even if another is given its number
             if owner.mark and owner.is_alive():
                 signal.pidfd_send_signal(fd, signal.SIGKILL)
                 return True
@@ -123,9 +129,9 @@ def _kill(run: Run) -> bool:
 
 
 def remove(run: Run, *, force: bool = False) -> None:
-    """Remove a run's directory, all of it and nothing else: links in it are removed, not followed.
+    """Remove a run's directory and nothing else: links in it are removed, not followed.
 
-    The run is held meanwhile, so that no worker takes it up.
+    Its lock is held meanwhile, so that no worker takes it up.
 
     Raises:
         LockedError: a worker writes it; or may do so, on another host, unless ``force``.
@@ -134,11 +140,11 @@ def remove(run: Run, *, force: bool = False) -> None:
     run.require_free(force=force)
     lock = Lock(run.lock_path)
     try:
-        with contextlib.suppress(RunDirectoryError, OSError):  # a damaged lock, or a full disk, holds nobody
+        with contextlib.suppress(RunDirectoryError, OSError):  # damaged, or no room: no worker holds it
             lock.acquire()
         aside = run.path.with_name(f".{run.path.name}.removed")
         shutil.rmtree(aside, ignore_errors=True)
-        run.path.rename(aside)  # gone at once for everyone who lists, however long the rest takes
+        run.path.rename(aside)  # out of every list at once, however long the removal takes
         shutil.rmtree(aside)
     except OSError as error:
         raise RunError(f"cannot remove {run.path}: {error.strerror}") from error

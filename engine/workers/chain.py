@@ -21,7 +21,7 @@ from ..chain.mean_field import MeanField, effective_friction, mean_field_positio
 from ..chain.pulling import CHUNK, targets
 from ..errors import ConfigError, DivergedError, RunError
 from ..measures.registry import DISTANCE
-from ..runs.controls import Controls
+from ..runs.controls import ControlReader
 from ..runs.directory import Run
 from ..runs.records import Curve, Ended, Started
 from ..runs.replay import Replay
@@ -37,7 +37,9 @@ SAVE_EVERY = 5.0
 """Least seconds between checkpoints; longer where writing one would take over a twentieth of the time."""
 
 
-def run_chain(run: Run, writer: RunWriter, controls: Controls, interrupted: Interrupted | None = None) -> Ended:
+def run_chain(
+    run: Run, writer: RunWriter, controls: ControlReader, interrupted: Interrupted | None = None
+) -> Ended:
     """Pull to the end, or until stopped, and return the last record. The caller releases the writer.
 
     Args:
@@ -66,7 +68,7 @@ class _Job:
         self,
         run: Run,
         writer: RunWriter,
-        controls: Controls,
+        controls: ControlReader,
         interrupted: Interrupted | None,
         config: ChainConfig,
     ) -> None:

@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 from ..errors import ConfigError
-from ..runs.controls import Controls
+from ..runs.controls import ControlReader
 from ..runs.records import Acknowledged, Control
 from ..runs.writer import RunWriter
 
@@ -56,7 +56,7 @@ class ControlLoop:
     def __init__(
         self,
         writer: RunWriter,
-        controls: Controls,
+        controls: ControlReader,
         change: Change,
         interrupted: Interrupted | None = None,
         hold: Hold = _never,

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from ..errors import ConfigError, RunError
-from ..runs.controls import Controls
+from ..runs.controls import ControlReader
 from ..runs.directory import Run
 from ..runs.records import Cell, Ended, Started
 from ..runs.status import Status
@@ -49,7 +49,7 @@ SLICE_SECONDS = 2.0
 def run_sweep(
     run: Run,
     writer: RunWriter,
-    controls: Controls,
+    controls: ControlReader,
     interrupted: Interrupted | None = None,
     executor: Executor | str | None = None,
     slice_seconds: float = SLICE_SECONDS,
@@ -88,7 +88,7 @@ class _Sweep:
         self,
         run: Run,
         writer: RunWriter,
-        controls: Controls,
+        controls: ControlReader,
         interrupted: Interrupted | None,
         config: SweepConfig,
         executor: Executor | None,

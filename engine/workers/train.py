@@ -20,7 +20,7 @@ from ..measures.hessian import Curvature
 from ..measures.load_curve import statistics
 from ..measures.registry import DEFAULT_MEASURE, PROBES
 from ..networks.trainer import Measurement, Trainer
-from ..runs.controls import Controls
+from ..runs.controls import ControlReader
 from ..runs.directory import Run
 from ..runs.records import Curve, Ended, Event, Note, Started
 from ..runs.replay import Replay
@@ -29,11 +29,12 @@ from ..runs.writer import RunWriter
 from ..settings.train import TrainConfig
 from .control_loop import ControlLoop, Interrupted
 
-_CHECKPOINT_LIMIT = 1 << 34
 _UNBOUNDED = 1 << 40
 
 
-def run_training(run: Run, writer: RunWriter, controls: Controls, interrupted: Interrupted | None = None) -> Ended:
+def run_training(
+    run: Run, writer: RunWriter, controls: ControlReader, interrupted: Interrupted | None = None
+) -> Ended:
     """Train to the end, or until stopped, and return the last record. The caller releases the writer.
 
     An interrupted run continues from its checkpoint, bit for bit as if it had not been interrupted.
@@ -81,7 +82,7 @@ class _Job:
         self,
         run: Run,
         writer: RunWriter,
-        controls: Controls,
+        controls: ControlReader,
         interrupted: Interrupted | None,
         trainer: Trainer,
         dataset: Dataset,

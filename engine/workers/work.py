@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Executor
 
 from ..errors import SpringtuiError
-from ..runs.controls import Controls
+from ..runs.controls import ControlReader
 from ..runs.directory import Run
 from ..runs.records import Ended
 from ..runs.status import Status
@@ -38,7 +38,7 @@ def work(
     writer = run.writer(force=force)
     word = ""
     try:
-        controls = Controls(run)
+        controls = ControlReader(run)
         kind = kind_of(run.config().settings)
         if kind == "chain":
             from .chain import run_chain

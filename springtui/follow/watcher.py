@@ -1,7 +1,7 @@
-"""Follows one run's directory from a thread, and tells the screen in batches.
+"""Reading one run's records in a thread and posting them to a screen in batches.
 
-Reading happens off the event loop because a run may lie on a slow network file system. The next batch is
-read only once the last one was folded, so a long log never floods the screen.
+A thread, because a run may lie on a slow network file system. The next batch is read only once the screen has
+folded the last one, so that a long log never fills its queue of messages.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from engine.runs.records import Event, Started
 from engine.runs.status import Observation
 
 BREATH = 0.005
-"""Seconds between looks while there is more to catch up with."""
+"""Seconds between batches while the log holds more."""
 BUSY, QUIET = 0.03, 0.2
-"""Seconds between looks while records come, and while none do."""
+"""Seconds between looks at the log while records come, and while none do."""
 PIECE = 1 << 18
-"""Bytes that are taken in at once: what the screen's thread folds without a key having to wait."""
+"""Bytes of a batch: the screen's thread folds so many without letting a key wait."""
 STATUS_EVERY = 0.5
 """Seconds between looks at the lock."""
 
@@ -40,7 +40,7 @@ class Watcher:
 
     @dataclass
     class RecordsRead(Message):
-        """Records came."""
+        """Records were read."""
 
         watcher: Watcher
         events: list[Event]
@@ -49,7 +49,7 @@ class Watcher:
 
     @dataclass
     class StatusSeen(Message):
-        """The worker was seen to come or to go."""
+        """The worker was seen to take the run up, or to have left it."""
 
         watcher: Watcher
         alive: bool
@@ -59,7 +59,7 @@ class Watcher:
     def __init__(self, run: Run, target: Target, process: subprocess.Popen[bytes] | None = None) -> None:
         self.run = run
         self.process = process
-        """The worker, where it is ours; a later one may take its place."""
+        """The worker's process where this app started it; set anew when it starts another."""
         self._target = target
         self._closed = threading.Event()
         self._folded = threading.Event()
@@ -67,21 +67,21 @@ class Watcher:
         self._thread = threading.Thread(target=self._follow, name=f"watch-{run.id}", daemon=True)
 
     def start(self) -> None:
-        """Begin to follow."""
+        """Begin to read."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop following; nothing is posted after the batch under way."""
+        """Stop reading; at most the batch under way is still posted."""
         self._closed.set()
         self._folded.set()
 
     def folded(self) -> None:
-        """The batch posted last was taken in; the next may come."""
+        """Note that the screen has folded the last batch, so that the next may be posted."""
         self._folded.set()
 
     def _follow(self) -> None:
         log, offset = self.run.log(), 0
-        told: bool | None = None
+        posted: bool | None = None
         next_look = 0.0
         alive = True
         while not self._closed.is_set():
@@ -95,16 +95,16 @@ class Watcher:
                 self._target.post_message(self.RecordsRead(self, events, piece.more))
                 self._folded.wait()
                 if any(isinstance(event, Started) for event in events):
-                    told = None  # of an earlier worker
-            elif alive != told and not read:
-                # only after a look that found nothing more to read, so that no last word is missed
-                told = alive
+                    posted = None  # that was about an earlier worker
+            elif alive != posted and not read:
+                # only once nothing more was there to read: the worker's last record comes before the message
+                posted = alive
                 self._target.post_message(
                     self.StatusSeen(self, alive, self.run.observe(), self.run.last_log_lines())
                 )
             self._closed.wait(BREATH if piece.more else BUSY if read else QUIET)
 
     def _is_alive(self) -> bool:
-        """By the lock; and a worker of ours that still imports, and holds no lock yet, by its process."""
+        """Whether the lock is held, or a worker that this app started lives, which may not hold it yet."""
         process = self.process
         return self.run.is_live() or (process is not None and process.poll() is None)

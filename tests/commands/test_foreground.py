@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import DataError
-from engine.runs.controls import Controls
+from engine.runs.controls import ControlReader
 from engine.runs.directory import Run
 from engine.runs.listing import open_home
 from engine.runs.records import Curve, Ended, Started
@@ -99,7 +99,7 @@ def test_interrupt_asks_the_worker_to_stop(run: Run) -> None:
 
     def work(run: Run) -> Ended:
         with begun(run) as writer:
-            controls = Controls(run)
+            controls = ControlReader(run)
             os.kill(os.getpid(), signal.SIGINT)
             deadline = time.monotonic() + 10
             while not (asked := controls.new()) and time.monotonic() < deadline:

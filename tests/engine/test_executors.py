@@ -25,7 +25,7 @@ from support import sweep_server
 from support.sweeps import SMALL, finals, same
 
 from engine.errors import ConfigError, WorkerError
-from engine.runs.controls import Controls
+from engine.runs.controls import ControlReader
 from engine.runs.directory import Run
 from engine.runs.launch import launch
 from engine.runs.listing import open_home
@@ -77,7 +77,7 @@ def test_any_executor_makes_the_same_and_shows_networks_under_way(
     run = Run.create(home, config)
     with ThreadPoolExecutor(2) as executor:
         writer = run.writer()
-        ended = run_sweep(run, writer, Controls(run), executor=executor, slice_seconds=0.0)
+        ended = run_sweep(run, writer, ControlReader(run), executor=executor, slice_seconds=0.0)
         writer.release()
     assert ended.reason == "finished"
     assert same(run, whole)

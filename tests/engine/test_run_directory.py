@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import HomeError, LockedError, RunDirectoryError
-from engine.runs.controls import Controls
+from engine.runs.controls import ControlReader
 from engine.runs.directory import Run, parse_id
 from engine.runs.files import append_line
 from engine.runs.listing import find_run, list_runs, open_home
@@ -99,7 +99,7 @@ def test_the_end_is_read_from_the_end(run: Run) -> None:
 
 
 def test_controls_arrive_once(run: Run) -> None:
-    controls = Controls(run)
+    controls = ControlReader(run)
     run.ask("set", lr=0.1)
     append_line(run.path / "control.jsonl", b"nonsense\n")
     run.ask("pause")

@@ -161,7 +161,7 @@ class TestStates:
         writer.write(Acknowledged(control=2, action="set", step=2, settings={"noise": 0.1}))
         writer.write(Acknowledged(control=3, action="resume", step=2, error="refused"))
         paused = run.observe()
-        assert paused.state == "paused"
+        assert paused.status == "paused"
         assert paused.since == run.events()[1].time
         writer.write(Acknowledged(control=4, action="resume", step=2))
         assert run.status() == "running"

@@ -19,7 +19,7 @@ from support.mutations import mutated, sound_runs
 from engine.chain.build import new_chain
 from engine.chain.checkpoint import read_state
 from engine.errors import SpringtuiError
-from engine.runs.controls import Controls
+from engine.runs.controls import ControlReader
 from engine.runs.directory import Run
 from engine.runs.files import read_file
 from engine.runs.listing import find_run, list_runs
@@ -69,7 +69,7 @@ def open_as_a_worker(run: Run) -> None:
     settings = run.config().settings
     writer = run.writer(force=True)
     try:
-        Controls(run).new()
+        ControlReader(run).new()
         events = run.events()
         Replay(events).due(10**6)
         if isinstance(settings, ChainConfig) and settings.blocks * settings.replicas < 10_000:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from engine.errors import SpringtuiError
-from engine.runs.controls import Controls
+from engine.runs.controls import ControlReader
 from engine.runs.directory import Run
 from engine.runs.launch import launch
 from engine.runs.listing import open_home
@@ -89,7 +89,7 @@ class TestClock:
         clock["now"] -= 3600.0
         asked += [run.ask("set", noise=0.2).seq for _ in range(50)]
         assert len(set(asked)) == 100
-        assert [control.seq for control in Controls(run).new()] == asked
+        assert [control.seq for control in ControlReader(run).new()] == asked
 
     def test_a_clock_before_its_epoch(self, home: Path, clock: dict[str, float]) -> None:
         """A machine without a battery wakes up in 1970."""
