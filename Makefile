@@ -10,6 +10,8 @@ WARM := $(VENV)/.compiled
 COMPILED := $(shell sed -n '/^COMPILED = ($$/,/^)$$/s|^    "\(.*\)",$$|engine/\1|p' engine/jit.py)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 JOBS ?= 2
+TALLY := .pytest_cache/tally
+PYTEST := $(BIN)/python -m pytest -q --tally=$(TALLY)
 
 .PHONY: help run test check bench figures manual clean
 
@@ -20,9 +22,10 @@ run: $(WARM) ## open the lab on the embedded data
 	@$(BIN)/springtui
 
 test: check $(WARM) ## every check: ruff, mypy, pytest
-	@$(BIN)/python -m pytest -n $(JOBS) -q || { \
-	  echo "springtui: once more, alone, what failed beside others" >&2; \
-	  $(BIN)/python -m pytest -n 0 -q --last-failed --last-failed-no-failures=none --maxfail=5; }
+	@rm -f $(TALLY)
+	@-$(PYTEST) -n $(JOBS) --dist worksteal -m "not terminal"
+	@-$(PYTEST) -n 0 -m terminal
+	@$(BIN)/python tests/tally.py $(TALLY) 2
 
 check: $(DEV_STAMP) ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

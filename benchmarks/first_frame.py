@@ -1,6 +1,12 @@
-"""Time from process start to the lab's first frame, compared with importing torch and with starting Python.
+"""From process start to the first painted frame of the lab, beside importing torch alone and Python's own start.
 
-Usage: python benchmarks/first_frame.py [REPEATS]
+With ``--former PATH`` also of another build, in alternating starts: medians, spreads and the ratio, of the seconds
+that pass and of the app's CPU time until then, which other work on the machine disturbs less. Both builds find
+their modules compiled, as after an installation, in a folder of the benchmark's own; ``--uncompiled`` keeps what
+the environment says (PYTHONDONTWRITEBYTECODE leaves a checkout's modules to be compiled at every start).
+
+The wanted figure is a ratio of at most 0.8 to the build of the release before.
+Usage: python benchmarks/first_frame.py [STARTS] [--former PATH]
 """
 
 from __future__ import annotations
@@ -9,16 +15,48 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from _pty import lab
+from _pty import ROOT, SwiftTerminal, lab
+from _sides import arguments, ratio, side_by_side, spread
+
+SIZE = (120, 40)
+SIGNS = ("Nonlinearity", "Chain", "Quit")
+"""The sliders, the panels and the footer stand on the screen."""
+PATIENCE = 60.0
+WARM_UP = 2
+"""Starts of each that bring files into the page cache, and modules compiled into their folder."""
+WANTED = 0.8
 
 
-def first_frame() -> float:
-    """Seconds from the process's start until sliders, footer and chain are on the screen."""
-    with lab(120, 40) as terminal:
-        terminal.wait_for(lambda text: "Nonlinearity" in text and "Quit" in text and "Chain" in text)
-        return time.perf_counter() - terminal.started
+class Frame(NamedTuple):
+    """Seconds until the first frame is complete."""
+
+    wall: float
+    cpu: float
+
+
+def first_frame(build: Path, environment: dict[str, str]) -> Frame:
+    """Start the app once, and kill it when it has drawn."""
+    with lab(*SIZE, build, environment) as terminal:
+        swift = SwiftTerminal(terminal)
+        swift.start()
+        try:
+            seen, end = 0, time.monotonic() + PATIENCE
+            while time.monotonic() < end:
+                for piece in swift.came[seen:]:
+                    seen += 1
+                    terminal.draw(piece.data)
+                    if all(sign in terminal.text() for sign in SIGNS):
+                        return Frame(piece.moment - terminal.started, piece.cpu)
+                time.sleep(0.02)
+        finally:
+            swift.stop()
+        raise RuntimeError(f"no frame in {PATIENCE} s; the screen:\n{terminal.text()}")
 
 
 def command(*argv: str) -> float:
@@ -29,19 +67,31 @@ def command(*argv: str) -> float:
 
 
 def main() -> None:
-    """Print the medians in seconds, and a ratio, as JSON."""
-    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 15
-    first_frame(), command("-c", "import torch")  # fills the page cache
-    frames = [first_frame() for _ in range(repeats)]
-    torch = [command("-c", "import torch") for _ in range(max(3, repeats // 3))]
-    bare = [command("-c", "pass") for _ in range(max(3, repeats // 3))]
-    median = statistics.median(frames)
-    result = {
-        "first_frame_s": {"median": round(median, 3), "worst": round(max(frames), 3), "repeats": repeats},
+    """Print the medians, and the ratios to them, as JSON."""
+    given = arguments(__doc__, "starts", 15, uncompiled="compile modules as the environment says")
+    with tempfile.TemporaryDirectory() as compiled:
+        environment: dict[str, str] = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": compiled}
+        measure = partial(first_frame, environment={} if given.uncompiled else environment)
+        frames = side_by_side(measure, given.former, given.repeats, WARM_UP)
+    command("-c", "import torch")
+    torch = [command("-c", "import torch") for _ in range(max(3, given.repeats // 3))]
+    bare = [command("-c", "pass") for _ in range(max(3, given.repeats // 3))]
+    ours = [frame.wall for frame in frames[ROOT]]
+    result: dict[str, Any] = {
+        "starts": given.repeats,
+        "first_frame_s": spread(ours),
+        "first_frame_cpu_s": spread([frame.cpu for frame in frames[ROOT]]),
         "import_torch_s": round(statistics.median(torch), 3),
         "bare_python_s": round(statistics.median(bare), 3),
-        "import_torch_over_first_frame": round(statistics.median(torch) / median, 2),
+        "import_torch_over_first_frame": round(statistics.median(torch) / statistics.median(ours), 2),
     }
+    if given.former is not None:
+        former = frames[given.former]
+        result["former_s"] = spread([frame.wall for frame in former])
+        result["former_cpu_s"] = spread([frame.cpu for frame in former])
+        result["to_former"] = ratio(ours, [frame.wall for frame in former])
+        result["to_former_cpu"] = ratio([f.cpu for f in frames[ROOT]], [f.cpu for f in former])
+        result["wanted_ratio"] = WANTED
     print(json.dumps(result, indent=2))
 
 

@@ -24,7 +24,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from engine.measures.separation import fuzziness_ratio, scatter_factors, separation_measures
+from engine.measures import fuzziness
+from engine.measures.scatter import Factors, scatter_factors, trace_of
+from engine.measures.separation import separation_measures
 
 SAMPLES, CLASSES = 2560, 10
 
@@ -49,7 +51,8 @@ def activations(features: int, samples: int, name: str) -> Case:
 
 def by_factors(case: Case) -> float:
     """log Tr(Σ_w Σ_b⁺) by springtui's factors of Σ_b."""
-    return math.log(fuzziness_ratio(*scatter_factors(case.x_ND, case.y_N, CLASSES)))
+    w_ND, b_CD = scatter_factors(case.x_ND, case.y_N, CLASSES)
+    return math.log(fuzziness.from_factors(Factors(w_ND, b_CD, trace_of(w_ND), trace_of(b_CD))))
 
 
 def by_pseudo_inverse(case: Case, dtype: torch.dtype = torch.float32, *, symmetric: bool = False) -> float:

@@ -1,12 +1,12 @@
 """Every error springtui raises on purpose.
 
     SpringtuiError
-    ├── InputError          the user can mend it: wrong usage, input or surroundings (exit status 2)
+    ├── InputError          the user can correct it: usage, input or environment (exit status 2)
     │   ├── ConfigError         a setting's name or value
     │   ├── DataError           a data file or data set
     │   ├── HomeError           the directory that holds the runs
     │   ├── RunDirectoryError   a run directory that is missing, foreign or damaged
-    │   └── TerminalError       a terminal that cannot carry the app
+    │   └── TerminalError       a terminal that cannot show the app
     └── RunError            something failed while it ran (exit status 1)
         ├── DiskFullError       there is no room for what must be written
         ├── DivergedError       a loss or an activation stopped being finite
@@ -15,20 +15,20 @@
 
 A message names the thing, the value, what is allowed and what to do.
 
-``ProbeWarning`` is no error: a probe in a user's training warns once and lets the training go on.
+``ProbeWarning`` is no error: a probe that fails warns once, and the user's training goes on.
 """
 
 from __future__ import annotations
 
 
 class SpringtuiError(Exception):
-    """Base of the tree; ``exit_status`` is what the command line ends with."""
+    """Base of the tree; ``exit_status`` is that of the command."""
 
     exit_status = 1
 
 
 class InputError(SpringtuiError):
-    """The user can mend it."""
+    """The user can correct the cause."""
 
     exit_status = 2
 
@@ -50,7 +50,7 @@ class RunDirectoryError(InputError):
 
 
 class TerminalError(InputError):
-    """The terminal cannot carry the app."""
+    """The terminal cannot show the app."""
 
 
 class RunError(SpringtuiError):
@@ -74,4 +74,4 @@ class WorkerError(RunError):
 
 
 class ProbeWarning(UserWarning):
-    """A probe could not do its work; the training that it watches is untouched."""
+    """A probe failed; the training that it watches is not affected."""

@@ -1,7 +1,7 @@
-"""Compiling for the ensemble: a caching decorator, and what NumPy-level code cannot say in numba.
+"""Decorators that compile with numba and keep the machine code, and operations that numba does not have.
 
-``sgemm`` calls the BLAS that SciPy carries through an address given at run time, so that compiled code stays
-cacheable, accumulates into its result and takes part of an array; numba's ``np.dot`` does neither.
+``multiply`` calls the BLAS that SciPy contains by an address given at run time: compiled code can then be kept,
+the product is added to its result, and factors may be parts of an array. numba's ``np.dot`` does none of this.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ COMPILED = (
 """Modules of the engine, by their path below it, that hold compiled functions or numbers built into them.
 
 A change of any of them makes all compiled code stale. The Makefile and the tests read this list too, so a module
-has one line of its own; ``tests/engine/test_compiled_cache.py`` sees that none is missing.
+has one line of its own; ``tests/engine/test_compiled_cache.py`` checks that none is missing.
 """
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _FAST = {"contract", "nsz"}
-"""Fused multiply-adds; infinities and NaN keep their meaning, since they tell that a network diverged."""
+"""Fused multiply-adds; infinities and NaN keep their meaning, since they show that a network diverged."""
 
 _UNCOUNTED: dict[str, Any] = {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {}
-"""An option that numba does not document; without it all is the same, and slower."""
+"""An option that numba does not document: no reference counts. Without it results are the same, but slower."""
 
 
 def jit(function: F) -> F:
@@ -58,15 +58,15 @@ def jit(function: F) -> F:
 def jit_step(function: F) -> F:
     """As ``jit``, for what is called many times a step and neither makes arrays nor returns any.
 
-    numba counts references to each array of each tuple that a function is given, one by one: with a small batch
-    that took a third of a step. Here it counts none, which is safe as long as every array belongs to the caller
-    in Python. One that is returned would be freed while in use: a test looks that none is said to be.
+    numba counts references to each array of each tuple that is passed to a function; with a small batch that took
+    a third of a step. Here it counts none, which is safe as long as the Python caller holds every array. An array
+    that is returned would be freed while in use: a test checks that no such function returns one.
     """
     return _compiled(function, _FAST, **_UNCOUNTED)
 
 
 def inlined(function: F) -> F:
-    """Part of whichever compiled function calls it, by whose options, and which may then take an array from it."""
+    """Compile as a part of each compiled function that calls it, with that one's options; may return an array."""
     return cast("F", numba.njit(inline="always")(function))
 
 
@@ -84,7 +84,7 @@ def _compiled(function: F, fastmath: set[str], **more: Any) -> F:
 def is_kept(function: Callable[..., Any]) -> bool:
     """Whether a function with one signature is compiled already, here or on disk, for this kind of processor.
 
-    Where numba no longer tells, it is not.
+    False where numba's cache cannot be read.
     """
     dispatcher: Any = function
     try:
@@ -101,7 +101,7 @@ def _sources() -> str:
     """A digest of all compiled modules.
 
     numba considers a cached function up to date as long as its own file is unchanged, though the cached machine
-    code includes what it calls in other files: a change there would go unnoticed.
+    code contains the functions that it calls from other files, whose changes numba does not see.
     """
     digest = hashlib.sha256()
     for name in COMPILED:
@@ -110,12 +110,12 @@ def _sources() -> str:
 
 
 def jit_sums(function: F) -> F:
-    """As ``jit_step``, for functions that add up: sums may be taken in any order, which lets them vectorise."""
+    """As ``jit_step``, for functions with sums, which may be taken in any order, so that they vectorise."""
     return _compiled(function, _FAST | {"reassoc"}, **_UNCOUNTED)
 
 
 def sgemm_address() -> int:
-    """Where SciPy's single-precision matrix product lies in this process."""
+    """Address of SciPy's single-precision matrix product in this process."""
     return int(get_cython_function_address("scipy.linalg.cython_blas", "sgemm"))
 
 

@@ -7,11 +7,8 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-from rich.console import RenderableType
-from textual._compositor import CompositorUpdate
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
-from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.theme import Theme
@@ -23,11 +20,11 @@ from .preferences.memory import remember
 from .preferences.preferences import Effective, load_preferences
 from .preferences.themes import DEFAULT_THEME, check_name, in_16_colours, load_themes
 from .terminal.ascii import AsciiFilter
-from .terminal.diff import Changes, Shown
+from .terminal.paced import PacedApp
 from .terminal.text import ascii_only, draw_ascii, plain_text
 
 
-class PreferredApp(App[int]):
+class AppBase(PacedApp[int]):
     """What the app's preferences ask for, and what is told where they ask for something that is not there."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -45,45 +42,13 @@ class PreferredApp(App[int]):
     def __init__(self, effective: Effective | None = None) -> None:
         self.effective = effective or load_preferences()
         self.preferences = self.effective.values
+        self.frames_per_second = self.preferences.frames_per_second
         draw_ascii(self.preferences.ascii)
         super().__init__()
         self.warnings: list[str] = list(self.effective.problems)
         """What is told once the app is open."""
         self._dress()
         self._bind_keys()
-
-    # pace
-
-    @property
-    def frames_per_second(self) -> float:
-        """Pictures a second at most."""
-        return self.preferences.frames_per_second
-
-    def get_driver_class(self) -> type[Driver]:
-        """The terminal's driver with a pace; in a browser and in tests Textual's own."""
-        chosen = super().get_driver_class()
-        if chosen.__name__ == "LinuxDriver":
-            from .terminal.driver import PacedDriver
-
-            return PacedDriver
-        return chosen
-
-    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        """Textual's hand-over of a picture to the terminal; only what is new in it goes out."""
-        shown: Shown | None = getattr(self._driver, "shown", None)
-        if shown is not None and isinstance(renderable, CompositorUpdate):
-            renderable = Changes(renderable, shown, self.size)
-        super()._display(screen, renderable)
-
-    def action_redraw(self) -> None:
-        """Draw everything anew, where something else wrote on the terminal."""
-        if (shown := getattr(self._driver, "shown", None)) is not None:
-            shown.forget()
-        self.screen.refresh()
-
-    def post_display_hook(self) -> None:
-        if (end := getattr(self._driver, "end_picture", None)) is not None:
-            end()
 
     # keys
 

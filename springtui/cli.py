@@ -9,7 +9,8 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import click
@@ -17,26 +18,8 @@ import click
 from engine import __version__
 from engine.errors import SpringtuiError
 
-from .commands.chain import chain
-from .commands.completion import add_shells
-from .commands.config import config
-from .commands.doctor import doctor
-from .commands.export import export
-from .commands.lab import lab, open_lab
-from .commands.note import note
-from .commands.options import Session, common, examples
 from .commands.output import say
-from .commands.record import play, record
-from .commands.resume import resume
-from .commands.rm import rm
-from .commands.runs import runs
-from .commands.separation import separation
-from .commands.serve import serve
-from .commands.stop import stop
-from .commands.sweep import sweep
-from .commands.train import train
-from .commands.twin import twin
-from .commands.watch import watch
+from .commands.session import Session, common, examples
 
 EPILOG = (
     examples(
@@ -54,9 +37,55 @@ EPILOG = (
 
 
 HELP = ["-h", "--help"]
+COMPLETION = "_SPRINGTUI_COMPLETE"
+"""The environment variable by which a shell asks click for completions."""
 
 
-@click.group(invoke_without_command=True, epilog=EPILOG, context_settings={"help_option_names": HELP})
+class Verbs(MutableMapping[str, click.Command]):
+    """The verbs by name; the module of each, in ``commands``, is imported when it is first looked up."""
+
+    def __init__(self, modules: dict[str, str]) -> None:
+        """``modules`` holds the module of each verb."""
+        self._modules = modules
+        self._commands: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._commands:
+            command: click.Command = getattr(import_module(f"springtui.commands.{self._modules[name]}"), name)
+            command.context_settings.setdefault("help_option_names", HELP)  # also called without its group
+            self._commands[name] = command
+        return self._commands[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._modules[name], self._commands[name] = name, command
+
+    def __delitem__(self, name: str) -> None:
+        del self._modules[name]
+        self._commands.pop(name, None)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._modules  # looked up by click for every word: without an import
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+
+VERBS = (
+    "lab", "train", "chain", "sweep", "twin", "separation", "runs", "watch", "note", "stop", "resume", "rm",
+    "export", "record", "play", "serve", "doctor", "config",
+)  # fmt: skip
+_MODULES = {verb: verb for verb in VERBS} | {"play": "record"}
+
+
+@click.group(
+    commands=Verbs(_MODULES),
+    invoke_without_command=True,
+    epilog=EPILOG,
+    context_settings={"help_option_names": HELP},
+)
 @click.version_option(__version__, prog_name="springtui")
 @click.option("--ascii", "plain_signs", is_flag=True, help="Draw with ASCII only.")
 @common
@@ -69,41 +98,19 @@ def cli(context: click.Context, plain_signs: bool) -> int:
     session = context.ensure_object(Session)
     session.ascii = plain_signs
     if context.invoked_subcommand is None:
+        from .commands.opening import open_lab  # no verb needs it
+
         return open_lab(session)
     return 0
-
-
-VERBS = (
-    lab,
-    train,
-    chain,
-    sweep,
-    twin,
-    separation,
-    runs,
-    watch,
-    note,
-    stop,
-    resume,
-    rm,
-    export,
-    record,
-    play,
-    serve,
-    doctor,
-    config,
-)
-for verb in VERBS:
-    verb.context_settings.setdefault("help_option_names", HELP)  # also where one is called without its group
-    cli.add_command(verb)
-
-
-add_shells()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     session = Session()
+    if COMPLETION in os.environ:
+        from .commands.completion import add_shells  # only a shell asks for it
+
+        add_shells()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a locale without UTF-8 must not fail
     try:

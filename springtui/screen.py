@@ -1,18 +1,17 @@
-"""What all screens share: the terminal's last size wins, and no picture waits in a line."""
+"""What all screens share, and what they ask of the app."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
-from textual import events
-from textual.screen import Screen, ScreenResultType
+from textual.screen import ScreenResultType
 from textual.widgets import Static
 
 from engine.runs.directory import Run
 
 from .state.run_state import RunState
-from .terminal.pacing import AT_ONCE, Pace
+from .terminal.paced import PacedScreen
 
 
 class Host(Protocol):
@@ -39,35 +38,13 @@ class Host(Protocol):
         """Show the tour where it was never seen."""
 
 
-class BaseScreen(Screen[ScreenResultType]):
-    """A screen that cannot be left at a size the terminal no longer has."""
+class BaseScreen(PacedScreen[ScreenResultType]):
+    """A screen of the app, with what all of them need."""
 
     def __init__(self) -> None:
         super().__init__()
         self._words: dict[str, str] = {}
         """What its Statics say, by selector."""
-
-    def on_resize(self, event: events.Resize) -> None:
-        """Textual's layout tells the screen its size once more, by the same message as a change of the terminal.
-
-        Of two such messages in a row the later replaces the earlier. Where a new size waits in the queue while an
-        older one is laid out, the older one's echo comes last and would win.
-        """
-        if event.size != self.app.size:
-            self.post_message(events.Resize(self.app.size, self.app.size))
-
-    async def _on_idle(self, _: events.Idle) -> None:
-        """What a key changed goes out at once: Textual's tick, which follows, comes up to two intervals later."""
-        pace: Pace | None = getattr(self.app._driver, "pace", None)
-        changed = self._dirty_widgets or self._layout_required or self._repaint_required
-        if pace is not None and changed and pace.seconds_since_key() < AT_ONCE:
-            self._on_timer_update()
-
-    def _on_timer_update(self) -> None:
-        """Textual's tick that draws what changed; it goes on ticking until the terminal has room for a picture."""
-        pace: Pace | None = getattr(self.app._driver, "pace", None)
-        if pace is None or pace.ready():
-            super()._on_timer_update()
 
     @property
     def host(self) -> Host:

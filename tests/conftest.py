@@ -18,7 +18,7 @@ from support.real_terminal import stop_workers  # noqa: E402
 
 from springtui.terminal import text  # noqa: E402
 
-pytest_plugins = ["support.phase"]
+pytest_plugins = ["strict_skips", "tally", "support.phase"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,6 +38,23 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     stamp.parent.mkdir(exist_ok=True)
     stamp.touch()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where terminals alone are wanted, the other modules need not be imported."""
+    if config.option.markexpr != "terminal" or collection_path.suffix != ".py":
+        return None
+    return "mark.terminal" not in collection_path.read_text(encoding="utf-8") or None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Who is given the most time begins first, so that no process waits at the end for one long test."""
+
+    def given(item: pytest.Item) -> float:
+        mark = item.get_closest_marker("timeout")
+        return float(mark.args[0]) if mark else 0.0
+
+    items.sort(key=given, reverse=True)
 
 
 @pytest.fixture(autouse=True)

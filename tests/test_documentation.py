@@ -128,7 +128,9 @@ def test_arrays_have_shapes(path: Path) -> None:
 def test_formulas_have_sources() -> None:
     """What stands in the design as a measure, a law or a method names where it comes from."""
     cited = {
-        "measures/separation": "He & Su",
+        "measures/trace_ratio": "arXiv:2407.19353",
+        "measures/fuzziness": "He & Su",
+        "measures/inverse_fuzziness": "arXiv:2407.19353",
         "measures/load_curve": "arXiv:2407.19353",
         "chain/chain": "arXiv:2407.19353",
         "chain/kernels": "arXiv:2407.19353",

@@ -16,6 +16,11 @@ from support.imports import HEAVY, modules_after
 
 ROOT = Path(__file__).parents[1]
 ENGINE = sorted((ROOT / "engine").rglob("*.py"))
+RUN_FILES = {
+    "config.json", "events.jsonl", "control.jsonl", "checkpoint.safetensors", "worker.log", "console.log", "lock",
+    "twin.json", "label.json",
+}  # fmt: skip
+"""Names of files in a run directory; engine/runs alone spells them in code."""
 APP_ONLY = {"springtui", "textual", "rich", "plotext", "click"}
 LAYERS = {
     "engine": """
@@ -189,6 +194,30 @@ def test_app_process_imports_no_torch() -> None:
     names = modules_after("\n".join(f"import {name}" for name in modules))
     assert "textual" in names
     assert not names & HEAVY
+
+
+def file_names_in(path: Path) -> list[str]:
+    """String constants of a module that end in the name of a run's file, alone or after a slash.
+
+    Sentences that name a file, docstrings among them, hold other words before it or after it.
+    """
+    constants = [
+        node.value
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant)
+    ]
+    return [
+        text
+        for text in constants
+        if isinstance(text, str) and text.rpartition("/")[2] in RUN_FILES and " " not in text
+    ]
+
+
+def test_only_engine_runs_names_the_files_of_a_run() -> None:
+    files = [*ENGINE, *sorted((ROOT / "springtui").rglob("*.py"))]
+    spelled = {path.relative_to(ROOT).as_posix(): names for path in files if (names := file_names_in(path))}
+    assert list(spelled) == ["engine/runs/names.py"]
+    assert set(spelled["engine/runs/names.py"]) == RUN_FILES - {"console.log"}
 
 
 @pytest.mark.parametrize("path", SHEETS, ids=lambda path: path.stem)

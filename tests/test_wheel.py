@@ -22,10 +22,12 @@ def test_a_wheel_opens_the_lab_and_finds_its_themes(
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
-    venv.create(tmp_path / "env", with_pip=True)
+    venv.create(tmp_path / "env")
     python = tmp_path / "env" / "bin" / "python"
-    pip = [str(python), "-m", "pip", "install", "-q", "-c", str(ROOT / "constraints.txt"), str(wheel)]
-    subprocess.run(pip, check=True, capture_output=True, cwd=tmp_path)
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-compile"]
+    subprocess.run(
+        [*pip, "-c", str(ROOT / "constraints.txt"), str(wheel)], check=True, capture_output=True, cwd=tmp_path
+    )
 
     where = (
         "import springtui.preferences.themes as t; print(t.__file__, t.theme_folder(), len(t.load_themes(print)))"

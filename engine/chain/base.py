@@ -1,4 +1,4 @@
-"""What every chain can do, whoever computes it."""
+"""The interface that the plain and the compiled chain share, and the check that positions are finite."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..settings.chain import ChainConfig
 Floats = NDArray[np.float64]
 
 
-class Pulled(ABC):
-    """What any chain can do, whoever computes it."""
+class ChainBase(ABC):
+    """A chain of L blocks in R replicas, which are advanced together step by step."""
 
     config: ChainConfig
     steps: int
@@ -35,16 +35,17 @@ class Pulled(ABC):
 
     @abstractmethod
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All that the next step depends on besides ``config`` and ``steps``, by name: to be kept, or filled.
+        """The arrays that the next step depends on, besides ``config`` and ``steps``, by name.
 
-        x, positions; v, velocities; random, generators: in the shapes of whoever computes.
+        x are positions, v velocities, random the generators' words; their shapes are the subclass's own. They are
+        the chain's own memory: a checkpoint is written from them and read into them.
         """
 
-    def arrays_changed(self) -> None:  # noqa: B027 (most need not hear of it)
-        """The arrays that ``arrays`` gave were filled anew."""
+    def arrays_changed(self) -> None:  # noqa: B027 (a chain that reads the arrays in each step need not)
+        """Take up what was written into the arrays that ``arrays`` returned."""
 
     def change(self, config: ChainConfig) -> None:
-        """Take live settings on from the next step; positions stay."""
+        """Put live settings in force from the next step on; positions stay as they are."""
         self.config = config
 
     def mean(self) -> Floats:
@@ -57,7 +58,7 @@ class Pulled(ABC):
 
 
 def check_finite(positions: NDArray[np.floating], config: ChainConfig, steps: int) -> None:
-    """See that all positions, of any shape, are finite.
+    """Check that all positions, of any shape, are finite.
 
     Raises:
         DivergedError: one is not; names the step and eta.

@@ -1,16 +1,16 @@
-"""The chain that suits a configuration."""
+"""Which implementation of the chain suits a configuration."""
 
 from __future__ import annotations
 
 from ..settings.chain import ChainConfig
-from .base import Pulled
+from .base import ChainBase
 from .chain import Chain
 
 
-def new_chain(config: ChainConfig) -> Pulled:
-    """The chain that suits a configuration: compiled for bulk, NumPy for one that is watched or has no noise.
+def new_chain(config: ChainConfig) -> ChainBase:
+    """A new chain: in NumPy where it is paced, to be watched, or has no noise; else compiled.
 
-    Which it is depends on the configuration alone, so the same one always gives the same numbers.
+    The choice depends on the configuration alone, so the same configuration always gives the same numbers.
     """
     if config.pace or not config.noise:
         return Chain(config)

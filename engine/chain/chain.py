@@ -1,6 +1,6 @@
-"""The chain of blocks and springs in plain NumPy, both orders: the live chain, and the kernels' oracle.
+"""The chain of blocks and springs in plain NumPy, both orders; the compiled kernels are tested against it.
 
-Shape legend: R replicas, L blocks. Source: Shi, Pan, Dokmanić, arXiv:2407.19353; DESIGN.md, section 1.
+Shape legend: R replicas, L blocks. Source: Shi, Pan, Dokmanić, arXiv:2407.19353; docs/theory.md.
 Units are the chain's own: lengths as ``target``, forces as k times a length, times as steps x eta.
 """
 
@@ -12,20 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..settings.chain import ChainConfig
-from .base import Floats, Pulled, check_finite
+from .base import ChainBase, Floats, check_finite
 from .pulling import amplitudes, targets
 
 
-class Chain(Pulled):
+class Chain(ChainBase):
     """L blocks between a wall at 0 and a target at y, all at rest at the wall to begin with; float64.
 
     First order: x ← x + η σ(F + noise), F_l = k (x_(l+1) - 2 x_l + x_(l-1)), all blocks from their old positions;
     σ(z) = z - μ→ above μ→, z + μ← below -μ←, 0 between.
 
-    Second order: m v̇ = F - γ v + friction + noise, friction -μ→ while moving right, +μ← while moving left, and
-    whatever holds the block still while the rest stays within that band. A step is implicit in drag and friction:
-    (m + γη) v' is the impulse m v + η F + noise brought towards zero by η μ, and zero within the band; then
-    x' = x + η v'. Sticking is exact: v' = 0 solves Coulomb's law if and only if the impulse lies within the band.
+    Second order: m v̇ = F - γ v + friction + noise, friction -μ→ while moving right, +μ← while moving left; at
+    rest it cancels the other forces as long as they lie between -μ← and μ→. A step is implicit in drag and
+    friction: (m + γη) v' is the impulse m v + η F + noise brought towards zero by η μ, and zero if it lies within
+    that band; then x' = x + η v'. Sticking is exact: v' = 0 solves Coulomb's law if and only if the impulse lies
+    within the band.
     """
 
     def __init__(self, config: ChainConfig) -> None:
@@ -76,17 +77,19 @@ class Chain(Pulled):
 
     def _first_order(self, noise_RL: Floats | float) -> None:
         c = self.config
-        self.x_RL[:] += c.eta * softened(self._forces() + noise_RL, c.mu_right, c.mu_left)
+        self.x_RL[:] += c.eta * friction_response(self._forces() + noise_RL, c.mu_right, c.mu_left)
 
     def _second_order(self, noise_RL: Floats | float) -> None:
         c = self.config
         impulse_RL = c.mass * self.v_RL + c.eta * self._forces() + noise_RL
-        self.v_RL = softened(impulse_RL, c.eta * c.mu_right, c.eta * c.mu_left) / (c.mass + c.gamma * c.eta)
+        self.v_RL = friction_response(impulse_RL, c.eta * c.mu_right, c.eta * c.mu_left) / (
+            c.mass + c.gamma * c.eta
+        )
         self.x_RL[:] += c.eta * self.v_RL
 
 
-def softened(force: Floats, right: float, left: float) -> Floats:
-    """σ (DESIGN.md, section 1): a force brought towards zero by friction, and to zero within its band.
+def friction_response(force: Floats, right: float, left: float) -> Floats:
+    """σ (docs/theory.md): a force brought towards zero by friction, and to zero within its band.
 
     Of any shape, and in that shape; force and the frictions against moving ``right`` and ``left`` in one unit.
     """

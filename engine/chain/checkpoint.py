@@ -1,4 +1,4 @@
-"""Where a pulled chain stands, as safetensors: positions, velocities, generators; it goes on bit for bit."""
+"""Checkpoints of a chain, as safetensors: positions, velocities and generators; it continues bit for bit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from safetensors.numpy import load, save
 
 from ..errors import RunDirectoryError
 from ..runs.records import Count
-from .base import Pulled
+from .base import ChainBase
 from .mean_field import MeanField
 
 Arrays = dict[str, NDArray[Any]]
@@ -21,19 +21,19 @@ _HEADER_LIMIT = 1 << 20
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands beside the arrays."""
+    """What a checkpoint holds besides arrays."""
 
     steps: Count
     """Steps done."""
     moves: Count
-    """Slider moves in force."""
+    """Changes of live settings that are in force, counted from the first."""
     seconds: float
-    """Spent so far by all workers, pauses left out."""
+    """Time that all workers of the run have spent on it, pauses left out."""
     settings: dict[str, Any]
     """The live settings in force."""
 
 
-def write_state(chain: Pulled, theory: MeanField | None, progress: Progress) -> bytes:
+def write_state(chain: ChainBase, theory: MeanField | None, progress: Progress) -> bytes:
     """The bytes of a checkpoint: the chain's arrays, the mean field's [L + 2] where there is one, the progress."""
     arrays = {f"chain.{name}": np.ascontiguousarray(array) for name, array in chain.arrays().items()}
     if theory is not None:
@@ -41,8 +41,8 @@ def write_state(chain: Pulled, theory: MeanField | None, progress: Progress) -> 
     return save(arrays, {"progress": msgspec.json.encode(progress).decode()})
 
 
-def read_state(data: bytes, chain: Pulled, theory: MeanField | None) -> Progress:
-    """Put a chain, and its mean field, where a checkpoint left them.
+def read_state(data: bytes, chain: ChainBase, theory: MeanField | None) -> Progress:
+    """Restore a chain, and its mean field, from a checkpoint, and return its progress.
 
     Raises:
         RunDirectoryError: it is damaged, or of another chain.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..settings.chain import ChainConfig
-from .base import Pulled, check_finite
+from .base import ChainBase, check_finite
 from .gaussians import LANES
 from .kernels import Physics, advance, advance_all, cores, new_group
 from .pulling import amplitudes, targets
@@ -21,11 +21,11 @@ from .pulling import amplitudes, targets
 Floats = NDArray[np.float64]
 
 _SLICE = 20_000
-"""Steps whose targets and amplitudes are laid out at once."""
+"""Steps whose targets and amplitudes are computed at once."""
 
 
-class ChainEnsemble(Pulled):
-    """As ``chain.Chain``, R replicas in groups of 64 over all cores; float32 positions.
+class ChainEnsemble(ChainBase):
+    """The chain of ``chain.chain``, its R replicas in groups of 64 over all cores; positions in float32.
 
     Args:
         config: the chain.
@@ -53,8 +53,11 @@ class ChainEnsemble(Pulled):
         }
 
     def advance(self, steps: int) -> None:
-        """As of ``Pulled``. Noise is drawn for ``CHUNK`` steps at once: only slices of a multiple of it join up
-        to what one slice gives."""
+        """Take a number of steps of length eta, as ``ChainBase.advance``.
+
+        Noise is drawn for ``CHUNK`` steps at once: several calls give the numbers of a single one only where each
+        call but the last takes a multiple of ``CHUNK`` steps.
+        """
         for physics in _slices(self.config, self.steps, steps):
             advance_all([(group, physics) for group in self.groups], self._threads)
             self.steps += len(physics.targets_T)
@@ -78,9 +81,10 @@ def pull_cells(
     first_cell: int = 0,
     on_cell: Callable[[int, CellResult], None] | None = None,
 ) -> list[CellResult]:
-    """Pull every cell's replicas to the end, over all cores; ``on_cell`` hears of each in turn.
+    """Pull every cell's replicas to the end, over all cores; the results in the order of ``configs``.
 
-    A cell's stream is set by its own seed and its number, from ``first_cell`` on, so cells do not share noise.
+    ``on_cell`` is called with each cell's index in ``configs`` and its result, in order.
+    A cell's random stream follows from its seed and its number, counted from ``first_cell``: none share noise.
 
     Raises:
         DivergedError: a position is no longer finite.

@@ -1,6 +1,8 @@
-"""Standard normal numbers in compiled code: xoshiro128++ in 64 lanes, Box & Muller by polynomials.
+"""Standard normal numbers in compiled code: xoshiro128++ in 64 lanes, Box & Muller's transform by polynomials.
 
-Every loop vectorises: no call, no branch, no table. The polynomials are Chebyshev fits, good to float32 rounding.
+Loops hold no call, branch or table, so that they vectorise. The polynomials are Chebyshev fits with errors of
+the order of float32 rounding.
+
 Sources: Blackman & Vigna, ACM TOMS 47 (2021); Box & Muller, Ann. Math. Statist. 29 (1958).
 """
 
@@ -50,9 +52,9 @@ _C = tuple(
 
 @jit
 def fill_gaussians(state: Any, out: Any) -> None:
-    """out = N(0, 1), float32, its size a multiple of 2 ``LANES``; ``state`` is the generator's words, [4 LANES].
+    """out = N(0, 1), float32, its size a multiple of 2 ``LANES``; ``state`` [4 LANES] are the generator's words.
 
-    The radius comes from 32 bits, so |z| reaches 6.7; the chance of more is 2e-11 a number.
+    The radius comes from 32 bits, so |z| is at most 6.7; a normal number exceeds that with probability 2e-11.
     """
     for start in range(0, out.size, 2 * LANES):
         pair = out[start : start + 2 * LANES]

@@ -1,4 +1,4 @@
-"""The chain in compiled code: 64 replicas side by side, both orders, genuinely Gaussian noise.
+"""The chain in compiled code: 64 replicas side by side, both orders, Gaussian noise.
 
 Shape legend: L blocks, V = LANES replicas (the lanes of a group), T steps. A group has a generator of its own,
 seeded by the run's seed, its cell and its number alone: no result depends on the number of threads or on which
@@ -29,12 +29,12 @@ _TWO = np.float32(2.0)
 
 
 class Physics(NamedTuple):
-    """What a step needs; per step where it changes in time. Units as in ``ChainConfig``."""
+    """Parameters of T steps; one value a step of what changes in time. Units as in ``ChainConfig``."""
 
     targets_T: Floats
-    """Where the last spring is held, at each step."""
+    """Where the last spring is held at each step, [T]."""
     amplitudes_T: Floats
-    """S.d. of the force (first order) or impulse (second order) per block and step."""
+    """S.d. of the random force (first order) or impulse (second order) on a block at each step, [T]."""
     k: float
     """Stiffness, force per length."""
     eta: float
@@ -43,7 +43,7 @@ class Physics(NamedTuple):
     mu_left: float
     """Friction against moving right and left, forces."""
     common: bool
-    """One noise for all blocks instead of one for each."""
+    """Whether all blocks of a replica get the same noise."""
     mass: float = 0.0
     """0 for the first order."""
     gamma: float = 0.0
@@ -58,11 +58,11 @@ class Group(NamedTuple):
     v_LV: Floats
     """Velocities, [L, V]; zero in the first order."""
     generator: NDArray[np.uint32]
-    """Four words a lane, [4 V]: ``ensemble_random.lanes_from_seed``."""
+    """Four words a lane, [4 V]: ``ensemble.random.lanes_from_seed``."""
 
 
 def new_group(blocks: int, seed: int, cell: int, number: int) -> Group:
-    """All blocks at the wall, at rest; streams of different (seed, cell, number) are independent."""
+    """A group with all blocks at rest at the wall; streams of different (seed, cell, number) are independent."""
     mixed = (seed * 0x9E3779B97F4A7C15 + cell * 0xBF58476D1CE4E5B9 + number * 0x94D049BB133111EB + 1) % (1 << 64)
     return Group(
         np.zeros((blocks + 2, LANES), np.float32), np.zeros((blocks, LANES), np.float32), lanes_from_seed(mixed)
@@ -81,7 +81,7 @@ def _first_order(
     mu_left: Any,
     common: bool,
 ) -> None:
-    """Steps x ← x + η σ(F + noise), all blocks from their old positions; x is [L + 2, V], flat."""
+    """Take the steps x ← x + η σ(F + noise), all blocks from their old positions; x is [L + 2, V], flat."""
     size = x.size - 2 * LANES
     drawn = LANES if common else size
     noise, z, moved = _scratch(size, common), np.zeros(size, np.float32), np.zeros(size, np.float32)
@@ -105,9 +105,9 @@ def _second_order(
     x: Any, v: Any, generator: Any, targets: Any, amplitudes: Any,
     k: Any, dt: Any, mu_right: Any, mu_left: Any, mass: Any, gamma: Any, common: bool,
 ) -> None:  # fmt: skip
-    """Implicit in friction: (m + γ dt) v' is m v + dt F + noise brought towards zero by dt μ.
+    """Take steps implicit in friction: (m + γ dt) v' is m v + dt F + noise brought towards zero by dt μ.
 
-    That solves Coulomb's law over a step exactly: v' = 0 is its solution if and only if the impulse lies in the
+    This solves Coulomb's law over a step exactly: v' = 0 is its solution if and only if the impulse lies in the
     friction band.
     """
     size = x.size - 2 * LANES
@@ -136,13 +136,13 @@ def _scratch(size: int, common: bool) -> Any:
 
 @jit
 def _pairs(count: int) -> int:
-    """The next multiple of two lanes: normal numbers are drawn in pairs."""
+    """``count`` rounded up to a multiple of 2 ``LANES``: normal numbers are drawn in pairs."""
     return (count + 2 * LANES - 1) // (2 * LANES) * (2 * LANES)
 
 
 @jit
 def _of_step(noise: Any, start: int, drawn: int, z: Any) -> Any:
-    """One step's noise for every block: its own, or copies of the common one in ``z``."""
+    """One step's noise for every block, [L V]: each block's own, or copies in ``z`` of the common one."""
     if drawn == z.size:
         return noise[start : start + drawn]
     for first in range(0, z.size, drawn):
@@ -170,7 +170,7 @@ def advance(group: Group, physics: Physics) -> None:
 
 
 def advance_all(jobs: list[tuple[Group, Physics]], threads: int | None = None) -> None:
-    """Take the steps of many groups over threads; the results are the same for any number of them."""
+    """Take the steps of many groups on several threads, whose number changes no result."""
     threads = min(threads or cores(), len(jobs))
     if threads <= 1:
         for group, physics in jobs:

@@ -1,4 +1,4 @@
-"""The chain's mean field: what remains of friction after averaging over the noise (DESIGN.md, section 1; ours).
+"""The chain's mean field: the mean motion, averaged over the noise (docs/theory.md; ours).
 
     ẋ = g(F),  g(F) = ε̄ [φ(a) + a Φ(a)] - ε̄ [φ(b) + b Φ(b)],  a = (F - μ→)/ε̄,  b = (-F - μ←)/ε̄.
 
@@ -27,9 +27,9 @@ _erfc = np.frompyfunc(math.erfc, 1, 1)
 
 
 def mean_velocity(force: Floats | float, mu_right: float, mu_left: float, noise: float) -> Floats:
-    """g(F), the mean of σ(F + ε̄ ξ), of forces of any shape and in that shape; without noise σ(F) itself.
+    """g(F), the mean of σ(F + ε̄ ξ), of forces of any shape, in that shape; without noise it is σ(F).
 
-    ``noise`` is ε̄; it, both frictions and what comes back are forces (as velocities: the drag is 1).
+    ``noise`` is ε̄. All numbers are forces; the drag is 1, so that a force is also a velocity.
     """
     f = np.asarray(force, dtype=np.float64)
     if noise == 0.0:
@@ -40,25 +40,25 @@ def mean_velocity(force: Floats | float, mu_right: float, mu_left: float, noise:
 def _ramp(a: Floats) -> Floats:
     """φ(a) + a Φ(a), the mean of max(a + ξ, 0)."""
     density = np.exp(-0.5 * a * a) / math.sqrt(2.0 * math.pi)
-    below = 0.5 * np.asarray(_erfc(-a / math.sqrt(2.0)), dtype=np.float64)  # exact far out, where 1 + erf is not
+    below = 0.5 * np.asarray(_erfc(-a / math.sqrt(2.0)), dtype=np.float64)  # accurate in the tail, unlike 1 + erf
     return np.asarray(density + a * below)
 
 
 def effective_friction(mu_right: float, mu_left: float) -> float:
     """F* = (μ→ - μ←)/2, the root of g, a force.
 
-    φ(a) + aΦ(a) grows with a, so g(F) = 0 means a = b, which no noise enters: noise sets how fast the chain gets
-    there, and without noise it never does (see ``quasi_static``).
+    φ(a) + a Φ(a) increases with a, so that g(F) = 0 means a = b, whatever the noise is. Noise sets how fast the
+    chain approaches F*; without noise it comes to rest before (``quasi_static``).
     """
     return 0.5 * (mu_right - mu_left)
 
 
 def quasi_static(config: ChainConfig) -> Floats:
-    """Where the noise-free chain comes to rest, x_1 … x_L, [L], with the target put at y at once from rest.
+    """Positions x_1 … x_L, [L], where a chain without noise comes to rest after a pull at once.
 
     For y > 0 the moved blocks all end on the edge of friction, F = μ→; the others keep x = 0. With m moved blocks
     (those nearest the target) the m + 1 springs have extensions e, e + f, e + 2f, … from the innermost, f = μ→/k,
-    summing to y; m is the largest number for which the innermost extension e stays positive. For y < 0 the mirror.
+    summing to y; m is the largest number for which the innermost extension e stays positive. For y < 0: mirrored.
     """
     f = (config.mu_right if config.target >= 0 else config.mu_left) / config.k
     y, blocks = abs(config.target), config.blocks
@@ -76,7 +76,7 @@ def _innermost(y: float, f: float, moved: int) -> float:
 
 
 def settled(config: ChainConfig) -> Floats:
-    """The long-time mean positions x_1 … x_L, [L]: a parabola through wall and target."""
+    """Mean positions x_1 … x_L after a long time, [L]: a parabola through wall and target."""
     n = config.blocks + 1
     at = np.arange(1, n, dtype=np.float64)
     bend = effective_friction(config.mu_right, config.mu_left) / (2.0 * config.k)
@@ -84,7 +84,7 @@ def settled(config: ChainConfig) -> Floats:
 
 
 class MeanField:
-    """The deterministic chain ẋ = g(F), in step with a first-order chain of the same settings: x ← x + η g(F).
+    """The deterministic chain ẋ = g(F), by the steps x ← x + η g(F) of a first-order chain of the same settings.
 
     Positions are [L], or [L + 2] with wall and target.
     """
@@ -101,7 +101,7 @@ class MeanField:
         return self.padded[1:-1]
 
     def change(self, config: ChainConfig) -> None:
-        """Take live settings on from the next step; positions stay."""
+        """Put live settings in force from the next step on; positions stay as they are."""
         self.config = config
 
     def advance(self, steps: int) -> None:
@@ -138,13 +138,13 @@ def mean_field_positions(config: ChainConfig) -> Floats | None:
 
 
 TWIN_TIME = 200.0
-"""When a chain is compared with a trained network: after 4000 steps of 0.05."""
+"""Time of its pull at which a chain is compared with a trained network: 4000 steps of 0.05."""
 
 
 def predicted_curve(mu_right: float, mu_left: float, noise: float, springs: int) -> Floats:
-    """The load curve 1 … 0 of a chain of unit length after the twin's time of training, [S + 1].
+    """The load curve 1 … 0 of a chain of unit length at ``TWIN_TIME`` of its pull, [S + 1].
 
-    In 500 steps of 0.4, which moves an asymmetry by less than 0.01.
+    Computed in 500 steps of 0.4, which changes the asymmetry by less than 0.01.
     """
     config = ChainConfig(blocks=springs - 1, mu_right=mu_right, mu_left=mu_left, noise=noise, eta=0.4, steps=500)
     theory = MeanField(config)
@@ -153,7 +153,7 @@ def predicted_curve(mu_right: float, mu_left: float, noise: float, springs: int)
 
 
 def predicted_asymmetry(mu_right: float, mu_left: float, noise: float, *, springs: int = 7) -> float:
-    """(load of the near half - load of the far half) / total of ``predicted_curve``; dimensionless."""
+    """(load of the half at the wall - load of the half at the target) / total of ``predicted_curve``."""
     loads = -np.diff(predicted_curve(mu_right, mu_left, noise, springs))
     half = springs // 2
     return float((loads[:half].sum() - loads[-half:].sum()) / loads.sum())

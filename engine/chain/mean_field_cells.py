@@ -1,6 +1,6 @@
-"""The mean field of many chains at once, compiled: what a whole phase diagram and the fit of the twin are made of.
+"""The mean field of many chains at once, compiled: for phase diagrams and for the fit of twins.
 
-Shape legend: C cells, L blocks. Equations: ``mean_field`` (DESIGN.md, section 1; ours).
+Shape legend: C cells, L blocks. Equations: ``mean_field`` (docs/theory.md; ours).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .kernels import cores
 Floats = NDArray[np.float64]
 
 _REACH = 8.0
-"""Beyond 8 s.d. the ramp is 0 or its argument, to 1e-16."""
+"""Half width of the table: beyond 8 s.d. φ(a) + a Φ(a) is 0 or a, to 1e-16."""
 _PER_UNIT = 512
 """Entries of the table per unit: linear interpolation errs by at most φ(0) / (8 x 512²) = 2e-7 of the noise."""
 _REST = 1e-13
-"""A chain whose blocks move less than this in a step has settled."""
+"""A cell whose blocks all move less than this in a step is at rest; the compiled code holds the same number."""
 
 
 @functools.cache
@@ -49,7 +49,7 @@ def _ramp(table: Any, a: float) -> float:
 def _settle(
     table: Any, x: Any, mu_right: Any, mu_left: Any, noise: Any, k: float, eta: float, target: float, steps: int
 ) -> None:
-    """Steps x ← x + η g(F) of every cell, x [C, L]; a cell ends early once it rests."""
+    """Take the steps x ← x + η g(F) of every cell, x [C, L]; a cell ends early once it is at rest."""
     cells, blocks = x.shape
     for c in range(cells):
         right, left, sd = mu_right[c], mu_left[c], noise[c]
@@ -95,7 +95,7 @@ def mean_field_cells(
         blocks: L.
         k: stiffness, force per length.
         eta: length of a step, in time.
-        steps: how many at most; a cell ends early once it rests.
+        steps: the largest number; a cell ends early once it is at rest.
         target: where the last spring is held, a length.
         threads: by default one per core; no result depends on it.
     """

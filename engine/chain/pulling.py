@@ -1,4 +1,4 @@
-"""How the target gets to where the chain is pulled, and how the noise fades meanwhile.
+"""The target's position and the noise's amplitude at each step of a pull.
 
 The schedules are ours, after the folding ruler of Shi et al. (arXiv:2407.19353), which opens one way when it is
 pulled slowly and steadily and another when quickly and jerkily.
@@ -16,18 +16,18 @@ from ..settings.chain import ChainConfig
 Floats = NDArray[np.float64]
 
 CHUNK = 8
-"""Steps for which compiled code draws noise at once: slices of whole chunks join up to what one slice gives."""
+"""Steps for which compiled code draws noise at once; calls of whole chunks give the numbers of a single call."""
 JERKS = 10
-"""Jumps of a jerky pull."""
+"""Number of jumps of a jerky pull."""
 OVERSHOOT, OVERSHOOT_PART = 1.0, 0.25
-"""A jump goes too far by this many jumps, for this part of the time to the next."""
+"""By how many jumps a jump overshoots, and for what fraction of the time to the next jump."""
 
 
 def targets(config: ChainConfig, start: int, steps: int) -> Floats:
-    """The target's place at steps ``start`` … ``start + steps - 1``, [steps], a length.
+    """The target's position at steps ``start`` … ``start + steps - 1``, [steps], a length.
 
     ``at_once``: at ``target`` from the first step. ``steady``: at constant speed, there after ``pull_time``.
-    ``jerky``: in ``JERKS`` equal jumps over ``pull_time``; each overshoots by its own length and soon falls back.
+    ``jerky``: in ``JERKS`` equal jumps over ``pull_time``; each overshoots by its own length and then falls back.
     """
     if config.pulling == "at_once":
         return np.full(steps, config.target)
@@ -44,7 +44,7 @@ def amplitudes(config: ChainConfig, start: int, steps: int) -> Floats:
     """S.d. of a step's random force (order 1) or impulse (order 2) on a block, [steps].
 
     ε e^(-λt), t = step x eta; times √eta in the second order, a Wiener increment; times √L where it is common,
-    since the authors' code adds the noise of L unit sources (DESIGN.md, section 1).
+    since the authors' code adds the noise of L unit sources (docs/theory.md).
     """
     scale = config.noise * (math.sqrt(config.eta) if config.order == 2 else 1.0)
     if config.common_noise:

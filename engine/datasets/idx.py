@@ -51,7 +51,7 @@ def read_labels(path: Path, n_classes: int = 10) -> NDArray[np.uint8]:
 
 
 def check_labels(path: Path, labels: NDArray[np.uint8], n_classes: int, start: int, stride: int = 1) -> None:
-    """See that labels [N] are below ``n_classes``; they lie ``stride`` bytes apart from the offset ``start`` on.
+    """Check that labels [N] are below ``n_classes``; they lie ``stride`` bytes apart, from offset ``start``.
 
     Raises:
         DataError: one is not; names file, label and offset.

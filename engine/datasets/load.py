@@ -1,10 +1,11 @@
-"""Data sets by name, from local files, or made on the spot, split and resized as the paper does.
+"""Data sets by name, from files, downloaded or drawn at random; split and resized as the paper does.
 
 Shape legend: N samples, C channels, H and W pixels, D features.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +28,7 @@ DIGITS_TRAIN = 1280
 PAPER_TRAIN = 2560
 PAPER_SIDE = 10
 _SPLIT_SEED = 1
-"""The split never depends on a run's seed, so that runs differ only in what they learn."""
+"""Seed of the split into training and test set: the same in all runs, whatever their own seed is."""
 _SYNTHETIC = 5120
 
 
@@ -46,7 +47,7 @@ class Dataset(NamedTuple):
 
 
 class _Pool(NamedTuple):
-    """Samples before the split; a set with a test part of its own has it in the second pair."""
+    """Samples before the split; x_test and y_test of a set that has a test part of its own."""
 
     x: Floats
     y: Labels
@@ -55,7 +56,7 @@ class _Pool(NamedTuple):
 
 
 def prepare_dataset(config: TrainConfig, say: Say = silent) -> None:
-    """What is cheap to find out about a data set before a run is made; a set to be downloaded is downloaded here.
+    """Check the name and files of a data set before a run is made, and download it where that is needed.
 
     Raises:
         ConfigError: the name is unknown.
@@ -76,10 +77,10 @@ def prepare_dataset(config: TrainConfig, say: Say = silent) -> None:
 
 
 def load_dataset(config: TrainConfig, say: Say = silent) -> Dataset:
-    """The data set that a configuration asks for; ``say`` hears of a download.
+    """The data set that a configuration asks for; ``say`` is called with sentences about a download.
 
     Pixels are scaled to [0, 1], resized (antialiased bilinear) to ``image_size``, and flattened for an mlp. A set
-    without a test part of its own is shuffled by a fixed seed; the first ``train_size`` train, and the rest test
+    without a test part of its own is shuffled by a fixed seed; the first ``train_size`` samples train, others test
     (from row 2 x ``train_size`` on for MNIST's test file alone, as in the reference table).
 
     Raises:
@@ -168,11 +169,22 @@ def resize(x_NCHW: Floats, side: int) -> Floats:
 
 
 def _digits(_config: TrainConfig, _say: Say) -> _Pool:
-    """8 x 8 handwritten digits that scikit-learn carries (Alpaydin & Kaynak, UCI)."""
-    from sklearn.datasets import load_digits
+    """8 x 8 handwritten digits, which scikit-learn contains (Alpaydin & Kaynak, UCI).
 
-    bunch = load_digits()
-    return _Pool((bunch.images[:, None] / 16).astype(np.float32), bunch.target.astype(np.int64))
+    Read from its file, whose rows hold an image's 64 pixels and its label: importing scikit-learn would take
+    longer than a short training. A release that keeps the file elsewhere is asked for the digits instead.
+    """
+    package = importlib.util.find_spec("sklearn")
+    if package is None or not package.submodule_search_locations:
+        raise DataError("scikit-learn, which contains the digits, is not installed: pip install scikit-learn")
+    file = Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
+    if not file.is_file():
+        from sklearn.datasets import load_digits
+
+        bunch = load_digits()
+        return _Pool((bunch.images[:, None] / 16).astype(np.float32), bunch.target.astype(np.int64))
+    rows = np.loadtxt(file, delimiter=",")
+    return _Pool((rows[:, :-1].reshape(-1, 1, 8, 8) / 16).astype(np.float32), rows[:, -1].astype(np.int64))
 
 
 def _idx_set(config: TrainConfig, say: Say) -> _Pool:

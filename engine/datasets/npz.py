@@ -1,4 +1,4 @@
-"""Arrays of a person's own: an .npz with X and y, read and measured."""
+"""Reads an .npz with features X and labels y, and measures the separation of its classes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _REMEDY = "save it with numpy.savez(file, X=features, y=labels): X is N x d numb
 
 
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
-"""What a damaged archive makes numpy raise; RuntimeError of an encrypted or unknown kind of archive."""
+"""Errors that numpy raises for a damaged archive; RuntimeError for an encrypted or unknown kind of archive."""
 
 
 def measure_file(path: Path) -> dict[str, float]:
-    """The three measures of an ``.npz`` with ``X`` [N, …] and ``y`` [N], as ``separation_measures`` gives them.
+    """The measures of separation of an ``.npz`` with ``X`` [N, …] and ``y`` [N], by ``separation_measures``.
 
     Raises:
         DataError: names the file and what is wrong with it.
@@ -50,7 +50,7 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _in_our_words(path: Path, error: BaseException) -> str:
-    """For what NumPy takes for pickled, and advises to load in a way that would run what the file says."""
+    """Our message where NumPy advises to allow pickles, which would run code from the file; else empty."""
     if "pickle" not in str(error):
         return ""
     with path.open("rb") as file:
@@ -69,7 +69,7 @@ def _named_arrays(path: Path, archive: object) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _problem(x: np.ndarray, y: np.ndarray) -> str:
-    """What is wrong with the arrays, or nothing."""
+    """What is wrong with the arrays, in words; empty where nothing is."""
     if x.dtype.kind not in "fiub":
         return f"X has the type {x.dtype}, expected real numbers"
     if x.ndim < 2 or x.size == 0:

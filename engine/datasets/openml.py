@@ -1,6 +1,6 @@
-"""Image sets from openml.org, through scikit-learn's download, which keeps what it fetched.
+"""Image sets from openml.org, downloaded and kept by scikit-learn.
 
-The files there are text, which takes a minute or more to read; so what was read is kept beside them as bytes.
+The files there are text, which takes a minute or more to read; so the arrays are kept too, as an .npz.
 
 Shape legend: N samples, C channels, H and W pixels.
 """
@@ -41,9 +41,9 @@ class Source(NamedTuple):
     train: int
     """Rows that train; those after them test."""
     megabytes: int
-    """That are downloaded."""
+    """Size of the download, in MB."""
     files: str
-    """Names of the original files, for a folder of one's own."""
+    """Names of the original files, which ``data_dir`` may hold instead."""
 
 
 _IDX = (
@@ -57,16 +57,17 @@ SOURCES: dict[str, Source] = {
     ),
 }
 _PATIENCE = 30.0
-"""Seconds of silence from the network that are borne."""
-_TELL_EVERY = 2.0
+"""Seconds without data from the network after which a download fails."""
+_REPORT_EVERY = 2.0
+"""Seconds between two reports of a download's progress."""
 
 
 def fetch(name: str, say: Say = silent) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images [N, C, H, W], pixels 0 … 255, and labels [N] of a set, downloaded unless it was before.
+    """Images [N, C, H, W], pixels 0 … 255, and labels [N] of a set, downloaded unless it is kept.
 
     Args:
         name: of ``SOURCES``.
-        say: hears of the download.
+        say: called with sentences about the download.
 
     Raises:
         DataError: it cannot be downloaded; says what to do without a network.
@@ -81,7 +82,7 @@ def fetch(name: str, say: Say = silent) -> tuple[NDArray[np.uint8], NDArray[np.u
 
 
 def ensure(name: str, say: Say = silent) -> None:
-    """Download a set unless it was before.
+    """Download a set unless it is kept already.
 
     Raises:
         DataError: it cannot be downloaded; says what to do without a network.
@@ -91,7 +92,7 @@ def ensure(name: str, say: Say = silent) -> None:
 
 
 def kept_path(name: str) -> Path:
-    """Where a set is kept once it was read: in scikit-learn's data directory (``SCIKIT_LEARN_DATA``)."""
+    """Where the arrays of a set are kept: in scikit-learn's data directory (``SCIKIT_LEARN_DATA``)."""
     return _data_home() / "springtui" / f"{name}.npz"
 
 
@@ -105,8 +106,8 @@ def _download(name: str, source: Source, say: Say) -> tuple[NDArray[np.uint8], N
 
     say(f"downloading {source.openml} from openml.org: some {source.megabytes} MB, then a minute or more to read")
     try:
-        with _told(say, source), _bounded(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of retries, which the error tells of at last
+        with _progress_reports(say, source), _bounded(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of retries; the last error is raised
             bunch = fetch_openml(
                 source.openml, version=1, as_frame=False, parser="liac-arff", data_home=str(_data_home())
             )
@@ -147,7 +148,7 @@ def _keep(path: Path, x: NDArray[np.uint8], y: NDArray[np.uint8]) -> None:
 
 @contextlib.contextmanager
 def _bounded() -> Iterator[None]:
-    """A network that falls silent is an error, not a wait without end."""
+    """Limit the wait for data from the network to ``_PATIENCE`` in the process."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_PATIENCE)
     try:
@@ -157,19 +158,19 @@ def _bounded() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _told(say: Say, source: Source) -> Iterator[None]:
-    """Tells now and then how much has come, by the size of scikit-learn's folder: its download tells nothing."""
+def _progress_reports(say: Say, source: Source) -> Iterator[None]:
+    """Report the size of the download every ``_REPORT_EVERY`` seconds, by the growth of scikit-learn's folder."""
     done = threading.Event()
     before = _size(_data_home() / "openml")
 
-    def tell() -> None:
+    def report() -> None:
         last = 0
-        while not done.wait(_TELL_EVERY):
+        while not done.wait(_REPORT_EVERY):
             come = _size(_data_home() / "openml") - before
             say(f"{source.openml}: {come / 1e6:.1f} MB" if come > last else f"{source.openml}: reading")
             last = come
 
-    thread = threading.Thread(target=tell, name="download-progress", daemon=True)
+    thread = threading.Thread(target=report, name="download-progress", daemon=True)
     thread.start()
     try:
         yield

@@ -3,16 +3,15 @@
 Shape legend: N samples, B batch, R rows of a block, D input features, H width, K classes, L linear maps,
 P parameters, T rows of a tile. Large arrays are flat.
 
-A step keeps only the linear maps' outputs z. Blocks of R rows that fit the nearest cache go through everything
-that can be done to them at once: an activation is made from z right before the product that needs it, and once
-more in the backward pass, which costs less than to write it to memory and read it back. So each layer is walked
-once each way:
+A step keeps only the linear maps' outputs z. It works on blocks of R rows that fit the nearest cache: an
+activation is computed from z right before the product that needs it, and again in the backward pass, which costs
+less than writing it to memory and reading it back. Each layer is passed once forward and once backward:
 
     forward   z_l = f(z_(l-1)) W_l, and the moments of z_l
     backward  dz_l from dy_l; dW_l += f(z_(l-1))ᵀ dz_l; dy_(l-1) from dz_l W_lᵀ, and its sums
 
-Weights are kept as [in, out]. BatchNorm takes the bias of a linear map off again, so it enters the running mean
-alone.
+Weights are kept as [in, out]. BatchNorm subtracts the bias of a linear map again, so that the bias enters the
+running mean alone.
 """
 
 from __future__ import annotations
@@ -74,14 +73,14 @@ def _blocks(plan: Plan, count: int) -> int:
 
 @jit_step
 def _bounds(plan: Plan, block: int, blocks: int, count: int, sweep: int) -> tuple[int, int]:
-    """Rows of a block. Each sweep runs against the one before, and so begins with what caches still hold."""
+    """First row of a block and the row after its last; sweeps alternate in direction, to begin on cached rows."""
     place = blocks - 1 - block if sweep % 2 else block
     return place * plan.rows, min((place + 1) * plan.rows, count)
 
 
 @inlined
 def _entering(plan: Plan, state: State, work: Workspace, x: Any, layer: int, start: int, stop: int) -> Any:
-    """The block of rows that enters linear map ``layer``, made anew from the inputs or the z before it."""
+    """The rows of a block that enter linear map ``layer``, [R, D or H], from the inputs or the z before it."""
     if layer == 1:
         out = work.a[: (stop - start) * plan.inputs]
         scale_shift(x[start * plan.inputs : stop * plan.inputs], work.tiles_in[0], work.tiles_in[1], out)
@@ -148,7 +147,7 @@ def _spread(x: Any, sums: Any, centre: Any) -> float:
 
 @jit_step
 def _enter(plan: Plan, data: Data, state: State, work: Workspace, x: Any) -> None:
-    """BatchNorm of the input: its coefficients for this batch."""
+    """Compute the coefficients of the input's BatchNorm for this batch."""
     d = plan.inputs
     work.sums_in[:] = _ZERO
     add_moments(x, data.centre, work.sums_in[0], work.sums_in[1])
@@ -164,7 +163,7 @@ def _enter(plan: Plan, data: Data, state: State, work: Workspace, x: Any) -> Non
 
 @jit_step
 def _forward(plan: Plan, state: State, work: Workspace, x: Any, count: int, layer: int) -> None:
-    """z of hidden layer ``layer`` and its BatchNorm's coefficients."""
+    """Compute z of hidden layer ``layer`` and the coefficients of its BatchNorm."""
     h, sums, blocks = plan.width, work.sums, _blocks(plan, count)
     w, z = _weights(plan, state.weights, layer, h), work.z[layer - 1]
     sums[:] = _ZERO
@@ -197,7 +196,7 @@ def _forward(plan: Plan, state: State, work: Workspace, x: Any, count: int, laye
 
 @jit_step
 def _first_mean(z: Any, mean: Any) -> None:
-    """The mean of the first few rows: near enough to take moments about."""
+    """Write the mean of the first few rows, about which moments are taken, into ``mean`` [H]."""
     h = mean.size
     rows = min(8, z.size // h)
     copy(z[:h], mean)
@@ -210,7 +209,7 @@ def _first_mean(z: Any, mean: Any) -> None:
 
 @jit_step
 def _head(plan: Plan, state: State, work: Workspace, x: Any, count: int) -> float:
-    """Logits, loss, and the way back into the last hidden layer; the summed loss."""
+    """The summed loss, in nats; the head's gradients and dy of the last hidden layer are left in the workspace."""
     h, k, last, blocks = plan.width, plan.classes, plan.hidden + 1, _blocks(plan, count)
     start_w = layer_start(plan, last)
     bias = state.weights[start_w + h * k : start_w + h * k + k]
@@ -237,9 +236,9 @@ def _head(plan: Plan, state: State, work: Workspace, x: Any, count: int) -> floa
 def _leave(
     plan: Plan, state: State, work: Workspace, dz: Any, w: Any, layer: int, start: int, stop: int, stride: int
 ) -> None:
-    """From a block of dz of ``layer`` to dy of the layer before it, and the sums of that.
+    """Compute a block of dy of the layer before ``layer`` from dz of ``layer``, and add to the sums of dy.
 
-    ``w`` is the layer's weights transposed, with rows ``stride`` apart; or, where that is 0, as they are.
+    ``w`` are the layer's weights: transposed, with rows ``stride`` apart; or as they are where ``stride`` is 0.
     """
     h = plan.width
     k = dz.size // (stop - start)
@@ -259,7 +258,7 @@ def _leave(
 
 @jit_step
 def _backward(plan: Plan, state: State, work: Workspace, x: Any, count: int, layer: int) -> None:
-    """From dy of hidden layer ``layer`` to its gradients, and to dy of the layer before."""
+    """Compute the gradients of hidden layer ``layer`` from its dy, and dy of the layer before."""
     h, fan_in, tiles, blocks = plan.width, _fan_in(plan, layer), work.tiles[layer - 1], _blocks(plan, count)
     bias, gain = _vector(plan, work.grad, layer, 0), _vector(plan, work.grad, layer, 1)
     offset = _vector(plan, work.grad, layer, 2)
@@ -273,7 +272,7 @@ def _backward(plan: Plan, state: State, work: Workspace, x: Any, count: int, lay
     stride = 0
     if layer > 1 and blocks > 2:
         stride = line(h)
-        transpose(w, h, h, stride, work.turned)  # costs less than products with a transposed factor lose
+        transpose(w, h, h, stride, work.turned)  # faster in all than products with a transposed factor
         w = work.turned
     for block in range(blocks):
         start, stop = _bounds(plan, block, blocks, count, layer)
@@ -295,7 +294,7 @@ def _backward(plan: Plan, state: State, work: Workspace, x: Any, count: int, lay
 
 @jit_step
 def _slopes(work: Workspace, tiles: Any, offset: Any, gain: Any, count: int) -> None:
-    """Tiles of tilt and level with dz = scale dy + tilt z + level.
+    """Compute the tiles of tilt and level with dz = scale dy + tilt z + level.
 
     BatchNorm's gradient is dz = scale (dy - mean dy - ẑ mean dy ẑ); ``offset`` and ``gain`` are Σdy and Σdy ẑ.
     """
@@ -310,7 +309,7 @@ def _slopes(work: Workspace, tiles: Any, offset: Any, gain: Any, count: int) -> 
 
 @jit_step
 def _leave_entry(plan: Plan, state: State, work: Workspace) -> None:
-    """Gradients of the first linear map and of the input's BatchNorm, from M = x̂ᵀ dz alone.
+    """Compute gradients of the first linear map and of the input's BatchNorm, from M = x̂ᵀ dz alone.
 
     With a = γ x̂ + β: dW = γ M + β Σdz, dγ = Σ_o W M, dβ = W Σdz; the product dz Wᵀ is never formed.
     """
@@ -327,9 +326,9 @@ def _leave_entry(plan: Plan, state: State, work: Workspace) -> None:
 
 @jit_step
 def gradients(plan: Plan, data: Data, state: State, work: Workspace, rows_B: Any) -> float:
-    """Forward and backward over one batch; the gradients [P] are in the workspace. The mean loss comes back.
+    """The mean loss of one batch, in nats; its gradients [P] are left in the workspace.
 
-    ``rows_B`` are the samples of the batch, as indices into the data; the loss is in nats.
+    ``rows_B`` are the samples of the batch, as indices into the data.
     """
     x = _batch(plan, data, state, work, rows_B)
     count = rows_B.size
@@ -347,10 +346,10 @@ def gradients(plan: Plan, data: Data, state: State, work: Workspace, rows_B: Any
 def train_steps(
     plan: Plan, data: Data, state: State, work: Workspace, order: Any, start: int, total: float, most: int
 ) -> tuple[int, float]:
-    """Up to ``most`` steps of an epoch over ``order`` [N] from sample ``start``: the next start, the new total.
+    """The next start and total, after up to ``most`` steps of an epoch over ``order`` [N] from sample ``start``.
 
-    ``total`` is the epoch's loss x samples so far: added up step by step, it does not depend on ``most``. A last
-    batch of one sample is left out, since BatchNorm has no variance over it: then the next start is N.
+    ``total`` is the sum of loss x samples over the epoch so far, in an order that does not depend on ``most``. A
+    last batch of one sample is left out, since BatchNorm has no variance over it: then the next start is N.
     """
     while start < order.size and most > 0:
         rows_B = order[start : start + plan.batch]

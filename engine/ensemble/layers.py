@@ -1,9 +1,9 @@
-"""What one layer does to a block of rows, fused and compiled.
+"""The operations of one layer on a block of rows, fused and compiled.
 
 Shape legend: R rows, W a layer's width, K classes, T rows that share one tile. All arrays are one-dimensional.
 
-Per-column numbers are repeated T times into *tiles* of T x W, and blocks are walked a tile or two at a time: the
-inner loops are then long and contiguous whatever the width, which is what makes them vectorise well. A *sum tile*
+Per-column numbers are repeated T times into *tiles* of T x W, and loops take a tile or two of a block at a time:
+inner loops are then long and contiguous whatever the width, so that they vectorise. A *sum tile*
 holds T x W partial sums; ``fold`` adds its rows up.
 """
 
@@ -33,7 +33,7 @@ _SMALLEST = np.float32(-87.0)
 
 @jit_step
 def copy(given: Any, out: Any) -> None:
-    """out = given, of one size; an assignment would need numba's memory, for the case that they overlap."""
+    """out = given, of one size; a slice assignment would allocate memory, since the two might overlap."""
     for k in range(given.size):
         out[k] = given[k]
 
@@ -58,14 +58,14 @@ def add_rows(block: Any, total: Any) -> None:
 
 @jit_step
 def fold(sums: Any, row: Any) -> None:
-    """Add a sum tile's rows up, [T W], into ``row`` [W]."""
+    """row = the sum of the rows of a sum tile; ``sums`` [T W], ``row`` [W]."""
     row[:] = _ZERO
     add_rows(sums, row)
 
 
 @jit_step
 def add_moments(block: Any, shift: Any, sums: Any, squares: Any) -> None:
-    """Add the first and second moments of a block [R W] about ``shift``, so that nothing cancels in a variance.
+    """Add the first and second moments of a block [R W] about ``shift``, close to the mean for accuracy.
 
     ``shift``, ``sums`` and ``squares`` are tiles, [T W].
     """
@@ -88,13 +88,13 @@ def add_moments(block: Any, shift: Any, sums: Any, squares: Any) -> None:
 
 @jit_step
 def normalise(moments: Any, count: int, gain: Any, offset: Any, bias: Any, running: Any, tiles: Any) -> None:
-    """From sums to BatchNorm's coefficients, as ``torch.nn.BatchNorm1d`` has them (Ioffe & Szegedy, 2015).
+    """Compute BatchNorm's coefficients from sums, as ``torch.nn.BatchNorm1d`` (Ioffe & Szegedy, 2015).
 
     Args:
         moments: shift, sums and squares, [3, W], over ``count`` rows.
         gain, offset: γ and β, [W].
         bias: what the linear map adds, [W]; it shifts the mean alone, so it is never added to the activations.
-        running: mean and variance for eval mode, [2, W]; moved on.
+        running: mean and variance for eval mode, [2, W]; updated.
         tiles: scale and shift with y = scale z + shift, then mean and 1/s.d.; [4, T W].
     """
     width = gain.size
@@ -135,7 +135,7 @@ def centre_scale(z: Any, mean: Any, inverse: Any, out: Any) -> None:
 
 @jit_step
 def activate(z: Any, scale: Any, shift: Any, slope: Any, out: Any) -> None:
-    """BatchNorm and LeakyReLU: z and out are blocks [R W], ``scale`` and ``shift`` tiles, ``slope`` is α."""
+    """out = LeakyReLU(scale z + shift); blocks z and out [R W], tiles ``scale`` and ``shift``, ``slope`` α."""
     for start in range(0, z.size, scale.size):
         given, made = z[start : start + scale.size], out[start : start + scale.size]
         for k in range(given.size):
@@ -145,7 +145,7 @@ def activate(z: Any, scale: Any, shift: Any, slope: Any, out: Any) -> None:
 
 @jit_step
 def activate_drop(z: Any, scale: Any, shift: Any, slope: Any, mask: Any, factor: Any, out: Any) -> None:
-    """As ``activate``, then dropout: the activations that ``mask`` [R W] keeps (1, else 0) grow by ``factor``."""
+    """As ``activate``, then dropout: activations times ``factor`` where ``mask`` [R W] is 1, else 0."""
     for start in range(0, z.size, scale.size):
         stop = start + scale.size
         given, kept, made = z[start:stop], mask[start:stop], out[start:stop]
@@ -170,7 +170,7 @@ def _back_bend(v: Any, g: Any, scale: Any, shift: Any, slope: Any) -> Any:
 
 @jit_step
 def back_activate(dy: Any, z: Any, tiles: Any, slope: Any, sums: Any, products: Any) -> None:
-    """Through LeakyReLU, in place; and the sums of dy and of dy (z - mean) that BatchNorm's gradient needs.
+    """Backward through LeakyReLU, dy in place; adds to the sums of dy and dy (z - mean) for BatchNorm's gradient.
 
     Blocks dy and z [R W], the four ``tiles`` of ``normalise``, α as ``slope``, sum tiles [T W].
     """
@@ -198,7 +198,7 @@ def back_activate(dy: Any, z: Any, tiles: Any, slope: Any, sums: Any, products: 
 
 @jit_step
 def back_normalise(dy: Any, z: Any, scale: Any, tilt: Any, level: Any, out: Any, sums: Any) -> None:
-    """Through BatchNorm: out = scale dy + tilt z + level; and its column sums, the bias's gradient.
+    """Backward through BatchNorm: out = scale dy + tilt z + level; adds to its column sums, the bias's gradient.
 
     Blocks dy, z and out [R W]; scale, tilt and level tiles, ``sums`` a sum tile, [T W].
     """
@@ -241,7 +241,7 @@ def _exponential(x: Any) -> Any:
 
 @jit_step
 def cross_entropy(logits: Any, bias: Any, labels: Any, inverse_count: Any) -> float:
-    """The summed loss of a block, in nats; ``logits`` [R K] become the loss's gradient by them.
+    """The summed loss of a block, in nats; ``logits`` [R K] are overwritten by its gradient with respect to them.
 
     ``bias`` [K] is added first; ``labels`` are class indices [R]; ``inverse_count`` is 1 / batch size.
     """
@@ -282,14 +282,14 @@ def dot(a: Any, b: Any) -> Any:
 
 @jit_step
 def pad(w: Any, columns: int, stride: int, out: Any) -> None:
-    """Copy rows of ``columns`` numbers, ``stride`` apart: whole cache lines, so that products load none twice."""
+    """Copy rows of ``columns`` numbers to rows ``stride`` apart, of whole cache lines, for faster products."""
     for i in range(w.size // columns):
         copy(w[i * columns : (i + 1) * columns], out[i * stride : i * stride + columns])
 
 
 @jit_step
 def transpose(w: Any, rows: int, columns: int, stride: int, out: Any) -> None:
-    """wᵀ [columns, rows] of w [rows, columns], its rows ``stride`` apart; in squares that stay in cache."""
+    """out = wᵀ [columns, rows] of w [rows, columns], its rows ``stride`` apart; by squares that fit the cache."""
     for i0 in range(0, rows, 16):
         for j0 in range(0, columns, 16):
             for j in range(j0, min(j0 + 16, columns)):
@@ -301,7 +301,7 @@ def transpose(w: Any, rows: int, columns: int, stride: int, out: Any) -> None:
 def adam(w: Any, grad: Any, first: Any, second: Any, lr: float, step: int) -> None:
     """One step of ``torch.optim.Adam`` with its default settings (Kingma & Ba, 2015, algorithm 1).
 
-    Arrays are [P] and change in place; ``step`` is the number of this one, from 1.
+    Arrays are [P] and change in place; ``step`` is the number of this step, from 1.
     """
     size = np.float32(lr / (1.0 - 0.9**step))
     inverse = np.float32(1.0 / math.sqrt(1.0 - 0.999**step))

@@ -1,7 +1,7 @@
 """Many paper networks of one shape, each trained by compiled code on one thread at a time.
 
-A member's numbers come from its own settings and seed alone, whoever trains beside it and on however many threads.
-What training means is ``training.Trainer``'s to say; here it only runs faster.
+A member's numbers follow from its settings and seed alone; neither the other members nor the number of threads
+change them. Training is what ``networks.trainer.Trainer`` defines; here it is faster.
 
 Shape legend: N samples, B batch, D input features, K classes.
 """
@@ -33,9 +33,9 @@ from .random import shuffle
 from .state import State, Workspace, make_data, make_plan, make_state, make_workspace, store_weights
 
 _STEPS_AT_ONCE = 1000
-"""Steps between two looks at whether to stop."""
+"""Steps between two calls of ``stop``."""
 build_lock = threading.Lock()
-"""Initial weights are drawn from torch's one global generator."""
+"""Held while initial weights are drawn, since they come from torch's global generator."""
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,9 +138,9 @@ def initial_network(config: TrainConfig, group: Group, knobs: Knobs) -> Network:
 
 
 def judge(loss: float, before: float, epoch: int, config: TrainConfig) -> bool:
-    """Whether training stops early after an epoch of this mean loss; ``before`` is the last one's, NaN at first.
+    """Whether training stops early after an epoch: its mean loss is below 1e-4 or changed by less than 1e-10.
 
-    So at a loss below 1e-4, or one that changed by less than 1e-10 (Shi et al., code).
+    ``before`` is the mean loss of the epoch before, NaN at first. The limits are those of Shi et al.'s code.
 
     Raises:
         DivergedError: the loss is not finite; names the epoch.
@@ -153,7 +153,7 @@ def judge(loss: float, before: float, epoch: int, config: TrainConfig) -> bool:
 
 
 def turn_knobs(state: State, config: TrainConfig) -> None:
-    """Put a configuration's settings in force from the next step on."""
+    """Write a configuration's settings into a member's state, in force from the next step on."""
     state.knobs[:] = (config.negative_slope, config.dropout, config.lr, config.data_noise)
 
 
@@ -166,13 +166,13 @@ def train_on(
     total: float,
     most: int,
 ) -> tuple[int, float]:
-    """Take up to ``most`` steps of an epoch; how many at a time changes no bit of what comes of it.
+    """Take up to ``most`` steps of an epoch; the result does not depend on how steps are divided into calls.
 
     Args:
         group: shape, batch size and data.
         state: the member's; changed.
         work: scratch for the group.
-        order_N: 0 … N - 1 at the epoch's beginning, drawn here before the first step where there are several.
+        order_N: 0 … N - 1 at the epoch's beginning; shuffled here, where an epoch has several steps.
         start: samples done.
         total: loss x samples so far; the loss in nats.
         most: steps.
@@ -188,10 +188,10 @@ def train_on(
 
 
 class MemberTrainer:
-    """One member, epoch by epoch.
+    """Trains one member, epoch by epoch.
 
-    The caller limits BLAS and torch to one thread (``ensemble_threads.single_threaded``), else small products are
-    slowed by threads of their own.
+    The caller limits BLAS and torch to one thread (``ensemble.threads.single_threaded``): their own threads would
+    slow small products.
 
     Raises:
         ConfigError: the member's settings are out of range.
@@ -203,7 +203,7 @@ class MemberTrainer:
         self.epoch = 0
         self.converged = False
         self.train_loss = math.nan
-        """Mean over the last epoch's batches, as they were trained on, in nats; NaN before the first."""
+        """Mean training loss over the last epoch's batches, in nats; NaN before the first epoch."""
         self._knobs = Knobs(member.negative_slope, member.dropout, torch.Generator())
         self._network = initial_network(self.config, group, self._knobs)
         self._state = make_state(self._network, member.seed)
@@ -220,7 +220,7 @@ class MemberTrainer:
         return self.converged or self.epoch >= self.config.epochs
 
     def change(self, settings: Mapping[str, Any]) -> None:
-        """Take ``negative_slope``, ``dropout``, ``lr`` or ``data_noise`` on from the next epoch.
+        """Put ``negative_slope``, ``dropout``, ``lr`` or ``data_noise`` in force from the next epoch on.
 
         Raises:
             ConfigError: a setting is not allowed, or not alterable while training.
@@ -237,11 +237,11 @@ class MemberTrainer:
         turn_knobs(self._state, self.config)
 
     def run_epoch(self, work: Workspace, stop: Callable[[], bool] | None = None) -> bool:
-        """Train one epoch; False where ``stop`` broke it off: part of it is then trained.
+        """Train one epoch; False where ``stop`` ended it, with a part of its steps taken.
 
         Args:
-            work: scratch of the group, the calling thread's.
-            stop: asked at least every thousand steps.
+            work: scratch memory of the group, used by no other thread.
+            stop: called at least every thousand steps; True ends the epoch.
 
         Raises:
             DivergedError: the loss is no longer finite; names the epoch.
@@ -259,7 +259,7 @@ class MemberTrainer:
         return True
 
     def network(self) -> Network:
-        """The network as it is now, in eval mode; the next call changes the same object."""
+        """The network as it is now, in eval mode; every call returns the same object, updated."""
         store_weights(self._state, self._network)
         return self._network
 
@@ -272,14 +272,14 @@ class MemberTrainer:
         return measure_network(self.network(), self.group, self.epoch)
 
     def state(self) -> bytes:
-        """Everything needed to go on bit for bit, as safetensors."""
+        """Everything needed to continue bit for bit, as safetensors."""
         progress = {"epoch": self.epoch, "converged": self.converged, "train_loss": self.train_loss}
         return save_arrays(
             self._state._asdict(), {name: msgspec.json.encode(value).decode() for name, value in progress.items()}
         )
 
     def load_state(self, data: bytes) -> None:
-        """Go on from ``state()``.
+        """Continue from what ``state`` returned.
 
         Raises:
             RunDirectoryError: the checkpoint is damaged or of another network.
@@ -309,31 +309,31 @@ class Progress(NamedTuple):
     """Where a member stands between two epochs."""
 
     member: int
-    """Its place in the list of members."""
+    """Its index in the list of members."""
     epoch: int
     """Epochs done."""
     train_loss: float
-    """Mean over the last epoch's batches, as they were trained on, in nats."""
+    """Mean training loss over the last epoch's batches, in nats."""
     measurement: Measurement | None
-    """Where this epoch was measured; else None."""
+    """After this epoch; None where it was not measured."""
 
 
 class MemberResult(NamedTuple):
-    """What became of a member."""
+    """The result of training one member."""
 
     member: Member
     epochs: int
     """Epochs done."""
     measurement: Measurement | None
-    """At the end, or last of all; none where it diverged before it was measured."""
+    """The last one; None where the member diverged before it was measured."""
     history: list[tuple[int, Measurement]]
-    """What was measured after which epoch."""
+    """Every measurement, with the number of epochs done."""
     converged: bool
     """Whether training stopped early."""
     diverged: str
-    """Why training ended without a network; empty where it did not."""
+    """How the member diverged; empty where it did not."""
     finished: bool
-    """Whether all was trained that was asked for; a stopped member is not."""
+    """Whether training ended by itself; False where it was stopped."""
 
     @property
     def curves(self) -> dict[str, list[float]]:

@@ -1,8 +1,8 @@
-"""Matrix products of a few rows, for small batches: BLAS needs 100 000 multiplications to get into its stride.
+"""Matrix products of a few rows, for small batches: BLAS is fast only from some 100 000 multiplications on.
 
-The rows of a small batch stay in the nearest cache while the weights stream past once; each value of a weight is
-used for five rows at a time, and four of the inner dimension share a load and a store of the result. At a batch of
-five and a width of 100 a step takes half the time that it takes with BLAS's products.
+The rows of a small batch stay in the nearest cache while the weights are read once; each weight is used for five
+rows at a time, and four of the inner dimension share a load and a store of the result. At a batch of five and a
+width of 100 a step takes half the time of one with BLAS's products.
 
 Shape legend: arrays are flat and row-major; m rows, n columns, k the inner dimension.
 """

@@ -1,7 +1,8 @@
-"""Random numbers for one member, compiled: xoshiro128++ in lanes for bulk, SplitMix64 for the few.
+"""Random numbers for one member, compiled: xoshiro128++ in lanes for many, SplitMix64 for single ones.
 
 Shape legend: S the generator's four words, V lanes. Sources: Blackman & Vigna, ACM TOMS 47 (2021); Steele, Lea &
-Flood, OOPSLA 2014; polynomials of Cephes (Moshier), good to float32 rounding. All loops vectorise without a call.
+Flood, OOPSLA 2014; polynomials of Cephes (Moshier), good to float32 rounding. Loops hold no calls, so that
+they vectorise.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _QUARTER_TURN = _F(math.pi / 2)
 
 
 def lanes_from_seed(seed: int) -> NDArray[np.uint32]:
-    """The state of the bulk generator, [S, V] flattened, from a seed alone."""
+    """The state of the generator in lanes, [S V], from a seed alone."""
     words, state = [], (seed * _GOLDEN + 1) & _MASK
     for _ in range(2 * LANES):
         state = (state + _GOLDEN) & _MASK
@@ -45,7 +46,7 @@ def lanes_from_seed(seed: int) -> NDArray[np.uint32]:
 
 
 def sequence_from_seed(seed: int) -> NDArray[np.uint64]:
-    """The state of the scalar generator, [1]; another stream than the lanes'."""
+    """The state of the generator of single numbers, [1], from a seed alone; another stream than the lanes'."""
     return np.array([_mixed((seed + 0x5851F42D4C957F2D) & _MASK)], dtype=np.uint64)
 
 
@@ -57,7 +58,7 @@ def _mixed(z: int) -> int:
 
 @jit_step
 def draw_bits(state: Any, out: Any) -> None:
-    """Fill ``out`` with 32-bit numbers; its size is a multiple of ``LANES``. ``state`` [S V] is moved on."""
+    """Fill ``out`` with 32-bit numbers; its size is a multiple of ``LANES``; ``state`` [S V] is advanced."""
     s0, s1 = state[:LANES], state[LANES : 2 * LANES]
     s2, s3 = state[2 * LANES : 3 * LANES], state[3 * LANES :]
     for start in range(0, out.size, LANES):
@@ -77,7 +78,7 @@ def draw_bits(state: Any, out: Any) -> None:
 
 @jit_step
 def draw_below(state: Any, limit: int) -> int:
-    """A whole number in [0, limit), limit < 2³². Multiply-shift: its bias is below limit / 2³²."""
+    """A whole number in [0, limit), limit < 2³², by multiplying and shifting: its bias is below limit / 2³²."""
     state[0] = state[0] + np.uint64(_GOLDEN)
     z = state[0]
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -97,7 +98,10 @@ def shuffle(state: Any, order: Any, count: int) -> None:
 
 @jit_step
 def draw_mask(state: Any, bits: Any, mask: Any, p: float) -> None:
-    """1 with probability 1 - p, else 0, p rounded to 2⁻¹⁶; ``bits`` is scratch of at least ``mask.size / 2``."""
+    """Fill ``mask`` with 1, or with probability p 0; p is rounded to 2⁻¹⁶.
+
+    ``bits`` is scratch of at least half its size, a multiple of ``LANES``.
+    """
     words = (mask.size + 1) // 2
     draw_bits(state, bits[: -(-words // LANES) * LANES])
     threshold = np.uint16(min(round(p * 65536.0), 65535))

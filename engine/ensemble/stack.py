@@ -1,8 +1,8 @@
 """The ensemble for an accelerator: members stacked into one batched matrix product, on any torch device.
 
-On a CPU the compiled code of ``ensemble_threads`` is faster; there this serves to be tested. Every member draws
-from generators of its own in ``Trainer``'s order, so that on the same device a member is ``Trainer``'s network up
-to rounding, noise included.
+On a CPU the compiled code of ``ensemble.threads`` is faster; there only tests use this. Every member draws from
+generators of its own in ``Trainer``'s order, so that on the same device a member is ``Trainer``'s network up to
+rounding, noise included.
 
 Shape legend: M members, B batch, D input features, H width (or a layer's inputs and outputs I and O), K classes.
 """
@@ -38,7 +38,7 @@ def train_stacked(
     memory: int = 1 << 30,
     stop: Callable[[], bool] | None = None,
 ) -> list[MemberResult]:
-    """Train members, as many at once as fit into ``memory`` bytes; as ``ensemble_threads.train_ensemble``.
+    """Train members, as many at once as fit into ``memory`` bytes; as ``ensemble.threads.train_ensemble``.
 
     Raises:
         ConfigError: these settings are not trained in ensembles, or a member's are out of range.
@@ -62,7 +62,7 @@ def members_within(group: Group, memory: int) -> int:
 
 
 class Stack:
-    """Members that take their steps together; one that has stopped or diverged keeps its weights.
+    """Members that take their steps together; one that stopped early or diverged keeps its weights.
 
     Args:
         group: what they share.
@@ -103,17 +103,17 @@ class Stack:
 
     @property
     def active(self) -> list[int]:
-        """Numbers of the members that still learn."""
+        """Indices of the members that still train."""
         over = self.epoch >= self.group.config.epochs
         return [] if over else [i for i, text in enumerate(self.diverged) if not text and not self.converged[i]]
 
     @property
     def finished(self) -> bool:
-        """Whether no member learns any more."""
+        """Whether no member trains any more."""
         return not self.active
 
     def run_epoch(self, stop: Callable[[], bool] | None = None) -> bool:
-        """One epoch of all members; those that end in it are marked. False where ``stop`` broke it off."""
+        """Train all members for one epoch and mark those that end with it; False where ``stop`` ended it early."""
         active = self.active
         n, batch = self.group.plan.samples, self.group.plan.batch
         orders = torch.stack([torch.randperm(n, generator=g) for g in self._orders]).to(self.device)
@@ -214,12 +214,12 @@ class Stack:
             first.lerp_(g, 0.1)
             second.mul_(0.999).addcmul_(g, g, value=0.001)
             move = size.view(-1, *[1] * (w.ndim - 1)) * first / (second.sqrt() / root + 1e-8)
-            # A diverged member's moments are NaN: choosing, not multiplying by zero, keeps its last weights.
+            # A diverged member's moments are NaN: a factor of zero would not keep its last weights.
             w.copy_(torch.where(learns_M1.view(-1, *[1] * (w.ndim - 1)) > 0, w - move, w))
 
     @torch.no_grad()
     def network(self, i: int) -> Network:
-        """A member as it is now, in eval mode on the CPU; the next call for it changes the same object."""
+        """A member as it is now, in eval mode on the CPU; every call for it returns the same object, updated."""
         network = self._networks[i]
         for tensors, stacked in ((network.parameters(), self._weights), (network.buffers(), self._running)):
             for tensor, same in zip(tensors, stacked, strict=True):
@@ -235,11 +235,11 @@ class Stack:
         return measure_network(self.network(i), self.group, self.epochs[i])
 
     def results(self) -> list[MemberResult]:
-        """What became of the members so far, in their order."""
+        """The results of the members so far, in their order."""
         return [self.result(i) for i in range(len(self.members))]
 
     def result(self, i: int) -> MemberResult:
-        """What became of one member so far."""
+        """The result of one member so far."""
         measured, text = None, self.diverged[i]
         try:
             measured = None if text else self.measure(i)

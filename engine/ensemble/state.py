@@ -1,4 +1,4 @@
-"""The arrays that an ensemble's compiled code works on, and how they come from a network.
+"""The arrays that an ensemble's compiled code works on, and their conversion from and to a network.
 
 Shape legend: N samples, B batch, R rows of a block, D input features, H width, K classes, L linear maps,
 P parameters, T rows of a tile. Large arrays are flat.
@@ -24,10 +24,10 @@ Floats = NDArray[np.float32]
 Wholes = NDArray[np.int64]
 
 _SMALL_PRODUCT = 800_000
-"""Products below a million multiplications take OpenBLAS's path without packing, which is the fastest for them."""
+"""Multiplications of a product: below a million, OpenBLAS skips packing, which is fastest."""
 
 _HUGE_PAGE = 1 << 19
-"""Of float32: 2 MiB."""
+"""2 MiB, counted in float32."""
 
 
 class Plan(NamedTuple):
@@ -59,7 +59,7 @@ class Data(NamedTuple):
     y: Wholes
     """Class indices, [N]."""
     centre: Floats
-    """A tile of the clean inputs' means, [T D]: what their moments are taken about."""
+    """A tile of the clean inputs' means, [T D], about which the inputs' moments are taken."""
 
 
 class State(NamedTuple):
@@ -74,7 +74,7 @@ class State(NamedTuple):
     """Running mean and variance of each BatchNorm in turn, [2 D + 2 H (L - 1)]."""
     lanes: NDArray[np.uint32]
     sequence: NDArray[np.uint64]
-    """The two generators' states: ``ensemble_random``."""
+    """The two generators' states: ``ensemble.random``."""
     knobs: NDArray[np.float64]
     """Negative slope, dropout, learning rate, data noise."""
     steps: Wholes
@@ -82,14 +82,14 @@ class State(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Scratch for one thread, whatever member it trains."""
+    """Scratch memory for one thread; any member of the group may use it."""
 
     x: Floats
     """The batch, [B D]."""
     labels: Wholes
     """Its class indices, [B]."""
     places: Wholes
-    """Scratch for choosing whose label is replaced, [B]."""
+    """Scratch for choosing the samples whose labels are replaced, [B]."""
     z: Floats
     """The hidden linear maps' outputs, [L - 1, B H]."""
     masks: NDArray[np.uint8]
@@ -142,7 +142,7 @@ def layer_start(plan: Plan, layer: int) -> int:
 
 
 def make_plan(dataset: Dataset, width: int, depth: int, batch: int) -> Plan:
-    """Sizes of a group; blocks are as tall as products stay fast and near caches hold them.
+    """Sizes of a group; blocks have as many rows as fit the nearest cache and keep products fast.
 
     ``depth`` counts the linear maps, L. BatchNorm has no variance over one sample, so a batch holds two at least.
     """
@@ -154,7 +154,7 @@ def make_plan(dataset: Dataset, width: int, depth: int, batch: int) -> Plan:
 
 
 def make_data(dataset: Dataset, batch: int) -> Data:
-    """The training set, x [N, D], as compiled code wants it; ``batch`` is B."""
+    """The training set, x [N, D], as compiled code takes it; ``batch`` is B."""
     x = np.ascontiguousarray(dataset.x_train, dtype=np.float32)
     centre = np.tile(x.mean(0, dtype=np.float64).astype(np.float32), min(TILE_ROWS, batch))
     return Data(x.ravel(), np.ascontiguousarray(dataset.y_train, dtype=np.int64), centre)
@@ -170,7 +170,7 @@ def make_state(network: Network, seed: int) -> State:
 
 
 def store_weights(state: State, network: Network) -> None:
-    """Put a member's weights and running moments into a network."""
+    """Copy a member's weights and running moments into a network."""
     with torch.no_grad():
         for tensors, flat in ((_weights(network), state.weights), (_running(network), state.running)):
             start = 0
@@ -218,7 +218,7 @@ def _flat(tensors: list[torch.Tensor]) -> Floats:
 class _Arena:
     """Hands out float32 arrays from one piece of memory.
 
-    One large piece gets huge pages where the system has them, and each array begins on a cache line of its own.
+    The system can map one large piece to huge pages, and each array begins on a cache line of its own.
     """
 
     def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:

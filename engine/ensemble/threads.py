@@ -33,16 +33,16 @@ def cores() -> int:
 
 _limits_lock = threading.Lock()
 _limited: list[Any] = []
-"""The limit on BLAS, and how many hold on to it: the last one to leave takes it away."""
+"""The limit on BLAS's threads while there are ``_holders``; the last one to leave lifts it."""
 _holders = 0
 
 
 @contextlib.contextmanager
 def single_threaded(torch_threads: int = 1) -> Iterator[None]:
-    """BLAS on one thread for the process, and torch for the calling thread; put back at the end."""
+    """Limit BLAS to one thread in the process and torch to some in the calling thread; undone at the end."""
     global _holders
     before = torch.get_num_threads()
-    sgemm_address()  # loads the BLAS, which could not be limited before
+    sgemm_address()  # loads SciPy's BLAS: only what is loaded can be limited
     with _limits_lock:
         _holders += 1
         if _holders == 1:
@@ -71,14 +71,14 @@ def train_ensemble(
     """Train members to the end, in their order, as many at a time as there are threads.
 
     Args:
-        config: shape, batch size, epochs and all else that members share; their own settings go over it.
-        members: what differs.
+        config: shape, batch size, epochs and all else that members share; a member's own settings replace its.
+        members: the settings that differ.
         dataset: flat samples, x [N, D].
         threads: default one per core that the process may use.
         measure_every: epochs between load curves; 0 measures at the end alone. Each takes about two epochs' time.
         on_progress: called after each epoch of each member, one call at a time, from the training threads; as long
             as it does not return, its member pauses.
-        stop: asked before each epoch and every thousand steps; once true, unfinished members are left as they are.
+        stop: called before each epoch and every thousand steps; after True, unfinished members stay as they are.
 
     A member that diverges is marked and the others go on.
 
@@ -90,7 +90,7 @@ def train_ensemble(
 
 
 class _Job:
-    """Members waiting, members done, and the threads between them."""
+    """Members that wait, the results of those that are done, and the threads that train them."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class _Job:
             try:
                 for thread in crew:
                     thread.join()
-            except BaseException as error:  # Ctrl-C: end the threads first, so that nothing trains on unseen
+            except BaseException as error:  # Ctrl-C: no thread may go on training
                 self.broken = error
                 for thread in crew:
                     thread.join()
@@ -138,7 +138,7 @@ class _Job:
             work = self.group.workspace()
             while not self._stopped() and (index := self._next()) is not None:
                 self.results[index] = self._train(index, work)
-        except BaseException as error:  # told to the thread that waits, which raises it
+        except BaseException as error:  # ``run`` raises it in the thread that waits
             self.broken = error
 
     def _next(self) -> int | None:

@@ -1,4 +1,4 @@
-"""One network trained by the ensemble's compiled code: an ensemble of one, and its settings may move."""
+"""Training of one network by the ensemble's compiled code, with settings that may change between steps."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ from .state import State, Workspace, make_state, store_weights
 from .threads import single_threaded
 
 _SLICE = 0.005
-"""Seconds between two looks at what is asked, or one step."""
+"""Seconds of steps between two points where settings may change; one step, where a step takes longer."""
 
 
 class CompiledTrainer(Trainer):
-    """A ``Trainer`` whose steps are an ensemble's: a sweep's network bit for bit, as long as no setting moves.
+    """A ``Trainer`` whose steps are an ensemble's: bit for bit a sweep's network, as long as no setting changes.
 
-    A sample that would be left alone at an epoch's end is left out, as in an ensemble. What is measured, and how,
-    is the ``Trainer``'s.
+    A last batch of a single sample is left out, as in an ensemble. Measurements are ``Trainer``'s.
 
     Raises:
         ConfigError: these settings are not trained in ensembles.
@@ -48,7 +47,7 @@ class CompiledTrainer(Trainer):
         self._state = make_state(self._network, config.seed)
         turn_knobs(self._state, self.config)
         self._stored_at = 0
-        """The step whose weights the network holds."""
+        """Number of the step after which the weights were copied into the network."""
 
     @property
     def network(self) -> Network:
@@ -71,7 +70,7 @@ class CompiledTrainer(Trainer):
         return torch.arange(n), torch.zeros((), dtype=torch.float64)
 
     def _advance(self, order_N: Tensor, most: int) -> None:
-        """As many steps as fit into a slice, by the time of those before; how many changes no bit."""
+        """Take as many steps as fit into ``_SLICE`` by the time of earlier ones; this changes no result."""
         if self._work is None:
             self._work = self._group.workspace()
         most = max(1, min(most, int(_SLICE / self._step_seconds)))
@@ -83,6 +82,9 @@ class CompiledTrainer(Trainer):
         taken = int(self._state.steps[0]) - self.step_count
         self.step_count += taken
         self._step_seconds = max(time.perf_counter() - began, 1e-9) / taken
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return []  # the state has all
 
     def _memory(self) -> dict[str, Tensor]:
         return _tensors_of(self._state)
@@ -99,7 +101,7 @@ class CompiledTrainer(Trainer):
 
 
 def _tensors_of(state: State) -> dict[str, Tensor]:
-    """Adam's moments and the two random streams, in the state's own memory; all else is in the network."""
+    """Adam's moments and the two random generators, in the state's own memory; the network has all else."""
     return {
         "member.first": torch.from_numpy(state.first),
         "member.second": torch.from_numpy(state.second),
@@ -113,8 +115,8 @@ def trainer_for(config: TrainConfig, dataset: Dataset, kind: str = "") -> Traine
 
     Args:
         config: its settings.
-        dataset: what it learns.
-        kind: of the trainer that earlier workers of the run had, which is kept to; empty where there were none.
+        dataset: what it trains on.
+        kind: of the trainer that earlier workers of the run used, and this one uses; empty where there were none.
 
     Raises:
         ConfigError: the device is not there, or settings do not fit each other.
@@ -126,7 +128,7 @@ def trainer_for(config: TrainConfig, dataset: Dataset, kind: str = "") -> Traine
 
 
 def load_compiled(note: Callable[[str], object]) -> None:
-    """Have the compiled training code ready; where this takes long, ``note`` is told so in a sentence first."""
+    """Load the compiled training code; ``note`` is called with a sentence before it has to be compiled."""
     if not (is_kept(train_steps) and is_kept(shuffle)):
         note("compiling the training code, once on this machine (about 20 s)")
     with single_threaded():

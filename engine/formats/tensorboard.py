@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ..errors import ConfigError, DataError, HomeError
 from ..measures.friction import fit_curve, hidden
 from ..measures.load_curve import loads, statistics
+from ..measures.registry import DEFAULT_MEASURE, DISTANCE, PROBES
 from ..runs.directory import Run
 from ..runs.records import Cell, Curve, Event, Started
 from ..settings.sweep import SweepConfig
@@ -92,11 +93,11 @@ def _of_curve(event: Curve, layers: Sequence[str], *, logits: bool) -> dict[str,
     for measure, curve in event.curves.items():
         numbers |= {f"{measure}/{_name(i, layers)}": value for i, value in enumerate(curve)}
     if event.linear_probes is not None:
-        numbers |= {f"linear_probes/{_name(i, layers)}": value for i, value in enumerate(event.linear_probes)}
-    if "distance" in event.curves:
-        drops = loads(event.curves["distance"]).tolist()
+        numbers |= {f"{PROBES}/{_name(i, layers)}": value for i, value in enumerate(event.linear_probes)}
+    if DISTANCE in event.curves:
+        drops = loads(event.curves[DISTANCE]).tolist()
         return numbers | {f"spring/{i + 1:02d}": drop for i, drop in enumerate(drops)}
-    curve = event.curves.get("trace_ratio", [])
+    curve = event.curves.get(DEFAULT_MEASURE, [])
     numbers |= (
         {f"load/{_name(i + 1, layers)}": load for i, load in enumerate(loads(curve).tolist())} if curve else {}
     )
@@ -120,5 +121,5 @@ def _name(index: int, layers: Sequence[str]) -> str:
 def _of_cell(event: Cell, settings: SweepConfig) -> dict[str, float | None]:
     x, y = cell_values(settings, event.cell)
     where = f"{settings.y_axis}={y} {settings.x_axis}={x}"
-    regime = _regime(event.curves.get("trace_ratio", []), logits=True)
+    regime = _regime(event.curves.get(DEFAULT_MEASURE, []), logits=True)
     return {f"{name}/{where}": value for name, value in {**event.scalars, **regime}.items()}

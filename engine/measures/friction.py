@@ -1,4 +1,4 @@
-"""The twin of one load curve: its effective friction. Light: the app fits it live (ours).
+"""The effective friction of a load curve: the number of the chain that behaves like it (ours). NumPy alone.
 
 Shape legend: S seeds, H hidden layers, C cells.
 """
@@ -18,23 +18,23 @@ Floats = NDArray[np.float64]
 
 
 class CurveFit(NamedTuple):
-    """The effective friction of one network's curve; curves are natural logs, and so dimensionless."""
+    """The effective friction of a network's load curve, which is a natural logarithm."""
 
     effective_friction: float
     """F*/k in units of the chain's length; > 0 concave, 0 balanced, < 0 convex."""
     standard_error: float
-    """Of it, in the same unit; NaN where nothing tells, as for one curve of 2 layers."""
+    """Of the friction, in the same unit; NaN where it is unknown, as for one curve of 2 layers."""
     residual: float
     """Root mean square distance of the scaled curve, which runs from 1 to 0, from the parabola."""
     over: str
-    """What the error is over: ``seeds``, by bootstrap; ``samples``, by the bootstrap's linear limit; or, where
-    neither is known, ``points``: the scatter about their own parabola."""
+    """Over what the standard error is taken: ``seeds``, by bootstrap; ``samples``, by ``friction_error``; or
+    ``points``, where neither is known: their scatter about the parabola of degree 2 that fits them."""
     curve: list[float]
-    """The parabola in the curve's own units, D_0 … D_H."""
+    """The parabola in the curve's own unit, D_0 … D_H, [H + 1]."""
 
 
 def scaled(curves: ArrayLike) -> Floats:
-    """Curves D_0 … D_H, [..., H + 1], as (D - D_H) / (D_0 - D_H).
+    """Curves D_0 … D_H, [..., H + 1], scaled to (D - D_H) / (D_0 - D_H), which runs from 1 to 0.
 
     Raises:
         DataError: a curve has fewer than 3 points, is not finite, or does not fall.
@@ -58,8 +58,7 @@ def fit_curve(curves: ArrayLike, *, error: float | None = None, resamples: int =
 
     Args:
         curves: D_0 … D_H of S seeds, or one alone.
-        error: of one curve's friction over the samples that it was measured on, where it is known: see
-            ``friction_error``.
+        error: standard error of one curve's friction over its samples, by ``friction_error``; None if unknown.
         resamples: of the bootstrap over seeds.
         seed: of the resampling.
 
@@ -102,7 +101,7 @@ def friction_error(curve: ArrayLike, influences: ArrayLike) -> float:
 
 
 def _error_alone(curve: Floats) -> float:
-    """The error of F* from one curve, its points' scatter taken from how far they lie from their own parabola."""
+    """Standard error of F* from one curve [H + 1]; the points' scatter is that about their best parabola."""
     layers = len(curve) - 1
     if layers < 3:
         return float("nan")
@@ -113,8 +112,8 @@ def _error_alone(curve: Floats) -> float:
 
 
 def _gradient(curve: Floats) -> Floats:
-    """∂F*/∂D_l, [H + 1]. The ends scale all others, so they count too: S_l moves by
-    (δ_l - S_l δ_0 - (1 - S_l) δ_H) / (D_0 - D_H).
+    """∂F*/∂D_l, [H + 1]. The scaled curve S depends on its ends too: a change δ of the curve changes
+    S_l by (δ_l - S_l δ_0 - (1 - S_l) δ_H) / (D_0 - D_H).
     """
     bends, s = _bends(len(curve) - 1), scaled(curve)
     gradient = bends.copy()
@@ -124,11 +123,13 @@ def _gradient(curve: Floats) -> Floats:
 
 
 def _bends(layers: int) -> Floats:
+    """½ l (H - l) at l = 0 … H, [H + 1]: what a friction of 1 adds to the straight scaled curve."""
     at = np.arange(layers + 1, dtype=np.float64)
     return np.asarray(0.5 * at * (layers - at))
 
 
 def _parabola(curve: Floats) -> tuple[float, float]:
+    """F* and the root mean square residual of a scaled curve, [H + 1]."""
     layers = len(curve) - 1
     bends = _bends(layers)
     rest = curve - (1.0 - np.arange(layers + 1) / layers)
@@ -144,5 +145,5 @@ def asymmetries(curves: Floats) -> Floats:
 
 
 def hidden(curve: Sequence[float | None]) -> list[float]:
-    """D_0 … D_H, [H + 1], of a network's recorded D_0 … D_L, the logits left out; NaN where a value is missing."""
+    """D_0 … D_H, [H + 1]: a network's recorded D_0 … D_L without the logits; NaN where a value is missing."""
     return [float("nan") if value is None else value for value in curve[:-1]]

@@ -19,21 +19,21 @@ Product = Callable[[Tensor], Tensor]
 """H v [P] of v [P]."""
 
 _TRACE_TOLERANCE = 0.03
-"""Probing ends where the trace's standard error is this part of it …"""
+"""Probing ends where the trace's standard error is this fraction of the trace."""
 _LEAST_PROBES, _MOST_PROBES = 8, 64
-"""… but not before so many probes, nor after so many."""
+"""Smallest and largest number of probes."""
 _TOP_TOLERANCE = 1e-3
-"""Lanczos ends at a residual of this part of the eigenvalue, whose own error is of the order of the square."""
+"""Lanczos ends at a residual of this fraction of the eigenvalue, whose error is of the order of its square."""
 _MOST_PRODUCTS = 200
 _PATIENCE = 10.0
-"""Seconds after which each of the two takes what it has: a large network's products take seconds each."""
+"""Seconds after which each of the two estimates ends as it stands: a large network's products take seconds."""
 _BASIS = 40
 _BASIS_NUMBERS = 1 << 28
-"""Lanczos vectors are kept up to so many numbers (1 GiB in float32); it restarts from the best vector there."""
+"""Lanczos vectors are kept up to this many numbers (1 GiB in float32), then it restarts from the best one."""
 
 
 class Curvature(NamedTuple):
-    """The Hessian of the mean loss by two numbers, in the loss's unit."""
+    """Trace and largest eigenvalue of the Hessian of the mean loss, in the loss's unit."""
 
     trace: float
     """Over all P parameters."""
@@ -44,11 +44,11 @@ class Curvature(NamedTuple):
     top_error: float
     """The residual ‖Hv - top v‖: an eigenvalue lies within it."""
     products: int
-    """Hessian-vector products that it took."""
+    """Hessian-vector products that were taken."""
 
 
 def always() -> bool:
-    """Go on."""
+    """True: never give up."""
     return True
 
 
@@ -61,14 +61,15 @@ def curvature(
 ) -> Curvature | None:
     """Trace (Hutchinson, Rademacher probes) and largest eigenvalue (Lanczos) of a Hessian of ``size`` rows.
 
-    Each estimate ends at a tolerance, or late; its error tells. Values are NaN where products are not finite.
+    Each estimate ends at its tolerance, or after ``patience`` with a larger error. Values are NaN where products
+    are not finite.
 
     Args:
         product: v ↦ H v, as of ``hessian_product``.
         size: P.
         generator: of the probes, on the vectors' device.
-        going: asked before every product; None comes back where it said no.
-        patience: seconds after which each of the two takes what it has.
+        going: called before every product; where it returns False, the result is None.
+        patience: seconds after which each of the two estimates ends as it stands.
     """
     spent = 0
 
@@ -93,19 +94,19 @@ def _after(seconds: float) -> Callable[[], bool]:
 
 
 def never() -> bool:
-    """Take all the time there is."""
+    """False: there is no deadline."""
     return False
 
 
 class _GivenUp(Exception):
-    """Whoever waits does not want to any longer."""
+    """``going`` returned False."""
 
 
 def hessian_product(parts: Sequence[Callable[[], Tensor]], parameters: Iterable[nn.Parameter]) -> Product:
-    """v ↦ H v [P] for a loss that is the sum of ``parts``, whose graphs are made one at a time to spare memory.
+    """The function v ↦ H v, [P], of a loss that is the sum of ``parts``; one part's graph is in memory at a time.
 
     H v is ∇(∇loss · v) (Pearlmutter, 1994); P counts the parameters that need gradients. A loss of one part keeps
-    its gradient's graph between products, which saves more than half of their time.
+    its gradient's graph between products, which more than halves their time.
     """
     trained = [p for p in parameters if p.requires_grad]
 
@@ -124,7 +125,7 @@ def hessian_product(parts: Sequence[Callable[[], Tensor]], parameters: Iterable[
 
 
 def _differentiate(gradients: list[Tensor], vectors: list[Tensor], parameters: list[nn.Parameter]) -> Tensor:
-    """∇(gradient · v) [P]; a gradient that is constant adds nothing."""
+    """∇(gradient · v) [P]; a constant gradient contributes nothing."""
     bent = [(g, v) for g, v in zip(gradients, vectors, strict=True) if g.requires_grad]
     if not bent:
         return torch.cat([torch.zeros_like(p).reshape(-1) for p in parameters])
@@ -143,7 +144,7 @@ def hutchinson_trace(
 ) -> tuple[float, float]:
     """Mean of vᵀHv over random signs v [P], and its standard error: s.d. / √probes (Hutchinson, 1990).
 
-    Both in the loss's unit. ``late`` is asked after each probe from the second on, and ends it.
+    Both in the loss's unit. ``late`` is called after each probe from the second on; True ends the estimate.
     """
     values: list[float] = []
     while len(values) < _MOST_PROBES:
@@ -172,8 +173,8 @@ def top_eigenvalue(
 ) -> tuple[float, float]:
     """The largest eigenvalue and its residual, by Lanczos iteration with full reorthogonalisation.
 
-    Both in the loss's unit, of vectors [P] (Golub & Van Loan, chapter 10). Where memory for the vectors ends, it
-    restarts from the best one; ``late`` is asked after each product, and ends it.
+    Both in the loss's unit, of vectors [P] (Golub & Van Loan, chapter 10). Where the kept vectors are
+    full, it restarts from the best one; ``late`` is called after each product, and True ends it.
     """
     v_P = torch.randn(size, generator=generator, device=generator.device)
     basis = max(2, min(_BASIS, size, _BASIS_NUMBERS // size))
@@ -189,7 +190,7 @@ def top_eigenvalue(
 def _lanczos(
     product: Product, start_P: Tensor, size: int, late: Callable[[], bool]
 ) -> tuple[float, float, Tensor, int]:
-    """The largest Ritz value, its residual, its vector [P], and the products that they took."""
+    """The largest Ritz value, its residual, its vector [P], and the number of products taken."""
     basis_MP = torch.empty(size, len(start_P), device=start_P.device)
     basis_MP[0] = start_P / start_P.norm()
     diagonal, beside = list[float](), list[float]()
@@ -199,7 +200,7 @@ def _lanczos(
         diagonal.append(float(torch.dot(w_P, basis_MP[m - 1])))
         if not math.isfinite(diagonal[-1]):
             return math.nan, math.nan, start_P, m
-        for _ in range(2):  # twice is enough (Kahan, Parlett)
+        for _ in range(2):  # orthogonalising twice is enough (Kahan, Parlett)
             w_P = w_P - basis_MP[:m].T @ (basis_MP[:m] @ w_P)
         beta = float(w_P.norm())
         values_M, vectors_MM = torch.linalg.eigh(_tridiagonal(diagonal, beside))

@@ -1,8 +1,8 @@
-"""Linear probes: how well a linear classifier tells the classes apart from one layer's activations.
+"""Linear probes: the test accuracy of a linear classifier on each layer's activations.
 
 Shape legend: N samples, D features. Source of the idea: Alain & Bengio, *Understanding intermediate layers using
 linear classifier probes*, 2016. The classifier is scikit-learn's ridge regression on ±1 class targets: in closed
-form it costs milliseconds a layer and repeats bit for bit, where logistic regression iterates for seconds.
+form, which takes milliseconds a layer and repeats bit for bit; logistic regression iterates for seconds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 _RIDGE = 1.0
-"""Penalty in units of one standardised sample: small beside thousands, enough where D exceeds N."""
+"""Penalty in units of one standardised sample: negligible beside thousands, sufficient where D exceeds N."""
 
 
 def probe_accuracies(

@@ -1,4 +1,4 @@
-"""Load curves: what a curve says about who learns. NumPy only, so that the app may use it.
+"""Loads of a curve, and how evenly the layers share them. NumPy alone, so that the app may use it.
 
 Shapes: a curve is D_0 … D_L, [L+1]; its loads are d_1 … d_L, [L]. Separations are natural logs: dimensionless.
 Source: Shi, Pan, Dokmanić, arXiv:2407.19353; He & Su, PNAS 2023.
@@ -7,15 +7,16 @@ Source: Shi, Pan, Dokmanić, arXiv:2407.19353; He & Su, PNAS 2023.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 BALANCED_CV = 0.25
-"""Loads whose coefficient of variation is below this are called balanced: He & Su's straight line by eye."""
+"""Loads whose coefficient of variation is below this are balanced: to the eye, He & Su's straight line."""
 EVEN_HALVES = 0.1
-"""Halves that differ by less than this part of the total carry the same: uneven loads are then scattered."""
+"""Halves that differ by less than this fraction of the total carry the same; loads that vary are then uneven."""
 
 NOISE_FLOOR = 0.1
 """A total load of at most this fraction of the sum of the loads' absolute values counts as none: loads of both
@@ -36,12 +37,14 @@ class LoadStatistics(NamedTuple):
 
 def loads(curve: Sequence[float | None]) -> NDArray[np.float64]:
     """d_l = D_(l-1) - D_l, [L] from [L+1]; NaN where a value is missing."""
+    import numpy as np  # not at import: the app's first frame would wait for it
+
     values = np.array([np.nan if v is None else v for v in curve], dtype=np.float64)
     return values[:-1] - values[1:]
 
 
 def statistics(curve: Sequence[float | None], *, logits: bool) -> LoadStatistics:
-    """Statistics over the hidden layers.
+    """How evenly the loads of the hidden layers are shared.
 
     Args:
         curve: D_0 … D_L.
@@ -50,6 +53,8 @@ def statistics(curve: Sequence[float | None], *, logits: bool) -> LoadStatistics
     With an odd number of layers the middle one counts for neither half. Values that are not finite, or a
     total load of zero, give NaN and ``unclear``.
     """
+    import numpy as np  # as in loads
+
     d = loads(curve)
     if logits:
         d = d[:-1]

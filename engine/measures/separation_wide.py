@@ -1,23 +1,26 @@
 """Separation of features too wide to be kept whole: from the Gram matrix of the samples, summed over slices.
 
-All three measures depend on the features through K = X Xᵀ alone (X [N, D], the grand mean taken off), and K
-adds up over slices of the features: memory is N x N however wide a layer is. The measures are ``separation``'s.
+Measures of separation depend on the features through K = X Xᵀ alone (X [N, D], the grand mean taken off), and K is
+the sum over slices of the features: memory is N x N however wide a layer is. The measures are ``separation``'s.
 
 Shape legend: N samples, D features, C classes.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
 from torch import Tensor
 
-from .separation import MEASURES, logarithms
+from .registry import SEPARATIONS
+from .scatter import Grams
+from .separation import logarithms, ratio_of
 
 
 class GramSeparation:
-    """Takes slices of the features of N samples, then tells the three measures.
+    """The measures of separation of N samples whose features are given slice by slice.
 
     Args:
         y_N: class indices [N], int64, from 0.
@@ -33,20 +36,20 @@ class GramSeparation:
         self._eps = torch.finfo(torch.float32).eps
 
     def add(self, x_ND: Tensor) -> None:
-        """Take some of the features, [N, …] in one unit, of all samples."""
+        """Take in a slice of the features, [N, …] in one unit, of all samples."""
         x_ND = x_ND.detach().flatten(1)
         self._features += x_ND.shape[1]
         self._eps = torch.finfo(x_ND.dtype).eps
         largest = float(torch.linalg.vector_norm(x_ND, math.inf)) if x_ND.numel() else math.nan
         self._largest = max(self._largest, largest) if math.isfinite(largest) else math.nan
-        x_ND = (x_ND - x_ND.mean(0)).double()  # rounding of the products would pass for spread where there is none
+        x_ND = (x_ND - x_ND.mean(0)).double()  # else rounding of the products would count as spread
         self._k_NN.addmm_(x_ND, x_ND.T)
 
     def measures(self) -> dict[str, float]:
-        """The three measures by name, dimensionless; degenerate cases as in ``separation_measures``."""
+        """The measures of separation by name, dimensionless; degenerate cases as in ``separation_measures``."""
         n, wide = len(self._y_N), max(len(self._y_N), self._features) * max(self._eps, 2**-23) ** 1.5
         if not math.isfinite(self._largest) or self._largest == 0.0:
-            return dict.fromkeys(MEASURES, math.nan)
+            return dict.fromkeys(SEPARATIONS, math.nan)
         belongs_NC = torch.nn.functional.one_hot(self._y_N, self._classes).double()
         sizes_C = belongs_NC.sum(0)
         means_NC = belongs_NC / sizes_C.clamp(min=1)
@@ -57,16 +60,6 @@ class GramSeparation:
         cross_NC = (rest_NN @ means_NC) * roots_C / math.sqrt(n)
         within, between = float(within_NN.trace()), float(between_CC.trace())
         floor = self._eps**2 * (self._features * self._largest**2 + 4 * n * (within + between))
-        ratios = {
-            "trace_ratio": lambda: within / between,
-            "fuzziness": lambda: _through(between_CC, cross_NC, wide),
-            "inverse_fuzziness": lambda: _through(within_NN, cross_NC.T, wide),
-        }
+        scatter = Grams(within_NN, between_CC, cross_NC, within, between, wide)
+        ratios = {name: functools.partial(ratio_of(name).from_grams, scatter) for name in SEPARATIONS}
         return logarithms(within, between, floor, ratios)
-
-
-def _through(gram: Tensor, cross: Tensor, cut: float) -> float:
-    """Tr(A (FᵀF)⁺) with gram = F Fᵀ and cross = G Fᵀ, A = GᵀG: from the eigenvectors of the small matrix."""
-    s, u = torch.linalg.eigh(gram)
-    keep = s > s[-1] * cut
-    return float(((cross @ u[:, keep]) / s[keep]).square().sum())

@@ -1,4 +1,4 @@
-"""The paper's networks (Shi, Pan, Dokmanić, arXiv:2407.19353, supplement), with knobs that move while they train.
+"""The paper's networks (Shi, Pan, Dokmanić, arXiv:2407.19353, supplement); knobs may change while they train.
 
 Shape legend: B batch, D input features, H width, K classes, C channels.
 """
@@ -16,12 +16,12 @@ from ..settings.train import TrainConfig
 
 
 class Knobs:
-    """What a running network takes on from its next step.
+    """Settings of a network that may change between steps.
 
     Args:
         negative_slope: α, 0 … 1.
         dropout: probability that an activation is dropped.
-        generator: what dropout draws from.
+        generator: of the random numbers of dropout.
     """
 
     def __init__(self, negative_slope: float, dropout: float, generator: torch.Generator) -> None:
@@ -50,9 +50,9 @@ class Activation(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout whose draws come from the run's own generator, so that a run repeats bit for bit.
+    """Dropout that draws from the run's own generator, so that a run repeats bit for bit.
 
-    Of any shape, and in that shape; kept activations grow by 1/(1 - p) (Srivastava et al., JMLR 2014).
+    Of any shape, and in that shape; kept activations are multiplied by 1/(1 - p) (Srivastava et al., JMLR 2014).
     """
 
     def __init__(self, knobs: Knobs) -> None:
@@ -86,8 +86,8 @@ class Network(nn.Module):
     """A stack of blocks whose outputs are the points of the load curve.
 
     ``entry`` normalises the input (D_0); each of ``blocks`` ends where its layer is measured (D_1 … D_(L-1));
-    ``between`` comes after measuring: dropout, and in the cnn upsampling before it; ``head`` gives the logits
-    (D_L), [B, K], of samples [B, D] (mlp) or [B, C, height, width] (cnn).
+    ``between`` is applied to the measured output of each block: dropout, in the cnn after upsampling; ``head``
+    gives the logits (D_L), [B, K], of samples [B, D] (mlp) or [B, C, height, width] (cnn).
     """
 
     def __init__(self, entry: nn.Module, blocks: list[nn.Module], between: nn.Module, head: nn.Module) -> None:
@@ -110,7 +110,7 @@ class Network(nn.Module):
         return out
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """The activations at D_0 … D_L, each [B, …]; in training mode dropout lies between them."""
+        """The activations at D_0 … D_L, each [B, …]; in training mode dropout is applied between them."""
         found = [self.entry(x)]
         for block in self.blocks:
             found.append(block(self.between(found[-1]) if len(found) > 1 else found[-1]))
@@ -125,7 +125,7 @@ def build_network(config: TrainConfig, sample_shape: tuple[int, ...], n_classes:
         config: architecture, initialisation and loss.
         sample_shape: of one sample: (D,), or (C, height, width) for a cnn.
         n_classes: K; the loss ``mse`` has one output instead.
-        knobs: what the network obeys while it trains.
+        knobs: settings that may change while it trains.
 
     Raises:
         ConfigError: the images do not fit the architecture.
@@ -158,7 +158,7 @@ def _mlp(config: TrainConfig, shape: tuple[int, ...], outputs: int, knobs: Knobs
 def _cnn(config: TrainConfig, shape: tuple[int, ...], outputs: int, knobs: Knobs) -> Network:
     """7 x [3 x 3 convolution, BatchNorm, activation, 2 x 2 max-pool, x 2 upsampling, dropout], linear head.
 
-    Each block is measured after pooling. Images whose channels lie last in memory train 1.6 times as fast.
+    Each block is measured after pooling. Images with channels last in memory train 1.6 times as fast.
     """
     channels, height, width = shape
     if height % 2 or width % 2:
@@ -187,7 +187,7 @@ _INITIALISERS: dict[str, Callable[[Tensor], object]] = {
 
 
 def _initialise(network: Network, config: TrainConfig) -> None:
-    """``default`` is PyTorch's own. ``normal`` has s.d. 1/√(features in); ``ntk`` 1, scaled in forward."""
+    """Draw initial weights: ``default`` as PyTorch; ``normal`` of s.d. 1/√(features in); ``ntk`` of 1."""
     for module in network.modules():
         if not isinstance(module, nn.Linear | nn.Conv2d):
             continue

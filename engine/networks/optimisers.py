@@ -19,13 +19,13 @@ from ..settings.train import TrainConfig
 class SGLD(Optimizer):
     """θ ← θ - lr G ∇ + N(0, 2 lr T G); G = 1, or with ``rms`` 1/(√v + 1e-5), v a running mean of ∇².
 
-    The term in the derivative of G is left out, as is usual; its effect is of the order of 1 - ``decay``.
+    The term with the derivative of G is left out, as is usual; it is of the order of 1 - ``decay``.
     SGLD: Welling & Teh, ICML 2011, eq. 4; with ``rms`` Li et al., AAAI 2016, algorithm 1.
 
     Args:
-        params: what is moved.
+        params: the parameters θ, of any shape.
         lr: the learning rate.
-        temperature: T: without gradient noise it samples exp(-loss / T).
+        temperature: T; with exact gradients, θ is distributed as exp(-loss / T).
         generator: of the noise.
         rms: whether to precondition.
         decay: of the running mean of ∇².
@@ -72,7 +72,7 @@ class SGLD(Optimizer):
 def build_optimiser(config: TrainConfig, params: Iterable[Tensor], generator: torch.Generator) -> Optimizer:
     """The optimiser that a configuration asks for, of parameters of any shape.
 
-    Adam and SGD are PyTorch's, the others draw from ``generator``.
+    Adam and SGD are PyTorch's; the samplers draw their noise from ``generator``.
     """
     if config.optimizer == "adam":
         return Adam(params, lr=config.lr)

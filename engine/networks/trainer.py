@@ -1,6 +1,6 @@
-"""Trains one network, step by step, with settings that may move between steps.
+"""Trains one network, step by step, with settings that may change between steps.
 
-Shape legend: N samples, B batch, … the sample's own dimensions, K classes.
+Shape legend: N samples, B batch, K classes; … stands for the dimensions of a sample.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from ..datasets.load import Dataset
 from ..errors import ConfigError, DivergedError, RunDirectoryError
 from ..measures.friction import friction_error
 from ..measures.hessian import Curvature, always, curvature, hessian_product
+from ..measures.registry import DEFAULT_MEASURE
 from ..measures.separation import separation_and_influence
 from ..settings.fields import make
 from ..settings.train import TrainConfig
@@ -32,9 +34,9 @@ from .optimisers import build_optimiser
 LOSS_FLOOR = 1e-4
 """Training stops early at a mean loss below this (Shi et al.)."""
 LOSS_CHANGE = 1e-10
-"""… or where an epoch changes it by less than this."""
+"""Training stops early where the mean loss changes by less than this in an epoch (Shi et al.)."""
 _CHUNK = 4096
-"""Samples whose graph is held at once for the Hessian."""
+"""Samples whose graph is kept at once for products with the Hessian."""
 
 
 class Measurement(NamedTuple):
@@ -50,7 +52,7 @@ class Measurement(NamedTuple):
 
 
 class Progress(msgspec.Struct):
-    """The part of the state that is not tensors; JSON in the checkpoint's metadata."""
+    """What a checkpoint holds besides tensors, as JSON in its metadata."""
 
     epoch: int = 0
     """Epochs done."""
@@ -64,25 +66,25 @@ class Progress(msgspec.Struct):
     settings: dict[str, Any] = {}
     """The live settings in force."""
     optimiser: list[dict[str, Any]] = []
-    """Its groups of parameters, these by number."""
+    """Its parameter groups, the parameters by number."""
     notes: dict[str, Any] = {}
     """The caller's own."""
 
 
 def one_step() -> int:
-    """Steps to take before settings may change."""
+    """1: settings may change before every step."""
     return 1
 
 
 class Trainer:
-    """One network, its optimiser and its random numbers. Same configuration, same machine: same bits.
+    """One network, its optimiser and its random generators; a configuration repeats bit for bit on one machine.
 
     Raises:
         ConfigError: the device is not there, or settings do not fit each other.
     """
 
     kind: ClassVar[str] = "torch"
-    """Whose steps they are: two kinds draw other random numbers, so a run keeps to the one that it began with."""
+    """Which code takes the steps. Kinds draw different random numbers, so a run keeps the kind it began with."""
 
     def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
         self.config = config
@@ -92,7 +94,7 @@ class Trainer:
         self.converged = False
         self._last_loss: float | None = None
         self._order_N: Tensor | None = None
-        """The epoch under way: its order, how much of it is done, and its loss so far."""
+        """Order of the samples in the epoch under way, [N]; ``_start`` are done, ``_total`` is their loss."""
         self._start = 0
         self._total = torch.zeros((), device=self.device)
         self.n_classes = dataset.n_classes
@@ -103,7 +105,11 @@ class Trainer:
         self.knobs = Knobs(config.negative_slope, config.dropout, self.generator)
         shape = tuple(dataset.x_train.shape[1:])
         self._network = build_network(config, shape, dataset.n_classes, self.knobs).to(self.device)
-        self.optimiser = build_optimiser(config, self._network.parameters(), self.generator)
+
+    @functools.cached_property
+    def optimiser(self) -> Optimizer:
+        """Made when it is first needed: with its first, PyTorch loads its compiler, for more than a second."""
+        return build_optimiser(self.config, self._network.parameters(), self.generator)
 
     @property
     def network(self) -> Network:
@@ -111,16 +117,16 @@ class Trainer:
         return self._network
 
     def limits(self) -> AbstractContextManager[None]:
-        """What the process holds to while it trains."""
+        """The context that limits the process's threads while it trains; here there is no limit."""
         return contextlib.nullcontext()
 
     def _samples(self, values: np.ndarray) -> Tensor:
-        """In memory of torch's own, which is always aligned alike: the order of sums may depend on it."""
+        """Samples in torch's own memory, whose alignment never differs: the order of sums may depend on it."""
         tensor = torch.tensor(values, device=self.device)
         return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
     def change(self, settings: Mapping[str, Any]) -> None:
-        """Take settings on from the next step; early stopping compares no loss with one from before.
+        """Put settings in force from the next step on; early stopping compares no loss with one from before.
 
         Raises:
             ConfigError: a setting is not allowed, or not alterable while training.
@@ -132,15 +138,16 @@ class Trainer:
             )
         self.config = make(TrainConfig, settings, self.config)
         self.knobs.negative_slope, self.knobs.dropout = self.config.negative_slope, self.config.dropout
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.config.lr
+        if "optimiser" in self.__dict__:  # else it is made with the new rate
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.config.lr
         self.converged, self._last_loss = False, None
 
     def run_epoch(self, at_once: Callable[[], int] = one_step) -> Iterator[None]:
         """Train one epoch, or the rest of one; yields before each step, where settings may change or it may end.
 
-        ``at_once`` is asked after each yield for how many steps may be taken before the next one, 1 or more; where
-        a step takes long, fewer are.
+        ``at_once`` is called after each yield: how many steps may be taken before the next one, 1 or more. Fewer
+        are taken where a step takes long.
 
         Raises:
             DivergedError: the loss is no longer finite; names the epoch.
@@ -157,18 +164,18 @@ class Trainer:
         self._judge(float(self._total) / n)
 
     def _new_epoch(self, n: int) -> tuple[Tensor, Tensor]:
-        """The samples' order, [N], and what the loss is summed up in."""
+        """The order of the samples in an epoch, [N], and a zero to which their loss is added."""
         order_N = torch.randperm(n, generator=self.order_generator).to(self.device)
         return order_N, torch.zeros((), device=self.device)
 
-    def _advance(self, order_N: Tensor, most: int) -> None:  # noqa: ARG002 (a step here is long enough)
+    def _advance(self, order_N: Tensor, most: int) -> None:  # noqa: ARG002 (one step takes long enough)
         """Take at least one step of the epoch under way and at most ``most``."""
         rows_B = order_N[self._start : self._batch_end(self._start)]
         self._total += self._step(rows_B) * len(rows_B)
         self._start += len(rows_B)
 
     def _batch_end(self, start: int) -> int:
-        """Where a batch ends. BatchNorm has no variance over one sample, so it is left none alone."""
+        """End of the batch that begins at ``start``; none has a single sample, where BatchNorm has no variance."""
         n, size = len(self.x_train), self.config.batch_size
         if not self.config.batch_norm:
             return start + size
@@ -187,7 +194,7 @@ class Trainer:
         return loss.detach()
 
     def _noisy(self, x: Tensor, y_B: Tensor) -> tuple[Tensor, Tensor]:
-        """A fraction q of labels uniform, and Gaussian noise of s.d. q x the batch's pixel s.d."""
+        """A batch with Gaussian noise of s.d. q x its pixel s.d. and a fraction q of labels drawn uniformly."""
         q = self.config.data_noise
         if q == 0.0:
             return x, y_B
@@ -255,7 +262,8 @@ class Trainer:
     def curvature(self, going: Callable[[], bool] = always) -> Curvature | None:
         """The Hessian of the mean training loss in eval mode on clean data, over all trained parameters.
 
-        Training mode and random state stay untouched; None where ``going`` said no. As ``hessian.curvature``.
+        None where ``going`` returned False. Training mode and random state stay untouched. See
+        ``hessian.curvature``.
         """
         was = self.network.training
         self.network.eval()
@@ -273,18 +281,18 @@ class Trainer:
         return [functools.partial(self._part_of_loss, slice(i, i + _CHUNK)) for i in range(0, n, _CHUNK)]
 
     def _part_of_loss(self, rows: slice) -> Tensor:
-        """What some samples add to the mean loss."""
+        """The contribution of some samples to the mean loss, []."""
         y_B = self.y_train[rows]
         return self._loss(self.network(self.x_train[rows]), y_B) * (len(y_B) / len(self.y_train))
 
     def _curves(self, features: list[Tensor], y_N: Tensor, prefix: str) -> tuple[dict[str, list[float]], float]:
-        """The measures at each point, and how well these samples fix the twin's friction (``friction_error``)."""
+        """The curves by measure, and the standard error of the twin's friction over these samples or NaN."""
         found = [separation_and_influence(x, y_N, self.n_classes) for x in features]
         names = found[0][0] if found else {}
         curves = {name: [measures[name] for measures, _ in found] for name in names}
         moves = [influence.cpu().numpy() for _, influence in found[:-1] if influence is not None]
         whole = len(moves) == len(found) - 1
-        error = friction_error(curves["trace_ratio"][:-1], moves) if whole else math.nan
+        error = friction_error(curves[DEFAULT_MEASURE][:-1], moves) if whole else math.nan
         return {prefix + name: curve for name, curve in curves.items()}, error
 
     def _accuracy(self, out: Tensor, y_N: Tensor) -> float:
@@ -297,9 +305,9 @@ class Trainer:
     # checkpoints
 
     def state(self, notes: Mapping[str, Any] | None = None) -> bytes:
-        """Everything needed to go on bit for bit, also in the middle of an epoch, as safetensors.
+        """Everything needed to continue bit for bit, also in the middle of an epoch, as safetensors.
 
-        ``notes`` is kept beside it, as JSON, for whoever calls ``load_state``.
+        ``notes`` are kept with it, as JSON; ``load_state`` returns them.
         """
         tensors = {f"network.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
         tensors |= self._memory()
@@ -313,12 +321,17 @@ class Trainer:
             last_loss=self._last_loss,
             converged=self.converged,
             settings={name: getattr(self.config, name) for name in sorted(TrainConfig.live)},
-            optimiser=self.optimiser.state_dict()["param_groups"],
+            optimiser=self._groups(),
         )
         return save_tensors(tensors, {"progress": msgspec.json.encode(progress).decode()})
 
+    def _groups(self) -> list[dict[str, Any]]:
+        """The optimiser's settings for each group of parameters."""
+        groups: list[dict[str, Any]] = self.optimiser.state_dict()["param_groups"]
+        return groups
+
     def _memory(self) -> dict[str, Tensor]:
-        """What the optimiser and the random numbers go on from."""
+        """The state of the optimiser and of the random generators, by name."""
         tensors = {}
         for index, entry in self.optimiser.state_dict()["state"].items():
             for name, value in entry.items():
@@ -327,7 +340,7 @@ class Trainer:
         return tensors | {name: generator.get_state() for name, generator in random.items()}
 
     def load_state(self, data: bytes) -> dict[str, Any]:
-        """Go on from ``state()``; its notes are returned.
+        """Continue from what ``state`` returned, and return its notes.
 
         Raises:
             RunDirectoryError: the checkpoint is damaged or of another network.
@@ -355,7 +368,7 @@ class Trainer:
         self._last_loss, self.converged = progress.last_loss, progress.converged
 
     def _remember(self, tensors: dict[str, Tensor], progress: Progress) -> None:
-        """Go on from what ``_memory`` gave; the network's weights are its own again."""
+        """Restore what ``_memory`` returned; the network's weights are restored before."""
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             if key.startswith("optimiser."):

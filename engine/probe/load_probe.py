@@ -29,10 +29,12 @@ from torch import nn
 from ..errors import ConfigError, InputError, ProbeWarning
 from ..measures.friction import CurveFit, fit_curve, hidden
 from ..measures.load_curve import LoadStatistics, loads, statistics
+from ..measures.registry import DEFAULT_MEASURE, SEPARATIONS
 from ..runs.home import default_home, preferred_home
 from ..runs.records import Control, Curve, Started
+from ..runs.status import Status
 from ..settings.fields import make
-from ..settings.probe import MEASURES, ProbeConfig
+from ..settings.probe import ProbeConfig
 from .isolation import Autocast, inner_model, is_sharded
 from .layers import check_reductions
 from .model import ProbedModel
@@ -76,7 +78,7 @@ class LoadProbe:
         every: int = 100,
         layers: str | Sequence[str] | None = None,
         reductions: str | Mapping[str, str] = "auto",
-        measures: str | Sequence[str] = MEASURES,
+        measures: str | Sequence[str] = SEPARATIONS,
         groups: int = 10,
         chunk: int = 128,
         memory: int = 256,
@@ -165,7 +167,7 @@ class LoadProbe:
         """
         numbers: dict[str, float] = {}
         for measure, curve in self._curves.items():
-            kind = "separation" if measure == "trace_ratio" else measure
+            kind = "separation" if measure == DEFAULT_MEASURE else measure
             numbers |= {f"{kind}/{layer}": value for layer, value in zip(self.layers, curve, strict=True)}
         numbers |= {f"load/{layer}": value for layer, value in self.loads.items()}
         if self._curves:
@@ -181,11 +183,11 @@ class LoadProbe:
         if error is None or (isinstance(error, SystemExit) and not error.code):
             if not self._sharded:  # a sharded model's other processes may have ended
                 self._attempt(self._measure)
-            self._end("finished", f"finished after {self._steps} steps")
+            self._end(Status.FINISHED, f"finished after {self._steps} steps")
         elif isinstance(error, KeyboardInterrupt):
-            self._end("stopped", "the training was interrupted")
+            self._end(Status.STOPPED, "the training was interrupted")
         else:
-            self._end("failed", f"the training ended by {describe(error)}")
+            self._end(Status.FAILED, f"the training ended by {describe(error)}")
 
     def __enter__(self) -> LoadProbe:
         return self
@@ -210,13 +212,13 @@ class LoadProbe:
     @property
     def loads(self) -> dict[str, float]:
         """The newest load of each layer, D_(l-1) - D_l of the trace ratio (Shi et al., arXiv:2407.19353)."""
-        curve = self._curves.get("trace_ratio", [])
+        curve = self._curves.get(DEFAULT_MEASURE, [])
         return dict(zip(self.layers[1:], loads(curve).tolist(), strict=True)) if curve else {}
 
     @property
     def statistics(self) -> LoadStatistics:
         """Coefficient of variation, asymmetry and regime of the newest curve without the logits."""
-        return statistics(self._curves.get("trace_ratio", []), logits=self._has_logits)
+        return statistics(self._curves.get(DEFAULT_MEASURE, []), logits=self._has_logits)
 
     @property
     def regime(self) -> str:
@@ -226,7 +228,7 @@ class LoadProbe:
     @property
     def twin(self) -> CurveFit | None:
         """The chain fitted to the newest curve; None where it cannot be fitted, as nothing is separated."""
-        curve = self._curves.get("trace_ratio", [])
+        curve = self._curves.get(DEFAULT_MEASURE, [])
         with contextlib.suppress(InputError):
             return fit_curve(hidden(curve) if self._has_logits else curve, error=self._friction_error)
         return None
@@ -339,7 +341,7 @@ class LoadProbe:
         for control in self._run.asked():
             self._run.answer(control, self._take)
             if control.action == "stop" and not self._sharded:
-                self._end("stopped", f"stopped watching at step {self._steps}; the training goes on")
+                self._end(Status.STOPPED, f"stopped watching at step {self._steps}; the training goes on")
 
     def _take(self, control: Control) -> dict[str, Any]:
         """Apply one request to the probe, never to the training; the settings that it changed."""
@@ -377,7 +379,7 @@ class LoadProbe:
             self._run.note(text)
         warnings.warn(text + more, ProbeWarning, level)
 
-    def _end(self, reason: str, text: str) -> None:
+    def _end(self, reason: Status, text: str) -> None:
         self._probed = None
         if self._run is not None:
             self._run.end(reason, text)
@@ -386,10 +388,10 @@ class LoadProbe:
 def _known(measures: str | Sequence[str]) -> tuple[str, ...]:
     """The measures in their usual order, trace_ratio always; raises ConfigError for an unknown one."""
     measures = [measures] if isinstance(measures, str) else measures
-    unknown = [name for name in measures if name not in MEASURES]
+    unknown = [name for name in measures if name not in SEPARATIONS]
     if unknown:
-        raise ConfigError(f"measures: {unknown[0]!r} is not allowed; allowed: {', '.join(MEASURES)}")
-    return tuple(name for name in MEASURES if name == "trace_ratio" or name in measures)
+        raise ConfigError(f"measures: {unknown[0]!r} is not allowed; allowed: {', '.join(SEPARATIONS)}")
+    return tuple(name for name in SEPARATIONS if name == DEFAULT_MEASURE or name in measures)
 
 
 def _rank() -> int:

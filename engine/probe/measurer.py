@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from ..measures.friction import friction_error
+from ..measures.registry import DEFAULT_MEASURE
 from ..measures.separation import separation_and_influence
 from ..measures.separation_wide import GramSeparation
 from .batch import chunk_bounds
@@ -126,7 +127,7 @@ class Measurer:
                 table.values = None
         values |= {point: gram.measures() for point, gram in grams.items()}
         curves = {name: [values[i][name] for i in range(len(values))] for name in self._measures if self._keeps}
-        return Measured(curves, self._friction_error(curves.get("trace_ratio", []), influences))
+        return Measured(curves, self._friction_error(curves.get(DEFAULT_MEASURE, []), influences))
 
     def _friction_error(self, curve: list[float], influences: dict[int, Tensor]) -> float:
         """Standard error of the effective friction; NaN where a hidden layer's features needed several tables."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import RunDirectoryError
-from .files import Tail
+from .files import read_lines
+from .names import CONTROL
 from .records import Control, decode_control
 
 if TYPE_CHECKING:
@@ -20,24 +21,33 @@ class Controls:
     """
 
     def __init__(self, run: Run, *, skip_old: bool = False) -> None:
-        self._tail = Tail(run.path / "control.jsonl")
+        self._path = run.path / CONTROL
+        self._offset = 0
         self._answered = run.answered()
         self._waiting: list[Control] = []
-        if skip_old:
-            while self._tail.read():
-                pass
-        elif run.was_begun():
-            while left := self._read():
-                self._waiting += [control for control in left if control.action == "set"]
+        if skip_old or run.was_begun():
+            old = self._read_to_the_end()
+            self._waiting = [] if skip_old else [control for control in old if control.action == "set"]
 
     def new(self) -> list[Control]:
         """What has been asked since the last call; damaged lines are passed over."""
         found, self._waiting = self._waiting + self._read(), []
         return found
 
+    def _read_to_the_end(self) -> list[Control]:
+        found: list[Control] = []
+        before = -1
+        while self._offset != before:
+            before = self._offset
+            found += self._read()
+        return found
+
     def _read(self) -> list[Control]:
+        """The unanswered requests on the next lines of the file."""
+        piece = read_lines(self._path, self._offset)
+        self._offset = piece.end
         found = []
-        for line in self._tail.read():
+        for line in piece.lines:
             try:
                 control = decode_control(line)
             except RunDirectoryError:

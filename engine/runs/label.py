@@ -5,6 +5,7 @@ The texts are a file's: show them through ``springtui.terminal.text.plain_text``
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from pathlib import Path
 from typing import Annotated
@@ -14,10 +15,10 @@ from msgspec import Meta
 
 from ..errors import ConfigError, RunDirectoryError
 from .files import read_file, replace_file
+from .names import CONFIG, LABEL
 
 NAME_LIMIT = 80
 TEXT_LIMIT = 4000
-_FILE = "label.json"
 _BYTES = 1 << 16
 
 
@@ -38,9 +39,20 @@ NO_LABEL = Label()
 def read_label(run: Path) -> Label:
     """The label of a run's directory; without one, or with a damaged one, an empty label."""
     try:
-        return msgspec.json.decode(read_file(run / _FILE, _BYTES), type=Label)
+        return msgspec.json.decode(read_file(run / LABEL, _BYTES), type=Label)
     except (RunDirectoryError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return NO_LABEL
+
+
+def label_changed(run: str) -> int:
+    """When the label of a run's directory was last changed, in nanoseconds since the epoch; 0 where there is none.
+
+    The directory is given as text, since a thousand are looked at in a row and making a Path takes longer.
+    """
+    try:
+        return os.lstat(f"{run}/{LABEL}").st_mtime_ns
+    except OSError:
+        return 0
 
 
 def write_label(
@@ -53,7 +65,7 @@ def write_label(
         RunDirectoryError: there is no such run.
         OSError: it cannot be written.
     """
-    if not (run / "config.json").is_file():
+    if not (run / CONFIG).is_file():
         raise RunDirectoryError(f"{run} is no run; springtui runs lists them")
     old = read_label(run)
     label = Label(
@@ -61,7 +73,7 @@ def write_label(
         text=old.text if text is None else _checked("note", text.strip(), TEXT_LIMIT),
         pinned=old.pinned if pinned is None else pinned,
     )
-    replace_file(run / _FILE, msgspec.json.encode(label) + b"\n")
+    replace_file(run / LABEL, msgspec.json.encode(label) + b"\n")
     return label
 
 

@@ -33,8 +33,8 @@ def launch(run: Run, *, force: bool = False, executor: str | None = None) -> sub
         LockedError: another worker writes this run, or may do so.
         WorkerError: it could not be started.
     """
-    run.must_need_a_worker()
-    run.may_be_taken(force=force)
+    run.require_worker_run()
+    run.require_free(force=force)
     words = (["--force"] if force else []) + ([f"--executor={executor}"] if executor else [])
     environment = {**os.environ, **{name: os.environ.get(name, "1") for name in _ONE_THREAD}}
     try:
@@ -54,7 +54,7 @@ def launch(run: Run, *, force: bool = False, executor: str | None = None) -> sub
     except OSError as error:
         raise WorkerError(f"cannot start a worker for {run.id}: {error.strerror}") from error
     owner = note_of(process.pid)
-    note_launched(run.path / "lock", owner)
+    note_launched(run.lock_path, owner)
     threading.Thread(target=_see_it_end, args=(run, process, owner), name=f"reap-{run.id}", daemon=True).start()
     return process
 
@@ -74,4 +74,4 @@ def _sigterm_waits() -> Iterator[None]:
 
 def _see_it_end(run: Run, process: subprocess.Popen[bytes], owner: Owner) -> None:
     """Only a parent learns an exit status, and only once: note it where everyone can read it."""
-    note_exit(run.path / "lock", owner, process.wait())
+    note_exit(run.lock_path, owner, process.wait())

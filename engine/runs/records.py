@@ -114,6 +114,15 @@ class Ended(_Event, frozen=True, kw_only=True, tag="ended"):
 Event = Started | Curve | Cell | Acknowledged | Note | Ended
 
 
+class CurveScalars(msgspec.Struct, frozen=True, tag_field="kind", tag="curve"):
+    """What a reader of a long log takes of a ``Curve`` on its way through; the curves stay undecoded."""
+
+    at: Count
+    curves: msgspec.Raw
+    time: Moment = 0.0
+    scalars: dict[str, float | None] = {}
+
+
 class Control(msgspec.Struct, frozen=True, kw_only=True):
     """One line of ``control.jsonl``: something asked of a worker."""
 
@@ -128,6 +137,9 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
 
 _encoder = msgspec.json.Encoder()
 _events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_scalars: msgspec.json.Decoder[CurveScalars | Started | Cell | Acknowledged | Note | Ended] = msgspec.json.Decoder(
+    CurveScalars | Started | Cell | Acknowledged | Note | Ended
+)
 _controls = msgspec.json.Decoder(Control)
 
 
@@ -165,4 +177,12 @@ def read_event(line: bytes) -> Event | None:
     try:
         return decode_event(line) if line.strip() else None
     except RunDirectoryError:
+        return None
+
+
+def decode_scalars(line: bytes) -> Event | CurveScalars | None:
+    """The record on a line, of a curve the scalars alone; None where there is none."""
+    try:
+        return _scalars.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
         return None

@@ -15,10 +15,9 @@ from typing import NamedTuple
 
 from ..errors import RunDirectoryError, RunError
 from .directory import Run
-from .files import Tail
 from .lock import Lock, read_owner
-from .records import Acknowledged, read_event
-from .status import LIVE, Liveness
+from .records import Acknowledged
+from .status import Observation, Status
 
 _LOOK = 0.05
 
@@ -26,9 +25,9 @@ _LOOK = 0.05
 class Stopped(NamedTuple):
     """What came of asking a run to stop."""
 
-    was: Liveness
+    was: Observation
     """Before it was asked."""
-    now: Liveness
+    now: Observation
     """In the end."""
     acknowledged: bool
     """Whether the worker said that it had heard."""
@@ -49,26 +48,20 @@ def ask_and_wait(run: Run, action: str, patience: float = 10.0, **settings: obje
         DiskFullError: the control file cannot take the request.
         OSError: it cannot be written.
     """
-    tail = Tail(run.path / "events.jsonl", _size(run))
+    log = run.log()
+    offset = log.signature().size
     control = run.ask(action, **settings)
     deadline = time.monotonic() + patience
     while True:
-        live = run.liveness().live is not False  # before the records, so that no last answer is missed
-        while lines := tail.read():
-            for line in lines:
-                event = read_event(line)
+        live = run.observe().live is not False  # before the records, so that no last answer is missed
+        while (piece := log.read(offset)).end != offset:
+            offset = piece.end
+            for event in map(log.decode, piece.records):
                 if isinstance(event, Acknowledged) and event.control == control.seq:
                     return event
         if not live or time.monotonic() >= deadline:
             return None
         time.sleep(_LOOK)
-
-
-def _size(run: Run) -> int:
-    try:
-        return os.lstat(run.path / "events.jsonl").st_size
-    except OSError:
-        return 0
 
 
 def stop(run: Run, patience: float = 10.0, *, kill: bool = False) -> Stopped:
@@ -83,33 +76,33 @@ def stop(run: Run, patience: float = 10.0, *, kill: bool = False) -> Stopped:
         OSError: it cannot be written.
     """
     if kill:
-        run.must_need_a_worker()
-    was = run.liveness()
+        run.require_worker_run()
+    was = run.observe()
     deadline = time.monotonic() + patience
-    now = _wait(run, deadline, lambda found: found.state != "starting")
+    now = _wait(run, deadline, lambda found: found.status is not Status.STARTING)
     answer = None
-    if now.state in LIVE - {"starting"} or now.state == "unknown":
+    if now.status in {Status.RUNNING, Status.PAUSED, Status.UNKNOWN}:
         answer = ask_and_wait(run, "stop", max(0.1, deadline - time.monotonic()))
         now = _wait(run, deadline, _has_ended)
-    killed = kill and not _has_ended(now) and now.state != "waiting" and _kill(run)
+    killed = kill and not _has_ended(now) and now.status is not Status.WAITING and _kill(run)
     if killed:
         now = _wait(run, time.monotonic() + patience, _has_ended)
     return Stopped(was, now, answer is not None, killed)
 
 
-def _has_ended(found: Liveness) -> bool:
+def _has_ended(found: Observation) -> bool:
     return found.is_over and not found.live
 
 
-def _wait(run: Run, deadline: float, until: Callable[[Liveness], bool]) -> Liveness:
-    while not until(found := run.liveness()) and time.monotonic() < deadline:
+def _wait(run: Run, deadline: float, until: Callable[[Observation], bool]) -> Observation:
+    while not until(found := run.observe()) and time.monotonic() < deadline:
         time.sleep(_LOOK)
     return found
 
 
 def _kill(run: Run) -> bool:
     """End the very process that the lock names, on this host; never another that has its number now."""
-    owner = read_owner(run.path / "lock")
+    owner = read_owner(run.lock_path)
     if owner is None or not owner.is_here:
         return False
     with contextlib.suppress(ProcessLookupError):
@@ -138,8 +131,8 @@ def remove(run: Run, *, force: bool = False) -> None:
         LockedError: a worker writes it; or may do so, on another host, unless ``force``.
         RunError: it cannot be removed.
     """
-    run.may_be_taken(force=force)
-    lock = Lock(run.path / "lock")
+    run.require_free(force=force)
+    lock = Lock(run.lock_path)
     try:
         with contextlib.suppress(RunDirectoryError, OSError):  # a damaged lock, or a full disk, holds nobody
             lock.acquire()

@@ -10,7 +10,7 @@ from .fields import SettingsStruct
 
 
 class ChainConfig(SettingsStruct, frozen=True, kw_only=True, tag="chain"):
-    """A chain of blocks and springs and how it is pulled (Shi et al., arXiv:2407.19353).
+    """A chain of blocks and springs and how it is pulled (Shi et al., arXiv:2407.19353; docs/theory.md).
 
     Units: lengths are in those of ``target``, time is steps x eta, a force is k times a length.
 

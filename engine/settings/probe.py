@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
+from ..measures.registry import SEPARATIONS
 from .fields import SettingsStruct
 
-Measure = Literal["trace_ratio", "fuzziness", "inverse_fuzziness"]
+if TYPE_CHECKING:
+    SeparationName = str
+else:  # msgspec accepts the registered names alone; mypy cannot read a Literal that is made of a tuple
+    SeparationName = Literal[SEPARATIONS]
 ReductionName = Literal["auto", "flatten", "spatial_mean", "token_mean", "class_token", "last_token", "position"]
-MEASURES: tuple[Measure, ...] = ("trace_ratio", "fuzziness", "inverse_fuzziness")
 
 
 class ProbeConfig(SettingsStruct, frozen=True, kw_only=True, tag="probe"):
@@ -26,8 +29,9 @@ class ProbeConfig(SettingsStruct, frozen=True, kw_only=True, tag="probe"):
         dict[str, ReductionName], Meta(description="how the features of each point become one vector a sample")
     ] = {}
     measures: Annotated[
-        tuple[Measure, ...], Meta(min_length=1, max_length=3, description="measures of separation that are taken")
-    ] = MEASURES
+        tuple[SeparationName, ...],
+        Meta(min_length=1, max_length=len(SEPARATIONS), description="measures of separation that are taken"),
+    ] = SEPARATIONS
     grouping: Annotated[str, Meta(max_length=200, description="where the classes come from")] = "labels"
     classes: Annotated[int, Meta(ge=2, le=1_000_000, description="groups of samples")] = 2
     samples: Annotated[int, Meta(ge=3, le=10_000_000, description="samples of the probe batch")] = 3

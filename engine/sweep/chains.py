@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..errors import DivergedError
+from ..measures.registry import DISTANCE
 from ..runs.records import Cell
 from ..settings.chain import ChainConfig
 
@@ -59,7 +60,7 @@ def _by_theory(jobs: Sequence[tuple[Task, ChainConfig]], threads: int | None) ->
 
 def _cell(task: Task, config: ChainConfig, mean: list[float], sd: list[float]) -> Cell:
     y = config.target
-    curves: dict[str, list[float | None]] = {"distance": [y, *(y - x for x in mean), 0.0]}
+    curves: dict[str, list[float | None]] = {DISTANCE: [y, *(y - x for x in mean), 0.0]}
     if sd:
         curves["sd"] = [0.0, *sd, 0.0]
     return Cell(cell=task[0], member=task[1], final=True, at=config.steps, curves=curves)

@@ -9,13 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..measures.load_curve import statistics
+from ..measures.registry import MEASURE_OF
 from ..runs.records import Cell
 from ..settings.sweep import SweepConfig
 from .axes import Value
 from .grid import cell_count, cell_values, members
-
-MEASURES = {"network": "trace_ratio", "chain": "distance"}
-"""By system, the measure whose loads a diagram shows."""
 
 
 class Summary(NamedTuple):
@@ -36,7 +34,7 @@ class Summary(NamedTuple):
     cv: float
     asymmetry: float
     regime: str
-    """``cv``, ``asymmetry`` and ``regime`` of the mean curve: see ``load_curve.statistics``."""
+    """``cv``, ``asymmetry`` and ``regime`` of the mean curve; see ``measures.load_curve.statistics``."""
     total_separation: float
     """D at the input minus D at the last hidden layer; of a chain, minus D at its end."""
     scalars: dict[str, float]
@@ -65,7 +63,7 @@ def summarise_cell(config: SweepConfig, index: int, records: Sequence[Cell]) -> 
     ended = [cell for cell in records if cell.final]
     shown = [cell for cell in ended if cell.curves] or [cell for cell in records if cell.curves]
     curves, spread = _mean_curves([cell.curves for cell in shown])
-    main = curves.get(MEASURES[config.system], [])
+    main = curves.get(MEASURE_OF[config.system], [])
     shape = statistics(main, logits=config.system == "network")
     x, y = cell_values(config, index)
     return Summary(

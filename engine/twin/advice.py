@@ -1,7 +1,7 @@
-"""One honest sentence: which layers are lazy, and which knob moves a network towards balance. Light (ours).
+"""Advice in one sentence: which layers are lazy, and which knob moves a network towards balance (ours). No torch.
 
-How sure it is follows from one rule: the fitted map is believed where it misses the asymmetry of this very network
-by less than the change that it predicts for the turn of the knob. How well it fits other networks does not count.
+The sentence calls itself fairly sure where the fitted map misses this network's asymmetry by less than the change
+that it predicts for the turn of the knob; else a guess. How well the map fits other networks does not count.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from .maps import PRESETS, TwinMap
 
 NAMES = {"data_noise": "data noise", "lr": "learning rate", "dropout": "dropout", "batch_size": "batch size"}
 _STEP = 0.2
-"""How far a knob is turned in thought: a fifth of its axis."""
+"""The turn of a knob whose effect is predicted, as a fraction of its axis."""
 _WORDS = {"concave": "the shallow layers are lazy", "convex": "the deep layers are lazy"}
 LAZY = frozenset(_WORDS)
 """The regimes in which a knob may help."""
 
 
 class Outlook(NamedTuple):
-    """What a fitted map predicts of the load curve's asymmetry, at the knobs in force and around them."""
+    """The asymmetry of the load curve that a fitted map predicts, now and after turns of the knobs."""
 
     now: float
+    """At the knobs in force."""
     turns: tuple[tuple[str, float], ...]
-    """Each turn of a knob by a fifth of its axis, in words, and the change that it makes."""
+    """For each turn of a knob by a fifth of its axis: the turn in words, and the change of asymmetry."""
 
 
 def advise(
@@ -37,7 +38,7 @@ def advise(
     noise: float,
     maps: Mapping[str, TwinMap] = PRESETS,
 ) -> str:
-    """What the loads say and what the fitted map predicts.
+    """One sentence on which layers are lazy, and on the knob that the fitted map predicts to help.
 
     Args:
         curve: D_0 … D_L, [L + 1], natural logs, the logits last.
@@ -53,7 +54,7 @@ def advise(
 def outlook(
     nonlinearity: float, noise_axis: str, noise: float, maps: Mapping[str, TwinMap] = PRESETS
 ) -> Outlook | None:
-    """What the fitted map predicts, whatever the loads are; None where none was fitted for this noise.
+    """What the fitted map predicts, without regard to the loads; None where no map is fitted for this noise.
 
     Args:
         nonlinearity: 1 - α in force, 0 … 1.
@@ -67,8 +68,7 @@ def outlook(
     at, name_of_noise = noise_coordinate(twin.noise_axis, noise), NAMES[twin.noise_axis]
 
     def predicted(alpha: float, q: float) -> float:
-        right, left, sd = (float(value) for value in twin.chain(alpha, q))
-        return predicted_asymmetry(right, left, sd)
+        return predicted_asymmetry(*twin.chain_of(alpha, q))
 
     now = predicted(nonlinearity, at)
     turns = (
@@ -81,7 +81,7 @@ def outlook(
 
 
 def sentence(shape: LoadStatistics, noise_axis: str, seen: Outlook | None) -> str:
-    """What loads of this shape and the map's ``outlook`` say together."""
+    """The sentence for loads of this shape and the prediction of the map, None where there is none."""
     if shape.regime not in _WORDS:
         return f"{what_loads_say(shape)}."
     if seen is None:

@@ -1,4 +1,4 @@
-"""A noise axis as the coordinate in which the twin's map is linear. Light (ours)."""
+"""A noise axis as the coordinate in which the twin's map is linear (ours). No torch, no NumPy."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ AXES: dict[str, tuple[float, float, bool]] = {
     "lr": (1e-4, 0.5, True),
     "batch_size": (2560.0, 5.0, True),
 }
-"""The calm and the noisy end, and whether steps are factors: learning rates and batch sizes are taken as
-logarithms, and from 0 to 1 over the paper's axis; data noise and dropout as they are."""
+"""The calm and the noisy end of the paper's axis, and whether the coordinate is logarithmic between them."""
 
 
 def noise_coordinate(axis: str, value: float) -> float:
-    """A value of the axis' own unit as a dimensionless coordinate: 0 calm, 1 the noisy end.
+    """The dimensionless coordinate, 0 at the calm end and 1 at the noisy end, of a value in the axis' own unit.
 
-    An axis that is not one of the paper's is taken as it is.
+    On an axis that is not one of the paper's it is the value itself.
     """
     calm, noisy, by_factors = AXES.get(axis, (0.0, 1.0, False))
     if by_factors:

@@ -1,12 +1,12 @@
-"""The mechanical twin: a chain that predicts a network's load curve (DESIGN.md, section 1; ours).
+"""The mechanical twin: a chain that predicts a network's load curve (docs/theory.md; ours).
 
 Nonlinearity becomes friction against moving right, noise the random force: μ→ = a + b (1 - α), μ← fixed,
 ε̄ = c + d q. A network of H hidden layers is a chain of H springs, so of H - 1 blocks between wall and target; both
 curves are scaled to run from 1 at the input to 0 at the last hidden layer.
 
-What cannot be told apart: a settled curve is a parabola with one free number, the effective friction
-F* = (μ→ - μ←)/2. Only because the curves of a diagram are not all settled, and are compared after one time, do
-its cells together fix μ→, μ← and ε̄; a single curve fixes F* alone.
+What the curves determine: a settled curve is a parabola with one free number, the effective friction
+F* = (μ→ - μ←)/2, so a single curve determines F* alone. The cells of a diagram together determine μ→, μ← and ε̄,
+because not all of their curves are settled and all are compared at the same time of the pull.
 
 Shape legend: C cells, S seeds, H hidden layers.
 """
@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 ETA = 0.05
 STEPS = round(TWIN_TIME / ETA)
-"""Step and steps of the mean field that stands for training."""
+"""Length and number of the mean field's steps to ``TWIN_TIME``."""
 RESTARTS = 4
 _BOUNDS = (np.array([0.0, -0.5, 0.0, 1e-3, -0.5]), np.array([1.0, 1.0, 1.0, 1.0, 1.0]))
 _START = np.array([0.03, 0.05, 0.12, 0.03, 0.05])
@@ -58,7 +58,7 @@ def fit_map(
     leave_out: bool = True,
     seed: int = 0,
 ) -> TwinMap:
-    """One global map, five numbers, fitted to all cells by least squares from several starts.
+    """One map for all cells: five numbers, fitted by least squares from several starts.
 
     Args:
         nonlinearity: 1 - α of each cell, [C].
@@ -66,7 +66,7 @@ def fit_map(
         curves: D_0 … D_H of each cell, logits left out, [C, H + 1].
         noise_axis: the setting that the noise is.
         provenance: where the curves came from.
-        restarts: starts beside the usual one; the fit has converged if two of the best agree to 1 % in error.
+        restarts: random starts besides the fixed one; converged if the errors of the two best agree to 1 %.
         leave_out: also fit without each row of equal nonlinearity and measure the error on it.
         seed: of the restarts.
 
@@ -102,7 +102,7 @@ def _named(numbers: Floats) -> TwinMap:
 
 
 def _least_squares(alpha_C: Floats, noise_C: Floats, wanted: Floats, start: Floats) -> tuple[Floats, float]:
-    """The best numbers from a start, and their root mean square error."""
+    """The best five numbers from a start, and the root mean square error of the scaled curves."""
     from scipy.optimize import least_squares  # half a second to load
 
     def misfit(numbers: Floats) -> Floats:

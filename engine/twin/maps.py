@@ -1,28 +1,31 @@
-"""Fitted maps from a network's knobs to its mechanical twin (ours). Light: the app reads them too."""
+"""Fitted maps from a network's knobs to its mechanical twin (ours). No torch: the app reads them too."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ConfigError, RunDirectoryError
+from ..runs.directory import Run
 from ..runs.files import read_file, replace_file
 
-FILE = "twin.json"
-"""Where a sweep's directory keeps the map that was fitted to it."""
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float64]
+
 _FILE_LIMIT = 1 << 16
 NUMBERS = ("friction", "friction_per_nonlinearity", "mu_left", "noise", "noise_per_noise")
-"""The fields of a map that a chain follows from."""
-Floats = NDArray[np.float64]
+"""The fields of a map that determine the chain."""
 
 
 class TwinMap(msgspec.Struct, frozen=True, kw_only=True):
-    """From a network's two knobs to a chain's friction and noise, and how well that was seen to work.
+    """A map from a network's two knobs to a chain's friction and noise, and the errors of its fit.
 
-    μ→ = a + b (1 - α), μ← fixed, ε̄ = c + d q (DESIGN.md, section 1), of a chain with k = 1 and unit length.
+    μ→ = a + b (1 - α), μ← fixed, ε̄ = c + d q (docs/theory.md), of a chain with k = 1 and unit length.
     """
 
     friction: float
@@ -35,29 +38,36 @@ class TwinMap(msgspec.Struct, frozen=True, kw_only=True):
     noise_per_noise: float
     """d: per unit of the noise axis, in the diagram's own coordinate."""
     noise_axis: str = "data_noise"
-    """The setting that the noise q is; its coordinate is ``twin_axis.noise_coordinate``."""
+    """The setting that the noise q is; its coordinate is ``twin.axis.noise_coordinate``."""
     provenance: str = ""
     """Which networks it was fitted to."""
     rms: float = float("nan")
     """Root mean square error of the scaled curves."""
     asymmetry_correlation: float = float("nan")
-    """Of its asymmetries with the networks'."""
+    """Pearson's, of the chains' asymmetries with the networks'."""
     left_out_rms: float = float("nan")
-    """The same error for rows that the fit did not see, each in turn."""
+    """The same error on each row of equal nonlinearity, predicted by a fit to the other rows."""
     converged: bool = True
-    """Whether two of the best fits agreed."""
+    """Whether the two best of several fits agreed."""
 
     def chain(self, nonlinearity: ArrayLike, noise: ArrayLike) -> tuple[Floats, Floats, Floats]:
-        """μ→, μ← and ε̄ for a network's knobs, kept where a chain can be.
+        """μ→, μ← and ε̄ for a network's knobs; none is negative.
 
         Args:
             nonlinearity: 1 - α.
             noise: q, in the axis' own coordinate; the two broadcast, and what comes back has their shape.
         """
+        import numpy as np  # not at import: the app's first frame would wait for it
+
         right = self.friction + self.friction_per_nonlinearity * np.asarray(nonlinearity, np.float64)
         sd = self.noise + self.noise_per_noise * np.asarray(noise, np.float64)
         right, sd = np.broadcast_arrays(np.maximum(right, 0.0), np.maximum(sd, 0.0))
         return np.array(right), np.full(right.shape, self.mu_left), np.array(sd)
+
+    def chain_of(self, nonlinearity: float, noise: float) -> tuple[float, float, float]:
+        """μ→, μ← and ε̄ as ``chain`` gives them, for one network and without NumPy."""
+        right = self.friction + self.friction_per_nonlinearity * nonlinearity
+        return max(right, 0.0), self.mu_left, max(self.noise + self.noise_per_noise * noise, 0.0)
 
 
 def save_map(folder: Path, twin: TwinMap) -> None:
@@ -66,7 +76,7 @@ def save_map(folder: Path, twin: TwinMap) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    replace_file(folder / FILE, msgspec.json.format(msgspec.json.encode(twin), indent=2) + b"\n")
+    replace_file(Run(folder).twin_map_path, msgspec.json.format(msgspec.json.encode(twin), indent=2) + b"\n")
 
 
 def load_map(folder: Path) -> TwinMap:
@@ -77,12 +87,12 @@ def load_map(folder: Path) -> TwinMap:
     """
     how = f"springtui twin {folder.name} fits one"
     try:
-        fields = msgspec.json.decode(read_file(folder / FILE, _FILE_LIMIT), type=dict[str, object])
+        fields = msgspec.json.decode(read_file(Run(folder).twin_map_path, _FILE_LIMIT), type=dict[str, object])
         found = msgspec.convert({k: v for k, v in fields.items() if v is not None}, TwinMap)  # null for NaN
     except RunDirectoryError as error:
         raise ConfigError(f"{folder.name} has no fitted map; {how} where it is a diagram of networks") from error
     except msgspec.MsgspecError as error:
-        raise ConfigError(f"{folder / FILE} is damaged ({error}); {how} anew") from error
+        raise ConfigError(f"{Run(folder).twin_map_path} is damaged ({error}); {how} anew") from error
     if found.noise_axis not in PRESETS:
         raise ConfigError(
             f"the map of {folder.name} is over {found.noise_axis!r}, which is none of the lab's noises: "
@@ -143,8 +153,8 @@ _SHIPPED = (
     ),
 )
 PRESETS: dict[str, TwinMap] = {shipped.noise_axis: shipped for shipped in _SHIPPED}
-"""Fitted maps by noise axis; the axis' coordinate is ``twin_axis.noise_coordinate``.
+"""Fitted maps by noise axis; the axis' coordinate is ``twin.axis.noise_coordinate``.
 
-The paper's learning rates and batch sizes reach where networks mix the classes again half-way; no chain pulled
-from rest does that, so their maps fit worse, as their errors say.
+At the noisy end of the paper's learning rates and batch sizes, networks mix the classes again half-way; no chain
+pulled from rest does that, so these two maps have larger errors.
 """

@@ -23,6 +23,8 @@ from ..errors import ConfigError, RunError
 from ..runs.controls import Controls
 from ..runs.directory import Run
 from ..runs.records import Cell, Ended, Started
+from ..runs.status import Status
+from ..runs.writer import RunWriter
 from ..settings.sweep import SweepConfig
 from ..settings.train import TrainConfig
 from ..sweep.backends import CallerExecutor, check_executor, open_backend
@@ -46,15 +48,17 @@ SLICE_SECONDS = 2.0
 
 def run_sweep(
     run: Run,
+    writer: RunWriter,
     controls: Controls,
     interrupted: Interrupted | None = None,
     executor: Executor | str | None = None,
     slice_seconds: float = SLICE_SECONDS,
 ) -> Ended:
-    """Compute all cells, or until stopped, and return the last record. The caller holds the lock.
+    """Compute all cells, or until stopped, and return the last record. The caller releases the writer.
 
     Args:
         run: the sweep's directory.
+        writer: of that run.
         controls: reader of its control file.
         interrupted: set by SIGTERM.
         executor: replaces the executor in the sweep's settings: another name, or an executor.
@@ -72,8 +76,8 @@ def run_sweep(
     if isinstance(executor, str):
         check_executor(executor)
         config, executor = msgspec.structs.replace(config, executor=executor), None
-    ended = _Sweep(run, controls, interrupted, config, executor, slice_seconds).run()
-    run.write(ended)
+    ended = _Sweep(run, writer, controls, interrupted, config, executor, slice_seconds).run()
+    writer.write(ended)
     return ended
 
 
@@ -83,17 +87,18 @@ class _Sweep:
     def __init__(
         self,
         run: Run,
+        writer: RunWriter,
         controls: Controls,
         interrupted: Interrupted | None,
         config: SweepConfig,
         executor: Executor | None,
         slice_seconds: float,
     ) -> None:
-        self.at_file = run
+        self.writer = writer
         self.config = config
         self.executor = executor
         self.slice_seconds = slice_seconds
-        self.loop = ControlLoop(run, controls, _refuse, interrupted)
+        self.loop = ControlLoop(writer, controls, _refuse, interrupted)
         self.began = time.monotonic()
         self.cells: list[Cell] = [event for event in run.events() if isinstance(event, Cell) and event.final]
         done = {(cell.cell, cell.member) for cell in self.cells}
@@ -147,9 +152,9 @@ class _Sweep:
                 elif isinstance(output, Cell):
                     if output.final:
                         self.cells.append(output)
-                    self.at_file.write(msgspec.structs.replace(output, done=len(self.cells)))
+                    self.writer.write(msgspec.structs.replace(output, done=len(self.cells)))
                 else:
-                    self.at_file.write(output)
+                    self.writer.write(output)
         except queue.Empty:
             return broken
 
@@ -227,7 +232,7 @@ class _Sweep:
     # first and last record
 
     def _write_started(self) -> None:
-        self.at_file.write(
+        self.writer.write(
             Started(
                 pid=os.getpid(),
                 host=socket.gethostname(),
@@ -244,7 +249,8 @@ class _Sweep:
         spearman = accuracy_cv_correlation(summarise(self.config, self.cells))
         summary = {"seconds": seconds, "spearman_accuracy_cv": spearman if math.isfinite(spearman) else None}
         text = f"{len(self.cells)} of {self.total} {self.config.system}s made"
-        return Ended(reason="finished" if done else "stopped", text=text, at=len(self.cells), summary=summary)
+        reason = Status.FINISHED if done else Status.STOPPED
+        return Ended(reason=reason, text=text, at=len(self.cells), summary=summary)
 
 
 def _refuse(settings: Mapping[str, Any]) -> Mapping[str, Any]:

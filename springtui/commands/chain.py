@@ -13,8 +13,9 @@ from engine.settings.fields import make, parse_assignments
 
 from ..state.run_state import RunState
 from .foreground import run_here
-from .options import Session, common, describe_settings, examples, json_option, set_option
+from .options import describe_settings, json_option, set_option
 from .output import print_line, print_table
+from .session import Session, common, examples
 from .train import in_digits, print_result
 
 

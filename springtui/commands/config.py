@@ -12,8 +12,9 @@ from engine.errors import ConfigError
 from engine.runs.home import config_path
 
 from ..preferences.preferences import Effective, commented_file, names, schema
-from .options import Session, common, examples, json_option
+from .options import json_option
 from .output import print_json, print_line, print_table, say
+from .session import Session, common, examples
 
 
 @click.command(

@@ -6,8 +6,9 @@ from collections import Counter
 
 import click
 
-from .options import Session, common, examples, json_option
+from .options import json_option
 from .output import print_json, print_line
+from .session import Session, common, examples
 
 _SIGNS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 

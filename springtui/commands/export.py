@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from engine.errors import ConfigError
+from engine.measures.registry import DEFAULT_MEASURE, SEPARATIONS
 from engine.runs.listing import find_run
 
-from ..state.measures import SEPARATIONS
 from .completion import complete_list, complete_names
-from .options import Session, common, examples, json_option, run_argument
+from .options import json_option, run_argument
 from .output import print_json, print_line
+from .session import Session, common, examples
 
 
 def _figures() -> list[str]:
@@ -74,7 +75,7 @@ def _colours() -> list[str]:
 )
 @click.option(
     "--measure",
-    default=SEPARATIONS[0],
+    default=DEFAULT_MEASURE,
     show_default=True,
     type=click.Choice(SEPARATIONS),
     help="Of a network's load curve.",

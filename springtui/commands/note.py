@@ -11,8 +11,9 @@ from engine.runs.directory import Run
 from engine.runs.label import Label, read_label, write_label
 from engine.runs.listing import find_run
 
-from .options import Session, common, examples, json_option, run_argument
+from .options import json_option, run_argument
 from .output import print_json, print_line
+from .session import Session, common, examples
 
 
 @click.command(

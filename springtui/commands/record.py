@@ -12,8 +12,9 @@ import click
 
 from engine.errors import TerminalError
 
-from .options import Session, common, examples, json_option
+from .options import json_option
 from .output import print_json, print_line, say
+from .session import Session, common, examples
 
 _LIMIT_MIB = 64
 
@@ -51,7 +52,7 @@ def record(session: Session, file: Path | None, arguments: tuple[str, ...], limi
     from ..recording.cast import MEBIBYTE, Recorder
     from ..recording.pty import record as run_recorded
     from ..recording.pty import terminal_size
-    from .lab import check_terminal
+    from .opening import check_terminal
 
     check_terminal()
     if file is not None and file.suffix != ".cast":  # springtui record -- lab

@@ -1,4 +1,4 @@
-"""``springtui separation``: the three measures of arrays in a file."""
+"""``springtui separation``: the measures of separation of arrays in a file."""
 
 from __future__ import annotations
 
@@ -6,11 +6,33 @@ from pathlib import Path
 
 import click
 
-from .options import common, examples, json_option
+from engine.measures.registry import MEASURES, SEPARATIONS
+
+from .options import json_option
 from .output import print_json, print_table
+from .session import common, examples
+
+_COUNT = ("no", "one", "two", "three", "four", "five", "six", "seven")[len(SEPARATIONS)]
+_PLAIN = {"Σ_w": "W", "Σ_b": "B", "⁺": "+"}
+"""Symbols of formulas as help shows them, which is ASCII."""
+
+
+def _plain(formula: str) -> str:
+    for symbol, text in _PLAIN.items():
+        formula = formula.replace(symbol, text)
+    return formula
+
+
+_FORMULAS = ", ".join(f"{name} = {_plain(MEASURES[name].formula)}" for name in SEPARATIONS)
+_HELP = f"""How well the classes y (N) separate in the activations X (N x d) of an .npz file.
+
+{_COUNT.capitalize()} measures, natural logarithms: {_FORMULAS}, with W and B the covariance
+within and between classes. With --json these {_COUNT} names.
+"""
 
 
 @click.command(
+    help=_HELP,
     short_help="Measure how well the classes in a file separate.",
     epilog=examples("springtui separation layer3.npz", "springtui separation layer3.npz --json | jq .trace_ratio"),
 )
@@ -18,12 +40,7 @@ from .output import print_json, print_table
 @json_option
 @common
 def separation(file: Path, as_json: bool) -> int:
-    """How well the classes y (N) separate in the activations X (N x d) of an .npz file.
-
-    Three measures, natural logarithms: trace_ratio = log(Tr W / Tr B), fuzziness = log Tr(W B+),
-    inverse_fuzziness = log Tr(B W+), with W and B the covariance within and between classes. With --json these
-    three names.
-    """
+    """Print the measures of separation of the arrays in a file; the exit status."""
     from engine.datasets.npz import measure_file
 
     measures = measure_file(file)

@@ -12,9 +12,10 @@ import click
 
 from engine.errors import InputError
 
-from .options import Session, common, examples, json_option
+from .options import json_option
 from .output import print_json, print_line, say
 from .record import common_arguments
+from .session import Session, common, examples
 
 _PORT = 8000
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from engine.measures.registry import MEASURE_OF
 from engine.runs.directory import Run
 from engine.settings.chain import ChainConfig
 from engine.settings.fields import parse_assignments
@@ -18,8 +19,9 @@ from engine.sweep.axes import Value
 from ..state.run_state import RunState
 from .completion import complete_names
 from .foreground import run_here
-from .options import Session, common, examples, executor_option, json_option, set_option
+from .options import executor_option, json_option, set_option
 from .output import print_line, print_table, say
+from .session import Session, common, examples
 from .train import in_digits, print_result, with_absolute_paths
 
 
@@ -144,10 +146,10 @@ def report(config: SweepConfig, state: RunState, *, as_json: bool) -> int:
 
 def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
     """The object that ``--json`` prints."""
-    from engine.sweep.summary import MEASURES, accuracy_cv_correlation, summarise
+    from engine.sweep.summary import accuracy_cv_correlation, summarise
 
     summaries = summarise(config, state.cells.values())
-    main = MEASURES[config.system]
+    main = MEASURE_OF[config.system]
     cells = [
         {
             **_place(config, s.x, s.y),

@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
+from engine.measures.registry import PROBES, SEPARATIONS
 from engine.runs.directory import Run
+from engine.runs.status import Status
 from engine.settings.fields import make, parse_assignments
 from engine.settings.recipes import DEFAULT_RECIPE, RECIPES, find_recipe
 from engine.settings.train import TrainConfig
@@ -17,12 +19,12 @@ from engine.settings.train import TrainConfig
 from ..state.run_state import RunState
 from .completion import complete_recipe
 from .foreground import run_here
-from .options import Session, common, describe_settings, examples, json_option, set_option
+from .options import describe_settings, json_option, set_option
 from .output import print_json, print_line, say
+from .session import Session, common, examples
 
 _NAMES = textwrap.wrap(", ".join(RECIPES), 76, break_on_hyphens=False)
 _RECIPES = "\b\nRecipes:\n" + "\n".join(f"  {line}" for line in _NAMES)
-MEASURES = ("trace_ratio", "fuzziness", "inverse_fuzziness")
 
 
 @click.command(
@@ -100,12 +102,12 @@ def with_absolute_paths(values: dict[str, Any]) -> dict[str, Any]:
 
 def describe(state: RunState) -> dict[str, Any]:
     """The object that ``--json`` prints; measurements of a diverged network are null."""
-    latest = None if state.status == "diverged" else state.latest
+    latest = None if state.status is Status.DIVERGED else state.latest
     scalars = latest.scalars if latest else {}
     curves = latest.curves if latest else {}
     ended = state.ended
     summary = ended.summary if ended and latest else {}
-    test_curves = {name: curves[f"test_{name}"] for name in MEASURES if f"test_{name}" in curves}
+    test_curves = {name: curves[f"test_{name}"] for name in SEPARATIONS if f"test_{name}" in curves}
     return {
         "run": state.run_id,
         "reason": state.status,
@@ -113,13 +115,13 @@ def describe(state: RunState) -> dict[str, Any]:
         "train_loss": scalars.get("train_loss"),
         "test_accuracy": scalars.get("test_accuracy"),
         "seconds": ended.summary.get("seconds", state.elapsed) if ended else state.elapsed,
-        "load_curve": {name: curves.get(name) for name in MEASURES},
+        "load_curve": {name: curves.get(name) for name in SEPARATIONS},
         "train_accuracy": scalars.get("train_accuracy"),
         "cv": summary.get("cv"),
         "asymmetry": summary.get("asymmetry"),
         "regime": summary.get("regime"),
         "hessian": summary.get("hessian"),
-        "linear_probes": summary.get("linear_probes"),
+        PROBES: summary.get(PROBES),
         "test_load_curve": test_curves or None,
     }
 
@@ -133,7 +135,7 @@ def _print(result: dict[str, Any]) -> None:
         print_line(f"{'hessian trace':22} {in_digits(hessian['trace'])} ± {in_digits(hessian['trace_error'])}")
         print_line(f"{'hessian top':22} {in_digits(hessian['top'])}")
     tests = {f"test_{name}": curve for name, curve in (result["test_load_curve"] or {}).items()}
-    probes = {"linear_probes": result["linear_probes"]} if result["linear_probes"] else {}
+    probes = {PROBES: result[PROBES]} if result[PROBES] else {}
     for name, curve in {**result["load_curve"], **tests, **probes}.items():
         print_line(f"{name:22} {' '.join(in_digits(value) for value in curve or [])}")
 
@@ -150,7 +152,7 @@ def print_result(
 ) -> int:
     """Print a result as JSON or with ``words``, and a message where the run did not finish; the exit status."""
     (print_json if as_json else words)(result)
-    if state.status == "finished":
+    if state.status is Status.FINISHED:
         return 0
     text = state.ended.text if state.ended else "the worker ended without a word"
     say(f"springtui: {state.status}: {text or 'see the run with springtui runs'}")

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from engine.errors import ConfigError, DataError
+from engine.measures.registry import DEFAULT_MEASURE
 from engine.runs.directory import Run
 from engine.runs.listing import find_run
 from engine.runs.records import Cell
@@ -17,8 +18,9 @@ from engine.settings.train import TrainConfig
 from ..state.knobs import noise_of
 from ..state.run_state import RunState
 from .completion import complete_run
-from .options import Session, common, examples, json_option
+from .options import json_option
 from .output import print_json, print_line, print_table, say
+from .session import Session, common, examples
 from .train import in_digits
 
 LEAST_SEPARATION = 0.5
@@ -109,7 +111,7 @@ def fit_run(run: Run) -> dict[str, Any]:
         state.fold(event)
     if state.latest is None:
         raise ConfigError(f"{run.id} has no load curve yet; wait for its first measurement")
-    curve = state.latest.curves["trace_ratio"]
+    curve = state.latest.curves[DEFAULT_MEASURE]
     if state.layers[-1:] != ["logits"]:  # a user's own model may give no logits
         curve = [*curve, None]
     fit = fit_curve(hidden(curve), error=state.latest.scalars.get("friction_error"))
@@ -150,7 +152,7 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
     fitted = fit_map(
         [1.0 - float(s.y) for s in summaries],
         [noise_coordinate(config.x_axis, float(s.x)) for s in summaries],
-        [hidden(s.curves["trace_ratio"]) for s in summaries],
+        [hidden(s.curves[DEFAULT_MEASURE]) for s in summaries],
         noise_axis=config.x_axis,
         provenance=f"fitted to {len(summaries)} of {cell_count(config)} cells of {run.id}",
     )
@@ -173,7 +175,7 @@ def _members(cells: list[Cell], index: int) -> list[list[float]]:
     """The hidden layers' curves of a cell's finished networks."""
     from engine.measures.friction import hidden
 
-    return [hidden(c.curves["trace_ratio"]) for c in cells if c.cell == index and c.final and c.curves]
+    return [hidden(c.curves[DEFAULT_MEASURE]) for c in cells if c.cell == index and c.final and c.curves]
 
 
 def _of_cell(slope: float, noise: float, curves: list[list[float]]) -> dict[str, Any]:

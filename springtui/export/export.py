@@ -22,16 +22,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine.errors import ConfigError, DataError, HomeError, RunError
+from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURE_OF, PROBES
 from engine.runs.directory import Run
-from engine.runs.files import Tail
-from engine.runs.records import Cell, Curve, Event, read_event
+from engine.runs.records import Cell, Curve, Event
 from engine.settings.chain import ChainConfig
 from engine.settings.run import RunConfig
 from engine.settings.sweep import SweepConfig
-from engine.sweep.summary import MEASURES, Summary, summarise
+from engine.sweep.summary import Summary, summarise
 
 from ..state.diagram import COLOURS, Colour, summaries_of
-from ..state.measures import SEPARATIONS
 from ..state.run_state import RunState
 
 PICTURES, FILMS, DATA = ("png", "svg", "pdf"), ("gif",), ("csv", "json")
@@ -56,7 +55,7 @@ class Wanted(NamedTuple):
     """Empty: those of ``USUAL`` for the kind of run."""
     formats: tuple[str, ...] = ()
     """Empty: PNG and SVG, CSV and JSON; GIF for a replay alone."""
-    measure: str = SEPARATIONS[0]
+    measure: str = DEFAULT_MEASURE
     colour: str = ""
     """Key of a phase diagram's colour; empty: test_accuracy, or asymmetry for chains."""
     frames: int = 80
@@ -97,14 +96,13 @@ def read_material(run: Run) -> Material:
     """
     config = run.config()
     records, events, state = [], [], RunState(run.id)
-    tail = Tail(run.path / "events.jsonl")
-    while lines := tail.read():
-        for line in lines:
-            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                records.append(msgspec.json.decode(line, type=dict[str, Any]))
-            if (event := read_event(line)) is not None:
-                events.append(event)
-                state.fold(event)
+    log = run.log()
+    for record in log.records():
+        if (plain := log.decode_plain(record)) is not None:
+            records.append(plain)
+        if (event := log.decode(record)) is not None:
+            events.append(event)
+            state.fold(event)
     return Material(run, config, records, events, state)
 
 
@@ -209,7 +207,7 @@ def _drawer(material: Material, wanted: Wanted, figure: str, ending: str) -> Cal
     from . import figures, films
 
     state, settings = material.state, material.config.settings
-    measure = MEASURES["chain"] if material.system == "chain" else wanted.measure
+    measure = DISTANCE if material.system == "chain" else wanted.measure
     if isinstance(settings, SweepConfig):
         colour = colour_of(settings, wanted.colour)
         if figure == "replay":
@@ -256,7 +254,7 @@ def rows_of(config: SweepConfig, summaries: Sequence[Summary]) -> list[dict[str,
             "asymmetry": _finite(s.asymmetry),
             "total_separation": _finite(s.total_separation),
             **{key: s.scalars.get(key) for key in _SCALARS},
-            "load_curve": s.curves.get(MEASURES[config.system], []),
+            "load_curve": s.curves.get(MEASURE_OF[config.system], []),
         }
         for s in summaries
     ]
@@ -284,7 +282,7 @@ def _csv(material: Material) -> str:
 
 def _row(curve: Curve) -> dict[str, Any]:
     """A curve record as a flat record."""
-    lists = {"positions": curve.positions, "spread": curve.spread, "linear_probes": curve.linear_probes}
+    lists = {"positions": curve.positions, "spread": curve.spread, PROBES: curve.linear_probes}
     given = {name: values for name, values in lists.items() if values}
     return {"at": curve.at, "step": curve.step, "time": curve.time, **curve.scalars, **curve.curves, **given}
 

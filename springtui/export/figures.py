@@ -20,10 +20,11 @@ from matplotlib.ticker import MaxNLocator
 from engine.errors import DataError
 from engine.measures.friction import fit_curve, hidden
 from engine.measures.load_curve import loads, statistics
+from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURES
 from engine.runs.records import Curve
 from engine.settings.sweep import SweepConfig
 from engine.sweep.diagrams import DIAGRAMS
-from engine.sweep.summary import MEASURES, Summary
+from engine.sweep.summary import Summary
 
 from ..state.diagram import Colour, grid_of
 from ..state.run_state import RunState, signed_curve
@@ -44,12 +45,6 @@ _STYLE: Any = {
     "savefig.facecolor": "#ffffff",
     "svg.hashsalt": "springtui",
     "path.simplify": True,
-}
-_AXES = {
-    "trace_ratio": "$D_\\ell$ = log(Tr Σ$_w$ / Tr Σ$_b$)",
-    "fuzziness": "log Tr(Σ$_w$ Σ$_b^+$)",
-    "inverse_fuzziness": "log Tr(Σ$_b$ Σ$_w^+$)",
-    "distance": "distance to the target, $y - x_\\ell$",
 }
 _DPI = 144
 _TOO_CLOSE = 0.02
@@ -93,12 +88,12 @@ def load_curve(state: RunState, measure: str) -> Figure:
         raise DataError(f"{state.run_id} did not record {measure}; --measure takes what it did: {recorded}")
     loads_of = loads(signed_curve(latest, measure))
     names = _names(state, len(loads_of))
-    colour = CHAIN if measure == "distance" else NETWORK
+    colour = CHAIN if measure == DISTANCE else NETWORK
     right.barh(range(len(loads_of)), [float(d) for d in loads_of], color=colour, height=0.72)
     right.set_yticks(range(len(loads_of)), names)
     right.invert_yaxis()
     right.axvline(0.0, color=DIM, linewidth=0.8)
-    springs = measure == "distance"
+    springs = measure == DISTANCE
     right.set_title("extension of each spring" if springs else "load of each layer")
     right.set_xlabel("$x_\\ell - x_{\\ell-1}$" if springs else "$D_{\\ell-1} - D_\\ell$")
     return figure
@@ -107,26 +102,26 @@ def load_curve(state: RunState, measure: str) -> Figure:
 def curve_axes(axes: Axes, state: RunState, measure: str, at: Curve | None = None) -> None:
     """Draw the first curve, the mean field or the twin, and on top the curve ``at``, by default the newest."""
     curve = at or _latest(state)
-    chain = measure == "distance"
+    chain = measure == DISTANCE
     if state.initial is not None and state.initial is not curve:
         _line(axes, state.initial.curves.get(measure, []), DIM, "start", linewidth=1.0)
     if chain and "mean_field" in curve.curves:
         _line(axes, curve.curves["mean_field"], THEORY, "mean field", linestyle="--")
-    elif measure == "trace_ratio":
+    elif measure == DEFAULT_MEASURE:
         _twin(axes, state, curve)
     _line(axes, curve.curves.get(measure, []), CHAIN if chain else NETWORK, "now", marker="o")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("block $\\ell$" if chain else "layer $\\ell$")
-    axes.set_ylabel(_AXES.get(measure, measure))
+    axes.set_ylabel(MEASURES[measure].axis if measure in MEASURES else measure)
     axes.set_title(_headline(state, curve, measure))
     axes.legend()
 
 
 def _twin(axes: Axes, state: RunState, curve: Curve) -> None:
-    points = curve.curves.get("trace_ratio", [])
+    points = curve.curves.get(DEFAULT_MEASURE, [])
     try:
         fit = fit_curve(
-            hidden(points if has_logits(state, "trace_ratio") else [*points, None]),
+            hidden(points if has_logits(state, DEFAULT_MEASURE) else [*points, None]),
             error=curve.scalars.get("friction_error"),
         )
     except DataError:
@@ -152,7 +147,7 @@ def _headline(state: RunState, curve: Curve, measure: str) -> str:
 
 def has_logits(state: RunState, measure: str) -> bool:
     """Whether the last point of the curve is of the logits, which statistics leave out."""
-    return measure != MEASURES["chain"] and (not state.layers or state.layers[-1] == "logits")
+    return measure != DISTANCE and (not state.layers or state.layers[-1] == "logits")
 
 
 def _names(state: RunState, count: int) -> list[str]:
@@ -192,10 +187,10 @@ def positions_of(state: RunState, curve: Curve, measure: str) -> list[float]:
         DataError: the curve has missing values or does not fall.
     """
     points = curve.curves.get(measure, [])
-    if measure != MEASURES["chain"]:
+    if measure != DISTANCE:
         points = signed_curve(curve, measure)[: -1 if has_logits(state, measure) else None]
     known = [v for v in points if v is not None]
-    flat = measure != MEASURES["chain"] and len(known) > 1 and known[0] < known[-1]
+    flat = measure != DISTANCE and len(known) > 1 and known[0] < known[-1]
     if len(known) != len(points) or len(known) < 2 or known[0] == known[-1] or flat:
         raise DataError(
             f"{state.run_id}: the curve at {curve.at} has no picture as a chain; nothing is separated yet"

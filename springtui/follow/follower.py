@@ -12,16 +12,15 @@ import threading
 import time
 from collections import deque
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.runs.directory import Run
 from engine.runs.files import open_plain
-from engine.runs.status import LIVE, Liveness
+from engine.runs.status import Observation, Status
 
 from ..state.run_state import RunState
 from ..state.sampling import LONG, glance
-from ..state.timeline import Points, Timeline, View, read_at
+from ..state.timeline import Points, Timeline, View
 
 if TYPE_CHECKING:
     from .usage import Sample, Usage
@@ -32,7 +31,8 @@ BREATH = 0.001
 """Seconds between pieces; other threads have their turn."""
 BUSY, QUIET = 0.04, 0.2
 """Seconds between looks while records come, and while none do."""
-LIVENESS, USAGE = 0.7, 1.0
+STATUS_EVERY, USAGE_EVERY = 0.7, 1.0
+"""Seconds between looks at the lock and the worker's output, and at what is used of the machine."""
 HEAD_START = 2.0
 """Seconds that a screen has at most to draw what was glanced at, before the reading takes its part of the time."""
 LOG_BYTES = 1 << 16
@@ -44,9 +44,9 @@ class Follower:
 
     def __init__(self, run: Run, process: subprocess.Popen[bytes] | None = None) -> None:
         self.run = run
-        self.timeline = Timeline(run.path / "events.jsonl", run.id)
+        self.timeline = Timeline(run.log(), run.id)
         self.version = 0
-        self.liveness: Liveness | None = None
+        self.observation: Observation | None = None
         """None until it was looked at."""
         self.gone = False
         """The directory is no more."""
@@ -56,7 +56,7 @@ class Follower:
         self.complete = False
         """Whether the log was read to what was its end at the time."""
         self._glimpse: RunState | None = None
-        self._told: Liveness | None = None
+        self._told: Observation | None = None
         self._size = 0
         self._process = process
         self._meter: Usage | None = None
@@ -89,11 +89,11 @@ class Follower:
         if self._glimpse is not None:
             view = self._blended(view, self._glimpse)
             state = view.state
-        found = self.liveness
+        found = self.observation
         if self.gone:
-            state.status = "gone"
-        elif found is not None and self.complete and found.state not in LIVE:
-            state.status = found.state
+            state.status = Status.GONE
+        elif found is not None and self.complete and not found.status.is_live:
+            state.status = found.status
         view.read = 1.0 if self.complete or not self._size else min(1.0, self.timeline.offset / self._size)
         return view
 
@@ -107,16 +107,16 @@ class Follower:
     # the thread's side
 
     def _follow(self) -> None:
-        path = self.timeline.path
-        self.liveness = self.run.liveness()
-        if (size := _size(path)) >= LONG:
+        log = self.timeline.log
+        self.observation = self.run.observe()
+        if (size := log.signature().size) >= LONG:
             self._size = size
-            self._glimpse = glance(path, self.run.id)
+            self._glimpse = glance(log, self.run.id)
             self.version += 1
             self._look_log()
             self._drawn.wait(HEAD_START)
-        looks = {self._look_alive: 0.0, self._look_log: 0.0, self._look_usage: time.monotonic() + LIVENESS}
-        every = {self._look_alive: LIVENESS, self._look_log: LIVENESS, self._look_usage: USAGE}
+        looks = {self._look_alive: 0.0, self._look_log: 0.0, self._look_usage: time.monotonic() + STATUS_EVERY}
+        every = {self._look_alive: STATUS_EVERY, self._look_log: STATUS_EVERY, self._look_usage: USAGE_EVERY}
         while not self._closed.is_set():
             for look, due in looks.items():
                 if time.monotonic() >= due:
@@ -127,36 +127,36 @@ class Follower:
     def _take_piece(self) -> float:
         """Take in the next bytes; how long to wait then."""
         timeline = self.timeline
-        found = self.liveness  # looked at before the end was read, so that no last word is missed
-        size = _size(timeline.path)
-        if size < timeline.offset and timeline.path.exists():  # another file, or one cut short: from the front
-            self.timeline = timeline = Timeline(timeline.path, self.run.id)
+        found = self.observation  # looked at before the end was read, so that no last word is missed
+        log = timeline.log
+        piece = log.read(timeline.offset, PIECE)
+        if piece.start != timeline.offset:  # another log, or one cut short: from the front
+            self.timeline = timeline = Timeline(log, self.run.id)
             self._glimpse, self.complete = None, False
-        self._size = max(self._size, size)
-        data = read_at(timeline.path, timeline.offset, PIECE)
-        lines = timeline.take(data) if data else 0
-        if lines:
+        self._size = max(self._size, log.signature().size)
+        records = timeline.take(piece)
+        if records:
             self.version += 1
-        if len(data) == PIECE:
+        if piece.more:
             return BREATH
         if not self.complete or self._told != found:
             self._told, self.complete, self._glimpse = found, True, None
             self.version += 1
-        return BUSY if lines else QUIET
+        return BUSY if records else QUIET
 
     def _look_alive(self) -> None:
-        found, gone = self.run.liveness(), not self.run.path.is_dir()
-        if (found, gone) != (self.liveness, self.gone):
-            self.liveness, self.gone = found, gone
+        found, gone = self.run.observe(), not self.run.path.is_dir()
+        if (found, gone) != (self.observation, self.gone):
+            self.observation, self.gone = found, gone
             self.version += 1
 
     @property
     def alive(self) -> bool | None:
         """Whether a worker holds the run; None where that cannot be seen from here. One that starts counts."""
-        if self.liveness is None:
+        if self.observation is None:
             return None
         starting = self._process is not None and self._process.poll() is None
-        return True if starting else self.liveness.live
+        return True if starting else self.observation.live
 
     def _look_log(self) -> None:
         path = self.run.log_path
@@ -177,7 +177,7 @@ class Follower:
 
     def _look_usage(self) -> None:
         """Of the worker where it lives on this host; of the machine in any case."""
-        found = self.liveness
+        found = self.observation
         if found is None or not found.in_sight:
             return
         if self._meter is None:
@@ -188,13 +188,6 @@ class Follower:
         self.usage.append(self._meter.sample(found.pid))
         self.gpu_note = self._meter.gpu_note
         self.version += 1
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.lstat().st_size
-    except OSError:
-        return 0
 
 
 def _spliced(known: Points, coarse: Points) -> Points:

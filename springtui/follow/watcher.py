@@ -15,9 +15,8 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 
 from engine.runs.directory import Run
-from engine.runs.files import Tail
-from engine.runs.records import Event, Started, read_event
-from engine.runs.status import Liveness
+from engine.runs.records import Event, Started
+from engine.runs.status import Observation
 
 BREATH = 0.005
 """Seconds between looks while there is more to catch up with."""
@@ -25,12 +24,12 @@ BUSY, QUIET = 0.03, 0.2
 """Seconds between looks while records come, and while none do."""
 PIECE = 1 << 18
 """Bytes that are taken in at once: what the screen's thread folds without a key having to wait."""
-LIVENESS = 0.5
+STATUS_EVERY = 0.5
 """Seconds between looks at the lock."""
 
 
 class Watcher:
-    """Posts ``RecordsRead`` and ``LivenessSeen`` to a target until it is closed."""
+    """Posts ``RecordsRead`` and ``StatusSeen`` to a target until it is closed."""
 
     @dataclass
     class RecordsRead(Message):
@@ -42,12 +41,12 @@ class Watcher:
         """Whether the log holds more that has not been read yet."""
 
     @dataclass
-    class LivenessSeen(Message):
+    class StatusSeen(Message):
         """The worker was seen to come or to go."""
 
         watcher: Watcher
         alive: bool
-        found: Liveness
+        found: Observation
         log: list[str]
 
     def __init__(self, run: Run, target: MessagePump, process: subprocess.Popen[bytes] | None = None) -> None:
@@ -74,30 +73,29 @@ class Watcher:
         self._folded.set()
 
     def _follow(self) -> None:
-        tail = Tail(self.run.path / "events.jsonl")
+        log, offset = self.run.log(), 0
         told: bool | None = None
         next_look = 0.0
         alive = True
         while not self._closed.is_set():
             if time.monotonic() >= next_look:
-                alive, next_look = self._is_alive(), time.monotonic() + LIVENESS
-            before = tail.offset
-            lines = tail.read(PIECE)
-            more = tail.offset - before >= PIECE
-            events = [event for line in lines if (event := read_event(line)) is not None]
+                alive, next_look = self._is_alive(), time.monotonic() + STATUS_EVERY
+            piece = log.read(offset, PIECE)
+            read, offset = piece.end != offset, piece.end
+            events = [event for record in piece.records if (event := log.decode(record)) is not None]
             if events:
                 self._folded.clear()
-                self._target.post_message(self.RecordsRead(self, events, more))
+                self._target.post_message(self.RecordsRead(self, events, piece.more))
                 self._folded.wait()
                 if any(isinstance(event, Started) for event in events):
                     told = None  # of an earlier worker
-            elif alive != told and not lines:
+            elif alive != told and not read:
                 # only after a look that found nothing more to read, so that no last word is missed
                 told = alive
                 self._target.post_message(
-                    self.LivenessSeen(self, alive, self.run.liveness(), self.run.last_log_lines())
+                    self.StatusSeen(self, alive, self.run.observe(), self.run.last_log_lines())
                 )
-            self._closed.wait(BREATH if more else BUSY if lines else QUIET)
+            self._closed.wait(BREATH if piece.more else BUSY if read else QUIET)
 
     def _is_alive(self) -> bool:
         """By the lock; and a worker of ours that still imports, and holds no lock yet, by its process."""

@@ -40,8 +40,8 @@ class Workers:
         Raises:
             SpringtuiError: it has a worker already, needs none, or none can be started.
         """
-        run.must_need_a_worker()
-        run.may_be_taken()
+        run.require_worker_run()
+        run.require_free()
         self.launch(run)
 
     def stop_all(self) -> None:

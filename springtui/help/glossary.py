@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from engine.measures.registry import DEFAULT_MEASURE, MEASURES, NETWORK_MEASURES
+
 
 class Term(NamedTuple):
     """A term, its formula (or none) and what it says."""
@@ -16,26 +18,12 @@ class Term(NamedTuple):
 NETWORK = (
     Term(
         "Separation D",
-        "D_ℓ = log(Tr Σ_w / Tr Σ_b)",
+        f"D_ℓ = {MEASURES[DEFAULT_MEASURE].formula}",
         "How badly the classes are mixed after layer ℓ: scatter within the classes (Σ_w) over scatter between "
         "them "
         "(Σ_b). Lower is better separated. D_0 is the input, D_L the logits.",
     ),
-    Term(
-        "Trace ratio", "log(Tr Σ_w / Tr Σ_b)", "The measure above; the one that the theory speaks of (Shi et al.)."
-    ),
-    Term(
-        "Fuzziness",
-        "log Tr(Σ_w Σ_b⁺)",
-        "The same with a pseudo-inverse Σ_b⁺, which weighs each direction by how far it parts the classes (He & "
-        "Su).",
-    ),
-    Term("Inverse fuzziness", "log Tr(Σ_b Σ_w⁺)", "The other way round: it rises as classes part."),
-    Term(
-        "Linear probes",
-        "accuracy of a linear classifier on layer ℓ",
-        "How much of the answer can be read off a layer by a straight cut. Taken only while it is looked at.",
-    ),
+    *(Term(m.label.capitalize(), m.formula, m.words) for m in map(MEASURES.__getitem__, NETWORK_MEASURES)),
     Term(
         "Load curve", "D_0, D_1 … D_L", "The measure after every layer, as one curve. It falls as layers do work."
     ),

@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from ..preferences.keymap import Line, lines_of
 from ..screen import BaseScreen
+from ..terminal.textual_private import keymap_of
 from ..widgets.scroll import Scroll
 from .glossary import CHAIN, NETWORK, Term
 
@@ -90,7 +91,7 @@ class HelpScreen(BaseScreen[None], ModalScreen[None]):
 
     def _append_keys(self, text: Text, below: Screen[Any] | None) -> None:
         """Generated from the bindings, so that it cannot grow stale."""
-        keymap = self.app._keymap
+        keymap = keymap_of(self.app)
         sections: list[tuple[str, list[Line]]] = []
         if below is not None:
             name = type(below).__name__.removesuffix("Screen").lower()

@@ -7,12 +7,13 @@ import threading
 from typing import Any, Literal
 
 from engine.errors import SpringtuiError
+from engine.runs.status import Status
 
 from ..follow.watcher import Watcher
 from ..screen import BaseScreen
 from ..state.run_state import RunState
 from ..terminal.text import plain_text
-from .session import PANELS, RESUMABLE, SYSTEMS, Laboratory, Panel
+from .session import PANELS, SYSTEMS, Laboratory, Panel
 from .settings import PULLINGS
 
 How = Literal["left", "new", "resume"]
@@ -134,7 +135,7 @@ class LabRuns(BaseScreen[None]):
 
     async def action_toggle_pause(self) -> None:
         """Pause both runs, or let both go on."""
-        paused = any(state.status == "paused" for state in self.states.values())
+        paused = any(state.status is Status.PAUSED for state in self.states.values())
         for panel in PANELS:
             await self.put("resume" if paused else "pause", panel)
 
@@ -147,7 +148,7 @@ class LabRuns(BaseScreen[None]):
 
     def action_resume(self) -> None:
         """Let new workers go on with the runs that broke off, each from its checkpoint."""
-        broken = [panel for panel, state in self.states.items() if state.status in RESUMABLE]
+        broken = [panel for panel, state in self.states.items() if state.status.is_resumable]
         for panel in broken:
             self.begin(panel, how="resume")
         if not broken:

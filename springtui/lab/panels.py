@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from textual.dom import DOMNode
 
-from engine.chain.mean_field import TWIN_TIME
 from engine.measures.load_curve import loads, statistics
+from engine.measures.registry import DISTANCE, MEASURES
 
-from ..state.curves import NAMES, curves_of, legend, legend_of, theory_of, twin_of, twin_series
+from ..state.curves import curves_of, legend, legend_of, theory_of, twin_of, twin_series
 from ..state.empty import WAITING, why_empty
 from ..state.pictures import Series
 from ..state.run_state import RunState, signed_curve
@@ -29,7 +29,7 @@ from ..widgets.canvas import Canvas
 from ..widgets.chain_view import ChainView
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot
-from .session import RESUMABLE, SYSTEMS, Panel
+from .session import SYSTEMS, Panel
 
 TITLES = {
     "#network-curve": "Network · load curve",
@@ -64,12 +64,12 @@ def show_states(
         for canvas in owner.query(".chain" if panel == "chain" else ".network, .training").results(Canvas):
             canvas.say_empty(nothing)
     plot = owner.query_one("#network-curve", Plot)
-    title = f"Network · load curve · {NAMES[measure]}"
+    title = f"Network · load curve · {MEASURES[measure].label}"
     if plot.border_title != title:  # setting it repaints the whole plot
         plot.border_title = title
     plot.show([*twin_series(train, measure, predicted), *curves_of(train, measure, "primary")])
     theory = theory_of(chain)
-    owner.query_one("#chain-curve", Plot).show([*theory, *curves_of(chain, "distance", "accent")])
+    owner.query_one("#chain-curve", Plot).show([*theory, *curves_of(chain, DISTANCE, "accent")])
     if chain is None or chain.latest is None:
         owner.query_one(ChainView).show([], 1.0)
     _show_loads(owner.query_one(LoadBars), train, measure)
@@ -156,6 +156,8 @@ def _chain_facts(state: RunState | None, absent: str) -> list[str]:
     lines = ["CHAIN  " + (state.status if state else absent)]
     if state is None or state.latest is None:
         return [*lines, *_before_curves(state)]
+    from engine.chain.mean_field import TWIN_TIME  # needs NumPy, which no first frame waits for
+
     settings = state.settings
     lines += [*_asides(state), progress_line(state, "step")]
     if eta := settings.get("eta"):
@@ -164,7 +166,7 @@ def _chain_facts(state: RunState | None, absent: str) -> list[str]:
         f"μ→ {_small(settings.get('mu_right'))} · μ← {_small(settings.get('mu_left'))} · "
         f"ε {_small(settings.get('noise'))}"
     )
-    shape = statistics(state.latest.curves.get("distance", []), logits=False)
+    shape = statistics(state.latest.curves.get(DISTANCE, []), logits=False)
     lines.append(f"{in_words(shape)} · CV {decimals(shape.cv)}")
     return lines
 
@@ -184,7 +186,7 @@ def _asides(state: RunState) -> list[str]:
 
 
 def _ways(state: RunState) -> str:
-    return "g resumes, r starts anew" if state.status in RESUMABLE else "r starts anew"
+    return "g resumes, r starts anew" if state.status.is_resumable else "r starts anew"
 
 
 def _said(trouble: Mapping[Panel, str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,17 +14,19 @@ from textual.binding import BindingType
 from textual.containers import Container, Horizontal
 from textual.widgets import RadioSet, Static, Tab, Tabs
 
+from engine.measures.registry import DEFAULT_MEASURE, NETWORK_MEASURES, PROBES
 from engine.runs.records import Started
+from engine.runs.status import Status
 from engine.twin.maps import TwinMap
 
 from ..follow.watcher import Watcher
 from ..preferences.last_place import Place
 from ..state.knobs import NOISE_KINDS, start_of
-from ..state.measures import MEASURES, PROBES
 from ..state.predictions import Foresight
 from ..state.run_state import RunState
 from ..terminal import size
-from ..terminal.text import is_behind, plain_text
+from ..terminal.paced import is_behind
+from ..terminal.text import plain_text
 from ..widgets.chain_view import ChainView, show_chain
 from ..widgets.keys_line import KeysLine
 from ..widgets.load_bars import LoadBars
@@ -42,6 +45,18 @@ ASK_SECONDS = 0.05
 PLOT_SECONDS = 0.1
 """One plot is drawn a tick, so that no key waits for more than one; new data is handed out once a round."""
 GROUPS = ("network", "chain", "training")
+
+
+def preload() -> None:
+    """Import what drawing curves needs; to be called from a thread once the first frame is drawn.
+
+    What imports these modules inside functions then does so without a pause in which keys wait.
+    """
+    import plotext  # noqa: F401
+
+    from engine.chain import mean_field  # noqa: F401
+    from engine.measures import friction  # noqa: F401
+    from engine.twin import advice  # noqa: F401
 
 
 class LabScreen(LabRuns):
@@ -68,7 +83,7 @@ class LabScreen(LabRuns):
         left = next((kind for kind in NOISE_KINDS if kind.key == self.place.noise), None)
         if left is not None and not self.laboratory.chosen:
             self.kind, self._noise = left, left.default
-        self.measure = self.place.measure if self.place.measure in MEASURES else MEASURES[0]
+        self.measure = self.place.measure if self.place.measure in NETWORK_MEASURES else DEFAULT_MEASURE
         self.tab = GROUPS[0]
         self._caught_up: set[str] = set()
         """Runs whose records have all been read once."""
@@ -117,6 +132,7 @@ class LabScreen(LabRuns):
         self.set_interval(2.0, self._advise)
         for panel in PANELS:
             self.begin(panel, how="left")
+        self.run_worker(asyncio.to_thread(preload), group="preload")
         self.host.first_tour()
 
     # what the sliders ask for
@@ -176,7 +192,7 @@ class LabScreen(LabRuns):
                 self.tell_alerts(state, new=panel in self.laboratory.processes)
             self._stale = True
             self._show_in_force()
-            if panel == "chain" and state.latest is not None and not is_behind(self.app._driver):
+            if panel == "chain" and state.latest is not None and not is_behind(self.app):
                 show_chain(self.query_one(ChainView), state)
             if newly:
                 self.draw_words()
@@ -188,7 +204,7 @@ class LabScreen(LabRuns):
         if panel in self.laboratory.processes or state.run_id in self._caught_up:
             self._slider_moved()
 
-    def on_watcher_liveness_seen(self, message: Watcher.LivenessSeen) -> None:
+    def on_watcher_status_seen(self, message: Watcher.StatusSeen) -> None:
         panel = self._panel_of(message.watcher)
         if panel is None:
             return
@@ -198,11 +214,11 @@ class LabScreen(LabRuns):
         if message.alive:
             state.worker_is_seen()
             return
-        state.worker_is_gone(message.found.state)
+        state.worker_is_gone(message.found.status)
         self.tell_alerts(state, new=panel in self.laboratory.processes)
-        if state.status == "diverged":
+        if state.status is Status.DIVERGED:
             self.notify(plain_text(state.note), title="diverged", severity="error", timeout=12, markup=False)
-        elif state.status in {"crashed", "failed", "unknown"}:
+        elif state.status.went_wrong or state.status is Status.UNKNOWN:
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
             why = (state.ended and state.ended.text) or message.found.text
             ways = f"press g to resume it (as springtui resume {state.run_id} does) or r to restart"
@@ -242,7 +258,7 @@ class LabScreen(LabRuns):
 
     def _draw_next(self) -> None:
         """Hand the plots their data once a round, and draw one of those that changed."""
-        if not self.is_current or is_behind(self.app._driver):
+        if not self.is_current or is_behind(self.app):
             return
         plots = list(self.query(Plot))
         if self._turn == 0 and self._stale:
@@ -304,8 +320,8 @@ class LabScreen(LabRuns):
         self.query_one("#controls").scroll_relative(y=2 * lines, animate=False)
 
     def action_next_measure(self) -> None:
-        """Show the next of the three measures of separation."""
-        self.measure = MEASURES[(MEASURES.index(self.measure) + 1) % len(MEASURES)]
+        """Show the next measure of separation."""
+        self.measure = NETWORK_MEASURES[(NETWORK_MEASURES.index(self.measure) + 1) % len(NETWORK_MEASURES)]
         self._slider_moved()  # probes cost time: they are taken only while they are looked at
         self._stale = True
         self.draw_words()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from engine.measures.registry import PROBES
+
 from ..state.knobs import NOISE_KINDS, NoiseKind
-from ..state.measures import PROBES
 from ..state.predictions import Foresight
 
 PULLINGS = ("at_once", "steady", "jerky")

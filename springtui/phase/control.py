@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.errors import SpringtuiError
 from engine.runs.directory import Run
+from engine.runs.status import Status
 from engine.settings.sweep import SweepConfig
 from engine.sweep.diagrams import DIAGRAMS
 from engine.sweep.summary import Summary
@@ -84,13 +85,13 @@ class PhaseRuns(BaseScreen[None]):
             self._stale = True
         message.watcher.folded()
 
-    def on_watcher_liveness_seen(self, message: Watcher.LivenessSeen) -> None:
+    def on_watcher_status_seen(self, message: Watcher.StatusSeen) -> None:
         system = self._system_of(message.watcher)
         if system is None or message.alive:
             return
         state = self.states[system]
-        state.worker_is_gone(message.found.state)
-        if state.status in {"crashed", "failed", "unknown"}:
+        state.worker_is_gone(message.found.status)
+        if state.status.went_wrong or state.status is Status.UNKNOWN:
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
             text = plain_text(f"{state.note or message.found.text}; press g to go on. {log}")
             self.notify(text, title=f"{system} diagram", severity="error", timeout=12, markup=False)
@@ -110,7 +111,7 @@ class PhaseRuns(BaseScreen[None]):
             if not state.is_over:
                 await self._ask("resume")
                 return
-            if state.status != "finished" and not (self._wants_hessian() and state.is_over):
+            if state.status is not Status.FINISHED and not (self._wants_hessian() and state.is_over):
                 await self._guarded(self.sweeps.run_workers.resume, self.runs["network"])
                 await self._show_run("network", self.runs["network"])
                 return
@@ -134,7 +135,7 @@ class PhaseRuns(BaseScreen[None]):
         """Hold the diagram, or go on."""
         state = self.states.get("network")
         if not self.refuses(NOTHING_ASKED) and state is not None and not state.is_over:
-            await self._ask("resume" if state.status == "paused" else "pause")
+            await self._ask("resume" if state.status is Status.PAUSED else "pause")
 
     async def action_stop(self) -> None:
         """Stop; finished cells are kept."""

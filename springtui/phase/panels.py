@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.measures.registry import DEFAULT_MEASURE, DISTANCE
+from engine.runs.status import Status
 from engine.settings.sweep import SweepConfig
 from engine.sweep.grid import cell_count, members
-from engine.sweep.summary import MEASURES, Summary
+from engine.sweep.summary import Summary
 
 from ..state.diagram import correlation_text, scaled_curve
 from ..state.empty import why_empty
@@ -27,7 +29,7 @@ def networks_empty(state: RunState | None, recipe: str) -> str:
     """What stands where the networks' diagram would be."""
     if state is None:
         return f"No diagram yet: g makes {recipe} on the embedded digits, t chooses another diagram."
-    if state.is_over or state.status == "unknown":
+    if state.is_over or state.status is Status.UNKNOWN:
         return why_empty(state.status, what="the diagram", remedy="g goes on with it")
     return state.note or UNDER_WAY
 
@@ -72,9 +74,9 @@ def cell_series(networks: Sequence[Summary], chains: Sequence[Summary], cell: in
     series = []
     found = next((s for s in networks if s.cell == cell), None)
     if found is not None:
-        mean = found.curves.get(MEASURES["network"], [])
+        mean = found.curves.get(DEFAULT_MEASURE, [])
         line = scaled_curve(mean[:-1])
-        if line and (spread := found.spread.get(MEASURES["network"])):
+        if line and (spread := found.spread.get(DEFAULT_MEASURE)):
             total = (mean[0] or 0.0) - (mean[-2] or 0.0)
             for sign in (1, -1):
                 edge = [v + sign * (s or 0.0) / total for v, s in zip(line, spread, strict=False)]
@@ -82,6 +84,6 @@ def cell_series(networks: Sequence[Summary], chains: Sequence[Summary], cell: in
         series.append(Series(list(range(len(line))), line, "networks", "primary"))
     twin = next((s for s in chains if s.cell == cell), None)
     if twin is not None:
-        curve = [v for v in twin.curves.get(MEASURES["chain"], []) if v is not None]
+        curve = [v for v in twin.curves.get(DISTANCE, []) if v is not None]
         series.append(Series(list(range(len(curve))), curve, "chain", "accent"))
     return series

@@ -13,6 +13,7 @@ from textual.containers import Container, Horizontal
 from textual.widgets import Static
 
 from engine.runs.directory import Run
+from engine.runs.status import Status
 from engine.settings.sweep import SweepConfig
 from engine.sweep.grid import cell_values
 from engine.sweep.summary import Summary
@@ -27,7 +28,7 @@ from ..state.run_state import RunState
 from ..state.wording import fitting
 from ..terminal import size
 from ..terminal.text import ascii_only, plain_text
-from ..widgets.heat_map import FURNITURE, HeatMap
+from ..widgets.heat_map import CHROME_ROWS, HeatMap
 from ..widgets.keys_line import KeysLine
 from ..widgets.plot import Plot
 from . import panels
@@ -160,9 +161,9 @@ class PhaseScreen(PhaseRuns):
         """Cells as tall as leaves the panels below their room; no line is left empty under them."""
         grid = self.query_one("#network", HeatMap).grid
         rows = len(grid.rows) if grid is not None else 6
-        room = self.size.height - 2 - FURNITURE - 2
+        room = self.size.height - 2 - CHROME_ROWS - 2
         tall = min(TALLEST, max(1, (room - LEAST_BELOW) // rows))
-        self.query_one("#maps").styles.height = min(room, rows * tall) + FURNITURE + 2
+        self.query_one("#maps").styles.height = min(room, rows * tall) + CHROME_ROWS + 2
 
     def action_export(self) -> None:
         """Write the diagram as PNG, SVG, CSV and JSON under the home directory."""
@@ -237,7 +238,7 @@ class PhaseScreen(PhaseRuns):
 
     def _draw_progress(self) -> None:
         state, config = self.states.get("network"), self.configs.get("network")
-        status = self._status(state) if state is not None else ""
+        status = self._status(state) if state is not None else Status.UNOBSERVED
         parts = panels.progress(config, state, status, self.summaries["network"], self.recipe)
         if self.read_only:
             parts.append("read-only")
@@ -246,20 +247,21 @@ class PhaseScreen(PhaseRuns):
                 parts.insert(2, f"g makes {self.recipe}")
             elif self._wants_hessian() and state.is_over:
                 parts.insert(2, "g measures the Hessian")
-            elif status in {"crashed", "failed", "stopped"}:
+            elif status.went_wrong or status is Status.STOPPED:
                 parts.insert(2, "g goes on")
-            elif state.status == "running" and state.note:
+            elif state.status is Status.RUNNING and state.note:
                 parts.append(state.note)
         text = fitting(parts, self.size.width - 2)
         if text != self._told:
             self._told = text
             self.query_one("#progress", Static).update(plain_text(text))
 
-    def _status(self, state: RunState) -> str:
+    def _status(self, state: RunState) -> Status:
         """A run that was left and whose new worker still loads is no longer stopped."""
         process = self.sweeps.run_workers.processes.get(self.runs["network"].id)
-        loads = state.is_over and state.status != "finished" and process is not None and process.poll() is None
-        return "starting" if loads else state.status
+        was_left = state.is_over and state.status is not Status.FINISHED
+        loads = was_left and process is not None and process.poll() is None
+        return Status.STARTING if loads else state.status
 
     def _draw_scatter(self) -> None:
         plot = self.query_one("#scatter", Plot)

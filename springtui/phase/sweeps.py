@@ -15,9 +15,8 @@ import msgspec
 from engine.errors import SpringtuiError
 from engine.runs.directory import Run
 from engine.runs.listing import list_runs, open_home
-from engine.runs.status import LIVE
+from engine.runs.status import Status
 from engine.settings.sweep import SweepConfig
-from engine.sweep.diagrams import make_sweep
 from engine.twin.maps import NUMBERS, PRESETS, TwinMap
 
 from ..follow.workers import Workers
@@ -43,7 +42,7 @@ class SweepRuns:
         left = None
         for run, config in self._sweeps():
             if config.system == "network" and config.recipe == recipe:
-                if run.status() in {"finished", *LIVE}:
+                if (status := run.status()).is_live or status is Status.FINISHED:
                     return run
                 left = left or run
         return left
@@ -51,7 +50,7 @@ class SweepRuns:
     def _sweeps(self) -> Iterator[tuple[Run, SweepConfig]]:
         """Those that can be read, the newest first."""
         for run in list_runs(self.home)[:_LOOK_BACK]:
-            if "-sweep-" in run.id:
+            if run.kind == "sweep":
                 with contextlib.suppress(SpringtuiError):
                     config = run.config().settings
                     if isinstance(config, SweepConfig):
@@ -68,7 +67,7 @@ class SweepRuns:
             if config.system != system:
                 continue
             same = like is None or (_grid(config) == _grid(like) and config.twin == (twin or {}))
-            if same and (like is None or run.status() == "finished"):
+            if same and (like is None or run.status() is Status.FINISHED):
                 return run
         return None
 
@@ -78,6 +77,8 @@ class SweepRuns:
         Raises:
             SpringtuiError: a setting, the home or the worker is at fault.
         """
+        from engine.sweep.diagrams import make_sweep  # needs NumPy, which the lab's first frame does not wait for
+
         open_home(self.home)
         return self.run_workers.launch(
             Run.create(self.home, make_sweep(recipe, settings, seeds=seeds), origin="phase")
@@ -95,6 +96,8 @@ class SweepRuns:
         known = self.newest("chain", network, numbers)
         if known is not None or self.read_only:
             return known
+        from engine.sweep.diagrams import make_sweep  # as in start
+
         axes = {"x": (network.x_axis, network.x_values), "y": (network.y_axis, network.y_values)}
         depth = int(network.settings.get("depth", 8))
         config = make_sweep("chain-twin", {"blocks": max(1, depth - 2)}, axes=axes)

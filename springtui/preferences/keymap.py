@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 
 from textual.binding import Binding
 from textual.dom import DOMNode
-from textual.keys import Keys, _character_to_key, format_key
+from textual.keys import Keys, format_key
 from textual.screen import ModalScreen, Screen
 
 from engine.errors import ConfigError
 from engine.settings.fields import nearest_name
+
+from ..terminal.textual_private import key_of_character
 
 _MODIFIERS = {"ctrl", "shift", "alt", "super", "hyper", "meta"}
 _TEXTUALS = {"ctrl+p": "the command palette's", "ctrl+q": "the app's, to leave", "ctrl+c": "the terminal's",
@@ -38,7 +40,7 @@ class Bound(NamedTuple):
 
 def normal(keys: str) -> list[str]:
     """Keys separated by commas, under the names of Textual's key events: ? as question_mark."""
-    return [_character_to_key(key) if len(key := part.strip()) == 1 else key for part in keys.split(",")]
+    return [key_of_character(key) if len(key := part.strip()) == 1 else key for part in keys.split(",")]
 
 
 def owned_by(owner: type[Any]) -> list[Binding]:
@@ -120,7 +122,7 @@ def is_key(key: str) -> bool:
     """Whether a text is the name of a key that Textual knows, with or without modifiers."""
     *modifiers, last = key.split("+")
     names = {str(each.value) for each in Keys}
-    sound = len(last) == 1 or last in names or any(last == _character_to_key(chr(c)) for c in range(33, 127))
+    sound = len(last) == 1 or last in names or any(last == key_of_character(chr(c)) for c in range(33, 127))
     return bool(last) and sound and set(modifiers) <= _MODIFIERS
 
 

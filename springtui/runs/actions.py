@@ -11,6 +11,7 @@ from typing import Any
 from engine.errors import SpringtuiError
 from engine.runs.directory import Run
 from engine.runs.label import write_label
+from engine.runs.status import Status
 from engine.settings.fields import make, parse_assignments
 
 from ..dialogs import ChoiceScreen, PromptScreen
@@ -101,7 +102,7 @@ class RunActions(BaseScreen[None]):
         for row in self._chosen():
             if not row.is_over:
                 await self._guarded(row.run.ask, "resume")
-            elif row.status in {"finished", "damaged"}:
+            elif row.status in {Status.FINISHED, Status.DAMAGED}:
                 self.notify(
                     f"{plain_text(row.name)} is {row.status}: nothing to go on with", timeout=5, markup=False
                 )
@@ -159,7 +160,7 @@ def changed(run: Run, text: str) -> Any:
     Raises:
         SpringtuiError: the run cannot be read, or a change is not allowed.
     """
-    run.must_need_a_worker()
+    run.require_worker_run()
     settings = run.config().settings
     cls: Any = type(settings)
     try:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from engine.errors import DataError
-from engine.measures.friction import CurveFit, fit_curve, hidden
+from engine.measures.registry import DEFAULT_MEASURE
 from engine.runs.records import Curve
 
 from ..terminal.text import ascii_only
-from .measures import PROBES
 from .pictures import Series
-from .run_state import RunState
+from .run_state import RunState, points_of
+
+if TYPE_CHECKING:
+    from engine.measures.friction import CurveFit
 
 
 def legend_of(system: str, *more: tuple[str, str]) -> str:
@@ -27,14 +30,6 @@ def legend(*curves: tuple[str, str]) -> str:
     line = "-" if ascii_only() else "━"
     gap = " " if len(curves) > 4 else "  "  # five must fit beside each other at 120 columns
     return gap.join(f"[{color}]{line}[/] [$secondary]{name}[/]" for name, color in curves)
-
-
-NAMES = {
-    "trace_ratio": "trace ratio",
-    "fuzziness": "fuzziness",
-    "inverse_fuzziness": "inverse fuzziness",
-    PROBES: "linear probes",
-}
 
 
 _FADES = ("fade3", "fade2", "fade1")
@@ -62,16 +57,18 @@ def twin_of(state: RunState | None) -> CurveFit | None:
     """The chain that the newest curve behaves like; none before the classes part."""
     if state is None or state.latest is None:
         return None
+    from engine.measures.friction import fit_curve, hidden  # needs NumPy, which no first frame waits for
+
     try:
         error = state.latest.scalars.get("friction_error")
-        return fit_curve(hidden(state.latest.curves.get("trace_ratio", [])), error=error)
+        return fit_curve(hidden(state.latest.curves.get(DEFAULT_MEASURE, [])), error=error)
     except DataError:
         return None
 
 
 def twin_series(state: RunState | None, measure: str, predicted: Sequence[float] = ()) -> list[Series]:
     """The twin's parabola, and the fitted map's prediction, over the measure that they are made for."""
-    fit = twin_of(state) if measure == "trace_ratio" else None
+    fit = twin_of(state) if measure == DEFAULT_MEASURE else None
     if fit is None:
         return []
     layers, last = list(range(len(fit.curve))), fit.curve[-1]
@@ -82,6 +79,5 @@ def twin_series(state: RunState | None, measure: str, predicted: Sequence[float]
 
 
 def _series(curve: Curve, measure: str, name: str, role: str) -> Series:
-    found = curve.linear_probes or [] if measure == PROBES else curve.curves.get(measure, [])
-    values = [float("nan") if v is None else v for v in found]
+    values = [float("nan") if v is None else v for v in points_of(curve, measure)]
     return Series(list(range(len(values))), values, name, role)

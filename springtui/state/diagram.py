@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURE_OF
 from engine.settings.sweep import SweepConfig
 from engine.sweep.axes import Value
 from engine.sweep.grid import cell_count, cell_values, members, twin_map_for
-from engine.sweep.summary import MEASURES, Summary, accuracy_cv_correlation, summarise
+from engine.sweep.summary import Summary, accuracy_cv_correlation, summarise
 from engine.twin.axis import noise_coordinate
 from engine.twin.maps import PRESETS
 
@@ -65,7 +66,7 @@ def grid_of(config: SweepConfig, summaries: Sequence[Summary], colour: Colour) -
     values, curves, final = [math.nan] * count, [[0.0][:0] for _ in range(count)], [False] * count
     for summary in summaries:
         values[summary.cell] = value_of(summary, colour)
-        curve = summary.curves.get(MEASURES[config.system], [])
+        curve = summary.curves.get(MEASURE_OF[config.system], [])
         curves[summary.cell] = scaled_curve(curve[:-1] if config.system == "network" else curve)
         final[summary.cell] = summary.final
     low, high = colour.fixed or _range(values)
@@ -155,8 +156,8 @@ def twin_facts(
     knobs = twin_map_for(chain or config).chain(1.0 - twin.y, noise_coordinate(config.x_axis, twin.x))
     right, left, noise = (float(knob) for knob in knobs)
     lines = [f"twin CV {decimals(twin.cv)} · asymmetry {decimals(twin.asymmetry, sign=True)}"]
-    ours = scaled_curve(found.curves.get(MEASURES["network"], [])[:-1])
-    theirs = scaled_curve(twin.curves.get(MEASURES["chain"], []))
+    ours = scaled_curve(found.curves.get(DEFAULT_MEASURE, [])[:-1])
+    theirs = scaled_curve(twin.curves.get(DISTANCE, []))
     if ours and len(ours) == len(theirs):
         off = math.sqrt(sum((a - b) ** 2 for a, b in zip(ours, theirs, strict=True)) / len(ours))
         lines.append(f"its curve is off by {number(off, 2)} r.m.s.")

@@ -70,5 +70,5 @@ def chain_settings(
     nonlinearity: float, kind: NoiseKind, noise: float, maps: Mapping[str, TwinMap] = PRESETS
 ) -> dict[str, float]:
     """Friction and noise of the chain for the two sliders, by the map fitted for this kind of noise."""
-    right, left, sd = maps[kind.key].chain(nonlinearity, noise_coordinate(kind.key, noise))
-    return {"mu_right": round(float(right), 6), "mu_left": float(left), "noise": round(float(sd), 6)}
+    right, left, sd = maps[kind.key].chain_of(nonlinearity, noise_coordinate(kind.key, noise))
+    return {"mu_right": round(right, 6), "mu_left": left, "noise": round(sd, 6)}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from engine.chain.mean_field import predicted_curve
-from engine.twin.advice import LAZY, Outlook, outlook, sentence, what_loads_say
+from engine.measures.registry import DEFAULT_MEASURE
 from engine.twin.maps import PRESETS, TwinMap
 
 from .knobs import NoiseKind, chain_settings
-from .measures import MEASURES
 from .run_state import RunState
 from .wording import shape_of, shown_measure
+
+if TYPE_CHECKING:
+    from engine.twin.advice import Outlook
 
 
 class Foresight:
@@ -36,6 +37,9 @@ class Foresight:
         """Bring the maps' predictions up to what is in force, in a thread; whether any changed."""
         if train.latest is None or not train.settings:
             return False
+        from engine.chain.mean_field import predicted_curve  # both need NumPy, which no first frame waits for
+        from engine.twin.advice import outlook
+
         nonlinearity, noise = 1.0 - train.settings["negative_slope"], float(train.settings[kind.key])
         in_force, springs = (train.run_id, kind.key, nonlinearity, noise), len(train.layers) - 2
         changed = False
@@ -61,14 +65,16 @@ class Foresight:
         self._outlook_for = self._predicted_for = self._asked_for = ()
 
     def advice(self, train: RunState | None, kind: NoiseKind, measure: str) -> str:
-        """A sentence on the newest curve, by the very numbers that ``lab_panels.words`` shows of it.
+        """A sentence on the newest curve, by the very numbers that ``lab.panels.words`` shows of it.
 
         Of knobs it speaks only where the maps can: they were fitted to the trace ratio, and at what is in force.
         """
         shape = shape_of(train, measure)
         if train is None or shape is None:
             return ""
-        if shown_measure(measure) != MEASURES[0] and shape.regime in LAZY:
+        from engine.twin.advice import LAZY, sentence, what_loads_say  # as in reckon
+
+        if shown_measure(measure) != DEFAULT_MEASURE and shape.regime in LAZY:
             return f"{what_loads_say(shape)}; which knob helps is known for the trace ratio alone (m shows it)."
         slope, noise = train.settings.get("negative_slope"), train.settings.get(kind.key)
         if slope is None or noise is None:

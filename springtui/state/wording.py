@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from engine.measures.load_curve import LoadStatistics, statistics
+from engine.measures.registry import DEFAULT_MEASURE, PROBES
 
-from .measures import PROBES
 from .run_state import RunState, signed_curve
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def in_words(statistics: LoadStatistics) -> str:
 
 def shown_measure(measure: str) -> str:
     """The measure whose regime is told while one is drawn: probes have none of their own."""
-    return "trace_ratio" if measure == PROBES else measure
+    return DEFAULT_MEASURE if measure == PROBES else measure
 
 
 def shape_of(state: RunState | None, measure: str) -> LoadStatistics | None:

@@ -1,7 +1,7 @@
-"""Drawings for terminals that know ASCII only: a sign of the same width for everything else.
+"""Text in ASCII for terminals that show nothing else; each other character is replaced by one of the same width.
 
-Widgets that know a better drawing make it themselves; what they, their borders, scroll bars and texts leave is
-replaced here, last of all, so that no byte above 127 goes out.
+Some widgets draw better ASCII themselves. What remains in their texts, borders and scroll bars is replaced here,
+last of all, so that no byte above 127 is sent.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _SIGNS = {
 
 
 class AsciiFilter(LineFilter):
-    """Replaces signs in the lines of every widget, borders and scroll bars included."""
+    """Replaces characters in the lines of every widget, borders and scroll bars included."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002
         return [each if each.text.isascii() else each._replace(text=in_ascii(each.text)) for each in segments]
 
 
 def in_ascii(text: str) -> str:
-    """A text as wide, in ASCII."""
+    """The text in ASCII, of the same width in cells."""
     return text if text.isascii() else "".join(map(_sign, text))
 
 
@@ -54,7 +54,7 @@ def _sign(char: str) -> str:
         return char
     if (sign := _SIGNS.get(char)) is not None:
         return sign
-    if "\u2500" <= char <= "\u257f":  # what is left of the boxes meets or turns
+    if "\u2500" <= char <= "\u257f":  # corners and crossings of boxes
         return "+"
     if "\u2580" <= char <= "\u259f":
         return "#"

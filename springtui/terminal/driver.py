@@ -1,4 +1,4 @@
-"""Textual's driver for terminals, with a pace: see ``pace``."""
+"""Textual's driver for terminals with a ``FramePacer`` and a ``ScreenDiff``."""
 
 from __future__ import annotations
 
@@ -8,40 +8,38 @@ from textual import events
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
-from .diff import Shown
-from .pacing import QUESTION, Pace
-from .sgr import thrifty
+from .diff import ScreenDiff
+from .pacing import QUESTION, FramePacer
 
 _DRAIN_SECONDS = 0.7
 
 
 class PacedDriver(LinuxDriver):
-    """Writes thriftily and counts it, asks behind every picture, and keeps the answers from the app."""
+    """Reports writes to a pacer, sends its query after every frame and keeps the answers from the app."""
 
     def __init__(self, app: Any, **options: Any) -> None:
         super().__init__(app, **options)
-        self.pace = Pace(getattr(app, "frames_per_second", 60.0))
+        self.pace = FramePacer(getattr(app, "frames_per_second", 60.0))
         self.pace.backlog = self._backlog
-        self.shown = Shown()
+        self.screen_diff = ScreenDiff()
         self._may_ask = False
 
     def start_application_mode(self) -> None:
         super().start_application_mode()  # type: ignore[no-untyped-call]
-        self.shown.forget()
+        self.screen_diff.forget()
         self._may_ask = self.input_tty
 
     def stop_application_mode(self) -> None:
-        """Where a terminal has no second screen, as GNU screen has none, the prompt must not stand in ours."""
+        """Clear the screen first: GNU screen has no alternate one, so our lines would stay."""
         self.write("\x1b[0m\x1b[2J\x1b[H")
         super().stop_application_mode()
 
     def write(self, data: str) -> None:
-        data = thrifty(data)
         self.pace.wrote(len(data))
         super().write(data)
 
     def end_picture(self) -> None:
-        """A picture is complete."""
+        """End a frame."""
         if self._may_ask and self.pace.ask():
             super().write(QUESTION)
 

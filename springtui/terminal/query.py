@@ -1,7 +1,7 @@
-"""What the terminal at the other end says of itself, and how long a byte takes to get there.
+"""The terminal's own answers about itself, and its round-trip time and throughput.
 
-Asks with sequences that every terminal answers or ignores, and waits for the answer to the last, which all give.
-In tmux or screen it is they who answer, so what lies beyond them is not measured.
+The queries are sequences that every terminal answers or ignores; the last is one that all answer. Within tmux or
+screen these answer, so what lies beyond them is not measured.
 
 Sources: ECMA-48; XTerm Control Sequences (DA1, CPR, DECRQM, DECRQSS, XTVERSION).
 """
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 PATIENCE = 2.0
-"""Seconds within which a terminal answers, if it ever does."""
+"""Seconds to wait for an answer."""
 _BURSTS = (4096, 65536)
 _MOST_SECONDS = 5.0
 _CURSOR = re.compile(rb"\x1b\[(\d+);(\d+)R")
@@ -32,33 +32,33 @@ _ASK_EXACT = b"\x1b[48;2;1;2;3m\x1bP$qm\x1b\\\x1b[0m"
 
 
 class Answers(NamedTuple):
-    """What came back; None where nothing did."""
+    """A terminal's answers; None where there was none."""
 
     name: str = ""
-    """As it calls itself, XTVERSION."""
+    """Its name and version (XTVERSION)."""
     synchronised: bool | None = None
-    """Whether it holds a frame back until it is whole, mode 2026."""
+    """Whether it has synchronised output (mode 2026): a frame is shown only when it is complete."""
     exact_colours: bool | None = None
-    """Whether it keeps 24-bit colours as they were sent."""
+    """Whether it keeps 24-bit colours unchanged."""
     unicode: bool | None = None
-    """Whether three bytes of UTF-8 were one character to it."""
+    """Whether it decodes UTF-8: three bytes moved its cursor by one column."""
     round_trip: float | None = None
-    """Seconds from a question to its answer, median of five."""
+    """Seconds from a query to its answer, median of five."""
     bytes_per_second: float | None = None
-    """How fast it takes output; a lower bound where the burst was over before it could be timed."""
+    """Throughput of output; a lower bound where the burst was too short to be timed."""
 
 
 def probe(simple: bool = False) -> Answers | None:
-    """Ask the terminal that this process belongs to; None where there is none, or it does not answer.
+    """The answers of this process's controlling terminal; None where there is none, or it does not answer.
 
-    ``simple`` leaves out questions that consoles of old would print.
+    ``simple`` leaves out queries that old consoles would print as text.
     """
     try:
         fd = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        if os.tcgetpgrp(fd) != os.getpgrp():  # in the background a question would stop us
+        if os.tcgetpgrp(fd) != os.getpgrp():  # a background process would be stopped by reading
             return None
         with _quiet(fd):
             return _ask_all(fd, simple)
@@ -70,7 +70,7 @@ def probe(simple: bool = False) -> Answers | None:
 
 @contextlib.contextmanager
 def _quiet(fd: int) -> Iterator[None]:
-    """Answers are neither shown nor waited for by line; Ctrl-C still works."""
+    """Read without echo and without waiting for a newline; Ctrl-C still works."""
     before = termios.tcgetattr(fd)
     try:
         tty.setcbreak(fd, termios.TCSAFLUSH)
@@ -103,7 +103,7 @@ def _ask_all(fd: int, simple: bool) -> Answers | None:
 
 
 def _rate(fd: int, round_trip: float) -> float | None:
-    """Bytes that draw nothing, more of them where the first were gone at once."""
+    """Throughput in bytes per second, by bytes that draw nothing; a larger burst where one was too quick."""
     rate = None
     for size in _BURSTS:
         seconds = _timed(fd, b"\x1b[0m" * (size // 4))
@@ -116,14 +116,14 @@ def _rate(fd: int, round_trip: float) -> float | None:
 
 
 def _timed(fd: int, before: bytes) -> float | None:
-    """Seconds until the cursor's place is told, after some bytes."""
+    """Seconds until the cursor's position is reported, after writing some bytes; None without an answer."""
     began = time.monotonic()
     answer = _ask(fd, before + b"\x1b[6n", _CURSOR, _MOST_SECONDS)
     return None if answer is None else time.monotonic() - began
 
 
 def _ask(fd: int, question: bytes, wanted: re.Pattern[bytes], patience: float) -> bytes | None:
-    """All that was answered up to what is wanted; None where that does not come."""
+    """Everything received until the wanted pattern; None if it does not come in time."""
     deadline = time.monotonic() + patience
     answer = b""
     while question or wanted.search(answer) is None:

@@ -1,102 +1,90 @@
-"""The same picture in fewer bytes: of each style only what differs from the style before it.
-
-Rich writes every piece of a line with its whole style before it and a reset behind it, forty bytes for a cell
-whose neighbour has another colour. What a terminal shows does not depend on resets that the next style undoes,
-nor, where only blanks stand, on the colour of their ink.
-"""
+"""Styles as SGR escape sequences (select graphic rendition), and the shortest one from a style to another."""
 
 from __future__ import annotations
 
 import functools
-import re
-from typing import NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-_SEQUENCE = re.compile(r"(\x1b\[[0-9;]*m)|(\x1b\[[0-9;]*H)|(\x1b[^m]*?[@-~](?<!\x1b\[))")
-_SHOWS_ON_BLANKS = {"4", "7", "9", "21", "53"}
-"""Underline, reverse, strike, double underline and overline."""
+from rich.color import Color, ColorSystem
+from rich.style import Style
 
-
-class _Style(NamedTuple):
-    attributes: frozenset[str] = frozenset()
-    ink: str = ""
-    ground: str = ""
-
-
-_PLAIN = _Style()
-
-
-def thrifty(text: str) -> str:
-    """Output that draws the same; begins and ends with no style on."""
-    if "\x1b[0m" not in text:
-        return text
-    out: list[str] = []
-    now = wanted = _PLAIN
-    at = 0
-    for match in _SEQUENCE.finditer(text):
-        if match.start() > at:
-            now = _put(out, text[at : match.start()], now, wanted)
-        at = match.end()
-        if match.group(1):
-            wanted = _after(wanted, match.group(1)[2:-1])
-        else:
-            if not match.group(2):  # what erases uses the ground
-                out.append(_change(now, wanted))
-                now = wanted
-            out.append(match.group())
-    if at < len(text):
-        now = _put(out, text[at:], now, wanted)
-    out.append(_change(now, wanted))
-    return "".join(out)
+_ATTRIBUTES = {
+    "bold": "1", "dim": "2", "italic": "3", "underline": "4", "blink": "5", "blink2": "6", "reverse": "7",
+    "conceal": "8", "strike": "9", "underline2": "21", "frame": "51", "encircle": "52", "overline": "53",
+}  # fmt: skip
+_ON_BLANKS = frozenset({"4", "7", "9", "21", "51", "52", "53"})
+"""Attributes that can be seen on a blank."""
+_OFF = {"1": "22", "2": "22", "4": "24", "7": "27"}
+"""Codes that switch an attribute off on every terminal; other attributes need a reset."""
 
 
-def _put(out: list[str], text: str, now: _Style, wanted: _Style) -> _Style:
-    """Write a text in a style; the style that is then on."""
-    if now.ink != wanted.ink and not text.strip(" ") and not wanted.attributes & _SHOWS_ON_BLANKS:
-        wanted = wanted._replace(ink=now.ink)
-        if now.attributes - wanted.attributes and not now.attributes & _SHOWS_ON_BLANKS:
-            wanted = wanted._replace(attributes=now.attributes)
-    if now is not wanted:
-        out.append(_change(now, wanted))
-    out.append(text)
-    return wanted
+@dataclass(frozen=True, eq=False, slots=True)
+class Sgr:
+    """The parameters of a style's escape sequence; an empty colour is the default one. Made by ``sgr`` alone."""
+
+    attributes: frozenset[str]
+    foreground: str
+    background: str
+    shows_on_blanks: bool
+    """Whether a blank in this style differs from one with the same background."""
+
+
+def sgr(attributes: Iterable[str] = (), foreground: str = "", background: str = "") -> Sgr:
+    """The style with these parameters; equal styles are one object, so that ``is`` compares them."""
+    return _interned(frozenset(attributes), foreground, background)
+
+
+@functools.cache
+def _interned(attributes: frozenset[str], foreground: str, background: str) -> Sgr:
+    return Sgr(attributes, foreground, background, not attributes.isdisjoint(_ON_BLANKS))
+
+
+PLAIN = sgr()
 
 
 @functools.lru_cache(4096)
-def _change(now: _Style, wanted: _Style) -> str:
-    if now == wanted:
+def sgr_of(style: Style, system: ColorSystem) -> tuple[Sgr, Sgr]:
+    """A style's parameters in a colour system, and the part of them that is visible on a blank."""
+    attributes = [code for name, code in _ATTRIBUTES.items() if getattr(style, name)]
+    whole = sgr(attributes, _color(style.color, system, True), _color(style.bgcolor, system, False))
+    return whole, whole if whole.shows_on_blanks else sgr(background=whole.background)
+
+
+def _color(color: Color | None, system: ColorSystem, foreground: bool) -> str:
+    if color is None or color.is_default:
         return ""
-    if wanted == _PLAIN:
-        return "\x1b[0m"
-    codes: list[str] = []
-    if now.attributes - wanted.attributes:
-        codes.append("0")
-        now = _PLAIN
-    codes += sorted(wanted.attributes - now.attributes)
-    if now.ink != wanted.ink:
-        codes.append(wanted.ink or "39")
-    if now.ground != wanted.ground:
-        codes.append(wanted.ground or "49")
-    return f"\x1b[{';'.join(codes)}m" if codes else ""
+    return ";".join(color.downgrade(system).get_ansi_codes(foreground))
 
 
 @functools.lru_cache(4096)
-def _after(style: _Style, codes: str) -> _Style:
-    """The style once these codes have been taken in."""
-    parts = (codes or "0").split(";")
-    attributes, ink, ground = set(style.attributes), style.ink, style.ground
-    while parts:
-        code = parts.pop(0)
-        number = int(code or "0")
-        if number in {38, 48}:
-            taken = 4 if parts[:1] == ["2"] else 2
-            color, parts = ";".join([code, *parts[:taken]]), parts[taken:]
-            ink, ground = (color, ground) if number == 38 else (ink, color)
-        elif number == 0:
-            attributes, ink, ground = set(), "", ""
-        elif 30 <= number <= 39 or 90 <= number <= 97:
-            ink = "" if number == 39 else code
-        elif 40 <= number <= 49 or 100 <= number <= 107:
-            ground = "" if number == 49 else code
-        else:
-            attributes.add(code)
-    return _Style(frozenset(attributes), ink, ground)
+def shortest_change(now: Sgr, wanted: Sgr, *, blank: bool = False) -> tuple[str, Sgr]:
+    """The shortest escape sequence from one style to another, and the style that is then in force.
+
+    Before a ``blank`` text, parameters that are invisible on blanks stay as they are.
+    """
+    if blank and not now.shows_on_blanks and not wanted.shows_on_blanks:
+        wanted = sgr(now.attributes, now.foreground, wanted.background)
+    if wanted is now:
+        return "", now
+    if wanted is PLAIN:
+        return "\x1b[0m", wanted
+    afresh = ["0", *_difference(PLAIN, wanted)]
+    dropped = now.attributes - wanted.attributes
+    if dropped <= _OFF.keys():
+        off = {_OFF[code] for code in dropped}
+        kept = [code for code in now.attributes if _OFF.get(code) not in off]  # 22 switches off bold and dim alike
+        step = [*sorted(off), *_difference(sgr(kept, now.foreground, now.background), wanted)]
+    else:
+        step = afresh
+    return f"\x1b[{min(';'.join(step), ';'.join(afresh), key=len)}m", wanted
+
+
+def _difference(now: Sgr, wanted: Sgr) -> list[str]:
+    """The codes to add where every attribute in force is wanted."""
+    codes = sorted(wanted.attributes - now.attributes)
+    if now.foreground != wanted.foreground:
+        codes.append(wanted.foreground or "39")
+    if now.background != wanted.background:
+        codes.append(wanted.background or "49")
+    return codes

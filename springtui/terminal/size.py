@@ -1,9 +1,9 @@
-"""How large a terminal must be, and what a screen says where it is not."""
+"""The terminal sizes that screens need, and their text where the terminal is smaller."""
 
 from __future__ import annotations
 
 WIDE = (110, 34)
-"""Columns and rows from which everything shows at once."""
+"""Columns and rows from which all panels are shown at once."""
 SMALLEST = (72, 20)
 """Columns and rows below which nothing useful fits."""
 
@@ -14,12 +14,12 @@ def is_small(columns: int, rows: int) -> bool:
 
 
 def is_wide(columns: int, rows: int) -> bool:
-    """Whether everything shows at once, and no tabs are needed."""
+    """Whether all panels are shown at once, without tabs."""
     return columns >= WIDE[0] and rows >= WIDE[1]
 
 
 def too_small(what: str, columns: int, rows: int) -> str:
-    """What stands in the place of a screen that does not fit."""
+    """The text in place of a screen that does not fit."""
     return (
         f"{what} needs {SMALLEST[0]}×{SMALLEST[1]}; this terminal is {columns}×{rows}. "
         f"Make it larger, or press q to quit."

@@ -7,6 +7,7 @@ import functools
 from typing import Any
 
 from engine.runs.directory import Run
+from engine.runs.status import Status
 from engine.settings.run import RunConfig
 
 from ..dialogs import PromptScreen
@@ -58,7 +59,7 @@ class RunControl(BaseScreen[None]):
 
     async def action_toggle_pause(self) -> None:
         """Pause the worker, or let it go on."""
-        action = "resume" if self.whole.state.status == "paused" else "pause"
+        action = "resume" if self.whole.state.status is Status.PAUSED else "pause"
         await self._ask(action, action)
 
     async def action_stop(self) -> None:

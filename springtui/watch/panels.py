@@ -6,16 +6,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.measures.load_curve import loads, statistics
-from engine.runs.status import Liveness
+from engine.measures.registry import DISTANCE
+from engine.runs.status import Observation, Status
 from engine.settings.run import RunConfig, kind_of
 
 from ..state.curves import curves_of, theory_of, twin_of, twin_series
 from ..state.empty import why_empty
-from ..state.measures import PROBES
 from ..state.pictures import Series
 from ..state.run_state import RunState, signed_curve
 from ..state.timeline import Points, View
-from ..state.wording import UNITS, columns, duration, fitting, in_words, number, shape_line, with_error
+from ..state.wording import (
+    UNITS,
+    columns,
+    duration,
+    fitting,
+    in_words,
+    number,
+    shape_line,
+    shown_measure,
+    with_error,
+)
 from ..terminal.text import plain_text
 from ..widgets.lines import bars
 
@@ -26,6 +36,8 @@ GO_ON = "Esc, then g in the list of runs, goes on with it"
 _VALUE_WIDTH = 26
 _ROLES = ("primary", "good", "accent", "warn", "muted")
 _MISSING = "–"
+_AMISS = {Status.CRASHED, Status.FAILED, Status.DIVERGED, Status.UNKNOWN, Status.WAITING}
+"""How runs stand of which the Watch screen shows the reason."""
 
 
 def kind_in_words(config: RunConfig | None) -> str:
@@ -36,7 +48,7 @@ def kind_in_words(config: RunConfig | None) -> str:
 def curve_series(view: View, measure: str) -> list[Series]:
     """The load curve now, at the start and a little before, with its twin or its theory."""
     state = view.state
-    if measure == "distance":
+    if measure == DISTANCE:
         return [*theory_of(state), *curves_of(state, measure, "accent")]
     return [*twin_series(state, measure), *curves_of(state, measure, "primary")]
 
@@ -81,7 +93,7 @@ def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> s
     parts = [name, kind, "replay" if replayed else state.status, f"{unit} {state.at}{total}"]
     if view.read < 1.0:
         parts.append(f"reading {100 * view.read:.0f}%")
-    if not replayed and not state.is_over and state.status != "gone" and state.latest is not None:
+    if not replayed and not state.is_over and state.status is not Status.GONE and state.latest is not None:
         if rate := state.latest.scalars.get("rate"):
             parts.append(f"{number(rate)}/s")
         if round(state.seconds_left or 0.0) > 0:
@@ -91,11 +103,11 @@ def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> s
     return plain_text(fitting([part for part in parts if part], width))
 
 
-def what_went_wrong(found: Liveness | None) -> str:
+def what_went_wrong(found: Observation | None) -> str:
     """How a run stands that did not end well, or is out of sight; empty where all is well."""
-    if found is None or found.state not in {"crashed", "failed", "diverged", "unknown", "waiting"}:
+    if found is None or found.status not in _AMISS:
         return ""
-    return f"{found.state}: {found.text}"
+    return f"{found.status}: {found.text}"
 
 
 def why_no_curve(state: RunState) -> str:
@@ -103,18 +115,18 @@ def why_no_curve(state: RunState) -> str:
     return why_empty(state.status, state.note, remedy=GO_ON)
 
 
-def facts(state: RunState, measure: str, found: Liveness | None) -> list[str]:
+def facts(state: RunState, measure: str, found: Observation | None) -> list[str]:
     """The regime of the load curve, its twin, how the run ended or stands."""
     amiss = [plain_text(text)] if (text := what_went_wrong(found)) else []
-    if found is not None and found.state in {"crashed", "failed", "waiting"}:
+    if found is not None and (found.status.went_wrong or found.status is Status.WAITING):
         amiss.append(f"{GO_ON}.")
     if state.latest is None:
         note = plain_text(state.note) or "no curve yet"
         return amiss if amiss and (not state.note or note in amiss[0]) else [*amiss, note]
-    shown = "trace_ratio" if measure == PROBES else measure
+    shown = shown_measure(measure)
     shape = statistics(signed_curve(state.latest, shown), logits=state.layers[-1:] == ["logits"])
     lines = [f"{in_words(shape)} · {shape_line(shape)}"]
-    if measure != "distance" and (fit := twin_of(state)) is not None:
+    if measure != DISTANCE and (fit := twin_of(state)) is not None:
         lines.append(f"twin F* {with_error(fit.effective_friction, fit.standard_error)}")
     if amiss:
         lines += amiss
@@ -152,7 +164,7 @@ def _value(value: Any) -> str:
     return text if len(text) <= _VALUE_WIDTH else "…" + text[1 - _VALUE_WIDTH :]
 
 
-def usage_lines(samples: Sequence[Sample], gpu_note: str, found: Liveness | None, *, width: int) -> list[str]:
+def usage_lines(samples: Sequence[Sample], gpu_note: str, found: Observation | None, *, width: int) -> list[str]:
     """Processor, memory and GPU: of the worker, and of this machine."""
     if found is not None and not found.in_sight and found.live is not False:
         return [
@@ -201,7 +213,7 @@ def bar_words(view: View, position: int | None, whole: View, *, playing: bool, s
     at = whole.curves if position is None else position + 1
     left = f"record {at}/{whole.curves} · {duration(max(0.0, _seconds(state)))}"
     if position is None:
-        return left, "live" if state.status in {"starting", "running", "paused"} else "end"
+        return left, "live" if state.status.is_live else "end"
     return left, f"playing ×{speed}" if playing else f"paused at ×{speed} · End goes to the end"
 
 

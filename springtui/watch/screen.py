@@ -16,13 +16,15 @@ from textual.geometry import Size
 from textual.widgets import Static, Tab, Tabs
 
 from engine.errors import SpringtuiError
+from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURES, NETWORK_MEASURES
 from engine.runs.directory import Run
+from engine.runs.names import WORKER_LOG
+from engine.runs.status import Status
 from engine.settings.run import RunConfig
 
 from ..follow.follower import Follower
 from ..preferences.last_place import Place
-from ..state.curves import NAMES, legend_of
-from ..state.measures import MEASURES
+from ..state.curves import legend_of
 from ..state.timeline import View
 from ..state.wording import UNITS, fitting
 from ..terminal import size
@@ -46,7 +48,7 @@ TITLES = {
     "#loads": "Load of each layer",
     "#chain-view": "Blocks and springs",
     "#facts": "Settings in force",
-    "#console": "worker.log",
+    "#console": WORKER_LOG,
     "#usage": "Use of processor and memory",
 }
 
@@ -95,7 +97,7 @@ class WatchScreen(RunControl):
         """The curve that a replay shows; None follows the end."""
         self.playing = False
         self.speed = SPEEDS[0]
-        self.measure = place.measure if place.measure in MEASURES else MEASURES[0]
+        self.measure = place.measure if place.measure in NETWORK_MEASURES else DEFAULT_MEASURE
         self.scalar = ""
         self.tab = GROUPS[0]
         self._replayed: View | None = None
@@ -115,8 +117,8 @@ class WatchScreen(RunControl):
 
     @property
     def kind(self) -> str:
-        """train, chain, probe …; from the name while the configuration is not read."""
-        return panels.kind_in_words(self.config) or (self.run_dir.id.split("-")[2:3] or [""])[0]
+        """train, chain or probe; by the id while the configuration is not read."""
+        return panels.kind_in_words(self.config) or self.run_dir.kind
 
     def compose(self) -> ComposeResult:
         self._fit(*self.app.size)
@@ -160,9 +162,9 @@ class WatchScreen(RunControl):
         chain = self.kind == "chain"
         self.set_class(chain, "-of-chain")
         if chain:
-            self.measure = "distance"
+            self.measure = DISTANCE
         curve = self.query_one("#curve", CurvesPlot)
-        curve.heading = f"Load curve · {NAMES.get(self.measure, 'y − x')}"
+        curve.heading = f"Load curve · {MEASURES[self.measure].label}"
         curve.legend = legend_of("chain" if chain else "network")
         curve.axis = "block" if chain else "layer"
         self.query_one("#history", CurvesPlot).axis = UNITS.get(self.kind, "step")
@@ -236,10 +238,10 @@ class WatchScreen(RunControl):
     def _draw_words(self, view: View) -> None:
         facts = self.query_one("#facts")
         follower = self.follower
-        lines = panels.facts(view.state, self.measure, None if follower.gone else follower.liveness)
+        lines = panels.facts(view.state, self.measure, None if follower.gone else follower.observation)
         lines += ["", *panels.settings_lines(view.state, self.config, facts.size.width)]
         usage = panels.usage_lines(
-            list(follower.usage), follower.gpu_note, follower.liveness,
+            list(follower.usage), follower.gpu_note, follower.observation,
             width=max(10, self.query_one("#usage").size.width),
         )  # fmt: skip
         head = panels.header(
@@ -263,12 +265,12 @@ class WatchScreen(RunControl):
         """The line for what is wrong, what was asked and what came while one was away."""
         asked = self.requests.said(time.time(), alive=self.follower.alive)
         gone = "the run's directory is gone; what was read is still shown" if self.follower.gone else ""
-        wrong, amiss = gone or self.trouble, "" if gone else panels.what_went_wrong(self.follower.liveness)
+        wrong, amiss = gone or self.trouble, "" if gone else panels.what_went_wrong(self.follower.observation)
         notes = [wrong, asked, self._away or "", amiss, "read-only" if self.read_only else ""]
         text = fitting([note for note in notes if note], self.size.width - 2)
         self.tell({"#said": plain_text(text)})
         unheard = "not acknowledged" in asked or "refused" in asked
-        amiss = "" if amiss.startswith("waiting") else amiss
+        amiss = "" if amiss.startswith(Status.WAITING) else amiss
         self.query_one("#said").set_class(bool(wrong or amiss) or unheard, "-wrong")
 
     # replay
@@ -359,7 +361,7 @@ class WatchScreen(RunControl):
     def action_next_measure(self) -> None:
         """Another measure of separation."""
         if self.kind != "chain":
-            self.measure = MEASURES[(MEASURES.index(self.measure) + 1) % len(MEASURES)]
+            self.measure = NETWORK_MEASURES[(NETWORK_MEASURES.index(self.measure) + 1) % len(NETWORK_MEASURES)]
             self.place.measure = self.measure
             self._shape()
             self._draw()

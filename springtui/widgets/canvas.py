@@ -1,9 +1,9 @@
-"""A widget of prepared lines that repaints only the cells that changed: on a slow link every byte counts."""
+"""A widget of prepared lines that repaints only the cells that changed, since a slow link has few bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import zip_longest
+from itertools import repeat, zip_longest
 from textwrap import wrap
 
 from rich.segment import Segment
@@ -17,23 +17,23 @@ from springtui.state.empty import WAITING
 from springtui.terminal.text import plain_text
 
 GAP = 10
-"""Cells alike between two stretches that differ; to move the cursor over fewer costs more than to write them."""
+"""Unchanged cells between two changed runs; with fewer, the runs are repainted as one."""
 _Cells = list[tuple[str, Style | None]]
 
 
 class Canvas(Widget):
-    """Subclasses hand over whole pictures with ``paint``; it finds out what is new in them."""
+    """Subclasses give whole pictures to ``paint``, which repaints the cells that differ from the last."""
 
     DEFAULT_CSS = "Canvas { color: $foreground; }"
     EMPTY = WAITING
-    """What stands there while there is no picture."""
+    """Text shown while there is no picture."""
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._strips: list[Strip] = []
 
     def say_empty(self, text: str) -> None:
-        """From now on this stands there while there is no picture: why, and what can be done."""
+        """Set the text shown while there is no picture: why, and what can be done."""
         text = plain_text(text)
         if text != self.EMPTY:
             self.EMPTY = text
@@ -47,10 +47,10 @@ class Canvas(Widget):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        """Draw anew what is there, in the theme's colours."""
+        """Draw the present data in the theme's colours."""
 
     def paint(self, strips: Sequence[Strip]) -> None:
-        """Show these lines, from the top; only the cells that differ are sent to the terminal."""
+        """Show these lines from the top; only the cells that differ are repainted."""
         width, height = self.size
         base = self.rich_style
         new = [strip.adjust_cell_length(width, base) for strip in strips[:height]]
@@ -69,7 +69,10 @@ class Canvas(Widget):
             self.refresh(*regions)
 
     def render_line(self, y: int) -> Strip:
-        width, base = self.size.width, self.rich_style
+        width = self.size.width
+        if y < len(self._strips) and self._strips[y].cell_length == width:
+            return self._strips[y]
+        base = self.rich_style
         if y < len(self._strips):
             return self._strips[y].adjust_cell_length(width, base)
         words = wrap(self.EMPTY, max(1, width - 2)) if not self._strips else []
@@ -81,7 +84,9 @@ class Canvas(Widget):
 
 
 def _changed(before: Strip, after: Strip) -> list[tuple[int, int]]:
-    """First and one-past-last column of each stretch that differs. Every character is one cell."""
+    """First and one-past-last column of each changed run. Every character is one cell wide."""
+    if before == after:
+        return []
     old, new = _cells(before), _cells(after)
     if len(old) != len(new):
         return [(0, max(len(old), len(new)))]
@@ -96,4 +101,7 @@ def _changed(before: Strip, after: Strip) -> list[tuple[int, int]]:
 
 
 def _cells(strip: Strip) -> _Cells:
-    return [(char, segment.style) for segment in strip for char in segment.text]
+    cells: _Cells = []
+    for text, style, _ in strip:
+        cells += zip(text, repeat(style))
+    return cells

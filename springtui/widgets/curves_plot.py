@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -19,7 +19,7 @@ from springtui.terminal.text import plain_text
 from springtui.widgets.ticks import Axis, even_axis, log_axis, log_ticks, round_ticks
 
 from ..state.pictures import Series
-from .plot import FURNITURE, Plot, columns_beside, ends_of, set_axis, ticks_up
+from .plot import CHROME_ROWS, Plot, columns_beside, ends_of, ticks_up
 
 SMOOTHING = (1, 5, 21, 81)
 """Points that a moving mean is taken over."""
@@ -69,9 +69,9 @@ class CurvesPlot(Plot, can_focus=True):
         super().__init__(id=id, classes=classes)
         self.heading = heading
         self.legend = legend
-        """Markup that stands below where no cursor is."""
+        """Markup shown below the plot while there is no cursor."""
         self.axis = ""
-        """What the horizontal axis counts."""
+        """The unit of the horizontal axis, such as epoch or step."""
         self.cursor: float | None = None
         self.log_x = self.log_y = False
         self.smoothing = SMOOTHING[0]
@@ -84,17 +84,17 @@ class CurvesPlot(Plot, can_focus=True):
         self._said: tuple[str, str] | None = None
 
     def show_curves(self, series: Sequence[Series]) -> None:
-        """Take curves, each sorted along x; the picture follows at the next ``redraw``."""
+        """Set the curves, each sorted along x; they are drawn at the next ``redraw``."""
         self._raw = list(series)
         self._apply()
 
     @property
     def curves(self) -> list[Series]:
-        """As they were handed over."""
+        """The curves as they were set."""
         return self._raw
 
     def readout(self) -> list[tuple[str, float]]:
-        """Name and value of every named curve at the cursor; not a number where a curve does not reach it."""
+        """Name and value of every named curve at the cursor; NaN where the curve does not extend to it."""
         if self.cursor is None:
             return []
         both = zip(self._raw, self._shaped, strict=True)
@@ -116,7 +116,7 @@ class CurvesPlot(Plot, can_focus=True):
         self._say()
 
     def _shape(self, one: Series) -> Series:
-        """Smoothed, and cut to the window."""
+        """The curve smoothed and clipped to the window."""
         xs, ys = list(one.x), _smoothed(one.y, self.smoothing)
         if self._window is not None:
             low, high = bisect.bisect_left(xs, self._window[0]), bisect.bisect_right(xs, self._window[1])
@@ -124,7 +124,7 @@ class CurvesPlot(Plot, can_focus=True):
         return one._replace(x=xs, y=ys)
 
     def _scaled(self, one: Series) -> Series:
-        """On the axes as they are; a logarithmic one leaves out what is not positive."""
+        """The curve on the present axes; a logarithmic axis omits values that are not positive."""
         if not (self.log_x or self.log_y):
             return one
         nan = math.nan
@@ -137,7 +137,7 @@ class CurvesPlot(Plot, can_focus=True):
         return math.log10(x) if x > 0 else math.nan
 
     def _say(self) -> None:
-        """Title and read-out on the border; names from files stay inert."""
+        """Show the title and the read-out on the border; markup in names from files has no effect."""
         notes = [self.heading, "log x" if self.log_x else "", "log y" if self.log_y else ""]
         notes.append(f"mean of {self.smoothing}" if self.smoothing > 1 else "")
         notes.append("zoomed" if self._window else "")
@@ -155,10 +155,9 @@ class CurvesPlot(Plot, can_focus=True):
             self.border_subtitle = Content(said) if said else self.legend
             self.post_message(self.ReadOut(self))
 
-    def _rulers(self, figure: Any, series: list[Series], width: int, height: int) -> None:
+    def _axes(self, series: list[Series], width: int, height: int) -> tuple[Axis, Axis]:
         low, high = ends_of([y for s in series for y in s.y])
         up = self._upright(low, high, height)
-        set_axis(figure.ruler("y", "left"), up)
         left, right = min(min(s.x) for s in series), max(max(s.x) for s in series)
         cells, most = columns_beside(up, width), max(2, (width - 6) // 6)
         whole = all(float(x).is_integer() for s in self._shaped for x in s.x)
@@ -168,21 +167,21 @@ class CurvesPlot(Plot, can_focus=True):
             along = even_axis(left, right, cells, least=6, whole=whole) or Axis(
                 left, right, round_ticks(left, right, most, whole=whole)
             )
-        set_axis(figure.ruler("x", "lower"), along)
         self._margin, self._along = width - 1 - cells, along
+        return up, along
 
     def _upright(self, low: float, high: float, height: int) -> Axis:
         if self.log_y:
-            return log_axis(low, high, height - FURNITURE) or Axis(
+            return log_axis(low, high, height - CHROME_ROWS) or Axis(
                 low, high, log_ticks(low, high, ticks_up(height))
             )
-        axis = even_axis(low, high, height - FURNITURE)
+        axis = even_axis(low, high, height - CHROME_ROWS)
         return axis or Axis(low, high, round_ticks(low, high, ticks_up(height)))
 
     # keys and mouse
 
     def _places(self) -> list[float]:
-        """Where the cursor can stand."""
+        """The positions that the cursor can take."""
         return sorted({x for one in self._shaped for x in one.x if math.isfinite(x)})
 
     def action_move(self, step: int) -> None:
@@ -226,22 +225,22 @@ class CurvesPlot(Plot, can_focus=True):
         self._apply()
 
     def action_whole(self) -> None:
-        """All of the curves, without a cursor."""
+        """Show the whole of the curves, without a cursor."""
         self._window = self.cursor = None
         self._apply()
 
     def action_toggle_log_y(self) -> None:
-        """Values on a logarithmic axis, or on a linear one."""
+        """Switch the vertical axis between logarithmic and linear."""
         self.log_y = not self.log_y
         self._apply()
 
     def action_toggle_log_x(self) -> None:
-        """The horizontal axis likewise."""
+        """Switch the horizontal axis between logarithmic and linear."""
         self.log_x = not self.log_x
         self._apply()
 
     def action_smooth(self) -> None:
-        """A moving mean over more points, in the end over one again."""
+        """Smooth by a moving mean over the next number of points; after the largest, over one."""
         self.smoothing = SMOOTHING[(SMOOTHING.index(self.smoothing) + 1) % len(SMOOTHING)]
         self._apply()
 
@@ -289,7 +288,7 @@ def _smoothed(values: Sequence[float], over: int) -> list[float]:
 
 
 def _value_at(one: Series, x: float, whole: Series) -> float:
-    """The value of the nearest point; before the first and beyond the last of the whole curve there is none."""
+    """The value of the nearest point; NaN before the first and beyond the last point of the whole curve."""
     if not one.x or not whole.x[0] <= x <= whole.x[-1]:
         return math.nan
     right = min(len(one.x) - 1, bisect.bisect_left(one.x, x))

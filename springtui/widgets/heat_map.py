@@ -25,7 +25,7 @@ from .ruler import draw
 
 _LABEL, _LONGEST_LABEL = 6, 14
 """Columns of the rows' names, which may be words."""
-FURNITURE = 2
+CHROME_ROWS = 2
 """Lines under the cells: the columns' values and the legend."""
 _Cell = tuple[str, Style]
 
@@ -120,13 +120,13 @@ class HeatMap(Canvas, can_focus=True):
             self.post_message(self.Moved(self, cell))
 
     def _cell_size(self, grid: Grid) -> tuple[int, int]:
-        width, height = self.size.width - self._label, self.size.height - FURNITURE
+        width, height = self.size.width - self._label, self.size.height - CHROME_ROWS
         return max(2, width // len(grid.columns)), max(1, height // len(grid.rows))
 
     def _heights(self, grid: Grid) -> list[int]:
         """Lines of each row; where there are two at least, the lines that are left over go to the first rows."""
         _, tall = self._cell_size(grid)
-        over = self.size.height - FURNITURE - tall * len(grid.rows) if tall > 1 else 0
+        over = self.size.height - CHROME_ROWS - tall * len(grid.rows) if tall > 1 else 0
         return [tall + (row < over) for row in range(len(grid.rows))]
 
     def _lay_out(self) -> None:

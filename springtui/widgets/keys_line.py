@@ -9,9 +9,9 @@ from textual import events
 from textual.app import ComposeResult
 from textual.widget import Widget
 from textual.widgets import Footer
-from textual.widgets._footer import FooterKey
 
-from springtui.terminal.text import ascii_only
+from ..terminal.text import ascii_only
+from ..terminal.textual_private import FooterKey
 
 ROOMY = 110
 """Columns from which all keys of a screen fit beside the palette's at the right edge; below, they stand closer."""

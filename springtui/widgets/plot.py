@@ -1,13 +1,11 @@
-"""A thin widget that lets plotext draw curves, and parses its drawing once per change of data."""
+"""A widget that draws curves with axes; the frame with its ticks and labels is plotext's."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
-from typing import Any
 
-from rich.segment import Segment
+import numpy as np
 from rich.style import Style
 from textual.color import Color
 from textual.strip import Strip
@@ -17,6 +15,8 @@ from springtui.widgets.ticks import Axis, even_axis, round_ticks
 
 from ..state.pictures import Series
 from .canvas import Canvas
+from .frame import frame_of
+from .raster import NOBODY, Curve, rasterise, to_strips
 
 _ROLES: dict[str, tuple[str, float]] = {
     "primary": ("primary", 1.0),
@@ -30,11 +30,12 @@ _ROLES: dict[str, tuple[str, float]] = {
     "fade2": ("foreground", 0.3),
     "fade3": ("foreground", 0.2),
 }
-"""The theme's colour of each role, and how far it stands out from the background."""
-_SGR = re.compile(r"\x1b\[([0-9;]*)m")
+"""The theme's colour of each role, and its opacity over the background."""
+_FRAME = ("fade1", "muted")
+"""Roles of the frame and of its labels."""
 _SMALLEST = (12, 4)
-FURNITURE = 3
-"""Lines of a plot that its frame and the labels below it take."""
+CHROME_ROWS = 3
+"""Rows of a plot that the frame and the labels below it take."""
 
 
 class Plot(Canvas):
@@ -50,14 +51,14 @@ class Plot(Canvas):
         self._version = 0
 
     def show(self, series: Sequence[Series]) -> None:
-        """Take data; the picture follows at the next ``redraw``."""
+        """Set the data; they are drawn at the next ``redraw``."""
         series = list(series)
         if series != self._series:
             self._series = series
             self._version += 1
 
     def is_stale(self) -> bool:
-        """Whether data, size or theme changed since it was drawn, and it can be seen."""
+        """Whether the plot is visible and its data, size or theme changed since it was drawn."""
         width, height = self.size
         if not self.is_on_screen or width < _SMALLEST[0] or height < _SMALLEST[1]:
             return False
@@ -75,41 +76,44 @@ class Plot(Canvas):
 
     @property
     def is_on_screen(self) -> bool:
-        """Whether any of it can be seen."""
+        """Whether any part of it is visible."""
         return self.display and self.is_attached and self.size.area > 0
 
     def _draw(self, series: list[Series], width: int, height: int) -> list[Strip]:
-        import plotext  # costs 0.1 s, which the first frame need not wait for
+        upright, along = (_lengthened(axis) for axis in self._axes(series, width, height))
+        plain = ascii_only()
+        frame = frame_of(width, height, upright, along, ascii_only=plain)
+        codes, kinds = frame.codes.copy(), frame.labels.astype(np.int16)
+        dots, owners = rasterise(
+            [Curve(one.x, one.y, one.lines) for one in series],
+            (along.low, along.high),
+            (upright.low, upright.high),
+            frame.width,
+            frame.height,
+            ascii_only=plain,
+        )
+        canvas = slice(frame.top, frame.top + frame.height), slice(frame.left, frame.left + frame.width)
+        drawn = owners != NOBODY
+        codes[canvas][drawn], kinds[canvas][drawn] = dots[drawn], owners[drawn] + len(_FRAME)
+        base = self.rich_style
+        roles = [*_FRAME, *(one.role for one in series)]
+        return to_strips(codes, kinds, [base + Style(color=self.color_of(role).rich_color) for role in roles])
 
-        plotext.terminal.limit(False, False)
-        figure = plotext.figure
-        figure.clear()
-        figure.plot_size(width, height)
-        figure.theme("colorless")
-        marker = "*" if ascii_only() else "braille"
-        for one in series:
-            pixel = plotext.pixel(self.color_of(one.role).rgb)
-            signal = figure.signal(list(one.x), list(one.y), marker=plotext.marker(marker, pixel))
-            if one.lines and len(one.x) > 1:
-                signal.lines()
-            figure.draw(signal)
-        self._rulers(figure, series, width, height)
-        text = figure.build().string()
-        return _parse(text, self.rich_style, self.color_of("fade1"), self.color_of("muted"))
-
-    def _rulers(self, figure: Any, series: list[Series], width: int, height: int) -> None:
+    def _axes(self, series: list[Series], width: int, height: int) -> tuple[Axis, Axis]:
+        """The upright axis and the horizontal one."""
         low, high = ends_of([y for s in series for y in s.y])
-        up = even_axis(low, high, height - FURNITURE) or Axis(low, high, round_ticks(low, high, ticks_up(height)))
-        set_axis(figure.ruler("y", "left"), up)
+        up = even_axis(low, high, height - CHROME_ROWS) or Axis(
+            low, high, round_ticks(low, high, ticks_up(height))
+        )
         left, right = min(min(s.x) for s in series), max(max(s.x) for s in series)
         whole = all(float(x).is_integer() for s in series for x in s.x)
         cells = columns_beside(up, width)
         along = even_axis(left, right, cells, least=4, whole=whole)
         ticks = round_ticks(left, right, max(2, (width - 6) // 4), whole=whole)
-        set_axis(figure.ruler("x", "lower"), along or Axis(left, right, ticks))
+        return up, along or Axis(left, right, ticks)
 
     def color_of(self, role: str) -> Color:
-        """What a role is drawn in."""
+        """The colour of a role in the present theme."""
         name, strength = _ROLES.get(role, _ROLES["accent"])
         variables = self.app.theme_variables
         color = variables.get(name, variables["warning"])  # not every theme is ours
@@ -117,69 +121,29 @@ class Plot(Canvas):
 
 
 def ends_of(values: Sequence[float]) -> tuple[float, float]:
-    """The least and the largest; what is all alike has room about it."""
+    """The least and the largest value; where they coincide, 0.5 below and above."""
     low, high = min(values), max(values)
     return (low, high) if high - low >= 1e-9 else (low - 0.5, high + 0.5)
 
 
 def columns_beside(upright: Axis, width: int) -> int:
-    """Columns of a plot that an upright axis with its labels leaves."""
+    """Columns that remain for the canvas beside the vertical axis and its labels."""
     return width - 2 - max((len(label) for _, label in upright.ticks), default=0)
 
 
 def ticks_up(height: int) -> int:
-    """So many labels find lines of their own on an upright axis."""
+    """The number of labels that fit on a vertical axis of this height."""
     return max(2 if height < 8 else 3, (height - 2) // 2)
 
 
-def set_axis(ruler: Any, axis: Axis) -> None:
-    """Ends and labels of an axis; without labels it is left to plotext."""
-    if axis.low < axis.high:
-        ruler.lim(axis.low, axis.high)
-    if axis.ticks:
-        ruler.ticks([value for value, _ in axis.ticks], [label for _, label in axis.ticks])
+def _lengthened(axis: Axis) -> Axis:
+    """The axis, widened where its ends coincide, with the value in its middle."""
+    room = max(0.5, 1e-9 * abs(axis.low))
+    return axis if axis.low < axis.high else axis._replace(low=axis.low - room, high=axis.low + room)
 
 
 def _finite(series: Series) -> Series:
+    if all(map(math.isfinite, series.x)) and all(map(math.isfinite, series.y)):
+        return series
     points = [(x, y) for x, y in zip(series.x, series.y, strict=True) if math.isfinite(x) and math.isfinite(y)]
     return series._replace(x=[p[0] for p in points], y=[p[1] for p in points])
-
-
-def _parse(text: str, base: Style, frame: Color, label: Color) -> list[Strip]:
-    """plotext's coloured text as strips, neighbours of one style merged; its backgrounds are left out."""
-    plain, labels = base + Style(color=frame.rich_color), base + Style(color=label.rich_color)
-    strips = []
-    for line in text.split("\n"):
-        segments: list[Segment] = []
-        style = plain
-        for i, part in enumerate(_SGR.split(line)):
-            if i % 2:
-                style = _style(part, style, plain, base)
-            elif part and style is plain:  # the frame, and labels that are to be read
-                segments += [
-                    Segment(piece, labels if k % 2 == 0 else plain)
-                    for k, piece in enumerate(_FRAME.split(part))
-                    if piece
-                ]
-            elif part:
-                segments.append(Segment(part, style))
-        if ascii_only():
-            segments = [segment._replace(text=_ascii(segment.text)) for segment in segments]
-        strips.append(Strip(Segment.simplify(segments)))
-    return strips
-
-
-def _style(codes: str, now: Style, plain: Style, base: Style) -> Style:
-    """The style after one escape sequence: 24-bit foregrounds count, all else is the frame's."""
-    numbers = codes.split(";")
-    if numbers[:2] == ["38", "2"] and len(numbers) >= 5:
-        return base + Style(color="#{:02x}{:02x}{:02x}".format(*(int(n) for n in numbers[2:5])))
-    return plain if codes in {"", "0"} or numbers[0] == "38" else now
-
-
-_FRAME = re.compile("([─│┌┐└┘├┤┬┴┼ ]+)")
-_BOX = str.maketrans({"─": "-", "│": "|", **dict.fromkeys("┌┐└┘├┤┬┴┼", "+")})
-
-
-def _ascii(text: str) -> str:
-    return text.translate(_BOX)

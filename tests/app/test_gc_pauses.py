@@ -1,49 +1,121 @@
-"""Full collections at moments when nobody types: by a clock of the test's own, in a Python of its own."""
+"""Garbage collections during and after the start; each test in a Python of its own, as gc.freeze is not undone."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
-SCRIPT = """
+import pytest
+
+HELD = """
+import gc
+from springtui.terminal.gc_pauses import held
+
+with held():
+    assert not gc.isenabled()
+assert gc.isenabled() and gc.get_freeze_count() == 0
+try:
+    with held():
+        raise KeyError
+except KeyError:
+    assert gc.isenabled()
+"""
+
+SETTLED = """
 import gc, weakref
-from springtui.terminal.gc_pauses import DUE, LONGEST, QUIET, SOONEST, Collector
+from springtui.terminal.gc_pauses import held, settle
 
 class Ring:
     def __init__(self):
         self.me = self
 
-def an_old_ring():
-    ring = Ring()
-    gc.collect(1)  # what survives this, only a full collection finds
-    return weakref.ref(ring)
+with held():
+    kept = [[] for _ in range(1000)]
+    before = len(gc.get_objects())
+    settle()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= before > 1000
+    assert len(gc.get_objects()) < 100
+    ring = weakref.ref(Ring())
+    gc.collect()
+    assert ring() is None, "what is made later is collected"
+assert gc.isenabled()
+"""
 
-def make_it_due():
-    for _ in range(DUE):
-        gc.collect(1)
+OPENED = """
+import gc, sys
+import springtui.app
+from springtui.commands import opening
+from springtui.cli import main
 
-now, since_key = 0.0, QUIET + 1
-before = gc.get_threshold()
-collector = Collector(lambda: since_key, lambda: now)
-assert gc.get_threshold()[2] > 1e6 and gc.isenabled()
-ring = an_old_ring()
-make_it_due()
-assert ring() is not None
-assert not collector.look(), "too soon"
-now, since_key = SOONEST + 1, 0.0
-assert not collector.look() and ring() is not None, "somebody types"
-since_key = QUIET + 1
-assert collector.look() and ring() is None, "a quiet moment"
-now += LONGEST + 1
-assert not collector.look(), "nothing is due"
-make_it_due()
-since_key = 0.0
-assert collector.look(), "put off for long"
-collector.close()
-assert gc.get_threshold() == before
+opening.check_terminal = lambda: None
+seen = []
+
+def run_app(*_, **__):
+    seen.append(gc.isenabled())
+    if len(seen) > 1:
+        raise OSError("no app")
+    return 3
+
+springtui.app.run_app = run_app
+assert main([]) == 3 and seen == [False] and gc.isenabled(), "the lab"
+assert main([]) == 1 and seen == [False] * 2 and gc.isenabled(), "an app that fails"
+assert main(["--home", sys.executable]) == 2 and len(seen) == 2 and gc.isenabled(), "a home that is a file"
+assert main(["runs"]) == 0 and gc.isenabled() and gc.get_freeze_count() == 0, "another verb"
+"""
+
+MOUNTED = """
+import asyncio, gc, sys
+from pathlib import Path
+import springtui.app
+from springtui.app import Opening, SpringApp
+from springtui.terminal import gc_pauses
+from springtui.terminal.pacing import Pace
+from textual.drivers.headless_driver import HeadlessDriver
+
+paced = sys.argv[2] == "paced"
+springtui.app.SETTLED_SECONDS = (0.5, 1.0)
+if paced:
+    HeadlessDriver.pace = Pace()
+counts, later = [], []
+
+async def main():
+    app = SpringApp(Path(sys.argv[1]), opening=Opening("runs"))
+    async with app.run_test() as pilot:
+        assert gc.isenabled() is not paced, "before the first moment"
+        assert gc.get_freeze_count() == 0
+        for _ in springtui.app.SETTLED_SECONDS:
+            await pilot.pause(0.75)
+            assert gc.isenabled()
+            counts.append(gc.get_freeze_count())
+            later.extend([] for _ in range(1000))
+
+with gc_pauses.held():
+    asyncio.run(main())
+assert (0 < counts[0] < counts[1]) if paced else counts == [0, 0], counts
 """
 
 
-def test_full_collections_wait_for_a_moment_without_keys() -> None:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("script", [HELD, SETTLED, OPENED], ids=["held", "settled", "opened"])
+def test_collections_are_off_only_while_the_lab_starts(script: str, home: Path) -> None:
+    run(script, str(home))
+
+
+@pytest.mark.parametrize("driver", ["paced", "without a pace"])
+def test_what_is_there_after_the_start_is_frozen_in_a_real_terminal_alone(driver: str, home: Path) -> None:
+    run(MOUNTED, str(home), driver)
+
+
+def run(script: str, *arguments: str) -> None:
+    """See that a script's assertions hold."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "SPRINGTUI_HOME": arguments[0]},
+    )
     assert done.returncode == 0, done.stderr

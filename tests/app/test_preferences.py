@@ -16,7 +16,7 @@ from support.real_terminal import SPRINGTUI
 
 from engine.errors import ConfigError
 from springtui.app import SpringApp
-from springtui.commands.options import Session
+from springtui.commands.session import Session
 from springtui.lab.screen import LabScreen
 from springtui.preferences.preferences import (
     Preferences,

@@ -10,14 +10,16 @@ from types import SimpleNamespace
 
 import pytest
 from textual.app import App, ComposeResult
+from textual.color import Color
 from textual.drivers._writer_thread import WriterThread
 from textual.widget import Widget
 
 from springtui.lab.slider import Slider
 from springtui.state.knobs import NOISE_KINDS, NoiseKind, chain_settings
 from springtui.state.pictures import Grid, Series
-from springtui.terminal.text import is_behind
+from springtui.terminal.paced import is_behind
 from springtui.widgets.chain_view import ChainView
+from springtui.widgets.curves_plot import CurvesPlot
 from springtui.widgets.heat_map import HeatMap
 from springtui.widgets.load_bars import LoadBars
 from springtui.widgets.plot import Plot
@@ -140,6 +142,52 @@ async def test_a_plot_draws_in_braille_and_sends_only_what_changed() -> None:
         plot.show([Series([0, 1, 2, 3], [4.0, 2.0, 1.5, 0.0], "now", "primary")])
         plot.redraw()
     assert 0 < sum(region.area for regions in sent for region in regions) < 60 * 15 / 3  # type: ignore[attr-defined]
+
+
+async def test_curves_of_a_plot_have_their_colours_and_the_last_is_on_top() -> None:
+    plot = Plot()
+    app = Stage(plot)
+    flat = [1.0, 1.0, 1.0, 1.0]
+    async with app.run_test(size=(40, 10)) as pilot:
+        plot.show([Series([0, 1, 2, 3], flat, "under", "primary"), Series([0, 1], flat[:2], "over", "fade1")])
+        plot.redraw()
+        await pilot.pause()
+        colors: list[Color] = []
+        for line in range(10):
+            for segment in plot.render_line(line):
+                if any("\u2800" < char <= "\u28ff" for char in segment.text):
+                    assert segment.style is not None
+                    assert segment.style.color is not None
+                    colors.append(Color.from_rich_color(segment.style.color))
+        assert colors == [plot.color_of("fade1"), plot.color_of("primary")]  # fade1 is the frame's colour too
+
+
+async def test_a_plot_joins_what_is_left_where_values_are_missing() -> None:
+    plot = Plot()
+    app = Stage(plot)
+    async with app.run_test(size=(60, 15)):
+        plot.show([Series([0, 1, 2, 3, 4], [0.0, math.nan, 2.0, math.nan, 1.0])])
+        plot.redraw()
+        gaps = app.picture()
+        plot.show([Series([0, 2, 4], [0.0, 2.0, 1.0])])
+        plot.redraw()
+        assert app.picture() == gaps
+
+
+@pytest.mark.parametrize("log", ["", "y", "x", "xy"])
+async def test_a_power_law_is_straight_on_two_logarithmic_axes(log: str) -> None:
+    curves = CurvesPlot()
+    app = Stage(curves)
+    async with app.run_test(size=(60, 20)):
+        x = [1.0, 10.0, 100.0, 1000.0]
+        curves.log_x, curves.log_y = "x" in log, "y" in log
+        curves.show_curves([Series([0.0, *x], [-1.0, *(value**2 for value in x)], "square")])
+        curves.redraw()
+        rows = [line for line in app.picture() if "│" in line]
+        columns = [min((line.index(char) for char in line if char > "\u2800"), default=None) for line in rows]
+        steps = [a - b for a, b in itertools.pairwise(column for column in columns if column is not None)]
+        assert steps
+        assert (max(steps) - min(steps) <= 2) == (log == "xy")
 
 
 async def test_a_plot_leaves_out_what_is_not_finite() -> None:
@@ -280,19 +328,20 @@ def test_a_terminal_that_takes_no_more_is_seen_to_be_behind() -> None:
     """Textual's own writer, into a pipe that nobody reads: what waits there is told, until it is read."""
     reading, writing = os.pipe()
     with open(writing, "w") as file:
-        driver = SimpleNamespace(_writer_thread=WriterThread(file))
+        app: App[None] = App()
+        app._driver = driver = SimpleNamespace(_writer_thread=WriterThread(file))  # type: ignore[assignment]
         driver._writer_thread.start()
-        assert not is_behind(driver)
+        assert not is_behind(app)
         for _ in range(3):
             driver._writer_thread.write("x" * 200_000)
-        assert is_behind(driver)
+        assert is_behind(app)
         left = 600_000
         while left:
             left -= len(os.read(reading, left))
         driver._writer_thread.stop()
-        assert not is_behind(driver)
+        assert not is_behind(app)
     os.close(reading)
-    assert not is_behind(None)
+    assert not is_behind(App())
 
 
 async def test_a_click_on_a_framed_diagram_points_at_the_cell_that_is_seen_there() -> None:

@@ -22,7 +22,7 @@ from engine.settings.recipes import RECIPES
 from engine.settings.train import TrainConfig
 from springtui import cli
 from springtui.cli import main
-from springtui.commands import lab
+from springtui.commands import opening
 
 QUICK = ("--set", "epochs=2", "--set", "width=8", "--set", "depth=3")
 CHAIN = ("--set", "steps=400", "--set", "replicas=8", "--set", "blocks=3")
@@ -122,7 +122,7 @@ class TestBadInput:
     ) -> None:
         file = tmp_path / "taken"
         file.write_text("mine")
-        monkeypatch.setattr(lab, "check_terminal", lambda: None)
+        monkeypatch.setattr(opening, "check_terminal", lambda: None)
         assert main(["--home", str(file)]) == 2
         assert str(file) in capsys.readouterr().err
 

@@ -17,10 +17,9 @@ from engine.ensemble.stack import train_stacked
 from engine.ensemble.state import make_workspace
 from engine.ensemble.threads import single_threaded, train_ensemble
 from engine.errors import ConfigError, RunDirectoryError
+from engine.measures.registry import SEPARATIONS
 from engine.networks.trainer import Measurement, Trainer
 from engine.settings.train import TrainConfig
-
-MEASURES = ("trace_ratio", "fuzziness", "inverse_fuzziness")
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +30,7 @@ def one_thread() -> Iterator[None]:
 
 
 def curves(result: MemberResult) -> np.ndarray:
-    return np.array([result.curves[name] for name in MEASURES])
+    return np.array([result.curves[name] for name in SEPARATIONS])
 
 
 def test_members_do_not_depend_on_company() -> None:
@@ -66,7 +65,7 @@ def test_without_noise_a_training_is_the_trainers() -> None:
     config = small(epochs=10, batch_size=300)
     (ours,) = train_ensemble(config, [member_of(config)], data, threads=1)
     theirs = trained(config, data)
-    for name in MEASURES:
+    for name in SEPARATIONS:
         np.testing.assert_allclose(ours.curves[name], theirs.curves[name], rtol=0.01, atol=0.01)
     assert ours.scalar("train_loss") == pytest.approx(theirs.scalars["train_loss"], rel=1e-3)
     assert ours.scalar("test_accuracy") == pytest.approx(theirs.scalars["test_accuracy"], abs=0.03)

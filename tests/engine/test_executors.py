@@ -76,9 +76,9 @@ def test_any_executor_makes_the_same_and_shows_networks_under_way(
     """Slices of no length: every network comes back after each epoch, and goes on bit for bit."""
     run = Run.create(home, config)
     with ThreadPoolExecutor(2) as executor:
-        lock = run.take()
-        ended = run_sweep(run, Controls(run), executor=executor, slice_seconds=0.0)
-        lock.release()
+        writer = run.writer()
+        ended = run_sweep(run, writer, Controls(run), executor=executor, slice_seconds=0.0)
+        writer.release()
     assert ended.reason == "finished"
     assert same(run, whole)
     unfinished = [cell for cell in of_kind(run, Cell) if not cell.final]
@@ -243,7 +243,7 @@ class Cluster:
         self.file = folder / "scheduler.json"
         self._folder = folder
         self.processes = [self._start("scheduler", "--host", "127.0.0.1", "--port", "0")]
-        wait_until(self.file.exists)
+        wait_until(lambda: self.file.exists() and self.file.read_text(encoding="utf-8").rstrip().endswith("}"))
         for name in ("one", "two"):
             self.processes.append(self._start("worker", "--nthreads", "1", "--no-nanny", "--name", name))
 

@@ -76,7 +76,7 @@ def test_fetched_once_and_split(cache: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_progress(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, Server(cache, seconds=0.4))
-    monkeypatch.setattr(openml, "_TELL_EVERY", 0.05)
+    monkeypatch.setattr(openml, "_REPORT_EVERY", 0.05)
     said: list[str] = []
     openml.fetch("mnist", said.append)
     assert "mnist_784: 3.0 MB" in said

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from engine.datasets.load import load_dataset
 from engine.errors import ConfigError, DataError, ProbeWarning
-from engine.measures.separation import MEASURES
+from engine.measures.registry import SEPARATIONS
 from engine.networks.trainer import Trainer
 from engine.probe.load_probe import LoadProbe
 from engine.runs.directory import Run
@@ -96,7 +96,7 @@ class TestEqualToTheLab:
                 pass
             probe.step()
             wanted = trainer.measure().curves
-            for name in MEASURES:
+            for name in SEPARATIONS:
                 assert probe.curves[name] == pytest.approx(wanted[name], abs=2e-5), name
 
     def test_in_one_chunk_all_bits_are_the_same(self) -> None:
@@ -234,7 +234,7 @@ class TestWhatItWrites:
     def test_a_run_like_any_other(self, task: tuple[Tensor, Tensor], capsys: pytest.CaptureFixture[str]) -> None:
         model = net()
         with LoadProbe(model, *task, every=4, name="mine") as probe:
-            assert Run(probe.path).liveness().state == "running"  # type: ignore[arg-type]
+            assert Run(probe.path).observe().status == "running"  # type: ignore[arg-type]
             train(model, task, 10, probe.step)
         run = Run(probe.path)  # type: ignore[arg-type]
         settings = run.config().settings

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import ConfigError, DataError
-from engine.measures.separation import MEASURES, separation_measures
+from engine.measures.registry import SEPARATIONS
+from engine.measures.separation import separation_measures
 from engine.probe.layers import fits
 from engine.probe.model import ProbedModel
 from engine.probe.reductions import Rows, feature_tensor, reduce
@@ -34,7 +35,7 @@ def probed(model: nn.Module, inputs: Any, labels: Any = Y, **options: Any) -> Pr
         "layers": None,
         "reductions": "auto",
         "groups": 5,
-        "measures": MEASURES,
+        "measures": SEPARATIONS,
         "chunk": 16,
         "memory": 64,
         "autocast": None,
@@ -325,7 +326,7 @@ class TestMemory:
         whole = probed(model, IMAGES, reductions="flatten", memory=64)
         small = probed(model, IMAGES, reductions="flatten", memory=1, chunk=7)
         assert whole.facts()["features"] == [3072, 14400, 12544, 4]
-        for name in MEASURES:
+        for name in SEPARATIONS:
             assert small.measure().curves[name] == pytest.approx(whole.measure().curves[name], abs=1e-4), name
 
     def test_no_pass_keeps_more(self) -> None:

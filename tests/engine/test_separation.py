@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from engine.datasets.npz import measure_file, read_npz
 from engine.errors import DataError
-from engine.measures.separation import MEASURES, scatter_factors, separation_and_influence, separation_measures
+from engine.measures.registry import SEPARATIONS
+from engine.measures.scatter import scatter_factors
+from engine.measures.separation import separation_and_influence, separation_measures
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CASES: list[dict[str, Any]] = json.loads(
@@ -32,7 +34,7 @@ FULLY_SEPARATED = (-math.inf, -math.inf, math.inf)
 
 
 def by_definition(x: NDArray[np.float64], y: NDArray[np.int64]) -> dict[str, float]:
-    """The three measures as DESIGN.md writes them, scatter matrices and pseudo-inverses formed."""
+    """The three measures as docs/theory.md defines them, scatter matrices and pseudo-inverses formed."""
     means = np.stack([x[y == c].mean(0) for c in np.unique(y)])
     parts = np.array([(y == c).mean() for c in np.unique(y)])
     within = x - means[np.unique(y, return_inverse=True)[1]]
@@ -70,12 +72,12 @@ def drawn(n: int, d: int, classes: int, seed: int = 0) -> tuple[NDArray[np.float
 
 def measured(x: NDArray[Any], y: NDArray[Any], dtype: torch.dtype) -> tuple[float, ...]:
     found = separation_measures(torch.tensor(x, dtype=dtype), torch.tensor(y))
-    return tuple(found[name] for name in MEASURES)
+    return tuple(found[name] for name in SEPARATIONS)
 
 
 class TestValues:
     @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-    @pytest.mark.parametrize("measure", MEASURES)
+    @pytest.mark.parametrize("measure", SEPARATIONS)
     @DTYPES
     def test_reference(self, case: dict[str, Any], measure: str, dtype: torch.dtype) -> None:
         """The reference numbers have six decimals, so float64 can be held to half of the last and no closer."""
@@ -160,7 +162,7 @@ class TestDegenerate:
         y[:-1] %= 2
         y[-1] = 2
         expected = by_definition(x, y)
-        assert measured(x, y, dtype) == pytest.approx([expected[name] for name in MEASURES], rel=1e-4)
+        assert measured(x, y, dtype) == pytest.approx([expected[name] for name in SEPARATIONS], rel=1e-4)
 
     def test_one_sample(self, dtype: torch.dtype) -> None:
         assert measured(np.ones((1, 4)), np.array([0]), dtype) == pytest.approx(UNDEFINED, nan_ok=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -157,7 +158,9 @@ def wait_for_login(process: subprocess.Popen[bytes], words: list[str], log: Path
 @pytest.mark.usefixtures("_no_workers_left")
 def test_over_ssh_the_training_outlives_the_connection(sshd: list[str], home: Path) -> None:
     """The client is killed; the app there goes, the training stays; connecting again shows it, further on."""
-    there = f"cd {ROOT} && PYTHONPATH={ROOT} SPRINGTUI_HOME={home} LC_ALL=C.UTF-8 {sys.executable} -m springtui"
+    here = {name: value for name, value in os.environ.items() if name.startswith("SPRINGTUI_")}
+    ours = " ".join(f"{name}={shlex.quote(value)}" for name, value in here.items())
+    there = f"cd {ROOT} && PYTHONPATH={ROOT} {ours} LC_ALL=C.UTF-8 {sys.executable} -m springtui"
     with Terminal([*sshd, there]) as first:
         first.wait_for("epoch", PATIENCE)
         wait_until(lambda: len(workers_under(home)) == 2, first)

@@ -1,0 +1,118 @@
+"""The measures that a load curve can be drawn in, by name. Only the standard library is imported here.
+
+No other module names a measure. ``measures/NAME.py`` computes a measure of separation; its record here puts it
+into the settings, the command line, the screens, the help and the figures.
+
+Symbols: Σ_w and Σ_b are the covariance within and between the classes, ⁺ is the Moore-Penrose inverse, ℓ a layer
+or block, y the target that a chain is pulled to, x_ℓ the position of block ℓ.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Need(StrEnum):
+    """What a measure needs beside the activations of a layer, or instead of them."""
+
+    LABELS = "class labels"
+    INVERSE = "a pseudo-inverse, from an eigendecomposition for every point of the curve"
+    FIT = "a classifier that is fitted to the training set and tested on the test set"
+    CHAIN = "positions of a chain's blocks, and no activations"
+
+
+class Measure(NamedTuple):
+    """One quantity D_0 … D_L, taken at every point of a load curve."""
+
+    name: str
+    """The key in records, JSON and settings; of a measure of separation also the module that computes it."""
+    label: str
+    """As the screens show it."""
+    formula: str
+    """As help and documentation show it."""
+    axis: str
+    """Title of a figure's axis, in matplotlib's mathtext."""
+    words: str
+    """One or two sentences for the glossary."""
+    source: str
+    """Who defined it."""
+    unit: str = "natural logarithm of a dimensionless ratio"
+    rises: bool = False
+    """Whether the curve rises from input to output where layers separate the classes; else it falls."""
+    needs: tuple[Need, ...] = (Need.LABELS,)
+
+
+_SEPARATIONS = (
+    Measure(
+        name="trace_ratio",
+        label="trace ratio",
+        formula="log(Tr Σ_w / Tr Σ_b)",
+        axis="$D_\\ell$ = log(Tr Σ$_w$ / Tr Σ$_b$)",
+        words="The measure above; the one that the theory speaks of (Shi et al.).",
+        source="Shi, Pan, Dokmanić",
+    ),
+    Measure(
+        name="fuzziness",
+        label="fuzziness",
+        formula="log Tr(Σ_w Σ_b⁺)",
+        axis="log Tr(Σ$_w$ Σ$_b^+$)",
+        words="The same with a pseudo-inverse Σ_b⁺, which weighs each direction by how far it parts the classes "
+        "(He & Su).",
+        source="He & Su, PNAS 2023",
+        needs=(Need.LABELS, Need.INVERSE),
+    ),
+    Measure(
+        name="inverse_fuzziness",
+        label="inverse fuzziness",
+        formula="log Tr(Σ_b Σ_w⁺)",
+        axis="log Tr(Σ$_b$ Σ$_w^+$)",
+        words="The other way round: it rises as classes part.",
+        source="the code of Shi et al.",
+        rises=True,
+        needs=(Need.LABELS, Need.INVERSE),
+    ),
+)
+"""What ``separation_measures`` computes, in the order of its results, of JSON keys and of the screens."""
+
+_PROBES = Measure(
+    name="linear_probes",
+    label="linear probes",
+    formula="accuracy of a linear classifier on layer ℓ",
+    axis="test accuracy of a linear classifier",
+    words="How much of the answer can be read off a layer by a straight cut. Taken only while it is looked at.",
+    source="Alain & Bengio, 2016",
+    unit="fraction of the test set, in [0, 1]",
+    rises=True,
+    needs=(Need.LABELS, Need.FIT),
+)
+_DISTANCE = Measure(
+    name="distance",
+    label="y − x",
+    formula="y - x_ℓ",
+    axis="distance to the target, $y - x_\\ell$",
+    words="How far block ℓ is from the target, the mean over replicas.",
+    source="Shi, Pan, Dokmanić",
+    unit="the unit of the target",
+    needs=(Need.CHAIN,),
+)
+
+MEASURES = {measure.name: measure for measure in (*_SEPARATIONS, _PROBES, _DISTANCE)}
+"""Every measure by its name."""
+SEPARATIONS = tuple(measure.name for measure in _SEPARATIONS)
+"""Names of the measures of separation."""
+DEFAULT_MEASURE = SEPARATIONS[0]
+"""The measure D of the theory: loads, regimes, twins and maps are of its curve, and it is always taken."""
+PROBES = _PROBES.name
+"""Has a field of its own in a ``Curve`` record; it costs time, so a worker takes it only while it is looked at."""
+DISTANCE = _DISTANCE.name
+"""A chain's curve."""
+NETWORK_MEASURES = (*SEPARATIONS, PROBES)
+"""Names of the measures that a network's curve can be drawn in, in the order of the key for the next measure."""
+MEASURE_OF = {"network": DEFAULT_MEASURE, "chain": DISTANCE}
+"""By system, the measure whose curve a phase diagram is about."""
+
+
+def rises(name: str) -> bool:
+    """Whether the curve of a measure rises where classes separate; False for any other curve of a record."""
+    return name in MEASURES and MEASURES[name].rises
