@@ -27,7 +27,7 @@ from ..runs.status import Status
 from ..runs.writer import RunWriter
 from ..settings.sweep import SweepConfig
 from ..settings.train import TrainConfig
-from ..sweep.backends import Given, check_executor, open_backend
+from ..sweep.backends import CallerExecutor, check_executor, open_backend
 from ..sweep.grid import cell_count, cell_settings, coarse_to_fine, members
 from ..sweep.producers import (
     CHAINS_AT_ONCE,
@@ -163,7 +163,7 @@ class _Sweep:
     def _producers(self, held: contextlib.ExitStack) -> list[Producers]:
         config = self.config
         if self.executor is not None:
-            return [self._executor_producers(Given(self.executor))]
+            return [self._executor_producers(CallerExecutor(self.executor))]
         if config.executor.startswith(("processes", "dask:")):
             count = min(config.threads or _cores(), len(self.waiting))
             return [self._executor_producers(open_backend(config.executor, count))]
