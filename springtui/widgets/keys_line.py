@@ -34,6 +34,8 @@ class KeysLine(Footer):
             if isinstance(key, FooterKey) and key.has_class("-command-palette"):
                 key.description = "Palette"  # as the others are written
                 key.set_class(not self.compact, "-command-palette")  # which puts it at the right edge
+            elif isinstance(key, FooterKey) and not self.compact:
+                key.set_reactive(FooterKey.compact, False)  # as Textual will; set later, each key is styled twice
         yield from _fitting(keys, self.app.size.width) if self.compact else keys
 
 
