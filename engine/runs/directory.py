@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import socket
 import time
@@ -76,7 +75,7 @@ class Run:
         now = time.time()
         kind = kind_of(settings)
         stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
-        name = f"{stamp}-{kind}-{secrets.token_hex(3)}"
+        name = f"{stamp}-{kind}-{os.urandom(3).hex()}"
         config = RunConfig(
             id=name,
             created=now,
@@ -242,7 +241,8 @@ class Run:
             OSError: it cannot be written.
         """
         # by the clock, which may step back, and by chance: two requests never have one number
-        seq = max(time.time_ns() // 1024 * 1024 + secrets.randbelow(1024), self._last_asked + 1)
+        chance = int.from_bytes(os.urandom(2), "big") % 1024
+        seq = max(time.time_ns() // 1024 * 1024 + chance, self._last_asked + 1)
         self._last_asked = seq
         control = Control(
             seq=seq,
