@@ -26,7 +26,6 @@ from .app_base import AppBase
 from .dialogs import ChoiceScreen
 from .export.screenshot import picture_of, save_picture, screen_name
 from .follow.workers import Workers
-from .help.screen import HelpScreen
 from .lab.screen import LabScreen
 from .phase.sweeps import SweepRuns
 from .preferences.keymap import Bound, bound_in
@@ -262,6 +261,8 @@ class SpringApp(AppBase):
 
     def action_help(self) -> None:
         """Open the help, once."""
+        from .help.screen import HelpScreen  # the lab's first frame need not wait for it
+
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen())
 

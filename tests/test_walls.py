@@ -190,10 +190,34 @@ def test_doctor_looks_at_torch_without_importing_it(home: Path) -> None:
 
 
 def test_app_process_imports_no_torch() -> None:
-    modules = ("springtui.cli", "springtui.app", *SCREENS)
-    names = modules_after("\n".join(f"import {name}" for name in modules))
-    assert "textual" in names
+    modules = ("springtui.cli", "springtui.app", *SCREENS, "engine.sweep.diagrams")  # this one inside a function
+    imports = "\n".join(f"import {name}" for name in modules)
+    names = modules_after(f"{imports}\nspringtui.lab.screen.preload()")
+    assert names >= {"textual", "numpy", "plotext"}
     assert not names & HEAVY
+
+
+FIRST_FRAME = """
+import asyncio, sys
+from pathlib import Path
+import springtui.commands.opening
+from springtui.app import SpringApp
+from springtui.lab.screen import LabScreen
+
+async def main():
+    drawn = asyncio.Event()
+    LabScreen._open = lambda _: drawn.set()  # what comes after the first frame
+    async with SpringApp(Path({home!r})).run_test(size=(120, 40)):
+        await drawn.wait()
+
+asyncio.run(main())
+"""
+
+
+def test_the_first_frame_waits_for_neither_numpy_nor_a_verb(home: Path) -> None:
+    names = modules_after(FIRST_FRAME.format(home=str(home)), whole=True)
+    assert "springtui.lab.screen" in names
+    assert not names & {"numpy", "plotext", "hashlib", "springtui.commands.options", "springtui.commands.train"}
 
 
 def file_names_in(path: Path) -> list[str]:

@@ -232,7 +232,8 @@ class Run:
             OSError: it cannot be written.
         """
         # the clock may be set back and two processes may ask at once, hence the random part and the maximum
-        seq = max(time.time_ns() // 1024 * 1024 + secrets.randbelow(1024), self._last_asked + 1)
+        chance = int.from_bytes(os.urandom(2), "big") % 1024
+        seq = max(time.time_ns() // 1024 * 1024 + chance, self._last_asked + 1)
         self._last_asked = seq
         control = Control(
             seq=seq,

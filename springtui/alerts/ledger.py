@@ -8,7 +8,6 @@ written, as under another person's, every app fires by itself.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,5 +67,7 @@ class AlertLedger:
 
 def _name(alert: Alert) -> str:
     """The run's id and a hash of the rule, which does not depend on the order of a person's rules."""
+    import hashlib  # loads OpenSSL, and few alerts are ever claimed
+
     rule = hashlib.blake2b(msgspec.json.encode(alert.rule), digest_size=8).hexdigest()
     return f"{alert.run} {rule}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import threading
 import time
@@ -31,7 +30,7 @@ class Trash:
         self.home = home
         self.names: list[str] = []
         """The newest last."""
-        self.folder = home / "trash" / secrets.token_hex(8)
+        self.folder = home / "trash" / os.urandom(8).hex()
         """Where removed runs lie until they are emptied."""
         self._lock: Lock | None = None
         self._turn = threading.RLock()
