@@ -9,7 +9,6 @@ import contextlib
 import functools
 import os
 import re
-import secrets
 import shutil
 import socket
 import time
@@ -125,7 +124,7 @@ class Run:
 
         now = time.time()
         stamp = time.strftime(_STAMP, time.localtime(now))
-        name = f"{stamp}-{kind_of(settings)}-{secrets.token_hex(3)}"
+        name = f"{stamp}-{kind_of(settings)}-{os.urandom(3).hex()}"
         config = RunConfig(
             id=name,
             created=now,

@@ -25,6 +25,9 @@ class RunsView(Notifier, Protocol):
     def runs_changed(self) -> None:
         """Something has changed on the disk."""
 
+    def run_deleted(self, run_id: str) -> None:
+        """A run was moved to the trash."""
+
 
 class RunActions:
     """Acts on runs under one home; what fails is shown, and the other runs are acted on all the same."""
@@ -73,6 +76,8 @@ class RunActions:
         """Move runs to the trash."""
         for row in rows:
             await attempt(self._view, self.trash.put, row.run)
+            if row.id in self.trash.names:
+                self._view.run_deleted(row.id)
         self._view.runs_changed()
 
     async def take_over_trash(self) -> None:
