@@ -69,7 +69,7 @@ def command(*argv: str) -> float:
 def main() -> None:
     """Print the medians, and the ratios to them, as JSON."""
     given = arguments(__doc__, "starts", 15, uncompiled="compile modules as the environment says")
-    with tempfile.TemporaryDirectory() as compiled:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as compiled:  # a dying worker may write there
         environment: dict[str, str] = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": compiled}
         measure = partial(first_frame, environment={} if given.uncompiled else environment)
         frames = side_by_side(measure, given.former, given.repeats, WARM_UP)

@@ -31,10 +31,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.runs.directory import Run
-from engine.runs.files import Tail
 from engine.runs.launch import launch
 from engine.runs.listing import open_home
-from engine.runs.records import Curve, read_event
+from engine.runs.records import Curve
 from engine.settings.fields import make
 from engine.settings.recipes import RECIPES
 from engine.settings.train import TrainConfig
@@ -82,13 +81,10 @@ def watched(run: Run, home: Path) -> Iterator[None]:
 
 def speed(run: Run, seconds: float) -> float:
     """Optimiser steps a second in the next ``seconds``, by the run's records."""
-    path = run.path / "events.jsonl"
-    tail = Tail(path, path.stat().st_size)
+    log = run.log()
+    start = log.signature().size
     time.sleep(seconds)
-    lines: list[bytes] = []
-    while chunk := tail.read():
-        lines += chunk
-    curves = [event for line in lines if isinstance(event := read_event(line), Curve)]
+    curves = [event for event in log.events(start) if isinstance(event, Curve)]
     if len(curves) < 10:
         raise RuntimeError(f"only {len(curves)} records in {seconds} s; give more seconds")
     return (curves[-1].step - curves[0].step) / (curves[-1].time - curves[0].time)

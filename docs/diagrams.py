@@ -54,15 +54,15 @@ def make(recipe: str, data_dir: Path) -> None:
     record(json.loads(done.stdout))
 
 
-def record(found: dict[str, Any]) -> None:
+def record(result: dict[str, Any]) -> None:
     """Write the parts of a ``springtui sweep --json`` result that the page needs to docs/data."""
-    kept = {"recipe": found["recipe"], "seconds": round(found["seconds"] or 0.0), "cells": []}
-    for cell in found["cells"]:
+    kept = {"recipe": result["recipe"], "seconds": round(result["seconds"] or 0.0), "cells": []}
+    for cell in result["cells"]:
         curve = cell["load_curve"]
         kept["cells"].append(
             {
-                "x": cell[found["x_axis"]],
-                "y": cell[found["y_axis"]],
+                "x": cell[result["x_axis"]],
+                "y": cell[result["y_axis"]],
                 "seeds": cell["seeds"],
                 "diverged": cell["diverged"],
                 "test_accuracy": cell["test_accuracy"] and round(cell["test_accuracy"], 4),
@@ -72,19 +72,19 @@ def record(found: dict[str, Any]) -> None:
     DATA.mkdir(exist_ok=True)
     rows = ",\n".join(json.dumps(cell) for cell in kept.pop("cells"))
     text = json.dumps(kept)[:-1] + f', "cells": [\n{rows}\n]}}\n'
-    (DATA / f"{found['recipe']}.json").write_text(text, encoding="utf-8")
+    (DATA / f"{result['recipe']}.json").write_text(text, encoding="utf-8")
 
 
 def read(recipe: str) -> tuple[dict[str, Any], SweepConfig, list[Summary]]:
     """A recorded diagram: the file's content, its sweep, and summaries with one mean network a cell."""
-    found = json.loads((DATA / f"{recipe}.json").read_text(encoding="utf-8"))
+    recorded = json.loads((DATA / f"{recipe}.json").read_text(encoding="utf-8"))
     config = make_sweep(recipe, {"dataset": "mnist"}, seeds=1)
     cells = []
-    for index, cell in enumerate(found["cells"]):
+    for index, cell in enumerate(recorded["cells"]):
         curves = {"trace_ratio": cell["load_curve"]} if cell["load_curve"] else {}
         scalars = {"test_accuracy": cell["test_accuracy"]}
         cells.append(Cell(cell=index, member=0, final=True, at=0, curves=curves, scalars=scalars))
-    return found, config, summarise(config, cells)
+    return recorded, config, summarise(config, cells)
 
 
 def chain_of(config: SweepConfig) -> tuple[SweepConfig, list[Summary]]:
@@ -110,7 +110,9 @@ def draw(recipe: str, config: SweepConfig, network: list[Summary]) -> None:
     (HERE / f"diagram-{recipe}.svg").write_bytes(encode(figure, "svg"))
 
 
-def agreement(recipe: str, found: dict[str, Any], config: SweepConfig, network: list[Summary]) -> dict[str, Any]:
+def agreement(
+    recipe: str, recorded: dict[str, Any], config: SweepConfig, network: list[Summary]
+) -> dict[str, Any]:
     """Numbers of a row: the networks compared with the chain, and with the authors' table where there is one."""
     _, cells = chain_of(config)
     twins = {cell.cell: cell for cell in cells}
@@ -119,12 +121,12 @@ def agreement(recipe: str, found: dict[str, Any], config: SweepConfig, network: 
     theirs = np.array([scaled_curve(twins[s.cell].curves["distance"]) for s in known])
     row: dict[str, Any] = {
         "cells": len(network),
-        "networks": sum(cell["seeds"] for cell in found["cells"]),
+        "networks": sum(cell["seeds"] for cell in recorded["cells"]),
         "spearman": accuracy_cv_correlation(network),
         "chain_rms": float(np.sqrt(np.mean((ours - theirs) ** 2))),
         "chain_rms_median": float(np.median(np.sqrt(np.mean((ours - theirs) ** 2, axis=1)))),
         "chain_asymmetry": correlation([s.asymmetry for s in known], [twins[s.cell].asymmetry for s in known]),
-        "seconds": found["seconds"],
+        "seconds": recorded["seconds"],
     }
     if recipe == "data-noise":
         row["reference_asymmetry"] = correlation([s.asymmetry for s in network], reference_asymmetries(network))
@@ -228,9 +230,9 @@ def main() -> int:
     rows = {}
     for recipe in RECIPES:
         if (DATA / f"{recipe}.json").exists():
-            found, config, network = read(recipe)
+            recorded, config, network = read(recipe)
             draw(recipe, config, network)
-            rows[recipe] = agreement(recipe, found, config, network)
+            rows[recipe] = agreement(recipe, recorded, config, network)
     (HERE / "diagrams.md").write_text(page(rows), encoding="utf-8")
     print(json.dumps({"benchmark": "diagrams", **rows}))
     return 0

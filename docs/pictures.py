@@ -135,6 +135,7 @@ def _timed(event: Event, pace: float) -> Event:
 
 async def screen(home: Path, steps: Steps, size: tuple[int, int] = SIZE) -> bytes:
     """A screen of the app after some steps, as SVG; no worker is started."""
+
     app = SpringApp(home, begin_runs=False)
     async with app.run_test(size=size) as pilot:
         await pilot.pause()

@@ -20,6 +20,9 @@ A message names the thing, the value, what is allowed and what to do.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class SpringtuiError(Exception):
     """Base of the tree; ``exit_status`` is that of the command."""
@@ -75,3 +78,14 @@ class WorkerError(RunError):
 
 class ProbeWarning(UserWarning):
     """A probe failed; the training that it watches is not affected."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known name that is most like a word; empty where nothing is known."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.0)), "")
+
+
+def nearest_and_known(word: str, known: Iterable[str]) -> str:
+    """What an error message says after an unknown name: the nearest known one, and all of them."""
+    names = list(known)
+    return f"the nearest is {nearest(word, names)!r}. Known: {', '.join(names)}"

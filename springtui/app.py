@@ -26,7 +26,6 @@ from .app_base import AppBase
 from .dialogs import ChoiceScreen
 from .export.screenshot import picture_of, save_picture, screen_name
 from .follow.workers import Workers
-from .help.screen import HelpScreen
 from .lab.screen import LabScreen
 from .phase.sweeps import SweepRuns
 from .preferences.keymap import Bound, bound_in
@@ -240,7 +239,7 @@ class SpringApp(AppBase):
 
     def open_run(self, run: Run, *, kind: str = "") -> None:
         """Watch a run, or see the diagram of a sweep."""
-        if kind == "sweep" or "-sweep-" in run.id:
+        if (kind or run.kind) == "sweep":
             from .phase.screen import PhaseScreen
 
             self.push_screen(PhaseScreen(self.sweeps, run))
@@ -262,6 +261,8 @@ class SpringApp(AppBase):
 
     def action_help(self) -> None:
         """Open the help, once."""
+        from .help.screen import HelpScreen  # the lab's first frame need not wait for it
+
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen())
 
@@ -274,6 +275,10 @@ class SpringApp(AppBase):
             self.notify(plain_text(alert.text), title="alert", severity="warning", timeout=15, markup=False)
         if fired:
             threading.Thread(target=self._fire, args=(fired,), name="alerts", daemon=True).start()
+
+    def forget_alerts(self, run_id: str) -> None:
+        """Drop what the person's rules know of a run that was deleted."""
+        self.alerts.forget(run_id)
 
     def _fire(self, fired: list[Alert]) -> None:
         """From a thread: what no other app over this home has fired."""

@@ -36,6 +36,9 @@ class Host(Protocol):
     ) -> None:
         """Let the person's rules see how a run stands."""
 
+    def forget_alerts(self, run_id: str) -> None:
+        """Drop what the person's rules know of a run that was deleted."""
+
     def open_run(self, run: Run, *, kind: str = "") -> None:
         """Open the screen for a run of this kind."""
 

@@ -16,6 +16,11 @@ from support.imports import HEAVY, modules_after
 
 ROOT = Path(__file__).parents[1]
 ENGINE = sorted((ROOT / "engine").rglob("*.py"))
+RUN_FILES = {
+    "config.json", "events.jsonl", "control.jsonl", "checkpoint.safetensors", "worker.log", "console.log", "lock",
+    "twin.json", "label.json",
+}  # fmt: skip
+"""Names of files in a run directory; engine/runs alone spells them in code."""
 APP_ONLY = {"springtui", "textual", "rich", "plotext", "click"}
 LAYERS = {
     "engine": """
@@ -185,10 +190,58 @@ def test_doctor_looks_at_torch_without_importing_it(home: Path) -> None:
 
 
 def test_app_process_imports_no_torch() -> None:
-    modules = ("springtui.cli", "springtui.app", *SCREENS)
-    names = modules_after("\n".join(f"import {name}" for name in modules))
-    assert "textual" in names
+    modules = ("springtui.cli", "springtui.app", *SCREENS, "engine.sweep.diagrams")  # this one inside a function
+    imports = "\n".join(f"import {name}" for name in modules)
+    names = modules_after(f"{imports}\nspringtui.lab.screen.preload()")
+    assert names >= {"textual", "numpy", "plotext"}
     assert not names & HEAVY
+
+
+FIRST_FRAME = """
+import asyncio, sys
+from pathlib import Path
+import springtui.commands.opening
+from springtui.app import SpringApp
+from springtui.lab.screen import LabScreen
+
+async def main():
+    drawn = asyncio.Event()
+    LabScreen._open = lambda _: drawn.set()  # what comes after the first frame
+    async with SpringApp(Path({home!r})).run_test(size=(120, 40)):
+        await drawn.wait()
+
+asyncio.run(main())
+"""
+
+
+def test_the_first_frame_waits_for_neither_numpy_nor_a_verb(home: Path) -> None:
+    names = modules_after(FIRST_FRAME.format(home=str(home)), whole=True)
+    assert "springtui.lab.screen" in names
+    assert not names & {"numpy", "plotext", "hashlib", "springtui.commands.options", "springtui.commands.train"}
+
+
+def file_names_in(path: Path) -> list[str]:
+    """String constants of a module that end in the name of a run's file, alone or after a slash.
+
+    Sentences that name a file, docstrings among them, hold other words before it or after it.
+    """
+    constants = [
+        node.value
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant)
+    ]
+    return [
+        text
+        for text in constants
+        if isinstance(text, str) and text.rpartition("/")[2] in RUN_FILES and " " not in text
+    ]
+
+
+def test_only_engine_runs_names_the_files_of_a_run() -> None:
+    files = [*ENGINE, *sorted((ROOT / "springtui").rglob("*.py"))]
+    spelled = {path.relative_to(ROOT).as_posix(): names for path in files if (names := file_names_in(path))}
+    assert list(spelled) == ["engine/runs/names.py"]
+    assert set(spelled["engine/runs/names.py"]) == RUN_FILES - {"console.log"}
 
 
 @pytest.mark.parametrize("path", SHEETS, ids=lambda path: path.stem)

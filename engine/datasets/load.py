@@ -15,8 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..arrays import Floats32
-from ..errors import ConfigError, DataError
-from ..settings.fields import nearest_name
+from ..errors import ConfigError, DataError, nearest
 from ..settings.train import TrainConfig
 from . import idx, openml
 from .npz import read_npz
@@ -98,7 +97,7 @@ def _source(config: TrainConfig) -> _Source:
     if config.dataset.endswith(".npz"):
         return _npz
     if config.dataset not in _SOURCES:
-        near = nearest_name(config.dataset, _SOURCES)
+        near = nearest(config.dataset, _SOURCES)
         raise ConfigError(
             f"dataset = {config.dataset!r} is not known; allowed: {', '.join(_SOURCES)}, or the path "
             f"of an .npz; the nearest is {near!r}"

@@ -32,6 +32,7 @@ from ..measures.load_curve import LoadStatistics, loads, statistics
 from ..measures.registry import DEFAULT_MEASURE, SEPARATIONS
 from ..runs.home import default_home, preferred_home
 from ..runs.records import Control, Curve, Started
+from ..runs.status import Status
 from ..settings.fields import make
 from ..settings.probe import ProbeConfig
 from .isolation import Autocast, inner_model, is_sharded
@@ -182,11 +183,11 @@ class LoadProbe:
         if error is None or (isinstance(error, SystemExit) and not error.code):
             if not self._sharded:  # a sharded model's other processes may have ended
                 self._attempt(self._measure)
-            self._end("finished", f"finished after {self._steps} steps")
+            self._end(Status.FINISHED, f"finished after {self._steps} steps")
         elif isinstance(error, KeyboardInterrupt):
-            self._end("stopped", "the training was interrupted")
+            self._end(Status.STOPPED, "the training was interrupted")
         else:
-            self._end("failed", f"the training ended by {describe(error)}")
+            self._end(Status.FAILED, f"the training ended by {describe(error)}")
 
     def __enter__(self) -> LoadProbe:
         return self
@@ -340,7 +341,7 @@ class LoadProbe:
         for control in self._run.asked():
             self._run.answer(control, self._take)
             if control.action == "stop" and not self._sharded:
-                self._end("stopped", f"stopped watching at step {self._steps}; the training goes on")
+                self._end(Status.STOPPED, f"stopped watching at step {self._steps}; the training goes on")
 
     def _take(self, control: Control) -> dict[str, Any]:
         """Apply one request to the probe, never to the training; the settings that it changed."""
@@ -378,7 +379,7 @@ class LoadProbe:
             self._run.note(text)
         warnings.warn(text + more, ProbeWarning, level)
 
-    def _end(self, reason: str, text: str) -> None:
+    def _end(self, reason: Status, text: str) -> None:
         self._probed = None
         if self._run is not None:
             self._run.end(reason, text)

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from ..runs.controls import Controls
+from ..runs.controls import ControlReader
 from ..runs.directory import Run
 from ..runs.listing import open_home
-from ..runs.lock import Lock
 from ..runs.records import Acknowledged, Control, Curve, Ended, Event, Note, Started
+from ..runs.status import Status
+from ..runs.writer import RunWriter
 from ..settings.probe import ProbeConfig
 
 _POLL_SECONDS = 1.0
@@ -38,8 +39,8 @@ class ProbeRun:
 
     def __init__(self, home: Path | None, config: ProbeConfig) -> None:
         self.run = Run.create(open_home(home), config, origin="probe")
-        self._lock: Lock | None = self.run.take()
-        self._controls = Controls(self.run)
+        self._writer: RunWriter | None = self.run.writer()
+        self._controls = ControlReader(self.run)
         self._pid = os.getpid()
         self._next_look = 0.0
         self._started: Started | None = None
@@ -54,7 +55,11 @@ class ProbeRun:
     @property
     def is_open(self) -> bool:
         """Whether records can be written: not ended, and not in a forked child."""
-        return self._lock is not None and os.getpid() == self._pid
+        return self._own_writer() is not None
+
+    def _own_writer(self) -> RunWriter | None:
+        """The run's writer; None in a forked child, and once the run has ended."""
+        return self._writer if os.getpid() == self._pid else None
 
     def start(self, started: Started) -> None:
         """Write the first record; where that fails, it is written before the next record.
@@ -66,8 +71,8 @@ class ProbeRun:
         self._write_started()
 
     def _write_started(self) -> None:
-        if self._started is not None and self.is_open:
-            self.run.write(self._started)
+        if self._started is not None and (writer := self._own_writer()) is not None:
+            writer.write(self._started)
             self._started = None
 
     def write(self, curve: Curve, summary: Mapping[str, Any]) -> None:
@@ -106,28 +111,28 @@ class ProbeRun:
             Acknowledged(control=control.seq, action=control.action, step=self.at, settings=settings, error=error)
         )
 
-    def end(self, reason: str, text: str) -> None:
+    def end(self, reason: Status, text: str) -> None:
         """Write the last record and release the lock; does nothing where that was done."""
-        lock, self._lock = self._lock, None
-        if lock is None or os.getpid() != self._pid:
+        writer, self._writer = self._writer, None
+        if writer is None or os.getpid() != self._pid:
             return
         try:
-            self.run.write(Ended(reason=reason, text=text, at=self.at, summary=self.last))
+            writer.write(Ended(reason=reason, text=text, at=self.at, summary=self.last))
         except Exception:
-            lock.release(reason, text)  # the lock file's space is allocated, so it can be written on a full disk
+            writer.release(reason, text)  # the lock file's space is allocated, so it can be written on a full disk
         else:
-            lock.release()
+            writer.release()
 
     def forget(self) -> None:
         """Close the lock's file in a forked child; the parent keeps the lock."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
     def _write(self, event: Event) -> None:
-        if self.is_open:
+        if (writer := self._own_writer()) is not None:
             self._write_started()
-            self.run.write(event)
+            writer.write(event)
 
 
 def _forget_in_children(probe_run: ProbeRun) -> None:
@@ -156,11 +161,11 @@ def end_with_child(probe_run: ProbeRun) -> None:
 
 def _end(probe_run: ProbeRun, error: BaseException | None) -> None:
     if error is None or (isinstance(error, SystemExit) and not error.code):
-        probe_run.end("finished", "the script ended, or let go of its probe")
+        probe_run.end(Status.FINISHED, "the script ended, or let go of its probe")
     elif isinstance(error, KeyboardInterrupt):
-        probe_run.end("stopped", "the script was interrupted")
+        probe_run.end(Status.STOPPED, "the script was interrupted")
     else:
-        probe_run.end("failed", f"the script ended by {describe(error)}")
+        probe_run.end(Status.FAILED, f"the script ended by {describe(error)}")
 
 
 def describe(error: BaseException) -> str:

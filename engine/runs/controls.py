@@ -1,43 +1,52 @@
-"""What was asked of a run: the worker's reader of ``control.jsonl``."""
+"""The requests to a run's worker, as it reads them from ``control.jsonl``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ..errors import RunDirectoryError
-from .files import Tail
+from .files import read_lines
+from .names import CONTROL
 from .records import Control, decode_control
 
 if TYPE_CHECKING:
     from .directory import Run
 
 
-class Controls:
-    """The worker's reader of ``control.jsonl``; what an earlier worker of the run answered is not asked again.
+class ControlReader:
+    """Reads the requests to a run's worker, each once.
 
-    Nor does a pause or a stop that an earlier worker left unanswered reach the one that takes the run up again;
-    a moved setting does.
+    Requests that an earlier worker answered are left out. Of those that it left unanswered, ``set`` still counts;
+    a pause or a stop was meant for that worker and is left out.
     """
 
-    def __init__(self, run: Run, *, skip_old: bool = False) -> None:
-        self._tail = Tail(run.path / "control.jsonl")
+    def __init__(self, run: Run) -> None:
+        self._path = run.path / CONTROL
+        self._offset = 0
         self._answered = run.answered()
         self._waiting: list[Control] = []
-        if skip_old:
-            while self._tail.read():
-                pass
-        elif run.was_begun():
-            while left := self._read():
-                self._waiting += [control for control in left if control.action == "set"]
+        if run.was_begun():
+            self._waiting = [control for control in self._read_to_the_end() if control.action == "set"]
 
     def new(self) -> list[Control]:
-        """What has been asked since the last call; damaged lines are passed over."""
+        """The requests that came since the last call; damaged lines are passed over."""
         found, self._waiting = self._waiting + self._read(), []
         return found
 
+    def _read_to_the_end(self) -> list[Control]:
+        found: list[Control] = []
+        before = -1
+        while self._offset != before:
+            before = self._offset
+            found += self._read()
+        return found
+
     def _read(self) -> list[Control]:
+        """The unanswered requests on the next lines of the file."""
+        piece = read_lines(self._path, self._offset)
+        self._offset = piece.end
         found = []
-        for line in self._tail.read():
+        for line in piece.lines:
             try:
                 control = decode_control(line)
             except RunDirectoryError:

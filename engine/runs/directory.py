@@ -1,82 +1,130 @@
-"""A run is a directory; a worker fills it; a screen watches it.
+"""One run, which is a directory: its files, its records, its status, and requests to its worker.
 
-config.json             what was asked, complete, with the schema's version
-events.jsonl            what happened, appended by the worker alone
-control.jsonl           what was asked since, appended by anyone
-checkpoint.safetensors  where to go on from
-worker.log              what the worker printed
-lock                    held by the live worker; says who that is or was
-twin.json               the map that was fitted to a sweep, once springtui twin was asked
-label.json              a person's name and note for it, where there are any
+``names`` lists the files. A worker fills the directory through ``writer``; anyone may read it and ask.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-import secrets
+import re
 import shutil
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from ..errors import ConfigError, DiskFullError, HomeError, LockedError, RunDirectoryError, SpringtuiError
 from ..settings.probe import ProbeConfig
-from ..settings.run import SCHEMA_VERSION, RunConfig, Settings, kind_of
-from .files import Tail, append_line, disk_full, make_private, open_plain, read_file, replace_file
-from .lock import Lock, Owner, is_held, read_owner, this_process
+from ..settings.run import KINDS, SCHEMA_VERSION, RunConfig, Settings, kind_of
+from .files import append_line, make_private, open_plain, read_file, replace_file
+from .lock import is_held, read_owner
+from .log import EventLog, RunLog
+from .names import CHECKPOINT, CONFIG, CONTROL, EVENTS, LABEL, LOCK, TWIN_MAP, WORKER_LOG
 from .records import Acknowledged, Control, Event, Started, encode, read_event
-from .status import Liveness, has_ended, last_events, look
+from .status import Observation, Status, last_events, observe
+from .writer import RunWriter, require_seen_to_end
 
 _CONFIG_LIMIT = 1 << 20
+_CHECKPOINT_LIMIT = 1 << 34
 _LOG_BYTES = 1 << 16
+_STAMP = "%Y%m%d-%H%M%S"
+_ID = re.compile(rf"(\d{{8}}-\d{{6}})-({'|'.join(KINDS)})-")
+
+
+def parse_id(run_id: str) -> tuple[float, str] | None:
+    """When a run was made, in seconds since the epoch, and its kind; None where the id does not say.
+
+    Ids are date, time, kind and a random number, as ``20260101-120000-train-1a2b3c``; a directory that a person
+    renamed has another form.
+    """
+    found = _ID.match(run_id)
+    if found is None:
+        return None
+    try:
+        return time.mktime(time.strptime(found[1], _STAMP)), found[2]
+    except (ValueError, OverflowError):
+        return 0.0, found[2]
 
 
 class Run:
-    """One run directory. Reading never needs the worker; writing events is the worker's alone."""
+    """One run directory, for those who read it and ask its worker; ``writer`` gives what fills it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._next_event = 0
         self._last_asked = 0
-        self._lock: Lock | None = None
+        """Number of the request made last by this object."""
 
     @property
     def id(self) -> str:
         """The directory's name."""
         return self.path.name
 
+    @functools.cached_property
+    def kind(self) -> str:
+        """train, chain, sweep or probe: by the id, else by the configuration; empty where neither says it."""
+        if (named := parse_id(self.id)) is not None:
+            return named[1]
+        try:
+            return kind_of(self.config().settings)
+        except RunDirectoryError:
+            return ""
+
     @property
     def log_path(self) -> Path:
-        """What the worker prints."""
-        return self.path / "worker.log"
+        """The file to which the worker prints."""
+        return self.path / WORKER_LOG
 
     @property
     def checkpoint_path(self) -> Path:
-        """Where to go on from."""
-        return self.path / "checkpoint.safetensors"
+        """The file from which a new worker goes on."""
+        return self.path / CHECKPOINT
+
+    @property
+    def lock_path(self) -> Path:
+        """The file that the live worker holds."""
+        return self.path / LOCK
+
+    @property
+    def twin_map_path(self) -> Path:
+        """The map that was fitted to a sweep."""
+        return self.path / TWIN_MAP
+
+    def log(self) -> EventLog:
+        """The records of the run."""
+        return RunLog(self.path / EVENTS)
+
+    def signature(self) -> tuple[int, ...]:
+        """Differs from an earlier one once the records, the configuration, the lock or the label have changed."""
+        parts: list[int] = []
+        for name in (EVENTS, CONFIG, LOCK, LABEL):
+            try:
+                found = os.lstat(f"{self.path}/{name}")  # text: making a Path takes longer than the call
+            except OSError:
+                parts += [0, 0]
+            else:
+                parts += [found.st_size, found.st_mtime_ns]
+        return tuple(parts)
 
     @classmethod
     def create(cls, home: Path, settings: Settings, origin: str = "command") -> Run:
-        """A new directory under ``home/runs``, complete from the moment it can be seen.
+        """Make a new directory under ``home/runs``, which is complete from the moment it is listed; its run.
 
         Args:
             home: as ``open_home`` gives it.
             settings: of the run, checked.
-            origin: who makes it, as ``command`` or ``lab``.
+            origin: which part of springtui makes it, as ``command`` or ``lab``.
 
         Raises:
-            HomeError: it cannot be written.
+            HomeError: the directory cannot be written.
         """
         from .. import __version__
 
         now = time.time()
-        kind = kind_of(settings)
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
-        name = f"{stamp}-{kind}-{secrets.token_hex(3)}"
+        stamp = time.strftime(_STAMP, time.localtime(now))
+        name = f"{stamp}-{kind_of(settings)}-{os.urandom(3).hex()}"
         config = RunConfig(
             id=name,
             created=now,
@@ -90,10 +138,8 @@ class Run:
             make_private(home)
             make_private(home / "runs")
             make_private(beside)
-            replace_file(
-                beside / "config.json", msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
-            )
-            for empty in ("events.jsonl", "control.jsonl"):
+            replace_file(beside / CONFIG, msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n")
+            for empty in (EVENTS, CONTROL):
                 append_line(beside / empty, b"")
             beside.rename(home / "runs" / name)
         except (OSError, DiskFullError) as error:
@@ -105,34 +151,42 @@ class Run:
         return cls(home / "runs" / name)
 
     def config(self) -> RunConfig:
-        """What ``config.json`` says.
+        """The settings of the run, and where and by whom it was made.
 
         Raises:
             RunDirectoryError: the file is missing, damaged, or of a newer springtui.
         """
-        data = read_file(self.path / "config.json", _CONFIG_LIMIT)
+        data = read_file(self.path / CONFIG, _CONFIG_LIMIT)
         try:
             config = msgspec.json.decode(data, type=RunConfig)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise RunDirectoryError(f"{self.path / 'config.json'} is damaged: {error}") from error
+            raise RunDirectoryError(f"{self.path / CONFIG} is damaged: {error}") from error
         if config.schema > SCHEMA_VERSION:
             raise RunDirectoryError(
                 f"{self.path} has schema {config.schema}; this springtui reads up to {SCHEMA_VERSION}: upgrade it"
             )
         return config
 
+    def checkpoint(self) -> bytes | None:
+        """The newest checkpoint; None where none was written.
+
+        Raises:
+            RunDirectoryError: it cannot be read.
+        """
+        if not os.path.lexists(self.checkpoint_path):
+            return None
+        return read_file(self.checkpoint_path, _CHECKPOINT_LIMIT)
+
     def is_readable(self) -> bool:
-        """Whether its configuration is that of a run."""
+        """Whether its configuration can be read."""
         try:
             self.config()
         except SpringtuiError:
             return False
         return True
 
-    # the worker's side
-
-    def take(self, *, force: bool = False) -> Lock:
-        """Become the run's one writer, and go on numbering where the file ends.
+    def writer(self, *, force: bool = False) -> RunWriter:
+        """The run's one writer, which holds its lock from now on and numbers records from the end of the log on.
 
         ``force`` also takes a run whose last worker, on another host, is not known to have ended.
 
@@ -141,31 +195,13 @@ class Run:
             DiskFullError: there is no room.
             RunDirectoryError: the directory is gone or cannot be written.
         """
-        lock = Lock(self.path / "lock")
-        try:
-            before = lock.acquire()
-            if not force:
-                self._must_be_free_of(before)
-            owner = this_process()
-            lock.note(owner)
-            self._mend_torn_line()
-            self._next_event = next((event.seq + 1 for event in reversed(self.last_events(64))), 0)
-            lock.note(msgspec.structs.replace(owner, first=self._next_event))
-        except (OSError, DiskFullError) as error:
-            found = _cannot_write(error, self.path) if isinstance(error, OSError) else error
-            lock.release("failed", str(found))
-            raise found from error
-        except BaseException:
-            lock.close()
-            raise
-        self._lock = lock
-        return lock
+        return RunWriter(self.path, force=force)
 
-    def must_need_a_worker(self) -> None:
-        """See that it is not a probe's run.
+    def require_worker_run(self) -> None:
+        """Check that a worker of springtui fills the run, and no training of the user's own.
 
         Raises:
-            ConfigError: a training of the user's own writes it: no worker goes on with it, and none may be ended.
+            ConfigError: a training of the user's own fills it, which no worker goes on with and nobody may kill.
         """
         with contextlib.suppress(RunDirectoryError):
             if isinstance(self.config().settings, ProbeConfig):
@@ -173,66 +209,19 @@ class Run:
                     f"{self.id} is written by a training of your own: end it, or go on with it, in your script"
                 )
 
-    def may_be_taken(self, *, force: bool = False) -> None:
-        """See that a worker could take the run up now; asked before one is started.
+    def require_free(self, *, force: bool = False) -> None:
+        """Check that a worker could take the run up now, before one is started.
 
         Raises:
             LockedError: another worker writes this run, or may do so.
         """
         if self.is_live():
-            found = self.liveness()
+            found = self.observe()
             raise LockedError(
                 f"{self.id} is being written by another worker ({found.text}); stop it first (springtui stop)"
             )
         if not force:
-            self._must_be_free_of(read_owner(self.path / "lock"))
-
-    def _must_be_free_of(self, before: Owner | None) -> None:
-        """``flock`` may not reach across hosts; what the lock file says does."""
-        if before is None or before.is_here or has_ended(before, self.path):
-            return
-        raise LockedError(
-            f"{self.id} was taken up by process {before.pid} on {before.host}, which cannot be seen from here and "
-            f"has not said that it ended; go on there, or, if you know that it is gone, use --force"
-        )
-
-    def must_be_ours(self) -> None:
-        """See that the directory that the worker holds is still there; asked now and then while it works.
-
-        Raises:
-            RunDirectoryError: it was removed, or another took its place.
-        """
-        if self._lock is not None and not self._lock.still_ours():
-            raise RunDirectoryError(
-                f"{self.path} was removed while its worker ran, which therefore ends; start the run anew"
-            )
-
-    def write(self, event: Event) -> Event:
-        """Append one event, numbered and dated, and return it so.
-
-        Raises:
-            DiskFullError: there is no room; all earlier records are intact.
-            RunDirectoryError: the directory is gone or cannot be written.
-        """
-        event = msgspec.structs.replace(event, seq=self._next_event, time=max(0.0, time.time()))
-        try:
-            append_line(self.path / "events.jsonl", encode(event))
-        except OSError as error:
-            self.must_be_ours()
-            raise _cannot_write(error, self.path / "events.jsonl") from error
-        self._next_event += 1
-        return event
-
-    def _mend_torn_line(self) -> None:
-        """A writer killed in the middle of a line leaves no newline; end it, so that the next line is whole."""
-        path = self.path / "events.jsonl"
-        with contextlib.suppress(FileNotFoundError), os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
-            if file.seek(0, os.SEEK_END):
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":
-                    append_line(path, b"\n")
-
-    # everyone's side
+            require_seen_to_end(read_owner(self.lock_path), self.path)
 
     def ask(self, action: str, **settings: object) -> Control:
         """Append one request to the control file; the worker answers with ``Acknowledged``.
@@ -241,8 +230,9 @@ class Run:
             DiskFullError: there is no room.
             OSError: it cannot be written.
         """
-        # by the clock, which may step back, and by chance: two requests never have one number
-        seq = max(time.time_ns() // 1024 * 1024 + secrets.randbelow(1024), self._last_asked + 1)
+        # the clock may be set back and two processes may ask at once, hence the random part and the maximum
+        chance = int.from_bytes(os.urandom(2), "big") % 1024
+        seq = max(time.time_ns() // 1024 * 1024 + chance, self._last_asked + 1)
         self._last_asked = seq
         control = Control(
             seq=seq,
@@ -251,35 +241,34 @@ class Run:
             settings=dict(settings),
             source=f"{socket.gethostname()}:{os.getpid()}",
         )
-        append_line(self.path / "control.jsonl", encode(control))
+        append_line(self.path / CONTROL, encode(control))
         return control
 
     def is_live(self) -> bool:
         """Whether a worker is seen to hold the run now."""
-        return bool(is_held(self.path / "lock"))
+        return bool(is_held(self.lock_path))
 
-    def liveness(self) -> Liveness:
-        """How the run stands, told from facts; see ``liveness.look``. Never raises."""
-        return look(self.path)
+    def observe(self) -> Observation:
+        """How the run stands, and by which facts; see ``status.observe``. Never raises."""
+        return observe(self.path)
 
-    def status(self) -> str:
-        """The state alone: one of ``liveness.STATES``."""
-        return self.liveness().state
+    def status(self) -> Status:
+        """How the run stands, in a word."""
+        return self.observe().status
 
     def events(self) -> list[Event]:
-        """All records that can be read; lines that cannot are passed over."""
-        return [event for line in self._lines("events.jsonl") if (event := read_event(line)) is not None]
+        """All records; damaged lines are left out."""
+        return list(self.log().events())
 
     def answered(self) -> set[int]:
         """Numbers of the requests that a worker has acknowledged."""
-        acks = (read_event(line) for line in self._lines("events.jsonl") if b'"ack"' in line)
+        acks = (read_event(record) for record in self.log().records() if b'"ack"' in record)
         return {event.control for event in acks if isinstance(event, Acknowledged)}
 
     def was_begun(self) -> bool:
         """Whether a worker has ever taken the run up."""
-        return any(
-            b'"started"' in line and isinstance(read_event(line), Started) for line in self._lines("events.jsonl")
-        )
+        records = (record for record in self.log().records() if b'"started"' in record)
+        return any(isinstance(read_event(record), Started) for record in records)
 
     def last_log_lines(self, count: int = 12) -> list[str]:
         """At most ``count`` lines from the end of ``worker.log``; none where it cannot be read."""
@@ -292,16 +281,5 @@ class Run:
         return text.splitlines()[-count:]
 
     def last_events(self, count: int) -> list[Event]:
-        """At most ``count`` of the newest records, oldest first: long logs cost no more than short ones."""
+        """At most ``count`` of the newest records, oldest first, at the same cost for every length of the log."""
         return last_events(self.path, count)
-
-    def _lines(self, name: str) -> Iterator[bytes]:
-        tail = Tail(self.path / name)
-        while chunk := tail.read():
-            yield from chunk
-
-
-def _cannot_write(error: OSError, path: Path) -> SpringtuiError:
-    return disk_full(error, path) or RunDirectoryError(
-        f"cannot write {path}: {error.strerror}; see that it is there and writable, then springtui resume"
-    )

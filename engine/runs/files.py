@@ -1,31 +1,34 @@
-"""Small, careful file habits: append whole lines, tail whole lines, replace whole files.
+"""Appending whole lines, reading whole lines, and replacing whole files, by POSIX calls that also hold on NFS.
 
-Plain POSIX calls that also hold on NFS. Nothing here follows a symbolic link in a run directory, and nothing opens
-what is no plain file: a FIFO would block, a device or a socket might do worse.
+Nothing here follows a symbolic link in a run directory or opens anything but a plain file: a FIFO would block,
+and a device may act on being opened.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import os
 import stat
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import DiskFullError, RunDirectoryError
 
 LINE_LIMIT = 1 << 25
 """Bytes of the longest line that is read; the longest that springtui writes is a quarter of it."""
+PIECE = 1 << 20
+"""Bytes that are read of a file at once, unless a caller says otherwise."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Error numbers that mean that there is no room."""
 _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def open_plain(path: Path, flags: int) -> int:
-    """A descriptor of a plain file; with ``O_CREAT`` a new one is the owner's alone, whatever the umask.
+    """A descriptor of a plain file. A file that ``O_CREAT`` makes has mode 0600, whatever the umask.
 
     Raises:
-        OSError: it is missing, a link, or no plain file; such a one is not opened at all.
+        OSError: it is missing, or it is a link or no plain file, which is then not opened at all.
     """
     try:
         found = os.lstat(path)
@@ -54,7 +57,7 @@ def _must_be_plain(path: Path, found: os.stat_result) -> None:
 
 
 def make_private(folder: Path) -> None:
-    """A directory that is the owner's alone, whatever the umask; one that is there stays as it is."""
+    """Make a directory with mode 0700, whatever the umask; one that exists stays as it is."""
     with contextlib.suppress(FileExistsError):
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700)
@@ -64,9 +67,9 @@ def make_private(folder: Path) -> None:
 
 
 def append_line(path: Path, line: bytes) -> None:
-    """Append one line with a single write, so that readers never see two writers' lines mixed.
+    """Append one line with a single write, so that lines of two writers are never mixed.
 
-    Where the disk fills up in the middle of it, what was written is taken back, so that the next line is whole.
+    Where the disk fills up in the middle of the line, the part that was written is cut off again.
 
     Raises:
         DiskFullError: there is no room for it.
@@ -96,16 +99,16 @@ def _append(fd: int, line: bytes) -> None:
         end = max(end, start + written)
         if os.fstat(fd).st_size == end:
             os.ftruncate(fd, start)
-        else:  # another has written behind it; cutting would cut that
+        else:  # another process has appended since: cutting would remove its line
             with contextlib.suppress(OSError):
                 os.write(fd, b"\n")
         raise
     if os.lseek(fd, 0, os.SEEK_CUR) != start + len(line):
-        os.write(fd, b"\n" + line)  # another wrote in between: the pieces are damaged lines, this one is whole
+        os.write(fd, b"\n" + line)  # another process wrote between the pieces, which are damaged lines now
 
 
 def disk_full(error: OSError, path: Path) -> DiskFullError | None:
-    """What to say where the error means that there is no room; None where it means something else."""
+    """The error to raise instead where this one means that there is no room; None where it does not."""
     if error.errno not in FULL:
         return None
     return DiskFullError(
@@ -115,7 +118,7 @@ def disk_full(error: OSError, path: Path) -> DiskFullError | None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write beside, sync, rename: a reader sees the old file or the new one, whole.
+    """Replace a file by writing another, syncing and renaming it: a reader sees the old one or the new one, whole.
 
     Raises:
         DiskFullError: there is no room; the old file is untouched.
@@ -156,67 +159,74 @@ def read_file(path: Path, limit: int) -> bytes:
     return data
 
 
-class Tail:
-    """Reads what was appended to a file since the last call, in whole lines.
+class Lines(NamedTuple):
+    """Whole lines of a file, without their newlines."""
 
-    ``offset`` is where the next line begins: a line that is not ended yet is read again, so that it does no harm
-    if its writer takes it back. A line longer than ``LINE_LIMIT`` is passed over, piece by piece, as empty lines.
+    start: int
+    """The byte that was asked for; 0 where the file is shorter than that: it was replaced or cut."""
+    lines: list[bytes]
+    end: int
+    """The byte to read from next: where a line begins, or within one that is too long and passed over."""
+    more: bool
+    """Whether the file went on beyond the bytes that were read."""
+
+
+def read_lines(path: Path, offset: int = 0, limit: int = PIECE) -> Lines:
+    """The whole lines of a plain file from a byte on, about ``limit`` bytes of them; none where it cannot be read.
+
+    A line that is not ended yet is not passed: it is read again next time, so that it does no harm if its writer
+    takes it back. A line longer than ``LINE_LIMIT`` is passed over. Where the byte lies within a line, reading
+    begins with the next one.
     """
-
-    def __init__(self, path: Path, offset: int = 0) -> None:
-        self.path = path
-        self.offset = offset
-        self._passing_over = False
-        self._seen: tuple[int, int] | None = None
-        """Size and time of change of a file that ended in the middle of a line, or at the end of one."""
-
-    def read(self, limit: int = 1 << 20) -> list[bytes]:
-        """The complete lines that have come; at most about ``limit`` bytes a call, so that no caller stalls."""
-        try:
-            fd = open_plain(self.path, os.O_RDONLY)
-        except OSError:
-            return []
-        with os.fdopen(fd, "rb", buffering=0) as file:
-            found = os.fstat(fd)
-            if found.st_size < self.offset:
-                self.offset, self._passing_over = 0, False
-            if (found.st_size, found.st_mtime_ns) == self._seen:
-                return []
-            self._seen = None
-            file.seek(self.offset)
-            data = file.read(limit) if self._passing_over else _up_to_a_newline(file, limit)
-        end = data.rfind(b"\n") + 1
-        if not end and len(data) < LINE_LIMIT and not self._passing_over:
-            self._seen = (found.st_size, found.st_mtime_ns)
-            return []
-        return self._taken(data, end)
-
-    def _taken(self, data: bytes, end: int) -> list[bytes]:
-        if not end:
-            self._passing_over = True
-            self.offset += len(data)
-            return [b""] if data else []
-        lines = data[: end - 1].split(b"\n")
-        if self._passing_over:
-            self._passing_over = False
-            lines[0] = b""
-        self.offset += end
-        return lines
+    try:
+        fd = open_plain(path, os.O_RDONLY)
+    except OSError:
+        return Lines(offset, [], offset, more=False)
+    try:
+        return read_lines_of(fd, os.fstat(fd).st_size, offset, limit)
+    except OSError:
+        return Lines(offset, [], offset, more=False)
+    finally:
+        os.close(fd)
 
 
-def _up_to_a_newline(file: io.FileIO, limit: int) -> bytes:
-    pieces = [file.read(limit)]
+def read_lines_of(fd: int, size: int, offset: int, limit: int) -> Lines:
+    """As ``read_lines``, of an open file of ``size`` bytes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    start = offset if offset <= size else 0
+    if start == size:
+        return Lines(start, [], start, more=False)
+    first = 0
+    if start and os.pread(fd, 1, start - 1) != b"\n":
+        data = os.pread(fd, limit, start)
+        first = data.find(b"\n") + 1 or len(data)
+    else:
+        data = _up_to_a_newline(fd, start, limit)
+    last = data.rfind(b"\n", first) + 1
+    more = start + len(data) < size
+    if last:
+        return Lines(start, data[first : last - 1].split(b"\n"), start + last, more)
+    if not first and len(data) >= LINE_LIMIT:
+        first = len(data)
+    return Lines(start, [], start + first, more)
+
+
+def _up_to_a_newline(fd: int, start: int, limit: int) -> bytes:
+    pieces = [os.pread(fd, limit, start)]
     size = len(pieces[0])
-    while b"\n" not in pieces[-1] and size < LINE_LIMIT and (more := file.read(limit)):
+    while b"\n" not in pieces[-1] and size < LINE_LIMIT and (more := os.pread(fd, limit, start + size)):
         pieces.append(more)
         size += len(more)
     return b"".join(pieces)
 
 
 def last_lines(path: Path, count: int, window: int = 1 << 16) -> list[bytes]:
-    """At most ``count`` complete lines from the end of a file, oldest first; none where it cannot be read.
+    """At most ``count`` whole lines from the end of a file, oldest first; none where it cannot be read.
 
-    Reads ``window`` bytes from the end, and more only while not one whole line was among them.
+    Reads ``window`` bytes from the end, and four times as many as long as they hold not one whole line.
     """
     try:
         with os.fdopen(open_plain(path, os.O_RDONLY), "rb", buffering=0) as file:

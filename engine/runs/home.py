@@ -1,4 +1,4 @@
-"""Where runs are kept where nobody says so: for verbs and app, and for a probe in a script that loads neither."""
+"""The home directory where none is given: for the verbs, the app, and a probe in a user's own script."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def config_path() -> Path:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A file of preferences as it is written; nothing where there is none.
+    """The tables of a preferences file, unchecked; empty where there is no file.
 
     Raises:
         ConfigError: it cannot be read; says why and what to do.

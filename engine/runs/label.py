@@ -1,10 +1,11 @@
-"""What a person calls a run: ``label.json`` beside its config. It changes nothing of the run.
+"""A person's name, note and pin for a run, kept in ``label.json``; the run does not depend on it.
 
-The texts are a file's: show them through ``springtui.terminal.text.plain_text`` and without markup.
+Anyone may have written the file: show its texts through ``springtui.terminal.text.plain_text``, without markup.
 """
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from pathlib import Path
 from typing import Annotated
@@ -14,10 +15,10 @@ from msgspec import Meta
 
 from ..errors import ConfigError, RunDirectoryError
 from .files import read_file, replace_file
+from .names import CONFIG, LABEL
 
 NAME_LIMIT = 80
 TEXT_LIMIT = 4000
-_FILE = "label.json"
 _BYTES = 1 << 16
 
 
@@ -38,22 +39,33 @@ NO_LABEL = Label()
 def read_label(run: Path) -> Label:
     """The label of a run's directory; without one, or with a damaged one, an empty label."""
     try:
-        return msgspec.json.decode(read_file(run / _FILE, _BYTES), type=Label)
+        return msgspec.json.decode(read_file(run / LABEL, _BYTES), type=Label)
     except (RunDirectoryError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return NO_LABEL
+
+
+def label_changed(run: str) -> int:
+    """When the label of a run's directory was last changed, in nanoseconds since the epoch; 0 where there is none.
+
+    The directory is given as text, since a thousand are looked at in a row and making a Path takes longer.
+    """
+    try:
+        return os.lstat(f"{run}/{LABEL}").st_mtime_ns
+    except OSError:
+        return 0
 
 
 def write_label(
     run: Path, *, name: str | None = None, text: str | None = None, pinned: bool | None = None
 ) -> Label:
-    """Change what is given of a run's label and keep the rest; the label in force then.
+    """Change the given fields of a run's label and keep the others; the new label.
 
     Raises:
         ConfigError: the name or the note is too long, or the name holds what cannot be shown.
         RunDirectoryError: there is no such run.
         OSError: it cannot be written.
     """
-    if not (run / "config.json").is_file():
+    if not (run / CONFIG).is_file():
         raise RunDirectoryError(f"{run} is no run; springtui runs lists them")
     old = read_label(run)
     label = Label(
@@ -61,7 +73,7 @@ def write_label(
         text=old.text if text is None else _checked("note", text.strip(), TEXT_LIMIT),
         pinned=old.pinned if pinned is None else pinned,
     )
-    replace_file(run / _FILE, msgspec.json.encode(label) + b"\n")
+    replace_file(run / LABEL, msgspec.json.encode(label) + b"\n")
     return label
 
 
@@ -70,7 +82,7 @@ def _checked(what: str, text: str, limit: int) -> str:
         raise ConfigError(f"the {what} has {len(text)} characters; allowed: at most {limit}")
     allowed = "\n\t" if what == "note" else ""
     for place, char in enumerate(text):
-        # controls, formats that turn text round, and halves of characters that no UTF-8 can hold
+        # control characters, marks that reverse the direction of text, and surrogates, which UTF-8 cannot hold
         if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and char not in allowed:
             raise ConfigError(
                 f"the {what} holds {char!a} at character {place + 1}, which cannot be shown; leave it out"

@@ -1,4 +1,4 @@
-"""Starts a worker detached from the terminal. Imports nothing heavy: the app uses it."""
+"""Starting a worker detached from the terminal. Imports nothing heavy: the app uses it."""
 
 from __future__ import annotations
 
@@ -21,20 +21,24 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NU
 
 
 def launch(run: Run, *, force: bool = False, executor: str | None = None) -> subprocess.Popen[bytes]:
-    """A worker in a session of its own, so that neither a lost terminal nor Ctrl-C reaches it.
+    """Start a worker in a session of its own, which neither a lost terminal nor Ctrl-C reaches; its process.
 
-    The run's lock file says at once who it is, and, as long as this process lives to see it, how it ended.
-    ``-P`` keeps the working directory off the import path: a file named engine.py there is not ours.
-    ``force`` also takes up a run whose last worker, on another host, is not known to have ended. ``executor``
-    stands in for the one that a sweep names. A SIGTERM that comes before the worker can hear it waits for it.
+    The process is noted in the run's lock file at once, and its exit status if it ends while this process lives.
+    ``-P`` keeps the working directory off the import path, where a user's own engine.py may stand. SIGTERM is
+    blocked until the worker has its handler, and then delivered.
+
+    Args:
+        run: whose directory the worker fills.
+        force: also take up a run whose last worker, on another host, is not known to have ended.
+        executor: who makes a sweep's cells, in place of the one that its configuration names.
 
     Raises:
         ConfigError: a training of the user's own writes it.
         LockedError: another worker writes this run, or may do so.
         WorkerError: it could not be started.
     """
-    run.must_need_a_worker()
-    run.may_be_taken(force=force)
+    run.require_worker_run()
+    run.require_free(force=force)
     words = (["--force"] if force else []) + ([f"--executor={executor}"] if executor else [])
     environment = {**os.environ, **{name: os.environ.get(name, "1") for name in _ONE_THREAD}}
     try:
@@ -54,16 +58,16 @@ def launch(run: Run, *, force: bool = False, executor: str | None = None) -> sub
     except OSError as error:
         raise WorkerError(f"cannot start a worker for {run.id}: {error.strerror}") from error
     owner = note_of(process.pid)
-    note_launched(run.path / "lock", owner)
+    note_launched(run.lock_path, owner)
     threading.Thread(target=_see_it_end, args=(run, process, owner), name=f"reap-{run.id}", daemon=True).start()
     return process
 
 
 @contextlib.contextmanager
 def _sigterm_waits() -> Iterator[None]:
-    """What is started meanwhile is not killed by SIGTERM before it has a handler, which lets the signal through.
+    """Block SIGTERM in this thread, and so in a process that it starts, until that process unblocks it.
 
-    A mask outlives exec, and is a thread's own: no other child of ours and no other thread is touched.
+    A signal mask is kept across exec and belongs to one thread: other threads and their children are not affected.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
@@ -73,5 +77,5 @@ def _sigterm_waits() -> Iterator[None]:
 
 
 def _see_it_end(run: Run, process: subprocess.Popen[bytes], owner: Owner) -> None:
-    """Only a parent learns an exit status, and only once: note it where everyone can read it."""
-    note_exit(run.path / "lock", owner, process.wait())
+    """Wait for a worker to end and note its exit status in the lock file; only its parent can learn it."""
+    note_exit(run.lock_path, owner, process.wait())

@@ -10,12 +10,13 @@ from ..errors import HomeError, RunDirectoryError
 from .directory import Run
 from .files import make_private
 from .home import default_home
+from .names import CONFIG
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def open_home(home: Path | None = None) -> Path:
-    """The home directory, made if need be and seen to be writable.
+    """The home directory, which is made where it is missing and checked to be writable.
 
     Raises:
         HomeError: it cannot be made or written.
@@ -59,9 +60,14 @@ def find_run(home: Path, name: str) -> Run:
 def _run_at(path: Path) -> Run:
     if path.is_symlink():
         raise RunDirectoryError(f"{path} is a symbolic link, which is not followed; name {path.readlink()} itself")
-    if not os.path.lexists(path / "config.json"):
-        raise RunDirectoryError(f"{path} is no run: it holds no config.json; springtui runs lists them")
+    if not is_run_directory(path):
+        raise RunDirectoryError(f"{path} is no run: it holds no {CONFIG}; springtui runs lists them")
     return Run(path)
+
+
+def is_run_directory(path: Path) -> bool:
+    """Whether a directory holds a run's configuration, or a link in its place."""
+    return os.path.lexists(path / CONFIG)
 
 
 def list_runs(home: Path) -> list[Run]:

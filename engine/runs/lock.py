@@ -1,8 +1,9 @@
-"""Who writes a run: a lock that the kernel takes from the dead, and in it a note of who holds it and how it ended.
+"""The lock of a run: held with ``flock`` by the worker, and a file that says who that is and how it ended.
 
-The note tells a process from another that was later given its number (by when it began), a run on this host from
-one on another (where ``flock`` may not reach), and, written over in place, it takes a last word even when the disk
-is full.
+The kernel releases the lock when the process ends, however it ends. The note in the file names the process with
+the time at which it began, since another may be given its number later, and the host, since ``flock`` may not
+reach across hosts. The file has its full size from the beginning and is written over in place, so that a worker
+can note its end even when the disk is full.
 """
 
 from __future__ import annotations
@@ -23,32 +24,34 @@ from .files import open_plain
 from .records import Count, Moment
 
 SIZE = 4096
-"""Bytes of the file: reserved from the beginning, so that a last word needs no room on the disk."""
+"""Bytes of the file, reserved from the beginning."""
 _TEXT = 500
-"""Characters of a last word; with every one escaped they still fit."""
+"""Characters of the text in a note; with every one escaped as JSON they still fit into ``SIZE``."""
 _BRIEFLY = 0.3
-"""Seconds for which a launcher waits out a reader's glance."""
+"""Seconds that a launcher waits for the lock, which a reader holds for a moment (see ``is_held``)."""
 _BUSY = {errno.EWOULDBLOCK, errno.EACCES}
+"""Error numbers with which ``flock`` says that another process holds the lock."""
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
-    """What the lock file says of the process that writes the run, or wrote it last. One JSON object."""
+    """The note in the lock file about the process that writes the run, or wrote it last. One JSON object."""
 
     pid: Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
     host: str
     time: Moment
     """When it took the run up, in seconds since the epoch."""
     mark: str = ""
-    """When the process began, as the kernel counts: another process with this pid has another one."""
+    """As ``process_mark`` gives it: a later process with the same pid has another one."""
     first: Count | None = None
-    """``seq`` of its first record; None while it only starts."""
+    """``seq`` of its first record; None while it is starting."""
     ended: Moment | None = None
-    """When it let go in order; None where it still holds the run, or was killed."""
+    """When it released the lock by itself; None where it still holds the lock, or was killed."""
     reason: Annotated[str, msgspec.Meta(pattern=r"\A(finished|stopped|diverged|failed|)\Z")] = ""
-    """How it ended, where its records could not say so: failed or stopped."""
+    """How it ended, where that could not be appended to the records; else empty."""
     text: str = ""
+    """Why, in a sentence."""
     status: Annotated[int, msgspec.Meta(ge=-255, le=255)] | None = None
-    """Exit status, noted by whoever started it; -9 where signal 9 killed it."""
+    """Exit status, noted by the process that started it; -9 where signal 9 killed it."""
 
     @property
     def is_here(self) -> bool:
@@ -56,15 +59,16 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
         return self.host == socket.gethostname()
 
     def is_alive(self) -> bool:
-        """Whether that very process lives; only to be asked on its own host."""
+        """Whether that very process lives; meaningful only where ``is_here``."""
         mark = process_mark(self.pid)
         return bool(mark) and (not self.mark or mark == self.mark)
 
 
 def process_mark(pid: int) -> str:
-    """When a process began, with the boot that it belongs to; empty where there is none.
+    """When a process began and at which start of the machine, as text to compare; empty where there is no process.
 
-    From /proc, whose clock no step of the wall clock moves; elsewhere from psutil. A zombie counts as gone.
+    From /proc, in ticks since the machine started, which setting the wall clock does not change; elsewhere from
+    psutil. A zombie counts as no process.
     """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -87,7 +91,7 @@ def _mark_by_psutil(pid: int) -> str:
 
 
 def boot() -> str:
-    """What tells this start of the machine from its others; empty where the system does not say."""
+    """A name of the present start of the machine; empty where the system gives none."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip()
@@ -96,17 +100,17 @@ def boot() -> str:
 
 
 def this_process() -> Owner:
-    """A note of the present process."""
+    """The note about the present process."""
     return note_of(os.getpid())
 
 
 def note_of(pid: int) -> Owner:
-    """A note of a process on this host."""
+    """The note about a process on this host."""
     return Owner(pid=pid, host=socket.gethostname(), time=max(0.0, time.time()), mark=process_mark(pid))
 
 
 def read_owner(path: Path) -> Owner | None:
-    """What a lock file says; None where there is none, or nothing that can be read."""
+    """The note in a lock file; None where there is no file, or no note that can be read."""
     try:
         with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
             return _decode(file.read(SIZE))
@@ -122,7 +126,7 @@ def _decode(data: bytes) -> Owner | None:
 
 
 def is_held(path: Path) -> bool | None:
-    """Whether a live process holds the lock; one that is not there is not held. None where there is no telling."""
+    """Whether a live process holds the lock; False where there is no file, None where it cannot be found out."""
     fd = None
     try:
         fd = _open_to_look(path)
@@ -138,7 +142,7 @@ def is_held(path: Path) -> bool | None:
 
 
 def _open_to_look(path: Path) -> int:
-    """For writing where that is allowed, since NFS wants it so; a reader's glance changes nothing."""
+    """A descriptor to test the lock with, open for writing where that is allowed, since NFS needs it."""
     try:
         return open_plain(path, os.O_RDWR)
     except PermissionError:
@@ -150,21 +154,24 @@ def _open_to_look(path: Path) -> int:
 
 
 class Lock:
-    """Held by a live worker for as long as it lives."""
+    """A lock that this process takes and holds until it releases it or ends."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd: int | None = None
 
     def acquire(self, patience: float = 1.0, *, create: bool = True, to_note: bool = False) -> Owner | None:
-        """Take the lock; what it said of its last holder. A reader's glance (see ``is_held``) is waited out.
+        """Take the lock; the note about its last holder.
 
-        ``patience`` is in seconds. ``to_note`` only keeps workers out while a note is written, and is taken for no
-        worker.
+        Args:
+            patience: seconds to wait for another holder, as a reader is for a moment (see ``is_held``).
+            create: make the file where there is none.
+            to_note: take the lock only to write a note: no worker can take it meanwhile, and readers do not see
+                it as held.
 
         Raises:
             LockedError: another process holds it.
-            RunDirectoryError: the file is none of ours, or its file system has no locks.
+            RunDirectoryError: the file is no plain file, or its file system has no locks.
             OSError: the directory is gone or cannot be written.
         """
         deadline = time.monotonic() + patience
@@ -209,11 +216,11 @@ class Lock:
             return False
 
     def still_ours(self) -> bool:
-        """Whether the lock that is held is still the file at its path: not so once the directory was removed."""
+        """Whether the lock is held and its file is still at its path, which ends when the directory is removed."""
         return self._fd is not None and self._is_at_path(self._fd)
 
     def note(self, owner: Owner) -> None:
-        """Write who holds it, in place; the lock is held.
+        """Write a note over the one in the file, while the lock is held.
 
         Raises:
             OSError: it cannot be written.
@@ -225,23 +232,23 @@ class Lock:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
     def close(self) -> None:
-        """Let go, and leave what the lock says as it is."""
+        """Release the lock and leave the note as it is."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
     def release(self, reason: str = "", text: str = "") -> None:
-        """Let go, with a last word where the records could not take one."""
+        """Release the lock and note when; also how and why, where the records could not take that."""
         if self._fd is None:
             return
-        with contextlib.suppress(OSError):  # letting go matters more than saying so
+        with contextlib.suppress(OSError):  # to release the lock matters more than the note
             owner = _decode(os.pread(self._fd, SIZE, 0)) or this_process()
             self.note(msgspec.structs.replace(owner, ended=max(0.0, time.time()), reason=reason, text=text))
         self.close()
 
 
 def note_launched(path: Path, owner: Owner) -> None:
-    """Say who is about to take the run up, unless that has happened already. Never raises."""
+    """Note the process that is about to take the run up, unless it already has. Never raises."""
     with contextlib.suppress(SpringtuiError, OSError):
         lock = Lock(path)
         before = lock.acquire(_BRIEFLY, to_note=True)
@@ -253,10 +260,10 @@ def note_launched(path: Path, owner: Owner) -> None:
 
 
 def note_exit(path: Path, owner: Owner, status: int) -> None:
-    """Say how the process ended, by its exit status, if it was the last to write the run. Never raises."""
+    """Note the exit status of a process, if it was the last to write the run. Never raises."""
     with contextlib.suppress(SpringtuiError, OSError):
         lock = Lock(path)
-        before = lock.acquire(_BRIEFLY, create=False, to_note=True)  # nothing comes back of a removed run
+        before = lock.acquire(_BRIEFLY, create=False, to_note=True)  # makes no file in a removed run
         try:
             if before is not None and (before.pid, before.mark) == (owner.pid, owner.mark):
                 lock.note(msgspec.structs.replace(before, status=max(-255, min(255, status))))

@@ -1,7 +1,7 @@
 """The records of ``events.jsonl`` and ``control.jsonl``, one JSON object a line.
 
-A load curve is the common currency: a network, a chain and a user's own model all yield a ``Curve``.
-Numbers that are not finite are written as null and read back as None.
+A network, a chain and a user's own model all record their load curves as ``Curve``. Numbers that are not finite
+are written as null and read back as None.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from msgspec import Meta
 from ..errors import RunDirectoryError
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-"""What springtui counts fits; a number beyond is damage, and would break who formats or plots it."""
+"""A whole number that springtui may write; a larger one comes from a damaged file."""
 Moment = Annotated[float, Meta(ge=0.0, le=1e11)]
-"""Seconds since the epoch, up to the year 5138: what calendars bear."""
+"""Seconds since the epoch, up to the year 5138, which Python's calendar can still show."""
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     seq: Count = 0
     """Number of the record in its file, from 0; given by the writer."""
     time: Moment = 0.0
-    """Given by the writer. Clocks are set now and then: the order of records is that of ``seq``."""
+    """Given by the writer. The clock may be set back between records: their order is that of ``seq``."""
 
 
 class Started(_Event, frozen=True, kw_only=True, tag="started"):
@@ -39,11 +39,11 @@ class Started(_Event, frozen=True, kw_only=True, tag="started"):
     total: Count
     """Epochs or steps that the run will take."""
     facts: dict[str, Any] = {}
-    """What else is worth telling: samples, device, parameters."""
+    """By name: sizes of the data, device, number of parameters and the like."""
 
 
 class Curve(_Event, frozen=True, kw_only=True, tag="curve"):
-    """One measurement: D_0 … D_L at a moment, and what was measured with it."""
+    """One measurement: the load curves D_0 … D_L at a step, and other quantities measured with them."""
 
     at: Count
     """Epochs (train) or steps (chain) done."""
@@ -63,7 +63,7 @@ class Curve(_Event, frozen=True, kw_only=True, tag="curve"):
 
 
 class Cell(_Event, frozen=True, kw_only=True, tag="cell"):
-    """One network or chain of a sweep: as it stands, or once and for all where ``final``."""
+    """One network or chain of a sweep: its result where ``final``, else its present state."""
 
     cell: Count
     """Row by row: y index times columns, plus x index."""
@@ -75,26 +75,26 @@ class Cell(_Event, frozen=True, kw_only=True, tag="cell"):
     curves: dict[str, list[float | None]] = {}
     scalars: dict[str, float | None] = {}
     text: str = ""
-    """What went wrong, where it did."""
+    """Why it has no result, where it has none."""
     done: Count = 0
     """Members finished by then, this one included."""
 
 
 class Acknowledged(_Event, frozen=True, kw_only=True, tag="ack"):
-    """The worker took a control record; ``step`` is the first step it holds for, so a run replays exactly."""
+    """The worker's answer to a request; from ``step`` on it is in force, so that a run can be repeated exactly."""
 
     control: Count
     """``seq`` of the control record."""
     action: str
     step: Count
     settings: dict[str, Any] = {}
-    """The values now in force, for ``set``."""
+    """Of ``set``: the values now in force."""
     error: str = ""
-    """Why it was refused; empty where it was taken."""
+    """Why the request was refused; empty where it was not."""
 
 
 class Note(_Event, frozen=True, kw_only=True, tag="note"):
-    """Something a person should read."""
+    """A message of the worker to a person."""
 
     text: str
     level: str = "info"
@@ -102,7 +102,7 @@ class Note(_Event, frozen=True, kw_only=True, tag="note"):
 
 
 class Ended(_Event, frozen=True, kw_only=True, tag="ended"):
-    """The worker let go of the run."""
+    """The worker's last record."""
 
     reason: Annotated[str, Meta(pattern=r"\A(finished|stopped|diverged|failed)\Z")]
     """finished, stopped, diverged or failed."""
@@ -115,8 +115,17 @@ class Ended(_Event, frozen=True, kw_only=True, tag="ended"):
 Event = Started | Curve | Cell | Acknowledged | Note | Ended
 
 
+class CurveScalars(msgspec.Struct, frozen=True, tag_field="kind", tag="curve"):
+    """What a reader of a long log takes of a ``Curve`` on its way through; the curves stay undecoded."""
+
+    at: Count
+    curves: msgspec.Raw
+    time: Moment = 0.0
+    scalars: dict[str, float | None] = {}
+
+
 class Control(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of ``control.jsonl``: something asked of a worker."""
+    """A request to a worker: one line of ``control.jsonl``."""
 
     seq: Count = 0
     time: Moment = 0.0
@@ -129,6 +138,9 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
 
 _encoder = msgspec.json.Encoder()
 _events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_scalars: msgspec.json.Decoder[CurveScalars | Started | Cell | Acknowledged | Note | Ended] = msgspec.json.Decoder(
+    CurveScalars | Started | Cell | Acknowledged | Note | Ended
+)
 _controls = msgspec.json.Decoder(Control)
 
 
@@ -172,3 +184,11 @@ def read_event(line: bytes) -> Event | None:
 def finite(value: float) -> float | None:
     """The value as a record holds it: None where it is not finite."""
     return value if math.isfinite(value) else None
+
+
+def decode_scalars(line: bytes) -> Event | CurveScalars | None:
+    """The record on a line, of a curve the scalars alone; None where there is none."""
+    try:
+        return _scalars.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
+        return None

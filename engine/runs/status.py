@@ -1,7 +1,7 @@
-"""How a run stands, told from facts: its lock, its worker's process, how that ended, and the last records.
+"""How a run stands, from facts: its lock, its worker's process, how that ended, and the newest records.
 
-No time-out enters: a worker that has been silent for an hour and holds its lock is running, and the sentence says
-since when it has been silent. What cannot be known from here is said to be unknown.
+No time-out enters: a worker that has recorded nothing for an hour and holds its lock is running, and the sentence
+says for how long it has recorded nothing. What cannot be seen from this host has the status ``unknown``.
 """
 
 from __future__ import annotations
@@ -9,94 +9,141 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from .files import last_lines
 from .lock import Owner, boot, is_held, read_owner
-from .records import Acknowledged, Ended, Event, Started, read_event
-
-STATES = (
-    "waiting", "starting", "running", "paused", "finished", "stopped", "diverged", "failed", "crashed", "unknown",
-)  # fmt: skip
-"""waiting: no worker ever took it up. starting: its worker has not said a word yet. unknown: its worker is, or
-was, out of sight, on another host."""
-OVER = frozenset({"finished", "stopped", "diverged", "failed", "crashed"})
-LIVE = frozenset({"starting", "running", "paused"})
-_TAIL = 256
-"""Records from the end in which a pause is looked for."""
-_LOOKS = 3
-SILENCE = 60.0
-"""Seconds without a record from which the sentence tells of them; the state does not depend on it."""
+from .log import RunLog
+from .names import EVENTS, LOCK
+from .records import Acknowledged, Ended, Event, Started
 
 
-class Liveness(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run stands, and how that is known."""
+class Status(StrEnum):
+    """How a run stands, in a word; the same word in JSON, in texts and on screens."""
 
-    state: str
-    """One of ``STATES``."""
-    text: str
-    """What is known, in a sentence."""
-    since: float | None = None
-    """When the state began, in seconds since the epoch; of one that is unknown, when it was last heard of."""
-    live: bool | None = None
-    """Whether a worker holds the run now; None where that cannot be seen from here."""
-    pid: int | None = None
-    """Of the worker that writes it, or wrote it last."""
-    host: str = ""
-    """Where that is, or was."""
-    exit_status: int | None = None
-    """Of the worker's process, where someone noted it; -9 where signal 9 killed it."""
-    last_record: float | None = None
-    """When its newest record was written, in seconds since the epoch."""
+    WAITING = "waiting"
+    """No worker ever took it up."""
+    STARTING = "starting"
+    """Its worker has recorded nothing yet."""
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    """A person ended it early."""
+    DIVERGED = "diverged"
+    """Its numbers grew beyond all bounds."""
+    FAILED = "failed"
+    """Its worker ended by an error, and recorded it."""
+    CRASHED = "crashed"
+    """Its worker is gone, and recorded no end."""
+    UNKNOWN = "unknown"
+    """Its worker is, or was, on another host, and cannot be seen from here."""
+    DAMAGED = "damaged"
+    """Its configuration cannot be read; so in lists of runs."""
+    GONE = "gone"
+    """Its directory was removed while a screen showed it."""
+    UNOBSERVED = ""
+    """Nobody has looked yet; so in lists of runs."""
 
-    in_sight: bool = False
-    """Whether ``pid`` is that very worker, alive on this host: what it uses of the machine can be shown."""
+    @property
+    def is_live(self) -> bool:
+        """Whether a worker holds the run."""
+        return self in _LIVE
 
     @property
     def is_over(self) -> bool:
-        """Whether no worker goes on with it; it may be resumed."""
-        return self.state in OVER
+        """Whether no worker goes on with the run."""
+        return self in _OVER
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether a new worker may go on with the run and come to another end."""
+        return self in _RESUMABLE
+
+    @property
+    def went_wrong(self) -> bool:
+        """Whether the run ended early by no person's wish and not by its own numbers."""
+        return self in _WRONG
+
+
+_LIVE = frozenset({Status.STARTING, Status.RUNNING, Status.PAUSED})
+_WRONG = frozenset({Status.CRASHED, Status.FAILED})
+_OVER = _WRONG | {Status.FINISHED, Status.STOPPED, Status.DIVERGED, Status.DAMAGED}
+_RESUMABLE = _WRONG | {Status.STOPPED, Status.UNKNOWN}
+
+_RECORDS = 256
+"""Records from the end among which a pause is looked for."""
+_LOOKS = 3
+SILENCE = 60.0
+"""Seconds without a record from which the sentence mentions them; the status does not depend on it."""
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run stands, and by which facts that is known."""
+
+    status: Status
+    text: str
+    """The facts in a sentence."""
+    since: float | None = None
+    """When the status began, in seconds since the epoch; of ``unknown`` the time of the last sign of life."""
+    live: bool | None = None
+    """Whether a worker holds the run now; None where that cannot be seen from here."""
+    pid: int | None = None
+    """Process of the worker that writes the run, or wrote it last."""
+    host: str = ""
+    """The host of that process."""
+    exit_status: int | None = None
+    """Of that process, where its parent noted it; -9 where signal 9 killed it."""
+    last_record: float | None = None
+    """When the newest record was written, in seconds since the epoch."""
+    in_sight: bool = False
+    """Whether ``pid`` is that very worker, alive on this host: what it uses of the machine can be measured."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no worker goes on with the run."""
+        return self.status.is_over
 
 
 def last_events(path: Path, count: int) -> list[Event]:
-    """The ``count`` newest records of a run's directory, oldest first: long logs cost no more than short ones."""
-    lines = last_lines(path / "events.jsonl", count)
-    return [event for line in lines if (event := read_event(line)) is not None]
+    """The ``count`` newest records of a run's directory, oldest first, at the same cost for every length."""
+    log = RunLog(path / EVENTS)
+    return [event for record in log.last(count) if (event := log.decode(record)) is not None]
 
 
-def look(path: Path) -> Liveness:
+def observe(path: Path) -> Observation:
     """How the run in a directory stands now. Reads some hundred kilobytes at most, and never raises."""
-    found = _look(path)
+    found = _observe(path)
     for _ in range(_LOOKS):
-        if found.state not in {"crashed", "unknown"}:
+        if found.status not in {Status.CRASHED, Status.UNKNOWN}:
             break
-        again = _look(path)  # a worker may have taken it up, or said its last word, between two of the looks
-        if again.state == found.state:
+        again = _observe(path)  # between two of the reads a worker may have taken it up, or recorded its end
+        if again.status == found.status:
             break
         found = again
     return found
 
 
-def _look(path: Path) -> Liveness:
-    held = is_held(path / "lock")
-    owner = read_owner(path / "lock")
-    events = last_events(path, _TAIL)
+def _observe(path: Path) -> Observation:
+    held = is_held(path / LOCK)
+    owner = read_owner(path / LOCK)
+    events = last_events(path, _RECORDS)
     last = events[-1] if events else None
     if owner is None:
         return _without_owner(events, held)
     alive = owner.is_alive() if owner.is_here else None
     facts: dict[str, Any] = {"pid": owner.pid, "host": owner.host, "exit_status": owner.status}
     facts |= {"in_sight": bool(alive), "last_record": last.time if last else None}
-    word = _last_word(owner, events)
-    if word is not None:
-        return Liveness(state=word.reason, text=_ending(word), since=word.time, live=held, **facts)
+    end = _end_of(owner, events)
+    if end is not None:
+        return Observation(status=Status(end.reason), text=_ending(end), since=end.time, live=held, **facts)
     if owner.ended is not None and not held:
-        state = owner.reason or "crashed"
+        status = Status(owner.reason) if owner.reason else Status.CRASHED
         text = owner.text or f"its worker, process {owner.pid} on {owner.host}, left without a last word"
-        return Liveness(state=state, text=text, since=owner.ended, live=False, **facts)
+        return Observation(status=status, text=text, since=owner.ended, live=False, **facts)
     if held and alive is not False:
         return _at_work(owner, events, facts)
     if alive and (owner.first is None or held is None):  # launched, and on its way to the lock; or no locks here
@@ -105,23 +152,24 @@ def _look(path: Path) -> Liveness:
 
 
 def has_ended(owner: Owner, path: Path) -> bool:
-    """Whether a worker said that it ended, in its lock or in the run's records."""
-    return owner.ended is not None or _last_word(owner, last_events(path, 1)) is not None
+    """Whether a worker noted its end, in its lock or in the run's records."""
+    return owner.ended is not None or _end_of(owner, last_events(path, 1)) is not None
 
 
-def _without_owner(events: Sequence[Event], held: bool | None) -> Liveness:
+def _without_owner(events: Sequence[Event], held: bool | None) -> Observation:
     last = events[-1] if events else None
     if isinstance(last, Ended):
-        return Liveness(state=last.reason, text=_ending(last), since=last.time, live=held, last_record=last.time)
+        status, text = Status(last.reason), _ending(last)
+        return Observation(status=status, text=text, since=last.time, live=held, last_record=last.time)
     if held:
-        return Liveness(state="starting", text="a worker holds it and has not said who it is", live=True)
+        return Observation(status=Status.STARTING, text="a worker holds it and has not said who it is", live=True)
     if last is None:
-        return Liveness(state="waiting", text="no worker has taken it up yet", live=held)
+        return Observation(status=Status.WAITING, text="no worker has taken it up yet", live=held)
     text = f"it has no lock that tells of a worker; last heard of {_ago(last.time)} ago"
-    return Liveness(state="unknown", text=text, since=last.time, live=held, last_record=last.time)
+    return Observation(status=Status.UNKNOWN, text=text, since=last.time, live=held, last_record=last.time)
 
 
-def _last_word(owner: Owner, events: Sequence[Event]) -> Ended | None:
+def _end_of(owner: Owner, events: Sequence[Event]) -> Ended | None:
     """The record with which this very worker ended, if it did. Those of earlier workers have smaller numbers."""
     last = events[-1] if events else None
     if not isinstance(last, Ended) or (owner.first is None and owner.mark and owner.ended is None):
@@ -129,29 +177,29 @@ def _last_word(owner: Owner, events: Sequence[Event]) -> Ended | None:
     return last if owner.first is None or last.seq >= owner.first else None
 
 
-def _ending(word: Ended) -> str:
-    return word.text or word.reason
+def _ending(end: Ended) -> str:
+    return end.text or end.reason
 
 
-def _at_work(owner: Owner, events: Sequence[Event], facts: dict[str, Any]) -> Liveness:
+def _at_work(owner: Owner, events: Sequence[Event], facts: dict[str, Any]) -> Observation:
     mine = [event for event in events if owner.first is None or event.seq >= owner.first]
     who = f"process {owner.pid} on {owner.host}"
     if owner.first is None or not mine:
-        return Liveness(state="starting", text=f"{who} is starting", since=owner.time, live=True, **facts)
+        return Observation(status=Status.STARTING, text=f"{who} is starting", since=owner.time, live=True, **facts)
     paused, since = False, owner.time
     for event in mine:
         if isinstance(event, Started):
             since = event.time
         elif isinstance(event, Acknowledged) and event.action in {"pause", "resume"} and not event.error:
             paused, since = event.action == "pause", event.time
-    state = "paused" if paused else "running"
-    silent = time.time() - mine[-1].time
-    told = f", no record for {_ago(mine[-1].time)}" if silent >= SILENCE and not paused else ""
-    return Liveness(state=state, text=f"{who} holds its lock{told}", since=since, live=True, **facts)
+    status = Status.PAUSED if paused else Status.RUNNING
+    is_silent = time.time() - mine[-1].time >= SILENCE and not paused
+    silence = f", no record for {_ago(mine[-1].time)}" if is_silent else ""
+    return Observation(status=status, text=f"{who} holds its lock{silence}", since=since, live=True, **facts)
 
 
-def _gone(owner: Owner, last: Event | None, held: bool | None, facts: dict[str, Any]) -> Liveness:
-    """Its process is no more, and it said no last word."""
+def _gone(owner: Owner, last: Event | None, held: bool | None, facts: dict[str, Any]) -> Observation:
+    """The worker's process is no more, and recorded no end."""
     who = f"its worker, process {owner.pid}"
     if owner.status is not None:
         text = f"{who}, {exit_in_words(owner.status)}"
@@ -162,17 +210,17 @@ def _gone(owner: Owner, last: Event | None, held: bool | None, facts: dict[str, 
     if held:
         text += ". A process that it started still holds its lock"
     since = max(owner.time, last.time if last else 0.0)
-    return Liveness(state="crashed", text=text, since=since, live=held, **facts)
+    return Observation(status=Status.CRASHED, text=text, since=since, live=held, **facts)
 
 
-def _out_of_sight(owner: Owner, last: Event | None, facts: dict[str, Any]) -> Liveness:
-    """On another host, and its lock is not seen to be held from here, which need not mean that it is not."""
+def _out_of_sight(owner: Owner, last: Event | None, facts: dict[str, Any]) -> Observation:
+    """The worker was on another host; a lock that is not seen to be held from here may be held there."""
     since = max(owner.time, last.time if last else 0.0)
     text = (
         f"its worker, process {owner.pid}, is on {owner.host} and cannot be seen from here; "
         f"last heard of {_ago(since)} ago, still at work"
     )
-    return Liveness(state="unknown", text=text, since=since, live=None, **facts)
+    return Observation(status=Status.UNKNOWN, text=text, since=since, live=None, **facts)
 
 
 def exit_in_words(status: int) -> str:

@@ -1,4 +1,4 @@
-"""Asking a worker for something, and seeing that it answers; and ending one that does not.
+"""Sending a worker a request and waiting for its answer; ending a worker that does not answer; removing a run.
 
 Everything here waits: call it from a thread, or from the command line.
 """
@@ -15,29 +15,29 @@ from typing import NamedTuple
 
 from ..errors import RunDirectoryError, RunError
 from .directory import Run
-from .files import Tail
 from .lock import Lock, read_owner
-from .records import Acknowledged, read_event
-from .status import LIVE, Liveness
+from .records import Acknowledged
+from .status import Observation, Status
 
 _LOOK = 0.05
+"""Seconds between looks at the run while waiting."""
 
 
 class Stopped(NamedTuple):
-    """What came of asking a run to stop."""
+    """The result of asking a run to stop."""
 
-    was: Liveness
-    """Before it was asked."""
-    now: Liveness
-    """In the end."""
+    was: Observation
+    """How the run stood before."""
+    now: Observation
+    """How it stands now."""
     acknowledged: bool
-    """Whether the worker said that it had heard."""
+    """Whether the worker acknowledged the request."""
     killed: bool
-    """Whether its process was ended."""
+    """Whether its process was killed."""
 
 
 def ask_and_wait(run: Run, action: str, patience: float = 10.0, **settings: object) -> Acknowledged | None:
-    """Ask, and wait for the answer; None where none came in time, or the worker was gone.
+    """Send a request and wait for the answer; None where none came in time, or the worker is gone.
 
     Args:
         run: whose worker is asked.
@@ -49,14 +49,15 @@ def ask_and_wait(run: Run, action: str, patience: float = 10.0, **settings: obje
         DiskFullError: the control file cannot take the request.
         OSError: it cannot be written.
     """
-    tail = Tail(run.path / "events.jsonl", _size(run))
+    log = run.log()
+    offset = log.signature().size
     control = run.ask(action, **settings)
     deadline = time.monotonic() + patience
     while True:
-        live = run.liveness().live is not False  # before the records, so that no last answer is missed
-        while lines := tail.read():
-            for line in lines:
-                event = read_event(line)
+        live = run.observe().live is not False  # read before the records: the last one may be the answer
+        while (piece := log.read(offset)).end != offset:
+            offset = piece.end
+            for event in map(log.decode, piece.records):
                 if isinstance(event, Acknowledged) and event.control == control.seq:
                     return event
         if not live or time.monotonic() >= deadline:
@@ -64,18 +65,16 @@ def ask_and_wait(run: Run, action: str, patience: float = 10.0, **settings: obje
         time.sleep(_LOOK)
 
 
-def _size(run: Run) -> int:
-    try:
-        return os.lstat(run.path / "events.jsonl").st_size
-    except OSError:
-        return 0
-
-
 def stop(run: Run, patience: float = 10.0, *, kill: bool = False) -> Stopped:
-    """Ask a run's worker to stop and wait until it has; where it has not, ``kill`` ends its process.
+    """Ask a run's worker to stop and wait until it has.
 
-    A worker that is only starting is waited for first. A run that is over is left alone. A user's training that
-    a probe watches goes on: the probe alone stops. ``patience`` is in seconds.
+    A worker that is starting is waited for first. Nothing is asked of a run that is over. Of a user's own training
+    the probe alone stops; the training goes on.
+
+    Args:
+        run: whose worker is asked.
+        patience: seconds to wait for the worker.
+        kill: kill the worker's process where it has not stopped in time.
 
     Raises:
         ConfigError: ``kill`` would end a user's own training.
@@ -83,33 +82,33 @@ def stop(run: Run, patience: float = 10.0, *, kill: bool = False) -> Stopped:
         OSError: it cannot be written.
     """
     if kill:
-        run.must_need_a_worker()
-    was = run.liveness()
+        run.require_worker_run()
+    was = run.observe()
     deadline = time.monotonic() + patience
-    now = _wait(run, deadline, lambda found: found.state != "starting")
+    now = _wait(run, deadline, lambda found: found.status is not Status.STARTING)
     answer = None
-    if now.state in LIVE - {"starting"} or now.state == "unknown":
+    if now.status in {Status.RUNNING, Status.PAUSED, Status.UNKNOWN}:
         answer = ask_and_wait(run, "stop", max(0.1, deadline - time.monotonic()))
         now = _wait(run, deadline, _has_ended)
-    killed = kill and not _has_ended(now) and now.state != "waiting" and _kill(run)
+    killed = kill and not _has_ended(now) and now.status is not Status.WAITING and _kill(run)
     if killed:
         now = _wait(run, time.monotonic() + patience, _has_ended)
     return Stopped(was, now, answer is not None, killed)
 
 
-def _has_ended(found: Liveness) -> bool:
+def _has_ended(found: Observation) -> bool:
     return found.is_over and not found.live
 
 
-def _wait(run: Run, deadline: float, until: Callable[[Liveness], bool]) -> Liveness:
-    while not until(found := run.liveness()) and time.monotonic() < deadline:
+def _wait(run: Run, deadline: float, until: Callable[[Observation], bool]) -> Observation:
+    while not until(found := run.observe()) and time.monotonic() < deadline:
         time.sleep(_LOOK)
     return found
 
 
 def _kill(run: Run) -> bool:
-    """End the very process that the lock names, on this host; never another that has its number now."""
-    owner = read_owner(run.path / "lock")
+    """Kill the very process that the lock names, if it is on this host; never another that has its number now."""
+    owner = read_owner(run.lock_path)
     if owner is None or not owner.is_here:
         return False
     with contextlib.suppress(ProcessLookupError):
@@ -120,7 +119,7 @@ def _kill(run: Run) -> bool:
             return False
         fd = os.pidfd_open(owner.pid)
         try:
-            # the descriptor stands for one process, whoever has its number later
+            # the descriptor means this one process, even if another is given its number
             if owner.mark and owner.is_alive():
                 signal.pidfd_send_signal(fd, signal.SIGKILL)
                 return True
@@ -130,22 +129,22 @@ def _kill(run: Run) -> bool:
 
 
 def remove(run: Run, *, force: bool = False) -> None:
-    """Remove a run's directory, all of it and nothing else: links in it are removed, not followed.
+    """Remove a run's directory and nothing else: links in it are removed, not followed.
 
-    The run is held meanwhile, so that no worker takes it up.
+    Its lock is held meanwhile, so that no worker takes it up.
 
     Raises:
         LockedError: a worker writes it; or may do so, on another host, unless ``force``.
         RunError: it cannot be removed.
     """
-    run.may_be_taken(force=force)
-    lock = Lock(run.path / "lock")
+    run.require_free(force=force)
+    lock = Lock(run.lock_path)
     try:
-        with contextlib.suppress(RunDirectoryError, OSError):  # a damaged lock, or a full disk, holds nobody
+        with contextlib.suppress(RunDirectoryError, OSError):  # damaged, or no room: no worker holds it
             lock.acquire()
         aside = run.path.with_name(f".{run.path.name}.removed")
         shutil.rmtree(aside, ignore_errors=True)
-        run.path.rename(aside)  # gone at once for everyone who lists, however long the rest takes
+        run.path.rename(aside)  # out of every list at once, however long the removal takes
         shutil.rmtree(aside)
     except OSError as error:
         raise RunError(f"cannot remove {run.path}: {error.strerror}") from error

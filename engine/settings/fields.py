@@ -7,7 +7,6 @@ and the preferences are all derived from it.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import math
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_ori
 import msgspec
 from msgspec import Meta
 
-from ..errors import ConfigError
+from ..errors import ConfigError, nearest
 
 
 class SettingsStruct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -168,16 +167,11 @@ _ALIASES = {
 """Other words for a setting, and its name. They only serve to suggest the name; no setting is given by them."""
 
 
-def nearest_name(name: str, known: Iterable[str]) -> str:
-    """Whichever of the known names is spelt most like ``name``; there must be at least one."""
-    return difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)[0]
-
-
 def _nearest_field(key: str, names: Iterable[str]) -> str:
     """The field whose name, or one of whose aliases, is spelt most like ``key``."""
     known = list(names)
     aliases = {word: name for word, name in _ALIASES.items() if name in known}
-    near = nearest_name(key, [*known, *aliases])
+    near = nearest(key, [*known, *aliases])
     return aliases.get(near, near)
 
 

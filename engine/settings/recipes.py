@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..errors import ConfigError
-from .fields import nearest_name
+from ..errors import ConfigError, nearest_and_known
 
 
 class Recipe(NamedTuple):
@@ -96,9 +95,8 @@ def find_recipe(name: str) -> Recipe:
         ConfigError: there is none; the message gives the nearest name.
     """
     if name not in RECIPES:
-        near = nearest_name(name, RECIPES)
         raise ConfigError(
-            f"unknown recipe {name!r}; the nearest is {near!r}. Known: {', '.join(RECIPES)}; "
+            f"unknown recipe {name!r}; {nearest_and_known(name, RECIPES)}; "
             f"springtui train --list-recipes tells more"
         )
     return RECIPES[name]

@@ -40,10 +40,10 @@ class Backend(Protocol):
     def submit(self, data: bytes) -> Future[bytes]:
         """Run ``task.make_slice`` on a packed slice in a worker; the future gives its packed result."""
 
-    def lost(self, error: BaseException) -> bool:
+    def is_loss(self, error: BaseException) -> bool:
         """Whether a future's error means that its worker was lost, so that the slice can be sent again."""
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Replace lost workers, where the executor does not do so itself.
 
         Raises:
@@ -54,7 +54,7 @@ class Backend(Protocol):
         """Cancel slices that have not begun and release what was opened here; may wait for slices under way."""
 
 
-class Given:
+class CallerExecutor:
     """An executor that belongs to the caller."""
 
     name = "given"
@@ -68,10 +68,10 @@ class Given:
     def submit(self, data: bytes) -> Future[bytes]:
         return self._executor.submit(make_slice, data)
 
-    def lost(self, error: BaseException) -> bool:
+    def is_loss(self, error: BaseException) -> bool:
         return isinstance(error, CancelledError)
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Nothing: the caller's executor is the caller's to replace."""
 
     def close(self) -> None:
@@ -101,10 +101,10 @@ class Processes:
     def submit(self, data: bytes) -> Future[bytes]:
         return self._pool.submit(make_slice, data)
 
-    def lost(self, error: BaseException) -> bool:
+    def is_loss(self, error: BaseException) -> bool:
         return isinstance(error, BrokenExecutor | CancelledError)
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._pool = self._new()
 
@@ -176,12 +176,12 @@ class Dask:
     def submit(self, data: bytes) -> Future[bytes]:
         return self._executor.submit(make_slice, data)
 
-    def lost(self, error: BaseException) -> bool:
+    def is_loss(self, error: BaseException) -> bool:
         from distributed import KilledWorker
 
         return isinstance(error, KilledWorker | CancelledError)
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         self._next = 0.0
         self.width()
 

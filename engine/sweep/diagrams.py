@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, nearest_and_known
 from ..settings.chain import ChainConfig
-from ..settings.fields import nearest_name, parse_value
+from ..settings.fields import parse_value
 from ..settings.sweep import SweepConfig
 from .axes import Value
 from .grid import MOST_CELLS, cell_count, cell_settings
@@ -104,8 +104,7 @@ def make_sweep(
         ConfigError: a name, value or combination is not allowed.
     """
     if recipe not in DIAGRAMS:
-        near = nearest_name(recipe, DIAGRAMS)
-        raise ConfigError(f"unknown recipe {recipe!r}; the nearest is {near!r}. Known: {', '.join(DIAGRAMS)}")
+        raise ConfigError(f"unknown recipe {recipe!r}; {nearest_and_known(recipe, DIAGRAMS)}")
     diagram = DIAGRAMS[recipe]
     given = dict(axes or {})
     x_axis, x_values = given.get("x", (diagram.x_axis, diagram.x_values))

@@ -139,8 +139,8 @@ class ExecutorProducers(ProducerThreads):
         self._backend = backend
         self._waiting = deque(_slices(jobs, method, seconds))
         self._sent: dict[Future[bytes], tuple[Slice, int]] = {}
-        """By future: its slice, and how often the backend had been mended when it was sent."""
-        self._mended = 0
+        """By future: its slice, and how often the backend had been repaired when it was sent."""
+        self._repairs = 0
         self._losses: dict[tuple[int, int], int] = {}
         self._without_workers = False
 
@@ -172,11 +172,11 @@ class ExecutorProducers(ProducerThreads):
         while self._waiting and len(self._sent) < max(1, round(_AHEAD * width)):
             part = self._waiting.popleft()
             try:
-                self._sent[self._backend.submit(pack(part))] = (part, self._mended)
+                self._sent[self._backend.submit(pack(part))] = (part, self._repairs)
             except BaseException as error:
-                if not self._backend.lost(error):
+                if not self._backend.is_loss(error):
                     raise
-                self._resend(part, self._mended)
+                self._resend(part, self._repairs)
 
     def _note_workers(self, width: int) -> None:
         """Put a note into the queue when the last worker leaves or the first one comes."""
@@ -190,7 +190,7 @@ class ExecutorProducers(ProducerThreads):
         try:
             result = unpack(future.result())
         except BaseException as error:
-            if not self._backend.lost(error):
+            if not self._backend.is_loss(error):
                 raise
             return False
         for job in part.jobs:
@@ -209,7 +209,7 @@ class ExecutorProducers(ProducerThreads):
                     self._outputs.put(cell)
 
     def _resend(self, part: Slice, sent_after: int) -> None:
-        """Put a lost slice to the front of the queue; mend the backend once for all slices lost together."""
+        """Put a lost slice to the front of the queue; repair the backend once for all slices lost together."""
         first = part.jobs[0]
         key = (first.cell, first.member)
         self._losses[key] = self._losses.get(key, 0) + 1
@@ -219,11 +219,11 @@ class ExecutorProducers(ProducerThreads):
                 f"need more memory than there is; what else was made is kept, and resume goes on from there"
             )
         self._waiting.appendleft(part)
-        if sent_after == self._mended:
-            self._mended += 1
+        if sent_after == self._repairs:
+            self._repairs += 1
             text = f"{self._backend.name}: a worker was lost; its work starts again"
             self._outputs.put(Note(text=text, level="warning"))
-            self._backend.mend()
+            self._backend.repair()
 
 
 def _slices(jobs: Sequence[Job], method: str, seconds: float) -> list[Slice]:

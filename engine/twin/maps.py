@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..errors import ConfigError, RunDirectoryError
+from ..runs.directory import Run
 from ..runs.files import read_file, replace_file
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     from ..arrays import Floats
 
-FILE = "twin.json"
-"""Name of the file in a sweep's directory that holds the map fitted to it."""
 _FILE_LIMIT = 1 << 16
 NUMBERS = ("friction", "friction_per_nonlinearity", "mu_left", "noise", "noise_per_noise")
 """The fields of a map that determine the chain."""
@@ -76,7 +75,7 @@ def save_map(folder: Path, twin: TwinMap) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    replace_file(folder / FILE, msgspec.json.format(msgspec.json.encode(twin), indent=2) + b"\n")
+    replace_file(Run(folder).twin_map_path, msgspec.json.format(msgspec.json.encode(twin), indent=2) + b"\n")
 
 
 def load_map(folder: Path) -> TwinMap:
@@ -87,12 +86,12 @@ def load_map(folder: Path) -> TwinMap:
     """
     how = f"springtui twin {folder.name} fits one"
     try:
-        fields = msgspec.json.decode(read_file(folder / FILE, _FILE_LIMIT), type=dict[str, object])
+        fields = msgspec.json.decode(read_file(Run(folder).twin_map_path, _FILE_LIMIT), type=dict[str, object])
         found = msgspec.convert({k: v for k, v in fields.items() if v is not None}, TwinMap)  # null for NaN
     except RunDirectoryError as error:
         raise ConfigError(f"{folder.name} has no fitted map; {how} where it is a diagram of networks") from error
     except msgspec.MsgspecError as error:
-        raise ConfigError(f"{folder / FILE} is damaged ({error}); {how} anew") from error
+        raise ConfigError(f"{Run(folder).twin_map_path} is damaged ({error}); {how} anew") from error
     if found.noise_axis not in PRESETS:
         raise ConfigError(
             f"the map of {folder.name} is over {found.noise_axis!r}, which is none of the lab's noises: "

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..errors import SpringtuiError
 from ..runs.directory import Run
 from ..runs.records import Ended
+from ..runs.status import Status
 from .control_loop import Interrupted
 from .work import work
 
@@ -35,7 +36,7 @@ def main() -> int:
     force, executor = "--force" in options, options.get("--executor")
     try:
         ended = work(run, interrupted, force=force, executor=executor)
-        return 0 if ended.reason in {"finished", "stopped"} else 1
+        return 0 if ended.reason in {Status.FINISHED, Status.STOPPED} else 1
     except SpringtuiError as error:
         _record_failure(run, str(error))
         _log(f"springtui: error: {error}")
@@ -57,13 +58,13 @@ def _record_failure(run: Run, text: str) -> None:
     Nothing happens where another worker holds the run or its directory is gone.
     """
     with contextlib.suppress(SpringtuiError, OSError):
-        lock = run.take()
+        writer = run.writer()
         try:
-            run.write(Ended(reason="failed", text=text))
+            writer.write(Ended(reason=Status.FAILED, text=text))
         except SpringtuiError:
-            lock.release("failed", text)
+            writer.release(Status.FAILED, text)
             raise
-        lock.release()
+        writer.release()
 
 
 if __name__ == "__main__":

@@ -21,11 +21,12 @@ from ..chain.mean_field import MeanField, effective_friction, mean_field_positio
 from ..chain.pulling import CHUNK, targets
 from ..errors import ConfigError, DivergedError, RunError
 from ..measures.registry import DISTANCE
-from ..runs.controls import Controls
+from ..runs.controls import ControlReader
 from ..runs.directory import Run
-from ..runs.files import read_file, replace_file
 from ..runs.records import Curve, Ended, Started
 from ..runs.replay import Replay
+from ..runs.status import Status
+from ..runs.writer import RunWriter
 from ..settings.chain import ChainConfig
 from ..settings.fields import make
 from .control_loop import ControlLoop, Interrupted
@@ -34,14 +35,16 @@ _SLICE = 0.03
 """Most seconds of work between reads of the control file."""
 SAVE_EVERY = 5.0
 """Least seconds between checkpoints; longer where writing one would take over a twentieth of the time."""
-_CHECKPOINT_LIMIT = 1 << 34
 
 
-def run_chain(run: Run, controls: Controls, interrupted: Interrupted | None = None) -> Ended:
-    """Pull to the end, or until stopped, and return the last record. The caller holds the lock.
+def run_chain(
+    run: Run, writer: RunWriter, controls: ControlReader, interrupted: Interrupted | None = None
+) -> Ended:
+    """Pull to the end, or until stopped, and return the last record. The caller releases the writer.
 
     Args:
         run: the chain's directory.
+        writer: of that run.
         controls: reader of its control file.
         interrupted: set by SIGTERM.
 
@@ -53,22 +56,30 @@ def run_chain(run: Run, controls: Controls, interrupted: Interrupted | None = No
     config = run.config().settings
     if not isinstance(config, ChainConfig):
         raise RunError(f"{run.id} is no chain run")
-    ended = _Job(run, controls, interrupted, config).run()
-    run.write(ended)
+    ended = _Job(run, writer, controls, interrupted, config).run()
+    writer.write(ended)
     return ended
 
 
 class _Job:
     """Pulls one chain and writes all records of one worker."""
 
-    def __init__(self, run: Run, controls: Controls, interrupted: Interrupted | None, config: ChainConfig) -> None:
+    def __init__(
+        self,
+        run: Run,
+        writer: RunWriter,
+        controls: ControlReader,
+        interrupted: Interrupted | None,
+        config: ChainConfig,
+    ) -> None:
         self.at_file = run
+        self.writer = writer
         self.config = config
         self.chain = new_chain(config)
         self.theory = MeanField(config) if config.pace and config.order == 1 else None
         """Mean field at the same step as the chain, where a pace is set and the chain is overdamped."""
         self.replay = Replay(run.events())
-        self.loop = ControlLoop(run, controls, self._change, interrupted, self.replay.behind)
+        self.loop = ControlLoop(writer, controls, self._change, interrupted, self.replay.behind)
         self.earlier_seconds = 0.0
         """Seconds that earlier workers spent up to the checkpoint."""
         self._restore()
@@ -79,11 +90,9 @@ class _Job:
         self._recorded_at = -1
 
     def _restore(self) -> None:
-        path = self.at_file.checkpoint_path
-        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-            leftover.unlink(missing_ok=True)  # a worker was killed while it wrote; the lock is ours now
-        if os.path.lexists(path):
-            progress = read_state(read_file(path, _CHECKPOINT_LIMIT), self.chain, self.theory)
+        self.writer.remove_half_written_checkpoints()
+        if (checkpoint := self.at_file.checkpoint()) is not None:
+            progress = read_state(checkpoint, self.chain, self.theory)
             self._apply(progress.settings)
             self.replay.taken = min(progress.moves, len(self.replay.moves))
             self.earlier_seconds = progress.seconds
@@ -94,7 +103,7 @@ class _Job:
         progress = Progress(
             steps=self.chain.steps, moves=self.replay.taken, seconds=self._seconds(), settings=in_force
         )
-        replace_file(self.at_file.checkpoint_path, write_state(self.chain, self.theory, progress))
+        self.writer.write_checkpoint(write_state(self.chain, self.theory, progress))
         now = time.monotonic()
         self._next_save = now + max(SAVE_EVERY, 20.0 * (now - began))
 
@@ -107,11 +116,11 @@ class _Job:
         try:
             done = self._pull()
         except DivergedError as error:
-            return self._ended("diverged", str(error))
+            return self._ended(Status.DIVERGED, str(error))
         self._record(0.0)
         self._save()
         text = f"{'finished' if done else 'stopped'} after {self.chain.steps} steps"
-        return self._ended("finished" if done else "stopped", text)
+        return self._ended(Status.FINISHED if done else Status.STOPPED, text)
 
     def _pull(self) -> bool:
         """Pull in slices at ``pace``, recording ``frames`` times a second; False where it was stopped."""
@@ -185,7 +194,7 @@ class _Job:
             return
         self._recorded_at = chain.steps
         x_RL = chain.x_RL
-        self.at_file.write(
+        self.writer.write(
             Curve(
                 at=chain.steps,
                 step=chain.steps,
@@ -215,7 +224,7 @@ class _Job:
 
     def _write_started(self) -> None:
         blocks = [f"block {i + 1}" for i in range(self.config.blocks)]
-        self.at_file.write(
+        self.writer.write(
             Started(
                 pid=os.getpid(),
                 host=socket.gethostname(),
@@ -226,7 +235,7 @@ class _Job:
             )
         )
 
-    def _ended(self, reason: str, text: str) -> Ended:
+    def _ended(self, reason: Status, text: str) -> Ended:
         chain = self.chain
         summary = {
             "steps": chain.steps,
@@ -235,7 +244,7 @@ class _Job:
             "sd": chain.sd().tolist(),
             "effective_friction": self._friction(),
         }
-        if reason != "diverged":
+        if reason is not Status.DIVERGED:
             done = msgspec.structs.replace(self.config, steps=max(1, chain.steps))
             theory = mean_field_positions(done)
             summary["mean_field"] = None if theory is None else theory.tolist()

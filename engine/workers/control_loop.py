@@ -10,9 +10,9 @@ from types import FrameType
 from typing import Any
 
 from ..errors import ConfigError
-from ..runs.controls import Controls
-from ..runs.directory import Run
+from ..runs.controls import ControlReader
 from ..runs.records import Acknowledged, Control
+from ..runs.writer import RunWriter
 
 _POLL_SECONDS = 0.02
 """Seconds between reads of the control file while computing: short enough to feel immediate at a slider."""
@@ -55,15 +55,15 @@ class ControlLoop:
 
     def __init__(
         self,
-        run: Run,
-        controls: Controls,
+        writer: RunWriter,
+        controls: ControlReader,
         change: Change,
         interrupted: Interrupted | None = None,
         hold: Hold = _never,
     ) -> None:
         self.stopped = False
         self.paused_seconds = 0.0
-        self._run = run
+        self._writer = writer
         self._controls = controls
         self._change = change
         self._interrupted = interrupted
@@ -107,7 +107,7 @@ class ControlLoop:
     def _apply_new(self, step: int) -> None:
         if (clock := time.monotonic()) >= self._next_check:
             self._next_check = clock + _CHECK_SECONDS
-            self._run.must_be_ours()
+            self._writer.require_still_ours()
         requests, self._deferred = [*self._deferred, *self._controls.new()], []
         for control in requests:
             if control.action == "set" and self._hold(step):
@@ -128,6 +128,6 @@ class ControlLoop:
                 error = f"unknown request {control.action!r}; allowed: set, pause, resume, stop"
         except ConfigError as refusal:
             error = str(refusal)
-        self._run.write(
+        self._writer.write(
             Acknowledged(control=control.seq, action=control.action, step=step, settings=settings, error=error)
         )

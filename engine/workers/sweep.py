@@ -21,12 +21,14 @@ import msgspec
 
 from ..cores import core_count
 from ..errors import ConfigError, RunError
-from ..runs.controls import Controls
+from ..runs.controls import ControlReader
 from ..runs.directory import Run
 from ..runs.records import Cell, Ended, Started
+from ..runs.status import Status
+from ..runs.writer import RunWriter
 from ..settings.sweep import SweepConfig
 from ..settings.train import TrainConfig
-from ..sweep.backends import Given, check_executor, open_backend
+from ..sweep.backends import CallerExecutor, check_executor, open_backend
 from ..sweep.grid import cell_count, cell_settings, coarse_to_fine, members
 from ..sweep.producers import (
     CHAINS_AT_ONCE,
@@ -47,15 +49,17 @@ SLICE_SECONDS = 2.0
 
 def run_sweep(
     run: Run,
-    controls: Controls,
+    writer: RunWriter,
+    controls: ControlReader,
     interrupted: Interrupted | None = None,
     executor: Executor | str | None = None,
     slice_seconds: float = SLICE_SECONDS,
 ) -> Ended:
-    """Compute all cells, or until stopped, and return the last record. The caller holds the lock.
+    """Compute all cells, or until stopped, and return the last record. The caller releases the writer.
 
     Args:
         run: the sweep's directory.
+        writer: of that run.
         controls: reader of its control file.
         interrupted: set by SIGTERM.
         executor: replaces the executor in the sweep's settings: another name, or an executor.
@@ -73,8 +77,8 @@ def run_sweep(
     if isinstance(executor, str):
         check_executor(executor)
         config, executor = msgspec.structs.replace(config, executor=executor), None
-    ended = _Sweep(run, controls, interrupted, config, executor, slice_seconds).run()
-    run.write(ended)
+    ended = _Sweep(run, writer, controls, interrupted, config, executor, slice_seconds).run()
+    writer.write(ended)
     return ended
 
 
@@ -84,17 +88,18 @@ class _Sweep:
     def __init__(
         self,
         run: Run,
-        controls: Controls,
+        writer: RunWriter,
+        controls: ControlReader,
         interrupted: Interrupted | None,
         config: SweepConfig,
         executor: Executor | None,
         slice_seconds: float,
     ) -> None:
-        self.at_file = run
+        self.writer = writer
         self.config = config
         self.executor = executor
         self.slice_seconds = slice_seconds
-        self.loop = ControlLoop(run, controls, _refuse, interrupted)
+        self.loop = ControlLoop(writer, controls, _refuse, interrupted)
         self.began = time.monotonic()
         self.cells: list[Cell] = [event for event in run.events() if isinstance(event, Cell) and event.final]
         done = {(cell.cell, cell.member) for cell in self.cells}
@@ -148,9 +153,9 @@ class _Sweep:
                 elif isinstance(output, Cell):
                     if output.final:
                         self.cells.append(output)
-                    self.at_file.write(msgspec.structs.replace(output, done=len(self.cells)))
+                    self.writer.write(msgspec.structs.replace(output, done=len(self.cells)))
                 else:
-                    self.at_file.write(output)
+                    self.writer.write(output)
         except queue.Empty:
             return broken
 
@@ -159,7 +164,7 @@ class _Sweep:
     def _producers(self, held: contextlib.ExitStack) -> list[Producers]:
         config = self.config
         if self.executor is not None:
-            return [self._executor_producers(Given(self.executor))]
+            return [self._executor_producers(CallerExecutor(self.executor))]
         if config.executor.startswith(("processes", "dask:")):
             count = min(config.threads or core_count(), len(self.waiting))
             return [self._executor_producers(open_backend(config.executor, count))]
@@ -228,7 +233,7 @@ class _Sweep:
     # first and last record
 
     def _write_started(self) -> None:
-        self.at_file.write(
+        self.writer.write(
             Started(
                 pid=os.getpid(),
                 host=socket.gethostname(),
@@ -245,7 +250,8 @@ class _Sweep:
         spearman = accuracy_cv_correlation(summarise(self.config, self.cells))
         summary = {"seconds": seconds, "spearman_accuracy_cv": spearman if math.isfinite(spearman) else None}
         text = f"{len(self.cells)} of {self.total} {self.config.system}s made"
-        return Ended(reason="finished" if done else "stopped", text=text, at=len(self.cells), summary=summary)
+        reason = Status.FINISHED if done else Status.STOPPED
+        return Ended(reason=reason, text=text, at=len(self.cells), summary=summary)
 
 
 def _refuse(settings: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -19,25 +19,28 @@ from ..measures.hessian import Curvature
 from ..measures.load_curve import statistics
 from ..measures.registry import DEFAULT_MEASURE, PROBES
 from ..networks.trainer import Measurement, Trainer
-from ..runs.controls import Controls
+from ..runs.controls import ControlReader
 from ..runs.directory import Run
-from ..runs.files import read_file, replace_file
 from ..runs.records import Curve, Ended, Event, Note, Started, finite
 from ..runs.replay import Replay
+from ..runs.status import Status
+from ..runs.writer import RunWriter
 from ..settings.train import TrainConfig
 from .control_loop import ControlLoop, Interrupted
 
-_CHECKPOINT_LIMIT = 1 << 34
 _UNBOUNDED = 1 << 40
 
 
-def run_training(run: Run, controls: Controls, interrupted: Interrupted | None = None) -> Ended:
-    """Train to the end, or until stopped, and return the last record. The caller holds the lock.
+def run_training(
+    run: Run, writer: RunWriter, controls: ControlReader, interrupted: Interrupted | None = None
+) -> Ended:
+    """Train to the end, or until stopped, and return the last record. The caller releases the writer.
 
     An interrupted run continues from its checkpoint, bit for bit as if it had not been interrupted.
 
     Args:
         run: the network's directory.
+        writer: of that run.
         controls: reader of its control file.
         interrupted: set by SIGTERM.
 
@@ -52,16 +55,16 @@ def run_training(run: Run, controls: Controls, interrupted: Interrupted | None =
     torch.set_num_threads(config.threads)
 
     def note(text: str) -> None:
-        run.write(Note(text=text))
+        writer.write(Note(text=text))
 
     dataset, events = load_dataset(config, note), run.events()
     trainer = trainer_for(config, dataset, _kind_of(events))
     if trainer.kind == CompiledTrainer.kind:
         load_compiled(note)
     with trainer.limits():
-        job = _Job(run, controls, interrupted, trainer, dataset, Replay(events))
+        job = _Job(run, writer, controls, interrupted, trainer, dataset, Replay(events))
         ended = job.run()
-    run.write(ended)
+    writer.write(ended)
     return ended
 
 
@@ -77,17 +80,19 @@ class _Job:
     def __init__(
         self,
         run: Run,
-        controls: Controls,
+        writer: RunWriter,
+        controls: ControlReader,
         interrupted: Interrupted | None,
         trainer: Trainer,
         dataset: Dataset,
         replay: Replay,
     ) -> None:
         self.at_file = run
+        self.writer = writer
         self.trainer = trainer
         self.dataset = dataset
         self.replay = replay
-        self.loop = ControlLoop(run, controls, self._change, interrupted, self.replay.behind)
+        self.loop = ControlLoop(writer, controls, self._change, interrupted, self.replay.behind)
         self.latest: Measurement | None = None
         self.curvature: Curvature | None = None
         self.labels = zlib.crc32(dataset.y_test.tobytes(), zlib.crc32(dataset.y_train.tobytes()))
@@ -100,11 +105,9 @@ class _Job:
         self._measured_at = -1
 
     def _restore(self) -> None:
-        path = self.at_file.checkpoint_path
-        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-            leftover.unlink(missing_ok=True)  # a worker was killed while it wrote; the lock is ours now
-        if path.exists():
-            notes = self.trainer.load_state(read_file(path, _CHECKPOINT_LIMIT))
+        self.writer.remove_half_written_checkpoints()
+        if (checkpoint := self.at_file.checkpoint()) is not None:
+            notes = self.trainer.load_state(checkpoint)
             if notes.get("labels", self.labels) != self.labels:
                 raise RunDirectoryError(
                     f"{self.at_file.id} cannot go on: its data set, {self.trainer.config.dataset}, has changed "
@@ -119,24 +122,24 @@ class _Job:
             reason, text = self._train()
             self._measure(last=True)
             self._save()
-            if reason == "finished" and self.trainer.config.hessian:
+            if reason is Status.FINISHED and self.trainer.config.hessian:
                 self.curvature = self.trainer.curvature(lambda: self.loop.poll(self.trainer.step_count))
         except DivergedError as error:
-            return self._ended("diverged", str(error))
+            return self._ended(Status.DIVERGED, str(error))
         return self._ended(reason, text)
 
-    def _train(self) -> tuple[str, str]:
+    def _train(self) -> tuple[Status, str]:
         trainer, config = self.trainer, self.trainer.config
         if trainer.step_count == 0:
             self._measure()
         while trainer.epoch < config.epochs and not trainer.converged:
             for _ in trainer.run_epoch(self._at_once):
                 if not self._between_steps():
-                    return "stopped", f"stopped at epoch {trainer.epoch}"
+                    return Status.STOPPED, f"stopped at epoch {trainer.epoch}"
             if not config.measure_steps and trainer.epoch % config.measure_every == 0:
                 self._measure()
         early = trainer.converged and trainer.epoch < config.epochs
-        return "finished", f"{'converged' if early else 'finished'} after {trainer.epoch} epochs"
+        return Status.FINISHED, f"{'converged' if early else 'finished'} after {trainer.epoch} epochs"
 
     def _between_steps(self) -> bool:
         """Measure, save, then apply requests, in this order: a change of settings affects the next step first."""
@@ -173,7 +176,7 @@ class _Job:
             return
         scalars: dict[str, float | None] = {**self.latest.scalars, "rate": self._rate()}
         curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in self.latest.curves.items()}
-        self.at_file.write(
+        self.writer.write(
             Curve(at=trainer.epoch, step=step, curves=curves, scalars=scalars, linear_probes=self.latest.probes)
         )
 
@@ -188,7 +191,7 @@ class _Job:
 
     def _save(self) -> None:
         notes = {"moves": self.replay.taken, "seconds": self._seconds(), "labels": self.labels}
-        replace_file(self.at_file.checkpoint_path, self.trainer.state(notes))
+        self.writer.write_checkpoint(self.trainer.state(notes))
         self.saved = time.monotonic()
 
     def _seconds(self) -> float:
@@ -197,7 +200,7 @@ class _Job:
 
     def _write_started(self) -> None:
         trainer, dataset = self.trainer, self.dataset
-        self.at_file.write(
+        self.writer.write(
             Started(
                 pid=os.getpid(),
                 host=socket.gethostname(),
@@ -217,7 +220,7 @@ class _Job:
             )
         )
 
-    def _ended(self, reason: str, text: str) -> Ended:
+    def _ended(self, reason: Status, text: str) -> Ended:
         summary: dict[str, Any] = {
             "epochs": self.trainer.epoch,
             "seconds": self._seconds(),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from concurrent.futures import Executor
 
 from ..errors import SpringtuiError
-from ..runs.controls import Controls
+from ..runs.controls import ControlReader
 from ..runs.directory import Run
 from ..runs.records import Ended
+from ..runs.status import Status
 from ..settings.run import kind_of
 from .control_loop import Interrupted
 
@@ -33,25 +34,25 @@ def work(
         DiskFullError: there is no room for a record; the lock file has the error too.
         WorkerError: a sweep's executor cannot be reached.
     """
-    run.must_need_a_worker()
-    lock = run.take(force=force)
+    run.require_worker_run()
+    writer = run.writer(force=force)
     word = ""
     try:
-        controls = Controls(run)
+        controls = ControlReader(run)
         kind = kind_of(run.config().settings)
         if kind == "chain":
             from .chain import run_chain
 
-            return run_chain(run, controls, interrupted)
+            return run_chain(run, writer, controls, interrupted)
         if kind == "sweep":
             from .sweep import run_sweep
 
-            return run_sweep(run, controls, interrupted, executor)
+            return run_sweep(run, writer, controls, interrupted, executor)
         from .train import run_training
 
-        return run_training(run, controls, interrupted)
+        return run_training(run, writer, controls, interrupted)
     except Exception as error:
         word = str(error) if isinstance(error, SpringtuiError) else f"{type(error).__name__}: {error}"
         raise
     finally:
-        lock.release("failed" if word else "", word)
+        writer.release(Status.FAILED if word else "", word)

@@ -1,14 +1,13 @@
-"""Which alerts were fired already under a home: two open apps see the same event, and one of them rings.
+"""The alerts that were fired under a home, so that of several open apps that see the same event only one rings.
 
-Each app tells by the records' own times what it is about: when a rule was last seen not to hold for a run, and the
-newest record known when it held. An alert is the same event as one that was fired before, unless the rule was seen
-not to hold after that. A lock that the kernel takes from the dead lets one app decide at a time. Where nothing can
-be written there, as under another person's home, every app fires by itself.
+Events are compared by the times of the run's own records, the same in all apps: the newest record known when a
+rule last did not hold, and the newest one known when it fired. An alert repeats an earlier one unless the rule
+did not hold at some time after that. A file lock lets one app decide at a time. Where the home cannot be
+written, as under another person's, every app fires by itself.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,20 +20,20 @@ from engine.runs.lock import Lock
 from .rules import Alert
 
 MOST = 1000
-"""Claims that are kept; each rule of each run has one."""
+"""Entries that are kept, the newest; each rule of each run has one."""
 _LIMIT = 1 << 20
 _PATIENCE = 2.0
 
 
 class AlertLedger:
-    """``alerts.json`` under a home. Every call touches the disk: call it from a thread."""
+    """The file ``alerts.json`` under a home. Every call touches the disk: call it from a thread."""
 
     def __init__(self, home: Path) -> None:
         self._path = home / "alerts.json"
         self._lock = home / "alerts.lock"
 
     def claim(self, alerts: Sequence[Alert]) -> list[Alert]:
-        """Those of these alerts that nobody has fired; from now on nobody else will."""
+        """Those of these alerts that no app has fired yet; they are recorded as fired by this one."""
         lock = Lock(self._lock)
         try:
             lock.acquire(_PATIENCE)
@@ -52,7 +51,7 @@ class AlertLedger:
         for alert in alerts:
             name = _name(alert)
             if name not in known or known[name] < alert.clear:
-                known.pop(name, None)  # the newest last
+                known.pop(name, None)  # so that it is added at the end: the newest entries stand last
                 known[name] = alert.heard
                 mine.append(alert)
         if mine:
@@ -67,6 +66,8 @@ class AlertLedger:
 
 
 def _name(alert: Alert) -> str:
-    """The run and the rule, whatever its place among a person's rules."""
+    """The run's id and a hash of the rule, which does not depend on the order of a person's rules."""
+    import hashlib  # loads OpenSSL, and few alerts are ever claimed
+
     rule = hashlib.blake2b(msgspec.json.encode(alert.rule), digest_size=8).hexdigest()
     return f"{alert.run} {rule}"

@@ -1,14 +1,15 @@
 """Rules that ring the terminal's bell or run a command when something happens to a run.
 
-``Alerts.seen`` is handed the state of a run whenever it is known anew, and says what fires: each rule at most once
-for a run, or once again after what it is about was over (a threshold crossed back, a crashed run taken up again).
-What a run is found in at first sight fires nothing: opening a terminal tells of nothing that happened before.
-Of several apps over one home each says it on its screen, but only one rings and starts commands: see ``ledger``.
+``Alerts.seen`` is called with the status and the newest scalars of a run whenever they are read, and returns the
+alerts that fire. A rule fires once for a run, and again only after it has not held in between (a metric crossed
+back, a crashed run was resumed). A rule that holds when a run is first seen does not fire: what happened before
+the app was opened is no news. Of several apps over one home each shows the alert, but only one rings and starts
+commands: see ``ledger``.
 
 A command is started without waiting for it. It is a list of words, started as they are, or a text, handed to
-``/bin/sh``. Either way nothing that a run's files hold becomes part of it: what there is to tell stands in the
-environment variables SPRINGTUI_RUN (the run's id), SPRINGTUI_EVENT (finished, crashed, diverged, …, or threshold)
-and SPRINGTUI_VALUE (the metric's value, or empty), so write "$SPRINGTUI_RUN", with the quotes.
+``/bin/sh``. In both cases no text from a run's files becomes part of the command; it is in the environment
+variables SPRINGTUI_RUN (the run's id), SPRINGTUI_EVENT (finished, crashed, diverged, …, or threshold) and
+SPRINGTUI_VALUE (the metric's value, or empty). In a shell write "$SPRINGTUI_RUN", with the quotes.
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
-
-EVENTS = ("finished", "stopped", "crashed", "diverged", "failed", "threshold")
 
 
 class AlertRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,7 +66,7 @@ class AlertRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return math.nan if bound is None else bound
 
     def holds(self, state: str, values: Mapping[str, float | None]) -> bool | None:
-        """Whether what it is about is the case; None where there is no telling."""
+        """Whether the rule's condition is met; None where the metric has no finite value."""
         if self.on != "threshold":
             return state == self.on
         value = values.get(self.metric)
@@ -85,13 +84,13 @@ class Alert:
     event: str
     value: float | None = None
     heard: float = 0.0
-    """Time of the newest record that was known when it fired."""
+    """Time of the newest record known when the rule fired, in seconds since the epoch."""
     clear: float = -math.inf
-    """The same when the rule was last seen not to hold for the run."""
+    """Time of the newest record known when the rule last did not hold for the run."""
 
     @property
     def text(self) -> str:
-        """One sentence; the run's id and the metric's name are plain."""
+        """The alert in one sentence."""
         if self.event != "threshold":
             return f"{self.run}: {self.event}"
         side = f"above {self.rule.above:g}" if self.rule.above is not None else f"below {self.rule.below:g}"
@@ -100,7 +99,7 @@ class Alert:
 
 @dataclass
 class Alerts:
-    """The rules and what they know of each run. Plain data: no widget, no file, no clock."""
+    """The rules, and for each run what they were last seen to be. Plain data: no widget, no file, no clock."""
 
     rules: tuple[AlertRule, ...] = ()
     _held: dict[tuple[str, int], bool] = field(default_factory=dict)
@@ -108,7 +107,7 @@ class Alerts:
     _clear: dict[tuple[str, int], float] = field(default_factory=dict)
     """Time of the newest record known when it last did not."""
     _heard: dict[str, float] = field(default_factory=dict)
-    """Time of the newest record of a run; another screen may know it less well."""
+    """Time of the newest record of a run; a screen that has read less of it is not listened to."""
 
     def seen(
         self,
@@ -119,10 +118,14 @@ class Alerts:
         heard: float = 0.0,
         new: bool = False,
     ) -> list[Alert]:
-        """What fires now that a run is known to be in a state, with the newest scalars of its records.
+        """The alerts that fire now.
 
-        ``heard`` is the time of the newest record. ``new``: the run was made while this terminal looked on, so
-        that even what it is first seen in may fire.
+        Args:
+            run: the run's id.
+            state: its status.
+            values: the newest scalars of its records.
+            heard: time of its newest record, in seconds since the epoch.
+            new: whether this app made the run, so that a rule may fire even when the run is first seen.
         """
         fired: list[Alert] = []
         if heard < self._heard.get(run, -math.inf):
@@ -143,7 +146,7 @@ class Alerts:
         return fired
 
     def forget(self, run: str) -> None:
-        """A run is gone from the list."""
+        """Drop what is known of a run that was deleted; should it come back, it is seen for the first time."""
         for key in [key for key in self._held if key[0] == run]:
             del self._held[key]
             self._clear.pop(key, None)
@@ -156,8 +159,8 @@ def deliver(alerts: Iterable[Alert], ring: Callable[[], object], complain: Calla
     Args:
         alerts: what fired.
         ring: rings the terminal's bell (an app's ``bell``).
-        complain: told in a sentence where a command cannot be started, or ends with another status than 0;
-            called from a thread of its own.
+        complain: called from another thread, with a sentence, where a command cannot be started or ends with
+            another status than 0.
     """
     known = list(alerts)
     if any(alert.rule.bell for alert in known):

@@ -17,8 +17,8 @@ from types import FrameType
 
 from engine.errors import InputError, SpringtuiError
 from engine.runs.directory import Run
-from engine.runs.files import Tail
-from engine.runs.records import Ended, read_event
+from engine.runs.records import Ended
+from engine.runs.status import Status
 
 from ..state.run_state import RunState
 from ..state.wording import duration
@@ -45,10 +45,10 @@ def run_here(run: Run, work: Work, unit: str, *, new: bool = True) -> RunState:
             shutil.rmtree(run.path, ignore_errors=True)
         raise
     except KeyboardInterrupt:
-        _write_ended(run, Ended(reason="stopped", text="broken off"))
+        _write_ended(run, Ended(reason=Status.STOPPED, text="broken off"))
         raise
     except Exception as error:
-        _write_ended(run, Ended(reason="failed", text=f"{type(error).__name__}: {error}"))
+        _write_ended(run, Ended(reason=Status.FAILED, text=f"{type(error).__name__}: {error}"))
         raise
     return follower.state
 
@@ -56,11 +56,11 @@ def run_here(run: Run, work: Work, unit: str, *, new: bool = True) -> RunState:
 def _write_ended(run: Run, ended: Ended) -> None:
     """Write the last record where the worker did not, unless another worker has the run."""
     with contextlib.suppress(SpringtuiError, OSError):
-        lock = run.take()
+        writer = run.writer()
         try:
-            run.write(ended)
+            writer.write(ended)
         finally:
-            lock.release(ended.reason, ended.text)
+            writer.release(ended.reason, ended.text)
 
 
 @contextlib.contextmanager
@@ -93,7 +93,7 @@ class _Follower:
 
     def __init__(self, run: Run, unit: str) -> None:
         self.state = RunState(run.id)
-        self._tail = Tail(run.path / "events.jsonl")
+        self._log, self._offset = run.log(), 0
         self._view: _Bar | _Lines = _Bar(unit) if sys.stderr.isatty() else _Lines(unit)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._follow, name=f"follow-{run.id}", daemon=True)
@@ -115,14 +115,13 @@ class _Follower:
 
     def _read(self) -> bool:
         """Fold new records into the state; whether there were any."""
-        lines = self._tail.read()
-        has_new = bool(lines)
-        while lines:
-            for line in lines:
-                if (event := read_event(line)) is not None:
+        before = self._offset
+        while (piece := self._log.read(self._offset)).end != self._offset:
+            self._offset = piece.end
+            for record in piece.records:
+                if (event := self._log.decode(record)) is not None:
                     self.state.fold(event)
-            lines = self._tail.read()
-        return has_new
+        return self._offset != before
 
 
 def summary(state: RunState, unit: str) -> str:
@@ -136,7 +135,7 @@ def summary(state: RunState, unit: str) -> str:
             parts.append(f"{label} {value:.4g}")
     if rate := state.cells_per_second:
         parts.append(f"{rate:.2g}/s  left {duration((state.total - state.at) / rate)}")
-    if state.status == "running" and state.note:
+    if state.status is Status.RUNNING and state.note:
         parts.append(state.note)
     return "  ".join(parts)
 

@@ -41,12 +41,12 @@ def resume(session: Session, run: str, executor: str | None, detach: bool, force
     """
     found = find_run(session.look_home(), run)
     settings = found.config().settings
-    found.must_need_a_worker()
+    found.require_worker_run()
     if executor is not None and not isinstance(settings, SweepConfig):
         raise ConfigError(f"{found.id} is no sweep; --executor says where a sweep's cells are made")
     if isinstance(settings, ProbeConfig):
         raise ConfigError(f"{found.id} is a probe of your own training, which goes on where your script does")
-    found.may_be_taken(force=force)
+    found.require_free(force=force)
     if detach:
         return _detached(found, force=force, executor=executor, as_json=as_json)
     if isinstance(settings, SweepConfig):

@@ -9,7 +9,7 @@ import click
 from engine.errors import ConfigError, LockedError
 from engine.runs.directory import Run
 from engine.runs.listing import find_run
-from engine.runs.status import LIVE
+from engine.runs.status import Status
 
 from .completion import complete_run
 from .options import json_option
@@ -52,7 +52,7 @@ def rm(session: Session, runs: tuple[str, ...], yes: bool, force: bool, as_json:
     from engine.runs.stopping import remove, stop
 
     for run in found:
-        if force and (run.status() in LIVE):
+        if force and run.status().is_live:
             stop(run, kill=True)
         remove(run, force=force)
         if as_json:
@@ -64,12 +64,12 @@ def rm(session: Session, runs: tuple[str, ...], yes: bool, force: bool, as_json:
 
 def _require_free(run: Run) -> None:
     """Raise LockedError where a worker may hold the run."""
-    found = run.liveness()
-    if found.state in LIVE or found.live:
+    found = run.observe()
+    if found.status.is_live or found.live:
         raise LockedError(
             f"{run.id} goes on ({found.text}); stop it first: springtui stop {run.id}, or give --force"
         )
-    if found.state == "unknown":
+    if found.status is Status.UNKNOWN:
         raise LockedError(f"{run.id}: {found.text}. If you know that it is gone, give --force")
 
 

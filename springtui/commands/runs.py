@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from engine.runs.listing import list_runs
+from engine.runs.status import Status
 
 from ..state.describe import describe
 from ..state.wording import age_in_words
@@ -49,8 +50,8 @@ def runs(session: Session, as_json: bool) -> int:
 
 
 def _row(run: dict[str, Any]) -> tuple[str, ...]:
-    if run["status"] == "damaged":
-        return (run["run"], "?", "damaged", "", "", run["name"], run["text"])
+    if run["status"] == Status.DAMAGED:
+        return (run["run"], "?", Status.DAMAGED, "", "", run["name"], run["text"])
     values = run["values"]
     shown = [f"{name} {values[name]:.4g}" for name in _SHOWN if values.get(name) is not None]
     return (

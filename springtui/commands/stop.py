@@ -9,7 +9,7 @@ import click
 from engine.errors import ConfigError
 from engine.runs.directory import Run
 from engine.runs.listing import find_run, list_runs
-from engine.runs.status import LIVE
+from engine.runs.status import Status
 from engine.runs.stopping import Stopped
 
 from .completion import complete_run
@@ -54,7 +54,7 @@ def stop(
     if everything == bool(runs):
         raise ConfigError("name the runs to stop, or give --all; springtui runs lists them")
     home = session.look_home()
-    found = [run for run in list_runs(home) if run.status() in LIVE] if everything else _named(session, runs)
+    found = [run for run in list_runs(home) if run.status().is_live] if everything else _named(session, runs)
     if not found:
         say("No run goes on.")
     from engine.runs.stopping import stop as stop_run
@@ -76,15 +76,15 @@ def _named(session: Session, names: tuple[str, ...]) -> list[Run]:
 
 
 def _is_over(done: Stopped) -> bool:
-    return done.now.state not in LIVE and done.now.state != "unknown"
+    return not done.now.status.is_live and done.now.status is not Status.UNKNOWN
 
 
 def describe(run: Run, done: Stopped) -> dict[str, Any]:
     """The object that ``--json`` prints for a run."""
     return {
         "run": run.id,
-        "was": done.was.state,
-        "state": done.now.state,
+        "was": done.was.status,
+        "state": done.now.status,
         "acknowledged": done.acknowledged,
         "killed": done.killed,
         "text": in_words(done),
@@ -93,15 +93,15 @@ def describe(run: Run, done: Stopped) -> dict[str, Any]:
 
 def in_words(done: Stopped) -> str:
     """The outcome as a sentence."""
-    if done.was.state == "waiting":
+    if done.was.status is Status.WAITING:
         return "no worker has taken it up; there is nothing to stop"
-    if not (done.acknowledged or done.killed) and done.was.state == done.now.state and _is_over(done):
-        return f"it was over already ({done.was.state})"
+    if not (done.acknowledged or done.killed) and done.was.status == done.now.status and _is_over(done):
+        return f"it was over already ({done.was.status})"
     if done.killed:
         heard = "acknowledged, but did not end in time" if done.acknowledged else "not acknowledged"
-        return f"{heard}; its process was killed ({done.now.state}). springtui resume goes on from its checkpoint"
+        return f"{heard}; its process was killed ({done.now.status}). springtui resume goes on from its checkpoint"
     if _is_over(done):
-        return f"acknowledged; {done.now.state}" if done.acknowledged else f"ended by itself; {done.now.state}"
+        return f"acknowledged; {done.now.status}" if done.acknowledged else f"ended by itself; {done.now.status}"
     if done.acknowledged:
         return "acknowledged; it has not ended yet. Wait, or give --kill"
     where = "" if done.now.in_sight else f" Its worker may be on {done.now.host}: stop it there"

@@ -11,6 +11,7 @@ import click
 
 from engine.measures.registry import PROBES, SEPARATIONS
 from engine.runs.directory import Run
+from engine.runs.status import Status
 from engine.settings.fields import make, parse_assignments
 from engine.settings.recipes import DEFAULT_RECIPE, RECIPES, find_recipe
 from engine.settings.train import TrainConfig
@@ -101,7 +102,7 @@ def with_absolute_paths(values: dict[str, Any]) -> dict[str, Any]:
 
 def describe(state: RunState) -> dict[str, Any]:
     """The object that ``--json`` prints; measurements of a diverged network are null."""
-    latest = None if state.status == "diverged" else state.latest
+    latest = None if state.status is Status.DIVERGED else state.latest
     scalars = latest.scalars if latest else {}
     curves = latest.curves if latest else {}
     ended = state.ended
@@ -151,7 +152,7 @@ def print_result(
 ) -> int:
     """Print a result as JSON or with ``words``, and a message where the run did not finish; the exit status."""
     (print_json if as_json else words)(result)
-    if state.status == "finished":
+    if state.status is Status.FINISHED:
         return 0
     text = state.ended.text if state.ended else "the worker ended without a word"
     say(f"springtui: {state.status}: {text or 'see the run with springtui runs'}")

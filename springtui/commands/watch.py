@@ -12,9 +12,9 @@ import msgspec
 
 from engine.errors import RunDirectoryError
 from engine.runs.directory import Run
-from engine.runs.files import Tail
 from engine.runs.listing import find_run, list_runs
-from engine.runs.records import Ended, read_event
+from engine.runs.records import Ended
+from engine.runs.status import Status
 
 from ..preferences.preferences import load_preferences
 from ..terminal.gc_pauses import held
@@ -85,18 +85,18 @@ def newest(home: Path) -> Run:
 
 def _stream(run: Run, created: float) -> int:
     """Print every record until no worker holds the run and no more records come; the exit status."""
-    tail, reason = Tail(run.path / "events.jsonl"), ""
+    log, offset, reason = run.log(), 0, ""
     while True:
         live = run.is_live()  # asked before reading, so that the last record is not missed
-        lines = tail.read()
-        for line in lines:
-            event = read_event(line)
-            if event is not None:
+        piece = log.read(offset)
+        read, offset = piece.end != offset, piece.end
+        for record in piece.records:
+            if (event := log.decode(record)) is not None:
                 print_json(msgspec.to_builtins(event))
                 reason = event.reason if isinstance(event, Ended) else ""
-        if lines:
+        if read:
             sys.stdout.flush()
-        elif not live and (tail.offset or time.time() - created > _STARTING):
-            return 0 if reason == "finished" else 1
+        elif not live and (offset or time.time() - created > _STARTING):
+            return 0 if reason == Status.FINISHED else 1
         else:
             time.sleep(_POLL_SECONDS)

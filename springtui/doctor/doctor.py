@@ -128,11 +128,11 @@ def _themes() -> Iterator[Check]:
 
 def _data() -> Iterator[Check]:
     remedy = "install scikit-learn again; the digits come with it"
-    found = importlib.util.find_spec("sklearn")  # finds the package, and does not import it
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("sklearn")  # finds the package, and does not import it
+    if spec is None or spec.origin is None:
         yield Check("digits", "fail", "scikit-learn is not there", remedy)
     else:
-        file = Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz"
+        file = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
         if file.is_file():
             yield Check("digits", "ok", "embedded, 1797 images of 8 x 8")
         else:

@@ -79,12 +79,12 @@ def _cpu_flags() -> set[str]:
 
 def accelerators() -> Iterator[Check]:
     """A check that names NVIDIA GPUs, found by NVML or else nvidia-smi, without importing torch."""
-    found = _by_nvml()
-    if found is None:
+    gpus = _by_nvml()
+    if gpus is None:
         listed = ask("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader")
-        found = [" ".join(line.split()) for line in listed.splitlines()]
-    if found:
-        yield Check("gpu", "ok", "; ".join(found), "use it: springtui train --set device=auto")
+        gpus = [" ".join(line.split()) for line in listed.splitlines()]
+    if gpus:
+        yield Check("gpu", "ok", "; ".join(gpus), "use it: springtui train --set device=auto")
     else:
         yield Check("gpu", "ok", "none found (no NVIDIA driver answers); runs use the processor")
 

@@ -23,8 +23,7 @@ import msgspec
 from engine.errors import ConfigError, DataError, HomeError, RunError
 from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURE_OF, PROBES
 from engine.runs.directory import Run
-from engine.runs.files import Tail
-from engine.runs.records import Cell, Curve, Event, finite, read_event
+from engine.runs.records import Cell, Curve, Event, finite
 from engine.settings.chain import ChainConfig
 from engine.settings.run import RunConfig
 from engine.settings.sweep import SweepConfig
@@ -96,14 +95,13 @@ def read_material(run: Run) -> Material:
     """
     config = run.config()
     records, events, state = [], [], RunState(run.id)
-    tail = Tail(run.path / "events.jsonl")
-    while lines := tail.read():
-        for line in lines:
-            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                records.append(msgspec.json.decode(line, type=dict[str, Any]))
-            if (event := read_event(line)) is not None:
-                events.append(event)
-                state.fold(event)
+    log = run.log()
+    for record in log.records():
+        if (plain := log.decode_plain(record)) is not None:
+            records.append(plain)
+        if (event := log.decode(record)) is not None:
+            events.append(event)
+            state.fold(event)
     return Material(run, config, records, events, state)
 
 

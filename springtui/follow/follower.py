@@ -1,7 +1,8 @@
-"""Reads one run's directory in a thread: its records, its log, whether its worker lives, and what that uses.
+"""Reading one run in a thread: its records, its worker's output, its status, and what its worker uses.
 
-Nothing is posted: ``version`` grows with every change, and a screen that draws a few times a second looks at it.
-A long log is glanced at first and then read through in small pieces, so that the screen's thread keeps its turn.
+No messages are posted: ``version`` grows with every change, and a screen that draws a few times a second
+compares it. Of a long log a few hundred records are read first; then all of it is read in small pieces, with
+pauses in which the screen's thread runs.
 """
 
 from __future__ import annotations
@@ -12,51 +13,55 @@ import threading
 import time
 from collections import deque
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.runs.directory import Run
 from engine.runs.files import open_plain
-from engine.runs.status import LIVE, Liveness
+from engine.runs.status import Observation, Status
 
 from ..state.run_state import RunState
 from ..state.sampling import LONG, glance
-from ..state.timeline import Points, Timeline, View, read_at
+from ..state.timeline import Points, Timeline, View
 
 if TYPE_CHECKING:
     from .usage import Sample, Usage
 
 PIECE = 1 << 16
-"""Bytes that are taken in at once: about a millisecond of work."""
+"""Bytes that are read at once: about a millisecond of work."""
 BREATH = 0.001
-"""Seconds between pieces; other threads have their turn."""
+"""Seconds between pieces of a log that is being read through, in which other threads run."""
 BUSY, QUIET = 0.04, 0.2
-"""Seconds between looks while records come, and while none do."""
-LIVENESS, USAGE = 0.7, 1.0
+"""Seconds between looks at the log while records come, and while none do."""
+STATUS_EVERY, USAGE_EVERY = 0.7, 1.0
+"""Seconds between looks at the lock and the worker's output, and at what is used of the machine."""
 HEAD_START = 2.0
-"""Seconds that a screen has at most to draw what was glanced at, before the reading takes its part of the time."""
+"""Seconds that a screen has at most to draw the first look at a long log, before reading it through begins."""
 LOG_BYTES = 1 << 16
+"""Bytes of the worker's output that are kept, from the end."""
 SAMPLES = 240
+"""Measurements of processor and memory that are kept."""
 
 
 class Follower:
-    """Follows until it is closed; everything public may be read at any time."""
+    """Reads a run until it is closed. Everything public may be read from any thread at any time."""
 
     def __init__(self, run: Run, process: subprocess.Popen[bytes] | None = None) -> None:
         self.run = run
-        self.timeline = Timeline(run.path / "events.jsonl", run.id)
+        self.timeline = Timeline(run.log(), run.id)
         self.version = 0
-        self.liveness: Liveness | None = None
-        """None until it was looked at."""
+        self.observation: Observation | None = None
+        """How the run stands; None until the first look."""
         self.gone = False
-        """The directory is no more."""
+        """Whether the directory was removed."""
         self.log: list[str] = []
+        """The last lines of the worker's output."""
         self.usage: deque[Sample] = deque(maxlen=SAMPLES)
         self.gpu_note = ""
         self.complete = False
-        """Whether the log was read to what was its end at the time."""
+        """Whether the log was read to its present end at least once."""
         self._glimpse: RunState | None = None
-        self._told: Liveness | None = None
+        self._seen_with: Observation | None = None
+        """The observation before which the log was last read to its end."""
         self._size = 0
         self._process = process
         self._meter: Usage | None = None
@@ -66,16 +71,16 @@ class Follower:
         self._thread = threading.Thread(target=self._follow, name=f"follow-{run.id}", daemon=True)
 
     def start(self) -> None:
-        """Begin to follow."""
+        """Begin to read."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop following."""
+        """Stop reading."""
         self._closed.set()
         self._drawn.set()
 
     def drawn(self) -> None:
-        """The screen shows what was glanced at; a long log may be read through now."""
+        """Note that the screen has drawn the first look at a long log, which may be read through now."""
         self._drawn.set()
 
     def join(self, seconds: float = 5.0) -> None:
@@ -83,40 +88,40 @@ class Follower:
         self._thread.join(seconds)
 
     def view(self) -> View:
-        """The run as it stands, as far as is known: read through, or glanced at."""
+        """The run as far as its log was read; beyond that by the first look at it."""
         view = self.timeline.view()
         state = view.state
         if self._glimpse is not None:
             view = self._blended(view, self._glimpse)
             state = view.state
-        found = self.liveness
+        found = self.observation
         if self.gone:
-            state.status = "gone"
-        elif found is not None and self.complete and found.state not in LIVE:
-            state.status = found.state
+            state.status = Status.GONE
+        elif found is not None and self.complete and not found.status.is_live:
+            state.status = found.status
         view.read = 1.0 if self.complete or not self._size else min(1.0, self.timeline.offset / self._size)
         return view
 
     def _blended(self, view: View, glimpse: RunState) -> View:
-        """What was read through, and beyond it what was glanced at."""
+        """The first look's state, and histories that are exact as far as the log was read."""
         histories = {}
         for name, history in glimpse.history.items():
             histories[name] = _spliced(view.histories.get(name, ([], [])), history.points())
         return View(replace(glimpse), {**view.histories, **histories}, view.curves, 0.0, view.damaged, view.moves)
 
-    # the thread's side
+    # called in the thread
 
     def _follow(self) -> None:
-        path = self.timeline.path
-        self.liveness = self.run.liveness()
-        if (size := _size(path)) >= LONG:
+        log = self.timeline.log
+        self.observation = self.run.observe()
+        if (size := log.signature().size) >= LONG:
             self._size = size
-            self._glimpse = glance(path, self.run.id)
+            self._glimpse = glance(log, self.run.id)
             self.version += 1
             self._look_log()
             self._drawn.wait(HEAD_START)
-        looks = {self._look_alive: 0.0, self._look_log: 0.0, self._look_usage: time.monotonic() + LIVENESS}
-        every = {self._look_alive: LIVENESS, self._look_log: LIVENESS, self._look_usage: USAGE}
+        looks = {self._look_alive: 0.0, self._look_log: 0.0, self._look_usage: time.monotonic() + STATUS_EVERY}
+        every = {self._look_alive: STATUS_EVERY, self._look_log: STATUS_EVERY, self._look_usage: USAGE_EVERY}
         while not self._closed.is_set():
             for look, due in looks.items():
                 if time.monotonic() >= due:
@@ -125,38 +130,38 @@ class Follower:
             self._closed.wait(self._take_piece())
 
     def _take_piece(self) -> float:
-        """Take in the next bytes; how long to wait then."""
+        """Read the next piece of the log; how many seconds to wait then."""
         timeline = self.timeline
-        found = self.liveness  # looked at before the end was read, so that no last word is missed
-        size = _size(timeline.path)
-        if size < timeline.offset and timeline.path.exists():  # another file, or one cut short: from the front
-            self.timeline = timeline = Timeline(timeline.path, self.run.id)
+        found = self.observation  # from before the log is read, whose last record may be the worker's end
+        log = timeline.log
+        piece = log.read(timeline.offset, PIECE)
+        if piece.start != timeline.offset:  # the log was replaced or cut: read it from the front
+            self.timeline = timeline = Timeline(log, self.run.id)
             self._glimpse, self.complete = None, False
-        self._size = max(self._size, size)
-        data = read_at(timeline.path, timeline.offset, PIECE)
-        lines = timeline.take(data) if data else 0
-        if lines:
+        self._size = max(self._size, log.signature().size)
+        records = timeline.take(piece)
+        if records:
             self.version += 1
-        if len(data) == PIECE:
+        if piece.more:
             return BREATH
-        if not self.complete or self._told != found:
-            self._told, self.complete, self._glimpse = found, True, None
+        if not self.complete or self._seen_with != found:
+            self._seen_with, self.complete, self._glimpse = found, True, None
             self.version += 1
-        return BUSY if lines else QUIET
+        return BUSY if records else QUIET
 
     def _look_alive(self) -> None:
-        found, gone = self.run.liveness(), not self.run.path.is_dir()
-        if (found, gone) != (self.liveness, self.gone):
-            self.liveness, self.gone = found, gone
+        found, gone = self.run.observe(), not self.run.path.is_dir()
+        if (found, gone) != (self.observation, self.gone):
+            self.observation, self.gone = found, gone
             self.version += 1
 
     @property
     def alive(self) -> bool | None:
-        """Whether a worker holds the run; None where that cannot be seen from here. One that starts counts."""
-        if self.liveness is None:
+        """Whether a worker holds the run or is about to; None where that cannot be seen from here."""
+        if self.observation is None:
             return None
         starting = self._process is not None and self._process.poll() is None
-        return True if starting else self.liveness.live
+        return True if starting else self.observation.live
 
     def _look_log(self) -> None:
         path = self.run.log_path
@@ -176,25 +181,18 @@ class Follower:
         self.version += 1
 
     def _look_usage(self) -> None:
-        """Of the worker where it lives on this host; of the machine in any case."""
-        found = self.liveness
+        """Measure what the worker and the machine use, where the worker lives on this host."""
+        found = self.observation
         if found is None or not found.in_sight:
             return
         if self._meter is None:
-            from .usage import Usage  # psutil, which the first picture need not wait for
+            from .usage import Usage  # imports psutil, which the first picture need not wait for
 
             self._meter = Usage()
             self.gpu_note = self._meter.gpu_note
         self.usage.append(self._meter.sample(found.pid))
         self.gpu_note = self._meter.gpu_note
         self.version += 1
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.lstat().st_size
-    except OSError:
-        return 0
 
 
 def _spliced(known: Points, coarse: Points) -> Points:

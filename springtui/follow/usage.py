@@ -1,4 +1,4 @@
-"""What a run's worker and this machine use: processor, memory, GPU. Called from a thread, about once a second."""
+"""Measuring the processor, memory and GPU that a run's worker and this machine use, about once a second."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Sample:
-    """Fractions are of one core (worker) and of the whole (machine); memory is in MiB. None is not known."""
+    """One measurement; None is unknown.
+
+    Processor as a fraction of one core (worker) or of all cores (machine), GPU of the whole; memory in MiB.
+    """
 
     worker_cpu: float | None
     worker_memory: float | None
@@ -28,7 +31,7 @@ class Sample:
 
 
 class Usage:
-    """Measures one worker on this host, and the machine."""
+    """Measures one worker on this host and the machine."""
 
     def __init__(self) -> None:
         self._process: psutil.Process | None = None
@@ -39,7 +42,7 @@ class Usage:
         psutil.cpu_percent()
 
     def sample(self, pid: int | None) -> Sample:
-        """What is used now; of the worker only where it lives."""
+        """The present use; of the worker only where it lives."""
         cpu = memory = None
         if pid is not None:
             with contextlib.suppress(psutil.Error, ValueError, OverflowError):
@@ -74,7 +77,7 @@ class Usage:
                 self._nvml.nvmlDeviceGetMemoryInfo(handle),
             )
             ours = [p for p in self._nvml.nvmlDeviceGetComputeRunningProcesses(handle) if p.pid == pid]
-        except Exception:  # a GPU that fell off the bus must not take the screen along
+        except Exception:  # NVML's own errors, as when a GPU is lost, must not end the screen
             self._nvml, self.gpu_note = None, "NVML answers no more"
             return {}
         return {

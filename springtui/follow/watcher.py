@@ -1,7 +1,7 @@
-"""Follows one run's directory from a thread, and tells the screen in batches.
+"""Reading one run's records in a thread and posting them to a screen in batches.
 
-Reading happens off the event loop because a run may lie on a slow network file system. The next batch is
-read only once the last one was folded, so a long log never floods the screen.
+A thread, because a run may lie on a slow network file system. The next batch is read only once the screen has
+folded the last one, so that a long log never fills its queue of messages.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from typing import Protocol
 from textual.message import Message
 
 from engine.runs.directory import Run
-from engine.runs.files import Tail
-from engine.runs.records import Event, Started, read_event
-from engine.runs.status import Liveness
+from engine.runs.records import Event, Started
+from engine.runs.status import Observation
 
 BREATH = 0.005
-"""Seconds between looks while there is more to catch up with."""
+"""Seconds between batches while the log holds more."""
 BUSY, QUIET = 0.03, 0.2
-"""Seconds between looks while records come, and while none do."""
+"""Seconds between looks at the log while records come, and while none do."""
 PIECE = 1 << 18
-"""Bytes that are taken in at once: what the screen's thread folds without a key having to wait."""
-LIVENESS = 0.5
+"""Bytes of a batch: the screen's thread folds so many without letting a key wait."""
+STATUS_EVERY = 0.5
 """Seconds between looks at the lock."""
 
 
@@ -37,11 +36,11 @@ class Target(Protocol):
 
 
 class Watcher:
-    """Posts ``RecordsRead`` and ``LivenessSeen`` to a target until it is closed."""
+    """Posts ``RecordsRead`` and ``StatusSeen`` to a target until it is closed."""
 
     @dataclass
     class RecordsRead(Message):
-        """Records came."""
+        """Records were read."""
 
         watcher: Watcher
         events: list[Event]
@@ -49,18 +48,18 @@ class Watcher:
         """Whether the log holds more that has not been read yet."""
 
     @dataclass
-    class LivenessSeen(Message):
-        """The worker was seen to come or to go."""
+    class StatusSeen(Message):
+        """The worker was seen to take the run up, or to have left it."""
 
         watcher: Watcher
         alive: bool
-        found: Liveness
+        found: Observation
         log: list[str]
 
     def __init__(self, run: Run, target: Target, process: subprocess.Popen[bytes] | None = None) -> None:
         self.run = run
         self.process = process
-        """The worker, where it is ours; a later one may take its place."""
+        """The worker's process where this app started it; set anew when it starts another."""
         self._target = target
         self._closed = threading.Event()
         self._folded = threading.Event()
@@ -68,45 +67,44 @@ class Watcher:
         self._thread = threading.Thread(target=self._follow, name=f"watch-{run.id}", daemon=True)
 
     def start(self) -> None:
-        """Begin to follow."""
+        """Begin to read."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop following; nothing is posted after the batch under way."""
+        """Stop reading; at most the batch under way is still posted."""
         self._closed.set()
         self._folded.set()
 
     def folded(self) -> None:
-        """The batch posted last was taken in; the next may come."""
+        """Note that the screen has folded the last batch, so that the next may be posted."""
         self._folded.set()
 
     def _follow(self) -> None:
-        tail = Tail(self.run.path / "events.jsonl")
-        told: bool | None = None
+        log, offset = self.run.log(), 0
+        posted: bool | None = None
         next_look = 0.0
         alive = True
         while not self._closed.is_set():
             if time.monotonic() >= next_look:
-                alive, next_look = self._is_alive(), time.monotonic() + LIVENESS
-            before = tail.offset
-            lines = tail.read(PIECE)
-            more = tail.offset - before >= PIECE
-            events = [event for line in lines if (event := read_event(line)) is not None]
+                alive, next_look = self._is_alive(), time.monotonic() + STATUS_EVERY
+            piece = log.read(offset, PIECE)
+            read, offset = piece.end != offset, piece.end
+            events = [event for record in piece.records if (event := log.decode(record)) is not None]
             if events:
                 self._folded.clear()
-                self._target.post_message(self.RecordsRead(self, events, more))
+                self._target.post_message(self.RecordsRead(self, events, piece.more))
                 self._folded.wait()
                 if any(isinstance(event, Started) for event in events):
-                    told = None  # of an earlier worker
-            elif alive != told and not lines:
-                # only after a look that found nothing more to read, so that no last word is missed
-                told = alive
+                    posted = None  # that was about an earlier worker
+            elif alive != posted and not read:
+                # only once nothing more was there to read: the worker's last record comes before the message
+                posted = alive
                 self._target.post_message(
-                    self.LivenessSeen(self, alive, self.run.liveness(), self.run.last_log_lines())
+                    self.StatusSeen(self, alive, self.run.observe(), self.run.last_log_lines())
                 )
-            self._closed.wait(BREATH if more else BUSY if lines else QUIET)
+            self._closed.wait(BREATH if piece.more else BUSY if read else QUIET)
 
     def _is_alive(self) -> bool:
-        """By the lock; and a worker of ours that still imports, and holds no lock yet, by its process."""
+        """Whether the lock is held, or a worker that this app started lives, which may not hold it yet."""
         process = self.process
         return self.run.is_live() or (process is not None and process.poll() is None)

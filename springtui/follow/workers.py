@@ -1,4 +1,4 @@
-"""Worker processes that this app started: launched, told to go on, stopped.
+"""The worker processes that this app started: starting them, resuming runs, stopping them.
 
 Every call may touch the disk: call it from a thread.
 """
@@ -12,7 +12,7 @@ from engine.runs.directory import Run
 from engine.runs.launch import launch
 
 _PATIENCE = 10.0
-"""Seconds for a worker that said its last word to be gone."""
+"""Seconds that the process of a worker may take to end after its last record."""
 
 
 class Workers:
@@ -24,7 +24,7 @@ class Workers:
         """By the run's id."""
 
     def launch(self, run: Run) -> Run:
-        """Start a worker for a run, once an earlier one of ours has ended; gives the run back.
+        """Start a worker for a run, once an earlier one that this app started has ended; the run.
 
         Raises:
             SpringtuiError: it has a worker already, needs none, or none can be started.
@@ -35,17 +35,17 @@ class Workers:
         return run
 
     def resume(self, run: Run) -> None:
-        """Let a new worker go on with a run that was left.
+        """Start a worker that goes on with a run that has none.
 
         Raises:
             SpringtuiError: it has a worker already, needs none, or none can be started.
         """
-        run.must_need_a_worker()
-        run.may_be_taken()
+        run.require_worker_run()
+        run.require_free()
         self.launch(run)
 
     def stop_all(self) -> None:
-        """Ask every worker that is still running to stop; what it made is kept."""
+        """Ask every worker that is still running to stop; its records are kept."""
         for name, process in self.processes.items():
             if process.poll() is None:
                 Run(self.home / "runs" / name).ask("stop")

@@ -9,13 +9,14 @@ from typing import Any, Literal, Protocol
 
 from engine.errors import SpringtuiError
 from engine.runs.records import Started
+from engine.runs.status import Status
 
 from ..follow.watcher import Target, Watcher
 from ..screen import Notifier
 from ..state.cycling import next_of
 from ..state.run_state import RunState
 from ..terminal.text import plain_text
-from .session import PANELS, RESUMABLE, SYSTEMS, LabSession, Panel
+from .session import PANELS, SYSTEMS, LabSession, Panel
 from .settings import PULLINGS, moved
 
 How = Literal["left", "new", "resume"]
@@ -172,7 +173,7 @@ class LabControl:
 
     async def toggle_pause(self) -> None:
         """Pause both runs, or let both go on."""
-        paused = any(state.status == "paused" for state in self.states.values())
+        paused = any(state.status is Status.PAUSED for state in self.states.values())
         for panel in PANELS:
             await self.put("resume" if paused else "pause", panel)
 
@@ -184,7 +185,7 @@ class LabControl:
 
     def resume(self) -> None:
         """Let new workers go on with the runs that broke off, each from its checkpoint."""
-        broken = [panel for panel, state in self.states.items() if state.status in RESUMABLE]
+        broken = [panel for panel, state in self.states.items() if state.status.is_resumable]
         for panel in broken:
             self.begin(panel, how="resume")
         if not broken:
@@ -223,7 +224,7 @@ class LabControl:
         if self._is_ours(panel) or state.run_id in self._caught_up:
             self._view.worker_came(panel)
 
-    def take_liveness(self, message: Watcher.LivenessSeen) -> None:
+    def take_liveness(self, message: Watcher.StatusSeen) -> None:
         """Note that a run's worker came or went, and why it went."""
         panel = self._panel_of(message.watcher)
         if panel is None:
@@ -234,11 +235,11 @@ class LabControl:
         if message.alive:
             state.worker_is_seen()
             return
-        state.worker_is_gone(message.found.state)
+        state.worker_is_gone(message.found.status)
         self._view.tell_alerts(state, new=self._is_ours(panel))
-        if state.status == "diverged":
+        if state.status is Status.DIVERGED:
             self._view.notify(plain_text(state.note), title="diverged", severity="error", timeout=12, markup=False)
-        elif state.status in {"crashed", "failed", "unknown"}:
+        elif state.status.went_wrong or state.status is Status.UNKNOWN:
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
             why = (state.ended and state.ended.text) or message.found.text
             ways = f"press g to resume it (as springtui resume {state.run_id} does) or r to restart"

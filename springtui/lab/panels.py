@@ -29,7 +29,7 @@ from ..widgets.canvas import Canvas
 from ..widgets.chain_view import ChainView
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot
-from .session import RESUMABLE, SYSTEMS, Panel
+from .session import SYSTEMS, Panel
 
 TITLES = {
     "#network-curve": "Network · load curve",
@@ -186,7 +186,7 @@ def _asides(state: RunState) -> list[str]:
 
 
 def _ways(state: RunState) -> str:
-    return "g resumes, r starts anew" if state.status in RESUMABLE else "r starts anew"
+    return "g resumes, r starts anew" if state.status.is_resumable else "r starts anew"
 
 
 def _said(trouble: Mapping[Panel, str]) -> list[str]:

@@ -89,8 +89,9 @@ class LabScreen(BaseScreen[None]):
         left = next((kind for kind in NOISE_KINDS if kind.key == self.last_session.noise), None)
         if left is not None and not session.chosen:
             self.kind, self._noise = left, left.default
-        left_measure = self.last_session.measure
-        self.measure = left_measure if left_measure in NETWORK_MEASURES else DEFAULT_MEASURE
+        self.measure = (
+            self.last_session.measure if self.last_session.measure in NETWORK_MEASURES else DEFAULT_MEASURE
+        )
         self.tab = GROUPS[0]
         self._stale = False
         self._asking = False
@@ -191,7 +192,7 @@ class LabScreen(BaseScreen[None]):
     def on_watcher_records_read(self, message: Watcher.RecordsRead) -> None:
         self.control.take_records(message)
 
-    def on_watcher_liveness_seen(self, message: Watcher.LivenessSeen) -> None:
+    def on_watcher_status_seen(self, message: Watcher.StatusSeen) -> None:
         self.control.take_liveness(message)
 
     def run_dropped(self, panel: Panel) -> None:
@@ -331,7 +332,7 @@ class LabScreen(BaseScreen[None]):
         self.query_one("#controls").scroll_relative(y=2 * lines, animate=False)
 
     def action_next_measure(self) -> None:
-        """Show the next measure of separation."""
+        """Show the next of the three measures of separation."""
         self.measure = next_of(NETWORK_MEASURES, self.measure)
         self._slider_moved()  # probes cost time: they are taken only while they are looked at
         self._stale = True

@@ -19,7 +19,6 @@ from engine.runs.directory import Run
 from engine.runs.files import read_file, replace_file
 from engine.runs.launch import launch
 from engine.runs.listing import open_home
-from engine.runs.status import LIVE
 from engine.settings.chain import ChainConfig
 from engine.settings.fields import make
 from engine.settings.recipes import RECIPES
@@ -32,10 +31,6 @@ SYSTEMS: dict[Panel, str] = {"train": "network", "chain": "chain"}
 
 LAB_CHAIN: dict[str, Any] = {"replicas": 64, "pace": 300.0, "frames": 30.0, "steps": 1_080_000}
 """An hour of pulling, thirty pictures a second."""
-BROKEN_OFF = frozenset({"crashed", "failed"})
-"""How runs stand that ended though nobody wished it: shown with the reason until a person decides."""
-RESUMABLE = BROKEN_OFF | {"stopped", "unknown"}
-"""How runs stand that a new worker may go on with."""
 _PATIENCE = 5.0
 """Seconds for a worker that said its last word to be gone."""
 
@@ -65,7 +60,7 @@ class LabSession:
         with self._turn:
             name = Path(self._noted().get(panel, "")).name
             run = Run(self.home / "runs" / name)
-            if called_off.is_set() or not name or not (run.is_live() or run.status() in BROKEN_OFF):
+            if called_off.is_set() or not name or not (run.is_live() or run.status().went_wrong):
                 return False
             self.stop(panel)
             self.runs[panel] = run
@@ -86,7 +81,7 @@ class LabSession:
                 return
             old = self.processes.get(panel)
             if old is not None and old.poll() is None:
-                if run.status() in LIVE:  # it was asked twice
+                if run.status().is_live:  # it was asked twice
                     return
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     old.wait(_PATIENCE)

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Protocol
 
 from engine.runs.directory import Run
+from engine.runs.status import Status
 from engine.settings.sweep import SweepConfig
 from engine.sweep.diagrams import DIAGRAMS
 from engine.sweep.summary import Summary
@@ -131,14 +132,14 @@ class PhaseControl:
             self._view.runs_changed()
         message.watcher.folded()
 
-    def take_liveness(self, message: Watcher.LivenessSeen) -> None:
+    def take_liveness(self, message: Watcher.StatusSeen) -> None:
         """Note that a run's worker went, and notify the person where it did not end well."""
         system = self._system_of(message.watcher)
         if system is None or message.alive:
             return
         state = self.states[system]
-        state.worker_is_gone(message.found.state)
-        if state.status in {"crashed", "failed", "unknown"}:
+        state.worker_is_gone(message.found.status)
+        if state.status.went_wrong or state.status is Status.UNKNOWN:
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
             text = plain_text(f"{state.note or message.found.text}; press g to go on. {log}")
             self._view.notify(text, title=f"{system} diagram", severity="error", timeout=12, markup=False)
@@ -159,7 +160,7 @@ class PhaseControl:
             if not state.is_over:
                 await self._ask("resume")
                 return
-            if state.status != "finished" and not (self.lacks_quantity(quantity) and state.is_over):
+            if state.status is not Status.FINISHED and not (self.lacks_quantity(quantity) and state.is_over):
                 await attempt(self._view, self.sweeps.run_workers.resume, self.runs["network"])
                 await self._show_run("network", self.runs["network"])
                 return
@@ -183,7 +184,7 @@ class PhaseControl:
         """Hold the diagram, or go on."""
         state = self.states.get("network")
         if state is not None and not state.is_over:
-            await self._ask("resume" if state.status == "paused" else "pause")
+            await self._ask("resume" if state.status is Status.PAUSED else "pause")
 
     async def stop(self) -> None:
         """Stop; finished cells are kept."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.measures.registry import DEFAULT_MEASURE, DISTANCE
+from engine.runs.status import Status
 from engine.settings.sweep import SweepConfig
 from engine.sweep.grid import cell_count, members
 from engine.sweep.summary import Summary
@@ -28,7 +29,7 @@ def networks_empty(state: RunState | None, recipe: str) -> str:
     """What stands where the networks' diagram would be."""
     if state is None:
         return f"No diagram yet: g makes {recipe} on the embedded digits, t chooses another diagram."
-    if state.is_over or state.status == "unknown":
+    if state.is_over or state.status is Status.UNKNOWN:
         return why_empty(state.status, what="the diagram", remedy="g goes on with it")
     return state.note or UNDER_WAY
 

@@ -12,6 +12,7 @@ from textual.containers import Container, Horizontal
 from textual.widgets import Static
 
 from engine.runs.directory import Run
+from engine.runs.status import Status
 from engine.sweep.grid import cell_values
 
 from ..export.export import export_aside, written
@@ -109,7 +110,7 @@ class PhaseScreen(BaseScreen[None]):
     def on_watcher_records_read(self, message: Watcher.RecordsRead) -> None:
         self.control.take_records(message)
 
-    def on_watcher_liveness_seen(self, message: Watcher.LivenessSeen) -> None:
+    def on_watcher_status_seen(self, message: Watcher.StatusSeen) -> None:
         self.control.take_liveness(message)
 
     def runs_changed(self) -> None:
@@ -261,7 +262,7 @@ class PhaseScreen(BaseScreen[None]):
     def _draw_progress(self) -> None:
         control = self.control
         state, config = control.states.get("network"), control.configs.get("network")
-        status = self._status(state) if state is not None else ""
+        status = self._status(state) if state is not None else Status.UNOBSERVED
         parts = panels.progress(config, state, status, control.summaries["network"], control.recipe)
         if self.read_only:
             parts.append("read-only")
@@ -270,21 +271,22 @@ class PhaseScreen(BaseScreen[None]):
                 parts.insert(2, f"g makes {control.recipe}")
             elif control.lacks_quantity(self.colour.key) and state.is_over:
                 parts.insert(2, "g measures the Hessian")
-            elif status in {"crashed", "failed", "stopped"}:
+            elif status.went_wrong or status is Status.STOPPED:
                 parts.insert(2, "g goes on")
-            elif state.status == "running" and state.note:
+            elif state.status is Status.RUNNING and state.note:
                 parts.append(state.note)
         text = fitting(parts, self.size.width - 2)
         if text != self._told:
             self._told = text
             self.query_one("#progress", Static).update(plain_text(text))
 
-    def _status(self, state: RunState) -> str:
+    def _status(self, state: RunState) -> Status:
         """A run that was left and whose new worker still loads is no longer stopped."""
         workers, run = self.control.sweeps.run_workers, self.control.runs["network"]
         process = workers.processes.get(run.id)
-        loads = state.is_over and state.status != "finished" and process is not None and process.poll() is None
-        return "starting" if loads else state.status
+        was_left = state.is_over and state.status is not Status.FINISHED
+        loads = was_left and process is not None and process.poll() is None
+        return Status.STARTING if loads else state.status
 
     def _draw_scatter(self) -> None:
         summaries = self.control.summaries["network"]

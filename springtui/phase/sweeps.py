@@ -15,7 +15,7 @@ import msgspec
 from engine.errors import SpringtuiError
 from engine.runs.directory import Run
 from engine.runs.listing import list_runs, open_home
-from engine.runs.status import LIVE
+from engine.runs.status import Status
 from engine.settings.sweep import SweepConfig
 from engine.twin.maps import NUMBERS, PRESETS, TwinMap
 
@@ -42,7 +42,7 @@ class SweepRuns:
         left = None
         for run, config in self._sweeps():
             if config.system == "network" and config.recipe == recipe:
-                if run.status() in {"finished", *LIVE}:
+                if (status := run.status()).is_live or status is Status.FINISHED:
                     return run
                 left = left or run
         return left
@@ -50,7 +50,7 @@ class SweepRuns:
     def _sweeps(self) -> Iterator[tuple[Run, SweepConfig]]:
         """Those that can be read, the newest first."""
         for run in list_runs(self.home)[:_LOOK_BACK]:
-            if "-sweep-" in run.id:
+            if run.kind == "sweep":
                 with contextlib.suppress(SpringtuiError):
                     config = run.config().settings
                     if isinstance(config, SweepConfig):
@@ -67,7 +67,7 @@ class SweepRuns:
             if config.system != system:
                 continue
             same = like is None or (_grid(config) == _grid(like) and config.twin == (twin or {}))
-            if same and (like is None or run.status() == "finished"):
+            if same and (like is None or run.status() is Status.FINISHED):
                 return run
         return None
 

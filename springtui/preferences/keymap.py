@@ -16,8 +16,7 @@ from textual.dom import DOMNode
 from textual.keys import Keys, format_key
 from textual.screen import ModalScreen, Screen
 
-from engine.errors import ConfigError
-from engine.settings.fields import nearest_name
+from engine.errors import ConfigError, nearest_and_known
 
 from ..terminal.textual_private import key_of_character
 
@@ -89,10 +88,7 @@ def _check_one(name: str, text: str, bound: list[Bound], keys: Mapping[str, str]
     """Raise ConfigError where the id or a key is unknown, or a key has another action already."""
     known = sorted({each.binding.id for each in bound if each.binding.id})
     if name not in known:
-        near = nearest_name(name, known)
-        raise ConfigError(
-            f"{where}: keys: {name!r} is no binding's id; the nearest is {near!r}. Known: {', '.join(known)}"
-        )
+        raise ConfigError(f"{where}: keys: {name!r} is no binding's id; {nearest_and_known(name, known)}")
     for key in normal(text):
         if not is_key(key):
             raise ConfigError(

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, nearest_and_known
 from engine.runs.home import config_path, read_config
 from engine.settings.fields import (
     SWITCH_WORDS,
@@ -23,7 +23,6 @@ from engine.settings.fields import (
     field_metas,
     field_names,
     field_types,
-    nearest_name,
     plain_type,
 )
 
@@ -86,9 +85,9 @@ def load_preferences(options: Mapping[str, Any] | None = None) -> Effective:
     try:
         file = read_config(path)
         layers += [(key, value, str(path), str(path)) for key, value in file.items()]
-        state = load_user_state()
-        if state.theme and state.theme_over == str(file.get("theme", "")):
-            layers.append(("theme", state.theme, str(path), "chosen in the app"))
+        memory = load_user_state()
+        if memory.theme and memory.theme_over == str(file.get("theme", "")):
+            layers.append(("theme", memory.theme, str(path), "chosen in the app"))
     except ConfigError as error:
         problems.append(str(error))
     layers += [(key, os.environ[name], f"the environment: {name}", name) for key, name in _variables().items()]
@@ -150,8 +149,7 @@ def checked(key: str, value: Any, where: str) -> Any:
     """
     types = field_types(Preferences)
     if key not in types:
-        near = nearest_name(key, names())
-        raise ConfigError(f"{where}: unknown key {key!r}; the nearest is {near!r}. Known: {', '.join(names())}")
+        raise ConfigError(f"{where}: unknown key {key!r}; {nearest_and_known(key, names())}")
     try:
         # values in the environment are texts, so "1" may be a switch or a number
         return msgspec.convert(_spelt(key, value, where), types[key], strict=not isinstance(value, str))

@@ -13,9 +13,9 @@ from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
 import springtui
-from engine.errors import ConfigError
+from engine.errors import ConfigError, nearest, nearest_and_known
 from engine.runs.home import config_path
-from engine.settings.fields import field_help, field_names, field_types, nearest_name
+from engine.settings.fields import field_help, field_names, field_types
 
 from ..widgets.palette import CIVIDIS, LEVELS, MOST_LEVELS, Palette
 
@@ -103,10 +103,7 @@ def check_name(name: str, themes: Iterable[Theme], where: str) -> None:
     """
     known = [theme.name for theme in themes]
     if name not in known:
-        near = nearest_name(name, known)
-        raise ConfigError(
-            f"{where}: theme = {name!r} is no theme; the nearest is {near!r}. Known: {', '.join(known)}"
-        )
+        raise ConfigError(f"{where}: theme = {name!r} is no theme; {nearest_and_known(name, known)}")
 
 
 def load_theme(path: Path) -> Theme:
@@ -176,7 +173,7 @@ def _value(path: Path, cls: type[msgspec.Struct], table: dict[str, Any], key: st
 def _refuse_unknown(path: Path, what: str, table: dict[str, Any], known: tuple[str, ...]) -> None:
     for key in table:
         if key not in known:
-            near = nearest_name(key, known)
+            near = nearest(key, known)
             raise ConfigError(
                 f"{path}: unknown {what} {key!r}; the nearest is {near!r}. Allowed: {', '.join(known)}"
             )

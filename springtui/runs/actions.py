@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from engine.runs.directory import Run
 from engine.runs.label import write_label
+from engine.runs.status import Status
 from engine.settings.fields import make, parse_assignments
 
 from ..follow.workers import Workers
@@ -23,6 +24,9 @@ class RunsView(Notifier, Protocol):
 
     def runs_changed(self) -> None:
         """Something has changed on the disk."""
+
+    def run_deleted(self, run_id: str) -> None:
+        """A run was moved to the trash."""
 
 
 class RunActions:
@@ -53,7 +57,7 @@ class RunActions:
         for row in rows:
             if not row.is_over:
                 await attempt(self._view, row.run.ask, "resume")
-            elif row.status in {"finished", "damaged"}:
+            elif row.status in {Status.FINISHED, Status.DAMAGED}:
                 self._view.notify(
                     f"{plain_text(row.name)} is {row.status}: nothing to go on with", timeout=5, markup=False
                 )
@@ -72,6 +76,8 @@ class RunActions:
         """Move runs to the trash."""
         for row in rows:
             await attempt(self._view, self.trash.put, row.run)
+            if row.id in self.trash.names:
+                self._view.run_deleted(row.id)
         self._view.runs_changed()
 
     async def take_over_trash(self) -> None:
@@ -93,7 +99,7 @@ def changed(run: Run, text: str) -> Any:
     Raises:
         SpringtuiError: the run cannot be read, or a change is not allowed.
     """
-    run.must_need_a_worker()
+    run.require_worker_run()
     settings = run.config().settings
     cls: Any = type(settings)
     try:

@@ -7,8 +7,6 @@ kept until the files have changed.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -17,16 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ConfigError
-from engine.runs.directory import Run
-from engine.runs.label import NO_LABEL, Label, read_label
+from engine.runs.directory import Run, parse_id
+from engine.runs.label import NO_LABEL, Label, label_changed, read_label
 from engine.runs.listing import list_runs
-from engine.runs.status import LIVE, OVER
+from engine.runs.status import Status
 
 from ..state.describe import describe
 
-_NAME = re.compile(r"(\d{8}-\d{6})-([a-z]+)-")
-NOT_LIVE = OVER | {"damaged"}
-_LABEL = "label.json"
 _AGAIN = 1.5
 """Seconds after which a run that goes on is looked at again, whether its files changed or not."""
 _SELDOM = 15.0
@@ -58,19 +53,19 @@ class Row:
         return self.label.name or self.run.id
 
     @property
-    def status(self) -> str:
-        """How it stands: running, finished …; empty before it was looked at."""
-        return str(self.about.get("status", ""))
+    def status(self) -> Status:
+        """How it stands, as it was last looked at."""
+        return Status(self.about.get("status", Status.UNOBSERVED))
 
     @property
     def is_over(self) -> bool:
         """Whether no worker fills it any more."""
-        return self.status in NOT_LIVE
+        return self.status.is_over
 
     @property
     def goes_on(self) -> bool:
         """Whether a worker is known to hold it."""
-        return self.status in LIVE
+        return self.status.is_live
 
     def value(self, name: str) -> float | None:
         """The newest value of a scalar."""
@@ -97,12 +92,12 @@ class Catalogue:
 
     def scan(self) -> bool:
         """List the directories, and their labels; whether a run has come, gone or been labelled anew."""
-        self._listed = _mtime(str(self._runs))
+        self._listed = _mtime(self._runs)
         known = {run.id: run for run in list_runs(self.home)}
         changed = known.keys() != self.rows.keys()
         rows = {name: self.rows.get(name) or _row(run) for name, run in known.items()}
         for name, row in rows.items():
-            mark = _mtime(f"{row.run.path}/{_LABEL}")
+            mark = label_changed(str(row.run.path))
             if mark != self._label_marks.get(name, 0):
                 self._label_marks[name] = mark
                 row.label = read_label(row.run.path)
@@ -112,7 +107,7 @@ class Catalogue:
 
     def has_new(self) -> bool:
         """Whether a run has come or gone since the last scan; costs next to nothing."""
-        return _mtime(str(self._runs)) != self._listed
+        return _mtime(self._runs) != self._listed
 
     def refresh(self, names: Iterable[str]) -> int:
         """Describe those of these runs that are new or may have changed; how many were."""
@@ -128,14 +123,14 @@ class Catalogue:
         return bool(self.rows[name].about)
 
     def _is_stale(self, row: Row) -> bool:
-        if not row.about or _signature(str(row.run.path)) != row.signature:
+        if not row.about or row.run.signature() != row.signature:
             return True
         waited = time.monotonic() - row.seen
         return waited >= _AGAIN if row.goes_on else not row.is_over and waited >= _SELDOM
 
     def _describe(self, row: Row) -> None:
         self.describes += 1
-        row.signature = _signature(str(row.run.path))
+        row.signature = row.run.signature()
         row.seen = time.monotonic()
         row.about = describe(row.run)
         row.kind = row.about.get("kind") or row.kind
@@ -145,34 +140,17 @@ class Catalogue:
 
 
 def _row(run: Run) -> Row:
-    """What the name tells."""
-    found = _NAME.match(run.id)
-    created = 0.0
-    if found is not None:
-        with contextlib.suppress(ValueError, OverflowError):
-            created = time.mktime(time.strptime(found[1], "%Y%m%d-%H%M%S"))
-    return Row(run, found[2] if found else "", created)
+    """A row that knows what the run's id says."""
+    created, kind = parse_id(run.id) or (0.0, "")
+    return Row(run, kind, created)
 
 
-def _mtime(path: str) -> int:
-    """Of thousands of files in a row, hence of plain text: to make a Path takes longer than the look itself."""
+def _mtime(path: Path) -> int:
+    """When a directory was last changed, in nanoseconds since the epoch; 0 where there is none."""
     try:
-        return os.lstat(path).st_mtime_ns
+        return path.lstat().st_mtime_ns
     except OSError:
         return 0
-
-
-def _signature(path: str) -> tuple[int, ...]:
-    """Changes whenever the run's records, configuration, lock or label do."""
-    parts: list[int] = []
-    for name in ("events.jsonl", "config.json", "lock", _LABEL):
-        try:
-            seen = os.lstat(f"{path}/{name}")
-        except OSError:
-            parts += [0, 0]
-        else:
-            parts += [seen.st_size, seen.st_mtime_ns]
-    return tuple(parts)
 
 
 # order and choice

@@ -12,7 +12,7 @@ from engine.runs.records import Curve
 
 from ..state.pictures import Series
 from ..state.sampling import LONG, glance
-from ..state.timeline import Points, Timeline, read_at
+from ..state.timeline import Points, Timeline
 from ..terminal.text import plain_text
 
 LOAD_CURVE = "load curve"
@@ -85,13 +85,13 @@ class Overlay:
 
 def _read(run: Run) -> Picture:
     """A short log is read through, a long one glanced at."""
-    path = run.path / "events.jsonl"
+    log = run.log()
     last = [event for event in run.last_events(_RECORDS) if isinstance(event, Curve)]
     curve = last[-1] if last else None
-    timeline = Timeline(path, run.id)
-    while timeline.offset < LONG and (data := read_at(path, timeline.offset, _PIECE)):
-        timeline.take(data)
+    timeline = Timeline(log, run.id)
+    while timeline.offset < LONG and (piece := log.read(timeline.offset, _PIECE)).end != timeline.offset:
+        timeline.take(piece)
     if timeline.offset >= LONG:
-        state = glance(path, run.id)
+        state = glance(log, run.id)
         return Picture(curve or state.latest, {name: history.points() for name, history in state.history.items()})
     return Picture(curve, timeline.view().histories)

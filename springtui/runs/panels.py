@@ -9,6 +9,8 @@ from rich.style import Style
 from rich.text import Text
 from textual.color import Color
 
+from engine.runs.status import Status
+
 from ..state.cycling import next_of
 from ..state.empty import why_empty
 from ..state.pictures import Series
@@ -29,8 +31,9 @@ COLUMNS = (
     Column("size", "SIZE", 8, right=True, shown_from=96),
 )
 COLORS = {
-    "running": "success", "paused": "warning", "starting": "accent", "finished": "primary", "stopped": "secondary",
-    "diverged": "error", "failed": "error", "crashed": "error", "damaged": "error",
+    Status.RUNNING: "success", Status.PAUSED: "warning", Status.STARTING: "accent", Status.FINISHED: "primary",
+    Status.STOPPED: "secondary", Status.DIVERGED: "error", Status.FAILED: "error", Status.CRASHED: "error",
+    Status.DAMAGED: "error",
 }  # fmt: skip
 NO_RUNS = "no runs yet: Escape, then the lab begins one"
 NONE_FITS = "no run fits the filter; / changes it"
@@ -127,7 +130,7 @@ def why_no_curve(rows: Sequence[Row], quantity: str) -> str:
     if quantity != LOAD_CURVE or len(rows) > 1:
         return "none of these runs has it: c shows another quantity"
     row = rows[0]
-    if row.status == "damaged":
+    if row.status is Status.DAMAGED:
         return "its configuration is damaged; Enter shows what can be read"
     return why_empty(row.status, remedy="g goes on with it")
 

@@ -206,6 +206,9 @@ class RunsScreen(BaseScreen[None]):
         current = self.table.current
         return self.marked or ([current] if current is not None else [])
 
+    def run_deleted(self, run_id: str) -> None:
+        self.host.forget_alerts(run_id)
+
     def runs_changed(self) -> None:
         """Something has changed on the disk: the list is read anew at once."""
         self._scanned = 0.0

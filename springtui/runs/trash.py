@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import threading
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from engine.errors import RunDirectoryError, SpringtuiError
 from engine.runs.directory import Run
+from engine.runs.listing import is_run_directory
 from engine.runs.lock import Lock, this_process
 
 LIMIT = 20
@@ -30,7 +30,7 @@ class Trash:
         self.home = home
         self.names: list[str] = []
         """The newest last."""
-        self.folder = home / "trash" / secrets.token_hex(8)
+        self.folder = home / "trash" / os.urandom(8).hex()
         """Where removed runs lie until they are emptied."""
         self._lock: Lock | None = None
         self._turn = threading.RLock()
@@ -42,7 +42,7 @@ class Trash:
             LockedError: a worker writes it, or may do so on another host.
             OSError: it cannot be moved.
         """
-        run.may_be_taken()
+        run.require_free()
         with self._turn:
             self._open()
             now = time.time_ns()  # not the kernel's, which moves on by milliseconds
@@ -85,7 +85,7 @@ class Trash:
         return 0
 
     def _take_over(self, folder: Path) -> None:
-        if (folder / "config.json").exists():  # of a version without folders for each app
+        if is_run_directory(folder):  # of a version without folders for each app
             self._open()
             self._move(folder)
             return

@@ -11,6 +11,7 @@ from typing import Any
 from engine.errors import RunDirectoryError
 from engine.runs.directory import Run
 from engine.runs.label import read_label
+from engine.runs.status import Status
 from engine.settings.chain import ChainConfig
 from engine.settings.run import RunConfig, kind_of
 from engine.settings.sweep import SweepConfig
@@ -29,8 +30,8 @@ def describe(run: Run) -> dict[str, Any]:
     try:
         config = run.config()
     except RunDirectoryError as error:
-        return {"run": run.id, "kind": None, "status": "damaged", "text": str(error), **shared}
-    found = run.liveness()
+        return {"run": run.id, "kind": None, "status": Status.DAMAGED, "text": str(error), **shared}
+    found = run.observe()
     state = RunState(run.id)
     for event in run.last_events(_RECORDS):
         state.fold(event)
@@ -38,7 +39,7 @@ def describe(run: Run) -> dict[str, Any]:
     return {
         "run": run.id,
         "kind": kind_of(config.settings),
-        "status": found.state,
+        "status": found.status,
         "since": found.since,
         "text": found.text,
         "live": found.live,

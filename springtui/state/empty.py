@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from engine.runs.status import Status
+
 from ..terminal.text import plain_text
 
 WAITING = "waiting for the first measurement"
-_ENDED = {"crashed": "crashed", "failed": "failed", "diverged": "diverged", "stopped": "was stopped"}
+_ENDED = {
+    Status.CRASHED: "crashed",
+    Status.FAILED: "failed",
+    Status.DIVERGED: "diverged",
+    Status.STOPPED: "was stopped",
+}
 
 
-def why_empty(status: str, note: str = "", *, what: str = "the run", remedy: str = "") -> str:
+def why_empty(status: Status, note: str = "", *, what: str = "the run", remedy: str = "") -> str:
     """Of a run without a measurement.
 
     Args:
@@ -20,12 +27,12 @@ def why_empty(status: str, note: str = "", *, what: str = "the run", remedy: str
     then = f": {remedy}" if remedy else ""
     if status in _ENDED:
         return f"{what} {_ENDED[status]} before its first measurement{then}"
-    if status == "finished":
+    if status is Status.FINISHED:
         return f"{what} finished without a measurement"
-    if status == "waiting":
+    if status is Status.WAITING:
         return f"no worker has taken {what} up yet{then}"
-    if status == "unknown":
+    if status is Status.UNKNOWN:
         return "nothing was measured yet, and no worker is in sight"
-    if status == "gone":
+    if status is Status.GONE:
         return f"the directory of {what} is gone, and nothing had been read of it"
     return plain_text(note) or WAITING

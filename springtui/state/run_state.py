@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.measures.registry import PROBES, rises
 from engine.runs.records import Acknowledged, Cell, Curve, Ended, Event, Note, Started
+from engine.runs.status import Status
 
 from .history import HISTORY_POINTS, History
 
@@ -25,8 +26,7 @@ class RunState:
     """A run as the screen knows it."""
 
     run_id: str
-    status: str = "starting"
-    """starting, running, paused, finished, stopped, diverged, failed or crashed."""
+    status: Status = Status.STARTING
     layers: list[str] = field(default_factory=list)
     total: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class RunState:
     @property
     def is_over(self) -> bool:
         """Whether its last record, or the lack of a worker, ended it."""
-        return self.status in {"finished", "stopped", "diverged", "failed", "crashed"}
+        return self.status.is_over
 
     @property
     def at(self) -> int:
@@ -83,7 +83,7 @@ class RunState:
         """A sweep's members a second since its present worker began; 0 while there is no telling or no work."""
         times = [cell.time for cell in self.cells.values() if cell.time >= self.resumed]
         span = max(times, default=0.0) - self.resumed
-        if self.is_over or self.status == "paused" or len(times) < 3 or span <= 0:
+        if self.is_over or self.status is Status.PAUSED or len(times) < 3 or span <= 0:
             return 0.0
         return len(times) / span
 
@@ -100,22 +100,22 @@ class RunState:
         elif isinstance(event, Acknowledged):
             self._fold_acknowledged(event)
         elif isinstance(event, Ended):
-            self.status, self.ended, self.note = event.reason, event, event.text
+            self.status, self.ended, self.note = Status(event.reason), event, event.text
         elif isinstance(event, Note):
             self.note = event.text
 
-    def worker_is_gone(self, state: str = "crashed") -> None:
-        """No live worker is seen to hold the run any more; ``state`` is what its directory tells."""
+    def worker_is_gone(self, status: Status = Status.CRASHED) -> None:
+        """No live worker is seen to hold the run any more; its directory was observed to have this status."""
         if not self.is_over:
-            self.status = state
+            self.status = status
 
     def worker_is_seen(self) -> None:
         """A live worker holds the run, which may have been without one; its first record says more."""
-        if self.status in {"crashed", "unknown"}:
-            self.status = "starting"
+        if self.status in {Status.CRASHED, Status.UNKNOWN}:
+            self.status = Status.STARTING
 
     def _fold_started(self, event: Started) -> None:
-        self.status, self.ended, self.note = "running", None, ""
+        self.status, self.ended, self.note = Status.RUNNING, None, ""
         self.layers, self.total = event.layers, event.total
         self.settings, self.facts = dict(event.settings), dict(event.facts)
         self.started = self.started or event.time
@@ -146,9 +146,9 @@ class RunState:
             return
         self.settings = {**self.settings, **event.settings}
         if event.action == "pause":
-            self.status = "paused"
+            self.status = Status.PAUSED
         elif event.action == "resume":
-            self.status = "running"
+            self.status = Status.RUNNING
 
 
 def points_of(curve: Curve, measure: str) -> Sequence[float | None]:

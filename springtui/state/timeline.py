@@ -10,18 +10,14 @@ from __future__ import annotations
 
 import bisect
 import copy
-import os
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
-from engine.runs.files import open_plain
-from engine.runs.records import Acknowledged, Cell, Count, Curve, Ended, Event, Moment, Note, Started, read_event
+from engine.runs.log import EventLog, Slice
+from engine.runs.records import Acknowledged, Curve, CurveScalars, Event
 
 from .history import History
 from .run_state import ECHO_SECONDS, ECHOES, RunState
@@ -30,8 +26,6 @@ MARKS = 2048
 """Marks at most; then every second one goes, and they stand twice as far apart."""
 MOVES = 1000
 """Slider moves that are kept."""
-LONGEST_LINE = 1 << 23
-"""A line longer than this is none of ours and is passed over."""
 LONGEST_GAP = 2.0
 """Seconds between records that a replay waits at most: nobody wants to watch a night's pause."""
 _FIRST_STRIDE = 1 << 14
@@ -39,20 +33,8 @@ _CHUNKS = 6
 Points = tuple[list[float], list[float]]
 
 
-class _Lean(msgspec.Struct, frozen=True, tag_field="kind", tag="curve"):
-    """What of a curve goes into the histories; the rest is skipped, not decoded."""
-
-    at: Count
-    curves: msgspec.Raw
-    time: Moment = 0.0
-    scalars: dict[str, float | None] = {}
-
-
-_lean = msgspec.json.Decoder(_Lean | Started | Cell | Acknowledged | Note | Ended)
-
-
 class Mark(NamedTuple):
-    """What was known before the line that begins at a byte."""
+    """What was known before the record that begins at an offset."""
 
     offset: int
     curves: int
@@ -83,31 +65,17 @@ class View:
     read: float = 1.0
     """Which part of the log has been read."""
     damaged: int = 0
-    """Lines that were no record."""
+    """Records that could not be decoded."""
     moves: list[Move] = field(default_factory=list)
 
 
-def read_at(path: Path, offset: int, count: int) -> bytes:
-    """Bytes of a file from an offset; nothing where it cannot be read."""
-    try:
-        fd = open_plain(path, os.O_RDONLY)
-    except OSError:
-        return b""
-    try:
-        return os.pread(fd, count, offset)
-    except OSError:
-        return b""
-    finally:
-        os.close(fd)
-
-
 class Timeline:
-    """Filled from the front, chunk by chunk, with ``take``."""
+    """Filled from the front of a log, slice by slice, with ``take``."""
 
-    def __init__(self, path: Path, run_id: str) -> None:
-        self.path = path
+    def __init__(self, log: EventLog, run_id: str) -> None:
+        self.log = log
         self.offset = 0
-        """Bytes taken in, whole lines and the beginning of one."""
+        """The offset in the log of the record to take in next."""
         self.records = self.curves = self.damaged = 0
         self.moves: list[Move] = []
         self.answers: deque[Acknowledged] = deque(maxlen=200)
@@ -118,55 +86,43 @@ class Timeline:
         self._first = self._latest = b""
         self._echoes: deque[bytes] = deque(maxlen=ECHOES)
         self._echo_time = self._time = 0.0
-        self._rest = b""
-        self._skipping = False
         self._marks: list[Mark] = []
         self._stride = _FIRST_STRIDE
         self._chunks: OrderedDict[tuple[int, int], list[Event]] = OrderedDict()
 
     # filling
 
-    def take(self, data: bytes) -> int:
-        """The next bytes of the file; how many whole lines they ended."""
+    def take(self, piece: Slice) -> int:
+        """Take in the slice of the log that begins at ``offset``; how many records it held."""
         with self._lock:
-            start = self.offset - len(self._rest)
-            self.offset += len(data)
-            *lines, self._rest = (self._rest + data).split(b"\n")
-            for line in lines:
-                if not self._skipping:
-                    self._take_line(line, start)
-                self._skipping = False
-                start += len(line) + 1
-            if len(self._rest) > LONGEST_LINE or (self._skipping and self._rest):
-                self._rest, self._skipping = b"", True
-            return len(lines)
+            self.offset = piece.end
+            for record, start in zip(piece.records, piece.starts, strict=True):
+                self._take_record(record, start)
+            return len(piece.records)
 
-    def _take_line(self, line: bytes, start: int) -> None:
+    def _take_record(self, record: bytes, start: int) -> None:
         if not self._marks or start - self._marks[-1].offset >= self._stride:
             self._mark(start)
-        if not line.strip():
-            return
-        try:
-            event = _lean.decode(line)
-            if isinstance(event, _Lean):
-                self._take_curve(event, line)
-            else:
-                self._take_event(event)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
+        event = self.log.decode_scalars(record)
+        if event is None:
             self.damaged += 1
             return
+        if isinstance(event, (CurveScalars, Curve)):
+            self._take_curve(event, record)
+        else:
+            self._take_event(event)
         self.records += 1
         self._time = event.time
 
-    def _take_curve(self, curve: _Lean, line: bytes) -> None:
+    def _take_curve(self, curve: CurveScalars | Curve, record: bytes) -> None:
         for name, value in curve.scalars.items():
             if value is not None:
                 self._histories.setdefault(name, History()).add(curve.at, value)
         if self._latest and curve.time - self._echo_time >= ECHO_SECONDS:
             self._echoes.append(self._latest)
             self._echo_time = curve.time
-        self._first = self._first or line
-        self._latest = line
+        self._first = self._first or record
+        self._latest = record
         self.curves += 1
 
     def _take_event(self, event: Event) -> None:
@@ -194,21 +150,22 @@ class Timeline:
         with self._lock:
             state = copy.copy(self._state)
             state.records = self.records
-            state.initial = _curve(self._first)
-            state.latest = _curve(self._latest) or state.initial
-            state.echoes = deque((c for line in self._echoes if (c := _curve(line))), maxlen=ECHOES)
+            state.initial = self._curve(self._first)
+            state.latest = self._curve(self._latest) or state.initial
+            state.echoes = deque((c for record in self._echoes if (c := self._curve(record))), maxlen=ECHOES)
             histories = {name: history.points() for name, history in self._histories.items()}
             return View(state, histories, self.curves, damaged=self.damaged, moves=list(self.moves))
 
     def view_at(self, position: int) -> View:
-        """The run as it stood when curve number ``position`` (from 0) had been recorded; reads the file."""
+        """The run as it stood when curve number ``position`` (from 0) had been recorded; reads the log."""
         with self._lock:
             position = min(max(0, position), self.curves - 1)
             mark, end = self._span(position)
             first, moves, curves = self._first, list(self.moves), self.curves
             histories = dict(self._histories)
         state = copy.copy(mark.state)
-        state.initial, state.latest, state.echoes, state.history = _curve(first), None, deque(maxlen=ECHOES), {}
+        state.initial, state.latest = self._curve(first), None
+        state.echoes, state.history = deque(maxlen=ECHOES), {}
         number = mark.curves
         for event in self._between(mark.offset, end):
             if isinstance(event, Curve):
@@ -251,28 +208,27 @@ class Timeline:
                 mark, end = self._span(position)
 
     def _span(self, position: int) -> tuple[Mark, int]:
-        """The mark before a curve, and the byte at which the next mark stands."""
+        """The mark before a curve, and the offset at which the next mark stands."""
         if not self._marks:
             return Mark(0, 0, 0.0, copy.copy(self._state)), 0
         index = max(0, bisect.bisect_right(self._marks, position, key=lambda mark: mark.curves) - 1)
         last = index + 1 == len(self._marks)
-        return self._marks[index], self.offset - len(self._rest) if last else self._marks[index + 1].offset
+        return self._marks[index], self.offset if last else self._marks[index + 1].offset
 
     def _between(self, start: int, end: int) -> list[Event]:
-        """All records between two bytes; the few stretches read last are kept."""
+        """All records between two offsets; the few stretches read last are kept."""
         with self._lock:
             if (start, end) in self._chunks:
                 self._chunks.move_to_end((start, end))
                 return self._chunks[start, end]
-        lines = read_at(self.path, start, end - start).split(b"\n")
-        events = [event for line in lines if (event := read_event(line)) is not None]
+        records = self.log.between(start, end)
+        events = [event for record in records if (event := self.log.decode(record)) is not None]
         with self._lock:
             self._chunks[start, end] = events
             while len(self._chunks) > _CHUNKS:
                 self._chunks.popitem(last=False)
         return events
 
-
-def _curve(line: bytes) -> Curve | None:
-    event = read_event(line)
-    return event if isinstance(event, Curve) else None
+    def _curve(self, record: bytes) -> Curve | None:
+        event = self.log.decode(record) if record else None
+        return event if isinstance(event, Curve) else None

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from engine.errors import SpringtuiError
 from engine.runs.directory import Run
+from engine.runs.status import Status
 from engine.settings.run import RunConfig
 
 from ..screen import Notifier
@@ -53,7 +54,7 @@ class WatchControl:
 
     async def toggle_pause(self) -> None:
         """Pause the worker, or let it go on."""
-        action = "resume" if self._view.run_state().status == "paused" else "pause"
+        action = "resume" if self._view.run_state().status is Status.PAUSED else "pause"
         await self._ask(action, action)
 
     async def stop(self) -> None:

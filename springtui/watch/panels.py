@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.measures.load_curve import loads, statistics
 from engine.measures.registry import DISTANCE
-from engine.runs.status import Liveness
+from engine.runs.status import Observation, Status
 from engine.settings.run import RunConfig, kind_of
 
 from ..state.curves import curves_of, theory_of, twin_of, twin_series
@@ -36,6 +36,8 @@ GO_ON = "Esc, then g in the list of runs, goes on with it"
 _VALUE_WIDTH = 26
 _ROLES = ("primary", "good", "accent", "warn", "muted")
 _MISSING = "–"
+_AMISS = {Status.CRASHED, Status.FAILED, Status.DIVERGED, Status.UNKNOWN, Status.WAITING}
+"""How runs stand of which the Watch screen shows the reason."""
 
 
 def kind_in_words(config: RunConfig | None) -> str:
@@ -91,7 +93,7 @@ def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> s
     parts = [name, kind, "replay" if replayed else state.status, f"{unit} {state.at}{total}"]
     if view.read < 1.0:
         parts.append(f"reading {100 * view.read:.0f}%")
-    if not replayed and not state.is_over and state.status != "gone" and state.latest is not None:
+    if not replayed and not state.is_over and state.status is not Status.GONE and state.latest is not None:
         if rate := state.latest.scalars.get("rate"):
             parts.append(f"{number(rate)}/s")
         if round(state.seconds_left or 0.0) > 0:
@@ -101,11 +103,11 @@ def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> s
     return plain_text(fitting([part for part in parts if part], width))
 
 
-def what_went_wrong(found: Liveness | None) -> str:
+def what_went_wrong(found: Observation | None) -> str:
     """How a run stands that did not end well, or is out of sight; empty where all is well."""
-    if found is None or found.state not in {"crashed", "failed", "diverged", "unknown", "waiting"}:
+    if found is None or found.status not in _AMISS:
         return ""
-    return f"{found.state}: {found.text}"
+    return f"{found.status}: {found.text}"
 
 
 def why_no_curve(state: RunState) -> str:
@@ -113,10 +115,10 @@ def why_no_curve(state: RunState) -> str:
     return why_empty(state.status, state.note, remedy=GO_ON)
 
 
-def facts(state: RunState, measure: str, found: Liveness | None) -> list[str]:
+def facts(state: RunState, measure: str, found: Observation | None) -> list[str]:
     """The regime of the load curve, its twin, how the run ended or stands."""
     amiss = [plain_text(text)] if (text := what_went_wrong(found)) else []
-    if found is not None and found.state in {"crashed", "failed", "waiting"}:
+    if found is not None and (found.status.went_wrong or found.status is Status.WAITING):
         amiss.append(f"{GO_ON}.")
     if state.latest is None:
         note = plain_text(state.note) or "no curve yet"
@@ -162,7 +164,7 @@ def _value(value: Any) -> str:
     return text if len(text) <= _VALUE_WIDTH else "…" + text[1 - _VALUE_WIDTH :]
 
 
-def usage_lines(samples: Sequence[Sample], gpu_note: str, found: Liveness | None, *, width: int) -> list[str]:
+def usage_lines(samples: Sequence[Sample], gpu_note: str, found: Observation | None, *, width: int) -> list[str]:
     """Processor, memory and GPU: of the worker, and of this machine."""
     if found is not None and not found.in_sight and found.live is not False:
         return [
@@ -211,7 +213,7 @@ def bar_words(view: View, position: int | None, whole: View, *, playing: bool, s
     at = whole.curves if position is None else position + 1
     left = f"record {at}/{whole.curves} · {duration(max(0.0, _seconds(state)))}"
     if position is None:
-        return left, "live" if state.status in {"starting", "running", "paused"} else "end"
+        return left, "live" if state.status.is_live else "end"
     return left, f"playing ×{speed}" if playing else f"paused at ×{speed} · End goes to the end"
 
 

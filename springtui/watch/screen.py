@@ -17,6 +17,8 @@ from textual.widgets import Static, Tab, Tabs
 
 from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURES, NETWORK_MEASURES
 from engine.runs.directory import Run
+from engine.runs.names import WORKER_LOG
+from engine.runs.status import Status
 
 from ..dialogs import PromptScreen
 from ..follow.follower import Follower
@@ -49,7 +51,7 @@ TITLES = {
     "#loads": "Load of each layer",
     "#chain-view": "Blocks and springs",
     "#facts": "Settings in force",
-    "#console": "worker.log",
+    "#console": WORKER_LOG,
     "#usage": "Use of processor and memory",
 }
 
@@ -96,8 +98,7 @@ class WatchScreen(BaseScreen[None]):
         """The curve that a replay shows; None follows the end."""
         self.playing = False
         self.speed = SPEEDS[0]
-        left_measure = last_session.measure
-        self.measure = left_measure if left_measure in NETWORK_MEASURES else DEFAULT_MEASURE
+        self.measure = last_session.measure if last_session.measure in NETWORK_MEASURES else DEFAULT_MEASURE
         self.scalar = ""
         self.tab = GROUPS[0]
         self._replayed: View | None = None
@@ -117,8 +118,8 @@ class WatchScreen(BaseScreen[None]):
 
     @property
     def kind(self) -> str:
-        """train, chain, probe …; from the name while the configuration is not read."""
-        return panels.kind_in_words(self.control.config) or (self.run_dir.id.split("-")[2:3] or [""])[0]
+        """train, chain or probe; by the id while the configuration is not read."""
+        return panels.kind_in_words(self.control.config) or self.run_dir.kind
 
     def compose(self) -> ComposeResult:
         self._fit(*self.app.size)
@@ -235,10 +236,10 @@ class WatchScreen(BaseScreen[None]):
     def _draw_words(self, view: View) -> None:
         facts = self.query_one("#facts")
         follower = self.follower
-        lines = panels.facts(view.state, self.measure, None if follower.gone else follower.liveness)
+        lines = panels.facts(view.state, self.measure, None if follower.gone else follower.observation)
         lines += ["", *panels.settings_lines(view.state, self.control.config, facts.size.width)]
         usage = panels.usage_lines(
-            list(follower.usage), follower.gpu_note, follower.liveness,
+            list(follower.usage), follower.gpu_note, follower.observation,
             width=max(10, self.query_one("#usage").size.width),
         )  # fmt: skip
         head = panels.header(
@@ -262,12 +263,13 @@ class WatchScreen(BaseScreen[None]):
         """The line for what is wrong, what was asked and what came while one was away."""
         asked = self.control.requests.said(time.time(), alive=self.follower.alive)
         gone = "the run's directory is gone; what was read is still shown" if self.follower.gone else ""
-        wrong, amiss = gone or self.control.trouble, "" if gone else panels.what_went_wrong(self.follower.liveness)
+        wrong = gone or self.control.trouble
+        amiss = "" if gone else panels.what_went_wrong(self.follower.observation)
         notes = [wrong, asked, self._away or "", amiss, "read-only" if self.read_only else ""]
         text = fitting([note for note in notes if note], self.size.width - 2)
         self.tell({"#said": plain_text(text)})
         unheard = "not acknowledged" in asked or "refused" in asked
-        amiss = "" if amiss.startswith("waiting") else amiss
+        amiss = "" if amiss.startswith(Status.WAITING) else amiss
         self.query_one("#said").set_class(bool(wrong or amiss) or unheard, "-wrong")
 
     # what is asked of the worker

@@ -21,6 +21,19 @@ _ALWAYS = {"help", "quit_lab", "command_palette", "back"}
 class KeysLine(Footer):
     """Textual's footer, which cuts off the last keys where it is too narrow: help, quit and the palette."""
 
+    _shown: tuple[object, ...] = ()
+    """What the present keys were composed for; empty before there are any."""
+
+    def _wanted(self) -> tuple[object, ...]:
+        """All that the keys follow from: the room, and the bindings in force."""
+        active = self.screen.active_bindings.values()
+        return min(self.app.size.width, ROOMY), *((one.binding, one.enabled, one.tooltip) for one in active)
+
+    async def recompose(self) -> None:
+        """Compose anew, unless the same keys would come again: Textual asks four times while a screen opens."""
+        if self._shown != self._wanted():
+            await super().recompose()
+
     def on_resize(self, event: events.Resize) -> None:
         if not self.compact or event.size.width < ROOMY:
             self.call_after_refresh(self.recompose)
@@ -28,12 +41,15 @@ class KeysLine(Footer):
     def compose(self) -> ComposeResult:
         self.compact = self.app.size.width < ROOMY
         keys = list(super().compose())
+        self._shown = self._wanted() if keys else ()  # Textual's are none before a screen's bindings are known
         for key in keys:
             if isinstance(key, FooterKey) and key.key_display == "⏎" and ascii_only():
                 key.key_display = "enter"  # what ASCII has in its place says nothing
             if isinstance(key, FooterKey) and key.has_class("-command-palette"):
                 key.description = "Palette"  # as the others are written
                 key.set_class(not self.compact, "-command-palette")  # which puts it at the right edge
+            elif isinstance(key, FooterKey) and not self.compact:
+                key.set_reactive(FooterKey.compact, False)  # as Textual will; set later, each key is styled twice
         yield from _fitting(keys, self.app.size.width) if self.compact else keys
 
 

@@ -148,10 +148,10 @@ def test_what_a_killed_app_had_deleted_is_taken_over(home: Path) -> None:
 
 def test_a_run_that_goes_on_is_not_deleted(home: Path) -> None:
     run = Run(make_run(home, training_records(3)))
-    lock = run.take(force=True)
+    writer = run.writer(force=True)
     with pytest.raises(SpringtuiError, match="stop it first"):
         Trash(home).put(run)
-    lock.release()
+    writer.release()
     assert run.path.is_dir()
 
 

@@ -76,25 +76,30 @@ from springtui.terminal.pacing import Pace
 from textual.drivers.headless_driver import HeadlessDriver
 
 paced = sys.argv[2] == "paced"
-springtui.app.SETTLED_SECONDS = (0.5, 1.0)
+springtui.app.SETTLED_SECONDS = (0.3, 0.5)
 if paced:
     HeadlessDriver.pace = Pace()
-counts, later = [], []
+frozen = []
+
+def settle():
+    gc_pauses.settle()
+    frozen.append(gc.get_freeze_count())
+
+springtui.app.settle = settle
 
 async def main():
     app = SpringApp(Path(sys.argv[1]), opening=Opening("runs"))
     async with app.run_test() as pilot:
-        assert gc.isenabled() is not paced, "before the first moment"
-        assert gc.get_freeze_count() == 0
-        for _ in springtui.app.SETTLED_SECONDS:
-            await pilot.pause(0.75)
-            assert gc.isenabled()
-            counts.append(gc.get_freeze_count())
-            later.extend([] for _ in range(1000))
+        assert gc.isenabled() is (not paced or bool(frozen)), "after the start"
+        for _ in range(20 if not paced else 400):
+            await pilot.pause(0.05)
+            if len(frozen) == 2:
+                break
+        assert gc.isenabled()
 
 with gc_pauses.held():
     asyncio.run(main())
-assert (0 < counts[0] < counts[1]) if paced else counts == [0, 0], counts
+assert (len(frozen) == 2 and all(frozen)) if paced else (not frozen and not gc.get_freeze_count()), frozen
 """
 
 

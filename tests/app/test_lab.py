@@ -14,6 +14,7 @@ from engine.runs.directory import Run
 from engine.runs.launch import launch
 from engine.runs.listing import list_runs
 from engine.runs.records import Acknowledged, Curve, Started
+from engine.runs.status import Status
 from springtui.help.screen import HelpScreen
 from springtui.lab.panels import words
 from springtui.lab.session import PANELS, LabSession
@@ -240,7 +241,7 @@ async def test_advice_is_of_the_curve_above_it_and_goes_with_its_run(home: Path)
 
 
 def test_an_untrained_networks_curve_is_no_regime() -> None:
-    state = RunState("a", status="running")
+    state = RunState("a", status=Status.RUNNING)
     state.fold(Curve(at=0, step=0, scalars={}, curves={"trace_ratio": [0.0, 0.3, -0.2, 0.25, -0.003, 5.0]}))
     assert words({"train": state}, {}, "trace_ratio")[0] == "nothing is separated yet\nCV – · asymmetry –"
 

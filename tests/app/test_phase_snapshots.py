@@ -30,8 +30,8 @@ def diagram(home: Path) -> Run:
     open_home(home)
     config = make_sweep("data-noise", {"hessian": True}, seeds=2)
     run = Run.create(home, config)
-    lock = run.take()
-    run.write(Started(pid=1, host="here", settings={}, layers=[], total=2 * cell_count(config)))
+    writer = run.writer()
+    writer.write(Started(pid=1, host="here", settings={}, layers=[], total=2 * cell_count(config)))
     for index in range(cell_count(config)):
         noise, slope = (float(value) for value in cell_values(config, index))
         bend = 1.0 + 1.5 * (noise - 0.6 * (1.0 - slope))
@@ -45,11 +45,11 @@ def diagram(home: Path) -> Run:
             curves: dict[str, list[float | None]] = {"trace_ratio": [*curve, -2.0]}
             final = index != UNFINISHED
             done = min(2 * index + member + 1, 2 * UNFINISHED)
-            run.write(
+            writer.write(
                 Cell(cell=index, member=member, final=final, at=100, curves=curves, scalars=scalars, done=done)
             )
-    run.write(Ended(reason="stopped", text="106 of 108 networks made", at=106))
-    lock.release()
+    writer.write(Ended(reason="stopped", text="106 of 108 networks made", at=106))
+    writer.release()
     axes = {"x": (config.x_axis, config.x_values), "y": (config.y_axis, config.y_values)}
     assert work(Run.create(home, make_sweep("chain-twin", {"blocks": 6}, axes=axes))).reason == "finished"
     return run

@@ -21,6 +21,7 @@ from engine.runs.launch import launch
 from engine.runs.listing import list_runs, open_home
 from engine.settings.chain import ChainConfig
 from engine.sweep.diagrams import make_sweep
+from springtui.alerts.rules import AlertRule
 from springtui.app import Opening, SpringApp
 from springtui.dialogs import ChoiceScreen, PromptScreen
 from springtui.phase.screen import PhaseScreen
@@ -256,6 +257,26 @@ async def test_delete_asks_and_is_undone(home: Path) -> None:
         await pilot.press("y")
         await until(pilot, lambda: len(list_runs(home)) == 4)
     assert list((home / "trash").iterdir()) == []  # whoever leaves has meant it
+
+
+async def test_rules_forget_a_deleted_run_alone(home: Path) -> None:
+    make_many(home, 3)
+    async with open_runs(home) as (screen, pilot):
+        app = pilot.app
+        assert isinstance(app, SpringApp)
+        app.alerts.rules = (AlertRule(on="threshold", metric="train_loss", below=-1.0), AlertRule(on="crashed"))
+        names = [run.id for run in list_runs(home)]
+        for name in names:
+            app.tell_alerts(name, "running", {"train_loss": 1.0}, heard=5.0)
+        assert {run for run, _ in app.alerts._held} == set(app.alerts._heard) == set(names)
+        deleted = screen.table.current
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChoiceScreen))
+        await pilot.press("y")
+        await until(pilot, lambda: deleted not in screen.table.ids)
+        left = set(names) - {deleted}
+        assert {run for run, _ in app.alerts._held} == {run for run, _ in app.alerts._clear} == left
+        assert set(app.alerts._heard) == left
 
 
 async def test_stop_resume_and_duplicate_real_workers(home: Path) -> None:

@@ -15,7 +15,7 @@ from support.made_runs import make_many, make_run, training_records
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from engine.runs import status as liveness
+from engine.runs import status
 from engine.runs.directory import Run
 from engine.runs.records import Cell, Ended, Started
 from engine.sweep.diagrams import DIAGRAMS, make_sweep
@@ -43,7 +43,7 @@ def still(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker, no clock, no zone of time."""
     monkeypatch.setattr(PhaseControl, "take_up", lambda self: _nothing())
     monkeypatch.setattr(runs_panels, "age_in_words", lambda seconds: "2h")
-    monkeypatch.setattr(liveness, "_ago", lambda moment: "2 hours")
+    monkeypatch.setattr(status, "_ago", lambda moment: "2 hours")
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
 

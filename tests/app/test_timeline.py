@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 from support.made_runs import SPIKE, make_run, training_records
 
+from engine.runs import files
 from engine.runs.directory import Run
+from engine.runs.log import RunLog
 from engine.runs.records import Acknowledged, Curve, Event, encode
 from springtui.follow.follower import Follower
 from springtui.state import timeline as module
 from springtui.state.history import HISTORY_POINTS
 from springtui.state.run_state import RunState
 from springtui.state.sampling import LONG, glance
-from springtui.state.timeline import Timeline, read_at
+from springtui.state.timeline import Timeline
 
 COUNT = 6000
 
@@ -28,9 +30,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def filled(path: Path, piece: int = 10_007) -> Timeline:
-    timeline = Timeline(path, "r")
-    while data := read_at(path, timeline.offset, piece):
-        timeline.take(data)
+    log = RunLog(path)
+    timeline = Timeline(log, "r")
+    while (found := log.read(timeline.offset, piece)).end != timeline.offset:
+        timeline.take(found)
     return timeline
 
 
@@ -122,12 +125,15 @@ def test_what_is_no_record_is_counted_and_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_line_without_end_costs_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LONGEST_LINE", 10_000)
+    monkeypatch.setattr(files, "LINE_LIMIT", 10_000)
     path = tmp_path / "events.jsonl"
     good = b"".join(encode(event) for event in training_records(5))
     path.write_bytes(good + b"x" * 200_000 + b"\n" + good)
+    tracemalloc.start()
     timeline = filled(path, 4096)
-    assert len(timeline._rest) <= 14_096
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150_000
     assert timeline.view().curves == 10
 
 
@@ -147,7 +153,7 @@ def test_memory_is_bounded_however_long_the_log(tmp_path: Path, monkeypatch: pyt
 def test_a_glance_reads_little_and_tells_beginning_and_end(tmp_path: Path) -> None:
     path = make_run(tmp_path, training_records(9000)) / "events.jsonl"
     assert path.stat().st_size > LONG / 2
-    state = glance(path, "r")
+    state = glance(RunLog(path), "r")
     assert state.records < 1200  # of 9011
     assert state.initial is not None
     assert state.latest is not None
@@ -155,7 +161,7 @@ def test_a_glance_reads_little_and_tells_beginning_and_end(tmp_path: Path) -> No
     assert state.layers[0] == "input"
     xs = state.history["train_loss"].x
     assert max(b - a for a, b in itertools.pairwise(xs)) < 9000 / 100  # all along
-    assert glance(tmp_path / "none", "r").records == 0
+    assert glance(RunLog(tmp_path / "none"), "r").records == 0
 
 
 def test_a_follower_shows_a_long_log_before_it_has_read_it(

@@ -24,12 +24,12 @@ from springtui.state.wording import age_in_words
 def a_run(home: Path, *, ended: str | None = "finished", values: dict[str, float | None] | None = None) -> Run:
     """A run as a worker leaves it."""
     run = Run.create(home, TrainConfig(epochs=5))
-    lock = run.take()
-    run.write(Started(pid=1, host="here", settings={}, layers=["input", "1"], total=5))
-    run.write(Curve(at=3, step=9, curves={"trace_ratio": [1.0, 0.5]}, scalars=values or {"train_loss": 0.25}))
+    writer = run.writer()
+    writer.write(Started(pid=1, host="here", settings={}, layers=["input", "1"], total=5))
+    writer.write(Curve(at=3, step=9, curves={"trace_ratio": [1.0, 0.5]}, scalars=values or {"train_loss": 0.25}))
     if ended:
-        run.write(Ended(reason=ended, text="so it ended"))
-    lock.release()
+        writer.write(Ended(reason=ended, text="so it ended"))
+    writer.release()
     return run
 
 
@@ -48,10 +48,10 @@ class TestRuns:
         expected = {a_run(home, ended=how).id: how or "crashed" for how in ("finished", "diverged", None)}
         waiting = Run.create(home, ChainConfig())
         live = Run.create(home, ChainConfig())
-        lock = live.take()
+        writer = live.writer()
         expected |= {waiting.id: "waiting", live.id: "starting"}
         found = {run["run"]: run["status"] for run in self.list(capsys)}
-        lock.release()
+        writer.release()
         assert found == expected
 
     def test_values(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,9 +73,9 @@ class TestRuns:
         self, home: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         run = a_run(home, ended=None, values={"other": 1.0})
-        lock = run.take()
-        run.write(Ended(reason="failed", text="\x1b]0;owned\x07\x1b[2J\x9b31m\x7f"))
-        lock.release()
+        writer = run.writer()
+        writer.write(Ended(reason="failed", text="\x1b]0;owned\x07\x1b[2J\x9b31m\x7f"))
+        writer.release()
         assert main(["runs"]) == 0
         assert main(["runs", "--json"]) == 0
         said = capsys.readouterr().out
@@ -83,9 +83,9 @@ class TestRuns:
 
     def test_locale_without_unicode(self, home: Path) -> None:
         run = a_run(home, ended=None, values={"other": 1.0})
-        lock = run.take()
-        run.write(Ended(reason="failed", text="Größe \u202e unklar"))
-        lock.release()
+        writer = run.writer()
+        writer.write(Ended(reason="failed", text="Größe \u202e unklar"))
+        writer.release()
         for form in ([], ["--json"]):
             done = subprocess.run(
                 [sys.executable, "-m", "springtui", "runs", *form],

@@ -37,10 +37,10 @@ CURVE = [1.0, 0.4, -0.3, -1.1, -2.0]
 def written_run(home: Path, settings: TrainConfig | ChainConfig | ProbeConfig, events: list[Event]) -> Run:
     """A run as a worker leaves it."""
     run = Run.create(open_home(home), settings)
-    lock = run.take()
+    writer = run.writer()
     for event in events:
-        run.write(event)
-    lock.release()
+        writer.write(event)
+    writer.release()
     return run
 
 
@@ -82,11 +82,11 @@ def chain(home: Path) -> Run:
 def sweep(home: Path) -> Run:
     axes = {"x": ("data_noise", (0.0, 0.4)), "y": ("negative_slope", (0.0, 0.5, 1.0))}
     run = Run.create(open_home(home), make_sweep("data-noise", {}, axes=axes, seeds=1))
-    lock = run.take()
+    writer = run.writer()
     for index in range(5):  # the last cell is not made yet
         curve = [1.0, 0.8 - 0.1 * index, 0.2, -0.5, -1.0]
         scalars = {"test_accuracy": 0.5 + 0.05 * index}
-        run.write(
+        writer.write(
             Cell(
                 cell=index,
                 member=0,
@@ -97,7 +97,7 @@ def sweep(home: Path) -> Run:
                 done=index + 1,
             )
         )
-    lock.release()
+    writer.release()
     return run
 
 

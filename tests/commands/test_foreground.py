@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from engine.errors import DataError
-from engine.runs.controls import Controls
+from engine.runs.controls import ControlReader
 from engine.runs.directory import Run
 from engine.runs.listing import open_home
 from engine.runs.records import Curve, Ended, Started
+from engine.runs.writer import RunWriter
 from engine.settings.train import TrainConfig
 from springtui.commands.foreground import run_here
 from springtui.commands.train import describe, report
@@ -24,8 +27,15 @@ def run(home: Path) -> Run:
     return Run.create(open_home(home), TrainConfig(epochs=3))
 
 
-def begin(run: Run) -> None:
-    run.write(Started(pid=os.getpid(), host="here", settings={}, layers=["input", "1"], total=3))
+@contextlib.contextmanager
+def begun(run: Run) -> Iterator[RunWriter]:
+    """The writer of a run that has said that it began."""
+    writer = run.writer()
+    try:
+        writer.write(Started(pid=os.getpid(), host="here", settings={}, layers=["input", "1"], total=3))
+        yield writer
+    finally:
+        writer.release()
 
 
 def curve(at: int, loss: float) -> Curve:
@@ -35,9 +45,9 @@ def curve(at: int, loss: float) -> Curve:
 
 def test_result_comes_from_the_records(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     def work(run: Run) -> Ended:
-        begin(run)
-        run.write(curve(3, 0.25))
-        return run.write(Ended(reason="finished", at=3))  # type: ignore[return-value]
+        with begun(run) as writer:
+            writer.write(curve(3, 0.25))
+            return writer.write(Ended(reason="finished", at=3))  # type: ignore[return-value]
 
     state = run_here(run, work, "epoch")
     result = describe(state)
@@ -51,9 +61,9 @@ def test_result_comes_from_the_records(run: Run, capsys: pytest.CaptureFixture[s
 
 def test_diverged_run_says_when(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     def work(run: Run) -> Ended:
-        begin(run)
-        run.write(curve(1, 3.5))
-        return run.write(Ended(reason="diverged", text="diverged at epoch 2", at=2))  # type: ignore[return-value]
+        with begun(run) as writer:
+            writer.write(curve(1, 3.5))
+            return writer.write(Ended(reason="diverged", text="diverged at epoch 2", at=2))  # type: ignore[return-value]
 
     state = run_here(run, work, "epoch")
     assert report(state, as_json=False) == 1
@@ -73,8 +83,8 @@ def test_wrong_input_leaves_no_run(run: Run) -> None:
 
 def test_failed_work_has_a_last_word(run: Run) -> None:
     def work(run: Run) -> Ended:
-        begin(run)
-        raise MemoryError("of 8 GiB")
+        with begun(run):
+            raise MemoryError("of 8 GiB")
 
     with pytest.raises(MemoryError):
         run_here(run, work, "epoch")
@@ -88,14 +98,14 @@ def test_interrupt_asks_the_worker_to_stop(run: Run) -> None:
     before = signal.getsignal(signal.SIGINT)
 
     def work(run: Run) -> Ended:
-        begin(run)
-        controls = Controls(run)
-        os.kill(os.getpid(), signal.SIGINT)
-        deadline = time.monotonic() + 10
-        while not (asked := controls.new()) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert [control.action for control in asked] == ["stop"]
-        return run.write(Ended(reason="stopped"))  # type: ignore[return-value]
+        with begun(run) as writer:
+            controls = ControlReader(run)
+            os.kill(os.getpid(), signal.SIGINT)
+            deadline = time.monotonic() + 10
+            while not (asked := controls.new()) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert [control.action for control in asked] == ["stop"]
+            return writer.write(Ended(reason="stopped"))  # type: ignore[return-value]
 
     state = run_here(run, work, "epoch")
     assert (state.status, report(state, as_json=False)) == ("stopped", 1)

@@ -36,13 +36,13 @@ def written_network(home: Path, **in_force: Any) -> Run:
     """A run whose curve is concave, as a worker would have written it."""
     config = make(TrainConfig, in_force)
     run = Run.create(open_home(home), config)
-    lock = run.take()
+    writer = run.writer()
     settings = {name: getattr(config, name) for name in TrainConfig.__struct_fields__}
     layers = ["input", *(f"layer {i}" for i in range(1, 8)), "logits"]
-    run.write(Started(pid=1, host="h", settings=settings, layers=layers, total=1))
+    writer.write(Started(pid=1, host="h", settings=settings, layers=layers, total=1))
     curve: list[float | None] = [1.2, 1.1, 0.7, 0.3, -0.2, -1.0, -2.1, -3.4, -4.6]
-    run.write(Curve(at=1, step=1, curves={"trace_ratio": curve}, scalars={"friction_error": 0.002}))
-    lock.release()
+    writer.write(Curve(at=1, step=1, curves={"trace_ratio": curve}, scalars={"friction_error": 0.002}))
+    writer.release()
     return run
 
 
@@ -57,10 +57,10 @@ def test_of_a_run_the_error_is_over_its_samples(home: Path, capsys: pytest.Captu
 
 def test_a_model_without_logits_keeps_its_last_point(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = written_network(home)
-    lock = run.take()
-    run.write(Started(pid=1, host="h", settings={}, layers=["input", "a", "b", "end"], total=1))
-    run.write(Curve(at=2, step=2, curves={"trace_ratio": [3.0, 2.0, 1.0, 0.0]}))
-    lock.release()
+    writer = run.writer()
+    writer.write(Started(pid=1, host="h", settings={}, layers=["input", "a", "b", "end"], total=1))
+    writer.write(Curve(at=2, step=2, curves={"trace_ratio": [3.0, 2.0, 1.0, 0.0]}))
+    writer.release()
     found = told(capsys, "twin", run.id)
     assert len(found["curve"]) == 4
     assert found["effective_friction"] == pytest.approx(0.0, abs=1e-12)
@@ -85,14 +85,14 @@ def planted_sweep(home: Path) -> tuple[Run, TwinMap]:
     config = make_sweep("dropout", {}, axes=axes, seeds=2)
     run = Run.create(open_home(home), config)
     planted = TwinMap(friction=0.05, friction_per_nonlinearity=0.08, mu_left=0.12, noise=0.03, noise_per_noise=0.1)
-    lock = run.take()
+    writer = run.writer()
     for index in range(cell_count(config)):
         x, y = cell_values(config, index)
         (curve,) = predict(planted, [1.0 - y], [x], 7)
         for member in range(2):
             bent = [3.0 * float(d) - 2.0 + 0.05 * member * (i % 2) for i, d in enumerate(curve)]
-            run.write(Cell(cell=index, member=member, final=True, at=1, curves={"trace_ratio": [*bent, -9.0]}))
-    lock.release()
+            writer.write(Cell(cell=index, member=member, final=True, at=1, curves={"trace_ratio": [*bent, -9.0]}))
+    writer.release()
     return run, planted
 
 

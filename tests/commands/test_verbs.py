@@ -55,11 +55,11 @@ def working(home: Path) -> Iterator[Working]:
 
 def a_run(home: Path, *, ended: str | None = "finished") -> Run:
     run = Run.create(open_home(home), ENDLESS)
-    lock = run.take()
-    run.write(Started(pid=os.getpid(), host="here", settings={}, layers=[], total=5))
+    writer = run.writer()
+    writer.write(Started(pid=os.getpid(), host="here", settings={}, layers=[], total=5))
     if ended:
-        run.write(Ended(reason=ended, text="so it ended"))
-    lock.release()
+        writer.write(Ended(reason=ended, text="so it ended"))
+    writer.release()
     return run
 
 
@@ -92,9 +92,9 @@ class TestStop:
         assert "not acknowledged" in result["text"]
         status, (result,), _ = said(capsys, ["stop", run.id, "--patience", "0.5", "--kill"])
         assert (result["acknowledged"], result["killed"]) == (False, True)
-        wait_for(lambda: run.liveness().exit_status == -signal.SIGKILL)
+        wait_for(lambda: run.observe().exit_status == -signal.SIGKILL)
         assert run.status() == "crashed"
-        assert "signal SIGKILL" in run.liveness().text
+        assert "signal SIGKILL" in run.observe().text
 
     @pytest.mark.parametrize("arguments", [[], ["last", "--all"], ["nothing"]])
     def test_usage(self, arguments: list[str], home: Path, capsys: Capture) -> None:
@@ -177,10 +177,10 @@ class TestResume:
 
     def test_one_that_goes_on(self, home: Path, capsys: Capture) -> None:
         run = Run.create(open_home(home), ENDLESS)
-        lock = run.take()
+        writer = run.writer()
         assert main(["resume", run.id]) == 1
         assert f"process {os.getpid()} on" in capsys.readouterr().err
-        lock.release()
+        writer.release()
 
     def test_a_probe_goes_on_where_its_script_does(self, home: Path, capsys: Capture) -> None:
         run = Run.create(open_home(home), ProbeConfig())

@@ -210,9 +210,9 @@ class TestCheckpoints:
     def test_a_run_keeps_to_its_trainer(self, home: Path) -> None:
         """One that began before there was a choice goes on in PyTorch; so does its checkpoint."""
         run = Run.create(open_home(home), TrainConfig(width=8, depth=3, epochs=2, train_size=64, hessian=False))
-        lock = run.take()
-        run.write(Started(pid=1, host="h", settings={}, layers=[], total=2))
-        lock.release()
+        writer = run.writer()
+        writer.write(Started(pid=1, host="h", settings={}, layers=[], total=2))
+        writer.release()
         assert work(run).reason == "finished"
         assert started(run).facts["trainer"] == "torch"
 

@@ -25,7 +25,7 @@ from support import sweep_server
 from support.sweeps import SMALL, finals, same
 
 from engine.errors import ConfigError, WorkerError
-from engine.runs.controls import Controls
+from engine.runs.controls import ControlReader
 from engine.runs.directory import Run
 from engine.runs.launch import launch
 from engine.runs.listing import open_home
@@ -76,9 +76,9 @@ def test_any_executor_makes_the_same_and_shows_networks_under_way(
     """Slices of no length: every network comes back after each epoch, and goes on bit for bit."""
     run = Run.create(home, config)
     with ThreadPoolExecutor(2) as executor:
-        lock = run.take()
-        ended = run_sweep(run, Controls(run), executor=executor, slice_seconds=0.0)
-        lock.release()
+        writer = run.writer()
+        ended = run_sweep(run, writer, ControlReader(run), executor=executor, slice_seconds=0.0)
+        writer.release()
     assert ended.reason == "finished"
     assert same(run, whole)
     unfinished = [cell for cell in of_kind(run, Cell) if not cell.final]

@@ -234,7 +234,7 @@ class TestWhatItWrites:
     def test_a_run_like_any_other(self, task: tuple[Tensor, Tensor], capsys: pytest.CaptureFixture[str]) -> None:
         model = net()
         with LoadProbe(model, *task, every=4, name="mine") as probe:
-            assert Run(probe.path).liveness().state == "running"  # type: ignore[arg-type]
+            assert Run(probe.path).observe().status == "running"  # type: ignore[arg-type]
             train(model, task, 10, probe.step)
         run = Run(probe.path)  # type: ignore[arg-type]
         settings = run.config().settings

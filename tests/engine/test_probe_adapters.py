@@ -207,12 +207,13 @@ class TestTensorBoard:
     def test_a_chain_a_network_and_a_sweep(self, tmp_path: Path, home: Path) -> None:
         from engine.formats.tensorboard import export_tensorboard
 
-        made = {}
+        made, writers = {}, {}
         for name, settings in (("chain", ChainConfig()), ("train", TrainConfig())):
             made[name] = Run.create(home, settings)
-            made[name].write(Started(pid=1, host="h", settings={}, layers=["input", "1", "logits"], total=3))
-        made["chain"].write(Curve(at=5, step=5, curves={"distance": [1.0, 0.5, 0.0]}, scalars={"rate": None}))
-        made["train"].write(
+            writers[name] = made[name].writer()
+            writers[name].write(Started(pid=1, host="h", settings={}, layers=["input", "1", "logits"], total=3))
+        writers["chain"].write(Curve(at=5, step=5, curves={"distance": [1.0, 0.5, 0.0]}, scalars={"rate": None}))
+        writers["train"].write(
             Curve(at=2, step=9, curves={"trace_ratio": [1.0, None, 0.0]}, scalars={"train_loss": 0.1})
         )
         found = self.read(export_tensorboard(made["chain"], tmp_path))
@@ -224,7 +225,7 @@ class TestTensorBoard:
 
         config = make_sweep("data-noise", {}, seeds=2)
         sweep = Run.create(home, config)
-        sweep.write(Cell(cell=1, member=1, final=True, at=9, scalars={"test_accuracy": 0.75}))
+        sweep.writer().write(Cell(cell=1, member=1, final=True, at=9, scalars={"test_accuracy": 0.75}))
         tag = f"test_accuracy/negative_slope={config.y_values[0]} data_noise={config.x_values[1]}"
         assert self.read(export_tensorboard(sweep, tmp_path))[tag][0][:2] == (1, 0.75)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from engine.errors import HomeError, LockedError, RunDirectoryError
-from engine.runs.controls import Controls
-from engine.runs.directory import Run
-from engine.runs.files import Tail, append_line, replace_file
+from engine.runs.controls import ControlReader
+from engine.runs.directory import Run, parse_id
+from engine.runs.files import append_line
 from engine.runs.listing import find_run, list_runs, open_home
 from engine.runs.records import Curve, Ended, Note, encode
 from engine.settings.chain import ChainConfig
@@ -37,10 +37,10 @@ def test_a_new_run_is_complete_and_private(run: Run) -> None:
 
 
 def test_records_are_numbered_and_survive(run: Run) -> None:
-    lock = run.take()
-    run.write(Note(text="one"))
-    run.write(Curve(at=1, step=2, curves={"trace_ratio": [float("nan"), 1.0]}))
-    lock.release()
+    writer = run.writer()
+    writer.write(Note(text="one"))
+    writer.write(Curve(at=1, step=2, curves={"trace_ratio": [float("nan"), 1.0]}))
+    writer.release()
     events = run.events()
     assert [e.seq for e in events] == [0, 1]
     assert isinstance(events[1], Curve)
@@ -50,28 +50,28 @@ def test_records_are_numbered_and_survive(run: Run) -> None:
 def test_a_torn_line_costs_itself_alone(run: Run) -> None:
     append_line(run.path / "events.jsonl", encode(Note(text="whole")))
     append_line(run.path / "events.jsonl", b'{"kind":"note","te')
-    lock = run.take()
-    run.write(Note(text="after"))
-    lock.release()
+    writer = run.writer()
+    writer.write(Note(text="after"))
+    writer.release()
     assert [e.text for e in run.events() if isinstance(e, Note)] == ["whole", "after"]
 
 
 def test_one_writer_only(run: Run) -> None:
-    lock = run.take()
+    writer = run.writer()
     imports = "import sys; from pathlib import Path; from engine.runs.directory import Run"
-    script = f"{imports}; Run(Path(sys.argv[1])).take()"
+    script = f"{imports}; Run(Path(sys.argv[1])).writer()"
     done = subprocess.run(
         [sys.executable, "-c", script, str(run.path)], capture_output=True, text=True, check=False
     )
     assert "LockedError" in done.stderr
-    lock.release()
-    run.take().release()
+    writer.release()
+    run.writer().release()
 
 
 def test_a_killed_worker_is_seen_as_crashed(run: Run) -> None:
     script = (
         "import sys, time; from pathlib import Path; from engine.runs.directory import Run\n"
-        "lock = Run(Path(sys.argv[1])).take(); print('held', flush=True); time.sleep(60)"
+        "writer = Run(Path(sys.argv[1])).writer(); print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(run.path)], stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None
@@ -79,7 +79,7 @@ def test_a_killed_worker_is_seen_as_crashed(run: Run) -> None:
         assert run.is_live()
         assert run.status() == "starting"  # it has not said a word
         with pytest.raises(LockedError):
-            run.take()
+            run.writer()
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait()
     assert not run.is_live()
@@ -87,11 +87,11 @@ def test_a_killed_worker_is_seen_as_crashed(run: Run) -> None:
 
 
 def test_the_end_is_read_from_the_end(run: Run) -> None:
-    lock = run.take()
+    writer = run.writer()
     for i in range(2000):
-        run.write(Note(text=f"{i:050d}"))
-    run.write(Ended(reason="finished"))
-    lock.release()
+        writer.write(Note(text=f"{i:050d}"))
+    writer.write(Ended(reason="finished"))
+    writer.release()
     start = time.perf_counter()
     assert run.status() == "finished"
     assert len(run.last_events(3)) == 3
@@ -99,24 +99,12 @@ def test_the_end_is_read_from_the_end(run: Run) -> None:
 
 
 def test_controls_arrive_once(run: Run) -> None:
-    controls = Controls(run)
+    controls = ControlReader(run)
     run.ask("set", lr=0.1)
     append_line(run.path / "control.jsonl", b"nonsense\n")
     run.ask("pause")
     assert [(c.action, c.settings) for c in controls.new()] == [("set", {"lr": 0.1}), ("pause", {})]
     assert controls.new() == []
-
-
-def test_tail_yields_whole_lines_only(tmp_path: Path) -> None:
-    path = tmp_path / "log"
-    tail = Tail(path)
-    assert tail.read() == []
-    append_line(path, b"a\nb")
-    assert tail.read() == [b"a"]
-    append_line(path, b"c\n")
-    assert tail.read() == [b"bc"]
-    replace_file(path, b"x\n")
-    assert tail.read() == [b"x"]
 
 
 def test_a_symbolic_link_is_not_followed(run: Run, tmp_path: Path) -> None:
@@ -125,7 +113,7 @@ def test_a_symbolic_link_is_not_followed(run: Run, tmp_path: Path) -> None:
     events = run.path / "events.jsonl"
     events.unlink()
     events.symlink_to(secret)
-    assert Tail(events).read() == []
+    assert list(run.log().records()) == []
 
 
 def test_find(home: Path) -> None:
@@ -144,6 +132,16 @@ def test_find(home: Path) -> None:
     assert list_runs(home)[0].path == damaged
     assert find_run(home, "last").id == first.id
     assert find_run(home, damaged.name).path == damaged
+
+
+def test_the_kind_is_that_of_the_id_else_of_the_configuration(home: Path) -> None:
+    for settings, kind in ((TrainConfig(), "train"), (ChainConfig(), "chain")):
+        run = Run.create(open_home(home), settings)
+        assert (run.kind, parse_id(run.id)) == (kind, (pytest.approx(run.config().created, abs=1.0), kind))
+        renamed = Run(run.path.rename(run.path.with_name(f"a-sweep-of-{kind}")))
+        assert (renamed.kind, parse_id(renamed.id)) == (kind, None)
+    assert Run(home / "runs" / "none").kind == ""
+    assert parse_id("99999999-999999-sweep-1a2b3c") == (0.0, "sweep")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 99}', "\x00" * 64])

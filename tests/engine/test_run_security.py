@@ -20,10 +20,11 @@ from support.real_terminal import Terminal, stop_workers, workers_under
 
 from engine.errors import RunDirectoryError, SpringtuiError, WorkerError
 from engine.runs.directory import Run
-from engine.runs.files import LINE_LIMIT, Tail, append_line, open_plain, read_file, replace_file
+from engine.runs.files import LINE_LIMIT, append_line, open_plain, read_file, replace_file
 from engine.runs.label import write_label
 from engine.runs.launch import launch
 from engine.runs.listing import find_run, list_runs, open_home
+from engine.runs.log import RunLog
 from engine.runs.records import Curve, Note, encode, read_event
 from engine.settings.chain import ChainConfig
 from engine.settings.train import TrainConfig
@@ -95,20 +96,20 @@ class TestWhatIsNoPlainFile:
     ) -> None:
         outside = tmp_path / "outside"
         outside.write_text('{"name": "a secret"}\n')
-        lock = run.take()
-        run.write(Note(text="one"))
-        lock.release()
+        writer = run.writer()
+        writer.write(Note(text="one"))
+        writer.release()
         (run.path / name).unlink(missing_ok=True)
         make(run.path / name, outside)
         assert main(["runs", "--json"]) == 0
         assert "secret" not in capsys.readouterr().out
-        assert run.liveness().state
+        assert run.observe().status
         assert run.last_log_lines() == []
         run.events()
-        for attempt in (run.take, lambda: run.ask("stop"), lambda: launch(run).wait(60)):
+        for attempt in (run.writer, lambda: run.ask("stop"), lambda: launch(run).wait(60)):
             with contextlib.suppress(SpringtuiError, OSError):  # a message, and for a person
                 made = attempt()
-                if attempt == run.take:
+                if attempt == run.writer:
                     made.release()
         assert main(["resume", run.id]) in {0, 1, 2}
         assert "Traceback" not in capsys.readouterr().err
@@ -176,22 +177,22 @@ class TestLines:
         assert len(longest) < LINE_LIMIT / 2
         append_line(path, longest)
         append_line(path, b"next\n")
-        tail, lines = Tail(path), []
-        while chunk := tail.read():
-            lines += chunk
-        assert lines == [longest[:-1], b"next"]
+        assert list(RunLog(path).records()) == [longest[:-1], b"next"]
 
     def test_one_taken_back_does_no_harm(self, tmp_path: Path) -> None:
         """A reader has seen the half of a line that its writer then cuts off, on a full disk."""
         path = tmp_path / "lines"
         append_line(path, b"one\n")
-        tail = Tail(path)
+        log = RunLog(path)
         append_line(path, b"half of t")
-        assert tail.read() == [b"one"]
+        first = log.read(0)
+        assert first.records == [b"one"]
+        assert log.read(first.end).records == []
         os.truncate(path, 4)
         append_line(path, b"two, longer than the half\n")
-        assert tail.read() == [b"two, longer than the half"]
-        assert tail.read() == []
+        second = log.read(first.end)
+        assert second.records == [b"two, longer than the half"]
+        assert log.read(second.end).records == []
 
     @pytest.mark.parametrize(
         "line",

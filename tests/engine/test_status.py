@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.errors import LockedError
@@ -21,7 +22,7 @@ from engine.runs.launch import launch
 from engine.runs.listing import open_home
 from engine.runs.lock import SIZE, Lock, Owner, process_mark, read_owner
 from engine.runs.records import Acknowledged, Curve, Ended, Note, Started, encode
-from engine.runs.status import look
+from engine.runs.status import Status, observe
 from engine.runs.stopping import _kill, stop
 from engine.settings.chain import ChainConfig
 
@@ -31,8 +32,8 @@ from pathlib import Path
 from engine.runs.records import Note
 from engine.runs.directory import Run
 run = Run(Path(sys.argv[1]))
-lock = run.take()
-run.write(Note(text="at work"))
+writer = run.writer()
+writer.write(Note(text="at work"))
 print("held", flush=True)
 time.sleep(600)
 """
@@ -47,12 +48,12 @@ while not go.exists():
     time.sleep(0.001)
 for turn in range(4):
     try:
-        lock = run.take()
+        writer = run.writer()
     except LockedError:
         continue
     for number in range(25):
-        run.write(Note(text=f"{os.getpid()} {turn} {number}"))
-    lock.release()
+        writer.write(Note(text=f"{os.getpid()} {turn} {number}"))
+    writer.release()
     time.sleep(random.random() * 0.01)
 """
 Begin = Callable[..., subprocess.Popen[str]]
@@ -86,6 +87,22 @@ def held_by(begin: Begin, run: Run) -> subprocess.Popen[str]:
     return process
 
 
+def test_a_status_is_its_word_wherever_it_is_written() -> None:
+    for status in Status:
+        assert json.dumps(status) == msgspec.json.encode(status).decode() == f'"{status}"' == f'"{status.value}"'
+        assert msgspec.to_builtins(status) == status
+
+
+def test_what_a_status_says() -> None:
+    """Each word is live, over, or neither; only what is over or out of sight can be resumed."""
+    live = {status for status in Status if status.is_live}
+    over = {status for status in Status if status.is_over}
+    assert live == {"starting", "running", "paused"}
+    assert over == {"finished", "stopped", "diverged", "failed", "crashed", "damaged"}
+    assert {status for status in Status if status.is_resumable} == {"stopped", "failed", "crashed", "unknown"}
+    assert {status for status in Status if status.went_wrong} == {"failed", "crashed"}
+
+
 def leave_lock(run: Run, **owner: Any) -> None:
     """What a worker leaves that was killed; of this host and of no living process, unless told otherwise."""
     left = Owner(**{"pid": 2**22 + 1, "host": socket.gethostname(), "time": time.time(), "first": 0, **owner})
@@ -104,30 +121,30 @@ def wait_for(true: Callable[[], Any], seconds: float = 60.0) -> None:
 
 class TestStates:
     def test_waiting_for_a_first_worker(self, run: Run) -> None:
-        found = run.liveness()
-        assert (found.state, found.live, found.pid) == ("waiting", False, None)
+        found = run.observe()
+        assert (found.status, found.live, found.pid) == ("waiting", False, None)
         assert not found.is_over
 
     def test_running_and_killed(self, run: Run, begin: Begin) -> None:
         process = held_by(begin, run)
-        found = run.liveness()
-        assert (found.state, found.live, found.in_sight, found.pid) == ("running", True, True, process.pid)
+        found = run.observe()
+        assert (found.status, found.live, found.in_sight, found.pid) == ("running", True, True, process.pid)
         assert found.host == socket.gethostname()
         process.kill()
         process.wait()
-        found = run.liveness()
-        assert (found.state, found.live, found.in_sight, found.exit_status) == ("crashed", False, False, None)
+        found = run.observe()
+        assert (found.status, found.live, found.in_sight, found.exit_status) == ("crashed", False, False, None)
         assert found.since == found.last_record
         assert "without a last word" in found.text
-        run.take().release()
+        run.writer().release()
 
     def test_silence_is_told_and_is_no_crash(self, run: Run, begin: Begin) -> None:
         held_by(begin, run)
         lines = (run.path / "events.jsonl").read_bytes().splitlines()
         record = json.loads(lines[0]) | {"time": time.time() - 7200.0}
         (run.path / "events.jsonl").write_text(json.dumps(record) + "\n")
-        found = run.liveness()
-        assert found.state == "running"
+        found = run.observe()
+        assert found.status == "running"
         assert "no record for 2 hours" in found.text
 
     def test_held_by_sigstop_it_still_runs(self, run: Run, begin: Begin) -> None:
@@ -136,36 +153,36 @@ class TestStates:
         assert run.status() == "running"
 
     def test_paused_and_resumed(self, run: Run) -> None:
-        lock = run.take()
+        writer = run.writer()
         assert run.status() == "starting"
-        run.write(Started(pid=os.getpid(), host="h", settings={}, layers=[], total=3))
+        writer.write(Started(pid=os.getpid(), host="h", settings={}, layers=[], total=3))
         assert run.status() == "running"
-        run.write(Acknowledged(control=1, action="pause", step=2))
-        run.write(Acknowledged(control=2, action="set", step=2, settings={"noise": 0.1}))
-        run.write(Acknowledged(control=3, action="resume", step=2, error="refused"))
-        paused = run.liveness()
-        assert paused.state == "paused"
+        writer.write(Acknowledged(control=1, action="pause", step=2))
+        writer.write(Acknowledged(control=2, action="set", step=2, settings={"noise": 0.1}))
+        writer.write(Acknowledged(control=3, action="resume", step=2, error="refused"))
+        paused = run.observe()
+        assert paused.status == "paused"
         assert paused.since == run.events()[1].time
-        run.write(Acknowledged(control=4, action="resume", step=2))
+        writer.write(Acknowledged(control=4, action="resume", step=2))
         assert run.status() == "running"
-        lock.release()
+        writer.release()
 
     @pytest.mark.parametrize("reason", ["finished", "stopped", "diverged", "failed"])
     def test_ended(self, reason: str, run: Run) -> None:
-        lock = run.take()
-        run.write(Ended(reason=reason, text="as it was said"))
-        assert (run.status(), run.liveness().live) == (reason, True)
-        lock.release()
-        found = run.liveness()
-        assert (found.state, found.text, found.live, found.is_over) == (reason, "as it was said", False, True)
+        writer = run.writer()
+        writer.write(Ended(reason=reason, text="as it was said"))
+        assert (run.status(), run.observe().live) == (reason, True)
+        writer.release()
+        found = run.observe()
+        assert (found.status, found.text, found.live, found.is_over) == (reason, "as it was said", False, True)
 
     def test_the_end_of_an_earlier_worker_is_not_that_of_the_present(self, run: Run, begin: Begin) -> None:
-        lock = run.take()
-        run.write(Ended(reason="stopped"))
-        lock.release()
-        lock = run.take()
+        writer = run.writer()
+        writer.write(Ended(reason="stopped"))
+        writer.release()
+        writer = run.writer()
         assert run.status() == "starting"
-        lock.release()
+        writer.release()
         assert run.status() == "crashed"  # taken, and left without a word
         process = held_by(begin, run)
         process.kill()
@@ -173,28 +190,28 @@ class TestStates:
         assert run.status() == "crashed"
 
     def test_copied_without_its_lock(self, run: Run) -> None:
-        lock = run.take()
-        run.write(Note(text="one"))
-        lock.release()
+        writer = run.writer()
+        writer.write(Note(text="one"))
+        writer.release()
         (run.path / "lock").unlink()
         assert run.status() == "unknown"
-        lock = run.take()
-        run.write(Ended(reason="finished"))
-        lock.release()
+        writer = run.writer()
+        writer.write(Ended(reason="finished"))
+        writer.release()
         (run.path / "lock").unlink()
         assert run.status() == "finished"
 
     def test_last_word_in_the_lock_alone(self, run: Run) -> None:
         """Of a worker whose records could not take it."""
-        lock = run.take()
-        run.write(Note(text="one"))
-        lock.release("failed", "no room; make some\x1b[2J")
-        found = run.liveness()
-        assert (found.state, found.text) == ("failed", "no room; make some [2J")
+        writer = run.writer()
+        writer.write(Note(text="one"))
+        writer.release("failed", "no room; make some\x1b[2J")
+        found = run.observe()
+        assert (found.status, found.text) == ("failed", "no room; make some [2J")
         assert (run.path / "lock").stat().st_size == SIZE
 
     def test_the_lock_is_one_json_object(self, run: Run) -> None:
-        run.take().release()
+        run.writer().release()
         owner = json.loads((run.path / "lock").read_bytes())
         assert (owner["pid"], owner["host"]) == (os.getpid(), socket.gethostname())
         assert owner["mark"] == process_mark(os.getpid()) != ""
@@ -203,9 +220,9 @@ class TestStates:
     def test_damaged_lock(self, damage: bytes, run: Run) -> None:
         (run.path / "lock").write_bytes(damage)
         assert run.status() == "waiting"
-        lock = run.take()
+        writer = run.writer()
         assert run.status() == "starting"
-        lock.release()
+        writer.release()
 
 
 class TestExitStatus:
@@ -214,24 +231,24 @@ class TestExitStatus:
         wait_for(lambda: run.status() in {"running", "finished"})
         process.kill()
         process.wait()
-        wait_for(lambda: run.liveness().exit_status is not None)
-        found = run.liveness()
-        assert (found.state, found.exit_status) == ("crashed", -signal.SIGKILL)
+        wait_for(lambda: run.observe().exit_status is not None)
+        found = run.observe()
+        assert (found.status, found.exit_status) == ("crashed", -signal.SIGKILL)
         assert "killed by signal SIGKILL" in found.text
 
     def test_of_one_that_died_before_it_took_the_run_up(self, run: Run) -> None:
         process = launch(run)
         process.kill()
         process.wait()
-        wait_for(lambda: run.liveness().exit_status is not None)
-        found = run.liveness()
-        assert (found.state, found.pid, found.exit_status) == ("crashed", process.pid, -signal.SIGKILL)
+        wait_for(lambda: run.observe().exit_status is not None)
+        found = run.observe()
+        assert (found.status, found.pid, found.exit_status) == ("crashed", process.pid, -signal.SIGKILL)
 
     def test_of_one_that_ended_in_order(self, home: Path) -> None:
         run = Run.create(open_home(home), ChainConfig(steps=10, replicas=2, blocks=3, pace=1e6))
         assert launch(run).wait(60) == 0
-        wait_for(lambda: run.liveness().exit_status is not None)
-        assert (run.status(), run.liveness().exit_status) == ("finished", 0)
+        wait_for(lambda: run.observe().exit_status is not None)
+        assert (run.status(), run.observe().exit_status) == ("finished", 0)
 
 
 class TestStaleLocks:
@@ -240,12 +257,12 @@ class TestStaleLocks:
         innocent = begin("import time; time.sleep(600)")
         leave_lock(run, pid=innocent.pid, mark=process_mark(innocent.pid) + "0")
         append(run, Note(text="one"))
-        found = run.liveness()
-        assert (found.state, found.in_sight) == ("crashed", False)
+        found = run.observe()
+        assert (found.status, found.in_sight) == ("crashed", False)
         assert not _kill(run)
         assert not stop(run, 0.2, kill=True).killed
         assert innocent.poll() is None
-        run.take().release()
+        run.writer().release()
 
     def test_reused_while_another_holds_the_lock(self, run: Run, begin: Begin) -> None:
         innocent = begin("import time; time.sleep(600)")
@@ -253,7 +270,7 @@ class TestStaleLocks:
         lock = Lock(run.path / "lock")
         lock.acquire()
         assert run.status() == "crashed"
-        assert "still holds its lock" in run.liveness().text
+        assert "still holds its lock" in run.observe().text
         assert not stop(run, 0.2, kill=True).killed
         lock.close()
         assert innocent.poll() is None
@@ -261,8 +278,8 @@ class TestStaleLocks:
     def test_machine_started_anew(self, run: Run) -> None:
         leave_lock(run, pid=os.getpid(), mark="0f0f0f0f-0000-0000-0000-000000000000:77")
         append(run, Note(text="one"))
-        found = run.liveness()
-        assert found.state == "crashed"
+        found = run.observe()
+        assert found.status == "crashed"
         assert "machine was started anew" in found.text
 
     def test_zombie_is_gone(self, run: Run, begin: Begin) -> None:
@@ -283,18 +300,18 @@ class TestOtherHost:
         return run
 
     def test_is_not_called_crashed(self, elsewhere: Run) -> None:
-        found = elsewhere.liveness()
-        assert (found.state, found.live, found.in_sight, found.host) == ("unknown", None, False, "gpu17")
+        found = elsewhere.observe()
+        assert (found.status, found.live, found.in_sight, found.host) == ("unknown", None, False, "gpu17")
         assert "gpu17" in found.text
         assert "2 hours ago" in found.text
         assert found.since == found.last_record
 
     def test_is_taken_up_by_force_alone(self, elsewhere: Run) -> None:
-        for take in (elsewhere.take, lambda: launch(elsewhere)):
+        for take in (elsewhere.writer, lambda: launch(elsewhere)):
             with pytest.raises(LockedError, match=r"gpu17.*--force"):
                 take()
         assert read_owner(elsewhere.path / "lock").host == "gpu17"  # type: ignore[union-attr]
-        elsewhere.take(force=True).release()
+        elsewhere.writer(force=True).release()
         assert read_owner(elsewhere.path / "lock").host == socket.gethostname()  # type: ignore[union-attr]
 
     def test_seen_to_hold_its_lock(self, elsewhere: Run, begin: Begin) -> None:
@@ -311,12 +328,12 @@ class TestOtherHost:
     def test_ended_there(self, elsewhere: Run) -> None:
         append(elsewhere, Ended(seq=1, reason="finished", time=time.time()))
         assert elsewhere.status() == "finished"
-        elsewhere.take().release()
+        elsewhere.writer().release()
 
     def test_left_there_in_order(self, run: Run) -> None:
         leave_lock(run, host="gpu17", ended=time.time(), reason="failed", text="no room")
-        assert (run.status(), run.liveness().text) == ("failed", "no room")
-        run.take().release()
+        assert (run.status(), run.observe().text) == ("failed", "no room")
+        run.writer().release()
 
 
 def append(run: Run, event: Any) -> None:
@@ -327,15 +344,15 @@ def append(run: Run, event: Any) -> None:
 class TestOneWriter:
     def test_who_notes_an_exit_is_taken_for_no_worker(self, run: Run) -> None:
         """Else a run would seem live for a moment after it ended, and could not be resumed."""
-        run.take().release()
+        run.writer().release()
         lock = Lock(run.path / "lock")
         lock.acquire(to_note=True)
         assert not run.is_live()
-        run.may_be_taken()
+        run.require_free()
         with pytest.raises(LockedError):
-            run.take()
+            run.writer()
         lock.close()
-        run.take().release()
+        run.writer().release()
 
     def test_of_many_that_want_to(self, run: Run, begin: Begin, tmp_path: Path) -> None:
         """Eight processes at once, four turns each: records of a turn stand together, numbered without a gap."""
@@ -371,6 +388,6 @@ class TestOneWriter:
 
 
 def test_looking_never_raises(tmp_path: Path) -> None:
-    assert look(tmp_path / "nothing").state == "waiting"
+    assert observe(tmp_path / "nothing").status == "waiting"
     (tmp_path / "file").touch()
-    assert look(tmp_path / "file").state in {"waiting", "unknown"}
+    assert observe(tmp_path / "file").status in {"waiting", "unknown"}

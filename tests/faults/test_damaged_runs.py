@@ -19,14 +19,14 @@ from support.mutations import mutated, sound_runs
 from engine.chain.build import new_chain
 from engine.chain.checkpoint import read_state
 from engine.errors import SpringtuiError
-from engine.runs.controls import Controls
+from engine.runs.controls import ControlReader
 from engine.runs.directory import Run
-from engine.runs.files import Tail, read_file
+from engine.runs.files import read_file
 from engine.runs.listing import find_run, list_runs
 from engine.runs.lock import read_owner
-from engine.runs.records import Cell, read_event
+from engine.runs.records import Cell
 from engine.runs.replay import Replay
-from engine.runs.status import STATES, look
+from engine.runs.status import Status, observe
 from engine.settings.chain import ChainConfig
 from engine.settings.sweep import SweepConfig
 from engine.sweep.summary import summarise
@@ -36,6 +36,7 @@ from springtui.state.describe import describe
 from springtui.state.run_state import RunState
 
 COUNT = 2000
+OBSERVED = set(Status) - {Status.DAMAGED, Status.GONE, Status.UNOBSERVED}
 SECRET = "a secret outside of the run"
 
 
@@ -54,11 +55,8 @@ def secret(tmp_path: Path) -> Path:
 def read_as_a_screen(run: Run) -> RunState:
     """What a watcher and a screen take from the directory."""
     state = RunState(run.id)
-    tail = Tail(run.path / "events.jsonl")
-    while lines := tail.read():
-        for line in lines:
-            if (event := read_event(line)) is not None:
-                state.fold(event)
+    for event in run.log().events():
+        state.fold(event)
     assert state.at >= 0
     assert state.elapsed >= 0.0
     assert state.seconds_left is None or state.seconds_left >= 0.0
@@ -69,9 +67,9 @@ def read_as_a_screen(run: Run) -> RunState:
 def open_as_a_worker(run: Run) -> None:
     """What a worker that takes the run up reads, before it works."""
     settings = run.config().settings
-    lock = run.take(force=True)
+    writer = run.writer(force=True)
     try:
-        Controls(run).new()
+        ControlReader(run).new()
         events = run.events()
         Replay(events).due(10**6)
         if isinstance(settings, ChainConfig) and settings.blocks * settings.replicas < 10_000:
@@ -79,7 +77,7 @@ def open_as_a_worker(run: Run) -> None:
         if isinstance(settings, SweepConfig):
             summarise(settings, [event for event in events if isinstance(event, Cell)])
     finally:
-        lock.close()
+        writer.close()
 
 
 @pytest.mark.slow
@@ -93,7 +91,7 @@ def test_each_is_read_without_a_fault(
         try:
             told = describe(run)
             print_json(told)
-            assert look(path).state in STATES, where
+            assert observe(path).status in OBSERVED, where
             read_as_a_screen(run)
             read_owner(path / "lock")
             outcome = str(told["status"])
@@ -156,7 +154,7 @@ def test_the_real_worker_over_some(sound: list[Path], tmp_path: Path, secret: Pa
         assert "Traceback" not in done.stderr, number
         assert done.returncode == 0 or done.stderr.startswith("springtui: error: "), number
         ended.append(find_run(tmp_path, str(path)).status())
-    assert set(ended) <= set(STATES)
+    assert set(ended) <= OBSERVED
     assert secret.read_text().count(SECRET) == 2
 
 

@@ -76,29 +76,29 @@ class TestOfOneProcess:
         assert path.read_bytes().splitlines() == [b"x" * 89, b"z"]
 
     def test_events(self, run: Run) -> None:
-        lock = run.take()
-        run.write(Note(text="one"))
+        writer = run.writer()
+        writer.write(Note(text="one"))
         with no_file_beyond((run.path / "events.jsonl").stat().st_size + 20):
             for _ in range(2):
                 with pytest.raises(DiskFullError, match=r"events\.jsonl.*make room"):
-                    run.write(Note(text="two"))
+                    writer.write(Note(text="two"))
         assert whole(run) == 1
-        run.write(Note(text="three"))
+        writer.write(Note(text="three"))
         assert whole(run) == 2
-        lock.release()
+        writer.release()
 
     def test_control(self, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
         run.ask("pause")
         before = (run.path / "control.jsonl").read_bytes()
-        lock = run.take()
-        run.write(Note(text="at work"))
+        writer = run.writer()
+        writer.write(Note(text="at work"))
         with no_file_beyond(len(before) + 5):
             assert main(["stop", run.id]) == 1
         said = capsys.readouterr().err
         assert "control.jsonl" in said
         assert REMEDY in said
         assert (run.path / "control.jsonl").read_bytes() == before
-        lock.release()
+        writer.release()
 
     def test_a_whole_file(self, tmp_path: Path) -> None:
         path = tmp_path / "checkpoint.safetensors"
@@ -125,7 +125,7 @@ class TestOfOneProcess:
             assert main(["resume", run.id]) == 1
         assert REMEDY in capsys.readouterr().err
         assert run.path.is_dir()
-        run.take().release()
+        run.writer().release()
 
     def test_what_is_there_can_be_removed(self, run: Run) -> None:
         with no_file_beyond(0):
@@ -162,9 +162,9 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 def ended_full(run: Run, process: subprocess.Popen[bytes], file: str) -> None:
     assert process.wait(60) == 1
-    wait_for(lambda: run.liveness().exit_status is not None)
-    found = run.liveness()
-    assert (found.state, found.live, found.exit_status) == ("failed", False, 1)
+    wait_for(lambda: run.observe().exit_status is not None)
+    found = run.observe()
+    assert (found.status, found.live, found.exit_status) == ("failed", False, 1)
     assert file in found.text
     assert REMEDY in found.text
 

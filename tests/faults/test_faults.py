@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from engine.errors import SpringtuiError
-from engine.runs.controls import Controls
+from engine.runs.controls import ControlReader
 from engine.runs.directory import Run
 from engine.runs.launch import launch
 from engine.runs.listing import open_home
@@ -50,14 +50,14 @@ class TestClock:
 
     def test_records_of_a_clock_set_back(self, home: Path, clock: dict[str, float]) -> None:
         run = Run.create(open_home(home), CHAIN)
-        lock = run.take()
-        run.write(Started(pid=1, host="h", settings={}, layers=[], total=100))
+        writer = run.writer()
+        writer.write(Started(pid=1, host="h", settings={}, layers=[], total=100))
         for at in range(5):
             clock["now"] -= 3600.0
-            run.write(Curve(at=at, step=at, curves={"distance": [1.0, 0.0]}, scalars={"rate": 10.0}))
+            writer.write(Curve(at=at, step=at, curves={"distance": [1.0, 0.0]}, scalars={"rate": 10.0}))
         assert run.status() == "running"
-        run.write(Ended(reason="finished", at=4))
-        lock.release()
+        writer.write(Ended(reason="finished", at=4))
+        writer.release()
         events = run.events()
         assert [event.seq for event in events] == list(range(7))
         assert events[0].time > events[-1].time
@@ -73,15 +73,15 @@ class TestClock:
     def test_a_second_worker_whose_clock_is_behind(self, home: Path, clock: dict[str, float]) -> None:
         """The first one's last word is of an hour to come, and does not stand for the second."""
         run = Run.create(open_home(home), CHAIN)
-        lock = run.take()
-        run.write(Ended(reason="stopped"))
-        lock.release()
+        writer = run.writer()
+        writer.write(Ended(reason="stopped"))
+        writer.release()
         clock["now"] -= 3600.0
-        lock = run.take()
+        writer = run.writer()
         assert run.status() == "starting"
-        run.write(Note(text="at work"))
+        writer.write(Note(text="at work"))
         assert (run.status(), run.last_events(1)[0].seq) == ("running", 1)
-        lock.release()
+        writer.release()
 
     def test_requests_keep_apart_while_the_clock_stands_still(self, home: Path, clock: dict[str, float]) -> None:
         run = Run.create(open_home(home), CHAIN)
@@ -89,15 +89,15 @@ class TestClock:
         clock["now"] -= 3600.0
         asked += [run.ask("set", noise=0.2).seq for _ in range(50)]
         assert len(set(asked)) == 100
-        assert [control.seq for control in Controls(run).new()] == asked
+        assert [control.seq for control in ControlReader(run).new()] == asked
 
     def test_a_clock_before_its_epoch(self, home: Path, clock: dict[str, float]) -> None:
         """A machine without a battery wakes up in 1970."""
         clock["now"] = -5.0
         run = Run.create(open_home(home), CHAIN)
-        lock = run.take()
-        run.write(Note(text="x"))
-        lock.release()
+        writer = run.writer()
+        writer.write(Note(text="x"))
+        writer.release()
         assert len(run.events()) == 1
         assert describe(run)["status"] == "crashed"
 
@@ -136,13 +136,13 @@ class TestReadOnly:
     ) -> None:
         home = open_home(tmp_path / "home")
         run = Run.create(home, CHAIN)
-        lock = run.take()
-        run.write(Note(text="one"))
-        run.write(Ended(reason="stopped", text="as it was"))
-        lock.release()
+        writer = run.writer()
+        writer.write(Note(text="one"))
+        writer.write(Ended(reason="stopped", text="as it was"))
+        writer.release()
         locked(home)
         where = ["--home", str(home)]
-        assert run.liveness().state == "stopped"
+        assert run.observe().status == "stopped"
         assert main(["runs", *where]) == 0
         assert "stopped" in capsys.readouterr().out
         for verb in (["resume", run.id], ["rm", "-y", run.id], ["note", run.id, "--name", "x"]):

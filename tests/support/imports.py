@@ -11,10 +11,11 @@ from support.paths import ROOT
 HEAVY = {"torch", "numba", "sklearn", "scipy"}
 
 
-def modules_after(code: str) -> set[str]:
-    """Top-level names in ``sys.modules`` of a new interpreter that has run the code."""
-    script = f"{code}\nimport json, sys\nprint(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
+def modules_after(code: str, *, whole: bool = False) -> set[str]:
+    """Top-level names, or ``whole`` names, in ``sys.modules`` of a new interpreter that has run the code."""
+    script = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, cwd=ROOT, check=True
     )
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    names = json.loads(done.stdout.splitlines()[-1])
+    return {name if whole else name.split(".")[0] for name in names}

@@ -51,19 +51,21 @@ def sound_runs(home: Path) -> list[Path]:
 
 def _fill(run: Run, settings: Settings) -> None:
     control = run.ask("set", lr=0.1)
-    lock = run.take()
-    run.write(Started(pid=1, host="here", settings={"negative_slope": 0.1, "lr": 0.1}, layers=["a", "b"], total=9))
+    writer = run.writer()
+    settings_in_force = {"negative_slope": 0.1, "lr": 0.1}
+    writer.write(Started(pid=1, host="here", settings=settings_in_force, layers=["a", "b"], total=9))
     for at in range(6):
         curve = {"trace_ratio": [2.0, 1.0 / (at + 1)], "distance": [1.0, 0.5, 0.0]}
         scalars = {"train_loss": 1.0 / (at + 1), "test_accuracy": 0.1 * at, "rate": 10.0}
-        if run.path.name.split("-")[2] == "sweep":
-            run.write(Cell(cell=at % 2, member=at // 2, final=True, at=9, curves=curve, scalars=scalars, done=at))
+        if run.kind == "sweep":
+            cell = Cell(cell=at % 2, member=at // 2, final=True, at=9, curves=curve, scalars=scalars, done=at)
+            writer.write(cell)
         else:
-            run.write(Curve(at=at, step=at, curves=curve, scalars=scalars, positions=[0.1, 0.2, 0.3]))
-    run.write(Acknowledged(control=control.seq, action="set", step=5, settings={"lr": 0.1}))
-    run.write(Note(text="so far"))
-    run.write(Ended(reason="finished", text="done", at=9, summary={"load_curve": {"trace_ratio": [2.0, 0.2]}}))
-    lock.release()
+            writer.write(Curve(at=at, step=at, curves=curve, scalars=scalars, positions=[0.1, 0.2, 0.3]))
+    writer.write(Acknowledged(control=control.seq, action="set", step=5, settings={"lr": 0.1}))
+    writer.write(Note(text="so far"))
+    writer.write(Ended(reason="finished", text="done", at=9, summary={"load_curve": {"trace_ratio": [2.0, 0.2]}}))
+    writer.release()
     write_label(run.path, name="mine", text="a note", pinned=True)
     run.log_path.write_text("a line\n")
     run.checkpoint_path.write_bytes((24).to_bytes(8, "little") + b'{"__metadata__":{"a":1}}' + b"\0" * 64)

@@ -1,0 +1,20 @@
+"""Names of the files in a run directory; no other package spells them (see ``tests/test_walls.py``)."""
+
+from __future__ import annotations
+
+CONFIG = "config.json"
+"""What was asked, complete, with the schema's version; written once."""
+EVENTS = "events.jsonl"
+"""What happened; appended by the holder of the lock alone."""
+CONTROL = "control.jsonl"
+"""What was asked since; appended by anyone."""
+CHECKPOINT = "checkpoint.safetensors"
+"""Where to go on from; replaced whole by the holder of the lock."""
+WORKER_LOG = "worker.log"
+"""What the worker printed."""
+LOCK = "lock"
+"""Held by the live worker; says who that is or was, and how it ended."""
+TWIN_MAP = "twin.json"
+"""The map that was fitted to a sweep, once ``springtui twin`` was asked."""
+LABEL = "label.json"
+"""A person's name and note for the run, where there are any."""
