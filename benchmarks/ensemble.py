@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from engine.datasets.load import Dataset
 from engine.ensemble.member import Group, MemberTrainer, member_of
-from engine.ensemble.threads import single_threaded, train_ensemble
+from engine.ensemble.threads import single_threaded
 from engine.ensemble.trainer import CompiledTrainer
 from engine.networks.trainer import Trainer
 from engine.settings.fields import make
@@ -153,11 +153,21 @@ def case_times(case: str, batch: int, cores: int, rounds: int) -> dict[str, floa
 
 def whole(cores: int) -> float:
     """Seconds per network of 100 epochs, from its initial weights to its load curve."""
-    config = config_of("plain", SAMPLES)
-    members = [member_of(config)] * (2 * cores)
     start = time.perf_counter()
-    train_ensemble(config, members, images(), threads=cores)
-    return (time.perf_counter() - start) / len(members)
+    group = Group(config_of("plain", SAMPLES), images())
+
+    def two() -> None:
+        torch.set_num_threads(1)
+        work = group.workspace()
+        for _ in range(2):
+            trainer = MemberTrainer(group, member_of(group.config))
+            while not trainer.finished:
+                trainer.run_epoch(work)
+            trainer.measure()
+
+    with single_threaded():
+        at_once(two, cores)
+    return (time.perf_counter() - start) / (2 * cores)
 
 
 def main() -> int:

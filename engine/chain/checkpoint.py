@@ -16,7 +16,6 @@ from ..runs.records import Count
 from .base import ChainBase
 from .mean_field import MeanField
 
-Arrays = dict[str, NDArray[Any]]
 _HEADER_LIMIT = 1 << 20
 
 

@@ -305,19 +305,6 @@ class MemberTrainer:
         self._turn_knobs()
 
 
-class Progress(NamedTuple):
-    """Where a member stands between two epochs."""
-
-    member: int
-    """Its index in the list of members."""
-    epoch: int
-    """Epochs done."""
-    train_loss: float
-    """Mean training loss over the last epoch's batches, in nats."""
-    measurement: Measurement | None
-    """After this epoch; None where it was not measured."""
-
-
 class MemberResult(NamedTuple):
     """The result of training one member."""
 
@@ -326,8 +313,6 @@ class MemberResult(NamedTuple):
     """Epochs done."""
     measurement: Measurement | None
     """The last one; None where the member diverged before it was measured."""
-    history: list[tuple[int, Measurement]]
-    """Every measurement, with the number of epochs done."""
     converged: bool
     """Whether training stopped early."""
     diverged: str

@@ -1,6 +1,6 @@
 """The ensemble for an accelerator: members stacked into one batched matrix product, on any torch device.
 
-On a CPU the compiled code of ``ensemble.threads`` is faster; there only tests use this. Every member draws from
+On a CPU the compiled code of ``ensemble.member`` is faster; there only tests use this. Every member draws from
 generators of its own in ``Trainer``'s order, so that on the same device a member is ``Trainer``'s network up to
 rounding, noise included.
 
@@ -16,7 +16,6 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from ..datasets.load import Dataset
 from ..errors import DivergedError
 from ..networks.network import Knobs, Network
 from ..networks.trainer import Measurement
@@ -27,31 +26,6 @@ from .member import Group, Member, MemberResult, initial_network, judge, measure
 
 _SAVED = 8
 """Activations of a layer that a step holds at once, its gradients included."""
-
-
-def train_stacked(
-    config: TrainConfig,
-    members: Sequence[Member],
-    dataset: Dataset,
-    device: str,
-    *,
-    memory: int = 1 << 30,
-    stop: Callable[[], bool] | None = None,
-) -> list[MemberResult]:
-    """Train members, as many at once as fit into ``memory`` bytes; as ``ensemble.threads.train_ensemble``.
-
-    Raises:
-        ConfigError: these settings are not trained in ensembles, or a member's are out of range.
-    """
-    group = Group(config, dataset)
-    size = members_within(group, memory)
-    results: list[MemberResult] = []
-    for start in range(0, len(members), size):
-        stack = Stack(group, members[start : start + size], torch.device(device))
-        while not stack.finished and stack.run_epoch(stop):
-            pass
-        results += stack.results()
-    return results
 
 
 def members_within(group: Group, memory: int) -> int:
@@ -234,10 +208,6 @@ class Stack:
         """
         return measure_network(self.network(i), self.group, self.epochs[i])
 
-    def results(self) -> list[MemberResult]:
-        """The results of the members so far, in their order."""
-        return [self.result(i) for i in range(len(self.members))]
-
     def result(self, i: int) -> MemberResult:
         """The result of one member so far."""
         measured, text = None, self.diverged[i]
@@ -245,6 +215,5 @@ class Stack:
             measured = None if text else self.measure(i)
         except DivergedError as error:
             text = str(error)
-        history = [(self.epochs[i], measured)] if measured else []
         done = bool(text) or self.converged[i] or self.epoch >= self.group.config.epochs
-        return MemberResult(self.members[i], self.epochs[i], measured, history, self.converged[i], text, done)
+        return MemberResult(self.members[i], self.epochs[i], measured, self.converged[i], text, done)

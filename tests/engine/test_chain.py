@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from support.rest import quasi_static
 
 from engine.arrays import Floats
 from engine.chain.chain import Chain
 from engine.chain.ensemble import pull_cells
-from engine.chain.mean_field import effective_friction, mean_field_positions, mean_velocity, quasi_static, settled
+from engine.chain.mean_field import effective_friction, mean_field_positions, mean_velocity, settled
 from engine.errors import ConfigError
 from engine.runs.directory import Run
 from engine.runs.listing import open_home

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterator
 
 import msgspec
 import numpy as np
 import pytest
 from support.ensemble_rig import small, some_data
+from support.ensembles import train_ensemble, train_stacked
 
 from engine.datasets.load import Dataset, load_dataset
-from engine.ensemble.member import Group, Member, MemberResult, MemberTrainer, Progress, member_of, why_not
-from engine.ensemble.stack import train_stacked
+from engine.ensemble.member import Group, Member, MemberResult, MemberTrainer, member_of, why_not
 from engine.ensemble.state import make_workspace
-from engine.ensemble.threads import single_threaded, train_ensemble
+from engine.ensemble.threads import single_threaded
 from engine.errors import ConfigError, RunDirectoryError
 from engine.measures.registry import SEPARATIONS
 from engine.networks.trainer import Measurement, Trainer
@@ -125,45 +124,6 @@ def test_training_stops_early() -> None:
     assert result.epochs < 3000
     longer = msgspec.structs.replace(config, early_stop=False, epochs=result.epochs + 5)
     assert train_ensemble(longer, members, data, threads=1)[0].epochs == result.epochs + 5
-
-
-def test_progress_is_reported_and_stop_obeyed() -> None:
-    data = some_data(100, 10)
-    seen: list[Progress] = []
-    results = train_ensemble(
-        small(epochs=6),
-        [Member(seed=s) for s in range(3)],
-        data,
-        threads=2,
-        measure_every=2,
-        on_progress=seen.append,
-    )
-    assert len(seen) == 18
-    assert [p.epoch for p in seen if p.member == 1] == [1, 2, 3, 4, 5, 6]
-    assert [p.epoch for p in seen if p.member == 1 and p.measurement] == [2, 4, 6]
-    assert [epoch for epoch, _ in results[0].history] == [2, 4, 6]
-    enough = threading.Event()
-    stopped = train_ensemble(
-        small(epochs=10**6, early_stop=False),
-        [Member(seed=s) for s in range(4)],
-        data,
-        threads=2,
-        on_progress=lambda p: enough.set() if p.epoch >= 3 else None,
-        stop=enough.is_set,
-    )
-    assert not any(result.finished for result in stopped)
-    assert stopped[0].curves
-    assert stopped[3].epochs == 0
-
-
-def test_an_error_in_a_report_ends_training() -> None:
-    def fail(_progress: Progress) -> None:
-        raise ValueError("no")
-
-    with pytest.raises(ValueError, match="no"):
-        train_ensemble(
-            small(epochs=10**6), [Member(seed=s) for s in range(3)], some_data(50, 5), threads=2, on_progress=fail
-        )
 
 
 def test_a_checkpoint_goes_on_bit_for_bit() -> None:

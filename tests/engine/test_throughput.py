@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 from support.ensemble_rig import small, some_data
+from support.ensembles import train_ensemble, train_stacked
 
 from engine.cores import core_count
 from engine.ensemble.member import Member
-from engine.ensemble.stack import train_stacked
-from engine.ensemble.threads import single_threaded, train_ensemble
+from engine.ensemble.threads import single_threaded
 from engine.errors import ConfigError
 from engine.runs.directory import Run
 from engine.runs.listing import open_home

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.rest import quasi_static
 
-from engine.chain.mean_field import MeanField, predicted_asymmetry, predicted_curve, quasi_static
+from engine.chain.mean_field import MeanField, predicted_asymmetry, predicted_curve
 from engine.chain.mean_field_cells import mean_field_cells
 from engine.errors import DataError
 from engine.measures.friction import asymmetries, fit_curve, friction_error, hidden, scaled
