@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from .runs.screen import RunsScreen
 
 SAVE_SECONDS = 3.0
-"""So often it is written down where the app is, should it be killed; unless nothing has changed."""
+"""Seconds between saves of what the app shows, so that it is known after a kill; saved only where it changed."""
 LEAVE_SECONDS = 2.0
-"""A terminal that takes no more output must not keep a process that was told to leave."""
+"""Seconds after a signal until the process exits by force, should the terminal take no more output."""
 NO_LAB = "no lab is opened, as it would begin runs; q leaves"
 WITH_BINDINGS = (
     "springtui.app",
@@ -66,28 +66,28 @@ WITH_BINDINGS = (
     "springtui.lab.slider",
     "springtui.watch.time_bar",
 )
-"""Modules whose classes bind keys; a test sees that none is missing."""
+"""Modules whose classes bind keys; a test checks that none is missing."""
 _LEAVE_ON = (signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
 class Opening:
-    """What the app shows first."""
+    """The first screen of the app."""
 
     screen: Literal["lab", "phase", "runs", "watch"] = "lab"
     run: Run | None = None
-    """To watch."""
+    """The run to watch."""
     read_only: bool = False
-    """Of the whole app, for as long as it is open."""
+    """Whether the app stays read-only while it is open."""
 
 
 def all_bound() -> list[Bound]:
-    """Every binding of ours; imports all screens."""
+    """Every binding of the app; imports all screens."""
     return bound_in(WITH_BINDINGS)
 
 
 class SpringApp(AppBase):
-    """The screens, one over the other, and what they share."""
+    """The app: a stack of screens, and what they share."""
 
     TITLE = "springtui"
     ENABLE_COMMAND_PALETTE = True
@@ -117,16 +117,16 @@ class SpringApp(AppBase):
         super().__init__(effective)
         self.home = home
         self.opening = opening
-        """None opens where the app was left."""
+        """None opens the screen of the last session."""
         self.last_session = load_last_session(home)
         self._saved: object = self.last_session.key()
         self.settings = settings
-        """Of the lab's network, where a person chose them."""
+        """Settings of the lab's network, where the person chose them."""
         self.twin = twin
-        """The map that drives the chain, where a person chose one."""
+        """The map that drives the chain, where the person chose one."""
         self.begin_runs = begin_runs
         self.read_only = opening is not None and opening.read_only
-        """Whether nothing is asked of a worker and no run is made or changed, on any screen."""
+        """Whether no worker is asked and no run made or changed, on any screen."""
         self.run_workers = Workers(home)
         self.sweeps = SweepRuns(home, self.run_workers, twin, read_only=self.read_only)
         self.trash = Trash(home)
@@ -149,7 +149,7 @@ class SpringApp(AppBase):
             self.set_timer(seconds, settle)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        own = {"Screenshot", "Picture"}  # a picture is taken once the palette is gone
+        own = {"Screenshot", "Picture"}  # the picture is taken once the palette is closed
         yield from (c for c in super().get_system_commands(screen) if c.title.split("  (")[0] not in own)
         yield SystemCommand("Tour", "What the lab shows, in a few cards", self.action_tour)
         yield SystemCommand("Save the screen", "As SVG, under the home directory", self._save_when_drawn)
@@ -160,7 +160,7 @@ class SpringApp(AppBase):
     # screens
 
     def _open_first(self) -> None:
-        """Where the app was left, or what was asked for."""
+        """Open the screen that was asked for, else that of the last session."""
         opening = self.opening or self._remembered()
         if opening.screen == "lab":
             self.push_screen(self._lab_screen(self.settings))
@@ -194,13 +194,13 @@ class SpringApp(AppBase):
         return RunsScreen(self.home, self.last_session, self.run_workers, self.trash)
 
     def refuses(self, instead: str) -> bool:
-        """Whether the app is read-only, which is then said; all that asks, makes or changes looks here."""
+        """Whether the app is read-only; then the person is notified. ``instead`` says what is not done."""
         if self.read_only:
             self.notify(f"read-only: {instead}", timeout=4, markup=False)
         return self.read_only
 
     async def action_open_lab(self) -> None:
-        """The lab: the one that is open, or a new one; a read-only app has none, as it would begin runs."""
+        """Show the lab that is open, or a new one; refused where the app is read-only, since a lab begins runs."""
         if self.refuses(NO_LAB):
             return
         while len(self.screen_stack) > 2 and not isinstance(self.screen, LabScreen):
@@ -209,7 +209,7 @@ class SpringApp(AppBase):
             await self.switch_screen(self._lab_screen(self.settings))
 
     async def action_back(self) -> None:
-        """The screen below; from the lowest, the runs, and from these the lab, where there is one."""
+        """Go to the screen below; from the lowest screen to the runs, and from the runs to the lab."""
         from .runs.screen import RunsScreen
 
         if len(self.screen_stack) > 2:
@@ -220,25 +220,25 @@ class SpringApp(AppBase):
             await self.switch_screen(self._runs_screen())
 
     def action_open_phase(self) -> None:
-        """The phase diagrams, over the lab."""
+        """Open the phase diagrams over the lab."""
         if self._is_plain():
             self.push_screen(self._phase_screen())
 
     def action_open_runs(self) -> None:
-        """All runs, over what is shown."""
+        """Open the list of runs over the lab."""
         if self._is_plain():
             self.push_screen(self._runs_screen())
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """Phase and Runs are opened from the lab; elsewhere the footer need not name them."""
+        """Whether an action can be used here: Phase and Runs can be opened only from the lab."""
         return self._is_plain() if action in {"open_phase", "open_runs"} else True
 
     def _is_plain(self) -> bool:
-        """Whether another screen may be put over the present one."""
+        """Whether Phase and Runs can be opened over the present screen."""
         return isinstance(self.screen, LabScreen)
 
     def open_run(self, run: Run, *, kind: str = "") -> None:
-        """Watch a run, or see the diagram of a sweep."""
+        """Open the Watch screen of a run, or the diagram of a sweep."""
         if (kind or run.kind) == "sweep":
             from .phase.screen import PhaseScreen
 
@@ -249,7 +249,7 @@ class SpringApp(AppBase):
         self.push_screen(WatchScreen(run, self.last_session, process=self.run_workers.processes.get(run.id)))
 
     async def open_lab_with(self, settings: Mapping[str, Any], noise: str = "") -> None:
-        """The lab anew, with a network of these settings and, of its kinds of noise, this one to move."""
+        """Open a new lab with these settings of its network; ``noise`` is the setting of its second slider."""
         if self.refuses(NO_LAB):
             return
         while len(self.screen_stack) > 2 and not isinstance(self.screen, LabScreen):
@@ -260,7 +260,7 @@ class SpringApp(AppBase):
         await self.switch_screen(self._lab_screen(settings, noise))
 
     def action_help(self) -> None:
-        """Open the help, once."""
+        """Open the help, if it is not open."""
         from .help.screen import HelpScreen  # the lab's first frame need not wait for it
 
         if not isinstance(self.screen, HelpScreen):
@@ -269,7 +269,7 @@ class SpringApp(AppBase):
     def tell_alerts(
         self, run_id: str, state: str, values: Mapping[str, float | None], *, heard: float, new: bool = False
     ) -> None:
-        """A screen knows a run anew: say what a person's rules say of it, ring, and start their commands."""
+        """Check the person's alert rules against a run's state; those that fire show, ring and run commands."""
         fired = self.alerts.seen(run_id, state, values, heard=heard, new=new)
         for alert in fired:
             self.notify(plain_text(alert.text), title="alert", severity="warning", timeout=15, markup=False)
@@ -277,26 +277,26 @@ class SpringApp(AppBase):
             threading.Thread(target=self._fire, args=(fired,), name="alerts", daemon=True).start()
 
     def forget_alerts(self, run_id: str) -> None:
-        """Drop what the person's rules know of a run that was deleted."""
+        """Drop what alert rules keep of a deleted run."""
         self.alerts.forget(run_id)
 
     def _fire(self, fired: list[Alert]) -> None:
-        """From a thread: what no other app over this home has fired."""
+        """Deliver those alerts that no other app over this home has delivered; called in a thread."""
         deliver(self.alert_ledger.claim(fired), self._ring, self._complain)
 
     def _ring(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the app is closed by then
+        with contextlib.suppress(RuntimeError):  # the app is closed already
             self.call_from_thread(self.bell)
 
     def _complain(self, text: str) -> None:
-        """From a thread: an alert's command went wrong."""
-        with contextlib.suppress(RuntimeError):  # the app is closed by then
+        """Show the error of an alert's command; called in a thread."""
+        with contextlib.suppress(RuntimeError):  # the app is closed already
             self.call_from_thread(self.notify, plain_text(text), severity="error", timeout=12, markup=False)
 
     # the tour
 
     def first_tour(self) -> None:
-        """Show the tour where it was never seen; the lab's first frame has been drawn."""
+        """Show the tour if it was never seen; called after the lab's first frame."""
         if self.preferences.tour and not load_user_state().tour_seen:
             self.action_tour()
 
@@ -313,12 +313,12 @@ class SpringApp(AppBase):
     # leaving
 
     async def action_quit(self) -> None:
-        """Textual's Ctrl+Q: the same."""
+        """Leave as ``action_quit_lab`` does; Textual binds this to Ctrl+Q."""
         await self.action_quit_lab()
 
     async def action_quit_lab(self) -> None:
-        """Leave; what becomes of the runs that were begun here is asked, or a preference says it."""
-        if isinstance(self.screen, ChoiceScreen):  # it is being asked
+        """Leave; a dialog or a preference decides whether runs that were begun here are stopped."""
+        if isinstance(self.screen, ChoiceScreen):  # the dialog is open
             return
         going = await asyncio.to_thread(self._going)
         choice = self.preferences.on_quit if going else "detach"
@@ -342,17 +342,17 @@ class SpringApp(AppBase):
             self.action_detach()
 
     def _going(self) -> int:
-        """How many runs of the lab, and of ours besides, are under way."""
+        """Number of runs under way whose workers the lab or another screen started."""
         sessions = [screen.session for screen in self.screen_stack if isinstance(screen, LabScreen)]
         return sum(session.going() for session in sessions) + self.run_workers.running()
 
     def action_detach(self) -> None:
-        """Leave; the runs go on, and the next lab takes them up."""
+        """Leave; the runs go on, and the next lab takes them over."""
         self._note_session()
         self.exit(0)
 
     def _note_session(self) -> None:
-        """What is open now."""
+        """Have the screens write what they show into the session."""
         last = self.last_session
         for screen in self.screen_stack:
             if isinstance(screen, NotesSession):
@@ -369,7 +369,7 @@ class SpringApp(AppBase):
         self.trash.empty()
 
     async def action_save_screen(self) -> None:
-        """Save the screen as SVG in ``exports`` under the home directory, and say where."""
+        """Save the screen as SVG in ``exports`` under the home directory; a notice gives the path."""
         picture, name = picture_of(self), screen_name(self)
         try:
             path = await asyncio.to_thread(save_picture, self.home / "exports", name, picture)
@@ -379,11 +379,11 @@ class SpringApp(AppBase):
             self.notify(plain_text(f"written: {path}"), timeout=6, markup=False)
 
     def _save_when_drawn(self) -> None:
-        """The palette that asked for it is gone from the screen a moment later."""
+        """Save the screen a moment later, once the palette is closed."""
         self.set_timer(0.2, self.action_save_screen)
 
     def _leave_on_signals(self) -> None:
-        """Textual does not restore the terminal on SIGTERM and SIGHUP; leaving through ``exit`` does."""
+        """Leave through ``exit`` on SIGTERM and SIGHUP, since Textual does not restore the terminal then."""
         loop = asyncio.get_running_loop()
         for number in _LEAVE_ON:
             with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
@@ -398,7 +398,7 @@ class SpringApp(AppBase):
 
 
 if TYPE_CHECKING:
-    _is_a_host: type[Host] = SpringApp  # mypy sees that the app offers what screens ask of it
+    _is_a_host: type[Host] = SpringApp  # mypy checks that the app offers what screens call
 
 
 def run_app(
@@ -408,7 +408,7 @@ def run_app(
     opening: Opening | None = None,
     twin: TwinMap | None = None,
 ) -> int:
-    """Open the app; the exit status of the process."""
+    """Run the app; returns the exit status of the process."""
     app = SpringApp(home, settings, effective, opening, twin)
     app.wear_terminal_colours()
     status = app.run(mouse=app.preferences.mouse)
@@ -417,7 +417,7 @@ def run_app(
 
 
 def _let_go_of_the_terminal() -> None:
-    """After a lost terminal nothing may be flushed into it at exit: that would raise, or wait for ever."""
+    """Redirect standard streams whose terminal is lost: flushing them at exit would raise, or wait for ever."""
     for stream in (1, 2):
         with contextlib.suppress(OSError):
             if not os.isatty(stream):

@@ -1,4 +1,4 @@
-"""An app that does as the preferences say: themes here, keys and pace with them."""
+"""The base of the app, which applies the preferences: themes, keys and pace."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .terminal.text import ascii_only, draw_ascii, plain_text
 
 
 class AppBase(PacedApp[int]):
-    """What the app's preferences ask for, and what is told where they ask for something that is not there."""
+    """An app that applies the preferences and warns of those that it cannot follow."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
@@ -48,14 +48,14 @@ class AppBase(PacedApp[int]):
         draw_ascii(self.preferences.ascii)
         super().__init__()
         self.warnings: list[str] = list(self.effective.problems)
-        """What is told once the app is open."""
+        """Warnings to show once the app is open."""
         self._dress()
         self._bind_keys()
 
     # keys
 
     def all_bindings(self) -> list[Bound]:
-        """Every binding that the preferences may change; the app knows its screens."""
+        """Every binding that the preferences may change; overridden by the app, which knows its screens."""
         return []
 
     def _bind_keys(self) -> None:
@@ -65,13 +65,15 @@ class AppBase(PacedApp[int]):
         self.set_keymap(keys)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """What the palette offers: every action that a key would have here, and what the screen adds to them."""
-        textuals = {"Quit", "Keys"}  # the one would ask nothing, the other is a second help
+        """The palette's entries: every action that has a key here, and the screen's own."""
+        textuals = {"Quit", "Keys"}  # Quit would ask nothing, Keys is a second help
         yield from (c for c in super().get_system_commands(screen) if c.title not in textuals)
         told: set[str] = set()
         for active in screen.active_bindings.values():
             binding = active.binding
-            if binding.id is None or not binding.description or binding.action in told:  # Textual's have no id
+            if (
+                binding.id is None or not binding.description or binding.action in told
+            ):  # Textual's own bindings have no id
                 continue
             told.add(binding.action)
             title = f"{binding.description}  ({binding.key_display or readable(binding.key)})"  # [ would be markup
@@ -80,17 +82,17 @@ class AppBase(PacedApp[int]):
         if isinstance(screen, BaseScreen):
             yield from screen.commands()
 
-    # told
+    # warnings
 
     def tell_warnings(self) -> None:
-        """Say what of the preferences and themes could not be followed."""
+        """Show the warnings about preferences and themes."""
         for warning in self.warnings:
             self.notify(plain_text(warning), severity="warning", timeout=12, markup=False)
 
     # themes
 
     def _dress(self) -> None:
-        """Ours and the person's themes; Textual's own know nothing of heat maps and legibility."""
+        """Register the shipped and the person's themes and remove Textual's, which lack colours for heat maps."""
         themes = load_themes(self.warnings.append)
         chosen = self.preferences.theme
         try:
@@ -115,17 +117,17 @@ class AppBase(PacedApp[int]):
         )
 
     def wear_terminal_colours(self) -> None:
-        """Before the app runs: where the terminal has 16 colours, choose among those, not the nearest to ours."""
+        """Give the themes ANSI colours where the terminal has 16; to be called before the app runs."""
         if self.console.color_system == "standard":
             for name in self.our_themes:
                 self.register_theme(in_16_colours(self.available_themes[name]))
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Textual's, and behind them a sign of ASCII for every other where the terminal knows no other."""
+        """Textual's filters, and last the one that draws in ASCII where the terminal needs it."""
         filters = super().get_line_filters()
         return [*filters, AsciiFilter()] if ascii_only() else filters
 
     def action_next_theme(self) -> None:
-        """Wear the next theme, and remember it."""
+        """Use the next theme, and save the choice."""
         self.theme = next_of(self.our_themes, self.theme)
         self.notify(self.theme, title="theme", timeout=2, markup=False)

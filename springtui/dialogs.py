@@ -1,4 +1,4 @@
-"""Two small questions over a screen: one that takes a line of text, one that offers a choice of keys."""
+"""Two dialogs: one asks for a line of text, one offers choices by key."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CSS = """
 
 
 class Offer(Static):
-    """A line that a click takes as its key does."""
+    """A line of a dialog; a click on it does what its key does."""
 
     def __init__(self, text: str, take: Callable[[], object]) -> None:
         super().__init__(plain_text(text), markup=False)
@@ -43,7 +43,7 @@ class Offer(Static):
 
 
 class PromptScreen(ModalScreen[str | None]):
-    """Asks for a line. ``check`` raises a SpringtuiError where it is not allowed, which is shown below it."""
+    """Asks for a line of text. ``check`` raises a SpringtuiError for a wrong one; its message is shown."""
 
     DEFAULT_CSS = _CSS.format(name="PromptScreen") + "PromptScreen #wrong { color: $error; }"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -82,12 +82,12 @@ class PromptScreen(ModalScreen[str | None]):
             self.dismiss(value)
 
     def action_cancel(self) -> None:
-        """Leave everything as it is."""
+        """Close without an answer."""
         self.dismiss(None)
 
 
 class ChoiceScreen(ModalScreen[str | None]):
-    """Offers choices, each by a key; Escape chooses none."""
+    """Offers choices, each by a key; its answer is the key, None after Escape."""
 
     DEFAULT_CSS = _CSS.format(name="ChoiceScreen")
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -108,7 +108,7 @@ class ChoiceScreen(ModalScreen[str | None]):
                 yield Offer("  Esc  cancel", self.action_cancel)
 
     def on_key(self, event: events.Key) -> None:
-        """A choice's key, or Enter for the first."""
+        """Answer with the choice of this key, or with the first after Enter."""
         keys = [key for key, _ in self._choices]
         chosen = keys[0] if event.key == "enter" else event.character
         if chosen in keys:
@@ -116,5 +116,5 @@ class ChoiceScreen(ModalScreen[str | None]):
             self.dismiss(chosen)
 
     def action_cancel(self) -> None:
-        """Leave everything as it is."""
+        """Close without an answer."""
         self.dismiss(None)

@@ -1,4 +1,4 @@
-"""What all screens share, and what they ask of the app."""
+"""The base class of screens, and what they need of the app."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ T = TypeVar("T")
 
 
 class Host(Protocol):
-    """What an app offers to its screens; ``SpringApp`` is one."""
+    """What screens call of the app; ``SpringApp`` offers it."""
 
     read_only: bool
-    """Whether nothing is asked of a worker and no run is made or changed."""
+    """Whether no worker is asked and no run made or changed."""
 
     def refuses(self, instead: str) -> bool:
-        """Whether the app is read-only, which is then said."""
+        """Whether the app is read-only; then the person is notified. ``instead`` says what is not done."""
 
     def tell_alerts(
         self, run_id: str, state: str, values: Mapping[str, float | None], *, heard: float, new: bool = False
     ) -> None:
-        """Let the person's rules see how a run stands."""
+        """Check the person's alert rules against a run's state."""
 
     def forget_alerts(self, run_id: str) -> None:
-        """Drop what the person's rules know of a run that was deleted."""
+        """Drop what alert rules keep of a deleted run."""
 
     def open_run(self, run: Run, *, kind: str = "") -> None:
-        """Open the screen for a run of this kind."""
+        """Open the screen for a run of a kind; empty: the id tells it."""
 
     async def open_lab_with(self, settings: Mapping[str, Any], noise: str = "") -> None:
-        """Open the lab with a network of these settings."""
+        """Open the lab with a network of these settings; ``noise`` is the setting that its second slider moves."""
 
     def first_tour(self) -> None:
-        """Show the tour where it was never seen."""
+        """Show the tour if it was never seen."""
 
 
 class Notifier(Protocol):
-    """What can show the person a notice; every screen is one."""
+    """Shows notices to the person; every screen does."""
 
     def notify(
         self,
@@ -65,7 +65,7 @@ class Notifier(Protocol):
 
 
 async def attempt(notifier: Notifier, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-    """What a blocking call returns, made in a thread; None where it failed, of which the person is notified."""
+    """Make a blocking call in a thread and return its result; None where it fails, after a notice of the error."""
     try:
         return await asyncio.to_thread(call, *args, **kwargs)
     except (SpringtuiError, OSError) as error:
@@ -74,48 +74,48 @@ async def attempt(notifier: Notifier, call: Callable[P, T], *args: P.args, **kwa
 
 
 class BaseScreen(PacedScreen[ScreenResultType]):
-    """A screen of the app, with what all of them need."""
+    """The base of the app's screens."""
 
     def __init__(self) -> None:
         super().__init__()
         self._words: dict[str, str] = {}
-        """What its Statics say, by selector."""
+        """By selector, the text that a Static shows."""
 
     @property
     def host(self) -> Host:
-        """The app, as screens know it."""
+        """The app, typed as ``Host``."""
         return cast("Host", self.app)
 
     @property
     def read_only(self) -> bool:
-        """Whether the app was opened to look only."""
+        """Whether the app is read-only."""
         return self.host.read_only
 
     def refuses(self, instead: str) -> bool:
-        """Whether the app is read-only, which is then said: ``instead`` of the action."""
+        """Whether the app is read-only; then the person is notified. ``instead`` says what is not done."""
         return self.host.refuses(instead)
 
     def commands(self) -> Iterable[SystemCommand]:
-        """What the command palette offers here beside the bindings."""
+        """The command palette's entries of this screen besides its key bindings."""
         return ()
 
     def start_task(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run a coroutine beside the screen's messages; a task of the same name that goes on is cancelled."""
+        """Run a coroutine as a task; a running task of the same name is cancelled."""
         self.run_worker(work, exclusive=True, group=name)
 
     def cancel_task(self, name: str) -> None:
-        """Cancel the task of this name, where there is one."""
+        """Cancel the task of this name, if there is one."""
         self.workers.cancel_group(self, name)
 
     def tell(self, texts: Mapping[str, str]) -> None:
-        """Let Statics, by selector, say a text each; those that say it already are left alone."""
+        """Update the Statics of these selectors to their texts, where they differ."""
         for selector, text in texts.items():
-            if self._words.get(selector) != text:  # an update repaints, whether anything changed or not
+            if self._words.get(selector) != text:  # an update always repaints
                 self._words[selector] = text
                 self.query_one(selector, Static).update(text)
 
     def tell_alerts(self, state: RunState, *, new: bool = False) -> None:
-        """Let the person's rules see how a run stands."""
+        """Check the person's alert rules against a run's state."""
         values = state.latest.scalars if state.latest is not None else {}
         self.host.tell_alerts(state.run_id, state.status, values, heard=state.heard, new=new)
 

@@ -1,4 +1,4 @@
-"""A choice of one among several, whose state can be read without colour."""
+"""Radio buttons whose state can be read without colour."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from springtui.terminal.text import ascii_only
 
 
 class Choice(RadioButton):
-    """A filled circle where chosen, a hollow one where not."""
+    """A radio button: a filled circle where chosen, a hollow one where not."""
 
     BUTTON_LEFT = BUTTON_RIGHT = ""
 
@@ -23,7 +23,7 @@ class Choice(RadioButton):
 
 
 class Choices(RadioSet):
-    """A list of choices, by arrows and by the keys of vi."""
+    """A list of radio buttons with the arrow keys and the keys of vi."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,right,j,l", "next_button", "Next", id="choices.next", show=False, tooltip="next choice"),

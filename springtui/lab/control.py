@@ -1,4 +1,4 @@
-"""The lab's runs: begun, taken up, followed, adjusted, paused, stopped. A cancelled start leaves no worker."""
+"""Begins, follows and asks the lab's two runs. A start that is cancelled leaves no worker behind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class LabView(Notifier, Target, Protocol):
         """What the sliders ask of a panel."""
 
     def start_task(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run a coroutine in the place of the task of this name that goes on."""
+        """Run a coroutine; a running task of the same name is cancelled."""
 
     def cancel_task(self, name: str) -> None:
         """Cancel the task of this name, where there is one."""
@@ -41,16 +41,16 @@ class LabView(Notifier, Target, Protocol):
         """What was known of a panel's run was forgotten."""
 
     def run_failed(self, panel: Panel, text: str) -> None:
-        """A panel's run has a trouble, which this text describes."""
+        """A panel's run failed or could not be begun or asked; ``text`` says why."""
 
     def run_caught_up(self, panel: Panel, *, ours: bool) -> None:
-        """All that a run had written was read once; ``ours`` has a worker that this lab started."""
+        """All records of a run were read for the first time; ``ours``: this lab started its worker."""
 
     def worker_came(self, panel: Panel) -> None:
-        """A panel's run has a new worker, which does not know yet what the sliders ask for."""
+        """A worker took a panel's run up; it has not been asked for the sliders' values yet."""
 
     def worker_went(self, panel: Panel) -> None:
-        """No worker holds a panel's run any more."""
+        """The worker of a panel's run ended."""
 
     def records_folded(self, panel: Panel, *, first: bool) -> None:
         """A panel's state changed by new records; ``first`` where a worker came or no curve was known before."""
@@ -69,15 +69,15 @@ class LabControl:
         self._caught_up: set[str] = set()
         """Runs whose records have all been read once."""
         self._called_off: dict[Panel, threading.Event] = {}
-        """Set once a panel's start is not wanted any more; its thread may be at work all the same."""
+        """By panel: set once its start is cancelled, for the thread that may still be starting it."""
 
     # begin and end
 
     def begin(self, panel: Panel, *, how: How) -> None:
-        """Have a panel a run with a worker; a start of the same panel that is under way is called off.
+        """Give a panel a run with a worker; a start of the same panel that is under way is cancelled.
 
-        ``how``: the run that an earlier lab left, or a new one where there is none; a new one in the place of the
-        last; or the panel's own again, from its checkpoint.
+        ``how``: ``left`` takes the run that an earlier lab left, or a new one where there is none; ``new`` replaces
+        the panel's run by a new one; ``resume`` continues the panel's run from its checkpoint.
         """
         self._call_off(panel)
         off = self._called_off[panel] = threading.Event()
@@ -94,7 +94,7 @@ class LabControl:
             self._go_on(panel) if how == "resume" else self._watch(panel)
 
     def _have_run(self, panel: Panel, off: threading.Event, settings: dict[str, Any], how: How) -> None:
-        """From a thread."""
+        """Resume, take over or start a panel's run; called in a thread."""
         if how == "resume":
             self.session.resume(panel, off)
         elif how == "new" or not self.session.reattach(panel, off):
@@ -111,14 +111,14 @@ class LabControl:
         watcher.start()
 
     def _go_on(self, panel: Panel) -> None:
-        """Its run has a new worker: what was seen of it stays."""
+        """Follow a panel's resumed run; the records read so far are kept."""
         if (watcher := self.watchers.get(panel)) is None:
             self._watch(panel)
         else:
             watcher.process = self.session.processes.get(panel)
 
     def _forget(self, panel: Panel) -> None:
-        """Let go of what was seen of a panel's run."""
+        """Stop following a panel's run and drop its state."""
         if (watcher := self.watchers.pop(panel, None)) is not None:
             watcher.close()
         self.states.pop(panel, None)
@@ -130,12 +130,12 @@ class LabControl:
         self._view.run_failed(panel, self.trouble[panel])
 
     def stop_runs(self) -> None:
-        """Ask both workers to stop; from a thread."""
+        """Ask both workers to stop; to be called in a thread."""
         for panel in PANELS:
             self.session.stop(panel)
 
     async def let_go(self) -> None:
-        """Start nothing more, and ask the workers to stop."""
+        """Cancel starts that are under way, and ask both workers to stop."""
         for panel in PANELS:
             self._call_off(panel)
         await asyncio.to_thread(self.stop_runs)
@@ -146,7 +146,7 @@ class LabControl:
         self._view.cancel_task(f"begin-{panel}")
 
     def close(self) -> None:
-        """Follow the runs no more; their workers go on."""
+        """Stop following the runs; their workers go on."""
         for watcher in self.watchers.values():
             watcher.close()
         self.watchers.clear()
@@ -184,7 +184,7 @@ class LabControl:
             self.begin(panel, how="new")
 
     def resume(self) -> None:
-        """Let new workers go on with the runs that broke off, each from its checkpoint."""
+        """Start new workers for the runs that broke off; each continues from its checkpoint."""
         broken = [panel for panel, state in self.states.items() if state.status.is_resumable]
         for panel in broken:
             self.begin(panel, how="resume")
@@ -192,7 +192,7 @@ class LabControl:
             self._view.notify("no run was broken off here; r starts anew", timeout=4, markup=False)
 
     def pull_next(self) -> None:
-        """Pull the chain anew, in the next way."""
+        """Start a new chain, pulled in the next of ``PULLINGS``."""
         self.pulling = next_of(PULLINGS, self.pulling)
         self._view.notify(f"pulled {self.pulling.replace('_', ' ')}", title="chain", timeout=3, markup=False)
         self._forget("chain")
@@ -219,19 +219,19 @@ class LabControl:
         message.watcher.folded()
 
     def _worker_came(self, panel: Panel, state: RunState) -> None:
-        """It is no trouble any more, and hears of the sliders that were moved while there was none."""
+        """Drop the panel's failure, and have the worker asked for the sliders' values."""
         self.trouble.pop(panel, None)
         if self._is_ours(panel) or state.run_id in self._caught_up:
             self._view.worker_came(panel)
 
     def take_liveness(self, message: Watcher.StatusSeen) -> None:
-        """Note that a run's worker came or went, and why it went."""
+        """Update a run's state by what was seen of its worker, and report why the worker ended."""
         panel = self._panel_of(message.watcher)
         if panel is None:
             return
         state = self.states[panel]
         if state.run_id not in self._caught_up and (state.records or not message.alive):
-            self._catch_up(panel, state)  # not before its first record, which says where its sliders stand
+            self._catch_up(panel, state)  # not before the first record, which holds the settings in force
         if message.alive:
             state.worker_is_seen()
             return

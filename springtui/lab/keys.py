@@ -1,4 +1,4 @@
-"""The keys of the lab, each under a name that a preferences file can give another key."""
+"""The lab's key bindings; each has an id by which the preferences can give it another key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From plain states to what the lab's panels show. No state of its own."""
+"""What the lab's panels show, computed from the states of the two runs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TITLES = {
 
 
 def legends() -> dict[str, str]:
-    """Below the plots: each curve's colour and its name, as markup."""
+    """By plot, the legend below it: each curve's colour and name, as markup."""
     return {
         "#network-curve": legend_of("network", ("map", "$success")),
         "#chain-curve": legend_of("chain"),
@@ -57,7 +57,7 @@ def show_states(
     predicted: Sequence[float] = (),
     trouble: Mapping[Panel, str] | None = None,
 ) -> None:
-    """Hand every plot what it should show; ``predicted`` is the map's curve from 1 to 0."""
+    """Give every plot its curves; ``predicted`` is the map's load curve, scaled from 1 to 0."""
     train, chain = states.get("train"), states.get("chain")
     for panel in SYSTEMS:
         nothing = _why_empty(panel, states.get(panel), (trouble or {}).get(panel, ""))
@@ -87,7 +87,7 @@ def _why_empty(panel: Panel, state: RunState | None, trouble: str) -> str:
 def words(
     states: Mapping[Panel, RunState], trouble: Mapping[Panel, str], measure: str, *, chain_first: bool = False
 ) -> tuple[str, str]:
-    """The regime, and the runs' numbers, as text."""
+    """The text of the regime, and the text of both runs' numbers."""
     train, chain = states.get("train"), states.get("chain")
     absent: dict[Panel, str] = {panel: "not started" if panel in trouble else "starting" for panel in SYSTEMS}
     facts = [_train_facts(train, absent["train"]), _chain_facts(chain, absent["chain"])]
@@ -146,7 +146,7 @@ def _twin_fact(state: RunState) -> list[str]:
 
 
 def _before_curves(state: RunState | None) -> list[str]:
-    """What a run's worker says of it before there is a curve, or why there will be none."""
+    """The worker's note before the first curve, or why there will be no curve."""
     if state is None:
         return []
     return [plain_text(state.note)] if state.note and state.ended is None else _asides(state)
@@ -172,7 +172,7 @@ def _chain_facts(state: RunState | None, absent: str) -> list[str]:
 
 
 def _small(value: float | None) -> str:
-    """As on the springs, without the zero before the point: three fit beside each other at 80 columns."""
+    """A number with three decimals without the zero before the point, so that three fit into 80 columns."""
     return decimals(value, 3).removeprefix("0")
 
 

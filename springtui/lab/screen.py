@@ -1,4 +1,4 @@
-"""The lab: two sliders, a network that learns and a chain that stretches."""
+"""The lab screen: two sliders, a network that is trained and a chain that is pulled."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ from .settings import chain_settings, network_settings, slider_shape
 from .slider import Slider
 
 ASK_SECONDS = 0.05
-"""Slider moves within this time reach the workers as one."""
+"""Seconds for which slider moves are collected before the workers are asked."""
 PLOT_SECONDS = 0.1
-"""One plot is drawn a tick, so that no key waits for more than one; new data is handed out once a round."""
+"""Seconds between ticks. A tick draws one plot, so that no key waits longer; plots get new data once a round."""
 GROUPS = ("network", "chain", "training")
 
 
 def preload() -> None:
     """Import what drawing curves needs; to be called from a thread once the first frame is drawn.
 
-    What imports these modules inside functions then does so without a pause in which keys wait.
+    Functions that import these modules then do so without a pause in which keys wait.
     """
     import plotext  # noqa: F401
 
@@ -104,7 +104,7 @@ class LabScreen(BaseScreen[None]):
 
     @property
     def states(self) -> dict[Panel, RunState]:
-        """How each panel's run stands, as far as its records were read."""
+        """By panel, the state of its run as far as its records were read."""
         return self.control.states
 
     def compose(self) -> ComposeResult:
@@ -144,7 +144,7 @@ class LabScreen(BaseScreen[None]):
             self.call_after_refresh(self._open)
 
     def _open(self) -> None:
-        """After the first frame: the disk and the workers can wait that long, the person need not."""
+        """Begin runs and drawing after the first frame, which does not wait for the disk and the workers."""
         self.set_interval(PLOT_SECONDS, self._draw_next)
         self.set_interval(0.5, self.draw_words)
         self.set_interval(2.0, self._advise)
@@ -159,7 +159,7 @@ class LabScreen(BaseScreen[None]):
     # what the sliders ask for
 
     def settings_of(self, panel: Panel) -> dict[str, Any]:
-        """What the sliders ask of a panel."""
+        """The settings of a panel's run at the sliders' values."""
         nonlinearity = self.query_one("#nonlinearity", Slider).value
         noise = self.query_one("#noise", Slider).value
         network = self.session.network
@@ -187,7 +187,7 @@ class LabScreen(BaseScreen[None]):
         self._show_in_force()
         self._slider_moved()
 
-    # what the watchers post, and what the control makes of it
+    # messages of the watchers, and events of the control
 
     def on_watcher_records_read(self, message: Watcher.RecordsRead) -> None:
         self.control.take_records(message)
@@ -196,20 +196,20 @@ class LabScreen(BaseScreen[None]):
         self.control.take_liveness(message)
 
     def run_dropped(self, panel: Panel) -> None:
-        """What was known of a panel's run was forgotten: show it no more."""
+        """Clear what the panel shows of its former run."""
         self._stale = True
         if panel == "train":
             self.predictions.clear()
         self.draw_words()
 
     def run_failed(self, panel: Panel, text: str) -> None:
-        """A panel's run has a trouble: show it."""
+        """Show why a panel's run failed, in a notice and in the facts."""
         self._stale = True
         self.notify(text, title=f"{SYSTEMS[panel]} run", severity="error", timeout=12, markup=False)
         self.draw_words()
 
     def run_caught_up(self, panel: Panel, *, ours: bool) -> None:
-        """All of a run was read once: of one that an earlier lab left, say what is new, and put the sliders so."""
+        """Show the settings in force; where an earlier lab left the run, notify of news and move the sliders to them."""
         self._show_in_force()
         if ours:
             return
@@ -221,15 +221,15 @@ class LabScreen(BaseScreen[None]):
                 slider.adopt()
 
     def worker_came(self, panel: Panel) -> None:  # noqa: ARG002
-        """A panel's run has a new worker: it is asked for what the sliders ask for."""
+        """Have a panel's new worker asked for the sliders' values."""
         self._slider_moved()
 
     def worker_went(self, panel: Panel) -> None:  # noqa: ARG002
-        """No worker holds a panel's run any more: the words say so."""
+        """Show that the worker of a panel's run ended."""
         self.draw_words()
 
     def records_folded(self, panel: Panel, *, first: bool) -> None:
-        """A panel's state changed: plots are drawn in their turn, the chain at once."""
+        """Draw the chain at once, and the plots at their ticks."""
         self._stale = True
         self._show_in_force()
         state = self.states[panel]
@@ -239,7 +239,7 @@ class LabScreen(BaseScreen[None]):
             self.draw_words()
 
     def note_session(self, last: LastSession) -> None:
-        """Write down what is open here, for the next start of the app."""
+        """Write what this screen shows into ``last``, for the next start of the app."""
         last.screen, last.measure, last.noise, last.tab = "lab", self.measure, self.kind.key, self.tab
         for state in self.states.values():
             last.look_at(state.run_id, state.records)
@@ -257,7 +257,7 @@ class LabScreen(BaseScreen[None]):
             self.query_one("#noise", Slider).in_force = noise
 
     def _draw_next(self) -> None:
-        """Hand the plots their data once a round, and draw one of those that changed."""
+        """Draw one of the plots that changed; once a round all plots get new data."""
         if not self.is_current or is_behind(self.app):
             return
         plots = list(self.query(Plot))
@@ -271,7 +271,7 @@ class LabScreen(BaseScreen[None]):
             plot.redraw()
 
     def draw_words(self) -> None:
-        """The regime, and the runs' numbers."""
+        """Show the regime, both runs' numbers, and the advice."""
         chain_first = self.has_class("-tabbed") and self.has_class("-chain")
         trouble = self.control.trouble
         regime, facts = panels.words(self.states, trouble, self.measure, chain_first=chain_first)
@@ -279,14 +279,14 @@ class LabScreen(BaseScreen[None]):
         self.tell({"#regime": regime, "#facts": facts, "#advice": advice})
 
     async def _advise(self) -> None:
-        """What the map predicts, when what that rests on has changed."""
+        """Compute the map's predictions anew where the settings that they depend on changed."""
         train = self.states.get("train")
         if train is not None and await self.predictions.update(train, self.kind):
             self._stale = True
             self.draw_words()
 
     def _fit(self, columns: int, rows: int) -> None:
-        """What this size has room for; known before the first picture, or it would flicker."""
+        """Set the classes for this size; called before the first frame, which would flicker otherwise."""
         self.set_class(size.is_small(columns, rows), "-small")
         self.set_class(not size.is_wide(columns, rows), "-tabbed")
 
@@ -320,11 +320,11 @@ class LabScreen(BaseScreen[None]):
         self.control.restart()
 
     def action_resume(self) -> None:
-        """Let new workers go on with the runs that broke off, each from its checkpoint."""
+        """Start new workers for the runs that broke off; each continues from its checkpoint."""
         self.control.resume()
 
     def action_next_pulling(self) -> None:
-        """Pull the chain anew, in the next way."""
+        """Start a new chain, pulled in the next way."""
         self.control.pull_next()
 
     def action_scroll_words(self, lines: int) -> None:
@@ -332,9 +332,9 @@ class LabScreen(BaseScreen[None]):
         self.query_one("#controls").scroll_relative(y=2 * lines, animate=False)
 
     def action_next_measure(self) -> None:
-        """Show the next of the three measures of separation."""
+        """Show the next measure of separation."""
         self.measure = next_of(NETWORK_MEASURES, self.measure)
-        self._slider_moved()  # probes cost time: they are taken only while they are looked at
+        self._slider_moved()  # probes cost time, so they are measured only while they are shown
         self._stale = True
         self.draw_words()
 

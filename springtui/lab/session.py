@@ -1,6 +1,6 @@
-"""The lab's two runs: a network that trains and a chain that is pulled, both driven by the same sliders.
+"""The lab's two runs, a network and a chain that the same sliders drive: their directories and worker processes.
 
-Owns processes and directories, no widgets. Every call may touch the disk: call it from a thread.
+Every call may read or write files: call it from a thread.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ from engine.settings.train import TrainConfig
 Panel = Literal["train", "chain"]
 PANELS: tuple[Panel, Panel] = ("train", "chain")
 SYSTEMS: dict[Panel, str] = {"train": "network", "chain": "chain"}
-"""What each shows, in a word."""
+"""By panel, the system that its run computes."""
 
 LAB_CHAIN: dict[str, Any] = {"replicas": 64, "pace": 300.0, "frames": 30.0, "steps": 1_080_000}
-"""An hour of pulling, thirty pictures a second."""
+"""Settings of the lab's chain: an hour of pulling, thirty frames a second."""
 _PATIENCE = 5.0
-"""Seconds for a worker that said its last word to be gone."""
+"""Seconds for which a worker that wrote its last record may take to exit."""
 
 
 class LabSession:
-    """Starts, finds again, asks and stops the lab's runs under one home."""
+    """Starts, takes over, asks and stops the lab's runs under one home."""
 
     def __init__(self, home: Path, settings: Mapping[str, Any] | None = None) -> None:
         self.home = home
         self.chosen = settings is not None
-        """Whether a person asked for this network, so that no other lab's may stand in for it."""
+        """Whether the person chose the network's settings; then no run of an earlier lab is taken over."""
         self.network = dict(RECIPES["lab"].settings if settings is None else settings)
         self.runs: dict[Panel, Run] = {}
         self.processes: dict[Panel, subprocess.Popen[bytes]] = {}
         self._turn = threading.RLock()
-        """Who stops while a start is under way waits for it: else its worker would be nobody's."""
+        """Held by starts and stops: a stop waits for a start under way, whose worker would else go on."""
         self.leaving: list[subprocess.Popen[bytes]] = []
-        """Workers that were asked to stop; kept until they are seen to have ended."""
+        """Workers that were asked to stop and have not been seen to end."""
 
     def reattach(self, panel: Panel, called_off: threading.Event) -> bool:
-        """Take up the run that an earlier lab left at work, or one that broke off since, which can be resumed.
+        """Take over the run that an earlier lab left, if it is live or broke off; whether there is one.
 
-        Whether there is one; not once it is called off. What was stopped or came to its end is not taken up.
+        Nothing is taken over where ``called_off`` is set. A run that was stopped or finished is not taken over.
         """
         if self.chosen:
             return False
@@ -67,10 +67,9 @@ class LabSession:
         return True
 
     def resume(self, panel: Panel, called_off: threading.Event) -> None:
-        """Let a new worker go on with a panel's run from its checkpoint.
+        """Start a new worker that continues a panel's run from its checkpoint.
 
-        Where ``called_off`` is set by the time it would begin, nothing is begun; nor where there is no run, or it
-        has a worker of ours.
+        Nothing is started where ``called_off`` is set, where there is no run, or where its worker still runs.
 
         Raises:
             SpringtuiError: it has a worker already, or none can be started.
@@ -81,16 +80,16 @@ class LabSession:
                 return
             old = self.processes.get(panel)
             if old is not None and old.poll() is None:
-                if run.status().is_live:  # it was asked twice
+                if run.status().is_live:  # resumed already: this is the second request
                     return
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     old.wait(_PATIENCE)
             self.processes[panel] = launch(run)
 
     def start(self, panel: Panel, settings: Mapping[str, Any], called_off: threading.Event) -> None:
-        """Start a new run of a panel in the place of the one it has; a worker of its own fills it.
+        """Start a new run of a panel with a worker, in place of the panel's present run.
 
-        Where ``called_off`` is set by the time it would begin, nothing is begun.
+        Nothing is started where ``called_off`` is set.
 
         Raises:
             SpringtuiError: a setting, the home or the worker is at fault.
@@ -117,7 +116,7 @@ class LabSession:
             self.runs[panel].ask(action, **settings)
 
     def stop(self, panel: Panel) -> None:
-        """Ask a panel's worker to stop and let go of it."""
+        """Ask a panel's worker to stop, and drop the panel's run."""
         with self._turn:
             run = self.runs.pop(panel, None)
             process = self.processes.pop(panel, None)
@@ -131,10 +130,10 @@ class LabSession:
             run.ask("stop")
         finally:
             if process is not None and working:
-                process.terminate()  # reaches a worker that waits or still imports; it ends the run in order
+                process.terminate()  # reaches a paused or importing worker, which ends the run in order
 
     def going(self) -> int:
-        """How many of its runs are under way."""
+        """Number of the lab's runs whose worker runs."""
         working = {panel for panel, process in self.processes.items() if process.poll() is None}
         return sum(panel in working or run.is_live() for panel, run in self.runs.items())
 
@@ -143,13 +142,13 @@ class LabSession:
         return self.home / "lab.json"
 
     def _noted(self) -> dict[str, str]:
-        """The runs by panel that this lab, or the one before, wrote down."""
+        """By panel, the run's id that this or an earlier lab saved; empty where none can be read."""
         try:
             return msgspec.json.decode(read_file(self._memo, 4096), type=dict[str, str])
         except (SpringtuiError, msgspec.MsgspecError):
             return {}
 
     def _remember(self) -> None:
-        """What an earlier lab left in the other panel may still be taken up."""
+        """Save the runs' ids; the id that an earlier lab saved for a panel without a run is kept."""
         names = self._noted() | {panel: run.id for panel, run in self.runs.items()}
         replace_file(self._memo, msgspec.json.encode(names))

@@ -1,4 +1,4 @@
-"""What the lab's sliders ask of its two runs, as fields of their configurations."""
+"""The settings of the lab's two runs at the sliders' values."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _PULLS: dict[str, dict[str, Any]] = {
     "steady": {"pulling": "steady", "pull_time": 100.0},
     "jerky": {"order": 2, "pulling": "jerky", "pull_time": 50.0, "mass": 4.0, "gamma": 0.3},
 }
-"""A jerk needs inertia to be felt."""
+"""Settings of each way of pulling; jerky pulling needs blocks with mass."""
 _FIXED = {"blocks", "order", "pulling", "pull_time", "mass", "gamma"}
-"""What a chain keeps from its start."""
+"""Settings that a chain cannot change while it runs."""
 
 
 def network_settings(
     network: Mapping[str, Any], nonlinearity: float, kind: NoiseKind, noise: float, *, probes: bool
 ) -> dict[str, Any]:
-    """The network's: the noise of the chosen kind; the other kinds as in `network`, or as calm as they go."""
+    """The network's settings; other kinds of noise are as in ``network``, else at their calm value."""
     calm = {other.key: network.get(other.key, other.calm) for other in NOISE_KINDS}
     return {"negative_slope": round(1.0 - nonlinearity, 10), **calm, kind.key: noise, PROBES: probes}
 
@@ -32,17 +32,17 @@ def network_settings(
 def chain_settings(
     predictions: TwinPredictions, depth: int, nonlinearity: float, kind: NoiseKind, noise: float, pulling: str
 ) -> dict[str, Any]:
-    """The chain's that stands for a network of this depth, pulled in one of PULLINGS."""
+    """The settings of the chain for a network of ``depth`` linear maps, pulled in one of ``PULLINGS``."""
     return {**predictions.chain(nonlinearity, kind, noise, depth), **_PULLS[pulling]}
 
 
 def moved(asked: Mapping[str, Any], in_force: Mapping[str, Any]) -> dict[str, Any]:
-    """Of what is asked, that which differs from what is in force and can change while a run goes on."""
+    """The settings in ``asked`` that differ from those in force and can change while a run goes on."""
     return {key: value for key, value in asked.items() if in_force.get(key) != value and key not in _FIXED}
 
 
 def slider_shape(kind: NoiseKind, value: float) -> dict[str, Any]:
-    """The arguments of the slider for a kind of noise."""
+    """Arguments of the slider for a kind of noise."""
     return {
         "label": kind.label,
         "minimum": kind.minimum,

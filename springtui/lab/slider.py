@@ -1,4 +1,4 @@
-"""A slider: keys, mouse and typed numbers; linear or logarithmic; the value asked for and the value in force."""
+"""A linear or logarithmic slider, set by keys, mouse or a typed number; shows also the value in force."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from springtui.terminal.text import ascii_only
 
 Scale = Literal["linear", "log"]
 STEPS = 40
-"""Steps of an arrow key from end to end."""
+"""Number of arrow-key steps from end to end."""
 _TYPED = "0123456789.-+e"
 
 
 class Slider(Widget, can_focus=True):
-    """Three lines: label and value, track, range."""
+    """A slider of three lines: label and value; track; range and value in force."""
 
     DEFAULT_CSS = """
     Slider { height: 3; min-width: 20; width: 1fr; color: $foreground; }
@@ -44,11 +44,11 @@ class Slider(Widget, can_focus=True):
     ]  # fmt: skip
 
     in_force: reactive[float | None] = reactive(None)
-    """What the worker acknowledged; None while it is not known."""
+    """The value that the worker acknowledged; None while it is not known."""
 
     @dataclass
     class Changed(Message):
-        """The slider asks for another value."""
+        """The slider's value was changed."""
 
         slider: Slider
         value: float
@@ -75,7 +75,7 @@ class Slider(Widget, can_focus=True):
     def configure(
         self, *, label: str, minimum: float, maximum: float, value: float, scale: Scale, integer: bool
     ) -> None:
-        """Let the slider control something else; nothing is posted."""
+        """Replace label, range, value and scale; nothing is posted."""
         self.label, self.minimum, self.maximum = label, minimum, maximum
         self.scale: Scale = scale
         self.integer = integer
@@ -88,7 +88,7 @@ class Slider(Widget, can_focus=True):
 
     @property
     def place(self) -> float:
-        """Where the value lies on the track, from 0 to 1."""
+        """Position of the value on the track, from 0 to 1."""
         return self._place_of(self.value)
 
     def _place_of(self, value: float) -> float:
@@ -107,12 +107,12 @@ class Slider(Widget, can_focus=True):
         return self.minimum, self.maximum
 
     def _rounded(self, value: float) -> float:
-        """Whole where it must be, else three digits; never outside the range."""
+        """The value within the range, rounded to a whole number or to three digits."""
         value = round(value) if self.integer else float(f"{value:.3g}")
         return min(self.maximum, max(self.minimum, value))
 
     def set_value(self, value: float, *, notify: bool = True) -> None:
-        """Ask for a value; ``Changed`` is posted where it is another one than before."""
+        """Set the value, within the range; where it changes and ``notify`` is set, ``Changed`` is posted."""
         value = min(self.maximum, max(self.minimum, round(value) if self.integer else value))
         self._complaint = ""
         if value != self.value:
@@ -122,7 +122,7 @@ class Slider(Widget, can_focus=True):
         self.refresh()
 
     def adopt(self) -> None:
-        """Stand where the worker is, and ask for nothing."""
+        """Set the value to the one in force; nothing is posted."""
         if self.in_force is not None:
             self.set_value(self.in_force, notify=False)
 

@@ -1,4 +1,4 @@
-"""What the Phase screen has running: two sweeps that it finds, makes, follows, holds and stops."""
+"""Finds, makes, follows and asks the Phase screen's two sweeps."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ class PhaseView(Notifier, Target, Protocol):
 
     @property
     def read_only(self) -> bool:
-        """Whether no diagram is made or gone on with."""
+        """Whether no diagram may be made or resumed."""
 
     def runs_changed(self) -> None:
-        """Another run is shown, or a run's state is another."""
+        """Another run was taken, or the state of a run changed."""
 
 
 class PhaseControl:
     """Finds, makes, follows and asks a sweep of networks and, over the same axes, one of chains.
 
-    The two are known by their systems, ``network`` and ``chain``.
+    The dictionaries have the two systems, ``network`` and ``chain``, as keys.
     """
 
     def __init__(self, sweeps: SweepRuns, first: Run | None, view: PhaseView) -> None:
         self.sweeps = sweeps
         self.recipe = RECIPES[0]
-        """The diagram that is chosen; the one shown may be another while there is none of this recipe."""
+        """The chosen recipe; the diagram shown is of another one where none of this recipe was made."""
         self.runs: dict[str, Run] = {}
         self.configs: dict[str, SweepConfig] = {}
         self.states: dict[str, RunState] = {}
         self.watchers: dict[str, Watcher] = {}
         self.summaries: dict[str, list[Summary]] = {"network": [], "chain": []}
-        """By system, a summary for each cell that has results; made anew from the state by whoever draws."""
+        """By system, a summary of each cell that has results; the screen updates it from the state."""
         self.chainless = False
         """Whether no map was fitted for the axes shown."""
         self._first = first
@@ -58,21 +58,21 @@ class PhaseControl:
         self._showing = asyncio.Lock()
 
     def close(self) -> None:
-        """Follow the runs no more; their workers go on."""
+        """Stop following the runs; their workers go on."""
         for watcher in self.watchers.values():
             watcher.close()
 
     # which runs
 
     async def take_up(self) -> None:
-        """Show the newest diagram there is, or the one asked for."""
+        """Show the run that was asked for, else the newest diagram, if there is one."""
         async with self._showing:
             run = self._first or await asyncio.to_thread(self.sweeps.newest, "network")
             if run is not None:
                 await self._show_run("network", run)
 
     async def _show_run(self, system: str, run: Run) -> None:
-        """Follow a run in the place of the one shown, and with a diagram of networks the chain's."""
+        """Follow a run in place of the system's present one; with a sweep of networks also the chain's."""
         config = (await asyncio.to_thread(run.config)).settings
         assert isinstance(config, SweepConfig)
         if (old := self.watchers.pop(system, None)) is not None:
@@ -96,7 +96,7 @@ class PhaseControl:
             self._view.runs_changed()
 
     def _drop_chain(self) -> None:
-        """Show no chain: the one shown belongs to other networks."""
+        """Stop following the chain's sweep, which belongs to other networks."""
         if (old := self.watchers.pop("chain", None)) is not None:
             old.close()
         self.configs.pop("chain", None)
@@ -104,8 +104,8 @@ class PhaseControl:
         self.summaries["chain"], self.chainless = [], False
 
     async def show_recipe(self, recipe: str) -> None:
-        """Show the newest diagram of a recipe that is still chosen; where there is none, say how to make it."""
-        async with self._showing:  # one after the other: a chain belongs to its networks
+        """Show the newest diagram of a recipe if it is still the chosen one; where there is none, notify."""
+        async with self._showing:  # one at a time, since a chain's sweep belongs to its networks'
             if recipe != self.recipe:  # another was chosen meanwhile
                 return
             run = await attempt(self._view, self.sweeps.newest_of, recipe)
@@ -133,7 +133,7 @@ class PhaseControl:
         message.watcher.folded()
 
     def take_liveness(self, message: Watcher.StatusSeen) -> None:
-        """Note that a run's worker went, and notify the person where it did not end well."""
+        """Update a run's state once its worker ended; the person is notified of a failure."""
         system = self._system_of(message.watcher)
         if system is None or message.alive:
             return
@@ -151,9 +151,9 @@ class PhaseControl:
     # what the person asks
 
     async def make(self, quantity: str) -> None:
-        """Make the chosen diagram, or go on with the one that was left.
+        """Make the chosen diagram; resume the one shown where it is paused, stopped or broke off.
 
-        ``quantity`` is what the cells are coloured by: a new diagram measures the Hessian where that is its trace.
+        ``quantity`` colours the cells; where it is ``hessian_trace`` a new diagram measures the Hessian.
         """
         state, config = self.states.get("network"), self.configs.get("network")
         if state is not None and config is not None and config.recipe == self.recipe:
@@ -174,20 +174,20 @@ class PhaseControl:
         return quantity == "hessian_trace" and (config is None or lacks_hessian(config))
 
     def _settings(self, quantity: str) -> dict[str, Any]:
-        """What a new diagram shares with the one shown: its data; the Hessian where it is looked at."""
+        """Settings of a new diagram: the data of the one shown, and the Hessian where it is the quantity."""
         config = self.configs.get("network")
         known = {} if config is None or config.recipe != self.recipe else config.settings
         data = {key: known[key] for key in ("dataset", "data_dir") if key in known}
         return data | ({"hessian": True} if quantity == "hessian_trace" else {})
 
     async def toggle_pause(self) -> None:
-        """Hold the diagram, or go on."""
+        """Pause the diagram, or let it go on."""
         state = self.states.get("network")
         if state is not None and not state.is_over:
             await self._ask("resume" if state.status is Status.PAUSED else "pause")
 
     async def stop(self) -> None:
-        """Stop; finished cells are kept."""
+        """Ask the worker to stop; finished cells are kept."""
         await self._ask("stop")
 
     async def _ask(self, action: str) -> None:

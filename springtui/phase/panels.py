@@ -1,4 +1,4 @@
-"""From the states of two sweeps to what the Phase screen's panels say. No state of its own."""
+"""What the Phase screen's panels show, computed from the states of two sweeps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NO_CELL = "the load curve of the cell under the cursor"
 
 
 def networks_empty(state: RunState | None, recipe: str) -> str:
-    """What stands where the networks' diagram would be."""
+    """The text in place of the networks' diagram while it has no cell."""
     if state is None:
         return f"No diagram yet: g makes {recipe} on the embedded digits, t chooses another diagram."
     if state.is_over or state.status is Status.UNKNOWN:
@@ -37,7 +37,7 @@ def networks_empty(state: RunState | None, recipe: str) -> str:
 def chain_empty(
     config: SweepConfig | None, state: RunState | None, *, comes: bool, read_only: bool = False
 ) -> str:
-    """What stands where the chain's would be."""
+    """The text in place of the chain's diagram while it has no cell; ``comes`` where it is still to be made."""
     if config is None and read_only:
         return CHAIN_NOT_MADE
     if config is None:
@@ -48,7 +48,7 @@ def chain_empty(
 
 
 def noise_axis(config: SweepConfig) -> str:
-    """The setting along whose axis the noise of a diagram grows; empty where neither axis is one of noise."""
+    """The setting of the axis that is a kind of noise; empty where neither axis is."""
     kinds = {kind.key for kind in NOISE_KINDS}
     return next((axis for axis in (config.x_axis, config.y_axis) if axis in kinds), "")
 
@@ -56,12 +56,12 @@ def noise_axis(config: SweepConfig) -> str:
 def progress(
     config: SweepConfig | None, state: RunState | None, status: str, summaries: Sequence[Summary], recipe: str
 ) -> list[str]:
-    """Which diagram, how it stands, how far it has come."""
+    """Parts of the progress line: recipe, data, status, correlation, networks done, time left and rate."""
     if state is None or config is None:
         return ["no diagram yet", f"g makes {recipe}"]
     total = state.total or cell_count(config) * members(config)
     parts = [f"{config.recipe} · {config.settings.get('dataset', 'digits')}", status]
-    if not (correlation := correlation_text(summaries)).endswith("–"):  # what it is all for comes before counts
+    if not (correlation := correlation_text(summaries)).endswith("–"):  # the diagram's result comes before counts
         parts.append(correlation)
     parts.append(f"{state.done}/{total} networks")
     if rate := state.cells_per_second:
@@ -70,7 +70,7 @@ def progress(
 
 
 def cell_series(networks: Sequence[Summary], chains: Sequence[Summary], cell: int) -> list[Series]:
-    """The cell's curve with its spread, and its twin, all scaled from 1 to 0 over the hidden layers."""
+    """A cell's mean curve with its spread, and the chain's curve, scaled from 1 to 0 over the hidden layers."""
     series = []
     found = next((s for s in networks if s.cell == cell), None)
     if found is not None:

@@ -36,10 +36,10 @@ from .sweeps import SweepRuns
 
 DRAW_SECONDS = 0.5
 WIDE = 104
-"""Columns from which both maps and all panels show at once; narrower terminals show one map at a time."""
+"""Columns from which both diagrams and all panels are shown; narrower terminals show one diagram at a time."""
 VIEWS = ("network", "chain", "scatter")
 TALLEST, LEAST_BELOW = 5, 13
-"""Lines of a cell at most, and of the panels below at least."""
+"""Most lines of a cell, and fewest lines of the panels below."""
 
 
 class PhaseScreen(BaseScreen[None]):
@@ -102,10 +102,10 @@ class PhaseScreen(BaseScreen[None]):
         self.control.close()
 
     def note_session(self, last: LastSession) -> None:
-        """Write down what is open here, for the next start of the app."""
+        """Write what this screen shows into ``last``, for the next start of the app."""
         last.screen = "phase"
 
-    # what the watchers post, and what the control makes of it
+    # messages of the watchers, and events of the control
 
     def on_watcher_records_read(self, message: Watcher.RecordsRead) -> None:
         self.control.take_records(message)
@@ -114,28 +114,28 @@ class PhaseScreen(BaseScreen[None]):
         self.control.take_liveness(message)
 
     def runs_changed(self) -> None:
-        """Another run is shown, or a run's state is another: all is drawn anew at the next tick."""
+        """Draw everything at the next tick."""
         self._stale = True
 
     # what is asked
 
     async def action_go(self) -> None:
-        """Make the chosen diagram, or go on with the one that was left."""
+        """Make the chosen diagram, or resume the one shown."""
         if not self.refuses("no diagram is made or gone on with"):
             await self.control.make(self.colour.key)
 
     async def action_toggle_pause(self) -> None:
-        """Hold the diagram, or go on."""
+        """Pause the diagram, or let it go on."""
         if not self.refuses(NOTHING_ASKED):
             await self.control.toggle_pause()
 
     async def action_stop(self) -> None:
-        """Stop; finished cells are kept."""
+        """Ask the worker to stop; finished cells are kept."""
         if not self.refuses(NOTHING_ASKED):
             await self.control.stop()
 
     def action_next_recipe(self) -> None:
-        """Choose another diagram: the newest of its kind is shown; where there is none, g makes it."""
+        """Choose the next recipe, and show its newest diagram if there is one."""
         self.control.choose_next_recipe()
         self._stale = True
         self.run_worker(self.control.show_recipe(self.control.recipe), group="recipe")
@@ -149,13 +149,13 @@ class PhaseScreen(BaseScreen[None]):
         self._draw()
 
     def action_next_view(self) -> None:
-        """Where all does not fit: another of the pictures."""
+        """Show the next of the views, in a terminal that has no room for all."""
         self.view = next_of(VIEWS, self.view)
         self._set_view()
         self._stale = True
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """The views are offered where there is more than one."""
+        """Whether the key is shown: the one for views only where there is no room for all."""
         return self.has_class("-narrow") if action == "next_view" else True
 
     def _set_view(self) -> None:
@@ -165,7 +165,7 @@ class PhaseScreen(BaseScreen[None]):
         self.query_one(shown).focus()
 
     def _fit(self, columns: int, rows: int) -> None:
-        """What this size has room for; known before the first picture, or it would flicker."""
+        """Set the classes for this size; called before the first frame, which would flicker otherwise."""
         self.set_class(size.is_small(columns, rows), "-small")
         self.set_class(columns < WIDE, "-narrow")
 
@@ -180,7 +180,7 @@ class PhaseScreen(BaseScreen[None]):
         self._stale = True
 
     def _set_heights(self) -> None:
-        """Cells as tall as leaves the panels below their room; no line is left empty under them."""
+        """Make cells as tall as the panels below leave room for, with no empty line under the diagram."""
         grid = self.query_one("#network", HeatMap).grid
         rows = len(grid.rows) if grid is not None else 6
         room = self.size.height - 2 - CHROME_ROWS - 2
@@ -213,7 +213,9 @@ class PhaseScreen(BaseScreen[None]):
         if config is None:
             return
         x, y = cell_values(config, message.cell)
-        shared = {key: value for key, value in config.settings.items() if key != "hessian"}  # the lab has its own
+        shared = {
+            key: value for key, value in config.settings.items() if key != "hessian"
+        }  # the lab measures it in its own way
         settings = {**shared, config.x_axis: x, config.y_axis: y}
         self.app.call_later(self.host.open_lab_with, settings, panels.noise_axis(config))
 
@@ -246,7 +248,7 @@ class PhaseScreen(BaseScreen[None]):
         self._draw_cell()
 
     def _say_empty(self) -> None:
-        """Why a map is empty, where it is."""
+        """Give each diagram the text that it shows while it has no cell."""
         control = self.control
         network = control.states.get("network")
         comes = network is None or ("chain" not in control.configs and not control.chainless)
@@ -267,7 +269,7 @@ class PhaseScreen(BaseScreen[None]):
         if self.read_only:
             parts.append("read-only")
         elif state is not None and config is not None:
-            if config.recipe != control.recipe:  # what to do comes before numbers, for which there may be no room
+            if config.recipe != control.recipe:  # what to do comes before numbers, which may not fit
                 parts.insert(2, f"g makes {control.recipe}")
             elif control.lacks_quantity(self.colour.key) and state.is_over:
                 parts.insert(2, "g measures the Hessian")
@@ -281,7 +283,7 @@ class PhaseScreen(BaseScreen[None]):
             self.query_one("#progress", Static).update(plain_text(text))
 
     def _status(self, state: RunState) -> Status:
-        """A run that was left and whose new worker still loads is no longer stopped."""
+        """The run's status; ``starting`` where it is over but a new worker for it runs."""
         workers, run = self.control.sweeps.run_workers, self.control.runs["network"]
         process = workers.processes.get(run.id)
         was_left = state.is_over and state.status is not Status.FINISHED

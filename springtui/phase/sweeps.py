@@ -1,6 +1,6 @@
-"""The Phase screen's runs: a diagram of networks, and the chain's beside it.
+"""Finds and starts sweeps of networks, and the sweeps of chains beside them.
 
-Every call may touch the disk: call it from a thread.
+Every call may read or write files: call it from a thread.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from engine.twin.maps import NUMBERS, PRESETS, TwinMap
 from ..follow.workers import Workers
 
 _LOOK_BACK = 200
-"""How many runs are looked through for the newest diagram."""
+"""Number of runs that are searched for the newest diagram."""
 
 
 class SweepRuns:
-    """Starts and finds sweeps under one home."""
+    """Finds and starts sweeps under one home."""
 
     def __init__(
         self, home: Path, run_workers: Workers, twin: TwinMap | None = None, *, read_only: bool = False
@@ -35,10 +35,10 @@ class SweepRuns:
         self.run_workers = run_workers
         self.read_only = read_only
         self.twin = twin
-        """A person's own map, in place of the shipped one over its axis."""
+        """The person's own map, used in place of the shipped one of the same noise axis."""
 
     def newest_of(self, recipe: str) -> Run | None:
-        """The newest finished diagram of this recipe, or one under way; else the newest that was left; or None."""
+        """The newest finished or live diagram of a recipe, else the newest of another status, else None."""
         left = None
         for run, config in self._sweeps():
             if config.system == "network" and config.recipe == recipe:
@@ -48,7 +48,7 @@ class SweepRuns:
         return left
 
     def _sweeps(self) -> Iterator[tuple[Run, SweepConfig]]:
-        """Those that can be read, the newest first."""
+        """The sweeps that can be read, newest first."""
         for run in list_runs(self.home)[:_LOOK_BACK]:
             if run.kind == "sweep":
                 with contextlib.suppress(SpringtuiError):
@@ -59,9 +59,9 @@ class SweepRuns:
     def newest(
         self, system: str, like: SweepConfig | None = None, twin: Mapping[str, float] | None = None
     ) -> Run | None:
-        """The newest sweep of networks or chains; with ``like``, one over the same axes that was finished.
+        """The newest sweep of a system; with ``like``, the newest finished one over the same axes.
 
-        ``twin`` are the numbers of the map that it then was made by, none for the shipped one.
+        ``twin``: with ``like``, the numbers of the map that it must have been made with; None for the shipped map.
         """
         for run, config in self._sweeps():
             if config.system != system:
@@ -72,7 +72,7 @@ class SweepRuns:
         return None
 
     def start(self, recipe: str, settings: dict[str, Any], seeds: int) -> Run:
-        """Begin a diagram; a worker of its own makes it.
+        """Start a diagram with a worker of its own.
 
         Raises:
             SpringtuiError: a setting, the home or the worker is at fault.
@@ -85,9 +85,9 @@ class SweepRuns:
         )
 
     def start_chain(self, network: SweepConfig) -> Run | None:
-        """The chain over the same knobs by the fitted map, a person's own where it is over this noise.
+        """The sweep of chains over the same axes by the person's or the shipped map; started where none is finished.
 
-        None where no map was fitted, or the app is read-only and has none to show.
+        None where there is no map for these axes, or where the app is read-only and none was made.
         """
         if network.y_axis != "negative_slope" or network.x_axis not in PRESETS:
             return None

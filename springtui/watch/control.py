@@ -1,4 +1,4 @@
-"""What the Watch screen asks of a run's worker: pause, stop, other settings; each shown as acknowledged or not."""
+"""Asks a run's worker to pause, stop or change settings, and keeps what was asked and answered."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class WatchView(Notifier, Protocol):
     """What the control needs of the screen that holds it, and what it reports there."""
 
     def run_state(self) -> RunState:
-        """How the run stands now, whatever moment is shown."""
+        """The run's newest state, also while a replay shows an earlier one."""
 
     def request_written(self) -> None:
-        """The worker was asked for something."""
+        """A request was written to the run's control file."""
 
 
 class WatchControl:
@@ -32,7 +32,7 @@ class WatchControl:
     def __init__(self, run: Run, view: WatchView) -> None:
         self.run = run
         self.config: RunConfig | None = None
-        """None while it was not read, or cannot be."""
+        """None before it is read, and where it cannot be read."""
         self.trouble = ""
         """Why the configuration cannot be read; empty where it can."""
         self.requests = Requests()
@@ -46,7 +46,7 @@ class WatchControl:
             self.trouble = plain_text(str(error).replace(f"{self.run.path}/", ""))
 
     def has_nobody_to_ask(self) -> bool:
-        """Whether the run has ended, of which the person is notified."""
+        """Whether the run is over, so that no worker can be asked; then the person is notified."""
         state = self._view.run_state()
         if state.is_over:
             self._view.notify(f"the run is {state.status}: it has no worker to ask", timeout=4, markup=False)
@@ -62,11 +62,11 @@ class WatchControl:
         await self._ask("stop", "stop")
 
     def movable(self) -> list[str]:
-        """Names of the settings that the worker takes on while it runs."""
+        """Names of the settings that can change while the run goes on."""
         return movable(self.config)
 
     def check_setting(self, text: str) -> dict[str, Any]:
-        """``key=value`` as a setting that may change while the run goes on.
+        """The setting in ``key=value``, by its name, if it can change while the run goes on.
 
         Raises:
             ConfigError: names what is wrong and what is allowed.

@@ -1,4 +1,4 @@
-"""From a view of a run to what the Watch screen's panels show. No state of its own."""
+"""What the Watch screen's panels show, computed from a view of a run."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ _VALUE_WIDTH = 26
 _ROLES = ("primary", "good", "accent", "warn", "muted")
 _MISSING = "–"
 _AMISS = {Status.CRASHED, Status.FAILED, Status.DIVERGED, Status.UNKNOWN, Status.WAITING}
-"""How runs stand of which the Watch screen shows the reason."""
+"""Statuses for which the Watch screen shows the reason."""
 
 
 def kind_in_words(config: RunConfig | None) -> str:
-    """What kind of run it is; empty while that is not known."""
+    """The kind of the run; empty while its configuration is not known."""
     return kind_of(config.settings) if config is not None else ""
 
 
 def curve_series(view: View, measure: str) -> list[Series]:
-    """The load curve now, at the start and a little before, with its twin or its theory."""
+    """The newest load curve, the first and a few before the newest, and the twin's or the mean field's."""
     state = view.state
     if measure == DISTANCE:
         return [*theory_of(state), *curves_of(state, measure, "accent")]
@@ -54,7 +54,7 @@ def curve_series(view: View, measure: str) -> list[Series]:
 
 
 def loads_of(state: RunState, measure: str) -> tuple[list[float], list[str]]:
-    """The load of each layer, and the layers' names, inert."""
+    """The load of each layer, [L], and the layers' names as plain text."""
     if state.latest is None:
         return [], []
     found = [float(d) for d in loads(signed_curve(state.latest, measure))]
@@ -64,7 +64,7 @@ def loads_of(state: RunState, measure: str) -> tuple[list[float], list[str]]:
 
 
 def groups_of(names: Iterable[str]) -> dict[str, list[str]]:
-    """Scalars that belong in one picture, by what they share: accuracy of training and test."""
+    """Names of scalars by group; a group, such as training and test accuracy, shares a plot."""
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(name.removeprefix("train_").removeprefix("test_"), []).append(name)
@@ -74,7 +74,7 @@ def groups_of(names: Iterable[str]) -> dict[str, list[str]]:
 def history_series(
     whole: Mapping[str, Points], until: Mapping[str, Points] | None, names: Sequence[str]
 ) -> list[Series]:
-    """Curves over epochs or steps; in a replay what is still to come stands faint behind."""
+    """Curves over epochs or steps; in a replay the whole curves stand faint behind them."""
     series = []
     if until is not None:
         series += [Series(*whole[name], "", "fade3") for name in names if name in whole]
@@ -86,7 +86,7 @@ def history_series(
 
 
 def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> str:
-    """Which run, how it stands, how far it has come; what does not fit is left out whole."""
+    """The run's name, kind, status and progress; parts that do not fit into ``width`` are left out."""
     state = view.state
     unit = UNITS.get(kind, "step")
     total = f"/{state.total}" if state.total > 0 else ""
@@ -104,19 +104,19 @@ def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> s
 
 
 def what_went_wrong(found: Observation | None) -> str:
-    """How a run stands that did not end well, or is out of sight; empty where all is well."""
+    """Status and reason of a run that did not end well or cannot be observed; else empty."""
     if found is None or found.status not in _AMISS:
         return ""
     return f"{found.status}: {found.text}"
 
 
 def why_no_curve(state: RunState) -> str:
-    """What stands where the curves would be."""
+    """The text in place of the curves of a run that has none."""
     return why_empty(state.status, state.note, remedy=GO_ON)
 
 
 def facts(state: RunState, measure: str, found: Observation | None) -> list[str]:
-    """The regime of the load curve, its twin, how the run ended or stands."""
+    """Lines on the load curve's regime, its twin, and how the run ended."""
     amiss = [plain_text(text)] if (text := what_went_wrong(found)) else []
     if found is not None and (found.status.went_wrong or found.status is Status.WAITING):
         amiss.append(f"{GO_ON}.")
@@ -138,7 +138,7 @@ def facts(state: RunState, measure: str, found: Observation | None) -> list[str]
 
 
 def settings_lines(state: RunState, config: RunConfig | None, width: int) -> list[str]:
-    """Settings in force that move while it runs, then those that differ from their defaults, in columns."""
+    """The settings in force, in columns: those that can change while it runs, then those that are not defaults."""
     if not state.settings:
         return []
     cls = type(config.settings) if config is not None else None
@@ -165,7 +165,7 @@ def _value(value: Any) -> str:
 
 
 def usage_lines(samples: Sequence[Sample], gpu_note: str, found: Observation | None, *, width: int) -> list[str]:
-    """Processor, memory and GPU: of the worker, and of this machine."""
+    """Lines on processor, memory and GPU use of the worker and of this machine."""
     if found is not None and not found.in_sight and found.live is not False:
         return [
             f"The worker is on {plain_text(found.host) or 'another host'};",
@@ -206,7 +206,7 @@ def _mib(size: float | None) -> str:
 
 
 def bar_words(view: View, position: int | None, whole: View, *, playing: bool, speed: int) -> tuple[str, str]:
-    """What stands below the time bar: the moment at the left, the replay at the right."""
+    """The texts below the time bar: the moment shown, at the left, and the replay's state, at the right."""
     state = view.state
     if not whole.curves:
         return "nothing to replay yet", ""

@@ -1,4 +1,4 @@
-"""What was asked of a worker, and whether it answered. Plain data: no widget, no file, no clock."""
+"""Requests to a worker, their answers, and both in words."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ class _Asked:
 
 
 class Requests:
-    """The requests of one screen to one run; the newest is what it shows."""
+    """The requests of one screen to one run; ``said`` describes the newest."""
 
     def __init__(self) -> None:
         self._asked: dict[int, _Asked] = {}
         self._newest: _Asked | None = None
 
     def add(self, control: Control, words: str) -> None:
-        """A request was written to the control file."""
+        """Add a request that was written to the control file; ``words`` describe it."""
         self._newest = self._asked[control.seq] = _Asked(control, words)
 
     def settle(self, answers: Iterable[Acknowledged]) -> None:
-        """The worker's answers, as far as they are known."""
+        """Take in the worker's answers."""
         for answer in answers:
             if (asked := self._asked.pop(answer.control, None)) is not None:
                 asked.answer = answer
 
     def said(self, now: float, *, alive: bool | None) -> str:
-        """The newest request's fate in words; empty where nothing was asked."""
+        """The newest request and its answer in words; empty where there is none. ``now``: seconds since the epoch."""
         if self._newest is None:
             return ""
         asked, answer = self._newest, self._newest.answer
@@ -61,12 +61,12 @@ class Requests:
 
 
 def movable(config: RunConfig | None) -> list[str]:
-    """Names of the settings that a running worker takes on."""
+    """Names of the settings that can change while the run goes on."""
     return sorted(getattr(type(config.settings), "live", ())) if config is not None else []
 
 
 def parse_move(config: RunConfig | None, text: str) -> dict[str, Any]:
-    """``key=value`` as a setting that may change while the run goes on.
+    """The setting in ``key=value``, by its name, if it can change while the run goes on.
 
     Raises:
         ConfigError: names what is wrong and what is allowed.

@@ -1,4 +1,4 @@
-"""The Watch screen: one run, live or finished, with its log, what it uses, and a bar of time to replay it."""
+"""The Watch screen: one run, live or finished, its log, its use of the machine, and a time bar for replays."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from .control import WatchControl
 from .time_bar import TimeBar
 
 TICK = 0.1
-"""One plot is drawn a tick, so that no key waits for more than one."""
+"""Seconds between ticks. A tick draws one plot, so that no key waits longer."""
 SPEEDS = (1, 2, 5, 10, 20, 50, 100)
 GROUPS = ("curve", "history", "log")
 _ASKING = {"toggle_pause", "stop", "set"}
@@ -57,7 +57,7 @@ TITLES = {
 
 
 class WatchScreen(BaseScreen[None]):
-    """Draws what its follower knows, as it stands or as it stood."""
+    """Draws a run as its follower knows it: its newest state, or an earlier one in a replay."""
 
     CSS_PATH = "watch.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -93,9 +93,9 @@ class WatchScreen(BaseScreen[None]):
         self.follower = Follower(run, process)
         self.control = WatchControl(run, self)
         self.whole = View(self.follower.timeline.view().state, {}, 0)
-        """The run to its end, as far as it is known."""
+        """The run up to its newest record."""
         self.position: int | None = None
-        """The curve that a replay shows; None follows the end."""
+        """Number of the curve that a replay shows; None shows the newest."""
         self.playing = False
         self.speed = SPEEDS[0]
         self.measure = last_session.measure if last_session.measure in NETWORK_MEASURES else DEFAULT_MEASURE
@@ -108,12 +108,12 @@ class WatchScreen(BaseScreen[None]):
         self._drawn_version = -1
         self._turn = 0
         self._room = Size(0, 0)
-        """Of the settings, whose columns depend on it."""
+        """Size of the settings' panel when its columns were made."""
         self._away: str | None = None
 
     @property
     def view(self) -> View:
-        """What is shown: the end of the run, or the replayed moment."""
+        """The view that is shown: the newest, or the replay's."""
         return self.whole if self.position is None or self._replayed is None else self._replayed
 
     @property
@@ -156,7 +156,7 @@ class WatchScreen(BaseScreen[None]):
         self._drawn_version = -1
 
     def _shape(self) -> None:
-        """The panels that this kind of run has."""
+        """Show the panels that this kind of run has, with their headings."""
         chain = self.kind == "chain"
         self.set_class(chain, "-of-chain")
         if chain:
@@ -172,13 +172,13 @@ class WatchScreen(BaseScreen[None]):
         self.note_session(self.last_session)
 
     def note_session(self, last: LastSession) -> None:
-        """Write down what is open here, for the next start of the app."""
+        """Write what this screen shows into ``last``, for the next start of the app."""
         last.screen, last.run = "watch", self.run_dir.id
         last.tab = self.tab
         if self.follower.complete:
             last.look_at(self.run_dir.id, self.whole.state.records)
 
-    # the time that passes
+    # following
 
     async def _tick(self) -> None:
         if not self.is_current and self._drawn_version >= 0:
@@ -200,7 +200,7 @@ class WatchScreen(BaseScreen[None]):
             self.call_after_refresh(self.follower.drawn)
 
     def _take_view(self) -> None:
-        """What the follower knows now."""
+        """Take the follower's newest view, and draw it."""
         self._drawn_version = self.follower.version
         was_over, self.whole = self.whole.state.is_over, self.follower.view()
         if was_over != self.whole.state.is_over:
@@ -213,7 +213,7 @@ class WatchScreen(BaseScreen[None]):
         self._draw()
 
     def _draw(self) -> None:
-        """Hand every panel what it should show."""
+        """Give every panel what it should show."""
         view, replayed = self.view, self.position is not None
         nothing = panels.why_no_curve(view.state)
         for canvas in (*self.query(Plot), self.query_one(LoadBars), self.query_one(ChainView)):
@@ -260,7 +260,7 @@ class WatchScreen(BaseScreen[None]):
         self.query_one(TimeBar).show(max(0, at), whole.curves, moves, *words)
 
     def say(self) -> None:
-        """The line for what is wrong, what was asked and what came while one was away."""
+        """Show the line of errors, of the newest request, and of what came since the run was last seen."""
         asked = self.control.requests.said(time.time(), alive=self.follower.alive)
         gone = "the run's directory is gone; what was read is still shown" if self.follower.gone else ""
         wrong = gone or self.control.trouble
@@ -275,15 +275,15 @@ class WatchScreen(BaseScreen[None]):
     # what is asked of the worker
 
     def run_state(self) -> RunState:
-        """How the run stands now, whatever moment is shown."""
+        """The run's newest state, also while a replay shows an earlier one."""
         return self.whole.state
 
     def request_written(self) -> None:
-        """The worker was asked for something: say so."""
+        """Show the newest request."""
         self.say()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """Nothing that asks a worker is offered for a run that has ended."""
+        """False for actions that ask the worker of a run that has ended, which hides their keys."""
         return self.read_only or action not in _ASKING or not self.whole.state.is_over
 
     async def action_toggle_pause(self) -> None:
@@ -297,7 +297,7 @@ class WatchScreen(BaseScreen[None]):
             await self.control.stop()
 
     def action_set(self) -> None:
-        """Ask for another value of a setting that can move."""
+        """Ask for a setting's new value, and ask the worker for it."""
         if self.refuses(NOTHING_ASKED) or self.control.has_nobody_to_ask():
             return
         about = f"key=value; these can change while it runs: {', '.join(self.control.movable())}"
@@ -310,7 +310,7 @@ class WatchScreen(BaseScreen[None]):
     # replay
 
     def go_to(self, position: int | None) -> None:
-        """Show the run as it stood when a curve had been recorded; None is its end."""
+        """Show the run as it was when curve number ``position`` was recorded; None shows the newest."""
         if position is not None and not self.whole.curves:
             return
         if position is not None and self.follower.gone:
@@ -325,7 +325,7 @@ class WatchScreen(BaseScreen[None]):
             self.run_worker(self._seek(), group="seek")
 
     async def _seek(self) -> None:
-        """Read the wanted moment; where another was wanted meanwhile, that one next."""
+        """Read and draw the wanted position, again while another one was wanted meanwhile."""
         self._seeking = True
         try:
             while self.position is not None and self.position != self._replayed_at:
@@ -360,7 +360,7 @@ class WatchScreen(BaseScreen[None]):
         self.go_to(message.position)
 
     def action_toggle_play(self) -> None:
-        """Replay from here, or from the start where the end is shown; or hold."""
+        """Start the replay, at the first curve where the newest is shown; or pause it."""
         self.playing = not self.playing
         self._credit = 0.0
         if self.playing and self.position is None:
@@ -368,7 +368,7 @@ class WatchScreen(BaseScreen[None]):
         self._draw_bar()
 
     def action_step(self, step: int) -> None:
-        """One record back or on."""
+        """Go one curve back or forward."""
         self.playing = False
         at = self.whole.curves - 1 if self.position is None else self.position
         self.go_to(at + step)
@@ -379,20 +379,20 @@ class WatchScreen(BaseScreen[None]):
         self._draw_bar()
 
     def action_live(self) -> None:
-        """Back to the end."""
+        """Show the newest state."""
         self.go_to(None)
 
     # what is shown
 
     def action_next_scalar(self) -> None:
-        """Another quantity over time."""
+        """Show the next quantity over time."""
         groups = list(panels.groups_of(self.whole.histories))
         if groups:
             self.scalar = next_of(groups, self.scalar)
             self._draw()
 
     def action_next_measure(self) -> None:
-        """Another measure of separation."""
+        """Show the next measure of separation."""
         if self.kind != "chain":
             self.measure = next_of(NETWORK_MEASURES, self.measure)
             self.last_session.measure = self.measure
@@ -417,7 +417,7 @@ class WatchScreen(BaseScreen[None]):
         self._drawn_version = -1
 
     def _fit(self, columns: int, rows: int) -> None:
-        """What this size has room for; known before the first picture, or it would flicker."""
+        """Set the classes for this size; called before the first frame, which would flicker otherwise."""
         self.set_class(size.is_small(columns, rows), "-small")
         self.set_class(not size.is_wide(columns, rows), "-tabbed")
 
@@ -429,7 +429,7 @@ class WatchScreen(BaseScreen[None]):
         self._drawn_version = -1
 
     def commands(self) -> Iterable[SystemCommand]:
-        """What the command palette offers here."""
+        """The command palette's entries of this screen."""
         yield SystemCommand("Replay", "Play the run from here, or hold it", self.action_toggle_play)
         yield SystemCommand("Go to the end", "The run as it is now", self.action_live)
         yield SystemCommand("Pause or resume the run", "Its worker", self.action_toggle_pause)

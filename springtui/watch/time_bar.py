@@ -1,4 +1,4 @@
-"""A run as a bar of time: where a replay stands, and where settings were moved. Keys and mouse scrub."""
+"""A time bar of a run: the replay's position and the changes of settings; set by keys and mouse."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from springtui.terminal.text import ascii_only
 from ..widgets.canvas import Canvas
 
 _PART = 50
-"""An arrow key goes this part of the whole."""
+"""An arrow key goes the run's length divided by this."""
 
 
 class TimeBar(Canvas, can_focus=True):
-    """Two lines: the track with its marks, and words."""
+    """A time bar of two lines: the track with its marks, and texts."""
 
     EMPTY = ""
     DEFAULT_CSS = """
@@ -41,7 +41,7 @@ class TimeBar(Canvas, can_focus=True):
 
     @dataclass
     class Scrubbed(Message):
-        """Another moment is wanted."""
+        """Another position was chosen."""
 
         bar: TimeBar
         position: int
@@ -59,7 +59,7 @@ class TimeBar(Canvas, can_focus=True):
         self._dragging = False
 
     def show(self, position: int, count: int, moves: Sequence[int], left: str, right: str) -> None:
-        """Position and marks are numbers of curves among ``count``; words stand below."""
+        """Show position and marks, as numbers of curves among ``count``, and the texts below the track."""
         self.position, self.count, self._moves = position, count, list(moves)
         self._left, self._right = left, right
         self._lay_out()
@@ -68,7 +68,7 @@ class TimeBar(Canvas, can_focus=True):
         self._lay_out()
 
     def on_focus(self) -> None:
-        self.call_after_refresh(self._lay_out)  # its style changes first
+        self.call_after_refresh(self._lay_out)  # after its style changed
 
     def on_blur(self) -> None:
         self.call_after_refresh(self._lay_out)
@@ -104,11 +104,11 @@ class TimeBar(Canvas, can_focus=True):
             self.post_message(self.Scrubbed(self, min(self.count - 1, max(0, position))))
 
     def action_scrub(self, parts: int) -> None:
-        """A fiftieth of the run, or at least a record."""
+        """Go ``parts`` fiftieths of the run, each at least one curve."""
         self._go(self.position + parts * max(1, self.count // _PART))
 
     def action_start(self) -> None:
-        """The first record."""
+        """Go to the first curve."""
         self._go(0)
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
