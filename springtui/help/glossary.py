@@ -1,4 +1,4 @@
-"""The terms of the theory, each with its formula and a plain sentence; the help and the tour speak from here."""
+"""The terms of the theory with their formulas and explanations, for the help and the tour."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from engine.measures.registry import DEFAULT_MEASURE, MEASURES, NETWORK_MEASURES
 
 
 class Term(NamedTuple):
-    """A term, its formula (or none) and what it says."""
+    """A term, its formula (may be empty) and its explanation."""
 
     name: str
     formula: str

@@ -1,4 +1,4 @@
-"""Help: the keys of the screen it was opened from as they are bound, and the theory's terms, with formulas."""
+"""The help: the key bindings of the screen below, and the terms of the theory with their formulas."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _WIDTH = 18
 
 
 class HelpScreen(BaseScreen[None], ModalScreen[None]):
-    """Scrolls; any of the usual keys closes it."""
+    """A scrollable frame over the screen below; its keys and a click beside it close it."""
 
     DEFAULT_CSS = """
     HelpScreen { align: center middle; }
@@ -62,15 +62,15 @@ class HelpScreen(BaseScreen[None], ModalScreen[None]):
         self.query_one(Static).update(self._text(self._below))
 
     def _width(self) -> int:
-        """Columns for words: the frame's, less its border, padding and scroll bar."""
+        """Columns of text: those of the frame without border, padding and scroll bar."""
         return max(24, min(112, self.app.size.width * 9 // 10) - 9)
 
     def action_close(self) -> None:
-        """Back to where help was asked for."""
+        """Close the help."""
         self.dismiss()
 
     def on_click(self, event: events.Click) -> None:
-        """One beside the frame closes it."""
+        """Close the help after a click beside the frame."""
         if event.widget is None or event.widget is self:
             self.dismiss()
 
@@ -90,7 +90,7 @@ class HelpScreen(BaseScreen[None], ModalScreen[None]):
         return text
 
     def _append_keys(self, text: Text, below: Screen[Any] | None) -> None:
-        """Generated from the bindings, so that it cannot grow stale."""
+        """Append the keys of the screen below and its widgets, read from their bindings."""
         keymap = keymap_of(self.app)
         sections: list[tuple[str, list[Line]]] = []
         if below is not None:
@@ -131,5 +131,5 @@ _HEADINGS = {
 
 
 def _heading(name: str) -> str:
-    """Where a widget's keys hold, in words that a person has for it."""
+    """The heading of a widget's keys, by the name of its class."""
     return _HEADINGS.get(name) or "On a" + "".join(f" {c.lower()}" if c.isupper() else c for c in name)

@@ -1,4 +1,4 @@
-"""The tour: a few cards in plain words over the lab, which goes on behind them. Shown once, and when asked for."""
+"""The tour: a few cards over the lab, which goes on meanwhile; shown once, and when asked for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..screen import BaseScreen
 
 
 class Card(NamedTuple):
-    """A card and what on the lab it speaks of."""
+    """A card, and the widget of the lab that it explains."""
 
     title: str
     words: str
@@ -64,7 +64,7 @@ CARDS = (
 
 
 class TourScreen(BaseScreen[None], ModalScreen[None]):
-    """One card at a time, in the corner; what it speaks of is framed."""
+    """Shows one card at a time in the corner, and frames the widget that it explains."""
 
     DEFAULT_CSS = """
     TourScreen { align: right bottom; background: $background 0%; }
@@ -93,7 +93,7 @@ class TourScreen(BaseScreen[None], ModalScreen[None]):
         self._show()
 
     def action_turn(self, step: int) -> None:
-        """The next card or the one before; after the last the tour is over."""
+        """Go ``step`` cards on; after the last card the tour closes."""
         self.card = max(0, self.card + step)
         if self.card >= len(CARDS):
             self.dismiss()
@@ -105,7 +105,7 @@ class TourScreen(BaseScreen[None], ModalScreen[None]):
         self.dismiss()
 
     def on_click(self, event: events.Click) -> None:
-        """A click turns the card; one beside it closes the tour."""
+        """A click on the card shows the next one; a click beside it closes the tour."""
         if event.widget is None or event.widget is self:
             self.dismiss()
         else:
@@ -121,7 +121,7 @@ class TourScreen(BaseScreen[None], ModalScreen[None]):
         self._frame(card.about)
 
     def _frame(self, about: str) -> None:
-        """Put a frame round what is spoken of, on the screen below."""
+        """Frame the widget of this selector on the screen below, and no other."""
         for screen in self.app.screen_stack:
             for framed in screen.query(".-toured"):
                 framed.remove_class("-toured")

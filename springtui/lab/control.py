@@ -76,8 +76,8 @@ class LabControl:
     def begin(self, panel: Panel, *, how: How) -> None:
         """Give a panel a run with a worker; a start of the same panel that is under way is cancelled.
 
-        ``how``: ``left`` takes the run that an earlier lab left, or a new one where there is none; ``new`` replaces
-        the panel's run by a new one; ``resume`` continues the panel's run from its checkpoint.
+        ``how``: ``left`` takes the run that an earlier lab left, or a new one where there is none; ``new``
+        replaces the panel's run by a new one; ``resume`` continues the panel's run from its checkpoint.
         """
         self._call_off(panel)
         off = self._called_off[panel] = threading.Event()

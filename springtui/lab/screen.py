@@ -209,7 +209,7 @@ class LabScreen(BaseScreen[None]):
         self.draw_words()
 
     def run_caught_up(self, panel: Panel, *, ours: bool) -> None:
-        """Show the settings in force; where an earlier lab left the run, notify of news and move the sliders to them."""
+        """Show the settings in force; if an earlier lab left the run, notify of news, move the sliders there."""
         self._show_in_force()
         if ours:
             return

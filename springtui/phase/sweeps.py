@@ -85,7 +85,7 @@ class SweepRuns:
         )
 
     def start_chain(self, network: SweepConfig) -> Run | None:
-        """The sweep of chains over the same axes by the person's or the shipped map; started where none is finished.
+        """The sweep of chains over the same axes by the person's or the shipped map; started if none is finished.
 
         None where there is no map for these axes, or where the app is read-only and none was made.
         """

@@ -1,4 +1,4 @@
-"""What the Runs screen does to runs: label, stop, resume, duplicate, delete and bring back."""
+"""Labels, stops, resumes, duplicates, deletes and restores runs for the Runs screen."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from .trash import Trash
 
 
 class RunsView(Notifier, Protocol):
-    """What the actions report to the screen that holds them."""
+    """What the actions need of the screen that holds them, and what they report there."""
 
     def runs_changed(self) -> None:
-        """Something has changed on the disk."""
+        """Runs were changed, added or removed on the disk."""
 
     def run_deleted(self, run_id: str) -> None:
         """A run was moved to the trash."""
 
 
 class RunActions:
-    """Acts on runs under one home; what fails is shown, and the other runs are acted on all the same."""
+    """Acts on runs under one home; a failure is shown and does not keep the other runs from being acted on."""
 
     def __init__(self, home: Path, run_workers: Workers, trash: Trash, view: RunsView) -> None:
         self.home = home
@@ -53,7 +53,7 @@ class RunActions:
         self._view.runs_changed()
 
     async def resume(self, rows: Iterable[Row]) -> None:
-        """Let workers go on with runs: their own where they live, else new ones."""
+        """Let live workers of these runs go on; start new workers for runs that broke off or were stopped."""
         for row in rows:
             if not row.is_over:
                 await attempt(self._view, row.run.ask, "resume")
@@ -81,12 +81,12 @@ class RunActions:
         self._view.runs_changed()
 
     async def take_over_trash(self) -> None:
-        """Make what was deleted by apps that were killed ready to be brought back."""
+        """Take over what killed apps had deleted, so that it can be restored."""
         if await attempt(self._view, self.trash.take_over):
             self._view.runs_changed()
 
     async def undo(self) -> None:
-        """Bring the run that was deleted last back."""
+        """Restore the run that was deleted last."""
         name = await attempt(self._view, self.trash.undo)
         if name:
             self._view.notify(f"{name} is back", timeout=4, markup=False)
@@ -94,7 +94,7 @@ class RunActions:
 
 
 def changed(run: Run, text: str) -> Any:
-    """A run's settings with changes such as ``lr=0.1 seed=2``.
+    """The settings of a run with changes such as ``lr=0.1 seed=2``.
 
     Raises:
         SpringtuiError: the run cannot be read, or a change is not allowed.
@@ -110,9 +110,9 @@ def changed(run: Run, text: str) -> Any:
 
 
 def duplicate(home: Path, run: Run, text: str) -> Run:
-    """A new run directory, not begun.
+    """A new run directory with a run's changed settings, without a worker.
 
     Raises:
-        SpringtuiError: likewise, or it cannot be written.
+        SpringtuiError: the run cannot be read, a change is not allowed, or the directory cannot be written.
     """
     return Run.create(home, changed(run, text), origin="runs")

@@ -1,8 +1,7 @@
-"""All runs under a home, described only where they are looked at. Plain data; call it from a thread.
+"""All runs under a home as rows, whose records are read only when asked for. Call it from a thread.
 
-Thousands of directories are listed in milliseconds; reading each one's records is not. So a row knows from its
-name alone what kind it is and when it was begun, and the rest only once somebody asked for it. What was read is
-kept until the files have changed.
+Listing thousands of directories takes milliseconds, reading their records much longer. So a row has its kind and
+start from the directory's name, and the rest once ``refresh`` has read it, which is kept until the files change.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from engine.runs.status import Status
 from ..state.describe import describe
 
 _AGAIN = 1.5
-"""Seconds after which a run that goes on is looked at again, whether its files changed or not."""
+"""Seconds after which a live run is described again, even if its files did not change."""
 _SELDOM = 15.0
-"""Seconds likewise for one of which no telling is possible from here."""
+"""Seconds likewise for a run whose worker cannot be observed from this host."""
 
 
 @dataclass
 class Row:
-    """One run; ``about`` is what ``springtui runs --json`` tells of it, empty until it was described."""
+    """One run; ``about`` is its object in ``springtui runs --json``, empty before it was described."""
 
     run: Run
     kind: str
@@ -38,33 +37,33 @@ class Row:
     label: Label = NO_LABEL
     about: dict[str, Any] = field(default_factory=dict)
     size: int = 0
-    """Bytes of its files."""
+    """Size of the run's files in bytes."""
     signature: tuple[int, ...] = ()
     seen: float = 0.0
 
     @property
     def id(self) -> str:
-        """The run's name."""
+        """The run's id."""
         return self.run.id
 
     @property
     def name(self) -> str:
-        """What a person called it, else its id."""
+        """The label's name, else the id."""
         return self.label.name or self.run.id
 
     @property
     def status(self) -> Status:
-        """How it stands, as it was last looked at."""
+        """The status when it was last described."""
         return Status(self.about.get("status", Status.UNOBSERVED))
 
     @property
     def is_over(self) -> bool:
-        """Whether no worker fills it any more."""
+        """Whether the run has ended."""
         return self.status.is_over
 
     @property
     def goes_on(self) -> bool:
-        """Whether a worker is known to hold it."""
+        """Whether a worker is known to hold the run."""
         return self.status.is_live
 
     def value(self, name: str) -> float | None:
@@ -74,13 +73,13 @@ class Row:
 
     @property
     def loss(self) -> float | None:
-        """The newest training loss; a probe's users call it loss."""
+        """The newest training loss, ``train_loss`` or, of a probe, ``loss``."""
         found = self.value("train_loss")
         return self.value("loss") if found is None else found
 
 
 class Catalogue:
-    """Rows by id; ``describes`` counts how often a run's records were read."""
+    """The rows by id; ``describes`` counts the runs whose records were read."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -91,7 +90,7 @@ class Catalogue:
         self._listed = 0
 
     def scan(self) -> bool:
-        """List the directories, and their labels; whether a run has come, gone or been labelled anew."""
+        """List directories and labels; whether a run was added, removed or labelled since the last scan."""
         self._listed = _mtime(self._runs)
         known = {run.id: run for run in list_runs(self.home)}
         changed = known.keys() != self.rows.keys()
@@ -106,11 +105,11 @@ class Catalogue:
         return changed
 
     def has_new(self) -> bool:
-        """Whether a run has come or gone since the last scan; costs next to nothing."""
+        """Whether a run was added or removed since the last scan, by the directory's time alone."""
         return _mtime(self._runs) != self._listed
 
     def refresh(self, names: Iterable[str]) -> int:
-        """Describe those of these runs that are new or may have changed; how many were."""
+        """Describe those of these runs that are new or may have changed; returns their number."""
         before = self.describes
         for name in names:
             row = self.rows.get(name)
@@ -119,7 +118,7 @@ class Catalogue:
         return self.describes - before
 
     def is_described(self, name: str) -> bool:
-        """Whether anything beyond its name is known."""
+        """Whether the run was described."""
         return bool(self.rows[name].about)
 
     def _is_stale(self, row: Row) -> bool:
@@ -140,13 +139,13 @@ class Catalogue:
 
 
 def _row(run: Run) -> Row:
-    """A row that knows what the run's id says."""
+    """A row with what the run's id tells."""
     created, kind = parse_id(run.id) or (0.0, "")
     return Row(run, kind, created)
 
 
 def _mtime(path: Path) -> int:
-    """When a directory was last changed, in nanoseconds since the epoch; 0 where there is none."""
+    """Time of a directory's last change, in nanoseconds since the epoch; 0 where there is no directory."""
     try:
         return path.lstat().st_mtime_ns
     except OSError:
@@ -166,13 +165,13 @@ SORTS: dict[str, Key] = {
     "age": lambda row: -row.created,
     "size": lambda row: row.size or None,
 }
-"""Columns and what they are sorted by; None comes last."""
+"""By column, the value that rows are sorted by; None comes last."""
 FROM_NAMES = {"name", "kind", "age"}
-"""Columns that need no run to be described."""
+"""Columns whose values need no description."""
 
 
 def ordered(rows: Iterable[Row], column: str, *, reverse: bool, keep: Callable[[Row], bool] | None) -> list[str]:
-    """Ids of the rows to show: pinned ones on top, what is unknown at the end."""
+    """Ids of the rows to show, in order: pinned ones first, those with an unknown value last."""
     key = SORTS[column]
     chosen = [row for row in rows if keep is None or keep(row)]
     chosen.sort(key=lambda row: row.created, reverse=True)
@@ -184,10 +183,10 @@ def ordered(rows: Iterable[Row], column: str, *, reverse: bool, keep: Callable[[
 
 
 def make_filter(text: str) -> Callable[[Row], bool] | None:
-    """Rows that hold a text anywhere, or where it stands between slashes, match a regular expression.
+    """A test whether a row holds a text or, for ``/text/``, matches it as a regular expression; None for no text.
 
     Raises:
-        ConfigError: the expression is none; says where and why.
+        ConfigError: the expression is not valid; the message says where and why.
     """
     text = text.strip()
     if not text:

@@ -1,4 +1,4 @@
-"""Curves of several runs for one picture: read in a thread, bounded, and kept while the files stay as they are."""
+"""Curves of several runs for one plot: read in a thread, bounded, and kept while the files do not change."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Picture:
 
     @property
     def load_curve(self) -> list[float]:
-        """D_0 … D_L by the trace ratio, or a chain's y - x_l; empty where there is none."""
+        """D_0 … D_L of the trace ratio, or a chain's y - x_l, [L + 1]; empty where there is no curve."""
         if self.curve is None:
             return []
         curves = self.curve.curves
@@ -40,18 +40,18 @@ class Picture:
 
 
 class Overlay:
-    """Pictures by run."""
+    """Reads and keeps the curves of runs, and makes the series of a plot."""
 
     def __init__(self) -> None:
         self._pictures: OrderedDict[str, tuple[object, Picture]] = OrderedDict()
 
     def known(self, run_id: str) -> Picture | None:
-        """What was read of a run, be it out of date."""
+        """The curves last read of a run, which may be out of date; None where none were read."""
         found = self._pictures.get(run_id)
         return found[1] if found else None
 
     def read(self, run: Run, signature: object) -> Picture:
-        """A run's picture; from the disk only where the signature is another than before."""
+        """A run's curves; read from the disk only where the signature differs from the last one's."""
         found = self._pictures.get(run.id)
         if found is None or found[0] != signature:
             found = signature, _read(run)
@@ -62,13 +62,13 @@ class Overlay:
         return found[1]
 
     def quantities(self, run_ids: Sequence[str]) -> list[str]:
-        """What can be drawn of these runs: the load curve, and every scalar over time."""
+        """What can be plotted of these runs: the load curve, and every scalar over time."""
         pictures = [picture for run_id in run_ids if (picture := self.known(run_id)) is not None]
         names = dict.fromkeys(name for picture in pictures for name in picture.histories)
         return [LOAD_CURVE, *names]
 
     def series(self, names: Sequence[tuple[str, str]], quantity: str) -> list[Series]:
-        """A curve for each run, given as id and name; the colours repeat where there are many."""
+        """A curve for each run, given as (id, name); colours repeat where there are many runs."""
         found = []
         for i, (run_id, name) in enumerate(names):
             picture = self.known(run_id)
@@ -84,7 +84,7 @@ class Overlay:
 
 
 def _read(run: Run) -> Picture:
-    """A short log is read through, a long one glanced at."""
+    """Curves of a run; a short log is read whole, a long one sampled."""
     log = run.log()
     last = [event for event in run.last_events(_RECORDS) if isinstance(event, Curve)]
     curve = last[-1] if last else None

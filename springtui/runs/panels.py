@@ -1,4 +1,4 @@
-"""From rows of the catalogue to what the Runs screen shows. No state of its own."""
+"""What the Runs screen shows, computed from rows of the catalogue."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def now() -> float:
 
 
 def line_of(row: Row | None, *, marked: bool) -> Line:
-    """A run's cells; what is not known yet is left blank."""
+    """A run's line of the table; cells that are not known yet are blank."""
     if row is None:
         return Line({})
     about = row.about
@@ -81,7 +81,7 @@ def size_in_words(size: float) -> str:
 
 
 def head(catalogue: Catalogue, shown: int, sort: tuple[str, bool], wanted: str, described: int | None) -> str:
-    """How many runs there are, how they are sorted and filtered."""
+    """The head line: number of runs, order and filter."""
     total = len(catalogue.rows)
     live = sum(row.goes_on for row in catalogue.rows.values())
     parts = [f"{total} runs" if total != 1 else "1 run"]
@@ -96,7 +96,7 @@ def head(catalogue: Catalogue, shown: int, sort: tuple[str, bool], wanted: str, 
 
 
 def hint(marked: int, deleted: int, width: int, *, runs: int, read_only: bool = False) -> str:
-    """What can be done with so many runs, and what was."""
+    """The line on what keys do with the runs, and on marked and deleted ones; cut to ``width``."""
     parts = [f"{marked} marked"] if marked else []
     if deleted:
         parts.append(f"{deleted} deleted, U brings back")
@@ -105,7 +105,7 @@ def hint(marked: int, deleted: int, width: int, *, runs: int, read_only: bool = 
 
 
 def about(row: Row | None, room: int) -> str:
-    """The run under the cursor in words."""
+    """Facts of the run under the cursor, at most ``room`` lines."""
     if row is None:
         return ""
     found = row.about
@@ -120,7 +120,7 @@ def about(row: Row | None, room: int) -> str:
 
 
 def why_no_curve(rows: Sequence[Row], quantity: str) -> str:
-    """What stands where the curves of these runs would be."""
+    """The text in place of the plot where these runs have no curve of the quantity."""
     if not rows:
         return "no run is chosen"
     if not all(row.about for row in rows):
@@ -148,11 +148,11 @@ def legend(series: Sequence[Series], readout: Mapping[str, float], color_of: Cal
 
 
 def overlay_title(quantity: str, count: int) -> str:
-    """What the overlay shows."""
+    """The plot's title."""
     what = "Load curve" if quantity == LOAD_CURVE else quantity.replace("_", " ").capitalize()
     return f"{what} of {count} runs" if count > 1 else what
 
 
 def next_sort(column: str) -> str:
-    """The column after one."""
+    """The column to sort by after this one."""
     return next_of(tuple(SORTS), column)

@@ -1,4 +1,4 @@
-"""The Runs screen: every run under the home, to sort, filter, compare, open and look after."""
+"""The Runs screen: a list of every run under the home, to sort, filter, compare, open, label and delete."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ from .table import Line, RunTable
 from .trash import Trash
 
 LOW = 30
-"""Rows below which curves are shown only where they are asked for."""
+"""Rows below which curves are shown only after the overlay's key."""
 SCAN_SECONDS = 30.0
-"""Between looks for labels that others gave to runs out of view; what is new or in view is seen at once."""
+"""Seconds between scans for labels that other processes gave to runs out of view."""
 BATCH = 20
-"""Runs that are described at once, before keys and pictures have their turn."""
+"""Number of runs that are described in one call, between which keys are handled."""
 
 
 class RunsScreen(BaseScreen[None]):
-    """Lists what a catalogue knows; a loop of its own keeps that up to date for what is in view."""
+    """Lists the rows of a catalogue; a loop keeps the rows in view up to date."""
 
     CSS_PATH = "runs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -117,20 +117,20 @@ class RunsScreen(BaseScreen[None]):
         return self.catalogue.rows.get(current) if current is not None else None
 
     def note_session(self, last: LastSession) -> None:
-        """Write down what is open here, for the next start of the app."""
+        """Write what this screen shows into ``last``, for the next start of the app."""
         last.screen, last.run = "runs", self.table.current or ""
 
     # keeping up
 
     async def _keep_up(self) -> None:
-        """Scan now and then; describe what is in view, or all where order or filter need it."""
+        """Scan about once a second, and describe the rows in view, or all rows where order or filter need it."""
         woken = True
         while True:
             self._wake.clear()
             if self.is_current:
                 try:
                     await self._look(woken=woken)
-                except NoMatches:  # the screen was closed meanwhile
+                except NoMatches:  # the screen was closed
                     return
                 woken = False
             with contextlib.suppress(TimeoutError):
@@ -140,7 +140,7 @@ class RunsScreen(BaseScreen[None]):
         self._wake.set()
 
     async def _look(self, *, woken: bool) -> None:
-        """Where nothing has changed and nobody has asked for anything, nothing is drawn."""
+        """Scan and describe what may have changed; draw only where something changed or ``woken`` is set."""
         due = time.monotonic() - self._scanned >= SCAN_SECONDS
         if scanned := due or await asyncio.to_thread(self.catalogue.has_new):
             changed = await asyncio.to_thread(self.catalogue.scan)
@@ -172,7 +172,7 @@ class RunsScreen(BaseScreen[None]):
         return await asyncio.to_thread(self.catalogue.refresh, list(names))
 
     async def _describe_all(self) -> None:
-        """In batches; whoever scrolls meanwhile is served first."""
+        """Describe all rows in batches; ends early where the loop was woken, as by scrolling."""
         told = time.monotonic()
         while self.is_current and self._needs_all():
             unknown = [name for name in self.catalogue.rows if not self.catalogue.is_described(name)]
@@ -184,7 +184,7 @@ class RunsScreen(BaseScreen[None]):
                 self.show_rows()
 
     def show_rows(self) -> None:
-        """Order and choose the rows anew."""
+        """Sort and filter the rows, and show them."""
         rows = self.catalogue.rows
         self.marked = [name for name in self.marked if name in rows]
         ids = ordered(rows.values(), self.sort[0], reverse=self.sort[1], keep=self._fits)
@@ -210,7 +210,7 @@ class RunsScreen(BaseScreen[None]):
         self.host.forget_alerts(run_id)
 
     def runs_changed(self) -> None:
-        """Something has changed on the disk: the list is read anew at once."""
+        """Have the list read again at once."""
         self._scanned = 0.0
         self._wake.set()
 
@@ -220,7 +220,7 @@ class RunsScreen(BaseScreen[None]):
         return panels.line_of(self.catalogue.rows.get(run_id), marked=run_id in self.marked)
 
     def _draw(self) -> None:
-        """Everything but the table."""
+        """Draw everything but the table."""
         catalogue = self.catalogue
         described = sum(bool(row.about) for row in catalogue.rows.values()) if self._needs_all() else None
         if described == len(catalogue.rows):
@@ -248,7 +248,7 @@ class RunsScreen(BaseScreen[None]):
 
     @on(CurvesPlot.ReadOut)
     def _draw_about(self) -> None:
-        """The run under the cursor in words; or of those marked, which curve is whose."""
+        """Show facts of the run under the cursor or, where runs are marked, the legend of their curves."""
         about, plot = self.query_one("#about", Static), self.query_one(CurvesPlot)
         title, text = "Run", Text(panels.about(self.row, about.size.height))
         if self.marked:
@@ -263,7 +263,7 @@ class RunsScreen(BaseScreen[None]):
             plot.redraw()
 
     def _fit(self, columns: int, rows: int) -> None:
-        """What this size has room for; known before the first picture, or it would flicker."""
+        """Set the classes for this size; called before the first frame, which would flicker otherwise."""
         self.set_class(size.is_small(columns, rows), "-small")
         self.set_class(rows < LOW, "-low")
 
@@ -291,21 +291,21 @@ class RunsScreen(BaseScreen[None]):
         self.sort_by(message.column, reverse=self.sort == (message.column, False))
 
     def sort_by(self, column: str, *, reverse: bool) -> None:
-        """Sort the table; where the order rests on records, they are read meanwhile."""
+        """Sort the table; where the order needs records, they are read in the loop."""
         self.sort = (column, reverse)
         self.show_rows()
         self._wake.set()
 
     def action_sort(self) -> None:
-        """By the next column."""
+        """Sort by the next column."""
         self.sort_by(panels.next_sort(self.sort[0]), reverse=False)
 
     def action_reverse(self) -> None:
-        """The other way round."""
+        """Reverse the order."""
         self.sort_by(self.sort[0], reverse=not self.sort[1])
 
     def action_filter(self) -> None:
-        """Show some runs only."""
+        """Ask for a filter, and show the runs that pass it."""
         about = "Text that a run's name, note, kind or state holds, or a /regular expression/; empty shows all."
         self.app.push_screen(PromptScreen("Filter", about, self.wanted, check=make_filter), self._filtered)
 
@@ -316,7 +316,7 @@ class RunsScreen(BaseScreen[None]):
             self._wake.set()
 
     def action_mark(self) -> None:
-        """Mark the run, or take the mark away, and go on to the next."""
+        """Mark the run or remove its mark, and move the cursor to the next run."""
         current = self.table.current
         if current is not None:
             self.marked = (
@@ -325,7 +325,7 @@ class RunsScreen(BaseScreen[None]):
             self.table.action_move(1)
 
     def action_overlay(self) -> None:
-        """Show the curves where there is no room for them otherwise; else go to them."""
+        """Show or hide the plot in a low terminal; else move the focus to it."""
         self.toggle_class("-overlaid")
         if not self.has_class("-low") or self.has_class("-overlaid"):
             self.query_one(CurvesPlot).focus()
@@ -334,11 +334,11 @@ class RunsScreen(BaseScreen[None]):
         self.call_after_refresh(self._moved)
 
     def action_next_quantity(self) -> None:
-        """Another quantity for the overlay."""
+        """Plot the next quantity."""
         self.quantity = next_of(self.overlay.quantities(self._pictured()), self.quantity)
         self._draw()
 
-    # what is done to runs: to the marked ones, else to the one under the cursor
+    # actions on the marked runs, else on the one under the cursor
 
     def _chosen(self) -> list[Row]:
         """The marked runs, else the one under the cursor."""
@@ -346,7 +346,7 @@ class RunsScreen(BaseScreen[None]):
         return [self.catalogue.rows[name] for name in names if name in self.catalogue.rows]
 
     async def action_pin(self) -> None:
-        """Keep the run on top, or no longer."""
+        """Pin the run, or unpin it."""
         if not self.refuses("no run is pinned") and (row := self.row) is not None:
             await self.actions.label(row, pinned=not row.label.pinned)
 
@@ -380,7 +380,7 @@ class RunsScreen(BaseScreen[None]):
             await self.actions.stop(self._chosen())
 
     async def action_resume(self) -> None:
-        """Let workers go on with the chosen runs."""
+        """Resume the chosen runs."""
         if not self.refuses("no run is gone on with"):
             await self.actions.resume(self._chosen())
 
@@ -397,7 +397,7 @@ class RunsScreen(BaseScreen[None]):
         self.app.push_screen(PromptScreen("Duplicate", about, check=lambda text: changed(row.run, text)), chosen)
 
     def action_delete(self) -> None:
-        """Delete the chosen runs, after a question."""
+        """Ask whether to delete the chosen runs, and delete them."""
         rows = self._chosen()
         if self.refuses("no run is deleted") or not rows:
             return
@@ -411,12 +411,12 @@ class RunsScreen(BaseScreen[None]):
         self.app.push_screen(ChoiceScreen("Delete", question, [("y", f"delete {what}")]), answered)
 
     async def action_undo(self) -> None:
-        """Bring the run that was deleted last back."""
+        """Restore the run that was deleted last."""
         if not self.refuses("no run is brought back"):
             await self.actions.undo()
 
     def commands(self) -> Iterable[SystemCommand]:
-        """What the command palette offers here."""
+        """The command palette's entries of this screen."""
         yield SystemCommand("Filter", "Runs that hold a text or match an expression", self.action_filter)
         yield SystemCommand("Pin", "Keep the run on top, or no longer", self.action_pin)
         yield SystemCommand("Name", "Give the run a name", self.action_rename)

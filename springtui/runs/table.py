@@ -1,4 +1,4 @@
-"""A table of runs that draws only the lines that can be seen, however many there are."""
+"""A table of runs that draws only the lines in view."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from springtui.terminal.text import ascii_only, plain_text
 from ..widgets.canvas import Canvas
 
 _TWICE = 0.5
-"""Seconds between two clicks that open a run."""
+"""Most seconds between the two clicks that open a run."""
 
 
 class Column(NamedTuple):
-    """A column's key, head, width, and the least width of the table at which it is shown."""
+    """A column: key, head, width in cells, and the table's width from which it is shown."""
 
     key: str
     title: str
@@ -34,7 +34,7 @@ class Column(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A run as its cells, by column, and the theme's colour of its state."""
+    """A run's texts by column, and the theme's colour of its state."""
 
     cells: dict[str, str]
     color: str = "foreground"
@@ -43,7 +43,7 @@ class Line(NamedTuple):
 
 
 class RunTable(Canvas, can_focus=True):
-    """Ids in order and a way to get each one's line; it asks for the lines in view only."""
+    """A table over the ids of runs; it calls ``line_of`` only for lines in view."""
 
     EMPTY = "no runs"
     DEFAULT_CSS = "RunTable { height: 1fr; }"
@@ -65,7 +65,7 @@ class RunTable(Canvas, can_focus=True):
 
     @dataclass
     class Moved(Message):
-        """Other runs are in view, or another is under the cursor."""
+        """The cursor was moved, or other runs are in view."""
 
     @dataclass
     class HeadClicked(Message):
@@ -94,7 +94,7 @@ class RunTable(Canvas, can_focus=True):
         return self.ids[self.top : self.top + self._rows()]
 
     def show(self, ids: Sequence[str], sort: tuple[str, bool]) -> None:
-        """These runs in this order; the cursor stays on its run."""
+        """Show these runs in this order; the cursor stays on its run."""
         current = self.current
         self.ids, self.sort = list(ids), sort
         if current is not None and current in self.ids:
@@ -113,7 +113,7 @@ class RunTable(Canvas, can_focus=True):
         self.post_message(self.Moved())
 
     def on_focus(self) -> None:
-        self.call_after_refresh(self.draw)  # its style changes first
+        self.call_after_refresh(self.draw)  # after its style changed
 
     def on_blur(self) -> None:
         self.call_after_refresh(self.draw)
@@ -137,7 +137,7 @@ class RunTable(Canvas, can_focus=True):
         self.paint(strips)
 
     def _shown(self) -> list[tuple[Column, int]]:
-        """The columns that there is room for; the first takes what is left."""
+        """The columns that fit, with their widths; the first one takes the rest."""
         width = self.size.width - 2
         columns = [column for column in self.columns if width >= column.shown_from]
         rest = sum(column.width + 2 for column in columns[1:])
@@ -158,7 +158,7 @@ class RunTable(Canvas, can_focus=True):
         signs = ("*", "^") if ascii_only() else ("●", "▲")
         mark = signs[0] if line.marked else " "
         pin = signs[1] if line.pinned else " "
-        reversed_ = current and self.has_focus  # where a colour would be a patch
+        reversed_ = current and self.has_focus  # on reversed cells a colour would be a patch
         segments = [Segment(mark + pin, base if reversed_ else base + self._color("accent"))]
         for i, (column, width) in enumerate(shown):
             coloured = column.key == "state" and not reversed_
@@ -181,15 +181,15 @@ class RunTable(Canvas, can_focus=True):
             self.post_message(self.Moved())
 
     def action_move(self, step: int) -> None:
-        """The run above or below."""
+        """Move the cursor by ``step`` runs."""
         self._go(self.cursor + step)
 
     def action_page(self, step: int) -> None:
-        """A page up or down."""
+        """Move the cursor by ``step`` pages."""
         self._go(self.cursor + step * self._rows())
 
     def action_edge(self, end: int) -> None:
-        """The first run, or the last."""
+        """Move the cursor to the first run (0) or the last (1)."""
         self._go(len(self.ids) - 1 if end else 0)
 
     def action_open(self) -> None:
@@ -198,7 +198,7 @@ class RunTable(Canvas, can_focus=True):
             self.post_message(self.Opened(self.current))
 
     def on_click(self, event: events.Click) -> None:
-        """Head: sort. Line: put the cursor there, the second time open it."""
+        """A click on the head sorts; one on a line moves the cursor there, and a second one opens the run."""
         place = event.get_content_offset(self)
         if place is None:
             return
@@ -232,7 +232,7 @@ class RunTable(Canvas, can_focus=True):
 
 
 def _fit(text: str, width: int, *, right: bool) -> str:
-    """Exactly so many cells; what is too long ends with an ellipsis."""
+    """The text padded or cut to ``width`` cells; a cut text ends with an ellipsis."""
     text = plain_text(text)
     if cell_len(text) > width:
         dots = "~" if ascii_only() else "…"

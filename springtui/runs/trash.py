@@ -1,7 +1,7 @@
-"""Deleted runs, until they are deleted for good: moved to ``trash`` under the home, so that it can be undone.
+"""Deleted runs are moved to ``trash`` under the home, and deleted for good when the app closes.
 
-Each app has a folder of its own there, and beside it a lock that the kernel takes from the dead: what an app that
-was killed had deleted, the next one over the same home takes over.
+Each app has a folder there, and beside it a lock that the kernel releases when the process ends; so the next app
+over the same home can take over what a killed app had deleted.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from engine.runs.listing import is_run_directory
 from engine.runs.lock import Lock, this_process
 
 LIMIT = 20
-"""So many deleted runs can be had back; the oldest beyond them are gone."""
+"""Most deleted runs that are kept; the oldest beyond them are deleted for good."""
 _BRIEFLY = 0.3
 
 
 class Trash:
-    """What one app deleted. Every call touches the disk: call it from a thread."""
+    """The runs that one app deleted. Every call reads or writes files: call it from a thread."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.names: list[str] = []
-        """The newest last."""
+        """Ids of the deleted runs, the newest last."""
         self.folder = home / "trash" / os.urandom(8).hex()
-        """Where removed runs lie until they are emptied."""
+        """The folder of the deleted runs."""
         self._lock: Lock | None = None
         self._turn = threading.RLock()
 
     def put(self, run: Run) -> None:
-        """Move a run there.
+        """Move a run into the folder.
 
         Raises:
             LockedError: a worker writes it, or may do so on another host.
@@ -45,16 +45,16 @@ class Trash:
         run.require_free()
         with self._turn:
             self._open()
-            now = time.time_ns()  # not the kernel's, which moves on by milliseconds
-            os.utime(run.path, ns=(now, now))  # so that whoever takes it over knows when
+            now = time.time_ns()  # the kernel's own time stamps have steps of milliseconds
+            os.utime(run.path, ns=(now, now))  # keeps the order for an app that takes the folder over
             self._move(run.path)
             self._bound()
 
     def undo(self) -> str | None:
-        """Bring the run deleted last back; its id, or None where there is none.
+        """Restore the run that was deleted last; returns its id, None where there is none.
 
         Raises:
-            RunDirectoryError: something else has its place now, or it is gone.
+            RunDirectoryError: its path exists again, or it cannot be moved back.
         """
         with self._turn:
             if not self.names:
@@ -70,12 +70,12 @@ class Trash:
         return name
 
     def take_over(self) -> int:
-        """Take over what apps that were killed had deleted; how many runs."""
+        """Take over what killed apps had deleted; returns the number of runs."""
         with self._turn, contextlib.suppress(OSError):
             before = len(self.names)
             for folder in sorted(self.folder.parent.iterdir()):
                 if folder != self.folder and folder.is_dir() and not folder.is_symlink():
-                    with contextlib.suppress(SpringtuiError, OSError):  # its app lives, or it is not ours
+                    with contextlib.suppress(SpringtuiError, OSError):  # its app runs, or it is another user's
                         self._take_over(folder)
             ours = [(self.folder / name).lstat().st_mtime_ns for name in self.names]
             self.names = [name for _, name in sorted(zip(ours, self.names, strict=True))]
@@ -85,14 +85,14 @@ class Trash:
         return 0
 
     def _take_over(self, folder: Path) -> None:
-        if is_run_directory(folder):  # of a version without folders for each app
+        if is_run_directory(folder):  # from versions without a folder for each app
             self._open()
             self._move(folder)
             return
         lock = Lock(folder.with_suffix(".lock"))
         owner = lock.acquire(0.0)
         try:
-            if owner is not None and not owner.is_here:  # the kernel may not tell of locks there
+            if owner is not None and not owner.is_here:  # locks of other hosts may not be visible
                 return
             self._open()
             for path in folder.iterdir():
@@ -103,7 +103,7 @@ class Trash:
             lock.close()
 
     def empty(self) -> None:
-        """Delete for good what this app deleted."""
+        """Delete the runs for good."""
         with self._turn:
             self.names.clear()
             if self._lock is not None:
@@ -114,7 +114,7 @@ class Trash:
                 self._lock = None
 
     def _open(self) -> None:
-        """The folder, not before its lock."""
+        """Make the lock, then the folder."""
         if self._lock is not None:
             return
         self.folder.parent.mkdir(mode=0o700, exist_ok=True)

@@ -1,4 +1,4 @@
-"""From a run's state to the curves that plots show."""
+"""The curves that plots show, computed from a run's state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def legend_of(system: str, *more: tuple[str, str]) -> str:
-    """Below a load curve: what it was, what it is, and what is reckoned."""
+    """The legend of a load curve: earlier curves, the newest, and the computed ones."""
     past = (("start", "$secondary 60%"), ("before", "$foreground 40%"))
     if system == "chain":
         return legend(*past, ("now", "$accent"), ("theory", "$theory"), *more)
@@ -26,7 +26,7 @@ def legend_of(system: str, *more: tuple[str, str]) -> str:
 
 
 def legend(*curves: tuple[str, str]) -> str:
-    """A piece of line in each curve's colour; names in one that can be read."""
+    """A legend as markup: a piece of line in each curve's colour, and its name."""
     line = "-" if ascii_only() else "━"
     gap = " " if len(curves) > 4 else "  "  # five must fit beside each other at 120 columns
     return gap.join(f"[{color}]{line}[/] [$secondary]{name}[/]" for name, color in curves)
@@ -36,7 +36,7 @@ _FADES = ("fade3", "fade2", "fade1")
 
 
 def curves_of(state: RunState | None, measure: str, role: str) -> list[Series]:
-    """Oldest first, so that the newest is drawn on top."""
+    """The load curves, oldest first, so that the newest is drawn on top."""
     if state is None or state.latest is None:
         return []
     past: list[tuple[Curve | None, str, str]] = [(state.initial, "start", "initial")]
@@ -47,14 +47,14 @@ def curves_of(state: RunState | None, measure: str, role: str) -> list[Series]:
 
 
 def theory_of(state: RunState | None) -> list[Series]:
-    """The chain's mean field beside it, where the worker reckons it."""
+    """The mean field's curve, where the worker computes it."""
     if state is None or state.latest is None or "mean_field" not in state.latest.curves:
         return []
     return [_series(state.latest, "mean_field", "theory", "theory")]
 
 
 def twin_of(state: RunState | None) -> CurveFit | None:
-    """The chain that the newest curve behaves like; none before the classes part."""
+    """The fit of a chain to the newest curve; None before the classes separate."""
     if state is None or state.latest is None:
         return None
     from engine.measures.friction import fit_curve, hidden  # needs NumPy, which no first frame waits for
@@ -67,7 +67,7 @@ def twin_of(state: RunState | None) -> CurveFit | None:
 
 
 def twin_series(state: RunState | None, measure: str, predicted: Sequence[float] = ()) -> list[Series]:
-    """The twin's parabola, and the fitted map's prediction, over the measure that they are made for."""
+    """The twin's parabola and the fitted map's prediction; empty for measures that they are not made for."""
     fit = twin_of(state) if measure == DEFAULT_MEASURE else None
     if fit is None:
         return []

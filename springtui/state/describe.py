@@ -1,4 +1,4 @@
-"""A run in a few facts, as the list of runs shows it."""
+"""The facts of a run that the list of runs shows."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def size_on_disk(path: Path) -> int:
 
 
 def _total(config: RunConfig) -> int:
-    """How far it will go; 0 where that is not known, as of a user's own training."""
+    """Epochs or steps that the run will take; 0 where that is not known, as for a user's own training."""
     settings = config.settings
     if isinstance(settings, SweepConfig):
         return cell_count(settings) * members(settings)

@@ -1,4 +1,4 @@
-"""What the Phase screen shows of a sweep. Plain functions on records: no widget, no file."""
+"""The grid and the facts of a sweep, computed from its records."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Colour(NamedTuple):
     title: str
     digits: int
     fixed: tuple[float, float] | None = None
-    """The legend's range; None takes it from the cells."""
+    """Range of the legend; None takes the cells' range."""
 
 
 COLOURS = (
@@ -48,18 +48,18 @@ def value_of(summary: Summary, colour: Colour) -> float:
     if colour.key in {"cv", "asymmetry", "total_separation"}:
         return float(getattr(summary, colour.key))
     value = summary.scalars.get(colour.key, math.nan)
-    if colour.key == "hessian_trace":  # it spans factors of thousands
+    if colour.key == "hessian_trace":  # its values span factors of thousands
         return math.log10(value) if value > 0 else math.nan
     return value
 
 
 def summaries_of(config: SweepConfig, state: RunState) -> list[Summary]:
-    """Of the finished members, and of those under way."""
+    """Summaries of a sweep's cells, from finished members and those under way."""
     return summarise(config, [*state.cells.values(), *state.present.values()])
 
 
 def grid_of(config: SweepConfig, summaries: Sequence[Summary], colour: Colour) -> Grid | None:
-    """The heat map of a sweep; None before anything is known."""
+    """The heat map's grid; None before there is a result."""
     if not summaries:
         return None
     count = cell_count(config)
@@ -86,12 +86,12 @@ def grid_of(config: SweepConfig, summaries: Sequence[Summary], colour: Colour) -
 
 
 def row_title(config: SweepConfig) -> str:
-    """The rows' name: nonlinearity for slopes."""
+    """The name of the rows; nonlinearity where they are slopes."""
     return "nonlinearity" if config.y_axis == "negative_slope" else config.y_axis.replace("_", " ")
 
 
 def row_value(config: SweepConfig, y: Value) -> Value:
-    """A row's value under its name."""
+    """The value of a row under ``row_title``: 1 minus a slope."""
     return round(1.0 - float(y), 10) if config.y_axis == "negative_slope" else y
 
 
@@ -101,7 +101,7 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
 
 
 def scaled_curve(curve: Sequence[float | None]) -> list[float]:
-    """A load curve, the logits left out, from 1 to 0; empty where it does not fall."""
+    """A load curve without the logits, scaled from 1 to 0; empty where it does not fall."""
     known = [v for v in curve if v is not None]
     if len(known) < 2 or len(known) != len(curve) or known[0] <= known[-1]:
         return []
@@ -127,7 +127,7 @@ def facts_of(
     twins: Sequence[Summary] = (),
     chain: SweepConfig | None = None,
 ) -> list[str]:
-    """The numbers of the cell under the cursor, and of its twin among the cells of ``chain``."""
+    """Lines on a cell's numbers, and on those of its twin among the cells of ``chain``."""
     x, y = cell_values(config, cell)
     noise = TITLES.get(config.x_axis, config.x_axis)
     head = f"{row_title(config)} {short(row_value(config, y))} · {noise} {short(x)}"
@@ -148,7 +148,7 @@ def facts_of(
 def twin_facts(
     config: SweepConfig, found: Summary, twin: Summary | None, chain: SweepConfig | None = None
 ) -> list[str]:
-    """The chain that the map of ``chain`` gives for a cell, and how far its curve is from the networks'."""
+    """Lines on the chain that a map gives for a cell, and on the distance of its curve from the networks'."""
     if config.x_axis in PRESETS and config.y_axis == "negative_slope" and twin is None:
         return ["twin: not made yet"]
     if twin is None or isinstance(twin.x, str) or isinstance(twin.y, str) or config.x_axis not in PRESETS:

@@ -1,4 +1,4 @@
-"""What stands where a run has nothing to show: why, and what can be done. No state of its own."""
+"""Texts in place of plots that have nothing to show: the reason, and what can be done."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _ENDED = {
 
 
 def why_empty(status: Status, note: str = "", *, what: str = "the run", remedy: str = "") -> str:
-    """Of a run without a measurement.
+    """The text for a run without a measurement.
 
     Args:
-        status: how the run stands.
-        note: what its worker says meanwhile, as that it compiles.
+        status: the run's status.
+        note: its worker's note, such as that it compiles.
         what: the run, in a word or two.
-        remedy: what goes on with it or begins anew.
+        remedy: which keys resume or restart it.
     """
     then = f": {remedy}" if remedy else ""
     if status in _ENDED:

@@ -1,4 +1,4 @@
-"""One quantity over epochs or steps, bounded however long the run: thinned, its extremes kept."""
+"""A quantity over epochs or steps in bounded memory; thinning keeps extremes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BUCKETS = (HISTORY_POINTS - 2) // 2
 
 
 class _Bucket(NamedTuple):
-    """Where the least and the greatest of some neighbours lie."""
+    """The smallest and the largest of neighbouring points."""
 
     low_x: float
     low: float
@@ -20,9 +20,9 @@ class _Bucket(NamedTuple):
 
 
 class History:
-    """Neighbours share a bucket that remembers their least and their greatest, so that no spike is lost.
+    """Points of a quantity; buckets of neighbours keep the smallest and the largest, so that no spike is lost.
 
-    Where there are too many buckets, two become one. The first point and the newest always stand.
+    Where there are too many buckets, each two are joined. The first and the newest point are always kept.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class History:
         self._points: tuple[list[float], list[float]] | None = None
 
     def add(self, x: float, y: float) -> None:
-        """Take a point in; ``x`` is meant to grow.
+        """Add a point; ``x`` should not decrease.
 
         Raises:
             OverflowError: a number too large for a float.
@@ -61,16 +61,16 @@ class History:
 
     @property
     def x(self) -> list[float]:
-        """Where the kept points lie."""
+        """x of the points that are kept."""
         return self.points()[0]
 
     @property
     def y(self) -> list[float]:
-        """Their values."""
+        """y of the points that are kept."""
         return self.points()[1]
 
     def points(self) -> tuple[list[float], list[float]]:
-        """What is kept, in order: at most ``HISTORY_POINTS`` points."""
+        """x and y of the points that are kept, in order; at most ``HISTORY_POINTS``."""
         if self._points is None:
             found = [self._first] if self.seen else []
             for bucket in self._buckets:
@@ -82,7 +82,7 @@ class History:
         return self._points
 
     def until(self, x: float) -> tuple[list[float], list[float]]:
-        """What is kept up to a moment."""
+        """x and y of the kept points up to this x."""
         xs, ys = self.points()
         end = bisect.bisect_right(xs, x)
         return xs[:end], ys[:end]

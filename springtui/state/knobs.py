@@ -1,4 +1,4 @@
-"""The lab's two sliders, and what each system makes of them: networks take the values, chains the fitted map."""
+"""The values of the lab's two sliders, as settings of a network and, by a fitted map, of a chain."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class NoiseKind:
     minimum: float
     maximum: float
     default: float
-    """Where the slider starts when the knob is chosen."""
+    """The slider's value when the kind is chosen."""
     calm: float
-    """What it returns to when another knob is chosen."""
+    """The setting's value when another kind is chosen."""
     scale: Literal["linear", "log"]
     integer: bool
     description: str
@@ -47,16 +47,16 @@ NOISE_KINDS: tuple[NoiseKind, ...] = (
 
 
 def noise_of(settings: Mapping[str, Any]) -> tuple[NoiseKind, float]:
-    """Which knob makes a network's noise, and its value: the first that is not at its calm end."""
+    """The first kind of noise that is not at its calm value, and its value."""
     kind = next((k for k in NOISE_KINDS if k.key in settings and settings[k.key] != k.calm), NOISE_KINDS[0])
     return kind, float(settings.get(kind.key, kind.calm))
 
 
 def start_of(settings: Mapping[str, Any], *, chosen: bool, noise: str = "") -> tuple[float, NoiseKind, float]:
-    """Where the sliders start for a network: nonlinearity, which noise, and how much of it.
+    """The sliders' start for a network: nonlinearity, kind of noise, and its value.
 
     A network that a person chose starts at its own settings; the lab's starts where there is something to see.
-    ``noise`` is the kind that is to be moved; without one the settings tell.
+    ``noise`` is the setting that the second slider moves; empty: as the settings say.
     """
     if not chosen:
         return START_NONLINEARITY, NOISE_KINDS[0], NOISE_KINDS[0].default

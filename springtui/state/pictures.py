@@ -1,4 +1,4 @@
-"""What is drawn: curves and grids, apart from how they are drawn."""
+"""The data of plots and heat maps: curves and grids."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Series(NamedTuple):
 
 @dataclass
 class Grid:
-    """What a heat map shows, row by row."""
+    """The cells of a heat map, row by row."""
 
     columns: Sequence[str]
     rows: Sequence[str]
@@ -35,6 +35,6 @@ class Grid:
     high: float = 1.0
     digits: int = 2
     absent: str = ""
-    """What stands in place of the legend where no cell has a value."""
+    """The text in place of the legend where no cell has a value."""
     texts: Sequence[str] = field(default_factory=list)
-    """What stands on a cell in place of its number."""
+    """By cell, the text in place of its number."""

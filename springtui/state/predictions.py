@@ -1,4 +1,4 @@
-"""What the fitted maps say of the lab's network: its chain, its predicted curve, and advice. No widgets."""
+"""What the fitted maps give for the lab's network: its chain, the predicted curve, and advice."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 
 class TwinPredictions:
-    """The shipped maps, one of them replaced by a person's own where they fitted one."""
+    """Predictions of the shipped maps; a map of the person's own replaces the shipped one of its noise axis."""
 
     def __init__(self, own: TwinMap | None = None) -> None:
         self.own = own
         self.maps = PRESETS if own is None else PRESETS | {own.noise_axis: own}
         self.outlook: Outlook | None = None
         self.predicted: list[float] = []
-        """The network's curve as the map has it, from 1 to 0 over the hidden layers."""
+        """The network's predicted load curve, scaled from 1 to 0 over the hidden layers."""
         self._outlook_for: tuple[object, ...] = ()
         self._predicted_for: tuple[object, ...] = ()
         self._asked_for: tuple[object, ...] = ()
 
     def chain(self, nonlinearity: float, kind: NoiseKind, noise: float, depth: int) -> dict[str, Any]:
-        """The chain for a network of ``depth`` linear maps: a spring for each hidden layer."""
+        """Settings of the chain for a network of ``depth`` linear maps, with a spring for each hidden layer."""
         return {"blocks": max(1, depth - 2), **chain_settings(nonlinearity, kind, noise, self.maps)}
 
     async def update(self, train: RunState, kind: NoiseKind) -> bool:
-        """Compute in a thread what the maps predict for the settings in force; whether any of it changed."""
+        """Compute the predictions for the settings in force, in a thread; whether any changed."""
         if train.latest is None or not train.settings:
             return False
         from engine.chain.mean_field import predicted_curve  # both need NumPy, which no first frame waits for
@@ -65,14 +65,14 @@ class TwinPredictions:
         self._outlook_for = self._predicted_for = self._asked_for = ()
 
     def advice(self, train: RunState | None, kind: NoiseKind, measure: str) -> str:
-        """A sentence on the newest curve, by the very numbers that ``lab.panels.words`` shows of it.
+        """A sentence on the newest curve, from the same numbers that ``lab.panels.words`` shows.
 
-        Of knobs it speaks only where the maps can: they were fitted to the trace ratio, and at what is in force.
+        Knobs are advised only for the trace ratio, to which the maps were fitted, and for the settings in force.
         """
         shape = shape_of(train, measure)
         if train is None or shape is None:
             return ""
-        from engine.twin.advice import LAZY, sentence, what_loads_say  # as in reckon
+        from engine.twin.advice import LAZY, sentence, what_loads_say  # as in update
 
         if shown_measure(measure) != DEFAULT_MEASURE and shape.regime in LAZY:
             return f"{what_loads_say(shape)}; which knob helps is known for the trace ratio alone (m shows it)."

@@ -1,4 +1,4 @@
-"""What is known of a run, folded from its records. Plain data: no widget, no file, no clock."""
+"""The state of a run, folded from its records."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .history import HISTORY_POINTS, History
 __all__ = ["ECHOES", "HISTORY_POINTS", "History", "RunState", "points_of", "signed_curve"]
 
 ECHOES = 3
-"""How many earlier curves fade behind the newest."""
+"""Number of earlier curves drawn behind the newest."""
 ECHO_SECONDS = 1.5
-"""Curves closer in time than this look alike."""
+"""Least seconds between the curves that are kept as echoes."""
 
 
 @dataclass
 class RunState:
-    """A run as the screen knows it."""
+    """The state of a run after some of its records."""
 
     run_id: str
     status: Status = Status.STARTING
     layers: list[str] = field(default_factory=list)
     total: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
-    """The settings in force, as the worker said."""
+    """The settings in force, from the worker's records."""
     facts: dict[str, Any] = field(default_factory=dict)
     initial: Curve | None = None
     latest: Curve | None = None
@@ -39,7 +39,7 @@ class RunState:
     history: dict[str, History] = field(default_factory=dict)
     started: float = 0.0
     resumed: float = 0.0
-    """When its first worker and its present one took it up, in seconds since the epoch."""
+    """Times when the first worker and the present one began, in seconds since the epoch."""
     ended: Ended | None = None
     refused: str = ""
     """Why the worker refused the last request."""
@@ -47,16 +47,16 @@ class RunState:
     cells: dict[tuple[int, int], Cell] = field(default_factory=dict)
     """A sweep's finished members, by cell and member."""
     done: int = 0
-    """How many of them, as the worker counts."""
+    """Number of finished members, as the worker counts them."""
     present: dict[tuple[int, int], Cell] = field(default_factory=dict)
-    """Its members under way, as they were last seen."""
+    """A sweep's members under way, by cell and member."""
     records: int = 0
     heard: float = 0.0
     """Time of the newest record, in seconds since the epoch."""
 
     @property
     def is_over(self) -> bool:
-        """Whether its last record, or the lack of a worker, ended it."""
+        """Whether the run has ended, by its last record or for lack of a worker."""
         return self.status.is_over
 
     @property
@@ -72,7 +72,7 @@ class RunState:
 
     @property
     def seconds_left(self) -> float | None:
-        """By the present rate; None while there is no telling."""
+        """Seconds to the end at the present rate; None where that is not known."""
         rate = self.latest.scalars.get("rate") if self.latest else None
         if self.latest is None or not rate or self.is_over or self.total <= 0:
             return None
@@ -80,7 +80,7 @@ class RunState:
 
     @property
     def cells_per_second(self) -> float:
-        """A sweep's members a second since its present worker began; 0 while there is no telling or no work."""
+        """A sweep's members per second since its present worker began; 0 where that is not known."""
         times = [cell.time for cell in self.cells.values() if cell.time >= self.resumed]
         span = max(times, default=0.0) - self.resumed
         if self.is_over or self.status is Status.PAUSED or len(times) < 3 or span <= 0:
@@ -88,7 +88,7 @@ class RunState:
         return len(times) / span
 
     def fold(self, event: Event) -> None:
-        """Take one record in."""
+        """Update the state by one record."""
         self.records += 1
         self.heard = max(self.heard, event.time)
         if isinstance(event, Curve):
@@ -105,12 +105,12 @@ class RunState:
             self.note = event.text
 
     def worker_is_gone(self, status: Status = Status.CRASHED) -> None:
-        """No live worker is seen to hold the run any more; its directory was observed to have this status."""
+        """Set the status that was observed after the worker ended."""
         if not self.is_over:
             self.status = status
 
     def worker_is_seen(self) -> None:
-        """A live worker holds the run, which may have been without one; its first record says more."""
+        """Note that a live worker holds the run."""
         if self.status in {Status.CRASHED, Status.UNKNOWN}:
             self.status = Status.STARTING
 

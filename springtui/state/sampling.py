@@ -1,4 +1,4 @@
-"""A first look at a long log: its beginning, its end, and records at even distances between them."""
+"""Samples a long log: its beginning, its end, and records at even distances between."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from engine.runs.log import EventLog
 from .run_state import RunState
 
 LONG = 1 << 22
-"""Bytes from which a log is glanced at before it is read through."""
+"""Bytes from which a log is sampled before it is read whole."""
 SAMPLES = 400
 _ENDS = 1 << 16
-"""Bytes that are read at the front, and at the end."""
+"""Bytes that are read at the beginning and at the end each."""
 _RECORD = 1 << 13
-"""Bytes in which a record is looked for at each place between."""
+"""Bytes that are read at each place between, to find a record."""
 
 
 def glance(log: EventLog, run_id: str) -> RunState:
-    """A state folded from a few hundred records: with the newest curve, and coarse histories.
+    """A state folded from a few hundred records, with the newest curve and coarse histories.
 
-    A setting that was moved in between is known only if its record was among them; only reading the whole log is
-    sure to find it.
+    A change of a setting is known only if its record was among them.
     """
     state = RunState(run_id)
     for record in _sample(log, log.signature().size):
@@ -29,7 +28,7 @@ def glance(log: EventLog, run_id: str) -> RunState:
 
 
 def _sample(log: EventLog, size: int) -> list[bytes]:
-    """Records from the front, from between, and from the end, in order."""
+    """Lines from the beginning, between, and the end, in order."""
     step = max(1, (size - 2 * _ENDS) // SAMPLES)
     return [
         *log.read(0, _ENDS).records,

@@ -1,9 +1,8 @@
-"""A run's records as a line in time, in bounded memory: its histories, its end, and its state at any moment.
+"""A run's log in bounded memory: its histories, its newest state, and its state at any earlier curve.
 
-A log may be larger than memory. Curves are decoded in full only where they are looked at; on the way through,
-only their scalars are. At every so many bytes a mark keeps what was known there, so that the state at a moment
-costs the records since the mark before it, and no more. Safe to share between one thread that fills it and others
-that look.
+A log may be larger than memory. Reading through it decodes only the scalars of curves; a curve is decoded in full
+when it is shown. Marks at even distances keep the state there, so that an earlier state costs only the records
+since the mark before it. One thread may fill a timeline while others read it.
 """
 
 from __future__ import annotations
@@ -23,54 +22,54 @@ from .history import History
 from .run_state import ECHO_SECONDS, ECHOES, RunState
 
 MARKS = 2048
-"""Marks at most; then every second one goes, and they stand twice as far apart."""
+"""Most marks; beyond them every second one is dropped and the distance doubled."""
 MOVES = 1000
-"""Slider moves that are kept."""
+"""Most changes of settings that are kept."""
 LONGEST_GAP = 2.0
-"""Seconds between records that a replay waits at most: nobody wants to watch a night's pause."""
+"""Most seconds that a replay waits between records, so that pauses are skipped."""
 _FIRST_STRIDE = 1 << 14
 _CHUNKS = 6
 Points = tuple[list[float], list[float]]
 
 
 class Mark(NamedTuple):
-    """What was known before the record that begins at an offset."""
+    """The state before the record that begins at an offset of the log."""
 
     offset: int
     curves: int
-    """Curves before it."""
+    """Number of curves before it."""
     time: float
-    """Of the newest record before it."""
+    """Time of the newest record before it, in seconds since the epoch."""
     state: RunState
-    """Without curves and histories; shared between marks, never changed."""
+    """The state without curves and histories; shared between marks and never changed."""
 
 
 class Move(NamedTuple):
-    """A setting that was moved, a pause or a resume."""
+    """A change of a setting, a pause or a resume."""
 
     curves: int
-    """How many curves had been recorded by then."""
+    """Number of curves before it."""
     action: str
     settings: dict[str, Any]
 
 
 @dataclass
 class View:
-    """All that a screen draws of a run at a moment."""
+    """What a screen draws of a run at one moment."""
 
     state: RunState
     histories: dict[str, Points]
     curves: int
-    """Curves that a replay can go through."""
+    """Number of curves that a replay can show."""
     read: float = 1.0
-    """Which part of the log has been read."""
+    """Fraction of the log that has been read."""
     damaged: int = 0
     """Records that could not be decoded."""
     moves: list[Move] = field(default_factory=list)
 
 
 class Timeline:
-    """Filled from the front of a log, slice by slice, with ``take``."""
+    """The timeline of one log, filled in slices by ``take``."""
 
     def __init__(self, log: EventLog, run_id: str) -> None:
         self.log = log
@@ -93,7 +92,7 @@ class Timeline:
     # filling
 
     def take(self, piece: Slice) -> int:
-        """Take in the slice of the log that begins at ``offset``; how many records it held."""
+        """Add the slice of the log that begins at ``offset``; returns its number of records."""
         with self._lock:
             self.offset = piece.end
             for record, start in zip(piece.records, piece.starts, strict=True):
@@ -143,10 +142,10 @@ class Timeline:
             del self._marks[1::2]
             self._stride *= 2
 
-    # looking
+    # reading
 
     def view(self) -> View:
-        """The run as it stands at the end of what was taken in."""
+        """The run after the newest record that was added."""
         with self._lock:
             state = copy.copy(self._state)
             state.records = self.records
@@ -157,7 +156,7 @@ class Timeline:
             return View(state, histories, self.curves, damaged=self.damaged, moves=list(self.moves))
 
     def view_at(self, position: int) -> View:
-        """The run as it stood when curve number ``position`` (from 0) had been recorded; reads the log."""
+        """The run when curve number ``position`` (from 0) was recorded; reads the log."""
         with self._lock:
             position = min(max(0, position), self.curves - 1)
             mark, end = self._span(position)
@@ -179,7 +178,7 @@ class Timeline:
         return View(state, parts, curves, damaged=self.damaged, moves=moves)
 
     def position_after(self, position: int, seconds: float) -> tuple[int, float]:
-        """The curve that a replay reaches ``seconds`` of the run's time after another, and what is left."""
+        """The curve that a replay reaches after ``seconds``, and the seconds left over."""
         reached, last = position, None
         for number, time in self._times_from(position):
             if last is not None:
@@ -191,7 +190,7 @@ class Timeline:
         return reached, seconds
 
     def _times_from(self, position: int) -> Iterator[tuple[int, float]]:
-        """Number and time of the curves from one on; only so many that a moment suffices."""
+        """Number and time of curves from ``position`` on; only as many as are read quickly."""
         with self._lock:
             mark, end = self._span(position)
         for _ in range(_CHUNKS):
@@ -208,7 +207,7 @@ class Timeline:
                 mark, end = self._span(position)
 
     def _span(self, position: int) -> tuple[Mark, int]:
-        """The mark before a curve, and the offset at which the next mark stands."""
+        """The mark before a curve, and the offset of the next mark."""
         if not self._marks:
             return Mark(0, 0, 0.0, copy.copy(self._state)), 0
         index = max(0, bisect.bisect_right(self._marks, position, key=lambda mark: mark.curves) - 1)
@@ -216,7 +215,7 @@ class Timeline:
         return self._marks[index], self.offset if last else self._marks[index + 1].offset
 
     def _between(self, start: int, end: int) -> list[Event]:
-        """All records between two offsets; the few stretches read last are kept."""
+        """All records between two offsets; the results of the last few calls are kept."""
         with self._lock:
             if (start, end) in self._chunks:
                 self._chunks.move_to_end((start, end))

@@ -24,17 +24,17 @@ _WORDS = {
 
 
 def in_words(statistics: LoadStatistics) -> str:
-    """Which layers carry the load."""
+    """A sentence on which layers carry the load."""
     return _WORDS[statistics.regime]
 
 
 def shown_measure(measure: str) -> str:
-    """The measure whose regime is told while one is drawn: probes have none of their own."""
+    """The measure whose regime is shown while this one is drawn; linear probes have no regime."""
     return DEFAULT_MEASURE if measure == PROBES else measure
 
 
 def shape_of(state: RunState | None, measure: str) -> LoadStatistics | None:
-    """Of a network's newest curve, in a measure as it is drawn; None before there is one."""
+    """Statistics of a network's newest load curve in a measure; None before there is one."""
     if state is None or state.latest is None:
         return None
     return statistics(signed_curve(state.latest, shown_measure(measure)), logits=True)
@@ -55,14 +55,14 @@ def decimals(value: float | None, places: int = 2, *, sign: bool = False) -> str
 
 
 def shape_line(statistics: LoadStatistics) -> str:
-    """The two numbers of a load curve's shape; dashes where there is no load to be shared."""
+    """CV and asymmetry of a load curve in words; dashes where there is no load."""
     if statistics.regime == "unclear":
         return f"CV {decimals(None)} · asymmetry {decimals(None)}"
     return f"CV {decimals(statistics.cv)} · asymmetry {decimals(statistics.asymmetry, sign=True)}"
 
 
 def with_error(value: float, error: float | None) -> str:
-    """A number to the place of its error's first digit: +0.0123 ± 0.0008."""
+    """A number rounded to the first digit of its error: +0.0123 ± 0.0008."""
     if error is None or not math.isfinite(error) or error <= 0.0:
         return f"{value:+z.3f}"
     places = min(6, max(3, -math.floor(math.log10(error))))
@@ -106,7 +106,7 @@ UNITS = {"train": "epoch", "chain": "step", "probe": "step"}
 
 
 def fitting(parts: Sequence[str], width: int) -> str:
-    """The first part, cut where it must be, and of the others those that there is room for."""
+    """The first part, cut if necessary, and those of the others that fit into ``width``."""
     shown = parts[0] if parts else ""
     if len(shown) > width > 1:
         return shown[: width - 1] + "…"
@@ -118,7 +118,7 @@ def fitting(parts: Sequence[str], width: int) -> str:
 
 
 def columns(items: Sequence[str], width: int) -> list[str]:
-    """Short texts side by side, as many as fit; none is cut."""
+    """Lines of short texts side by side, as many as fit; none is cut."""
     if not items:
         return []
     cell = max(len(item) for item in items) + 2
@@ -129,11 +129,11 @@ def columns(items: Sequence[str], width: int) -> list[str]:
 
 
 AWAY = 10.0
-"""Seconds of absence that are worth a word."""
+"""Seconds from which an absence is mentioned."""
 
 
 def away(seconds: float, records: int) -> str:
-    """An absence of so many seconds, and how many records came meanwhile; empty where it is not worth a word."""
+    """The text on an absence of so many seconds and the records that came; empty for short ones."""
     if records <= 0 or seconds < AWAY:
         return ""
     return f"away {duration(seconds)}: {records} records caught up"

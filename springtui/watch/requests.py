@@ -42,7 +42,7 @@ class Requests:
                 asked.answer = answer
 
     def said(self, now: float, *, alive: bool | None) -> str:
-        """The newest request and its answer in words; empty where there is none. ``now``: seconds since the epoch."""
+        """The newest request and its answer in words; empty if there is none. ``now``: seconds since the epoch."""
         if self._newest is None:
             return ""
         asked, answer = self._newest, self._newest.answer

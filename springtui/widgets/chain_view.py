@@ -1,4 +1,4 @@
-"""The chain as it stands: a wall, springs that stretch, numbered blocks, and the target that pulls."""
+"""Draws a chain: wall, springs, numbered blocks, and target."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .canvas import Canvas
 from .ruler import corners, draw
 
 _Cell = tuple[str, str]
-"""A character and its role."""
+"""A character and its role, which gives its colour."""
 
 
 class ChainView(Canvas):
-    """Draws cells itself, line by line."""
+    """A chain as blocks and springs, or as a folding ruler."""
 
     EMPTY = "waiting for the chain"
 
@@ -32,13 +32,13 @@ class ChainView(Canvas):
         self._as_ruler = False
 
     def show(self, positions: Sequence[float], target: float, held: float | None = None) -> None:
-        """Blocks at x_1 … x_L between the wall and the target; ``held`` is where the last spring is now."""
+        """Draw blocks at x_1 … x_L between wall and target; ``held`` is the present end of the last spring."""
         self._positions, self._target = list(positions), target
         self._held = target if held is None else held
         self._lay_out()
 
     def toggle_ruler(self) -> bool:
-        """Blocks and springs, or a folding ruler; whether it is the ruler now."""
+        """Change between blocks and springs and the folding ruler; returns whether it is the ruler."""
         self._as_ruler = not self._as_ruler
         self._lay_out()
         return self._as_ruler
@@ -65,7 +65,7 @@ class ChainView(Canvas):
         self.paint([*above, *lines])
 
     def _ruler(self, base: Style) -> list[Strip]:
-        """Segments long enough to stay folded when the load is shared, by the golden ratio."""
+        """The ruler; segments are longer than evenly shared springs by the golden ratio, so they stay folded."""
         if not all(math.isfinite(x) for x in self._positions):
             return []
         length = 1.618 * abs(self._target) / (len(self._positions) + 1)
@@ -75,7 +75,7 @@ class ChainView(Canvas):
         return [Strip([Segment(line, style)]) for line in lines]
 
     def _picture(self) -> list[list[_Cell]]:
-        """Numbers on blocks, springs between them, the floor, and each extension below its spring."""
+        """The picture's lines: springs and numbered blocks, the floor, and each spring's extension below it."""
         width = self.size.width
         plain = ascii_only()
         wall, post, body, floor = ("|", ">", "#", "-") if plain else ("▌", "▶", "█", "▔")
@@ -98,14 +98,14 @@ class ChainView(Canvas):
         return [upper, middle, ground, lower]
 
     def _column(self, x: float) -> int:
-        """The cell of a position; what lies outside wall and target is drawn at the edge."""
+        """The column of a position; positions beyond wall or target are drawn at the edge."""
         if not math.isfinite(x) or self._target == 0.0:
             return 0
         part = min(1.0, max(0.0, x / self._target))
         return round(part * (self.size.width - 1))
 
     def _spring(self, line: list[_Cell], left: int, right: int, role: str, plain: bool) -> None:
-        """A zigzag; the more it is stretched, the fewer turns in a cell."""
+        """Write a zigzag into ``line``; the more it is stretched, the fewer turns it has in a cell."""
         signs = "/\\" if plain else "╱╲"
         gap = right - left - 1
         straight = "-" if plain else "─"
@@ -142,7 +142,7 @@ def _put(line: list[_Cell], column: int, text: str, role: str) -> None:
 
 
 def show_chain(view: ChainView, state: RunState) -> None:
-    """The chain as it stands: of its first replica where one is told, else the mean."""
+    """Draw a state's chain: the first replica where it was recorded, else the mean."""
     curve = state.latest
     if curve is not None and curve.positions is not None:
         view.show(curve.positions, float(state.settings.get("target", 1.0)), curve.scalars.get("target"))

@@ -1,4 +1,4 @@
-"""A phase diagram: a coloured cell for every pair of knobs, its small load curve on it, and its number."""
+"""A heat map: a coloured cell for every pair of values, with its number and a small load curve."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from .canvas import Canvas
 from .ruler import draw
 
 _LABEL, _LONGEST_LABEL = 6, 14
-"""Columns of the rows' names, which may be words."""
+"""Columns of the rows' names, usual and most; names may be words."""
 CHROME_ROWS = 2
 """Lines under the cells: the columns' values and the legend."""
 _Cell = tuple[str, Style]
 
 
 class HeatMap(Canvas, can_focus=True):
-    """Cells in the theme's few colours with their numbers, so that it can be read without colour; and a cursor."""
+    """A heat map with a cursor; numbers on the cells make it readable without colour."""
 
     EMPTY = "nothing here yet"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -46,7 +46,7 @@ class HeatMap(Canvas, can_focus=True):
 
     @dataclass
     class Moved(Message):
-        """The cursor stands on another cell."""
+        """The cursor was moved to another cell."""
 
         heat_map: HeatMap
         cell: int
@@ -67,11 +67,11 @@ class HeatMap(Canvas, can_focus=True):
 
     @property
     def grid(self) -> Grid | None:
-        """What is shown."""
+        """The grid that is shown; None where there is none."""
         return self._grid
 
     def show(self, grid: Grid | None) -> None:
-        """Draw a grid, or that there is none."""
+        """Draw a grid; None draws the empty text."""
         self._grid = grid
         if grid is not None:
             self.cursor = min(self.cursor, max(0, len(grid.values) - 1))  # another diagram may have fewer cells
@@ -124,7 +124,7 @@ class HeatMap(Canvas, can_focus=True):
         return max(2, width // len(grid.columns)), max(1, height // len(grid.rows))
 
     def _heights(self, grid: Grid) -> list[int]:
-        """Lines of each row; where there are two at least, the lines that are left over go to the first rows."""
+        """Lines of each row; where rows have at least two lines, spare lines go to the first rows."""
         _, tall = self._cell_size(grid)
         over = self.size.height - CHROME_ROWS - tall * len(grid.rows) if tall > 1 else 0
         return [tall + (row < over) for row in range(len(grid.rows))]
@@ -153,7 +153,7 @@ class HeatMap(Canvas, can_focus=True):
         return Strip(segments)
 
     def _cell(self, grid: Grid, index: int, wide: int, tall: int) -> list[list[_Cell]]:
-        """The lines of a cell: its number on the first, its curve on all."""
+        """The lines of a cell: its number on the first, its curve over all."""
         value = grid.values[index]
         here = index == self.cursor
         palette = self._palette
@@ -174,7 +174,7 @@ class HeatMap(Canvas, can_focus=True):
         return [[(line, style)] for line in lines]
 
     def _picture(self, curve: Sequence[float], text: str, wide: int, tall: int) -> list[str]:
-        """The number, which is never left out, and the curve: under it, or where there is no room, beside it."""
+        """A cell's number, and its curve below it or, where there is no room, beside it."""
         end = wide - 1 if len(text) < wide else wide
         across = end if tall > 1 else end - len(text)
         down = tall - 1 if tall > 2 else tall
@@ -198,7 +198,7 @@ class HeatMap(Canvas, can_focus=True):
         return text + more if len(text) < wide else text
 
     def _names(self, grid: Grid, wide: int) -> Strip:
-        """Column values, as many as there is room for."""
+        """The line of the columns' values, as many as fit."""
         every = max(1, math.ceil((max(map(len, grid.columns)) + 1) / wide))
         cells = [
             (name[: wide * every - 1].ljust(wide * every) if i % every == 0 else "")
@@ -208,7 +208,7 @@ class HeatMap(Canvas, can_focus=True):
         return Strip([Segment(line.rstrip()[: self.size.width], self.rich_style + self._dim())])
 
     def _legend(self, grid: Grid) -> Strip:
-        """The colours with the numbers that they stand for."""
+        """The legend: colours and the numbers that they stand for."""
         base = self.rich_style
         if grid.absent and not any(map(math.isfinite, grid.values)):
             text = grid.absent[: max(0, self.size.width - self._label)]

@@ -1,4 +1,4 @@
-"""The bottom line: what the keys do here, and always how to get help."""
+"""The bottom line of key bindings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ALWAYS = {"help", "quit_lab", "command_palette", "back"}
 
 
 class KeysLine(Footer):
-    """Textual's footer, which cuts off the last keys where it is too narrow: help, quit and the palette."""
+    """Textual's footer; where it is too narrow, help, quit and the palette stay and other keys are left out."""
 
     _shown: tuple[object, ...] = ()
     """What the present keys were composed for; empty before there are any."""
@@ -44,7 +44,7 @@ class KeysLine(Footer):
         self._shown = self._wanted() if keys else ()  # Textual's are none before a screen's bindings are known
         for key in keys:
             if isinstance(key, FooterKey) and key.key_display == "⏎" and ascii_only():
-                key.key_display = "enter"  # what ASCII has in its place says nothing
+                key.key_display = "enter"  # its ASCII substitute would be unclear
             if isinstance(key, FooterKey) and key.has_class("-command-palette"):
                 key.description = "Palette"  # as the others are written
                 key.set_class(not self.compact, "-command-palette")  # which puts it at the right edge
@@ -54,7 +54,7 @@ class KeysLine(Footer):
 
 
 def _fitting(keys: Sequence[Widget], width: int) -> list[Widget]:
-    """Those that fit; the last go first, those that are always needed never."""
+    """The keys that fit into ``width``: the last are left out first, those always needed never."""
     kept = list(keys)
     for key in reversed(keys):
         if sum(map(_width, kept)) <= width + 1:  # a blank behind the last may be cut

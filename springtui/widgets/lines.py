@@ -1,4 +1,4 @@
-"""Lines of text from a file, inert, the newest at the bottom; and bars of recent values."""
+"""The last lines of a log file; and rows of bars of recent values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PLAIN_BARS = "_.-=#"
 
 
 class Console(Canvas, can_focus=True):
-    """Follows the end; scrolled up, it stays where it is. Long lines are folded."""
+    """Shows lines of plain text and follows the end, except where it is scrolled up. Long lines are folded."""
 
     EMPTY = "the worker has printed nothing"
     DEFAULT_CSS = "Console:focus { border: round $primary; }"
@@ -37,7 +37,7 @@ class Console(Canvas, can_focus=True):
         self._up = 0
 
     def show(self, lines: Sequence[str]) -> None:
-        """These lines, oldest first."""
+        """Show these lines, oldest first."""
         if list(lines) != self._lines:
             self._lines = list(lines)
             self._lay_out()
@@ -46,7 +46,7 @@ class Console(Canvas, can_focus=True):
         self._lay_out()
 
     def action_scroll(self, lines: int) -> None:
-        """Up through the log, or down again to its end."""
+        """Scroll by ``lines``, up or down."""
         self._up = min(max(0, self._up + lines), max(0, len(self._folded()) - self.size.height))
         self._lay_out()
 
@@ -72,7 +72,7 @@ class Console(Canvas, can_focus=True):
 
 
 def fold(text: str, width: int) -> list[str]:
-    """A line in pieces of at most ``width`` cells, broken at spaces where there are any."""
+    """A line in pieces of at most ``width`` cells, broken at spaces where possible."""
     pieces = []
     while cell_len(text) > width > 0:
         piece = set_cell_size(text, width).rstrip()
@@ -86,7 +86,7 @@ def fold(text: str, width: int) -> list[str]:
 
 
 def bars(values: Sequence[float | None], width: int, highest: float) -> str:
-    """The newest values as bars of eighths, from 0 to ``highest``; what is not known is left blank."""
+    """The newest values as a row of bars in eighths of a cell, from 0 to ``highest``; None is left blank."""
     signs = _PLAIN_BARS if ascii_only() else _BARS
     out = []
     for value in list(values)[-width:]:

@@ -15,11 +15,11 @@ from .canvas import Canvas
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 HATCH, HATCH_PLAIN = "╱", "/"
-"""What the bars of negative loads are made of."""
+"""Characters of the bars of negative loads."""
 
 
 class LoadBars(Canvas):
-    """One line a layer: name, bar, value. Negative loads (the layer mixes the classes) are hatched."""
+    """A line for each layer: name, bar, value. Negative loads (the layer mixes the classes) are hatched."""
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -65,7 +65,7 @@ class LoadBars(Canvas):
         if not math.isfinite(load) or largest == 0.0:
             return " " * room
         eighths = round(8 * room * abs(load) / largest)
-        if load < 0:  # told apart without colour too
+        if load < 0:  # to be distinguished without colour
             return ((HATCH_PLAIN if ascii_only() else HATCH) * max(1, round(eighths / 8))).ljust(room)
         if ascii_only():
             return ("#" * round(eighths / 8)).ljust(room)

@@ -28,7 +28,7 @@ class Palette:
 
     @classmethod
     def between(cls, anchors: Sequence[Color], levels: int = LEVELS) -> Palette:
-        """``levels`` colours, evenly placed along the anchors."""
+        """``levels`` colours at even distances along the anchors."""
         return cls([_along(anchors, number / (levels - 1)) for number in range(levels)])
 
     @classmethod
@@ -55,7 +55,7 @@ class Palette:
         return self.colors[number]
 
     def ink(self, number: int) -> Color:
-        """What is legible on a level's colour."""
+        """A text colour that is legible on a level's colour."""
         return self._inks[number]
 
 
@@ -86,15 +86,15 @@ CIVIDIS = Palette.between([Color(*rgb) for rgb in _CIVIDIS])
 
 
 def level(value: float, low: float, high: float) -> int | None:
-    """A value's level in pictures that no theme colours."""
+    """A value's level in the default palette."""
     return CIVIDIS.level(value, low, high)
 
 
 def color(number: int) -> Color:
-    """A level's colour in pictures that no theme colours."""
+    """A level's colour in the default palette."""
     return CIVIDIS.color(number)
 
 
 def ink(background: Color) -> Color:
-    """Black or white, whichever is legible."""
+    """Black or white, whichever has more contrast to the background."""
     return _ink(background)

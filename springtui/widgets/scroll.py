@@ -1,4 +1,4 @@
-"""What scrolls: by arrows and page keys, by h, j, k, l, g and G, and by the wheel."""
+"""Containers that scroll: one by keys and wheel, one by the wheel alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from textual.containers import VerticalScroll
 
 
 class Column(VerticalScroll, can_focus=False, inherit_bindings=False):
-    """Scrolls by the wheel, and leaves every key to the screen."""
+    """A vertical scroll that binds no keys; it scrolls by the wheel."""
 
 
 class Scroll(VerticalScroll):

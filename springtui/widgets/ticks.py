@@ -6,13 +6,13 @@ import math
 from typing import NamedTuple
 
 MOST_EMPTY = 1.35
-"""An axis is at most so many times as long as its data: room for curves is worth more than evenness."""
+"""Most length of an axis, as a multiple of the data's range."""
 FEW, ENOUGH = 3, 5
-"""Labels: every one up to the first is worth much, up to the second a little, and more are no gain."""
+"""Numbers of labels: each up to the first counts much for an axis, up to the second a little, more not at all."""
 
 
 class Axis(NamedTuple):
-    """What stands in the first and the last cell of an axis, and its labels with their places."""
+    """The values at the first and the last cell of an axis, and its labels with their values."""
 
     low: float
     high: float
