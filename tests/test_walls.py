@@ -24,7 +24,7 @@ RUN_FILES = {
 APP_ONLY = {"springtui", "textual", "rich", "plotext", "click"}
 LAYERS = {
     "engine": """
-        errors, jit, version
+        cores, errors, jit, version
         measures.registry
         settings
         measures

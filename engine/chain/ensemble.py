@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cores import core_count
 from ..settings.chain import ChainConfig
 from .base import ChainBase, check_finite
 from .gaussians import LANES
-from .kernels import Physics, advance, advance_all, cores, new_group
+from .kernels import Physics, advance, advance_all, new_group
 from .pulling import amplitudes, targets
 
 Floats = NDArray[np.float64]
@@ -90,7 +91,7 @@ def pull_cells(
         DivergedError: a position is no longer finite.
     """
     results = []
-    with ThreadPoolExecutor(threads or cores()) as pool:
+    with ThreadPoolExecutor(threads or core_count()) as pool:
         pulls = [
             [pool.submit(_pull_group, config, cell, group) for group in range(-(-config.replicas // LANES))]
             for cell, config in enumerate(configs, first_cell)

@@ -8,13 +8,13 @@ error of any number of replicas that fits in memory. Source: Shi, Pan, Dokmanić
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cores import core_count
 from ..ensemble.random import lanes_from_seed
 from ..jit import jit
 from .gaussians import LANES, fill_gaussians
@@ -171,15 +171,10 @@ def advance(group: Group, physics: Physics) -> None:
 
 def advance_all(jobs: list[tuple[Group, Physics]], threads: int | None = None) -> None:
     """Take the steps of many groups on several threads, whose number changes no result."""
-    threads = min(threads or cores(), len(jobs))
+    threads = min(threads or core_count(), len(jobs))
     if threads <= 1:
         for group, physics in jobs:
             advance(group, physics)
         return
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda job: advance(*job), jobs))
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..cores import core_count
 from ..jit import jit
-from .kernels import cores
 
 Floats = NDArray[np.float64]
 
@@ -103,7 +103,7 @@ def mean_field_cells(
     right_C, left_C, noise_C = (np.ascontiguousarray(a) for a in np.broadcast_arrays(*given))
     x_CL = np.zeros((right_C.size, blocks))
     table = _ramp_table()
-    parts = np.array_split(np.arange(right_C.size), min(right_C.size, threads or cores()))
+    parts = np.array_split(np.arange(right_C.size), min(right_C.size, threads or core_count()))
 
     def settle(part: NDArray[np.intp]) -> None:
         rows = slice(int(part[0]), int(part[-1]) + 1)

@@ -6,7 +6,6 @@ Compiled code holds no interpreter lock, so threads are as good as processes her
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
+from ..cores import core_count
 from ..datasets.load import Dataset
 from ..errors import DivergedError
 from ..jit import sgemm_address
@@ -22,13 +22,6 @@ from .member import Group, Member, MemberResult, MemberTrainer, Progress
 from .state import Workspace
 
 Report = Callable[[Progress], object]
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 _limits_lock = threading.Lock()
@@ -86,7 +79,7 @@ def train_ensemble(
         ConfigError: these settings are not trained in ensembles, or a member's are out of range.
     """
     job = _Job(Group(config, dataset), members, measure_every, on_progress, stop)
-    return job.run(min(threads or cores(), max(1, len(members))))
+    return job.run(min(threads or core_count(), max(1, len(members))))
 
 
 class _Job:

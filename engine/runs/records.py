@@ -6,6 +6,7 @@ are written as null and read back as None.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 import msgspec
@@ -186,3 +187,8 @@ def decode_scalars(line: bytes) -> Event | CurveScalars | None:
         return _scalars.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
         return None
+
+
+def finite(value: float) -> float | None:
+    """The value as a record holds it: None where it is not finite."""
+    return value if math.isfinite(value) else None

@@ -6,7 +6,6 @@ Both are a ``Learner``: trained epoch by epoch, measured in between, saved and r
 from __future__ import annotations
 
 import functools
-import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ from ..ensemble.state import Workspace
 from ..errors import DivergedError
 from ..measures.hessian import hessian_product, hutchinson_trace
 from ..networks.trainer import Measurement, Trainer
-from ..runs.records import Cell
+from ..runs.records import Cell, finite
 from ..settings.fields import make
 from ..settings.train import TrainConfig
 
@@ -270,8 +269,3 @@ def _cached(cache: dict[str, T], key: str, create: Callable[[], T]) -> T:
             cache.pop(next(iter(cache)))
         cache[key] = create()
     return cache[key]
-
-
-def finite(value: float) -> float | None:
-    """The value, or None where it is not finite."""
-    return value if math.isfinite(value) else None

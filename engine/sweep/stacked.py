@@ -10,9 +10,9 @@ import torch
 from ..ensemble.member import Group, MemberResult, member_of
 from ..ensemble.stack import Stack, members_within
 from ..errors import DivergedError
-from ..runs.records import Cell
+from ..runs.records import Cell, finite
 from ..settings.train import TrainConfig
-from .networks import PRESENT_EVERY, cell_of, diverged_cell, finite, group_key, group_of, hessian_trace
+from .networks import PRESENT_EVERY, cell_of, diverged_cell, group_key, group_of, hessian_trace
 from .producers import ProducerThreads, Queue, StopSignal
 from .task import Job
 

@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 import torch
 
+from ..cores import core_count
 from ..datasets.load import PAPER_SIDE, PAPER_TRAIN
 from ..ensemble.member import MemberTrainer, member_of, why_not
 from ..ensemble.stack import Stack, members_within
-from ..ensemble.threads import cores, single_threaded
+from ..ensemble.threads import single_threaded
 from ..errors import ConfigError, DivergedError
 from ..settings.train import TrainConfig
 from .networks import group_key, group_of
@@ -112,7 +113,7 @@ def _runningfor(jobs: Sequence[Job], count: int, threads: int) -> tuple[int, dic
 
     ``threads`` where it is not 0; one a core for few jobs; else by rates measured with the largest group's jobs.
     """
-    most = cores()
+    most = core_count()
     if threads or most == 1 or count <= 2 * most or not jobs:
         return threads or most, {}
     counts = sorted({most} | {1 << i for i in range(most.bit_length()) if 1 << i < most})

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from ..cores import core_count
 from ..errors import ConfigError, RunError
 from ..runs.controls import ControlReader
 from ..runs.directory import Run
@@ -165,7 +166,7 @@ class _Sweep:
         if self.executor is not None:
             return [self._executor_producers(CallerExecutor(self.executor))]
         if config.executor.startswith(("processes", "dask:")):
-            count = min(config.threads or _cores(), len(self.waiting))
+            count = min(config.threads or core_count(), len(self.waiting))
             return [self._executor_producers(open_backend(config.executor, count))]
         self.facts["executor"] = config.executor
         if config.system == "chain":
@@ -215,7 +216,7 @@ class _Sweep:
             wanted = {(job.cell, job.member) for choice in here for job in choice.jobs}
             jobs = [job for job in self.waiting if (job.cell, job.member) in wanted]
             alone = all(why_not(job.settings) for job in jobs if isinstance(job.settings, TrainConfig))
-            yield self._thread_producers(jobs, at_once, threads or _cores() if alone else most)
+            yield self._thread_producers(jobs, at_once, threads or core_count() if alone else most)
 
     def _thread_producers(self, jobs: list[Job], at_once: int, cores: int) -> Producers:
         """Threads that train networks; where memory fits fewer networks than cores, each network uses several."""
@@ -255,7 +256,3 @@ class _Sweep:
 
 def _refuse(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     raise ConfigError(f"nothing of a sweep can change while it runs; asked: {', '.join(settings)}")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

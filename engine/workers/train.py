@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import socket
 import time
@@ -22,7 +21,7 @@ from ..measures.registry import DEFAULT_MEASURE, PROBES
 from ..networks.trainer import Measurement, Trainer
 from ..runs.controls import ControlReader
 from ..runs.directory import Run
-from ..runs.records import Curve, Ended, Event, Note, Started
+from ..runs.records import Curve, Ended, Event, Note, Started, finite
 from ..runs.replay import Replay
 from ..runs.status import Status
 from ..runs.writer import RunWriter
@@ -229,14 +228,10 @@ class _Job:
         if self.latest is not None:
             shape = statistics(self.latest.curves[DEFAULT_MEASURE], logits=True)
             summary |= {**self.latest.scalars, "load_curve": self.latest.curves, "regime": shape.regime}
-            summary |= {"cv": _finite(shape.cv), "asymmetry": _finite(shape.asymmetry)}
+            summary |= {"cv": finite(shape.cv), "asymmetry": finite(shape.asymmetry)}
             summary |= {PROBES: self.latest.probes, "hessian": _curvature_summary(self.curvature)}
         return Ended(reason=reason, text=text, at=self.trainer.epoch, summary=summary)
 
 
 def _curvature_summary(curvature: Curvature | None) -> dict[str, float | None] | None:
-    return None if curvature is None else {name: _finite(value) for name, value in curvature._asdict().items()}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return None if curvature is None else {name: finite(value) for name, value in curvature._asdict().items()}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any
 
 import click
 
 from engine.measures.registry import MEASURE_OF
 from engine.runs.directory import Run
+from engine.runs.records import finite
 from engine.settings.chain import ChainConfig
 from engine.settings.fields import parse_assignments
 from engine.settings.sweep import SweepConfig
@@ -157,11 +157,11 @@ def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
             "diverged": s.diverged,
             "load_curve": s.curves.get(main),
             "load_curve_sd": s.spread.get(main) or s.curves.get("sd"),
-            "cv": _finite(s.cv),
-            "asymmetry": _finite(s.asymmetry),
+            "cv": finite(s.cv),
+            "asymmetry": finite(s.asymmetry),
             "test_accuracy": s.scalars.get("test_accuracy"),
             "train_loss": s.scalars.get("train_loss"),
-            "total_separation": _finite(s.total_separation),
+            "total_separation": finite(s.total_separation),
             "hessian_trace": s.scalars.get("hessian_trace"),
             "final": s.final,
         }
@@ -176,7 +176,7 @@ def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
         "x_name": config.x_name or config.x_axis,
         "y_name": config.y_name or config.y_axis,
         "cells": cells,
-        "spearman_accuracy_cv": _finite(accuracy_cv_correlation(summaries)),
+        "spearman_accuracy_cv": finite(accuracy_cv_correlation(summaries)),
         "seconds": state.ended.summary.get("seconds") if state.ended else None,
     }
 
@@ -196,10 +196,6 @@ def _place(config: SweepConfig, x: Value, y: Value) -> dict[str, Value]:
     else:
         nonlinearity = first
     return {"nonlinearity": nonlinearity, "noise": second, config.x_axis: x, config.y_axis: y}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _print(config: SweepConfig, result: dict[str, Any]) -> None:

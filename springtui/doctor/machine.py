@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from engine.cores import core_count
 from engine.errors import HomeError
 from engine.runs.listing import open_home
 
@@ -36,10 +37,10 @@ def look_at_machine() -> Iterator[Check]:
 
 
 def _cores() -> Check:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = core_count()
     quota = _cgroup_cores()
-    detail = f"{cores}" if quota is None or quota >= cores else f"{cores}, of which this group may use {quota:.3g}"
-    few = min(cores, quota or cores) < 2
+    detail = f"{count}" if quota is None or quota >= count else f"{count}, of which this group may use {quota:.3g}"
+    few = min(count, quota or count) < 2
     return Check("cores", "warn" if few else "ok", detail, "a second core keeps the screen fluid" if few else "")
 
 

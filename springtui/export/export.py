@@ -11,7 +11,6 @@ import csv
 import importlib.util
 import io
 import json
-import math
 import os
 import subprocess
 import sys
@@ -24,7 +23,7 @@ import msgspec
 from engine.errors import ConfigError, DataError, HomeError, RunError
 from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURE_OF, PROBES
 from engine.runs.directory import Run
-from engine.runs.records import Cell, Curve, Event
+from engine.runs.records import Cell, Curve, Event, finite
 from engine.settings.chain import ChainConfig
 from engine.settings.run import RunConfig
 from engine.settings.sweep import SweepConfig
@@ -250,18 +249,14 @@ def rows_of(config: SweepConfig, summaries: Sequence[Summary]) -> list[dict[str,
             config.y_axis: s.y,
             "seeds": s.done,
             "diverged": s.diverged,
-            "cv": _finite(s.cv),
-            "asymmetry": _finite(s.asymmetry),
-            "total_separation": _finite(s.total_separation),
+            "cv": finite(s.cv),
+            "asymmetry": finite(s.asymmetry),
+            "total_separation": finite(s.total_separation),
             **{key: s.scalars.get(key) for key in _SCALARS},
             "load_curve": s.curves.get(MEASURE_OF[config.system], []),
         }
         for s in summaries
     ]
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _csv(material: Material) -> str:

@@ -15,9 +15,10 @@ import pytest
 import torch
 from support.ensemble_rig import small, some_data
 
+from engine.cores import core_count
 from engine.ensemble.member import Member
 from engine.ensemble.stack import train_stacked
-from engine.ensemble.threads import cores, single_threaded, train_ensemble
+from engine.ensemble.threads import single_threaded, train_ensemble
 from engine.errors import ConfigError
 from engine.runs.directory import Run
 from engine.runs.listing import open_home
@@ -55,13 +56,13 @@ def test_stacked_code_comes_to_what_compiled_code_comes_to() -> None:
 
 def test_threads_are_measured_for_many_networks_and_not_for_few() -> None:
     (few,) = choose(jobs(2), 0)
-    assert (few.at_once, few.device, few.rates) == (cores(), "", {})
+    assert (few.at_once, few.device, few.rates) == (core_count(), "", {})
     (told,) = choose(jobs(40), 3)
     assert told.at_once == 3
     (many,) = choose(jobs(40), 0)
-    assert 1 <= many.at_once <= cores()
-    if cores() > 1:
-        assert set(many.rates) >= {"1 threads", f"{cores()} threads"}
+    assert 1 <= many.at_once <= core_count()
+    if core_count() > 1:
+        assert set(many.rates) >= {"1 threads", f"{core_count()} threads"}
         assert all(rate > 0 for rate in many.rates.values())
 
 
