@@ -181,14 +181,14 @@ def read_event(line: bytes) -> Event | None:
         return None
 
 
-def finite(value: float) -> float | None:
-    """The value as a record holds it: None where it is not finite."""
-    return value if math.isfinite(value) else None
-
-
 def decode_scalars(line: bytes) -> Event | CurveScalars | None:
     """The record on a line, of a curve the scalars alone; None where there is none."""
     try:
         return _scalars.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
         return None
+
+
+def finite(value: float) -> float | None:
+    """The value as a record holds it: None where it is not finite."""
+    return value if math.isfinite(value) else None
