@@ -9,7 +9,6 @@ The rules, in this order (docs/probe.md describes them for users):
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import re
 from collections import Counter
@@ -19,7 +18,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ..errors import ConfigError, nearest
 from .reductions import FLAT, REDUCTIONS
 from .trace import Call, Trace
 
@@ -175,10 +174,10 @@ def _named(calls: list[Call], patterns: Sequence[str]) -> list[Call]:
     labels = [call.label for call in calls]
     for pattern in patterns:
         if not any(fits(label, pattern) for label in labels):
-            near = difflib.get_close_matches(pattern, labels, n=1, cutoff=0.0)
+            near = nearest(pattern, labels)
             raise ConfigError(
                 f"layers: {pattern!r} fits no module that is run and yields features"
-                f"{f'; the nearest is {near[0]!r}' if near else ''}. Known: {_some(labels)}"
+                f"{f'; the nearest is {near!r}' if near else ''}. Known: {_some(labels)}"
             )
     return [call for call in calls if any(fits(call.label, pattern) for pattern in patterns)]
 
