@@ -42,6 +42,8 @@ ASK_SECONDS = 0.05
 """Slider moves within this time reach the workers as one."""
 PLOT_SECONDS = 0.1
 """One plot is drawn a tick, so that no key waits for more than one; new data is handed out once a round."""
+PRELOAD_SECONDS = 0.3
+"""After the first frame: the keys in the bottom line are drawn by then, and no worker has sent a curve yet."""
 GROUPS = ("network", "chain", "training")
 
 
@@ -130,8 +132,11 @@ class LabScreen(LabRuns):
         self.set_interval(2.0, self._advise)
         for panel in PANELS:
             self.begin(panel, how="left")
-        self.run_worker(asyncio.to_thread(preload), group="preload")
+        self.set_timer(PRELOAD_SECONDS, self._preload)
         self.host.first_tour()
+
+    def _preload(self) -> None:
+        self.run_worker(asyncio.to_thread(preload), group="preload")
 
     # what the sliders ask for
 
