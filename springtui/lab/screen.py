@@ -43,6 +43,8 @@ ASK_SECONDS = 0.05
 """Seconds for which slider moves are collected before the workers are asked."""
 PLOT_SECONDS = 0.1
 """Seconds between ticks. A tick draws one plot, so that no key waits longer; plots get new data once a round."""
+PRELOAD_SECONDS = 0.3
+"""After the first frame: the keys in the bottom line are drawn by then, and no worker has sent a curve yet."""
 GROUPS = ("network", "chain", "training")
 
 
@@ -150,8 +152,11 @@ class LabScreen(BaseScreen[None]):
         self.set_interval(2.0, self._advise)
         for panel in PANELS:
             self.control.begin(panel, how="left")
-        self.run_worker(asyncio.to_thread(preload), group="preload")
+        self.set_timer(PRELOAD_SECONDS, self._preload)
         self.host.first_tour()
+
+    def _preload(self) -> None:
+        self.run_worker(asyncio.to_thread(preload), group="preload")
 
     def on_unmount(self) -> None:
         self.control.close()
