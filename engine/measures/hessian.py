@@ -48,7 +48,7 @@ class Curvature(NamedTuple):
 
 
 def always() -> bool:
-    """True: never give up."""
+    """Always True: the default of ``going``."""
     return True
 
 
@@ -94,7 +94,7 @@ def _after(seconds: float) -> Callable[[], bool]:
 
 
 def never() -> bool:
-    """False: there is no deadline."""
+    """Always False: the default of ``late``."""
     return False
 
 

@@ -74,7 +74,7 @@ def scatter_factors(
 
 
 def _block(x_ND: torch.Tensor) -> int:
-    """Rows whose features fit into a processor's cache; reading memory is what takes time for wide layers."""
+    """Number of rows whose features fit into the processor's cache; wide layers are limited by memory traffic."""
     return max(1, _BLOCK_NUMBERS // max(1, x_ND.shape[1]))
 
 

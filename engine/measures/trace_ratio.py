@@ -23,7 +23,7 @@ def from_grams(scatter: Grams) -> float:
 
 
 def influence(w_ND: torch.Tensor, b_CD: torch.Tensor, y_N: torch.Tensor) -> torch.Tensor:
-    """What each sample adds to log(Tr Σ_w / Tr Σ_b), [N], in float64: its influence function, of mean zero.
+    """Each sample's influence on log(Tr Σ_w / Tr Σ_b), [N], float64, of mean zero.
 
     Giving sample i the weight (1 + ε)/N changes the measure by ε/N times its influence, to first order (Hampel,
     *The influence curve and its role in robust estimation*, 1974). W, B and y are as of ``scatter_factors``.

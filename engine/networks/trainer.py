@@ -66,13 +66,13 @@ class Progress(msgspec.Struct):
     settings: dict[str, Any] = {}
     """The live settings in force."""
     optimiser: list[dict[str, Any]] = []
-    """Its parameter groups, the parameters by number."""
+    """The optimiser's parameter groups, parameters by index."""
     notes: dict[str, Any] = {}
-    """The caller's own."""
+    """The ``notes`` given to ``state``."""
 
 
 def one_step() -> int:
-    """1: settings may change before every step."""
+    """Returns 1: settings may change before every step (default of ``at_once``)."""
     return 1
 
 
@@ -108,7 +108,7 @@ class Trainer:
 
     @functools.cached_property
     def optimiser(self) -> Optimizer:
-        """Made when it is first needed: with its first, PyTorch loads its compiler, for more than a second."""
+        """The optimiser, created on first use: creating the first one loads PyTorch's compiler (over a second)."""
         return build_optimiser(self.config, self._network.parameters(), self.generator)
 
     @property

@@ -116,7 +116,7 @@ Event = Started | Curve | Cell | Acknowledged | Note | Ended
 
 
 class CurveScalars(msgspec.Struct, frozen=True, tag_field="kind", tag="curve"):
-    """What a reader of a long log takes of a ``Curve`` on its way through; the curves stay undecoded."""
+    """A ``Curve`` record whose curves stay undecoded, for reading a long log quickly."""
 
     at: Count
     curves: msgspec.Raw

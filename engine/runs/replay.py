@@ -16,7 +16,7 @@ Settings = Mapping[str, Any]
 
 
 class Replay:
-    """What a worker that takes a run up has to repeat, by the run's records; nothing for its first worker.
+    """The changes of settings that a new worker must repeat, from the run's records; none for the first worker.
 
     Moves are numbered in the order of their acknowledgements, whose steps never decrease. A checkpoint holds the
     number of moves in force, hence also which are still to be repeated.

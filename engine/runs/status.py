@@ -50,17 +50,17 @@ class Status(StrEnum):
 
     @property
     def is_live(self) -> bool:
-        """Whether a worker holds the run."""
+        """Whether a worker is known to hold the run."""
         return self in _LIVE
 
     @property
     def is_over(self) -> bool:
-        """Whether no worker goes on with the run."""
+        """Whether the run has ended in any way, or is damaged; false while it waits, is live or is unknown."""
         return self in _OVER
 
     @property
     def is_resumable(self) -> bool:
-        """Whether a new worker may go on with the run and come to another end."""
+        """Whether a new worker can continue a run of this status, from its checkpoint."""
         return self in _RESUMABLE
 
     @property
@@ -75,7 +75,7 @@ _OVER = _WRONG | {Status.FINISHED, Status.STOPPED, Status.DIVERGED, Status.DAMAG
 _RESUMABLE = _WRONG | {Status.STOPPED, Status.UNKNOWN}
 
 _RECORDS = 256
-"""Records from the end among which a pause is looked for."""
+"""Number of newest records that are searched for a pause."""
 _LOOKS = 3
 SILENCE = 60.0
 """Seconds without a record from which the sentence mentions them; the status does not depend on it."""
@@ -96,7 +96,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     host: str = ""
     """The host of that process."""
     exit_status: int | None = None
-    """Of that process, where its parent noted it; -9 where signal 9 killed it."""
+    """Exit status of that process, if its parent noted it; -n where signal n killed it."""
     last_record: float | None = None
     """When the newest record was written, in seconds since the epoch."""
     in_sight: bool = False
@@ -104,7 +104,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_over(self) -> bool:
-        """Whether no worker goes on with the run."""
+        """Whether the run has ended, in whatever way; false while it waits, is live or is unknown."""
         return self.status.is_over
 
 

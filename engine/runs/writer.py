@@ -17,7 +17,7 @@ from .records import Event, encode
 from .status import Status, has_ended, last_events
 
 _RECORDS = 64
-"""Records from the end among which the newest number is looked for; the last ones may be damaged."""
+"""Number of last records that are searched for the newest ``seq``; the last ones may be damaged."""
 
 
 class RunWriter:
@@ -115,7 +115,7 @@ class RunWriter:
 
 
 def require_seen_to_end(owner: Owner | None, path: Path) -> None:
-    """Check that the last worker of a run ended, or was on this host, where the lock tells.
+    """Check that the run's last worker ended, or ran on this host, where its lock shows whether it lives.
 
     Args:
         owner: what the lock file says of it; ``flock`` itself may not reach across hosts.

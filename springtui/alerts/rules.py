@@ -99,7 +99,7 @@ class Alert:
 
 @dataclass
 class Alerts:
-    """The rules, and for each run what they were last seen to be. Plain data: no widget, no file, no clock."""
+    """The rules, and by run whether each last held. Plain data: no widget, no file, no clock."""
 
     rules: tuple[AlertRule, ...] = ()
     _held: dict[tuple[str, int], bool] = field(default_factory=dict)
@@ -107,7 +107,7 @@ class Alerts:
     _clear: dict[tuple[str, int], float] = field(default_factory=dict)
     """Time of the newest record known when it last did not."""
     _heard: dict[str, float] = field(default_factory=dict)
-    """Time of the newest record of a run; a screen that has read less of it is not listened to."""
+    """By run, the time of its newest record; updates from a screen that has read less are ignored."""
 
     def seen(
         self,

@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass
 class Session:
-    """What the options before or after the verb said."""
+    """The values of the options before or after the verb."""
 
     home: Path | None = None
     ascii: bool = False
@@ -37,7 +37,7 @@ class Session:
         return strict_preferences(self.options())
 
     def options(self) -> dict[str, Any]:
-        """What the command line says, by the preferences' names."""
+        """Preferences given on the command line, by name."""
         home = None if self.home is None else str(self.home)
         return {"home": home, "ascii": "on" if self.ascii else None}
 

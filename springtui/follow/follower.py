@@ -61,7 +61,7 @@ class Follower:
         """Whether the log was read to its present end at least once."""
         self._glimpse: RunState | None = None
         self._seen_with: Observation | None = None
-        """The observation before which the log was last read to its end."""
+        """The observation made before the log was last read to its end."""
         self._size = 0
         self._process = process
         self._meter: Usage | None = None
@@ -88,7 +88,7 @@ class Follower:
         self._thread.join(seconds)
 
     def view(self) -> View:
-        """The run as far as its log was read; beyond that by the first look at it."""
+        """The run by the records read so far; by the sampled log where that reaches further."""
         view = self.timeline.view()
         state = view.state
         if self._glimpse is not None:

@@ -29,7 +29,7 @@ STATUS_EVERY = 0.5
 
 
 class Target(Protocol):
-    """What takes messages from any thread; every screen is one."""
+    """Accepts messages from any thread; every Textual screen does."""
 
     def post_message(self, message: Message) -> bool:
         """Put a message into its queue."""

@@ -26,7 +26,7 @@ class LabView(Notifier, Target, Protocol):
     """What the control needs of the screen that holds it, and what it reports there."""
 
     def settings_of(self, panel: Panel) -> dict[str, Any]:
-        """What the sliders ask of a panel."""
+        """The settings of a panel's run at the sliders' values."""
 
     def start_task(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run a coroutine; a running task of the same name is cancelled."""
@@ -35,10 +35,10 @@ class LabView(Notifier, Target, Protocol):
         """Cancel the task of this name, where there is one."""
 
     def tell_alerts(self, state: RunState, *, new: bool = False) -> None:
-        """Let the person's rules see how a run stands."""
+        """Check alert rules against a run's state."""
 
     def run_dropped(self, panel: Panel) -> None:
-        """What was known of a panel's run was forgotten."""
+        """A panel's run was dropped."""
 
     def run_failed(self, panel: Panel, text: str) -> None:
         """A panel's run failed or could not be begun or asked; ``text`` says why."""

@@ -207,6 +207,7 @@ class RunsScreen(BaseScreen[None]):
         return self.marked or ([current] if current is not None else [])
 
     def run_deleted(self, run_id: str) -> None:
+        """Drop what the alert rules hold of a run that was deleted."""
         self.host.forget_alerts(run_id)
 
     def runs_changed(self) -> None:

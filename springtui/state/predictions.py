@@ -60,7 +60,7 @@ class TwinPredictions:
         return changed
 
     def clear(self) -> None:
-        """Forget what was computed: its run is gone."""
+        """Drop the predictions; called when the network's run is dropped."""
         self.outlook, self.predicted = None, []
         self._outlook_for = self._predicted_for = self._asked_for = ()
 

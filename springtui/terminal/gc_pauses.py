@@ -1,4 +1,4 @@
-"""Python's garbage collector, without work during the start and with little of it afterwards.
+"""Keeps the garbage collector off during the start, and leaves what exists then out of later collections.
 
 A collection looks at every object of its generation. Nearly all objects that the app and its libraries make while
 they start live as long as the process, so that collections find nothing among them: they took a tenth of the CPU

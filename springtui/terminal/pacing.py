@@ -26,9 +26,9 @@ NO_ANSWER = 2.0
 STALLED = 5.0
 """Seconds without an answer after which one more frame is sent, in case answers were lost."""
 URGENT = 0.3
-"""Seconds after a key in which a frame may be sent though earlier ones are still under way …"""
+"""Seconds after a key in which a frame may be sent while others are under way."""
 URGENT_BYTES = 2048
-"""… unless they are longer than this, in characters."""
+"""Most characters under way for that."""
 URGENT_WRITES = 8
 """Writes that may wait for the kernel then; at thirty, Textual's next write would block."""
 AT_ONCE = 0.1
