@@ -137,7 +137,7 @@ class SpringApp(AppBase):
         self._leave_on_signals()
         self._open_first()
         self.set_interval(SAVE_SECONDS, self._save_session)
-        self.tell_warnings()
+        self.show_warnings()
         self._let_collections_begin()
 
     def _let_collections_begin(self) -> None:
@@ -266,7 +266,7 @@ class SpringApp(AppBase):
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen())
 
-    def tell_alerts(
+    def check_alerts(
         self, run_id: str, state: str, values: Mapping[str, float | None], *, heard: float, new: bool = False
     ) -> None:
         """Check the person's alert rules against a run's state; those that fire show, ring and run commands."""

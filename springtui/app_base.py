@@ -68,14 +68,14 @@ class AppBase(PacedApp[int]):
         """The palette's entries: every action that has a key here, and the screen's own."""
         textuals = {"Quit", "Keys"}  # Quit would ask nothing, Keys is a second help
         yield from (c for c in super().get_system_commands(screen) if c.title not in textuals)
-        told: set[str] = set()
+        listed: set[str] = set()
         for active in screen.active_bindings.values():
             binding = active.binding
             if (
-                binding.id is None or not binding.description or binding.action in told
+                binding.id is None or not binding.description or binding.action in listed
             ):  # Textual's own bindings have no id
                 continue
-            told.add(binding.action)
+            listed.add(binding.action)
             title = f"{binding.description}  ({binding.key_display or readable(binding.key)})"  # [ would be markup
             run = partial(self.run_action, binding.action, active.node)
             yield SystemCommand(title, binding.tooltip or binding.description, run)
@@ -84,7 +84,7 @@ class AppBase(PacedApp[int]):
 
     # warnings
 
-    def tell_warnings(self) -> None:
+    def show_warnings(self) -> None:
         """Show the warnings about preferences and themes."""
         for warning in self.warnings:
             self.notify(plain_text(warning), severity="warning", timeout=12, markup=False)

@@ -31,7 +31,7 @@ class Host(Protocol):
     def refuses(self, instead: str) -> bool:
         """Whether the app is read-only; then the person is notified. ``instead`` says what is not done."""
 
-    def tell_alerts(
+    def check_alerts(
         self, run_id: str, state: str, values: Mapping[str, float | None], *, heard: float, new: bool = False
     ) -> None:
         """Check the person's alert rules against a run's state."""
@@ -107,17 +107,17 @@ class BaseScreen(PacedScreen[ScreenResultType]):
         """Cancel the task of this name, if there is one."""
         self.workers.cancel_group(self, name)
 
-    def tell(self, texts: Mapping[str, str]) -> None:
+    def set_texts(self, texts: Mapping[str, str]) -> None:
         """Update the Statics of these selectors to their texts, where they differ."""
         for selector, text in texts.items():
             if self._words.get(selector) != text:  # an update always repaints
                 self._words[selector] = text
                 self.query_one(selector, Static).update(text)
 
-    def tell_alerts(self, state: RunState, *, new: bool = False) -> None:
+    def check_alerts(self, state: RunState, *, new: bool = False) -> None:
         """Check the person's alert rules against a run's state."""
         values = state.latest.scalars if state.latest is not None else {}
-        self.host.tell_alerts(state.run_id, state.status, values, heard=state.heard, new=new)
+        self.host.check_alerts(state.run_id, state.status, values, heard=state.heard, new=new)
 
 
 NOTHING_ASKED = "nothing is asked of the worker"

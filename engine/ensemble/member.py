@@ -287,9 +287,9 @@ class MemberTrainer:
         try:
             arrays = load_arrays(data)
             size = int.from_bytes(data[:8], "little")
-            told = msgspec.json.decode(data[8 : 8 + size])["__metadata__"]
+            metadata = msgspec.json.decode(data[8 : 8 + size])["__metadata__"]
             state = State(**{name: arrays[name].copy() for name in State._fields})
-            progress = {name: msgspec.json.decode(told[name]) for name in ("epoch", "converged", "train_loss")}
+            progress = {name: msgspec.json.decode(metadata[name]) for name in ("epoch", "converged", "train_loss")}
         except Exception as error:  # safetensors' own error derives from Exception alone
             raise RunDirectoryError(f"the checkpoint is damaged: {error}") from error
         for mine, theirs in zip(map(np.asarray, self._state), map(np.asarray, state), strict=True):

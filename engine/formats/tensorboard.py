@@ -77,12 +77,12 @@ def scalars_of(events: Iterable[Event], settings: Any) -> Iterator[Scalar]:
             layers, logits = event.layers, bool(event.facts.get("logits", True))
         elif isinstance(event, Curve):
             numbers = {**_of_curve(event, layers, logits=logits), **event.scalars}
-            yield from _finite(numbers, event.step, event.time)
+            yield from _finite_scalars(numbers, event.step, event.time)
         elif isinstance(event, Cell) and event.final and isinstance(settings, SweepConfig):
-            yield from _finite(_of_cell(event, settings), event.member, event.time)
+            yield from _finite_scalars(_of_cell(event, settings), event.member, event.time)
 
 
-def _finite(numbers: Mapping[str, float | None], step: int, time: float) -> Iterator[Scalar]:
+def _finite_scalars(numbers: Mapping[str, float | None], step: int, time: float) -> Iterator[Scalar]:
     for tag, value in numbers.items():
         if value is not None and math.isfinite(value):
             yield Scalar(tag, float(value), step, time)

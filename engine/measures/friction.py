@@ -100,7 +100,7 @@ def friction_error(curve: ArrayLike, influences: ArrayLike) -> float:
 
 
 def _error_alone(curve: Floats) -> float:
-    """Standard error of F* from one curve, [H + 1], with the scatter about its best parabola as the points' error."""
+    """Standard error of F* from one curve, [H + 1]; the scatter about its best parabola is the points' error."""
     layers = len(curve) - 1
     if layers < 3:
         return float("nan")

@@ -173,7 +173,7 @@ def deliver(alerts: Iterable[Alert], ring: Callable[[], object], complain: Calla
 def _run_command(alert: Alert, complain: Callable[[str], object]) -> None:
     command = alert.rule.command
     assert command is not None
-    told = {
+    environment = {
         "SPRINGTUI_RUN": alert.run,
         "SPRINGTUI_EVENT": alert.event,
         "SPRINGTUI_VALUE": "" if alert.value is None else repr(alert.value),
@@ -183,7 +183,7 @@ def _run_command(alert: Alert, complain: Callable[[str], object]) -> None:
         status = subprocess.run(
             command if isinstance(command, str) else list(command),
             shell=isinstance(command, str),
-            env={**os.environ, **told},
+            env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -30,9 +30,9 @@ def check_terminal(what: str = "the lab", without: str = _WITHOUT) -> None:
             raise TerminalError(f"standard {name} is not a terminal, and {what} needs one; {without}")
     term = os.environ.get("TERM", "")
     if term.lower() in _TOO_SIMPLE:
-        said = f"TERM={term}" if term else "TERM is not set"
+        term_in_words = f"TERM={term}" if term else "TERM is not set"
         raise TerminalError(
-            f"{said}: {what} needs a terminal that can move its cursor; "
+            f"{term_in_words}: {what} needs a terminal that can move its cursor; "
             f"set TERM to what yours is, often xterm-256color; {without}"
         )
 

@@ -17,15 +17,15 @@ from ..terminal.text import plain_text
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on one line; numbers that are not finite become null."""
-    print_line(json.dumps(_finite(value), allow_nan=False).replace("\x7f", "\\u007f"), plain=False)
+    print_line(json.dumps(_finite_json(value), allow_nan=False).replace("\x7f", "\\u007f"), plain=False)
 
 
-def _finite(value: Any) -> Any:
+def _finite_json(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    return [_finite(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+        return {key: _finite_json(inner) for key, inner in value.items()}
+    return [_finite_json(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def print_line(text: str, *, plain: bool = True) -> None:

@@ -20,7 +20,7 @@ from engine.runs.files import open_plain
 from engine.runs.status import Observation, Status
 
 from ..state.run_state import RunState
-from ..state.sampling import LONG, glance
+from ..state.sampling import LONG, sampled_state
 from ..state.timeline import Points, Timeline, View
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Follower:
         self.gpu_note = ""
         self.complete = False
         """Whether the log was read to its present end at least once."""
-        self._glimpse: RunState | None = None
+        self._sampled: RunState | None = None
         self._seen_with: Observation | None = None
         """The observation made before the log was last read to its end."""
         self._size = 0
@@ -91,8 +91,8 @@ class Follower:
         """The run by the records read so far; by the sampled log where that reaches further."""
         view = self.timeline.view()
         state = view.state
-        if self._glimpse is not None:
-            view = self._blended(view, self._glimpse)
+        if self._sampled is not None:
+            view = self._blended(view, self._sampled)
             state = view.state
         found = self.observation
         if self.gone:
@@ -102,12 +102,12 @@ class Follower:
         view.read = 1.0 if self.complete or not self._size else min(1.0, self.timeline.offset / self._size)
         return view
 
-    def _blended(self, view: View, glimpse: RunState) -> View:
+    def _blended(self, view: View, sampled: RunState) -> View:
         """The first look's state, and histories that are exact as far as the log was read."""
         histories = {}
-        for name, history in glimpse.history.items():
+        for name, history in sampled.history.items():
             histories[name] = _spliced(view.histories.get(name, ([], [])), history.points())
-        return View(replace(glimpse), {**view.histories, **histories}, view.curves, 0.0, view.damaged, view.moves)
+        return View(replace(sampled), {**view.histories, **histories}, view.curves, 0.0, view.damaged, view.moves)
 
     # called in the thread
 
@@ -116,7 +116,7 @@ class Follower:
         self.observation = self.run.observe()
         if (size := log.signature().size) >= LONG:
             self._size = size
-            self._glimpse = glance(log, self.run.id)
+            self._sampled = sampled_state(log, self.run.id)
             self.version += 1
             self._look_log()
             self._drawn.wait(HEAD_START)
@@ -137,7 +137,7 @@ class Follower:
         piece = log.read(timeline.offset, PIECE)
         if piece.start != timeline.offset:  # the log was replaced or cut: read it from the front
             self.timeline = timeline = Timeline(log, self.run.id)
-            self._glimpse, self.complete = None, False
+            self._sampled, self.complete = None, False
         self._size = max(self._size, log.signature().size)
         records = timeline.take(piece)
         if records:
@@ -145,7 +145,7 @@ class Follower:
         if piece.more:
             return BREATH
         if not self.complete or self._seen_with != found:
-            self._seen_with, self.complete, self._glimpse = found, True, None
+            self._seen_with, self.complete, self._sampled = found, True, None
             self.version += 1
         return BUSY if records else QUIET
 

@@ -53,7 +53,7 @@ class Watcher:
 
         watcher: Watcher
         alive: bool
-        found: Observation
+        observation: Observation
         log: list[str]
 
     def __init__(self, run: Run, target: Target, process: subprocess.Popen[bytes] | None = None) -> None:

@@ -34,7 +34,7 @@ class LabView(Notifier, Target, Protocol):
     def cancel_task(self, name: str) -> None:
         """Cancel the task of this name, where there is one."""
 
-    def tell_alerts(self, state: RunState, *, new: bool = False) -> None:
+    def check_alerts(self, state: RunState, *, new: bool = False) -> None:
         """Check alert rules against a run's state."""
 
     def run_dropped(self, panel: Panel) -> None:
@@ -214,7 +214,7 @@ class LabControl:
             if not message.more and state.run_id not in self._caught_up:
                 self._catch_up(panel, state)
             if state.run_id in self._caught_up:
-                self._view.tell_alerts(state, new=self._is_ours(panel))
+                self._view.check_alerts(state, new=self._is_ours(panel))
             self._view.records_folded(panel, first=first)
         message.watcher.folded()
 
@@ -224,7 +224,7 @@ class LabControl:
         if self._is_ours(panel) or state.run_id in self._caught_up:
             self._view.worker_came(panel)
 
-    def take_liveness(self, message: Watcher.StatusSeen) -> None:
+    def take_status(self, message: Watcher.StatusSeen) -> None:
         """Update a run's state by what was seen of its worker, and report why the worker ended."""
         panel = self._panel_of(message.watcher)
         if panel is None:
@@ -235,13 +235,13 @@ class LabControl:
         if message.alive:
             state.worker_is_seen()
             return
-        state.worker_is_gone(message.found.status)
-        self._view.tell_alerts(state, new=self._is_ours(panel))
+        state.worker_is_gone(message.observation.status)
+        self._view.check_alerts(state, new=self._is_ours(panel))
         if state.status is Status.DIVERGED:
             self._view.notify(plain_text(state.note), title="diverged", severity="error", timeout=12, markup=False)
         elif state.status.went_wrong or state.status is Status.UNKNOWN:
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
-            why = (state.ended and state.ended.text) or message.found.text
+            why = (state.ended and state.ended.text) or message.observation.text
             ways = f"press g to resume it (as springtui resume {state.run_id} does) or r to restart"
             self._fail(panel, f"{why}; {ways}. {log}".strip())
         self._view.worker_went(panel)

@@ -92,7 +92,7 @@ def words(
     absent: dict[Panel, str] = {panel: "not started" if panel in trouble else "starting" for panel in SYSTEMS}
     facts = [_train_facts(train, absent["train"]), _chain_facts(chain, absent["chain"])]
     first, second = reversed(facts) if chain_first else facts
-    return _regime(train, measure), "\n".join([*_said(trouble), *first, "", *second])
+    return _regime(train, measure), "\n".join([*_trouble_lines(trouble), *first, "", *second])
 
 
 def _histories(state: RunState | None, wanted: Sequence[tuple[str, str, str]]) -> list[Series]:
@@ -189,6 +189,6 @@ def _ways(state: RunState) -> str:
     return "g resumes, r starts anew" if state.status.is_resumable else "r starts anew"
 
 
-def _said(trouble: Mapping[Panel, str]) -> list[str]:
-    said = [f"! {SYSTEMS[panel]}: {text}" for panel, text in trouble.items()]
-    return [*said, ""] if said else []
+def _trouble_lines(trouble: Mapping[Panel, str]) -> list[str]:
+    lines = [f"! {SYSTEMS[panel]}: {text}" for panel, text in trouble.items()]
+    return [*lines, ""] if lines else []

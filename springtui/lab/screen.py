@@ -198,7 +198,7 @@ class LabScreen(BaseScreen[None]):
         self.control.take_records(message)
 
     def on_watcher_status_seen(self, message: Watcher.StatusSeen) -> None:
-        self.control.take_liveness(message)
+        self.control.take_status(message)
 
     def run_dropped(self, panel: Panel) -> None:
         """Clear what the panel shows of its former run."""
@@ -219,8 +219,8 @@ class LabScreen(BaseScreen[None]):
         if ours:
             return
         state = self.states[panel]
-        if said := self.last_session.away(state.run_id, state.records, time.time()):
-            self.notify(said, title=f"{SYSTEMS[panel]} run", timeout=8, markup=False)
+        if news := self.last_session.away(state.run_id, state.records, time.time()):
+            self.notify(news, title=f"{SYSTEMS[panel]} run", timeout=8, markup=False)
         if panel == "train" and state.settings:
             for slider in self.query(Slider):
                 slider.adopt()
@@ -281,7 +281,7 @@ class LabScreen(BaseScreen[None]):
         trouble = self.control.trouble
         regime, facts = panels.words(self.states, trouble, self.measure, chain_first=chain_first)
         advice = self.predictions.advice(self.states.get("train"), self.kind, self.measure)
-        self.tell({"#regime": regime, "#facts": facts, "#advice": advice})
+        self.set_texts({"#regime": regime, "#facts": facts, "#advice": advice})
 
     async def _advise(self) -> None:
         """Compute the map's predictions anew where the settings that they depend on changed."""

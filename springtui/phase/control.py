@@ -132,16 +132,16 @@ class PhaseControl:
             self._view.runs_changed()
         message.watcher.folded()
 
-    def take_liveness(self, message: Watcher.StatusSeen) -> None:
+    def take_status(self, message: Watcher.StatusSeen) -> None:
         """Update a run's state once its worker ended; the person is notified of a failure."""
         system = self._system_of(message.watcher)
         if system is None or message.alive:
             return
         state = self.states[system]
-        state.worker_is_gone(message.found.status)
+        state.worker_is_gone(message.observation.status)
         if state.status.went_wrong or state.status is Status.UNKNOWN:
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
-            text = plain_text(f"{state.note or message.found.text}; press g to go on. {log}")
+            text = plain_text(f"{state.note or message.observation.text}; press g to go on. {log}")
             self._view.notify(text, title=f"{system} diagram", severity="error", timeout=12, markup=False)
         self._view.runs_changed()
 

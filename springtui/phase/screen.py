@@ -65,7 +65,7 @@ class PhaseScreen(BaseScreen[None]):
         self.colour = COLOURS[0]
         self.view = VIEWS[0]
         self._stale = False
-        self._told = ""
+        self._progress_text = ""
 
     def compose(self) -> ComposeResult:
         self._fit(*self.app.size)
@@ -111,7 +111,7 @@ class PhaseScreen(BaseScreen[None]):
         self.control.take_records(message)
 
     def on_watcher_status_seen(self, message: Watcher.StatusSeen) -> None:
-        self.control.take_liveness(message)
+        self.control.take_status(message)
 
     def runs_changed(self) -> None:
         """Draw everything at the next tick."""
@@ -278,8 +278,8 @@ class PhaseScreen(BaseScreen[None]):
             elif state.status is Status.RUNNING and state.note:
                 parts.append(state.note)
         text = fitting(parts, self.size.width - 2)
-        if text != self._told:
-            self._told = text
+        if text != self._progress_text:
+            self._progress_text = text
             self.query_one("#progress", Static).update(plain_text(text))
 
     def _status(self, state: RunState) -> Status:

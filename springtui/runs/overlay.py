@@ -11,7 +11,7 @@ from engine.runs.directory import Run
 from engine.runs.records import Curve
 
 from ..state.pictures import Series
-from ..state.sampling import LONG, glance
+from ..state.sampling import LONG, sampled_state
 from ..state.timeline import Points, Timeline
 from ..terminal.text import plain_text
 
@@ -92,6 +92,6 @@ def _read(run: Run) -> Picture:
     while timeline.offset < LONG and (piece := log.read(timeline.offset, _PIECE)).end != timeline.offset:
         timeline.take(piece)
     if timeline.offset >= LONG:
-        state = glance(log, run.id)
+        state = sampled_state(log, run.id)
         return Picture(curve or state.latest, {name: history.points() for name, history in state.history.items()})
     return Picture(curve, timeline.view().histories)

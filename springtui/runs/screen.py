@@ -143,9 +143,9 @@ class RunsScreen(BaseScreen[None]):
         """Scan and describe what may have changed; draw only where something changed or ``woken`` is set."""
         due = time.monotonic() - self._scanned >= SCAN_SECONDS
         if scanned := due or await asyncio.to_thread(self.catalogue.has_new):
-            changed = await asyncio.to_thread(self.catalogue.scan)
+            rows_changed = await asyncio.to_thread(self.catalogue.scan)
             self._scanned = time.monotonic()
-            if changed or self._first:
+            if rows_changed or self._first:
                 self.show_rows()
         if self._first:
             self._first = False
@@ -158,7 +158,7 @@ class RunsScreen(BaseScreen[None]):
         for name in live:
             if (row := self.catalogue.rows.get(name)) is not None:
                 about = row.about
-                self.host.tell_alerts(name, row.status, about.get("values", {}), heard=about.get("heard", 0.0))
+                self.host.check_alerts(name, row.status, about.get("values", {}), heard=about.get("heard", 0.0))
         if described or scanned or woken:
             await self._read_pictures()
             self._draw()
@@ -173,14 +173,14 @@ class RunsScreen(BaseScreen[None]):
 
     async def _describe_all(self) -> None:
         """Describe all rows in batches; ends early where the loop was woken, as by scrolling."""
-        told = time.monotonic()
+        shown_at = time.monotonic()
         while self.is_current and self._needs_all():
             unknown = [name for name in self.catalogue.rows if not self.catalogue.is_described(name)]
             if not unknown or self._wake.is_set():
                 break
             await self._describe(unknown[:BATCH])
-            if time.monotonic() - told > 0.5 or len(unknown) <= BATCH:
-                told = time.monotonic()
+            if time.monotonic() - shown_at > 0.5 or len(unknown) <= BATCH:
+                shown_at = time.monotonic()
                 self.show_rows()
 
     def show_rows(self) -> None:
@@ -226,7 +226,7 @@ class RunsScreen(BaseScreen[None]):
         described = sum(bool(row.about) for row in catalogue.rows.values()) if self._needs_all() else None
         if described == len(catalogue.rows):
             described = None
-        self.tell(
+        self.set_texts(
             {
                 "#head": panels.head(catalogue, len(self.table.ids), self.sort, self.wanted, described),
                 "#said": panels.hint(

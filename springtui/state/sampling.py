@@ -15,7 +15,7 @@ _RECORD = 1 << 13
 """Bytes that are read at each place between, to find a record."""
 
 
-def glance(log: EventLog, run_id: str) -> RunState:
+def sampled_state(log: EventLog, run_id: str) -> RunState:
     """A state folded from a few hundred records, with the newest curve and coarse histories.
 
     A change of a setting is known only if its record was among them.

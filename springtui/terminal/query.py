@@ -86,16 +86,16 @@ def _ask_all(fd: int, simple: bool) -> Answers | None:
     if not trips:
         return None
     round_trip = statistics.median(trips)
-    told = (
+    answers = (
         b"" if simple else _ask(fd, b"\x1b[?2026$p\x1b[>0q" + _ASK_EXACT + b"\x1b[c", _ATTRIBUTES, PATIENCE) or b""
     )
-    version, held = _VERSION.search(told), _SYNCHRONISED.search(told)
+    version, held = _VERSION.search(answers), _SYNCHRONISED.search(answers)
     at = _CURSOR.search(_ask(fd, "\r⣿\x1b[6n".encode(), _CURSOR, PATIENCE) or b"")
     os.write(fd, b"\r\x1b[K")
     return Answers(
         name=version[1].decode("utf-8", "replace") if version else "",
         synchronised=None if simple else held is not None and held[1] in b"123",
-        exact_colours=None if simple else _EXACT.search(told) is not None,
+        exact_colours=None if simple else _EXACT.search(answers) is not None,
         unicode=None if at is None else int(at[2]) == 2,
         round_trip=round_trip,
         bytes_per_second=_rate(fd, round_trip),

@@ -36,7 +36,7 @@ GO_ON = "Esc, then g in the list of runs, goes on with it"
 _VALUE_WIDTH = 26
 _ROLES = ("primary", "good", "accent", "warn", "muted")
 _MISSING = "–"
-_AMISS = {Status.CRASHED, Status.FAILED, Status.DIVERGED, Status.UNKNOWN, Status.WAITING}
+_SHOW_REASON = {Status.CRASHED, Status.FAILED, Status.DIVERGED, Status.UNKNOWN, Status.WAITING}
 """Statuses for which the Watch screen shows the reason."""
 
 
@@ -103,11 +103,11 @@ def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> s
     return plain_text(fitting([part for part in parts if part], width))
 
 
-def what_went_wrong(found: Observation | None) -> str:
+def what_went_wrong(observation: Observation | None) -> str:
     """Status and reason of a run that did not end well or cannot be observed; else empty."""
-    if found is None or found.status not in _AMISS:
+    if observation is None or observation.status not in _SHOW_REASON:
         return ""
-    return f"{found.status}: {found.text}"
+    return f"{observation.status}: {observation.text}"
 
 
 def why_no_curve(state: RunState) -> str:
@@ -115,21 +115,21 @@ def why_no_curve(state: RunState) -> str:
     return why_empty(state.status, state.note, remedy=GO_ON)
 
 
-def facts(state: RunState, measure: str, found: Observation | None) -> list[str]:
+def facts(state: RunState, measure: str, observation: Observation | None) -> list[str]:
     """Lines on the load curve's regime, its twin, and how the run ended."""
-    amiss = [plain_text(text)] if (text := what_went_wrong(found)) else []
-    if found is not None and (found.status.went_wrong or found.status is Status.WAITING):
-        amiss.append(f"{GO_ON}.")
+    problem = [plain_text(text)] if (text := what_went_wrong(observation)) else []
+    if observation is not None and (observation.status.went_wrong or observation.status is Status.WAITING):
+        problem.append(f"{GO_ON}.")
     if state.latest is None:
         note = plain_text(state.note) or "no curve yet"
-        return amiss if amiss and (not state.note or note in amiss[0]) else [*amiss, note]
+        return problem if problem and (not state.note or note in problem[0]) else [*problem, note]
     shown = shown_measure(measure)
     shape = statistics(signed_curve(state.latest, shown), logits=state.layers[-1:] == ["logits"])
     lines = [f"{in_words(shape)} · {shape_line(shape)}"]
     if measure != DISTANCE and (fit := twin_of(state)) is not None:
         lines.append(f"twin F* {with_error(fit.effective_friction, fit.standard_error)}")
-    if amiss:
-        lines += amiss
+    if problem:
+        lines += problem
     elif state.ended is not None:
         lines.append(plain_text(state.ended.text or state.ended.reason))
     elif state.note:
@@ -164,15 +164,18 @@ def _value(value: Any) -> str:
     return text if len(text) <= _VALUE_WIDTH else "…" + text[1 - _VALUE_WIDTH :]
 
 
-def usage_lines(samples: Sequence[Sample], gpu_note: str, found: Observation | None, *, width: int) -> list[str]:
+def usage_lines(
+    samples: Sequence[Sample], gpu_note: str, observation: Observation | None, *, width: int
+) -> list[str]:
     """Lines on processor, memory and GPU use of the worker and of this machine."""
-    if found is not None and not found.in_sight and found.live is not False:
+    if observation is not None and not observation.in_sight and observation.live is not False:
         return [
-            f"The worker is on {plain_text(found.host) or 'another host'};",
+            f"The worker is on {plain_text(observation.host) or 'another host'};",
             "its use can be measured there only.",
         ]
     if not samples:
-        return ["measuring …" if found is None or found.in_sight else "no live worker, so nothing to measure"]
+        measurable = observation is None or observation.in_sight
+        return ["measuring …" if measurable else "no live worker, so nothing to measure"]
     last = samples[-1]
     rows: list[tuple[str, list[float | None], str, str, float]] = [
         ("worker", [s.worker_cpu for s in samples], _percent(last.worker_cpu), _mib(last.worker_memory), 1.0),

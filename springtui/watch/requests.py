@@ -25,7 +25,7 @@ class _Asked:
 
 
 class Requests:
-    """The requests of one screen to one run; ``said`` describes the newest."""
+    """The requests of one screen to one run; ``newest_in_words`` describes the newest."""
 
     def __init__(self) -> None:
         self._asked: dict[int, _Asked] = {}
@@ -41,7 +41,7 @@ class Requests:
             if (asked := self._asked.pop(answer.control, None)) is not None:
                 asked.answer = answer
 
-    def said(self, now: float, *, alive: bool | None) -> str:
+    def newest_in_words(self, now: float, *, alive: bool | None) -> str:
         """The newest request and its answer in words; empty if there is none. ``now``: seconds since the epoch."""
         if self._newest is None:
             return ""

@@ -190,7 +190,7 @@ class WatchScreen(BaseScreen[None]):
         if (bare or self._turn == 0) and (self.follower.version != self._drawn_version or room != self._room):
             self._room = room
             self._take_view()
-        self.say()
+        self.draw_notices()
         plots = list(self.query(Plot))
         stale = [plot for plot in plots[self._turn :] + plots[: self._turn] if plot.is_stale()]
         for plot in stale[:1]:
@@ -206,7 +206,7 @@ class WatchScreen(BaseScreen[None]):
         if was_over != self.whole.state.is_over:
             self.refresh_bindings()
         if self.follower.complete:
-            self.tell_alerts(self.whole.state)
+            self.check_alerts(self.whole.state)
         self.control.requests.settle(list(self.follower.timeline.answers))
         if self._away is None and self.follower.complete:
             self._away = self.last_session.away(self.run_dir.id, self.whole.state.records, time.time())
@@ -249,7 +249,7 @@ class WatchScreen(BaseScreen[None]):
             replayed=self.position is not None,
             width=self.size.width - 2,
         )
-        self.tell({"#facts": "\n".join(lines), "#usage": "\n".join(usage), "#head": head})
+        self.set_texts({"#facts": "\n".join(lines), "#usage": "\n".join(usage), "#head": head})
         self.query_one(Console).show(follower.log)
 
     def _draw_bar(self) -> None:
@@ -259,18 +259,18 @@ class WatchScreen(BaseScreen[None]):
         moves = [move.curves for move in whole.moves]
         self.query_one(TimeBar).show(max(0, at), whole.curves, moves, *words)
 
-    def say(self) -> None:
+    def draw_notices(self) -> None:
         """Show the line of errors, of the newest request, and of what came since the run was last seen."""
-        asked = self.control.requests.said(time.time(), alive=self.follower.alive)
+        asked = self.control.requests.newest_in_words(time.time(), alive=self.follower.alive)
         gone = "the run's directory is gone; what was read is still shown" if self.follower.gone else ""
         wrong = gone or self.control.trouble
-        amiss = "" if gone else panels.what_went_wrong(self.follower.observation)
-        notes = [wrong, asked, self._away or "", amiss, "read-only" if self.read_only else ""]
+        problem = "" if gone else panels.what_went_wrong(self.follower.observation)
+        notes = [wrong, asked, self._away or "", problem, "read-only" if self.read_only else ""]
         text = fitting([note for note in notes if note], self.size.width - 2)
-        self.tell({"#said": plain_text(text)})
+        self.set_texts({"#said": plain_text(text)})
         unheard = "not acknowledged" in asked or "refused" in asked
-        amiss = "" if amiss.startswith(Status.WAITING) else amiss
-        self.query_one("#said").set_class(bool(wrong or amiss) or unheard, "-wrong")
+        problem = "" if problem.startswith(Status.WAITING) else problem
+        self.query_one("#said").set_class(bool(wrong or problem) or unheard, "-wrong")
 
     # what is asked of the worker
 
@@ -280,7 +280,7 @@ class WatchScreen(BaseScreen[None]):
 
     def request_written(self) -> None:
         """Show the newest request."""
-        self.say()
+        self.draw_notices()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """False for actions that ask the worker of a run that has ended, which hides their keys."""

@@ -81,7 +81,7 @@ class CurvesPlot(Plot, can_focus=True):
         self._margin = 0
         self._along: Axis | None = None
         """The horizontal axis as it was drawn."""
-        self._said: tuple[str, str] | None = None
+        self._border_texts: tuple[str, str] | None = None
 
     def show_curves(self, series: Sequence[Series]) -> None:
         """Set the curves, each sorted along x; they are drawn at the next ``redraw``."""
@@ -142,17 +142,17 @@ class CurvesPlot(Plot, can_focus=True):
         notes.append(f"mean of {self.smoothing}" if self.smoothing > 1 else "")
         notes.append("zoomed" if self._window else "")
         title = " · ".join(note for note in notes if note)
-        said = ""
+        subtitle = ""
         if self.cursor is not None:
             parts = [f"{plain_text(name)} {number(value, 4)}" for name, value in self.readout()]
             room, shown = max(0, self.size.width - 4), f"{self.axis} {number(self.cursor, 6)}".strip()
             while parts and len(shown) + 3 + len(parts[0]) <= room:
                 shown += " · " + parts.pop(0)
-            said = shown + (" …" if parts else "")
-        if (title, said) != self._said:  # setting either repaints the whole
-            self._said = (title, said)
+            subtitle = shown + (" …" if parts else "")
+        if (title, subtitle) != self._border_texts:  # setting either repaints the whole
+            self._border_texts = (title, subtitle)
             self.border_title = Content(title)
-            self.border_subtitle = Content(said) if said else self.legend
+            self.border_subtitle = Content(subtitle) if subtitle else self.legend
             self.post_message(self.ReadOut(self))
 
     def _axes(self, series: list[Series], width: int, height: int) -> tuple[Axis, Axis]:

@@ -71,7 +71,7 @@ class Plot(Canvas):
     def redraw(self) -> None:
         """Draw the data."""
         self._drawn = (self._version, self.size, self.app.theme)
-        series = [s for s in (_finite(s) for s in self._series) if s.x]
+        series = [s for s in (_without_gaps(s) for s in self._series) if s.x]
         self.paint(self._draw(series, *self.size) if series else [])
 
     @property
@@ -142,7 +142,7 @@ def _lengthened(axis: Axis) -> Axis:
     return axis if axis.low < axis.high else axis._replace(low=axis.low - room, high=axis.low + room)
 
 
-def _finite(series: Series) -> Series:
+def _without_gaps(series: Series) -> Series:
     if all(map(math.isfinite, series.x)) and all(map(math.isfinite, series.y)):
         return series
     points = [(x, y) for x, y in zip(series.x, series.y, strict=True) if math.isfinite(x) and math.isfinite(y)]

@@ -76,7 +76,7 @@ async def test_the_newest_diagram_is_drawn_with_the_chain_beside_it(
         await pilot.pause()
         assert heat_map.cursor == 3
         assert phase.query_one("#chain", HeatMap).cursor == 3
-        assert "finished" in phase._told
+        assert "finished" in phase._progress_text
         await pilot.press("c", "E")
         await until(pilot, lambda: len(list((home / "exports").glob("[!.]*"))) == 4)
         assert {path.stat().st_mode & 0o777 for path in (home / "exports").glob("[!.]*")} == {0o600}
@@ -126,7 +126,7 @@ async def test_a_diagram_is_made_stopped_and_gone_on_with(
     monkeypatch.setitem(DIAGRAMS, "data-noise", small)
     async with app.run_test(size=(140, 45)) as pilot:
         phase = await open_phase(pilot)
-        await until(pilot, lambda: "no diagram yet" in phase._told)
+        await until(pilot, lambda: "no diagram yet" in phase._progress_text)
         await pilot.press("g")
         await until(
             pilot, lambda: "network" in phase.control.states and phase.control.states["network"].done >= 2, 60
@@ -151,8 +151,8 @@ async def test_a_hessian_that_was_not_measured_is_said_so_and_measured_on_demand
         await until(pilot, lambda: len(phase.control.summaries["network"]) == 6)
         while phase.colour.key != "hessian_trace":
             await pilot.press("c")
-        await until(pilot, lambda: "g measures the Hessian" in phase._told)
-        assert "Spearman" in phase._told
+        await until(pilot, lambda: "g measures the Hessian" in phase._progress_text)
+        assert "Spearman" in phase._progress_text
         hint = "not measured; a sweep with --set hessian=on measures it"
         assert hint in drawn(phase)
         await pilot.press("g")
@@ -160,7 +160,7 @@ async def test_a_hessian_that_was_not_measured_is_said_so_and_measured_on_demand
         await until(pilot, lambda: phase.control.states["network"].status == "finished", 90)
         await until(pilot, lambda: len(phase.control.summaries["network"]) == 2)
         assert all(s.scalars["hessian_trace"] > 0 for s in phase.control.summaries["network"])
-        assert "g measures" not in phase._told
+        assert "g measures" not in phase._progress_text
         assert hint not in drawn(phase)
         assert not phase.query_one("#chain", HeatMap).display  # no room for both; v shows it
         await pilot.press("v")
@@ -188,11 +188,11 @@ async def test_another_diagram_that_was_made_is_shown(finished: Run, app: Spring
         await pilot.press("right", "down", "down", "t")  # a learning rate: there is none
         await until(pilot, lambda: any("g makes learning-rate" in n.message for n in app._notifications))
         assert phase.control.runs["network"].id == other.id
-        await until(pilot, lambda: "g makes learning-rate" in phase._told)
+        await until(pilot, lambda: "g makes learning-rate" in phase._progress_text)
         await pilot.press("t")
         await until(pilot, lambda: len(phase.control.summaries["network"]) == 2)
         assert phase.control.runs["network"].id == made.id
-        assert "g makes" not in phase._told
+        assert "g makes" not in phase._progress_text
         assert phase.query_one("#network", HeatMap).cursor == 1
         await until(pilot, lambda: len(phase.control.summaries["chain"]) == 2)  # over the same axes
         while phase.control.recipe != "data-noise":

@@ -76,7 +76,7 @@ async def test_no_screen_of_it_asks_makes_or_changes_anything(home: Path, watche
         phase = app.screen
         assert isinstance(phase, PhaseScreen)
         await refused(pilot, "space", "x", "g", "enter")
-        await until(pilot, lambda: "read-only" in phase._told and phase.control.chainless)
+        await until(pilot, lambda: "read-only" in phase._progress_text and phase.control.chainless)
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is runs)
         await app.open_lab_with({})

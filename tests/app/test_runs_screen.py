@@ -267,7 +267,7 @@ async def test_rules_forget_a_deleted_run_alone(home: Path) -> None:
         app.alerts.rules = (AlertRule(on="threshold", metric="train_loss", below=-1.0), AlertRule(on="crashed"))
         names = [run.id for run in list_runs(home)]
         for name in names:
-            app.tell_alerts(name, "running", {"train_loss": 1.0}, heard=5.0)
+            app.check_alerts(name, "running", {"train_loss": 1.0}, heard=5.0)
         assert {run for run, _ in app.alerts._held} == set(app.alerts._heard) == set(names)
         deleted = screen.table.current
         await pilot.press("D")

@@ -18,7 +18,7 @@ from springtui.follow.follower import Follower
 from springtui.state import timeline as module
 from springtui.state.history import HISTORY_POINTS
 from springtui.state.run_state import RunState
-from springtui.state.sampling import LONG, glance
+from springtui.state.sampling import LONG, sampled_state
 from springtui.state.timeline import Timeline
 
 COUNT = 6000
@@ -153,7 +153,7 @@ def test_memory_is_bounded_however_long_the_log(tmp_path: Path, monkeypatch: pyt
 def test_a_glance_reads_little_and_tells_beginning_and_end(tmp_path: Path) -> None:
     path = make_run(tmp_path, training_records(9000)) / "events.jsonl"
     assert path.stat().st_size > LONG / 2
-    state = glance(RunLog(path), "r")
+    state = sampled_state(RunLog(path), "r")
     assert state.records < 1200  # of 9011
     assert state.initial is not None
     assert state.latest is not None
@@ -161,7 +161,7 @@ def test_a_glance_reads_little_and_tells_beginning_and_end(tmp_path: Path) -> No
     assert state.layers[0] == "input"
     xs = state.history["train_loss"].x
     assert max(b - a for a, b in itertools.pairwise(xs)) < 9000 / 100  # all along
-    assert glance(RunLog(tmp_path / "none"), "r").records == 0
+    assert sampled_state(RunLog(tmp_path / "none"), "r").records == 0
 
 
 def test_a_follower_shows_a_long_log_before_it_has_read_it(
