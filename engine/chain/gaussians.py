@@ -1,7 +1,8 @@
 """Standard normal numbers in compiled code: xoshiro128++ in 64 lanes, Box & Muller's transform by polynomials.
 
 Loops hold no call, branch or table, so that they vectorise. The polynomials are Chebyshev fits with errors of
-the order of float32 rounding.
+the order of float32 rounding. The ensemble keeps a generator of its own, ``engine.ensemble.random``: one
+generator for both would change every seeded number and break bit-exact resume of recorded runs.
 
 Sources: Blackman & Vigna, ACM TOMS 47 (2021); Box & Muller, Ann. Math. Statist. 29 (1958).
 """

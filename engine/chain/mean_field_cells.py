@@ -21,8 +21,6 @@ _REACH = 8.0
 """Half width of the table: beyond 8 s.d. φ(a) + a Φ(a) is 0 or a, to 1e-16."""
 _PER_UNIT = 512
 """Entries of the table per unit: linear interpolation errs by at most φ(0) / (8 x 512²) = 2e-7 of the noise."""
-_REST = 1e-13
-"""A cell whose blocks all move less than this in a step is at rest; the compiled code holds the same number."""
 
 
 @functools.cache
@@ -68,7 +66,7 @@ def _settle(
                 before = here[l]
                 here[l] = before + eta * speed
                 fastest = max(fastest, abs(speed))
-            if eta * fastest < 1e-13:
+            if eta * fastest < 1e-13:  # all blocks are at rest
                 break
 
 

@@ -2,7 +2,8 @@
 
 Shape legend: S the generator's four words, V lanes. Sources: Blackman & Vigna, ACM TOMS 47 (2021); Steele, Lea &
 Flood, OOPSLA 2014; polynomials of Cephes (Moshier), good to float32 rounding. Loops hold no calls, so that
-they vectorise.
+they vectorise. The chain keeps a generator of its own, ``engine.chain.gaussians``: one generator for both would
+change every seeded number and break bit-exact resume of recorded runs.
 """
 
 from __future__ import annotations

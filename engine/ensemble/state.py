@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..arrays import Floats32
+from ..arrays import Floats, Floats32
 from ..datasets.load import Dataset
 from ..jit import jit_step, sgemm_address
 from ..networks.network import Network
@@ -75,7 +75,7 @@ class State(NamedTuple):
     lanes: NDArray[np.uint32]
     sequence: NDArray[np.uint64]
     """The two generators' states: ``ensemble.random``."""
-    knobs: NDArray[np.float64]
+    knobs: Floats
     """Negative slope, dropout, learning rate, data noise."""
     steps: Wholes
     """Steps taken, [1]."""

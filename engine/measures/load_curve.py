@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from ..arrays import Floats
 
 BALANCED_CV = 0.25
 """Loads whose coefficient of variation is below this are balanced: to the eye, He & Su's straight line."""
@@ -35,7 +34,7 @@ class LoadStatistics(NamedTuple):
     where the total load is not positive, or within ``NOISE_FLOOR`` of the sum of the loads' absolute values."""
 
 
-def loads(curve: Sequence[float | None]) -> NDArray[np.float64]:
+def loads(curve: Sequence[float | None]) -> Floats:
     """d_l = D_(l-1) - D_l, [L] from [L+1]; NaN where a value is missing."""
     import numpy as np  # not at import: the app's first frame would wait for it
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from ..cores import core_count
 from ..errors import ConfigError, WorkerError
 from .task import make_slice
 
@@ -63,7 +64,7 @@ class CallerExecutor:
         self._executor = executor
 
     def width(self) -> int:
-        return int(getattr(self._executor, "_max_workers", 0) or os.cpu_count() or 1)
+        return int(getattr(self._executor, "_max_workers", 0) or core_count())
 
     def submit(self, data: bytes) -> Future[bytes]:
         return self._executor.submit(make_slice, data)

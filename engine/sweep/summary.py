@@ -10,7 +10,7 @@ import numpy as np
 
 from ..measures.load_curve import statistics
 from ..measures.registry import MEASURE_OF
-from ..runs.records import Cell
+from ..runs.records import Cell, finite
 from ..settings.sweep import SweepConfig
 from .axes import Value
 from .grid import cell_count, cell_values, members
@@ -106,7 +106,7 @@ def _mean_curves(
 
 
 def _listed(values: np.ndarray) -> list[float | None]:
-    return [float(v) if math.isfinite(v) else None for v in values]
+    return [finite(float(v)) for v in values]
 
 
 def _mean_scalars(members: Sequence[Mapping[str, float | None]]) -> dict[str, float]:

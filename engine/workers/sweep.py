@@ -8,7 +8,6 @@ lock writes; producers (``sweep.producers``) hand it their cells.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import queue
 import socket
@@ -23,7 +22,7 @@ from ..cores import core_count
 from ..errors import ConfigError, RunError
 from ..runs.controls import ControlReader
 from ..runs.directory import Run
-from ..runs.records import Cell, Ended, Started
+from ..runs.records import Cell, Ended, Started, finite
 from ..runs.status import Status
 from ..runs.writer import RunWriter
 from ..settings.sweep import SweepConfig
@@ -248,7 +247,7 @@ class _Sweep:
         done = len(self.cells) == self.total
         seconds = time.monotonic() - self.began - self.loop.paused_seconds
         spearman = accuracy_cv_correlation(summarise(self.config, self.cells))
-        summary = {"seconds": seconds, "spearman_accuracy_cv": spearman if math.isfinite(spearman) else None}
+        summary = {"seconds": seconds, "spearman_accuracy_cv": finite(spearman)}
         text = f"{len(self.cells)} of {self.total} {self.config.system}s made"
         reason = Status.FINISHED if done else Status.STOPPED
         return Ended(reason=reason, text=text, at=len(self.cells), summary=summary)

@@ -18,6 +18,7 @@ from springtui.state.wording import number
 from springtui.terminal.text import plain_text
 from springtui.widgets.ticks import Axis, even_axis, log_axis, log_ticks, round_ticks
 
+from ..state.cycling import next_of
 from ..state.pictures import Series
 from .plot import CHROME_ROWS, Plot, columns_beside, ends_of, ticks_up
 
@@ -241,7 +242,7 @@ class CurvesPlot(Plot, can_focus=True):
 
     def action_smooth(self) -> None:
         """Smooth by a moving mean over the next number of points; after the largest, over one."""
-        self.smoothing = SMOOTHING[(SMOOTHING.index(self.smoothing) + 1) % len(SMOOTHING)]
+        self.smoothing = next_of(SMOOTHING, self.smoothing)
         self._apply()
 
     def on_click(self, event: events.Click) -> None:

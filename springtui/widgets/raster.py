@@ -11,6 +11,8 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from engine.arrays import Floats
+
 Codes: TypeAlias = npt.NDArray[np.uint32]
 """Unicode code points of cells, lines × columns."""
 Owners: TypeAlias = npt.NDArray[np.int16]
@@ -82,7 +84,7 @@ def rasterise(
     return codes.reshape(height, width), owners.reshape(height, width)
 
 
-def _places(values: npt.NDArray[np.float64], first: float, last: float, cells: int) -> npt.NDArray[np.float64]:
+def _places(values: Floats, first: float, last: float, cells: int) -> Floats:
     """Positions on an axis in cells from its beginning, [N]; in the middle where the axis has no length."""
     span = last / 2 - first / 2  # halves do not overflow
     parts = (values / 2 - first / 2) / span if span else np.full(len(values), 0.5)
