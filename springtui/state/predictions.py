@@ -75,7 +75,8 @@ class TwinPredictions:
         from engine.twin.advice import LAZY, sentence, what_loads_say  # as in update
 
         if shown_measure(measure) != DEFAULT_MEASURE and shape.regime in LAZY:
-            return f"{what_loads_say(shape)}; which knob helps is known for the {MEASURES[DEFAULT_MEASURE].label} alone (m shows it)."
+            known = MEASURES[DEFAULT_MEASURE].label
+            return f"{what_loads_say(shape)}; which knob helps is known for the {known} alone (m shows it)."
         slope, noise = train.settings.get("negative_slope"), train.settings.get(kind.key)
         if slope is None or noise is None:
             return ""
