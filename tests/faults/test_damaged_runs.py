@@ -1,6 +1,6 @@
 """Two thousand damaged run directories: all that reads one says what is wrong; never a traceback, never a hang.
 
-Each is made from a seed (``tests/support/mutations.py``), read as the verbs, the app and a worker read it, and taken
+Each is made from a seed (``tests/support/mutations.py``), read as the verbs, the app and a worker do, and taken
 away. Costs some 15 core-seconds.
 """
 
