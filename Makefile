@@ -11,7 +11,7 @@ COMPILED := $(shell sed -n '/^COMPILED = ($$/,/^)$$/s|^    "\(.*\)",$$|engine/\1
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 JOBS ?= 2
 TALLY := .pytest_cache/tally
-PYTEST := $(BIN)/python -m pytest -q --tally=$(TALLY)
+PYTEST := $(BIN)/python -m pytest -q --tally=$(TALLY) --durations=15
 
 .PHONY: help run test check bench figures manual clean
 

@@ -125,7 +125,7 @@ class Buffers:
     def kept(self, model: nn.Module) -> Iterator[None]:
         """Restore the model's changed buffers on exit."""
         before = {
-            name: (buffer, _version(buffer), buffer.detach().clone())
+            name: (buffer, _change_count(buffer), buffer.detach().clone())
             for name, buffer in model.named_buffers()
             if self._changing is None or name in self._changing
         }
@@ -133,18 +133,20 @@ class Buffers:
             yield
         finally:
             now = dict(model.named_buffers())
-            changed = {n for n, (b, version, _) in before.items() if _version(b) != version or now.get(n) is not b}
+            changed = {
+                n for n, (b, version, _) in before.items() if _change_count(b) != version or now.get(n) is not b
+            }
             with torch.no_grad():
                 for name in changed:
                     buffer, version, copy = before[name]
-                    if _version(buffer) != version:
+                    if _change_count(buffer) != version:
                         buffer.copy_(copy)
                     owner, _, last = name.rpartition(".")
                     model.get_submodule(owner)._buffers[last] = buffer
             self._changing = changed | (self._changing or set())
 
 
-def _version(buffer: Tensor) -> int:
+def _change_count(buffer: Tensor) -> int:
     """Number of in-place changes of a buffer; 0 for inference tensors, which cannot change here."""
     return 0 if buffer.is_inference() else buffer._version
 

@@ -23,7 +23,7 @@ from .files import append_line, make_private, open_plain, read_file, replace_fil
 from .lock import is_held, read_owner
 from .log import EventLog, RunLog
 from .names import CHECKPOINT, CONFIG, CONTROL, EVENTS, LABEL, LOCK, TWIN_MAP, WORKER_LOG
-from .records import Acknowledged, Control, Event, Started, encode, read_event
+from .records import Acknowledged, Control, Event, Started, encode
 from .status import Observation, Status, last_events, observe
 from .writer import RunWriter, require_seen_to_end
 
@@ -262,13 +262,14 @@ class Run:
 
     def answered(self) -> set[int]:
         """Numbers of the requests that a worker has acknowledged."""
-        acks = (read_event(record) for record in self.log().records() if b'"ack"' in record)
-        return {event.control for event in acks if isinstance(event, Acknowledged)}
+        log = self.log()
+        events = map(log.decode_scalars, log.records())  # which skips load curves
+        return {event.control for event in events if isinstance(event, Acknowledged)}
 
     def was_begun(self) -> bool:
         """Whether a worker has ever taken the run up."""
-        records = (record for record in self.log().records() if b'"started"' in record)
-        return any(isinstance(read_event(record), Started) for record in records)
+        log = self.log()
+        return any(isinstance(log.decode_scalars(record), Started) for record in log.records())
 
     def last_log_lines(self, count: int = 12) -> list[str]:
         """At most ``count`` lines from the end of ``worker.log``; none where it cannot be read."""

@@ -238,7 +238,9 @@ class LabControl:
         state.worker_is_gone(message.observation.status)
         self._view.check_alerts(state, new=self._is_ours(panel))
         if state.status is Status.DIVERGED:
-            self._view.notify(plain_text(state.note), title="diverged", severity="error", timeout=12, markup=False)
+            self._view.notify(
+                plain_text(state.note), title=str(Status.DIVERGED), severity="error", timeout=12, markup=False
+            )
         elif state.status.went_wrong or state.status is Status.UNKNOWN:
             log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
             why = (state.ended and state.ended.text) or message.observation.text

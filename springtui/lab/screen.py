@@ -59,6 +59,8 @@ def preload() -> None:
     from engine.measures import friction  # noqa: F401
     from engine.twin import advice  # noqa: F401
 
+    from ..widgets import frame, raster  # noqa: F401
+
 
 class LabScreen(BaseScreen[None]):
     """Draws the states of two runs, which its control begins, follows and asks."""

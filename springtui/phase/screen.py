@@ -170,7 +170,6 @@ class PhaseScreen(BaseScreen[None]):
         self.set_class(columns < WIDE, "-narrow")
 
     def on_resize(self, event: events.Resize) -> None:
-        super().on_resize(event)
         columns, rows = event.size
         self._fit(columns, rows)
         self.query_one("#too-small", Static).update(size.too_small("The phase diagram", columns, rows))

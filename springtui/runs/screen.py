@@ -269,7 +269,6 @@ class RunsScreen(BaseScreen[None]):
         self.set_class(rows < LOW, "-low")
 
     def on_resize(self, event: events.Resize) -> None:
-        super().on_resize(event)
         columns, rows = event.size
         self._fit(columns, rows)
         self.query_one("#too-small", Static).update(size.too_small("The list of runs", columns, rows))

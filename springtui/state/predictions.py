@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from engine.measures.registry import DEFAULT_MEASURE
+from engine.measures.registry import DEFAULT_MEASURE, MEASURES
 from engine.twin.maps import PRESETS, TwinMap
 
 from .knobs import NoiseKind, chain_settings
@@ -75,7 +75,8 @@ class TwinPredictions:
         from engine.twin.advice import LAZY, sentence, what_loads_say  # as in update
 
         if shown_measure(measure) != DEFAULT_MEASURE and shape.regime in LAZY:
-            return f"{what_loads_say(shape)}; which knob helps is known for the trace ratio alone (m shows it)."
+            known = MEASURES[DEFAULT_MEASURE].label
+            return f"{what_loads_say(shape)}; which knob helps is known for the {known} alone (m shows it)."
         slope, noise = train.settings.get("negative_slope"), train.settings.get(kind.key)
         if slope is None or noise is None:
             return ""

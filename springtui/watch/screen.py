@@ -422,7 +422,6 @@ class WatchScreen(BaseScreen[None]):
         self.set_class(not size.is_wide(columns, rows), "-tabbed")
 
     def on_resize(self, event: events.Resize) -> None:
-        super().on_resize(event)
         columns, rows = event.size
         self._fit(columns, rows)
         self.query_one("#too-small", Static).update(size.too_small("Watching", columns, rows))

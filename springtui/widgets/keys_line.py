@@ -31,7 +31,7 @@ class KeysLine(Footer):
 
     async def recompose(self) -> None:
         """Compose anew, unless the same keys would come again: Textual asks four times while a screen opens."""
-        if self._shown != self._wanted():
+        if self.is_attached and self._shown != self._wanted():  # a call may come after the screen was closed
             await super().recompose()
 
     def on_resize(self, event: events.Resize) -> None:

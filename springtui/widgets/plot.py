@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 from rich.style import Style
 from textual.color import Color
 from textual.strip import Strip
@@ -15,8 +14,6 @@ from springtui.widgets.ticks import Axis, even_axis, round_ticks
 
 from ..state.pictures import Series
 from .canvas import Canvas
-from .frame import frame_of
-from .raster import NOBODY, Curve, rasterise, to_strips
 
 _ROLES: dict[str, tuple[str, float]] = {
     "primary": ("primary", 1.0),
@@ -80,10 +77,13 @@ class Plot(Canvas):
         return self.display and self.is_attached and self.size.area > 0
 
     def _draw(self, series: list[Series], width: int, height: int) -> list[Strip]:
+        from .frame import frame_of  # both need NumPy, which the first frame does not wait for
+        from .raster import NOBODY, Curve, rasterise, to_strips
+
         upright, along = (_lengthened(axis) for axis in self._axes(series, width, height))
         plain = ascii_only()
         frame = frame_of(width, height, upright, along, ascii_only=plain)
-        codes, kinds = frame.codes.copy(), frame.labels.astype(np.int16)
+        codes, kinds = frame.codes.copy(), frame.labels.astype("int16")
         dots, owners = rasterise(
             [Curve(one.x, one.y, one.lines) for one in series],
             (along.low, along.high),

@@ -72,13 +72,13 @@ from pathlib import Path
 import springtui.app
 from springtui.app import Opening, SpringApp
 from springtui.terminal import gc_pauses
-from springtui.terminal.pacing import Pace
+from springtui.terminal.pacing import FramePacer
 from textual.drivers.headless_driver import HeadlessDriver
 
 paced = sys.argv[2] == "paced"
 springtui.app.SETTLED_SECONDS = (0.3, 0.5)
 if paced:
-    HeadlessDriver.pace = Pace()
+    HeadlessDriver.pace = FramePacer()
 frozen = []
 
 def settle():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numba
@@ -26,7 +27,11 @@ PUBLIC = {"_replace", "_asdict", "_fields", "_exit", "_meta"}
 """Names that begin with a line and are documented: of named tuples, and ``os._exit``."""
 ALLOWED = {
     "engine/networks/network.py": {"_conv_forward"},  # a convolution whose weights are scaled has no other way in
-    "engine/probe/isolation.py": {"_orig_mod", "_buffers"},  # the module inside a compiled one; buffers put back
+    # The module inside a compiled one; buffers that are put back, and how often each was changed.
+    "engine/probe/isolation.py": {"_orig_mod", "_buffers", "_version"},
+    # Wrappers' modules, by the names that PyTorch gives them in a model's tree.
+    "engine/probe/trace.py": {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"},
+    "engine/sweep/backends.py": {"_max_workers"},  # how many slices a caller's executor takes at once
 }
 
 
@@ -49,6 +54,14 @@ def private_names(path: Path) -> set[str]:
             of_self = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
             if node.attr not in own and not (of_self and inherited(path, node.attr)):
                 found.add(node.attr)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in {"getattr", "hasattr"}:
+            names = [
+                one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)
+            ]
+            found |= {name for name in names if re.match(r"_[a-z]", name)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if re.fullmatch(r"_[a-z]+_(mod|wrapped_module|workers)", node.value):
+                found.add(node.value)
         elif isinstance(node, ast.ImportFrom) and not node.level:
             package, *modules = (node.module or "").split(".")
             names = [*modules, *(alias.name for alias in node.names)]
@@ -126,3 +139,11 @@ def test_torchs_modules_have_what_the_probe_puts_back() -> None:
     assert list(inspect.signature(layer._conv_forward).parameters) == ["input", "weight", "bias"]
     assert torch.nn.BatchNorm1d(2)._buffers.keys() == {"running_mean", "running_var", "num_batches_tracked"}
     assert torch.compile(layer)._orig_mod is layer
+    buffer = torch.zeros(1)
+    assert buffer._version == 0
+    assert buffer.add_(1)._version == 1
+
+
+def test_an_executor_tells_how_many_workers_it_has() -> None:
+    with ThreadPoolExecutor(3) as executor:
+        assert executor._max_workers == 3

@@ -1,7 +1,7 @@
 """Two thousand damaged run directories: all that reads one says what is wrong; never a traceback, never a hang.
 
-Each is made from a seed (``tests/mutations.py``), read as the verbs, the app and a worker read it, and taken away.
-Costs some 15 core-seconds.
+Each is made from a seed (``tests/support/mutations.py``), read as the verbs, the app and a worker do, and taken
+away. Costs some 15 core-seconds.
 """
 
 from __future__ import annotations
