@@ -141,7 +141,7 @@ class SpringApp(AppBase):
         self._let_collections_begin()
 
     def _let_collections_begin(self) -> None:
-        """Switch collections on: after the start in a terminal, else at once, since tests go on in the process."""
+        """Switch collections on: after the start in a real terminal, else at once: tests go on in the process."""
         if pacer_of(self) is None:
             release()
             return
