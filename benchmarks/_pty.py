@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -14,9 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from support.real_terminal import SPRINGTUI, Terminal, stop_workers
+from support.real_terminal import SPRINGTUI, Terminal
 
 __all__ = ["ROOT", "SPRINGTUI", "Lab", "Piece", "SwiftTerminal", "Terminal", "cpu_clock", "lab", "python_of"]
 
@@ -44,7 +47,7 @@ class Lab(Terminal):
 @contextmanager
 def lab(columns: int, rows: int, build: Path = ROOT, extra: Mapping[str, str] | None = None) -> Iterator[Lab]:
     """The lab of a build in a home of its own, with ``extra`` in its environment; its workers end with it."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
         preferences = str(Path(folder) / "config.toml")  # nobody's: the defaults are measured
         own = {"SPRINGTUI_HOME": str(home), "SPRINGTUI_CONFIG": preferences, "SPRINGTUI_TOUR": "off"}
@@ -58,6 +61,20 @@ def lab(columns: int, rows: int, build: Path = ROOT, extra: Mapping[str, str] | 
                 yield terminal
         finally:
             stop_workers(home)
+
+
+def stop_workers(home: Path) -> None:
+    """End every process that works on a run under a home, whatever module another build runs its workers by.
+
+    The app is gone by then, but a process that it was starting may not have its own command line yet.
+    """
+    for pause in (0.0, 0.1, 0.3):
+        time.sleep(pause)
+        for process in psutil.process_iter(["cmdline"]):
+            if any(part.startswith(f"{home}{os.sep}") for part in process.info["cmdline"] or ()):
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+                    process.wait(10)
 
 
 def cpu_clock(pid: int) -> Callable[[], float]:
