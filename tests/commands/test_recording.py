@@ -25,7 +25,7 @@ def test_a_session_is_recorded_and_shows_the_lab_again(home: Path, tmp_path: Pat
         terminal.press("?")
         terminal.wait_for("Esc closes")
         terminal.press("\x1b")
-        terminal.wait_for(lambda text: "Esc closes" not in text)
+        terminal.wait_for(lambda text: "Esc closes" not in text and "Nonlinearity" in text)  # a frame is no one write
         last = terminal.text()
         terminal.press("d")
         assert terminal.wait_exit() == 0
