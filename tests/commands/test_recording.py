@@ -25,7 +25,8 @@ def test_a_session_is_recorded_and_shows_the_lab_again(home: Path, tmp_path: Pat
         terminal.press("?")
         terminal.wait_for("Esc closes")
         terminal.press("\x1b")
-        terminal.wait_for(lambda text: "Esc closes" not in text and "Nonlinearity" in text)  # a frame is no one write
+        # a frame is written style by style: one text is gone before the next is there
+        terminal.wait_for(lambda text: "Esc closes" not in text and "Nonlinearity" in text)
         last = terminal.text()
         terminal.press("d")
         assert terminal.wait_exit() == 0
