@@ -117,8 +117,8 @@ def export(
 ) -> int:
     """Write a run's figures and data as files; or print config and records with --json.
 
-    RUN is the run's name, a unique beginning of it, last, or its path. A run that still goes is written as it
-    stands. Pictures need matplotlib: pip install 'springtui[figures]'; csv and json need nothing. --tensorboard
+    RUN is an id or a name, a beginning of one that fits no other run, last, or a path. A run that still
+    goes is written as it stands. Pictures need matplotlib: pip install 'springtui[figures]'; csv and json need nothing. --tensorboard
     needs that: pip install 'springtui[tensorboard]'; given alone, it writes nothing else.
 
     With --json: run, config and records, of a sweep also cells; files are then written only where --figure,

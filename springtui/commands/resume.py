@@ -36,8 +36,9 @@ from .session import Session, common, examples
 def resume(session: Session, run: str, executor: str | None, detach: bool, force: bool, as_json: bool) -> int:
     """Go on with a run here, from its checkpoint, as if it had not been broken off.
 
-    RUN is the run's name, a unique beginning of it, last, or its path. Prints what train, chain or sweep prints;
-    with --detach --json: run, pid. A training of your own that a probe watched is your script's to go on with.
+    RUN is an id or a name, a beginning of one that fits no other run, last, or a path. Prints what train,
+    chain or sweep prints; with --detach --json: run, pid. A training of your own that a probe watched is your
+    script's to go on with.
     """
     found = find_run(session.look_home(), run)
     settings = found.config().settings

@@ -43,7 +43,7 @@ def still(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker, no clock, no zone of time."""
     monkeypatch.setattr(PhaseControl, "take_up", lambda self: _nothing())
     monkeypatch.setattr(runs_panels, "age_in_words", lambda seconds: "2h")
-    monkeypatch.setattr(status, "_ago", lambda moment: "2 hours")
+    monkeypatch.setattr(status, "ago", lambda moment: "2 hours")
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
 

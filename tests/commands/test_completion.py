@@ -13,6 +13,7 @@ from support.imports import HEAVY, modules_after
 from support.real_terminal import Terminal
 
 from engine.runs.directory import Run
+from engine.runs.label import write_label
 from engine.settings.chain import ChainConfig
 from springtui.cli import main
 
@@ -68,6 +69,21 @@ def test_runs_of_the_home_that_was_named(
     assert offered(capsys, monkeypatch, "resume", run.id[:8]) == []
     found = offered(capsys, monkeypatch, "--home", str(tmp_path / "other"), "resume", run.id[:8])
     assert found == [f"plain,{run.id}"]
+
+
+def test_names_of_runs(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that several runs share, and one that a shell would read as something else, is not offered."""
+    names = ("baseline", "my run", "twice", "twice", "$(reboot)", "")
+    runs = [Run.create(home, ChainConfig()) for _ in names]
+    for run, name in zip(runs, names, strict=True):
+        write_label(run.path, name=name)
+    monkeypatch.setattr(Run, "config", lambda _: pytest.fail("no configuration is read"))
+    for verb in ("twin", "watch", "export", "resume", "stop", "note", "rm"):
+        assert offered(capsys, monkeypatch, verb, "base") == ["plain,baseline"]
+    assert offered(capsys, monkeypatch, "lab", "--twin", "base") == ["plain,baseline"]
+    assert " ".join(offered(capsys, monkeypatch, "watch", "my\\ r")) == "plain,my\\ run"
+    assert offered(capsys, monkeypatch, "watch", "tw") == offered(capsys, monkeypatch, "watch", "$") == []
+    assert len(offered(capsys, monkeypatch, "watch", "")) >= 1 + len(runs)
 
 
 @pytest.mark.parametrize(
