@@ -99,6 +99,8 @@ class Note(_Event, frozen=True, kw_only=True, tag="note"):
     text: str
     level: str = "info"
     """info, warning or error."""
+    lost: Count = 0
+    """Number of an executor's workers that were lost; 0 in a note of anything else."""
 
 
 class Ended(_Event, frozen=True, kw_only=True, tag="ended"):

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Protocol
 
 from engine.runs.directory import Run
+from engine.runs.records import Note
 from engine.runs.status import Status
 from engine.settings.sweep import SweepConfig
 from engine.sweep.diagrams import DIAGRAMS
@@ -129,8 +130,17 @@ class PhaseControl:
         if system is not None:
             for event in message.events:
                 self.states[system].fold(event)
+            self._tell_losses(message, self.states[system])
             self._view.runs_changed()
         message.watcher.folded()
+
+    def _tell_losses(self, message: Watcher.RecordsRead, state: RunState) -> None:
+        """Notify of workers that the executor lost, unless the sweep is over by now."""
+        texts = [event.text for event in message.events if isinstance(event, Note) and event.lost]
+        if texts and not message.more and not state.is_over:
+            self._view.notify(
+                plain_text(texts[-1]), title="worker lost", severity="warning", timeout=12, markup=False
+            )
 
     def take_status(self, message: Watcher.StatusSeen) -> None:
         """Update a run's state once its worker ended; the person is notified of a failure."""
