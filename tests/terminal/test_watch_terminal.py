@@ -118,7 +118,7 @@ def test_killed_and_opened_again_it_is_where_it_was(chain: Run) -> None:
     noted["seen"][chain.id]["time"] -= 60  # a shorter absence is not worth a word
     place.write_text(json.dumps(noted))
     assert chain.status() == "running"
-    with Terminal() as again:
+    with Terminal((*SPRINGTUI, "--last")) as again:
         text = again.wait_for("caught up", 60)
         assert chain.id in text
         assert "away" in text
