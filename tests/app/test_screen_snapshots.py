@@ -95,7 +95,7 @@ async def draw_runs(pilot: Pilot[int]) -> None:
     assert isinstance(screen, RunsScreen)
     await until(pilot, lambda: len(screen.table.in_view) > 3)
     await until(pilot, lambda: all(screen.catalogue.is_described(name) for name in screen.table.in_view))
-    await pilot.press("space", "space")
+    await pilot.press("space", "down", "space", "down")
     await until(pilot, lambda: len(screen.marked) == 2)
     await pilot.pause(1.2)
     await settled(pilot)
