@@ -39,6 +39,12 @@ NETWORK = (
         "Deep "
         "layers lazy: convex, shallow ones carry it.",
     ),
+    Term(
+        "Loss and accuracy",
+        "measured on clean data, as D is",
+        "With true labels, inputs without noise, and dropout off. Noise in training keeps a network unsure, so "
+        "its loss can stay at 0.2 where it classifies every training sample right.",
+    ),
     Term("CV", "s.d. of the loads / their mean", "Coefficient of variation: 0 where every layer does the same."),
     Term(
         "Asymmetry",
