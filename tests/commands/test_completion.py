@@ -150,7 +150,7 @@ def test_nothing_heavy_is_imported(home: Path) -> None:
     ids=["bash", "zsh", "fish"],
 )
 def test_tab_in_a_real_shell(shell: str, options: list[str], first: str, tmp_path: Path, home: Path) -> None:
-    """Tab completes a verb, a key without a space after it, and the value beyond the ``=``."""
+    """Tab completes a verb, a key without a space after it, the value beyond the ``=``, and a name with spaces."""
     found = shutil.which(shell)
     if found is None:
         pytest.skip(f"there is no {shell} here")
@@ -158,6 +158,7 @@ def test_tab_in_a_real_shell(shell: str, options: list[str], first: str, tmp_pat
     shim.parent.mkdir()
     shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m springtui "$@"\n')
     shim.chmod(0o755)
+    write_label(Run.create(home, ChainConfig()).path, name="my run")
     environment = {
         "PATH": f"{shim.parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(Path(__file__).parents[2]),
@@ -177,3 +178,6 @@ def test_tab_in_a_real_shell(shell: str, options: list[str], first: str, tmp_pat
         ):
             terminal.press(typed)
             terminal.wait_for(lambda text, shown=shown: shown in text.split("sourced")[-1])
+        terminal.press("\x15springtui watch my\t")
+        quoted = ("springtui watch my\\ run ", "springtui watch 'my run' ")  # as each shell does it
+        terminal.wait_for(lambda text: any(shown in text for shown in quoted))
