@@ -11,7 +11,6 @@ import contextlib
 import os
 import queue
 import socket
-import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from typing import Any
@@ -40,7 +39,7 @@ from ..sweep.producers import (
 )
 from ..sweep.summary import accuracy_cv_correlation, summarise
 from ..sweep.task import Job, only_chains
-from .control_loop import ControlLoop, Interrupted
+from .control_loop import ControlLoop, Interrupted, Stopwatch
 
 SLICE_SECONDS = 2.0
 """Seconds of a network's training in one slice on an executor; a pause takes effect after as long."""
@@ -99,7 +98,7 @@ class _Sweep:
         self.executor = executor
         self.slice_seconds = slice_seconds
         self.loop = ControlLoop(writer, controls, _refuse, interrupted)
-        self.began = time.monotonic()
+        self.stopwatch = Stopwatch(self.loop)
         self.cells: list[Cell] = [event for event in run.events() if isinstance(event, Cell) and event.final]
         done = {(cell.cell, cell.member) for cell in self.cells}
         order = coarse_to_fine(len(config.x_values), len(config.y_values))
@@ -245,9 +244,8 @@ class _Sweep:
 
     def _ended(self) -> Ended:
         done = len(self.cells) == self.total
-        seconds = time.monotonic() - self.began - self.loop.paused_seconds
         spearman = accuracy_cv_correlation(summarise(self.config, self.cells))
-        summary = {"seconds": seconds, "spearman_accuracy_cv": finite(spearman)}
+        summary = {"seconds": self.stopwatch.seconds(), "spearman_accuracy_cv": finite(spearman)}
         text = f"{len(self.cells)} of {self.total} {self.config.system}s made"
         reason = Status.FINISHED if done else Status.STOPPED
         return Ended(reason=reason, text=text, at=len(self.cells), summary=summary)
