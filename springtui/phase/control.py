@@ -150,8 +150,8 @@ class PhaseControl:
         state = self.states[system]
         state.worker_is_gone(message.observation.status)
         if state.status.went_wrong or state.status is Status.UNKNOWN:
-            log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
-            text = plain_text(f"{state.note or message.observation.text}; press g to go on. {log}")
+            why = state.note or message.observation.text
+            text = plain_text(f"{why}; press g to go on. {message.last_output()}".strip())
             self._view.notify(text, title=f"{system} diagram", severity="error", timeout=12, markup=False)
         self._view.runs_changed()
 
