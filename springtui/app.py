@@ -186,7 +186,7 @@ class SpringApp(AppBase):
         return PhaseScreen(self.sweeps)
 
     def _runs_screen(self) -> RunsScreen:
-        from .runs.screen import RunsScreen
+        from .runs.screen import RunsScreen  # as above
 
         return RunsScreen(self.home, self.last_session, self.run_workers, self.trash)
 
@@ -207,7 +207,7 @@ class SpringApp(AppBase):
 
     async def action_back(self) -> None:
         """Go to the screen below; from the lowest screen to the runs, and from the runs to the lab."""
-        from .runs.screen import RunsScreen
+        from .runs.screen import RunsScreen  # the lab's first frame need not wait for it
 
         if len(self.screen_stack) > 2:
             await self.pop_screen()
@@ -237,11 +237,11 @@ class SpringApp(AppBase):
     def open_run(self, run: Run, *, kind: str = "") -> None:
         """Open the Watch screen of a run, or the diagram of a sweep."""
         if (kind or run.kind) == "sweep":
-            from .phase.screen import PhaseScreen
+            from .phase.screen import PhaseScreen  # the lab's first frame need not wait for it
 
             self.push_screen(PhaseScreen(self.sweeps, run))
             return
-        from .watch.screen import WatchScreen
+        from .watch.screen import WatchScreen  # likewise
 
         self.push_screen(WatchScreen(run, self.last_session, process=self.run_workers.processes.get(run.id)))
 
@@ -299,7 +299,7 @@ class SpringApp(AppBase):
 
     def action_tour(self) -> None:
         """Open the tour, over the lab."""
-        from .help.tour import TourScreen
+        from .help.tour import TourScreen  # the lab's first frame need not wait for it
 
         if not isinstance(self.screen, TourScreen):
             self.push_screen(TourScreen(), self._tour_seen)

@@ -180,7 +180,7 @@ class _Sweep:
 
     def _chain_producers(self) -> Producers:
         """One thread that solves chains group by group; each call uses all cores."""
-        from ..sweep.chains import pull
+        from ..sweep.chains import pull  # compiled code, which networks do without
 
         config, threads = self.config, 1 if self.config.executor == "in-process" else self.config.threads or None
         many = CHAINS_AT_ONCE if config.method == "mean_field" else 1
@@ -195,6 +195,7 @@ class _Sweep:
 
     def _network_producers(self, threads: int, held: contextlib.ExitStack) -> Iterable[Producers]:
         """Producers of networks: a stack for each accelerator, and threads for compiled and plain training."""
+        # PyTorch, which chains and an executor's run do without
         from ..ensemble.member import why_not
         from ..ensemble.threads import single_threaded
         from ..sweep.stacked import StackedProducers
@@ -218,7 +219,7 @@ class _Sweep:
 
     def _thread_producers(self, jobs: list[Job], at_once: int, cores: int) -> Producers:
         """Threads that train networks; where memory fits fewer networks than cores, each network uses several."""
-        from ..sweep.networks import Networks
+        from ..sweep.networks import Networks  # PyTorch, as above
 
         networks = Networks(self.signal.may_continue, self.outputs.put, max(1, cores // at_once))
 
