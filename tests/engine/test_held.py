@@ -1,4 +1,4 @@
-"""Chains that are held at a time of their pull, and chains between two hands: their motion and their workers."""
+"""Chains and networks that are held, and chains between two hands: their motion and their workers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ from engine.chain.base import ChainBase
 from engine.chain.build import new_chain
 from engine.chain.hands import APPROACH, held_by_both
 from engine.chain.mean_field import MeanField, mean_field_positions
+from engine.datasets.load import load_dataset
+from engine.ensemble.trainer import trainer_for
 from engine.errors import ConfigError
 from engine.runs.directory import Run
 from engine.runs.listing import open_home
 from engine.runs.records import Acknowledged, Curve
 from engine.settings.chain import ChainConfig
 from engine.settings.fields import make
+from engine.settings.train import TrainConfig
 from engine.sweep.chains import pull
+from engine.sweep.diagrams import make_sweep
+from engine.sweep.grid import cell_settings
 
 LAB: dict[str, Any] = {"blocks": 6, "replicas": 64, "seed": 3}
 BOTH: dict[str, Any] = LAB | {"hands": "both", "noise": 0.06, "input_share": 0.3}
@@ -200,3 +205,37 @@ class TestWorker:
         ended = begin(**LAB, hold=20.0, steps=10**9).finish()
         assert (ended.reason, ended.summary["steps"]) == ("finished", 400)
         assert ended.summary["friction"] == pytest.approx((0.03 - 0.138) / 2)
+
+
+def test_a_network_held_moved_killed_and_resumed(home: Path) -> None:
+    """Its worker takes no step while it is held; a move begins anew; a kill in the new training loses nothing."""
+    settings: dict[str, Any] = {"width": 16, "depth": 4, "batch_size": 2560, "early_stop": False, "seed": 2}
+    config = TrainConfig(**settings, hold=300, epochs=10**6, checkpoint_every=0.2, measure_every=10)
+    broken = Broken(Run.create(open_home(home), config))
+    broken.start()
+    try:
+        broken.until(lambda: step(broken) == 300)
+        broken.run.ask("set", negative_slope=0.5)
+        broken.until(lambda: step(broken) > 350)
+        broken.kill()
+        broken.start()
+        broken.until(lambda: step(broken) == 600)
+        broken.run.ask("stop")
+        assert broken.finish().at == 600
+    finally:
+        broken.kill()
+    assert broken.all(Acknowledged)[0].step == 300
+    last = broken.all(Curve)[-1]
+    assert last.scalars["epochs"] == 300
+    alone = trainer_for(TrainConfig(**settings, negative_slope=0.5), load_dataset(config))
+    for _ in range(300):
+        for _ in alone.run_epoch():
+            pass
+    assert last.curves["trace_ratio"] == alone.measure().curves["trace_ratio"]
+
+
+def test_a_sweep_ends_where_the_lab_holds(home: Path) -> None:
+    sweep = make_sweep("data-noise", {"dataset": "digits", "hold": 30})
+    cell = cell_settings(sweep, 0)
+    assert isinstance(cell, TrainConfig)
+    assert (cell.epochs, cell.hold) == (30, 0)
