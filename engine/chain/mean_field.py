@@ -125,10 +125,6 @@ def mean_field_positions(config: ChainConfig) -> Floats | None:
     return theory.x_L.copy()
 
 
-TWIN_TIME = 200.0
-"""Time of its pull at which a chain is compared with a trained network: 4000 steps of 0.05."""
-
-
 def predicted_curve(mu_right: float, mu_left: float, noise: float, springs: int) -> Floats:
     """The load curve 1 … 0 of a chain of unit length at ``TWIN_TIME`` of its pull, [S + 1].
 

@@ -120,8 +120,8 @@ class Trainer:
 
     @property
     def is_held(self) -> bool:
-        """Whether the present training has come to its epoch of ``hold``; then no further step is to be taken."""
-        return 0 < self.config.hold <= self.epoch - self.began
+        """Whether the present training waits at its epoch of ``hold``, or before it where it stopped early."""
+        return self.config.hold > 0 and (self.converged or self.epoch - self.began >= self.config.hold)
 
     @functools.cached_property
     def optimiser(self) -> Optimizer:

@@ -8,6 +8,9 @@ from msgspec import Meta
 
 from .fields import SettingsStruct
 
+TWIN_TIME = 200.0
+"""Time of its pull at which a friction chain is compared with a trained network: 4000 steps of 0.05."""
+
 
 class ChainConfig(SettingsStruct, frozen=True, kw_only=True, tag="chain"):
     """A chain of blocks and springs and how it is pulled (Shi et al., arXiv:2407.19353; docs/theory.md).

@@ -134,7 +134,7 @@ class _Job:
         trainer, config = self.trainer, self.trainer.config
         if trainer.step_count == 0:
             self._measure()
-        while trainer.epoch < config.epochs and not trainer.converged:
+        while trainer.epoch < config.epochs and not (trainer.converged and not trainer.config.hold):
             if trainer.is_held and not self.replay.behind(trainer.step_count):
                 if not self._wait():
                     return Status.STOPPED, f"stopped at epoch {trainer.epoch}"
