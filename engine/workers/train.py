@@ -150,6 +150,8 @@ class _Job:
     def _wait(self) -> bool:
         """Measure and save a network that is held, once, and wait for requests; False once stopped."""
         step = self.trainer.step_count
+        if self.trainer.config.linear_probes and self.latest is not None and self.latest.probes is None:
+            self._measured_at, self.replay.recorded = -1, -1  # probes are wanted of the curve that is recorded
         self._measure()
         if self.trainer.config.checkpoint_every and self._saved_at != step:
             self._save()
