@@ -29,7 +29,7 @@ from .train import in_digits, print_result
     short_help="Pull one chain of blocks and springs here.",
     epilog=examples(
         "springtui chain",
-        "springtui chain --set mu_right=0.1 --set noise=0.05 --json | jq .effective_friction",
+        "springtui chain --set mu_right=0.1 --set noise=0.05 --json | jq .friction",
     )
     + f"\n\n{describe_settings(ChainConfig)}",
 )
@@ -42,10 +42,10 @@ def chain(session: Session, assignments: tuple[str, ...], as_json: bool) -> int:
 
     Positions, loads and sd are over the replicas, in the unit of target. A block's load is the extension of the
     spring before it, and the target's that of the last spring. mean_field is what the theory gives: of the first
-    order after as many steps, of the second in the long run, by one number, the effective friction.
+    order after as many steps, of the second in the long run, by one number, the friction (μ→ − μ←)/2.
 
     With --json one object: run, reason, positions, sd and mean_field, x_1 to x_L each, loads, d_1 to d_(L+1), cv,
-    asymmetry, regime and effective_friction.
+    asymmetry, regime and friction.
     """
     config = make(ChainConfig, parse_assignments(ChainConfig, assignments))
     home = session.open_home()
@@ -75,7 +75,7 @@ def _shape(state: RunState) -> LoadStatistics | None:
 def describe(state: RunState) -> dict[str, Any]:
     """The object that ``--json`` prints; loads and regime of a diverged chain are null."""
     summary = state.ended.summary if state.ended else {}
-    names = ("positions", "sd", "mean_field", "effective_friction")
+    names = ("positions", "sd", "mean_field", "friction")
     result = {"run": state.run_id, "reason": state.status, **{name: summary.get(name) for name in names}}
     curve, shape = _curve(state), _shape(state)
     return result | {
@@ -87,7 +87,7 @@ def describe(state: RunState) -> dict[str, Any]:
 
 
 def _print(result: dict[str, Any], *, regime: str) -> None:
-    for name in ("run", "reason", "effective_friction", "cv", "asymmetry"):
+    for name in ("run", "reason", "friction", "cv", "asymmetry"):
         print_line(f"{name:18}  {in_digits(result[name])}")
     print_line(f"{'regime':18}  {regime}")
     columns = [result[name] or [] for name in ("positions", "loads", "sd", "mean_field")]
