@@ -89,7 +89,7 @@ def load_map(folder: Path) -> TwinMap:
         fields = msgspec.json.decode(read_file(Run(folder).twin_map_path, _FILE_LIMIT), type=dict[str, object])
         found = msgspec.convert({k: v for k, v in fields.items() if v is not None}, TwinMap)  # null for NaN
     except RunDirectoryError as error:
-        raise ConfigError(f"{folder.name} has no fitted map; {how} where it is a diagram of networks") from error
+        raise ConfigError(f"{folder.name} has no fitted map; {how} if it is a diagram of networks") from error
     except msgspec.MsgspecError as error:
         raise ConfigError(f"{Run(folder).twin_map_path} is damaged ({error}); {how} anew") from error
     if found.noise_axis not in PRESETS:

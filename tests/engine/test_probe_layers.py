@@ -230,7 +230,7 @@ class TestPatterns:
 
     def test_an_unknown_name_gets_the_nearest(self) -> None:
         with pytest.raises(
-            ConfigError, match=r"'encoder\.layer\.0' fits no module.*nearest is 'encoder\.layers\.0'"
+            ConfigError, match=r"'encoder\.layer\.0' matches no module.*nearest is 'encoder\.layers\.0'"
         ):
             probed(TextClassifier(batch_first=True), TOKENS, layers=["encoder.layer.0"])
 
