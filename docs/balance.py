@@ -21,7 +21,7 @@ LEAST_CELLS = 4
 
 
 def cells_of(diagram: str) -> dict[str, Floats]:
-    """x, y, test accuracy, CV and total separation over the hidden layers of the cells that are counted, [C] each."""
+    """x, y, test_accuracy, cv and total, the hidden layers' separation, of the cells that count, [C] each."""
     cells: list[dict[str, Any]] = json.loads((DATA / f"{diagram}.json").read_text("utf-8"))["cells"]
     total = np.array([cell["load_curve"][0] - cell["load_curve"][-2] for cell in cells])
     columns = {name: np.array([float(cell[name]) for cell in cells]) for name in ("x", "y", "test_accuracy")}
@@ -47,7 +47,8 @@ def signed(value: float) -> str:
 def balance_table() -> str:
     """The table as Markdown."""
     lines = [
-        "| diagram | cells | all cells | at the same noise | at the same nonlinearity | accuracy and total separation |",
+        "| diagram | cells | all cells | at the same noise | at the same nonlinearity | "
+        "accuracy and total separation |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name in DIAGRAMS:

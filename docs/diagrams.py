@@ -184,10 +184,10 @@ to run from 1 to 0. Dark colours are low values.
 The images are the 10,000 of MNIST's test file (Y. LeCun, C. Cortes, CC BY-SA 3.0), split in two as in the
 reference table. The convolutional diagram (`--recipe cnn`) needs CIFAR-10, which was not at hand.
 
-The table has three numbers for each diagram: Spearman's correlation of test accuracy and coefficient of variation (CV)
-over the cells; the correlation of the chain's asymmetries with the networks'; and the r.m.s. difference of
-their scaled curves, in brackets that of the median cell. What the first number means, and what it does not:
-[theory.md](theory.md#is-balanced-better).
+The table has three numbers for each diagram: Spearman's correlation of test accuracy and coefficient of
+variation (CV) over the cells; the correlation of the chain's asymmetries with the networks'; and the r.m.s.
+difference of their scaled curves, in brackets that of the median cell. What the first number means, and what
+it does not: [theory.md](theory.md#is-balanced-better).
 
 | diagram | cells × seeds | accuracy and CV | asymmetries | curves | time |
 | --- | --- | --- | --- | --- | --- |

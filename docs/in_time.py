@@ -41,7 +41,7 @@ def curves(slope: float, noise: float, seed: int, home: Path) -> dict[str, Any]:
     return {
         "seed": seed,
         "epochs": [curve.at for curve in measured],
-        "load_curves": [[round(d, 4) for d in curve.curves[DEFAULT_MEASURE] if d is not None] for curve in measured],
+        "load_curves": [[round(d or 0.0, 4) for d in curve.curves[DEFAULT_MEASURE]] for curve in measured],
         "test_accuracy": round(measured[-1].scalars["test_accuracy"] or 0.0, 4),
     }
 

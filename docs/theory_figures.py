@@ -1,4 +1,4 @@
-"""Draws the figures of docs/theory.md by the program's functions, the reference table and docs/data; needs no run."""
+"""Draws the figures of docs/theory.md from the program's functions, the reference table and docs/data."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def in_time() -> Figure:
 
 
 def over_seeds(seeds: list[dict[str, Any]]) -> tuple[Floats, Floats, Floats]:
-    """Epochs, and mean and standard deviation of the asymmetries over the seeds, [E] each, where all have a regime."""
+    """Epochs at which all seeds have a regime, and mean and s.d. of the asymmetries there, [E] each."""
     shapes = [[statistics(curve, logits=True) for curve in network["load_curves"]] for network in seeds]
     clear = [e for e in range(len(shapes[0])) if all(one[e].regime != "unclear" for one in shapes)]
     found = np.array([[one[e].asymmetry for e in clear] for one in shapes])

@@ -162,7 +162,8 @@ def _without_owner(events: Sequence[Event], held: bool | None) -> Observation:
         status, text = Status(last.reason), _ending(last)
         return Observation(status=status, text=text, since=last.time, live=held, last_record=last.time)
     if held:
-        return Observation(status=Status.STARTING, text="a worker holds its lock and has not yet written its process number", live=True)
+        text = "a worker holds its lock and has not yet written its process number"
+        return Observation(status=Status.STARTING, text=text, live=True)
     if last is None:
         return Observation(status=Status.WAITING, text="no worker has taken it up yet", live=held)
     text = f"no lock names its worker; its newest record is {_ago(last.time)} old"

@@ -33,7 +33,8 @@ class SweepConfig(SettingsStruct, frozen=True, kw_only=True, tag="sweep"):
     ] = {}
     seeds: Annotated[int, Meta(ge=1, le=10_000, description="networks per cell")] = 3
     method: Annotated[
-        Literal["mean_field", "replicas"], Meta(description="how a chain's cells are computed: by theory, or by many copies")
+        Literal["mean_field", "replicas"],
+        Meta(description="how a chain's cells are computed: by theory, or by many copies"),
     ] = "mean_field"
     threads: Annotated[
         int, Meta(ge=0, le=1024, description="networks at once; 0 lets a short measurement choose")

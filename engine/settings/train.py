@@ -24,7 +24,8 @@ class TrainConfig(SettingsStruct, frozen=True, kw_only=True, tag="train"):
     ] = "digits"
     data_dir: Annotated[str | None, Meta(description="folder of the data set's original files")] = None
     train_size: (
-        Annotated[int, Meta(ge=2, le=10_000_000, description="training samples; the others are for testing")] | None
+        Annotated[int, Meta(ge=2, le=10_000_000, description="training samples; the others are for testing")]
+        | None
     ) = None
     image_size: (
         Annotated[int, Meta(ge=2, le=256, description="side in pixels to which images are resized")] | None

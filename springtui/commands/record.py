@@ -45,9 +45,9 @@ _LIMIT_MIB = 64
 def record(session: Session, file: Path | None, arguments: tuple[str, ...], limit: int, as_json: bool) -> int:
     """Open the lab, and record what it draws as an asciicast v2 file, which asciinema and springtui play show.
 
-    FILE ends with .cast; without FILE the name is the time. ARGUMENTS after -- are those of springtui. Keys are not
-    recorded. At the limit the recording ends, and the lab continues. With --json: file, seconds, events, bytes, full,
-    status.
+    FILE ends with .cast; without FILE the name is the time. ARGUMENTS after -- are those of springtui. Keys are
+    not recorded. At the limit the recording ends, and the lab continues. With --json: file, seconds, events,
+    bytes, full, status.
     """
     from ..recording.cast import MEBIBYTE, Recorder
     from ..recording.pty import record as run_recorded

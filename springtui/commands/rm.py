@@ -26,7 +26,7 @@ from .session import Session, common, examples
 @click.argument("runs", nargs=-1, required=True, metavar="RUN…", shell_complete=complete_run)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option(
-    "--force", "-f", is_flag=True, help="Stop a live run first; also remove a run whose worker cannot be seen from here."
+    "--force", "-f", is_flag=True, help="Stop a live run first; also remove one whose worker cannot be seen."
 )
 @json_option
 @common

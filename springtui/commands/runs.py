@@ -28,8 +28,8 @@ _SHOWN = ("train_loss", "test_accuracy", "loss", "effective_friction")
 def runs(session: Session, as_json: bool) -> int:
     """List all runs with their kind, status and newest values.
 
-    Names and notes are those given with springtui note; pinned runs come first. The status follows from the run's lock,
-    its worker's process and its last record; with --json, text says from which of them.
+    Names and notes are those given with springtui note; pinned runs come first. The status follows from the run's
+    lock, its worker's process and its last record; with --json, text says from which of them.
 
     With --json one object a line: run, kind, status, since, text, live, host, pid, exit_status, created, age, at,
     total, values, heard (time of the newest record), size (bytes), name, note, pinned.

@@ -45,9 +45,9 @@ _PORT = 8000
 def serve(session: Session, arguments: tuple[str, ...], host: str, port: int, as_json: bool) -> int:
     """Serve the lab to a browser on this machine until Ctrl-C, and print the address to open.
 
-    Every page is a screen of its own, over the same runs; closing a page leaves the runs running. The address holds a
-    token, without which a page is refused. ARGUMENTS after -- are those of springtui. Needs textual-serve:
-    pip install 'springtui[serve]'. With --json one object: url, host, port, pid.
+    Every page is a screen of its own, over the same runs; closing a page leaves the runs running. The address
+    holds a token, without which a page is refused. ARGUMENTS after -- are those of springtui. Needs
+    textual-serve: pip install 'springtui[serve]'. With --json one object: url, host, port, pid.
     """
     if importlib.util.find_spec("textual_serve") is None:
         raise InputError("serve needs textual-serve, which is not installed: pip install 'springtui[serve]'")

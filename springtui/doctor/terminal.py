@@ -166,7 +166,5 @@ def _measured(round_trip: float, rate: float | None, where: str, inside: str) ->
     beyond = f" as far as {inside}, which answers itself" if inside else ""
     detail = f"{where}: round trip {1000 * round_trip:.0f} ms{speed}{beyond}"
     slow = round_trip > SLOW_ROUND_TRIP or (rate is not None and rate < SLOW_RATE)
-    remedy = (
-        "use ssh -C or a smaller window; springtui sends fewer frames by itself"
-    )
+    remedy = "use ssh -C or a smaller window; springtui sends fewer frames by itself"
     return Check("link", "warn" if slow else "ok", detail, remedy if slow else "")

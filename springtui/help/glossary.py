@@ -24,7 +24,7 @@ NETWORK = (
     ),
     *(Term(m.label.capitalize(), m.formula, m.words) for m in map(MEASURES.__getitem__, NETWORK_MEASURES)),
     Term(
-        "Load curve", "D_0, D_1 … D_L", "The measure after every layer, as one curve. It falls where a layer works."
+        "Load curve", "D_0, D_1 … D_L", "The measure after each layer, as one curve. It falls where a layer works."
     ),
     Term(
         "Load",
@@ -39,7 +39,7 @@ NETWORK = (
         "concave, and the deep layers carry the load. Deep layers lazy: it is convex, and the shallow layers "
         "carry the load.",
     ),
-    Term("CV", "s.d. of the loads / their mean", "Coefficient of variation: 0 where all layers have the same load."),
+    Term("CV", "s.d. of the loads / their mean", "Coefficient of variation: 0 where all loads are equal."),
     Term(
         "Asymmetry",
         "(load of the shallow half - load of the deep half) / total load",

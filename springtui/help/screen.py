@@ -83,8 +83,8 @@ class HelpScreen(BaseScreen[None], ModalScreen[None]):
         text.append("\nFiles\n", style=self._style("accent", "bold"))
         text.append(
             "Every run is a directory under the home directory; springtui runs lists the runs, springtui config "
-            "says where the home directory is. To give a command another key, put its id, which stands in brackets "
-            "above, into the table [keys] of config.toml."
+            "says where the home directory is. To give a command another key, put its id, which stands in "
+            "brackets above, into the table [keys] of config.toml."
         )
         return text
 

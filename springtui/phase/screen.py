@@ -49,7 +49,12 @@ class PhaseScreen(BaseScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("g", "go", "Make", id="phase.make", tooltip="make the diagram, or continue it"),
         Binding(
-            "space", "toggle_pause", "Pause", id="phase.pause", tooltip="pause the diagram, or continue it", priority=True
+            "space",
+            "toggle_pause",
+            "Pause",
+            id="phase.pause",
+            tooltip="pause or continue the diagram",
+            priority=True,
         ),
         Binding("x", "stop", "Stop", id="phase.stop", tooltip="stop; g goes on"),
         Binding("t", "next_recipe", "Diagram", id="phase.diagram", tooltip="another diagram, made or to be made"),

@@ -55,7 +55,9 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         dict[str, str],
         Meta(description="a table of ids and their keys, with commas between keys; the help (?) shows the ids"),
     ] = {}
-    alerts: Annotated[list[AlertRule], Meta(description="tables [[alerts]]: events that ring the bell or start a command")] = []
+    alerts: Annotated[
+        list[AlertRule], Meta(description="tables [[alerts]]: events that ring the bell or start a command")
+    ] = []
 
 
 class Effective(NamedTuple):
