@@ -111,9 +111,9 @@ CHAIN = (
         "1 - [p W_ℓ(τ_w) + (1 - p) V_ℓ(τ_h)],  W_ℓ = 1 - V_(H-ℓ)",
         "The chain that the lab shows first (ours). It has no friction. A hand at the output pulls for the time "
         "τ_h, which gives V; a hand at the input pulls for the time τ_w, which gives W; p is the input's share of "
-        "the length. Noise lets the output's pull spread over all springs, and keeps the input's pull in the "
-        "first ones. Only the shape at each value of the sliders is the model's, not the way from one to the next. "
-        "docs/theory.md has the numbers and how well they fit.",
+        "the length. With noise the output's pull spreads over all springs, and the input's stays in the first "
+        "ones. Only the shape at each value of the sliders is the model's, not the way there. docs/theory.md has "
+        "the numbers and how well they fit.",
     ),
     Term(
         "Map from sliders to friction",
