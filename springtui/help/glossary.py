@@ -37,7 +37,8 @@ NETWORK = (
         "the curve's shape over the hidden layers",
         "Balanced: a straight line, all layers share the load. Shallow layers lazy: concave, deep ones carry it. "
         "Deep "
-        "layers lazy: convex, shallow ones carry it.",
+        "layers lazy: convex, shallow ones carry it. Where the curve's shape means nothing the reason is said "
+        "instead: not trained yet, only the logits separate the classes, …",
     ),
     Term("CV", "s.d. of the loads / their mean", "Coefficient of variation: 0 where every layer does the same."),
     Term(
