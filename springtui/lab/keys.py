@@ -17,8 +17,22 @@ KEYS: list[BindingType] = [
     ),
     Binding("m", "next_measure", "Measure", id="lab.measure", tooltip="next measure of separation"),
     Binding("n", "next_noise", "Noise", id="lab.noise", tooltip="next kind of noise"),
+    Binding(
+        "c",
+        "next_chain",
+        "Chain",
+        id="lab.chain",
+        tooltip="two hands, or the paper's chain with friction",
+    ),
+    Binding(
+        "o",
+        "toggle_going_on",
+        "Go on",
+        id="lab.going_on",
+        tooltip="train and pull on beyond the map's time, or begin anew",
+    ),
     Binding("v", "toggle_ruler", "View", id="lab.view", tooltip="springs or a folding ruler", show=False),
-    Binding("p", "next_pulling", "Pull", id="lab.pull", tooltip="pull anew: next way", show=False),
+    Binding("p", "next_pulling", "Pull", id="lab.pull", tooltip="pull with friction: next way", show=False),
     Binding(
         "right_square_bracket",
         "next_group(1)",

@@ -33,9 +33,15 @@ def shape_of(state: RunState | None, measure: str, at: Curve | None = None) -> L
         signed_curve(curve, shown),
         logits=has_logits(state, shown),
         error=curve.scalars.get("curve_error") if shown == DEFAULT_MEASURE else None,
-        ended=state.is_over and curve is state.latest,
+        ended=curve is state.latest and _is_trained(state, curve),
         chain=shown == DISTANCE,
     )
+
+
+def _is_trained(state: RunState, newest: Curve) -> bool:
+    """Whether training is over, or waits at the epoch that it was to reach."""
+    hold, epochs = state.settings.get("hold"), newest.scalars.get("epochs")
+    return state.is_over or bool(hold and epochs is not None and epochs >= hold)
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -86,6 +92,9 @@ def duration(seconds: float | None) -> str:
 
 def progress_line(state: RunState, unit: str) -> str:
     """How far a run has come, and how fast."""
+    hold, epochs = state.settings.get("hold"), state.latest.scalars.get("epochs") if state.latest else None
+    if unit == "epoch" and hold and epochs is not None:
+        return f"epoch {epochs:.0f}/{hold}" + (" · held" if epochs >= hold else "")
     at = state.latest.at if state.latest else 0
     rate = state.latest.scalars.get("rate") if state.latest else None
     pace = f" · {number(rate)}/s" if rate and not state.is_over else ""
