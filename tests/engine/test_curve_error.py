@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from engine.datasets.load import load_dataset
 from engine.measures.curve_error import curve_error, curve_error_over_seeds, errors_over_samples
 from engine.measures.friction import friction_error, scaled
 from engine.measures.separation import separation_and_influence, separation_measures
+from engine.networks.trainer import Trainer
+from engine.settings.train import TrainConfig
 
 
 def root_mean_square(values: np.ndarray) -> float:
@@ -37,6 +40,26 @@ def test_over_samples_it_is_that_of_a_bootstrap(strengths: tuple[float, ...]) ->
         "friction_error": friction_error(curve, influences),
         "curve_error": curve_error(curve, influences),
     }
+
+
+def test_a_trained_network_records_it() -> None:
+    """As a bootstrap of its own samples gives it; 100 resamples give a s.d. to 7 %."""
+    config = TrainConfig(epochs=9, train_size=300, batch_size=50)
+    trainer = Trainer(config, load_dataset(config))
+    for _ in range(9):
+        for _ in trainer.run_epoch():
+            pass
+    scalars = trainer.measure().scalars
+    rng = np.random.default_rng(1)
+    with torch.no_grad():
+        layers = trainer.network.eval().features(trainer.x_train)[:-1]
+    again = []
+    for _ in range(100):
+        rows = torch.tensor(rng.integers(0, 300, 300))
+        curve = [separation_measures(x[rows], trainer.y_train[rows], 10, ["trace_ratio"]) for x in layers]
+        again.append(scaled([point["trace_ratio"] for point in curve]))
+    assert scalars["curve_error"] == pytest.approx(root_mean_square(np.std(again, axis=0, ddof=1)), rel=0.25)
+    assert 0 < scalars["curve_error"] < 0.1
 
 
 @pytest.mark.parametrize("seeds", [3, 10])
