@@ -183,8 +183,7 @@ from 1 to 0. Dark is low.
 The images are the 10,000 of MNIST's test file (Y. LeCun, C. Cortes, CC BY-SA 3.0), split in two as in the
 reference table. The convolutional diagram (`--recipe cnn`) needs CIFAR-10, which was not at hand.
 
-Three numbers for each: Spearman's correlation of test accuracy and coefficient of variation over the cells;
-the correlation of the chain's asymmetries with the networks'; and the r.m.s. difference of their scaled
+The number of cells whose load curve means something, and three numbers over them: Spearman's correlation of test accuracy and coefficient of variation; the correlation of the chain's asymmetries with the networks'; and the r.m.s. difference of their scaled
 curves, in brackets that of the median cell.
 
 | diagram | cells | accuracy and CV | asymmetries | curves | time |
@@ -193,10 +192,11 @@ curves, in brackets that of the median cell.
 
 In the `data-noise` diagram the asymmetries of our networks correlate with those of the authors' table by
 **{reference:.3f}** (wanted ≥ 0.97), and the Spearman correlation is **{spearman:+.2f}** (the authors'
-networks: −0.91; wanted ≤ −0.85). Cell by cell: [agreement.md](agreement.md). Cells that separate by less
-than {least} are left out of the comparison with the chain; those that barely do, as ReLU networks at the
-highest learning rate, have scaled curves that no chain follows, and weigh on the r.m.s. The times are those
-of sweeps on two cores that others used at the same time; idle ones take a fraction of them.
+networks: −0.91; wanted ≤ −0.85). Cell by cell: [agreement.md](agreement.md). Cells whose load curve means
+nothing ([theory.md](theory.md)) are marked × and left out of all three numbers. The error of a curve was
+measured where curves hardly fall, at the highest learning rate and the two smallest batches, on three seeds
+a cell of a repetition (`curve_error` in `docs/data`). The times are those of sweeps on two cores that others
+used at the same time; idle ones take a fraction of them.
 
 {pictures}
 
