@@ -183,8 +183,9 @@ from 1 to 0. Dark is low.
 The images are the 10,000 of MNIST's test file (Y. LeCun, C. Cortes, CC BY-SA 3.0), split in two as in the
 reference table. The convolutional diagram (`--recipe cnn`) needs CIFAR-10, which was not at hand.
 
-The number of cells whose load curve means something, and three numbers over them: Spearman's correlation of test accuracy and coefficient of variation; the correlation of the chain's asymmetries with the networks'; and the r.m.s. difference of their scaled
-curves, in brackets that of the median cell.
+The number of cells whose load curve means something, and three numbers over them: Spearman's correlation of
+test accuracy and coefficient of variation; the correlation of the chain's asymmetries with the networks';
+and the r.m.s. difference of their scaled curves, in brackets that of the median cell.
 
 | diagram | cells | accuracy and CV | asymmetries | curves | time |
 | --- | --- | --- | --- | --- | --- |

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.errors import ConfigError, DataError
-from engine.measures.load_curve import statistics
 from engine.measures.registry import DEFAULT_MEASURE
 from engine.runs.directory import Run
 from engine.runs.listing import find_run
@@ -16,8 +15,10 @@ from engine.settings.probe import ProbeConfig
 from engine.settings.sweep import SweepConfig
 from engine.settings.train import TrainConfig
 
+from ..state.curves import twin_of
 from ..state.knobs import noise_of
 from ..state.run_state import RunState
+from ..state.wording import shape_of
 from .completion import complete_run
 from .options import json_option
 from .output import print_json, print_line, print_table, say
@@ -112,7 +113,7 @@ def fit_run(run: Run) -> dict[str, Any]:
     Raises:
         ConfigError: the run has no curve yet.
     """
-    from engine.measures.friction import CurveFit, hidden, twin_fit
+    from engine.measures.friction import CurveFit
     from engine.twin.advice import advise
 
     state = RunState(run.id)
@@ -123,9 +124,8 @@ def fit_run(run: Run) -> dict[str, Any]:
     curve = state.latest.curves[DEFAULT_MEASURE]
     if state.layers[-1:] != ["logits"]:  # a user's own model may give no logits
         curve = [*curve, None]
-    scalars = state.latest.scalars
-    shape = statistics(curve, logits=True, error=scalars.get("curve_error"), ended=state.is_over)
-    fit = twin_fit(hidden(curve), shape.reason, error=scalars.get("friction_error"))
+    shape, fit = shape_of(state, DEFAULT_MEASURE), twin_of(state)
+    reason = "" if shape is None else shape.reason
     # the kind of noise in a user's own training is unknown, and no map is fitted for it
     knobs: tuple[float, str, float] = (0.0, "noise", 0.0)
     if "negative_slope" in state.settings:
@@ -134,8 +134,8 @@ def fit_run(run: Run) -> dict[str, Any]:
     return {
         "run": run.id,
         **(dict.fromkeys(CurveFit._fields) if fit is None else fit._asdict()),
-        "reason": shape.reason,
-        "advice": advise(curve, *knobs) if fit is not None else f"{shape.reason[:1].upper()}{shape.reason[1:]}.",
+        "reason": reason,
+        "advice": advise(curve, *knobs) if fit is not None else f"{reason[:1].upper()}{reason[1:]}.",
         "note": "one curve fixes the effective friction alone: not μ→, μ← and the noise apart",
     }
 
