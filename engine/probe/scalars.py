@@ -10,8 +10,8 @@ import torch
 from ..errors import ConfigError
 
 OWN = (
-    "asymmetry", "cv", "effective_friction", "friction_error", "load_curve", "probe_seconds", "rate", "regime",
-    "seconds", "steps",
+    "asymmetry", "curve_error", "cv", "effective_friction", "friction_error", "load_curve", "probe_seconds",
+    "rate", "regime", "regime_reason", "seconds", "steps",
 )  # fmt: skip
 """Names that the probe itself writes with a curve or in the summary; a user's numbers cannot have them."""
 

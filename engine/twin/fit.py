@@ -28,6 +28,8 @@ ETA = 0.05
 STEPS = round(TWIN_TIME / ETA)
 """Length and number of the mean field's steps to ``TWIN_TIME``."""
 RESTARTS = 4
+LEAST_ROWS = 3
+"""Least rows of equal nonlinearity of which one can be left out and predicted from the others."""
 _BOUNDS = (np.array([0.0, -0.5, 0.0, 1e-3, -0.5]), np.array([1.0, 1.0, 1.0, 1.0, 1.0]))
 _START = np.array([0.03, 0.05, 0.12, 0.03, 0.05])
 
@@ -116,7 +118,7 @@ def _left_out(alpha_C: Floats, noise_C: Floats, wanted: Floats, start: Floats) -
     """Root mean square error on rows of equal nonlinearity, each predicted from the others."""
     squares, count = 0.0, 0
     rows = np.unique(alpha_C)
-    if len(rows) < 3:
+    if len(rows) < LEAST_ROWS:
         return float("nan")
     for row in rows:
         out = alpha_C == row

@@ -45,7 +45,7 @@ class TwinMap(msgspec.Struct, frozen=True, kw_only=True):
     asymmetry_correlation: float = float("nan")
     """Pearson's, of the chains' asymmetries with the networks'."""
     left_out_rms: float = float("nan")
-    """The same error on each row of equal nonlinearity, predicted by a fit to the other rows."""
+    """The same error on each row of equal nonlinearity, predicted by a fit to the other rows; NaN for few rows."""
     converged: bool = True
     """Whether the two best of several fits agreed."""
 

@@ -37,7 +37,7 @@ NETWORK = (
         "the curve's shape over the hidden layers",
         "Balanced: the curve is a straight line, and all layers share the load. Shallow layers lazy: it is "
         "concave, and the deep layers carry the load. Deep layers lazy: it is convex, and the shallow layers "
-        "carry the load.",
+        "carry the load. Where the curve's shape means nothing the reason is given instead, as: not trained yet.",
     ),
     Term("CV", "s.d. of the loads / their mean", "Coefficient of variation: 0 where all loads are equal."),
     Term(

@@ -61,7 +61,8 @@ def progress(
         return ["no diagram yet", f"g makes {recipe}"]
     total = state.total or cell_count(config) * members(config)
     parts = [f"{config.recipe} · {config.settings.get('dataset', 'digits')}", status]
-    if not (correlation := correlation_text(summaries)).endswith("–"):  # the diagram's result comes before counts
+    correlation = correlation_text(summaries, brief=True)
+    if not correlation.endswith("–"):  # the diagram's result comes before counts
         parts.append(correlation)
     parts.append(f"{state.done}/{total} networks")
     if rate := state.cells_per_second:
@@ -75,7 +76,7 @@ def cell_series(networks: Sequence[Summary], chains: Sequence[Summary], cell: in
     found = next((s for s in networks if s.cell == cell), None)
     if found is not None:
         mean = found.curves.get(DEFAULT_MEASURE, [])
-        line = scaled_curve(mean[:-1])
+        line = [] if found.reason else scaled_curve(mean[:-1])
         if line and (spread := found.spread.get(DEFAULT_MEASURE)):
             total = (mean[0] or 0.0) - (mean[-2] or 0.0)
             for sign in (1, -1):
