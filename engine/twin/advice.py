@@ -93,7 +93,7 @@ def sentence(shape: LoadStatistics, noise_axis: str, seen: Outlook | None) -> st
 def what_loads_say(shape: LoadStatistics) -> str:
     """Which layers are lazy, without a full stop."""
     if shape.regime == "unclear":
-        return "Cannot tell: the layers do not separate the classes yet"
+        return shape.reason[:1].upper() + shape.reason[1:]
     if shape.regime == "balanced":
         return f"The layers share the load (coefficient of variation {shape.cv:.2f}): nothing to mend"
     if shape.regime == "uneven":

@@ -17,7 +17,6 @@ from engine.settings.chain import ChainConfig
 from engine.settings.fields import make, parse_assignments
 
 from ..state.run_state import RunState
-from ..state.wording import in_words
 from .foreground import run_here
 from .options import describe_settings, json_option, set_option
 from .output import print_line, print_table
@@ -40,12 +39,13 @@ from .train import in_digits, print_result
 def chain(session: Session, assignments: tuple[str, ...], as_json: bool) -> int:
     """Pull one chain here, and print where its blocks end, what each spring carries, and the regime.
 
-    Positions, loads and sd are over the replicas, in the unit of target. A block's load is the extension of the
-    spring before it, and the target's that of the last spring. mean_field is what the theory gives: of the first
-    order after as many steps, of the second in the long run, by one number, the friction (μ→ − μ←)/2.
+    Positions and sd are the mean and standard deviation over the replicas, in the unit of the target. A block's
+    load is the extension of the spring before it, and the target's load that of the last spring. mean_field is
+    what the theory predicts: for a chain of the first order after as many steps, for one of the second order in
+    the long run.
 
     With --json one object: run, reason, positions, sd and mean_field, x_1 to x_L each, loads, d_1 to d_(L+1), cv,
-    asymmetry, regime and friction.
+    asymmetry, regime, regime_reason (where it is unclear) and friction.
     """
     config = make(ChainConfig, parse_assignments(ChainConfig, assignments))
     home = session.open_home()
@@ -57,7 +57,7 @@ def chain(session: Session, assignments: tuple[str, ...], as_json: bool) -> int:
 def report(state: RunState, *, as_json: bool) -> int:
     """Print the result of a pull; return the exit status."""
     shape = _shape(state)
-    words = functools.partial(_print, regime="-" if shape is None else in_words(shape))
+    words = functools.partial(_print, regime="-" if shape is None else shape.words)
     return print_result(state, describe(state), words, as_json=as_json)
 
 
@@ -69,7 +69,7 @@ def _curve(state: RunState) -> list[float | None]:
 
 
 def _shape(state: RunState) -> LoadStatistics | None:
-    return statistics(curve, logits=False) if (curve := _curve(state)) else None
+    return statistics(curve, logits=False, chain=True) if (curve := _curve(state)) else None
 
 
 def describe(state: RunState) -> dict[str, Any]:
@@ -83,6 +83,7 @@ def describe(state: RunState) -> dict[str, Any]:
         "cv": finite(shape.cv) if shape else None,
         "asymmetry": finite(shape.asymmetry) if shape else None,
         "regime": shape.regime if shape else None,
+        "regime_reason": (shape.reason or None) if shape else None,
     }
 
 

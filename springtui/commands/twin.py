@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,21 +10,23 @@ from engine.errors import ConfigError, DataError
 from engine.measures.registry import DEFAULT_MEASURE
 from engine.runs.directory import Run
 from engine.runs.listing import find_run
-from engine.runs.records import Cell
+from engine.runs.records import Cell, finite
 from engine.settings.probe import ProbeConfig
 from engine.settings.sweep import SweepConfig
 from engine.settings.train import TrainConfig
 
+from ..state.curves import twin_of
 from ..state.knobs import noise_of
 from ..state.run_state import RunState
+from ..state.wording import shape_of
 from .completion import complete_run
 from .options import json_option
 from .output import print_json, print_line, print_table, say
 from .session import Session, common, examples
 from .train import in_digits
 
-LEAST_SEPARATION = 0.5
-"""Least total separation (natural log) of a cell that is fitted; below it the scaled curve is mostly noise."""
+if TYPE_CHECKING:
+    from engine.sweep.summary import Summary
 
 
 @click.command(
@@ -48,9 +50,12 @@ def twin(session: Session, run: str | None, maps: bool, as_json: bool) -> int:
     the chain, five numbers for all cells, with its errors, and each cell's effective friction with its standard
     error over the seeds. The map is kept with the diagram: springtui lab --twin RUN lets it drive the chain.
 
-    With --json one object, of a network: run, effective_friction, standard_error, residual, over, curve, advice,
-    note; of a diagram: run, cells, the map's numbers and errors by name, note, effective_frictions; with --maps:
-    maps.
+    Where a load curve's shape means nothing there is no effective friction, and reason says why; such cells of a
+    diagram are left out of the map, and listed.
+
+    With --json one object, of a network: run, effective_friction, standard_error, residual, over, curve, reason,
+    advice, note; of a diagram: run, cells, the map's numbers and errors by name, note, effective_frictions,
+    left_out; with --maps: maps.
     """
     if maps == (run is not None):
         raise click.UsageError("give a run, or --maps for the maps that are shipped")
@@ -86,14 +91,20 @@ def _list_maps(as_json: bool) -> int:
     return 0
 
 
+_TABLES = ("effective_frictions", "left_out")
+"""What is printed as a table, below the rest."""
+
+
 def _print(result: dict[str, Any]) -> None:
     for name, value in result.items():
-        if name == "effective_frictions":
+        if name in _TABLES or value == "":
             continue
         text = " ".join(in_digits(v) for v in value) if isinstance(value, list) else in_digits(value)
         print_line(f"{name:26} {text}")
-    if cells := result.get("effective_frictions"):
-        print_table(tuple(cells[0]), [tuple(in_digits(value) for value in cell.values()) for cell in cells])
+    for name in _TABLES:
+        if cells := result.get(name):
+            print_line(name)
+            print_table(tuple(cells[0]), [tuple(in_digits(value) for value in cell.values()) for cell in cells])
 
 
 def fit_run(run: Run) -> dict[str, Any]:
@@ -101,9 +112,8 @@ def fit_run(run: Run) -> dict[str, Any]:
 
     Raises:
         ConfigError: the run has no curve yet.
-        DataError: the curve does not fall from input to output.
     """
-    from engine.measures.friction import fit_curve, hidden
+    from engine.measures.friction import CurveFit
     from engine.twin.advice import advise
 
     state = RunState(run.id)
@@ -114,7 +124,8 @@ def fit_run(run: Run) -> dict[str, Any]:
     curve = state.latest.curves[DEFAULT_MEASURE]
     if state.layers[-1:] != ["logits"]:  # a user's own model may give no logits
         curve = [*curve, None]
-    fit = fit_curve(hidden(curve), error=state.latest.scalars.get("friction_error"))
+    shape, fit = shape_of(state, DEFAULT_MEASURE), twin_of(state)
+    reason = "" if shape is None else shape.reason
     # the kind of noise in a user's own training is unknown, and no map is fitted for it
     knobs: tuple[float, str, float] = (0.0, "noise", 0.0)
     if "negative_slope" in state.settings:
@@ -122,8 +133,9 @@ def fit_run(run: Run) -> dict[str, Any]:
         knobs = (1.0 - state.settings["negative_slope"], kind.key, noise)
     return {
         "run": run.id,
-        **fit._asdict(),
-        "advice": advise(curve, *knobs),
+        **(dict.fromkeys(CurveFit._fields) if fit is None else fit._asdict()),
+        "reason": reason,
+        "advice": advise(curve, *knobs) if fit is not None else f"{reason[:1].upper()}{reason[1:]}.",
         "note": "one curve fixes the effective friction alone: not μ→, μ← and the noise apart",
     }
 
@@ -133,7 +145,7 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
 
     Raises:
         ConfigError: the sweep is no diagram of networks over negative_slope and a number.
-        DataError: there are too few cells, or their curves do not fall.
+        DataError: there are too few cells whose curves mean something.
     """
     import msgspec
 
@@ -141,14 +153,25 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
     from engine.sweep.grid import cell_count
     from engine.sweep.summary import summarise
     from engine.twin.axis import noise_coordinate
-    from engine.twin.fit import fit_map
-    from engine.twin.maps import save_map
+    from engine.twin.fit import LEAST_ROWS, fit_map
+    from engine.twin.maps import NUMBERS, save_map
+
+    from ..state.diagram import unclear_in_words
 
     words = any(isinstance(x, str) for x in config.x_values)
     if config.system != "network" or config.y_axis != "negative_slope" or words:
         raise ConfigError(f"{run.id} is no diagram of networks over negative_slope and a number; a map needs one")
     cells = [event for event in run.events() if isinstance(event, Cell)]
-    summaries = [s for s in summarise(config, cells) if s.curves and s.total_separation >= LEAST_SEPARATION]
+    found = {summary.cell: summary for summary in summarise(config, cells)}
+    summaries = [summary for summary in found.values() if not summary.reason]
+    left_out = [_left_out(config, index, found.get(index)) for index in range(cell_count(config))]
+    left_out = [cell for cell in left_out if cell["reason"]]
+    if len(summaries) < len(NUMBERS):
+        reasons = ", ".join(unclear_in_words([s for s in found.values() if s.reason])) or "none is made yet"
+        raise DataError(
+            f"{run.id} has {len(summaries)} of {cell_count(config)} cells whose load curve means something "
+            f"({reasons}); a map has {len(NUMBERS)} numbers and needs as many: train longer, or take more cells"
+        )
     fitted = fit_map(
         [1.0 - float(s.y) for s in summaries],
         [noise_coordinate(config.x_axis, float(s.x)) for s in summaries],
@@ -156,6 +179,10 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
         noise_axis=config.x_axis,
         provenance=f"fitted to {len(summaries)} of {cell_count(config)} cells of {run.id}",
     )
+    notes = [f"{len(left_out)} of {cell_count(config)} cells are left out, for the reasons that left_out lists"]
+    if (rows := len({s.y for s in summaries})) < LEAST_ROWS:
+        notes.append(f"left_out_rms needs {LEAST_ROWS} rows of cells, here are {rows}, so it is not known")
+    notes.append("of settled curves only the effective friction is fixed, so some of the five numbers trade off")
     try:
         save_map(run.path, fitted)
     except OSError as error:
@@ -163,12 +190,28 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
     return {
         "run": run.id,
         "cells": len(summaries),
-        **msgspec.structs.asdict(fitted),
-        "note": f"cells that separate by less than {LEAST_SEPARATION} are left out: scaling would blow up their "
-        "noise; "
-        "of settled curves only the effective friction is fixed, so some of the five numbers trade off",
-        "effective_frictions": [_of_cell(float(s.y), float(s.x), _members(cells, s.cell)) for s in summaries],
+        **{name: _known(value) for name, value in msgspec.structs.asdict(fitted).items()},
+        "note": "; ".join(notes),
+        "effective_frictions": [_of_cell(s, _members(cells, s.cell)) for s in summaries],
+        "left_out": left_out,
     }
+
+
+def _known(value: Any) -> Any:
+    """A value of a map; None for a number that is not known."""
+    return finite(value) if isinstance(value, float) else value
+
+
+def _left_out(config: SweepConfig, index: int, summary: Summary | None) -> dict[str, Any]:
+    """A cell's place, and why no map is fitted to it; an empty reason where one is."""
+    from engine.sweep.grid import cell_values
+
+    x, y = cell_values(config, index)
+    return {**_place(float(y), float(x)), "reason": "not made yet" if summary is None else summary.reason}
+
+
+def _place(slope: float, noise: float) -> dict[str, Any]:
+    return {"nonlinearity": round(1.0 - slope, 10), "noise": noise}
 
 
 def _members(cells: list[Cell], index: int) -> list[list[float]]:
@@ -178,14 +221,12 @@ def _members(cells: list[Cell], index: int) -> list[list[float]]:
     return [hidden(c.curves[DEFAULT_MEASURE]) for c in cells if c.cell == index and c.final and c.curves]
 
 
-def _of_cell(slope: float, noise: float, curves: list[list[float]]) -> dict[str, Any]:
-    """A cell's effective friction, its standard error over seeds, and residual; None where no curve falls."""
-    from engine.measures.friction import fit_curve
+def _of_cell(summary: Summary, curves: list[list[float]]) -> dict[str, Any]:
+    """A fitted cell's effective friction, its standard error, and residual; None before a member has ended."""
+    from engine.measures.friction import twin_fit
 
-    facts: dict[str, Any] = {"nonlinearity": round(1.0 - slope, 10), "noise": noise, "seeds": len(curves)}
+    facts = {**_place(float(summary.y), float(summary.x)), "seeds": len(curves)}
+    error = summary.scalars.get("friction_error") if len(curves) == 1 else None
+    fit = twin_fit(curves, summary.reason, error=error) if curves else None
     names = ("effective_friction", "standard_error", "residual")
-    try:
-        fit = fit_curve(curves)._asdict()
-    except DataError:
-        fit = {}
-    return facts | {name: fit.get(name) for name in names}
+    return facts | {name: getattr(fit, name, None) for name in names}

@@ -159,7 +159,7 @@ def test_coordinates_of_the_axes_run_from_calm_to_noisy() -> None:
 @pytest.mark.parametrize(
     ("curve", "axis", "said"),
     [
-        ([0.0, 0.0, 0.0, 0.0], "data_noise", "Cannot tell"),
+        ([0.0, 0.0, 0.0, 0.0], "data_noise", "Not trained yet."),
         ([4.0, 3.0, 2.0, 1.0, 0.0, 0.0], "data_noise", "share the load"),
         (
             [1.2, 1.1, 0.7, 0.3, -0.2, -1.0, -2.1, -3.4, -4.6],
