@@ -25,7 +25,7 @@ KEYS: list[BindingType] = [
         tooltip="two hands, or the paper's chain with friction",
     ),
     Binding(
-        "o",
+        "O",
         "toggle_going_on",
         "Go on",
         id="lab.going_on",
