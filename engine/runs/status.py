@@ -166,7 +166,7 @@ def _without_owner(events: Sequence[Event], held: bool | None) -> Observation:
         return Observation(status=Status.STARTING, text=text, live=True)
     if last is None:
         return Observation(status=Status.WAITING, text="no worker has taken it up yet", live=held)
-    text = f"no lock names its worker; its newest record is {ago(last.time)} old"
+    text = f"no lock names its worker; last heard of {ago(last.time)} ago"
     return Observation(status=Status.UNKNOWN, text=text, since=last.time, live=held, last_record=last.time)
 
 
