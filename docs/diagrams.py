@@ -177,15 +177,16 @@ TEMPLATE = """\
 The four diagrams of Shi, Pan, Dokmanić (arXiv:2407.19353) as this program makes them, on MNIST: 2560
 training images at 10×10, depth 8, width 100, Adam, {seeds} seeds a cell. At the left networks, coloured by
 test accuracy; at the right the chain of blocks and springs that the fitted map gives for the same two
-knobs, coloured by asymmetry. On each cell its load curve from the input to the last hidden layer, scaled
-from 1 to 0. Dark is low.
+knobs, coloured by asymmetry. Each cell shows its load curve from the input to the last hidden layer, scaled
+to run from 1 to 0. Dark colours are low values.
 
 The images are the 10,000 of MNIST's test file (Y. LeCun, C. Cortes, CC BY-SA 3.0), split in two as in the
 reference table. The convolutional diagram (`--recipe cnn`) needs CIFAR-10, which was not at hand.
 
-The number of cells whose load curve means something, and three numbers over them: Spearman's correlation of
-test accuracy and coefficient of variation; the correlation of the chain's asymmetries with the networks';
-and the r.m.s. difference of their scaled curves, in brackets that of the median cell.
+The table has the number of cells whose load curve means something, and three numbers over them: Spearman's
+correlation of test accuracy and coefficient of variation (CV); the correlation of the chain's asymmetries with
+the networks'; and the r.m.s. difference of their scaled curves, in brackets that of the median cell. What the
+first number means, and what it does not: [theory.md](theory.md#is-balanced-better).
 
 | diagram | cells | accuracy and CV | asymmetries | curves | time |
 | --- | --- | --- | --- | --- | --- |
@@ -196,8 +197,8 @@ In the `data-noise` diagram the asymmetries of our networks correlate with those
 networks: −0.91; wanted ≤ −0.85). Cell by cell: [agreement.md](agreement.md). Cells whose load curve means
 nothing ([theory.md](theory.md)) are marked × and left out of all three numbers. The error of a curve was
 measured where curves hardly fall, at the highest learning rate and the two smallest batches, on three seeds
-a cell of a repetition (`curve_error` in `docs/data`). The times are those of sweeps on two cores that others
-used at the same time; idle ones take a fraction of them.
+a cell of a repetition (`curve_error` in `docs/data`).
+The times are of sweeps on two cores that other programs used too; on idle cores a sweep is several times faster.
 
 {pictures}
 
@@ -206,8 +207,8 @@ used at the same time; idle ones take a fraction of them.
     springtui sweep --recipe data-noise --seeds {seeds} --set dataset=mnist --set data_dir=mnist --json
 
 makes one of them; `f` and then `g` in the app make it while you watch. `python docs/diagrams.py` draws this page
-from `docs/data`, which holds curves and numbers of the cells and no image. `python docs/diagrams.py --make
-data-noise --data-dir mnist` makes the sweep anew first.
+from `docs/data`, which holds the cells' curves and numbers and no image of MNIST. `python docs/diagrams.py --make
+data-noise --data-dir mnist` first makes the sweep again.
 """
 
 

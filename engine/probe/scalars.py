@@ -54,6 +54,6 @@ def refusal(names: list[str]) -> str:
     """The warning that numbers of these names are not kept."""
     listed = ", ".join(map(repr, names))
     return (
-        f"the load probe does not keep {listed}: it writes that itself. Give yours another name, as "
-        f"'my_{names[0]}'; taken are {', '.join(OWN)}"
+        f"the load probe does not record {listed}: it writes values of that name itself. Choose another name, "
+        f"as 'my_{names[0]}'; taken are {', '.join(OWN)}"
     )

@@ -77,7 +77,7 @@ def fit_map(
     alpha_C, noise_C = np.asarray(nonlinearity, np.float64), np.asarray(noise, np.float64)
     wanted = scaled(curves)
     if len(wanted) < len(_START):
-        raise DataError(f"a map has {len(_START)} numbers; {len(wanted)} cells cannot fix it")
+        raise DataError(f"a map has {len(_START)} numbers; {len(wanted)} cells are too few to fit them")
     rng = np.random.default_rng(seed)
     starts = [_START, *(_START * rng.uniform(0.3, 2.5, (restarts, len(_START))))]
     fits = sorted((_least_squares(alpha_C, noise_C, wanted, start) for start in starts), key=lambda fit: fit[1])

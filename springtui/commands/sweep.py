@@ -64,7 +64,7 @@ def _about_recipes() -> str:
     type=click.Choice(["mean_field", "replicas"]),
     default="mean_field",
     show_default=True,
-    help="Of a chain's cells: by theory, or by many copies.",
+    help="How a chain's cells are computed: by theory, or by many copies.",
 )
 @click.option("--threads", default=0, metavar="N", help="Networks at once; 0 measures what is best here.")
 @executor_option

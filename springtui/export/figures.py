@@ -90,7 +90,7 @@ def load_curve(state: RunState, measure: str) -> Figure:
     latest = _latest(state)
     if measure not in latest.curves:
         recorded = ", ".join(latest.curves) or "none"
-        raise DataError(f"{state.run_id} did not record {measure}; --measure takes what it did: {recorded}")
+        raise DataError(f"{state.run_id} did not record {measure}; --measure takes one that it did: {recorded}")
     loads_of = loads(signed_curve(latest, measure))
     names = _names(state, len(loads_of))
     colour = CHAIN if measure == DISTANCE else NETWORK

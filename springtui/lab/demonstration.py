@@ -65,8 +65,10 @@ class Demonstration:
     def regimes(self) -> str:
         """Which layers are lazy now, in the network and in the chain."""
         train, chain = (self._lab.states.get(panel) for panel in ("train", "chain"))
-        shape, springs_shape = shape_of(train, DEFAULT_MEASURE), shape_of(chain, DISTANCE)
-        network = shape.words if shape is not None else "not measured yet"
-        springs = springs_shape.words if springs_shape is not None else "not pulled yet"
+        network, springs = shape_of(train, DEFAULT_MEASURE), shape_of(chain, DISTANCE)
         noise = train.settings.get(self._lab.kind.key) if train is not None else None
-        return f"{self._lab.kind.label} {number(noise)}\nnetwork: {network}\nchain:   {springs}"
+        return (
+            f"{self._lab.kind.label} {number(noise)}\n"
+            f"network: {network.words if network is not None else 'not measured yet'}\n"
+            f"chain:   {springs.words if springs is not None else 'not pulled yet'}"
+        )

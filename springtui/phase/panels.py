@@ -30,7 +30,7 @@ def networks_empty(state: RunState | None, recipe: str) -> str:
     if state is None:
         return f"No diagram yet: g makes {recipe} on the embedded digits, t chooses another diagram."
     if state.is_over or state.status is Status.UNKNOWN:
-        return why_empty(state.status, what="the diagram", remedy="g goes on with it")
+        return why_empty(state.status, what="the diagram", remedy="g continues it")
     return state.note or UNDER_WAY
 
 
@@ -44,7 +44,7 @@ def chain_empty(
         return CHAIN_COMES if comes else NO_CHAIN
     if state is not None and state.is_over:
         return why_empty(state.status, what="the chain's diagram")
-    return "the chain's diagram is reckoned"
+    return "the chain's diagram is being computed"
 
 
 def noise_axis(config: SweepConfig) -> str:

@@ -98,7 +98,7 @@ def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> s
         if round(state.seconds_left or 0.0) > 0:
             parts.append(f"left {duration(state.seconds_left)}")
     if view.damaged:
-        parts.append(f"{view.damaged} damaged lines passed over")
+        parts.append(f"{view.damaged} damaged lines skipped")
     return plain_text(fitting([part for part in parts if part], width))
 
 

@@ -431,7 +431,7 @@ class WatchScreen(BaseScreen[None]):
 
     def commands(self) -> Iterable[SystemCommand]:
         """The command palette's entries of this screen."""
-        yield SystemCommand("Replay", "Play the run from here, or hold it", self.action_toggle_play)
+        yield SystemCommand("Replay", "Play the run from here, or pause", self.action_toggle_play)
         yield SystemCommand("Go to the end", "The run as it is now", self.action_live)
         yield SystemCommand("Pause or resume the run", "Its worker", self.action_toggle_pause)
         yield SystemCommand("Stop the run", "What it wrote is kept", self.action_stop)

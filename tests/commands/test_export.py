@@ -212,7 +212,7 @@ class TestFigures:
         assert figure.axes[0].get_title(loc="left") == "step 70 · balanced · CV 0"
         assert material.state.latest is not None
         assert len(figures.positions_of(material.state, material.state.latest, "trace_ratio")) == 4
-        with pytest.raises(DataError, match="did not record fuzziness; --measure takes what it did: trace_ratio"):
+        with pytest.raises(DataError, match="did not record fuzziness; --measure takes one that it did: trace"):
             figures.load_curve(material.state, "fuzziness")
 
     def test_chain(self, chain: Run) -> None:

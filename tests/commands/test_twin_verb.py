@@ -143,7 +143,7 @@ def test_of_a_sweep_each_cell_has_its_error_over_seeds_and_the_map_is_kept(
 def test_shipped_maps_are_listed_with_their_provenance(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     maps = told(capsys, "twin", "--maps")["maps"]
     assert {found["noise_axis"] for found in maps} == {"data_noise", "lr", "dropout", "batch_size"}
-    assert all("fitted to" in found["provenance"] and found["rms"] < 0.12 for found in maps)
+    assert all("fitted to" in found["provenance"] and found["rms"] < 0.16 for found in maps)
     assert main(["twin"]) == 2
     assert "--maps" in capsys.readouterr().err
 

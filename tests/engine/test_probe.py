@@ -407,7 +407,7 @@ class TestWrongUse:
             ({"every": 0}, "every = 0"),
             ({"chunk": 0}, "chunk = 0"),
             ({"reductions": "mean"}, "'mean' is not allowed; allowed: auto, flatten"),
-            ({"layers": ["fc1"]}, "'fc1' fits no module"),
+            ({"layers": ["fc1"]}, "'fc1' matches no module"),
         ],
     )
     def test_option(self, task: tuple[Tensor, Tensor], options: dict[str, Any], words: str, home: Path) -> None:
