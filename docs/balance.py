@@ -19,14 +19,13 @@ LEAST_CELLS = 4
 
 
 def cells_of(diagram: str) -> dict[str, Floats]:
-    """x, y, test_accuracy, cv and total, the hidden layers' separation, of the cells with a regime, [C] each."""
+    """x, y, test_accuracy, cv and total, the hidden layers' separation, of cells that mean something, [C] each."""
     cells: list[dict[str, Any]] = json.loads((DATA / f"{diagram}.json").read_text("utf-8"))["cells"]
     shapes = [statistics(cell["load_curve"], logits=True, error=cell.get("curve_error")) for cell in cells]
-    total = np.array([cell["load_curve"][0] - cell["load_curve"][-2] for cell in cells])
-    columns = {name: np.array([float(cell[name]) for cell in cells]) for name in ("x", "y", "test_accuracy")}
-    columns |= {"cv": np.array([shape.cv for shape in shapes]), "total": total}
-    clear = np.array([not shape.reason for shape in shapes])
-    return {name: values[clear] for name, values in columns.items()}
+    known = [(cell, shape) for cell, shape in zip(cells, shapes, strict=True) if not shape.reason]
+    columns = {name: np.array([float(cell[name]) for cell, _ in known]) for name in ("x", "y", "test_accuracy")}
+    total = np.array([cell["load_curve"][0] - cell["load_curve"][-2] for cell, _ in known])
+    return columns | {"cv": np.array([shape.cv for _, shape in known]), "total": total}
 
 
 def within(cells: dict[str, Floats], axis: str) -> str:
