@@ -4,12 +4,12 @@
     python benchmarks/advice.py --starts 2    the first two
 
 From each start a trial is made as ``springtui twin RUN --try`` makes it, without a limit of time, and the setting
-that it advises is changed. Networks with and without the change are then trained from three other seeds. The starts
-are other settings than the lab's, on which the steps were chosen; they were drawn so that each setting is the
-advice of at least one, without regard to what following it gives. Data: the embedded digits.
+that it advises is changed. Networks with and without the change are then trained from three other seeds. The
+starts are other settings than the lab's, on which the steps were chosen; they were drawn so that each setting is
+the advice of at least one, without regard to what following it gives. Data: the embedded digits.
 
-The last line of the table is the time of a trial of the lab's network on this machine's cores, a process of its own
-with all that it loads, wanted below 30 s on two idle cores.
+The last line of the table is the time of a trial of the lab's network on this machine's cores, a process of its
+own with all that it loads, wanted below 30 s on two idle cores.
 """
 
 from __future__ import annotations
@@ -166,9 +166,9 @@ def row(settings: dict[str, Any], found: Followed) -> str:
     start = ", ".join(f"{name} {value}" for name, value in settings.items())
     if not found.knob:
         return f"| {start} | none | | | | | | | **no** |"
+    said = f"{found.knob} {found.before:g} to {found.after:g} | {found.said:+.2f} ± {found.said_error:.2f}"
     return (
-        f"| {start} | {found.knob} {found.before:g} to {found.after:g} | {found.said:+.2f} ± {found.said_error:.2f} | "
-        f"{found.start:+.2f} | {found.end:+.2f} | {found.fall:.2f} | {found.error:.2f} | "
+        f"| {start} | {said} | {found.start:+.2f} | {found.end:+.2f} | {found.fall:.2f} | {found.error:.2f} | "
         f"{100 * found.accuracy_change:+.1f} points | {'yes' if found.holds else '**no**'} |"
     )
 

@@ -1,28 +1,30 @@
-"""Advice on a network whose layers share the load unevenly: which setting to change, and how that is known. No torch.
+"""Advice on a network whose layers share the load unevenly: which setting to change, and how that is known.
 
-Measured by a trial where there is one (``twin.trial``); else predicted by a fitted map, where that map describes this
-network; else none, with the experiment that would tell.
+Measured by a trial where there is one (``twin.trial``); else predicted by a map, where that describes this
+network; else none, with the experiment that would tell. No torch.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from ..chain.mean_field import predicted_asymmetry
+from ..chain import mean_field
 from ..measures.load_curve import LoadStatistics, statistics
+from . import two_hands
 from .axis import noise_coordinate
-from .maps import PRESETS, TwinMap
+from .maps import TwinMap
 from .trial import Change, Trial, Turn, asymmetries_of, changes, choice, config_in_force, mean_curve, turns
 
 _WORDS = {"concave": "the shallow layers are lazy", "convex": "the deep layers are lazy"}
 LAZY = frozenset(_WORDS)
 """The regimes in which a knob may help."""
 _CURVATURE = 2.74
-"""Asymmetry of a parabola per r.m.s. distance from the straight line, √(15/8) · 2: what a map's r.m.s. error of the
-scaled curve means for the asymmetry, at most."""
+"""Asymmetry of a parabola for each unit of its r.m.s. distance from the straight line, 2 √(15/8): what a map's
+r.m.s. error of the scaled curve means for the asymmetry, at most."""
 _CALM = {"data_noise": 0.0, "dropout": 0.0, "lr": 1e-3}
 """Values at which a noise counts as off where another one is mapped."""
 
@@ -49,7 +51,7 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outlook(NamedTuple):
-    """What a fitted map predicts of a network, now and after one step of each setting that it knows."""
+    """What a map predicts of a network, now and after one step of each setting that it knows."""
 
     noise_axis: str
     now: float
@@ -58,32 +60,30 @@ class Outlook(NamedTuple):
     """How far the map is off in asymmetry (r.m.s.) on the networks that it was fitted to."""
     steps: tuple[tuple[Turn, float], ...]
     """Each step, and the predicted change of asymmetry."""
-    other_noise: tuple[str, ...] = ()
-    """Further kinds of noise in force, which the map does not know."""
+    beyond: str = ""
+    """Why the map does not hold for these settings, whatever it predicts; empty where it may."""
 
 
 def map_asymmetry(
-    noise_axis: str,
-    nonlinearity: float,
-    noise: float,
-    hidden: int,
-    maps: Mapping[str, TwinMap] = PRESETS,
+    noise_axis: str, nonlinearity: float, noise: float, hidden: int, own: TwinMap | None = None
 ) -> float:
     """The asymmetry of a network's load curve that the map for a kind of noise predicts.
 
     Args:
-        noise_axis: the setting that makes the noise; a key of ``maps``.
+        noise_axis: the setting that makes the noise, one of ``two_hands.TWO_HANDS``.
         nonlinearity: 1 - α, 0 … 1.
         noise: value of that setting, in its own unit.
-        hidden: hidden layers.
-        maps: by noise axis.
+        hidden: hidden layers, at least 2.
+        own: a person's own map; it is used where it is of this noise, else the shipped chain with two hands.
     """
-    chain = maps[noise_axis].chain_of(nonlinearity, noise_coordinate(noise_axis, noise))
-    return predicted_asymmetry(*chain, springs=hidden)
+    if own is not None and own.noise_axis == noise_axis:
+        chain = own.chain_of(nonlinearity, noise_coordinate(noise_axis, noise))
+        return mean_field.predicted_asymmetry(*chain, springs=hidden)
+    return two_hands.predicted_asymmetry(nonlinearity, noise_axis, noise, hidden)
 
 
 def outlook(
-    settings: Mapping[str, Any], noise_axis: str, hidden: int, samples: int, maps: Mapping[str, TwinMap] = PRESETS
+    settings: Mapping[str, Any], noise_axis: str, hidden: int, samples: int = 0, own: TwinMap | None = None
 ) -> Outlook | None:
     """What the map for this kind of noise predicts; None where there is none, or these are no network's settings.
 
@@ -92,25 +92,26 @@ def outlook(
         noise_axis: the setting that makes the noise.
         hidden: hidden layers.
         samples: of the training set; 0 where that is not known.
-        maps: by noise axis.
+        own: as of ``map_asymmetry``.
     """
     config = config_in_force(settings)
-    if config is None or noise_axis not in maps or hidden < 2:
+    if config is None or noise_axis not in two_hands.TWO_HANDS or hidden < 2:
         return None
-
-    def predicted(slope: float, noise: float) -> float:
-        return map_asymmetry(noise_axis, 1.0 - slope, noise, hidden, maps)
-
     slope, noise = config.negative_slope, float(getattr(config, noise_axis))
-    now = predicted(slope, noise)
+    is_own = own is not None and own.noise_axis == noise_axis
+    shipped = two_hands.TWO_HANDS[noise_axis]
+    now = map_asymmetry(noise_axis, 1.0 - slope, noise, hidden, own)
     steps = []
     for turn in turns(config, samples or config.batch_size):
-        if turn.knob == "negative_slope":
-            steps.append((turn, predicted(turn.after, noise) - now))
-        elif turn.knob == noise_axis:
-            steps.append((turn, predicted(slope, turn.after) - now))
-    others = tuple(name for name, calm in _CALM.items() if name != noise_axis and getattr(config, name) != calm)
-    return Outlook(noise_axis, now, _CURVATURE * maps[noise_axis].rms, tuple(steps), others)
+        if turn.knob in {"negative_slope", noise_axis}:
+            at = (turn.after, noise) if turn.knob == "negative_slope" else (slope, turn.after)
+            steps.append((turn, map_asymmetry(noise_axis, 1.0 - at[0], at[1], hidden, own) - now))
+    others = [_NAMES[name] for name, calm in _CALM.items() if name != noise_axis and getattr(config, name) != calm]
+    beyond = f"does not know {' and '.join(others)}" if others else ""
+    if not beyond and not is_own and not shipped.applies(noise):
+        beyond = f"ends at {shipped.last:g}: beyond it networks mix the classes again between the layers"
+    rms = own.rms if own is not None and is_own else shipped.slider_rms
+    return Outlook(noise_axis, now, _CURVATURE * rms, tuple(steps), beyond)
 
 
 def advise(
@@ -145,30 +146,29 @@ def what_loads_say(shape: LoadStatistics) -> str:
 def _measured(shape: LoadStatistics, trial: Trial) -> Advice:
     """What the trial says to a network that is not balanced."""
     says, base = f"{what_loads_say(shape)}.", statistics(mean_curve(trial.base), logits=True)
-    known = [value for value in asymmetries_of(trial.base) if value == value]
-    networks = f"{len(known)} network{'s' if len(known) != 1 else ''} trained anew for {_epochs(trial)}"
+    known = [value for value in asymmetries_of(trial.base) if math.isfinite(value)]
     if not known or base.regime == "unclear":
-        return Advice(sentence=f"{says} Of {networks} with these settings no load can be told.")
+        return Advice(sentence=f"{says} Networks trained anew ({_extent(trial)}) do not tell: {_silence(trial)}.")
     now = sum(known) / len(known)
     if base.regime not in LAZY:
         return Advice(
-            sentence=f"{says} But {networks} with these settings come to asymmetry {_signed(now)}: "
-            "nothing to mend in the settings.",
+            sentence=f"{says} But networks trained anew with its settings come to {_signed(now)} "
+            f"({_extent(trial)}): nothing to mend in the settings.",
             source="measured",
         )
     found = changes(trial)
     best = choice(found)
     if best is None:
         return Advice(
-            sentence=f"{says} None of the {len(found)} changes that were tried brings it nearer to balance by more "
-            f"than its error ({_seeds(trial)}, {_epochs(trial)}).",
+            sentence=f"{says} None of the {len(found)} changes that were tried brings it nearer to balance by "
+            f"more than its error ({_extent(trial)}).",
             source="measured",
         )
     return Advice(
-        sentence=f"{says} {in_words(Turn(best.knob, best.before, best.after)).capitalize()}, moves towards balance: "
-        f"measured from {_signed(now)} to {_signed(best.asymmetry)}, a change of {_signed(best.change)} ± "
-        f"{best.error:.2f}; test accuracy {100 * best.accuracy_change:+z.1f} ± {100 * best.accuracy_error:.1f} "
-        f"points ({best.seeds} seeds, {_epochs(trial)}).",
+        sentence=f"{says} {_capitalised(change_in_words(best))}, moves it towards balance: tried, asymmetry "
+        f"{_signed(now)} became {_signed(best.asymmetry)} ({_signed(best.change)} ± {best.error:.2f}) and test "
+        f"accuracy changed by {100 * best.accuracy_change:+z.1f} ± {100 * best.accuracy_error:.1f} points "
+        f"({_extent(trial)}).",
         knob=best.knob,
         before=best.before,
         after=best.after,
@@ -181,32 +181,26 @@ def _measured(shape: LoadStatistics, trial: Trial) -> Advice:
 
 def _by_map(shape: LoadStatistics, seen: Outlook | None, experiment: str) -> Advice:
     """What the map says to a network that is not balanced."""
-    says, tried = what_loads_say(shape), f" {experiment}." if experiment else ""
+    says, then = f"{what_loads_say(shape)}.", f" {experiment}." if experiment else ""
     if seen is None:
-        return Advice(sentence=f"{says}. No map knows which setting helps.{tried}")
-    noise = _NAMES.get(seen.noise_axis, seen.noise_axis)
-    if seen.other_noise:
-        others = " and ".join(_NAMES[name] for name in seen.other_noise)
-        return Advice(
-            sentence=f"{says}. The map for {noise} does not know {others}, so it names no setting.{tried}"
-        )
+        return Advice(sentence=f"{says} No map knows which setting helps.{then}")
+    the_map = f"The map for {_NAMES[seen.noise_axis]}"
+    if seen.beyond:
+        return Advice(sentence=f"{says} {the_map} {seen.beyond}, so it names no setting.{then}")
     off = abs(seen.now - shape.asymmetry)
-    fits = (
-        f"it puts it at {_signed(seen.now)}, off by {off:.2f}, and elsewhere it is off by {seen.error:.2f} r.m.s."
-    )
+    fit = f"predicted {_signed(seen.now)}, off by {off:.2f}; on its own networks off by {seen.error:.2f} r.m.s."
     if not off <= seen.error:
-        return Advice(sentence=f"{says}. The map for {noise} does not describe this network ({fits}).{tried}")
-    falls = [(turn, change, abs(seen.now) - abs(seen.now + change)) for turn, change in seen.steps]
-    turn, change, fall = max(falls, key=lambda one: one[2], default=(None, 0.0, 0.0))
-    if turn is None or fall <= seen.error / 2:
+        return Advice(sentence=f"{says} {the_map} does not describe this network ({fit}).{then}")
+    turn, change = max(seen.steps, key=lambda step: -abs(seen.now + step[1]), default=(None, 0.0))
+    if turn is None or abs(seen.now) - abs(seen.now + change) <= seen.error / 2:
         return Advice(
-            sentence=f"{says}. The map for {noise} describes this network ({fits}), and predicts that no single step "
-            f"of it helps much.{tried}",
+            sentence=f"{says} {the_map} describes this network ({fit}) and predicts that no single step of "
+            f"nonlinearity or {_NAMES[seen.noise_axis]} helps much.{then}",
             source="map",
         )
     return Advice(
-        sentence=f"{says}. {in_words(turn).capitalize()}, is predicted to change that by {_signed(change)}, not "
-        f"measured; the map for {noise} describes this network ({fits}).{tried}",
+        sentence=f"{says} {_capitalised(in_words(turn))}, is predicted to change that by {_signed(change)}; this "
+        f"was not tried. {the_map} describes this network ({fit}).{then}",
         knob=turn.knob,
         before=turn.before,
         after=turn.after,
@@ -247,11 +241,24 @@ def _signed(value: float) -> str:
     return f"{value:+z.2f}"
 
 
-def _seeds(trial: Trial) -> str:
-    return f"{len(trial.seeds)} seeds"
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
-def _epochs(trial: Trial) -> str:
-    plural = "" if trial.wanted_epochs == 1 else "s"
-    short = "" if trial.epochs == trial.wanted_epochs else f"{trial.epochs} of "
-    return f"{short}{trial.wanted_epochs} epoch{plural}"
+def _extent(trial: Trial) -> str:
+    """How much was trained, and what there was no time for."""
+    whole = sum(None not in tried.curves for tried in trial.tried)
+    seeds = f"{len(trial.seeds)} seeds"
+    if whole + sum(tried.diverged > 0 for tried in trial.tried) < len(trial.tried):
+        seeds += f" of {whole} of {len(trial.tried)} changes, fewer of the others for lack of time"
+    epochs = f"{trial.epochs} epoch{'' if trial.epochs == 1 else 's'}"
+    if trial.epochs < trial.wanted_epochs:
+        epochs += f" instead of {trial.wanted_epochs} for lack of time"
+    return f"{seeds}, {epochs}"
+
+
+def _silence(trial: Trial) -> str:
+    """Why the networks with the run's own settings tell nothing."""
+    if trial.base.diverged:
+        return f"{trial.base.diverged} of {len(trial.seeds)} diverged"
+    return "they do not separate the classes yet"

@@ -1,42 +1,57 @@
 """Trains the networks of a trial: the run's settings and each of their neighbours, from the same seeds.
 
-Networks are trained by compiled code where that supports them, a thread a core, else by PyTorch. Where all of them
-do not fit into the time, every neighbour is trained from the first seed and only those that come closest to balance
-from the others too; where not even that fits, all train for fewer epochs.
+All train at once, a thread a core. First every step of every setting is trained from the first seed; then, as long
+as there is time, from the others, those that come nearest to balance first. A step that helps and does not reach
+balance is taken once more. Where not even the first seed of all fits, all train for fewer epochs.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
 
 from ..cores import core_count
-from ..datasets.load import Dataset, load_dataset
-from ..ensemble.member import Group, MemberTrainer, build_lock, member_of, why_not
-from ..ensemble.state import Workspace
+from ..datasets.load import load_dataset
 from ..ensemble.threads import single_threaded
 from ..errors import ConfigError, DivergedError, RunError
-from ..measures.load_curve import statistics
+from ..measures.load_curve import EVEN_HALVES, statistics
 from ..measures.registry import DEFAULT_MEASURE
-from ..networks.trainer import Measurement, Trainer
 from ..runs.records import finite
 from ..settings.train import TrainConfig
-from .trial import MOST_EPOCHS, SEEDS, Start, Trial, Tried, Turn, relevant_settings, turned, turns
+from .learners import Learner, Learners, StoppedError
+from .trial import (
+    BATCH_FACTOR,
+    MOST_EPOCHS,
+    SEEDS,
+    Start,
+    Trial,
+    Tried,
+    Turn,
+    further,
+    relevant_settings,
+    turned,
+    turns,
+)
 
 SECONDS = 30.0
-"""Time that a trial takes at most on idle cores, where nothing else is asked for; the lab's network fits into it."""
+"""Time of a trial on idle cores, at most, unless another is asked for; all of the lab's network fits into it."""
 _WARM_EPOCHS = 2
 """Epochs by which the time of all others is estimated; the first of them is not timed, where there are two."""
 _KEPT = 4
-"""Neighbours for whose other seeds time is set aside where not all fit."""
-_LEAST_PART = 4
-"""Epochs are reduced to this part of those wanted, at most."""
+"""Steps for whose other seeds time is set aside where not all fit; also the most that are taken further."""
+_ALWAYS = 2
+"""Steps whose other seeds are trained also where time is short: an error needs them."""
+_PROMISE = 0.03
+"""Least fall of |asymmetry| with the first seed for which a step is taken further."""
+_LEAST_PART, _LEAST_EPOCHS = 4, 10
+"""Epochs are reduced to no less than this part of those wanted, and to no less than so many."""
 _PATIENCE = 2.0
 """A trial that would take so many times its time is refused."""
 
@@ -52,33 +67,6 @@ class Progress(NamedTuple):
     """Seconds, estimated."""
 
 
-class _Stopped(Exception):
-    """The trial was cancelled."""
-
-
-class _Learner(Protocol):
-    """A network in training."""
-
-    @property
-    def epoch(self) -> int:
-        """Epochs done."""
-
-    @property
-    def converged(self) -> bool:
-        """Whether training stopped early."""
-
-    def train_epoch(self) -> None:
-        """Train one epoch.
-
-        Raises:
-            DivergedError: the loss is no longer finite.
-            _Stopped: the trial was cancelled.
-        """
-
-    def measure(self) -> Measurement:
-        """Curves and accuracies now."""
-
-
 class _Network:
     """One network of a trial: its settings, its training, and its result."""
 
@@ -88,7 +76,7 @@ class _Network:
         self.config = config
         self.place = place
         """Number of its seed."""
-        self.learner: _Learner | None = None
+        self.learner: Learner | None = None
         self.seconds = 0.0
         """Of one epoch; measured, or taken from another seed."""
         self.curve: list[float | None] | None = None
@@ -132,9 +120,7 @@ class Experiment:
         self._dataset = load_dataset(start.config)
         self._began = time.monotonic()
         self._epochs = start.epochs
-        self._groups: dict[TrainConfig, Group] = {}
-        self._local = threading.local()
-        """Each thread's workspace for the group that it trained last."""
+        self._learners = Learners(self._dataset, self._poll)
         self._lock = threading.Lock()
         self._noted_at = 0.0
         self._cores = core_count()
@@ -145,10 +131,9 @@ class Experiment:
 
     def _network(self, turn: Turn | None, place: int) -> _Network:
         config = self._start.config if turn is None else turned(self._start.config, turn.knob, turn.after)
-        most = 2**63
-        seed = (config.seed + place) % most
-        changed = msgspec.structs.replace(config, seed=seed, epochs=max(self._epochs, 1), linear_probes=False)
-        return _Network(turn, changed, place)
+        seed = (config.seed + place) % 2**63
+        own: dict[str, Any] = {"seed": seed, "epochs": self._epochs, "linear_probes": False, "measure_test": False}
+        return _Network(turn, msgspec.structs.replace(config, **own), place)
 
     def run(self) -> Trial | None:
         """Train all that fits into the time, and return what was measured; None where it was cancelled.
@@ -158,15 +143,15 @@ class Experiment:
         """
         with single_threaded(), ThreadPoolExecutor(self._cores, thread_name_prefix="trial") as pool:
             try:
-                self._in_threads(pool, self._warm, [self._networks[0]])
+                self._in_threads(pool, self._warm, self._networks[:1])
                 self._require_time()
                 first = [network for network in self._networks if network.place == 0]
                 self._in_threads(pool, self._warm, first[1:])
+                self._reduce_epochs()
+                self._in_threads(pool, self._train, [n for n in self._networks if n.place == 0 or n.turn is None])
                 self._plan()
-                self._in_threads(pool, self._train, [n for n in self._wanted if n.place == 0 or n.turn is None])
-                self._keep_the_best()
                 self._in_threads(pool, self._train, [n for n in self._wanted if not n.is_done])
-            except _Stopped:
+            except StoppedError:
                 return None
         return self._trial()
 
@@ -176,14 +161,17 @@ class Experiment:
         """Do some work for each network, on all cores; the longest first, so that none is left to the end."""
         ordered = sorted(networks, key=lambda network: -network.left(self._epochs))
         futures = [pool.submit(work, network) for network in ordered]
-        done, waiting = wait(futures, return_when=FIRST_EXCEPTION)
+        _, waiting = wait(futures, return_when=FIRST_EXCEPTION)
         if waiting:
             self._broken_off.set()
             for future in waiting:
                 future.cancel()
             wait(waiting)
-        for future in done:
-            future.result()
+        errors = [error for future in futures if not future.cancelled() and (error := future.exception())]
+        for error in sorted(
+            errors, key=lambda error: isinstance(error, StoppedError)
+        ):  # the others follow from it
+            raise error
 
     # time
 
@@ -191,7 +179,7 @@ class Experiment:
         """Train the first epochs of a network and time the last of them."""
         torch.set_num_threads(1)
         try:
-            network.learner = self._begin(network.config)
+            network.learner = self._learners.begin(network.config)
             for _ in range(min(_WARM_EPOCHS, self._epochs)):
                 began = time.perf_counter()
                 network.learner.train_epoch()
@@ -217,102 +205,92 @@ class Experiment:
 
     def _require_time(self) -> None:
         """Refuse an experiment that would take far longer than its time, by the first network's first epochs."""
-        network = self._networks[0]
-        needed = network.seconds * self._least_epochs() * self._screened_count() / self._cores
+        network, steps = self._networks[0], self._steps()
+        needed = network.seconds * self._least_epochs() * (SEEDS + len(steps) + _KEPT * (SEEDS - 1)) / self._cores
         if self._seconds and needed > _PATIENCE * self._seconds:
             each = network.seconds * self._epochs
-            whole = each * len(self._networks) / self._cores
             raise RunError(
-                f"one network with these settings takes about {_in_words(each)} to train for {self._epochs} epochs "
-                f"here, and a trial trains {len(self._networks)} of them: it does not fit into "
-                f"{_in_words(self._seconds)}; ask for more time with --seconds, {whole:.0f} for all of it"
+                f"one network with these settings takes about {_in_words(each)} to train for {self._epochs} "
+                f"epochs here, and a trial trains {len(self._networks)} or more: that does not fit into "
+                f"{_in_words(self._seconds)}; give it more: --seconds "
+                f"{each * len(self._networks) / self._cores:.0f}"
             )
 
-    def _screened_count(self) -> int:
-        """Networks that are trained at least: each neighbour once, the best and the base from every seed."""
-        neighbours = sum(network.place == 0 for network in self._networks) - 1
-        return neighbours + SEEDS + min(_KEPT, neighbours) * (SEEDS - 1)
+    def _steps(self) -> list[Turn]:
+        """The settings' first steps."""
+        return [network.turn for network in self._networks if network.place == 0 and network.turn is not None]
 
     def _least_epochs(self) -> int:
-        return max(1, min(self._epochs, 10), self._epochs // _LEAST_PART)
+        return max(1, min(self._epochs, _LEAST_EPOCHS), self._epochs // _LEAST_PART)
 
-    def _plan(self) -> None:
-        """Leave out seeds, and then epochs, where the time requires it."""
-        if self._left(self._networks, self._epochs) <= self._budget():
-            return
-        screened = [n for n in self._networks if n.place == 0 or n.turn is None]
-        steps = {network.turn for network in screened if network.turn is not None}
-        self._kept = max(2, _KEPT)
-        later = [n for n in self._networks if n.place > 0 and n.turn in steps]
-        share = min(1.0, self._kept / max(1, len(steps)))
-        needed = self._left(screened, self._epochs) + share * self._left(later, self._epochs)
+    def _reduce_epochs(self) -> None:
+        """Train for fewer epochs where not even the first seed of each step and all seeds of a few fit."""
+        first = [n for n in self._networks if n.place == 0 or n.turn is None]
+        more = [n for n in self._networks if n.place > 0 and n.turn is not None]
+        share = min(1.0, _KEPT / max(1, len(self._steps())))
+        needed = self._left(first, self._epochs) + share * self._left(more, self._epochs)
         if needed > self._budget():
             part = max(0.0, self._budget()) / needed
             self._epochs = max(self._least_epochs(), int(self._epochs * part))
-        self._wanted = screened
 
-    def _keep_the_best(self) -> None:
-        """Where not all seeds fit, choose the neighbours that are trained from the other seeds too."""
-        first = {n.turn: n for n in self._networks if n.place == 0}
-        later = [n for n in self._networks if n.place > 0 and n.turn is not None and not first[n.turn].diverged]
-        if not later or (
-            len(self._wanted) == len(self._networks) and self._left(later, self._epochs) < 1.2 * self._budget()
-        ):
-            return
-        base = [n.asymmetry for n in self._networks if n.turn is None and n.curve is not None]
-        now = sum(base) / len(base) if base else float("nan")
+    def _plan(self) -> None:
+        """Add, as the first seed promises and as long as there is time, the other seeds and further steps.
+
+        First the other seeds of the steps that came nearer to balance, the nearest first; then, where such a step
+        does not reach balance, one step more; then the other seeds of all other steps.
+        """
+        asymmetry = {n.turn: n.asymmetry for n in self._networks if n.place == 0}
 
         def promise(turn: Turn) -> float:
-            """By how much |asymmetry| is lower with the first seed; the most promising first."""
-            found = abs(now) - abs(first[turn].asymmetry)
-            return found if found == found else float("-inf")
+            """By how much |asymmetry| is lower with the first seed."""
+            found = abs(asymmetry[None]) - abs(asymmetry[turn])
+            return found if math.isfinite(found) else -math.inf
 
-        ranked = sorted({n.turn for n in later if n.turn is not None}, key=promise, reverse=True)
-        chosen: list[_Network] = []
-        for count, turn in enumerate(ranked):
-            more = [n for n in later if n.turn == turn]
-            if count >= 2 and self._left([*chosen, *more], self._epochs) > self._budget():
-                break
-            chosen += more
-        done = [n for n in self._networks if n.is_done]
-        self._wanted = [*done, *chosen]
+        ranked = sorted(self._steps(), key=promise, reverse=True)
+        better = [turn for turn in ranked if promise(turn) > 0.0]
+        groups = [self._others(turn) for turn in better]
+        groups += [
+            self._all_seeds(more, like=turn)
+            for turn in better[:_KEPT]
+            if promise(turn) > _PROMISE
+            and abs(asymmetry[turn]) > EVEN_HALVES
+            and (more := further(turn, len(self._dataset.x_train))) is not None
+        ]
+        groups += [self._others(turn) for turn in ranked if turn not in better]
+        chosen = [network for network in self._networks if network.is_done]
+        for count, group in enumerate(groups):
+            if count < _ALWAYS or self._left([*chosen, *group], self._epochs) <= self._budget():
+                chosen += group
+        self._networks += [network for network in chosen if network not in self._networks]
+        self._wanted = chosen
+
+    def _others(self, turn: Turn) -> list[_Network]:
+        """The networks of a step with the other seeds; none where it diverged with the first."""
+        same = [network for network in self._networks if network.turn == turn]
+        return [] if same[0].curve is None else same[1:]
+
+    def _all_seeds(self, turn: Turn, *, like: Turn) -> list[_Network]:
+        """New networks of a further step; an epoch is taken to last as long as after the first one, or longer."""
+        networks = [self._network(turn, place) for place in range(SEEDS)]
+        seconds = next(network.seconds for network in self._networks if network.turn == like)
+        smaller = turn.knob == "batch_size" and turn.after < turn.before
+        for network in networks:
+            network.seconds = seconds * (BATCH_FACTOR if smaller else 1)
+        return networks
 
     # training
 
-    def _begin(self, config: TrainConfig) -> _Learner:
-        if why_not(config) or self._dataset.x_train.ndim != 2:
-            return _Eager(config, self._dataset, self._poll)
-        return _Compiled(self, self._group_of(config), config)
-
-    def _group_of(self, config: TrainConfig) -> Group:
-        shared = msgspec.structs.replace(config, seed=0, negative_slope=0.0, dropout=0.0, lr=1e-3, data_noise=0.0)
-        with self._lock:
-            if shared not in self._groups:
-                self._groups[shared] = Group(shared, self._dataset)
-            return self._groups[shared]
-
-    def workspace(self, group: Group) -> Workspace:
-        """This thread's scratch memory for a group."""
-        known: tuple[Group, Workspace] | None = getattr(self._local, "workspace", None)
-        if known is None or known[0] is not group:
-            known = self._local.workspace = (group, group.workspace())
-        return known[1]
-
-    def poll(self) -> bool:
+    def _poll(self) -> bool:
         """Whether to stop training; the progress is noted meanwhile."""
         self._note_progress()
         return self._broken_off.is_set() or self._stop()
-
-    def _poll(self) -> None:
-        if self.poll():
-            raise _Stopped
 
     def _train(self, network: _Network) -> None:
         """Train a network to its end and measure it."""
         torch.set_num_threads(1)
         try:
             if network.learner is None:
-                network.learner = self._begin(network.config)
+                network.learner = self._learners.begin(network.config)
             while network.learner.epoch < self._epochs and not network.learner.converged:
                 network.learner.train_epoch()
             measured = network.learner.measure()
@@ -359,52 +337,6 @@ class Experiment:
             accuracies=[network.accuracy for network in same],
             diverged=sum(network.diverged for network in same),
         )
-
-
-class _Compiled:
-    """A network trained by compiled code."""
-
-    def __init__(self, experiment: Experiment, group: Group, config: TrainConfig) -> None:
-        self._experiment, self._trainer = experiment, MemberTrainer(group, member_of(config))
-
-    @property
-    def epoch(self) -> int:
-        return self._trainer.epoch
-
-    @property
-    def converged(self) -> bool:
-        return self._trainer.converged
-
-    def train_epoch(self) -> None:
-        if not self._trainer.run_epoch(self._experiment.workspace(self._trainer.group), self._experiment.poll):
-            raise _Stopped
-
-    def measure(self) -> Measurement:
-        return self._trainer.measure()
-
-
-class _Eager:
-    """A network trained by PyTorch's operations."""
-
-    def __init__(self, config: TrainConfig, dataset: Dataset, poll: Callable[[], None]) -> None:
-        self._poll = poll
-        with build_lock:
-            self._trainer = Trainer(config, dataset)
-
-    @property
-    def epoch(self) -> int:
-        return self._trainer.epoch
-
-    @property
-    def converged(self) -> bool:
-        return self._trainer.converged
-
-    def train_epoch(self) -> None:
-        for _ in self._trainer.run_epoch():
-            self._poll()
-
-    def measure(self) -> Measurement:
-        return self._trainer.measure()
 
 
 def _in_words(seconds: float) -> str:

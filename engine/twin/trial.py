@@ -1,7 +1,7 @@
 """A trial: how a network's asymmetry changes where one of its settings is changed, measured (ours). No torch.
 
-Networks are trained from scratch with the run's settings, and with one setting moved one step, from the same seeds.
-This module has the steps, what is measured, the choice, and the file in the run's directory; ``twin.experiment``
+Networks are trained from scratch with the run's settings, and with one setting moved a step, from the same seeds.
+This module has the steps, the measurements, the choice and the file in the run's directory; ``twin.experiment``
 trains.
 
 Shape legend: S seeds, L linear maps.
@@ -31,19 +31,25 @@ SEEDS = 3
 """Networks with each value of a setting: the run's own seed and the two after it."""
 KNOBS = ("negative_slope", "batch_size", "lr", "dropout", "data_noise", "depth")
 """The settings that a trial moves, one at a time."""
-SLOPE_STEP, DATA_NOISE_STEP, DROPOUT_STEP, DEPTH_STEP = 0.2, 0.2, 0.1, 2
-LR_FACTOR = math.sqrt(10.0)
-BATCH_FACTOR = 4
-"""Length of one step of each setting; the learning rate is rounded to one digit. On the digits each step changes the
-asymmetry by about .05 to .3 somewhere in its range, five times the standard error over three seeds."""
-LEAST_DEPTH = 4
-"""Three hidden layers: with fewer, halves are single layers."""
 LEAST_BATCH = 2
 """BatchNorm has no variance over one sample."""
+LR_FACTOR = math.sqrt(10.0)
+"""One step of the learning rate, which is then rounded to one digit."""
+BATCH_FACTOR = 4
+"""One step of the batch size."""
+_LINEAR = {
+    "negative_slope": (0.2, 0.0, 1.0),
+    "dropout": (0.1, 0.0, 0.9),
+    "data_noise": (0.2, 0.0, 1.0),
+    "depth": (2.0, 4.0, 256.0),
+}
+"""One step of each other setting, and its bounds. Steps change the asymmetry of the lab's network by .05 to .5
+somewhere in the setting's range, where the error over three seeds is about .02. Below a depth of 4, three hidden
+layers, halves are single layers."""
 _IRRELEVANT = frozenset(
     {
-        "epochs", "device", "threads", "measure_every", "measure_steps", "measure_test", "linear_probes", "hessian",
-        "checkpoint_every",
+        "epochs", "device", "threads", "measure_every", "measure_steps", "measure_test", "linear_probes",
+        "hessian", "checkpoint_every",
     }
 )  # fmt: skip
 """Settings that change no load curve after a given number of epochs."""
@@ -67,44 +73,38 @@ def turns(config: TrainConfig, samples: int) -> list[Turn]:
         config: the settings to start from.
         samples: of the training set; a batch holds no more.
     """
-    batch = min(max(config.batch_size, LEAST_BATCH), samples)
-    wanted: list[Turn] = []
-    for knob, before, values in (
-        ("negative_slope", config.negative_slope, _by_steps(config.negative_slope, SLOPE_STEP, 0.0, 1.0)),
-        ("batch_size", batch, _by_factors(batch, samples)),
-        ("lr", config.lr, [_one_digit(config.lr / LR_FACTOR), min(10.0, _one_digit(config.lr * LR_FACTOR))]),
-        ("dropout", config.dropout, _by_steps(config.dropout, DROPOUT_STEP, 0.0, 0.99)),
-        ("data_noise", config.data_noise, _by_steps(config.data_noise, DATA_NOISE_STEP, 0.0, 1.0)),
-        (
-            "depth",
-            config.depth,
-            [max(LEAST_DEPTH, config.depth - DEPTH_STEP), min(256, config.depth + DEPTH_STEP)],
-        ),
-    ):
-        wanted += [Turn(knob, before, value) for value in values]
-    return [turn for turn in wanted if turn.after != turn.before and _is_away(turn, config)]
+    found = []
+    for knob in KNOBS:
+        before = float(getattr(config, knob))
+        if knob == "batch_size":
+            before = min(max(before, LEAST_BATCH), samples)
+        for sign in (-1, 1):
+            after = _stepped(knob, before, sign, samples)
+            if (after - before) * sign > 0.0:
+                found.append(Turn(knob, before, after))
+    return found
 
 
-def _is_away(turn: Turn, config: TrainConfig) -> bool:
-    """Whether a depth below the least one is not raised by going down."""
-    return turn.knob != "depth" or config.depth > LEAST_DEPTH or turn.after > config.depth
+def further(turn: Turn, samples: int) -> Turn | None:
+    """The same setting moved one step more; None at its bound. Arguments as ``turns``."""
+    sign = 1 if turn.after > turn.before else -1
+    after = _stepped(turn.knob, turn.after, sign, samples)
+    return Turn(turn.knob, turn.before, after) if (after - turn.after) * sign > 0.0 else None
 
 
-def _by_steps(value: float, step: float, least: float, most: float) -> list[float]:
-    return [round(max(least, value - step), 10), round(min(most, value + step), 10)]
-
-
-def _by_factors(batch: int, samples: int) -> list[float]:
-    return [max(LEAST_BATCH, batch // BATCH_FACTOR), min(samples, batch * BATCH_FACTOR)]
-
-
-def _one_digit(value: float) -> float:
-    return float(f"{value:.0e}")
+def _stepped(knob: str, value: float, sign: int, samples: int) -> float:
+    """A value moved by one step, at most to its bound."""
+    if knob == "lr":
+        return min(10.0, float(f"{value * LR_FACTOR**sign:.0e}"))
+    if knob == "batch_size":
+        return min(samples, value * BATCH_FACTOR) if sign > 0 else max(LEAST_BATCH, value // BATCH_FACTOR)
+    step, least, most = _LINEAR[knob]
+    return round(min(most, max(least, value + sign * step)), 10)
 
 
 def turned(config: TrainConfig, knob: str, value: float) -> TrainConfig:
     """The settings with one of them changed."""
-    return make(TrainConfig, {knob: value}, config)
+    return make(TrainConfig, {knob: int(value) if knob in {"batch_size", "depth"} else value}, config)
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,7 +206,7 @@ def start_of(run: Run) -> Start:
     config = run.config().settings
     if not isinstance(config, TrainConfig):
         raise ConfigError(
-            f"{run.id} is a {run.kind} run; only the networks that springtui trains can be tried with other settings"
+            f"{run.id} is a {run.kind} run; other settings are tried of networks that springtui trains, alone"
         )
     log, epoch, has_finished = run.log(), 0, False
     settings = msgspec.structs.asdict(config)

@@ -1,8 +1,8 @@
-"""Worker process that tries other settings of one network: ``python -P -m engine.workers.trial [--seconds=N] RUN``.
+"""Worker process that tries other settings of a network: ``python -P -m engine.workers.trial [--seconds=N] RUN``.
 
 It prints its progress as JSON, one object a line, and keeps the result in the run's directory once all of it is
-measured; it writes nothing else, so that it can end at any moment: on SIGTERM or SIGINT, and once its standard input
-is closed, as it is when the process that started it is gone.
+measured; it writes nothing else, so that it can end at any moment: on SIGTERM or SIGINT, and once its standard
+input is closed, which it is when the process that started it is gone.
 """
 
 from __future__ import annotations

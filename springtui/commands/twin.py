@@ -68,20 +68,21 @@ def twin(session: Session, run: str | None, maps: bool, try_it: bool, seconds: f
     """Fit the mechanical twin.
 
     Of a trained network: the effective friction of its last load curve, with its standard error over the training
-    samples and the residual, and advice on the setting that moves it towards balance. Of a phase diagram: one map from (nonlinearity, noise) to
-    the chain, five numbers for all cells, with its errors, and each cell's effective friction with its standard
-    error over the seeds. The map is kept with the diagram: springtui lab --twin RUN lets it drive the chain.
+    samples and the residual, and advice: which setting moves it towards balance, and how that is known. Of a phase
+    diagram: one map from (nonlinearity, noise) to the chain, five numbers for all cells, with its errors, and each
+    cell's effective friction with its standard error over the seeds. The map is kept with the diagram: springtui
+    lab --twin RUN lets it drive the chain.
 
-    Advice is measured where --try was used once: networks are trained from scratch with the run's settings in force,
-    to the run's epoch or 100, and with each of negative_slope, batch_size, lr, dropout, data_noise and depth moved
-    one step both ways, three seeds each. The result is kept with the run and answers as long as the settings stay
-    the same. Without it a fitted map answers, where it describes this network. Ctrl-C cancels and keeps nothing.
+    Advice is measured where --try was used: networks are trained from scratch with the run's settings in force, to
+    the run's epoch or 100, and with each of negative_slope, batch_size, lr, dropout, data_noise and depth moved a
+    step both ways, three seeds each. The result is kept with the run and answers as long as the settings stay the
+    same. Without it a map answers, where it describes this network. Ctrl-C cancels and keeps nothing.
 
     With --json one object, of a network: run, effective_friction, standard_error, residual, over, curve, advice
     (sentence, knob, from, to, predicted_change, measured_change, error, accuracy_change, source: measured, map or
     none; null where not known), experiment (the command or script that would measure it, or null), trial (what was
-    measured with each setting, or null), note; of a diagram: run, cells, the map's numbers and errors by name, note, effective_frictions; with --maps:
-    maps.
+    measured with each setting, or null), note; of a diagram: run, cells, the map's numbers and errors by name,
+    note, effective_frictions; with --maps: maps.
     """
     if maps == (run is not None):
         raise click.UsageError("give a run, or --maps for the maps that are shipped")
@@ -209,6 +210,9 @@ def _trial_in_force(run: Run, state: RunState) -> Trial | None:
     return trial if trial is not None and is_for(trial, state.settings) else None
 
 
+_KEYS = {"before": "from", "after": "to"}
+
+
 def _measured(trial: Trial) -> dict[str, Any]:
     """A trial as ``--json`` prints it: one entry for each setting that was tried."""
     steps = [change._asdict() for change in changes(trial)]
@@ -217,10 +221,7 @@ def _measured(trial: Trial) -> dict[str, Any]:
         "wanted_epochs": trial.wanted_epochs,
         "seeds": trial.seeds,
         "seconds": trial.seconds,
-        "changes": [
-            {"from" if k == "before" else "to" if k == "after" else k: v for k, v in step.items()}
-            for step in steps
-        ],
+        "changes": [{_KEYS.get(key, key): value for key, value in step.items()} for step in steps],
     }
 
 

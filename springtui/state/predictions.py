@@ -45,7 +45,10 @@ class TwinPredictions:
         changed = False
         if in_force != self._outlook_for:
             self._asked_for = in_force
-            found = await asyncio.to_thread(outlook, nonlinearity, kind.key, noise, self.maps)
+            samples = int(train.facts.get("train_size", 0))
+            found = await asyncio.to_thread(
+                outlook, dict(train.settings), kind.key, len(train.layers) - 2, samples, self.own
+            )
             if self._asked_for != in_force:  # another run was begun, or a slider moved
                 return False
             self._outlook_for, self.outlook, changed = in_force, found, True
@@ -72,7 +75,7 @@ class TwinPredictions:
         shape = shape_of(train, measure)
         if train is None or shape is None:
             return ""
-        from engine.twin.advice import LAZY, sentence, what_loads_say  # as in update
+        from engine.twin.advice import LAZY, advise, what_loads_say  # as in update
 
         if shown_measure(measure) != DEFAULT_MEASURE and shape.regime in LAZY:
             known = MEASURES[DEFAULT_MEASURE].label
@@ -82,4 +85,4 @@ class TwinPredictions:
             return ""
         if self._outlook_for != (train.run_id, kind.key, 1.0 - slope, float(noise)):
             return f"{what_loads_say(shape)}."
-        return sentence(shape, kind.key, self.outlook)
+        return advise(shape, seen=self.outlook, experiment="").sentence
