@@ -83,7 +83,9 @@ def launch(run: Run, *, force: bool = False, executor: str | None = None) -> sub
     return process
 
 
-def launch_trial(run: Run, *, seconds: float | None = None) -> subprocess.Popen[bytes]:
+def launch_trial(
+    run: Run, *, seconds: float | None = None, errors: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
     """Start a process that tries other settings of a network; it prints a ``TrialLine`` a line.
 
     It takes no lock, and writes only the trial, once it is complete. It ends on SIGTERM, and when its standard
@@ -92,6 +94,7 @@ def launch_trial(run: Run, *, seconds: float | None = None) -> subprocess.Popen[
     Args:
         run: whose settings in force it starts from.
         seconds: to take at most on idle cores; 0: as long as it takes; None: its own default.
+        errors: descriptor to which its standard error goes.
 
     Raises:
         WorkerError: it could not be started.
@@ -102,7 +105,7 @@ def launch_trial(run: Run, *, seconds: float | None = None) -> subprocess.Popen[
             [sys.executable, "-P", "-m", TRIALS, *words, str(run.path.absolute())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=errors,
             env=_environment(),
             start_new_session=True,
         )

@@ -7,7 +7,7 @@ network; else none, with the experiment that would tell. No torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -17,7 +17,18 @@ from ..measures.load_curve import LoadStatistics, statistics
 from . import two_hands
 from .axis import noise_coordinate
 from .maps import TwinMap
-from .trial import Change, Trial, Turn, asymmetries_of, changes, choice, config_in_force, mean_curve, turns
+from .trial import (
+    ACCURACY_COST,
+    Change,
+    Trial,
+    Turn,
+    asymmetries_of,
+    changes,
+    choice,
+    config_in_force,
+    mean_curve,
+    turns,
+)
 
 _WORDS = {"concave": "the shallow layers are lazy", "convex": "the deep layers are lazy"}
 LAZY = frozenset(_WORDS)
@@ -168,7 +179,7 @@ def _measured(shape: LoadStatistics, trial: Trial) -> Advice:
         sentence=f"{says} {_capitalised(change_in_words(best))}, moves it towards balance: tried, asymmetry "
         f"{_signed(now)} became {_signed(best.asymmetry)} ({_signed(best.change)} ± {best.error:.2f}) and test "
         f"accuracy changed by {100 * best.accuracy_change:+z.1f} ± {100 * best.accuracy_error:.1f} points "
-        f"({_extent(trial)}).",
+        f"({_extent(trial)}).{_cheaper(best, found)}",
         knob=best.knob,
         before=best.before,
         after=best.after,
@@ -176,6 +187,19 @@ def _measured(shape: LoadStatistics, trial: Trial) -> Advice:
         error=best.error,
         accuracy_change=best.accuracy_change,
         source="measured",
+    )
+
+
+def _cheaper(best: Change, found: Sequence[Change]) -> str:
+    """Where the best step costs test accuracy: the best one that does not, as a further sentence; else empty."""
+    if best.accuracy_change >= -ACCURACY_COST:
+        return ""
+    other = choice(found, accurate=True)
+    if other is None:
+        return " Every step that was tried and helps costs test accuracy."
+    return (
+        f" Without such a loss: {change_in_words(other)}, to {_signed(other.asymmetry)} "
+        f"({100 * other.accuracy_change:+z.1f} points)."
     )
 
 

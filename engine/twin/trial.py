@@ -34,7 +34,7 @@ KNOBS = ("negative_slope", "batch_size", "lr", "dropout", "data_noise", "depth")
 LEAST_BATCH = 2
 """BatchNorm has no variance over one sample."""
 LR_FACTOR = math.sqrt(10.0)
-"""One step of the learning rate, which is then rounded to one digit."""
+"""One step of the learning rate, which is then rounded to 1, 2, 3 or 5 times a power of ten."""
 BATCH_FACTOR = 4
 """One step of the batch size."""
 _LINEAR = {
@@ -46,6 +46,8 @@ _LINEAR = {
 """One step of each other setting, and its bounds. Steps change the asymmetry of the lab's network by .05 to .5
 somewhere in the setting's range, where the error over three seeds is about .02. Below a depth of 4, three hidden
 layers, halves are single layers."""
+ACCURACY_COST = 0.01
+"""Test accuracy, a fraction, that a step may cost without another being named beside it."""
 _IRRELEVANT = frozenset(
     {
         "epochs", "device", "threads", "measure_every", "measure_steps", "measure_test", "linear_probes",
@@ -95,7 +97,7 @@ def further(turn: Turn, samples: int) -> Turn | None:
 def _stepped(knob: str, value: float, sign: int, samples: int) -> float:
     """A value moved by one step, at most to its bound."""
     if knob == "lr":
-        return min(10.0, float(f"{value * LR_FACTOR**sign:.0e}"))
+        return min(10.0, _rounded(value * LR_FACTOR**sign))
     if knob == "batch_size":
         return min(samples, value * BATCH_FACTOR) if sign > 0 else max(LEAST_BATCH, value // BATCH_FACTOR)
     step, least, most = _LINEAR[knob]
@@ -105,6 +107,13 @@ def _stepped(knob: str, value: float, sign: int, samples: int) -> float:
 def turned(config: TrainConfig, knob: str, value: float) -> TrainConfig:
     """The settings with one of them changed."""
     return make(TrainConfig, {knob: int(value) if knob in {"batch_size", "depth"} else value}, config)
+
+
+def _rounded(value: float) -> float:
+    """The nearest of 1, 2, 3, 5 and 10 times a power of ten, by ratio."""
+    power = math.floor(math.log10(value))
+    digit = min((1, 2, 3, 5, 10), key=lambda digit: abs(math.log10(value) - power - math.log10(digit)))
+    return float(f"{digit}e{power}")
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -319,13 +328,18 @@ def _change(tried: Tried, pairs: Sequence[tuple[float, float, float, float]], fl
     )
 
 
-def choice(found: Sequence[Change]) -> Change | None:
+def choice(found: Sequence[Change], *, accurate: bool = False) -> Change | None:
     """The step that lowers |asymmetry| most, and by more than its error; None where none does.
 
     A step of one seed has no error and is not chosen. A step beyond balance counts by what is left beyond it.
+
+    Args:
+        found: as of ``changes``.
+        accurate: leave out steps that cost more than ``ACCURACY_COST``.
     """
     helping = [change for change in found if math.isfinite(change.error) and change.fall > change.error]
-    return max(helping, key=lambda change: change.fall, default=None)
+    fitting = [change for change in helping if not accurate or change.accuracy_change >= -ACCURACY_COST]
+    return max(fitting, key=lambda change: change.fall, default=None)
 
 
 def _number(value: float | None) -> float:

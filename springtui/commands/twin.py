@@ -25,7 +25,7 @@ from .session import Session, common, examples
 from .train import in_digits
 from .trying import try_settings
 
-_COMPARE = "to find out, train twice with one setting changed and compare the asymmetries, as this script does"
+_COMPARE = "To find out, train twice with one setting changed and compare the asymmetries, as this script does"
 SNIPPET = """\
 from springtui import LoadProbe
 
@@ -84,13 +84,13 @@ def twin(session: Session, run: str | None, maps: bool, try_it: bool, seconds: f
     measured with each setting, or null), note; of a diagram: run, cells, the map's numbers and errors by name,
     note, effective_frictions; with --maps: maps.
     """
+    if try_it and run is None:
+        raise click.UsageError("--try needs a run")
+    if seconds is not None and not (try_it and seconds < float("inf")):
+        raise click.UsageError("--seconds is how many seconds --try may take; allowed with --try: 0 or more")
     if maps == (run is not None):
         raise click.UsageError("give a run, or --maps for the maps that are shipped")
-    if seconds is not None and not try_it:
-        raise click.UsageError("--seconds says how long --try may take; give --try too")
     if run is None:
-        if try_it:
-            raise click.UsageError("--try needs a run")
         return _list_maps(as_json)
     found = find_run(session.look_home(), run)
     settings = found.config().settings

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
+import tempfile
 import threading
 
 import msgspec
@@ -37,7 +39,8 @@ class TrialProcess:
         self.error = ""
         """Why it failed, once it has ended; empty where it did not."""
         self.is_cancelled = False
-        self.process = launch_trial(run, seconds=seconds)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the process has ended)
+        self.process = launch_trial(run, seconds=seconds, errors=self._errors.fileno())
         self._thread = threading.Thread(target=self._follow, name=f"trial-{run.id}", daemon=True)
         self._thread.start()
 
@@ -82,4 +85,11 @@ class TrialProcess:
         elif status == CANCELLED:
             self.is_cancelled = True
         elif status and not self.is_cancelled:
-            self.error = f"the trial's process {exit_in_words(status)}"
+            self.error = f"the trial's process {exit_in_words(status)}{self._last_words()}"
+        self._errors.close()
+
+    def _last_words(self) -> str:
+        """The last line that the process wrote to its standard error, after a colon; empty where there is none."""
+        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - _LINE_LIMIT))
+        lines = self._errors.read().decode("utf-8", "replace").split("\n")
+        return next((f": {line.strip()}" for line in reversed(lines) if line.strip()), "")
