@@ -28,6 +28,7 @@ from ..settings.train import TrainConfig
 from .learners import Learner, Learners, StoppedError
 from .trial import (
     BATCH_FACTOR,
+    KNOBS,
     MOST_EPOCHS,
     SEEDS,
     Start,
@@ -313,16 +314,16 @@ class Experiment:
         self._note(Progress(done, len(self._wanted), self._left(self._wanted, self._epochs)))
 
     def _trial(self) -> Trial:
-        steps = list(dict.fromkeys(network.turn for network in self._networks))
+        steps = {network.turn for network in self._networks if network.turn is not None}
+        ordered = sorted(steps, key=lambda turn: (KNOBS.index(turn.knob), turn.after))
         config = self._start.config
-        base, *tried = [self._tried(step) for step in steps]
         return Trial(
             settings=relevant_settings(config),
             epochs=self._epochs,
             wanted_epochs=min(self._start.epochs, MOST_EPOCHS),
             seeds=[n.config.seed for n in self._networks if n.turn is None],
-            base=base,
-            tried=tried,
+            base=self._tried(None),
+            tried=[self._tried(step) for step in ordered],
             seconds=time.monotonic() - self._began,
             time=time.time(),
         )

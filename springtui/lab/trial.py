@@ -1,0 +1,103 @@
+"""A trial of the lab's network in the background: its process, its progress, and its result."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import SpringtuiError
+from engine.runs.directory import Run
+
+from ..follow.trial import TrialProcess
+from ..terminal.text import plain_text
+
+if TYPE_CHECKING:
+    from engine.twin.trial import Trial
+
+
+class LabTrial:
+    """Holds at most one process, and the newest trial of the present run.
+
+    ``begin``, ``cancel``, ``collect`` and ``load`` wait for files and processes: call them from a thread.
+    """
+
+    def __init__(self) -> None:
+        self.trouble = ""
+        """Why the last one failed; empty where it did not."""
+        self._process: TrialProcess | None = None
+        self._found: Trial | None = None
+        self._run = ""
+        """Id of the run that ``_found`` is of."""
+        self._turn = threading.Lock()
+        """Held while a process is started or ended, so that there is never a second one."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a trial is under way."""
+        return self._process is not None
+
+    def progress(self) -> str:
+        """How far the trial under way has come, in words; empty where there is none."""
+        process = self._process
+        return "" if process is None else plain_text(process.progress())
+
+    def begin(self, run: Run) -> None:
+        """Start a trial of a run, unless one is under way.
+
+        Raises:
+            SpringtuiError: the run cannot be tried, or no process could be started.
+        """
+        from engine.twin.trial import start_of  # no first frame waits for it
+
+        with self._turn:
+            if self._process is None:
+                self.trouble = ""
+                start_of(run)
+                self._process = TrialProcess(run)
+
+    def cancel(self) -> bool:
+        """End the trial under way; whether there was one."""
+        with self._turn:
+            process, self._process = self._process, None
+            if process is not None:
+                process.cancel()
+        return process is not None
+
+    def collect(self) -> bool:
+        """Take up the result of a trial that has ended; whether one has."""
+        with self._turn:
+            process = self._process
+            if process is None or not process.is_over:
+                return False
+            self._process = None
+            self.trouble = plain_text(process.error)
+            if not process.error:
+                self._load(process.run)
+        return True
+
+    def load(self, run: Run) -> None:
+        """Take up the trial that was kept with a run, if there is one that can be read."""
+        with self._turn:
+            self._load(run)
+
+    def _load(self, run: Run) -> None:
+        from engine.twin.trial import trial_of  # as in begin
+
+        try:
+            self._found, self._run = trial_of(run), run.id
+        except SpringtuiError as error:
+            self._found, self.trouble = None, plain_text(str(error))
+
+    def drop(self) -> bool:
+        """Forget the run's trial and end the one under way; called when the run is dropped."""
+        self._found, self._run, self.trouble = None, "", ""
+        return self.cancel()
+
+    def result(self, run_id: str, settings: Mapping[str, Any]) -> Trial | None:
+        """The trial of a run, as long as the settings in force are those that it was made for."""
+        if self._found is None or run_id != self._run:
+            return None
+        from engine.twin.trial import is_for  # as in begin
+
+        return self._found if is_for(self._found, settings) else None
