@@ -17,6 +17,15 @@ KEYS: list[BindingType] = [
     ),
     Binding("m", "next_measure", "Measure", id="lab.measure", tooltip="next measure of separation"),
     Binding("n", "next_noise", "Noise", id="lab.noise", tooltip="next kind of noise"),
+    Binding(
+        "T",
+        "try_settings",
+        "Try",
+        id="lab.try",
+        show=False,
+        tooltip="try other settings of this network in the background, for the advice; again cancels",
+    ),
+    Binding("escape", "cancel_trial", "Cancel", id="lab.cancel_trial", show=False, tooltip="cancel that"),
     Binding("v", "toggle_ruler", "View", id="lab.view", tooltip="springs or a folding ruler", show=False),
     Binding("p", "next_pulling", "Pull", id="lab.pull", tooltip="pull anew: next way", show=False),
     Binding(

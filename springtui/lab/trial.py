@@ -37,11 +37,6 @@ class LabTrial:
         """Whether a trial is under way."""
         return self._process is not None
 
-    def progress(self) -> str:
-        """How far the trial under way has come, in words; empty where there is none."""
-        process = self._process
-        return "" if process is None else plain_text(process.progress())
-
     def begin(self, run: Run) -> None:
         """Start a trial of a run, unless one is under way.
 
@@ -81,6 +76,13 @@ class LabTrial:
         with self._turn:
             self._load(run)
 
+    def words(self) -> str:
+        """What is said of the trial under way, or of the last one that failed; empty where there is neither."""
+        process = self._process
+        if process is not None:
+            return f"Trying settings: {plain_text(process.progress())}. T or Esc cancels."
+        return f"The trial failed: {self.trouble}." if self.trouble else ""
+
     def _load(self, run: Run) -> None:
         from engine.twin.trial import trial_of  # as in begin
 
@@ -89,10 +91,15 @@ class LabTrial:
         except SpringtuiError as error:
             self._found, self.trouble = None, plain_text(str(error))
 
-    def drop(self) -> bool:
-        """Forget the run's trial and end the one under way; called when the run is dropped."""
+    def forget(self) -> None:
+        """Forget the run's trial; one that is under way goes on."""
         self._found, self._run, self.trouble = None, "", ""
-        return self.cancel()
+
+    def let_go(self) -> None:
+        """End the trial under way without waiting for its end."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.process.terminate()
 
     def result(self, run_id: str, settings: Mapping[str, Any]) -> Trial | None:
         """The trial of a run, as long as the settings in force are those that it was made for."""

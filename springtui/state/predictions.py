@@ -14,6 +14,7 @@ from .wording import shape_of, shown_measure
 
 if TYPE_CHECKING:
     from engine.twin.advice import Outlook
+    from engine.twin.trial import Trial
 
 
 class TwinPredictions:
@@ -67,10 +68,11 @@ class TwinPredictions:
         self.outlook, self.predicted = None, []
         self._outlook_for = self._predicted_for = self._asked_for = ()
 
-    def advice(self, train: RunState | None, kind: NoiseKind, measure: str) -> str:
+    def advice(self, train: RunState | None, kind: NoiseKind, measure: str, trial: Trial | None = None) -> str:
         """A sentence on the newest curve, from the same numbers that ``lab.panels.words`` shows.
 
         Knobs are advised only for the trace ratio, to which the maps were fitted, and for the settings in force.
+        ``trial`` is one that was made for these; None where there is none.
         """
         shape = shape_of(train, measure)
         if train is None or shape is None:
@@ -83,6 +85,8 @@ class TwinPredictions:
         slope, noise = train.settings.get("negative_slope"), train.settings.get(kind.key)
         if slope is None or noise is None:
             return ""
+        if trial is not None:
+            return advise(shape, trial=trial).sentence
         if self._outlook_for != (train.run_id, kind.key, 1.0 - slope, float(noise)):
             return f"{what_loads_say(shape)}."
-        return advise(shape, seen=self.outlook, experiment="").sentence
+        return advise(shape, seen=self.outlook, experiment="T tries each setting").sentence
