@@ -47,7 +47,7 @@ from springtui.lab import panels as lab_panels  # noqa: E402
 from springtui.lab.screen import LabScreen  # noqa: E402
 from springtui.lab.session import LAB_CHAIN, Panel  # noqa: E402
 from springtui.phase.screen import PhaseScreen  # noqa: E402
-from springtui.state.knobs import NOISE_KINDS, chain_settings  # noqa: E402
+from springtui.state.knobs import NOISE_KINDS, friction_settings  # noqa: E402
 from springtui.state.run_state import RunState  # noqa: E402
 from springtui.widgets.chain_view import ChainView, show_chain  # noqa: E402
 from springtui.widgets.plot import Plot  # noqa: E402
@@ -101,7 +101,7 @@ def network_run(home: Path) -> Run:
 
 def chain_run(home: Path) -> Run:
     """A run of the chain that the lab shows beside this network."""
-    knobs = chain_settings(NONLINEARITY, NOISE_KINDS[0], NOISE)
+    knobs = friction_settings(NONLINEARITY, NOISE_KINDS[0], NOISE)
     settings = {**LAB_CHAIN, **knobs, "steps": 6000, "pace": 0.0}
     return made(home, make(ChainConfig, settings))
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from engine.chain.mean_field import effective_friction, mean_velocity, predicted_curve, settled
+from engine.chain.mean_field import friction as chain_friction
+from engine.chain.mean_field import mean_velocity, predicted_curve, settled
 from engine.measures.friction import fit_curve, hidden
 from engine.measures.load_curve import statistics
 from engine.settings.chain import ChainConfig
@@ -44,7 +45,7 @@ def friction() -> Figure:
     for noise, shade in ((0.05, 0.45), (0.1, 0.7), (0.2, 1.0)):
         mean = mean_velocity(force, right, left, noise)
         axes.plot(force, mean, color=CHAIN, alpha=shade, label=f"ε̄ = {noise:g}")
-    root = effective_friction(right, left)
+    root = chain_friction(right, left)
     axes.plot([root], [0.0], "o", color=THEORY, zorder=5)
     axes.annotate("$F^*$ = (μ→ − μ←)/2", (root, 0.0), (root + 0.03, -0.09), color=INK)
     axes.set_xlabel("force F on a block")
@@ -64,7 +65,7 @@ def regimes() -> Figure:
         points = [0.0, *map(float, settled(config)), 1.0]
         axes = figure.add_subplot(grid[row, 0])
         draw_chain(axes, points)
-        axes.set_title(f"{name}: $F^*$ = {effective_friction(right, left):+.2f}")
+        axes.set_title(f"{name}: $F^*$ = {chain_friction(right, left):+.2f}")
         colour = (NETWORK, INK, CHAIN)[row]
         beside.plot([1.0 - x for x in points], "o-", color=colour, label=name, markersize=3.5)
     beside.set_xlabel("block $\\ell$")

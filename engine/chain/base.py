@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..arrays import Floats
 from ..errors import DivergedError
 from ..settings.chain import ChainConfig
+from .pulling import hold_steps, is_pulled_anew
 
 
 class ChainBase(ABC):
@@ -18,6 +19,9 @@ class ChainBase(ABC):
 
     config: ChainConfig
     steps: int
+    """Steps taken, over all pulls."""
+    began: int = 0
+    """Step at which the present pull began."""
 
     @property
     @abstractmethod
@@ -43,8 +47,28 @@ class ChainBase(ABC):
     def arrays_changed(self) -> None:  # noqa: B027 (a chain that reads the arrays in each step need not)
         """Take up what was written into the arrays that ``arrays`` returned."""
 
+    @property
+    def pulled_steps(self) -> int:
+        """Steps of the present pull."""
+        return self.steps - self.began
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the present pull has come to its time of ``hold``; then no further step is to be taken."""
+        held = hold_steps(self.config)
+        return held is not None and self.pulled_steps >= held
+
     def change(self, config: ChainConfig) -> None:
-        """Put live settings in force from the next step on; positions stay as they are."""
+        """Put live settings in force from the next step on.
+
+        Positions stay as they are, but for a chain that is to be held: it is pulled anew where
+        ``pulling.is_pulled_anew``.
+        """
+        if is_pulled_anew(self.config, config, self.pulled_steps):
+            for name, array in self.arrays().items():
+                if name[0] in "xv":
+                    array[...] = 0
+            self.began = self.steps
         self.config = config
 
     def mean(self) -> Floats:

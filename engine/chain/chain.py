@@ -58,7 +58,9 @@ class Chain(ChainBase):
     def advance(self, steps: int) -> None:
         step = self._first_order if self.config.order == 1 else self._second_order
         pulled = zip(
-            targets(self.config, self.steps, steps), amplitudes(self.config, self.steps, steps), strict=True
+            targets(self.config, self.pulled_steps, steps),
+            amplitudes(self.config, self.pulled_steps, steps),
+            strict=True,
         )
         for target, amplitude in pulled:
             self._padded[:, -1] = target

@@ -30,6 +30,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """Time that all workers of the run have spent on it, pauses left out."""
     settings: dict[str, Any]
     """The live settings in force."""
+    began: Count = 0
+    """Step at which the present pull began."""
 
 
 def write_state(chain: ChainBase, theory: MeanField | None, progress: Progress) -> bytes:
@@ -52,13 +54,13 @@ def read_state(data: bytes, chain: ChainBase, theory: MeanField | None) -> Progr
         chain.arrays_changed()
         if theory is not None:
             _fill({"x": theory.padded}, {"x": arrays["theory.x"]})
-            theory.steps = progress.steps
+            theory.steps, theory.began = progress.steps, progress.began
     except (SafetensorError, KeyError, ValueError, TypeError, msgspec.MsgspecError) as error:
         raise RunDirectoryError(
             f"the checkpoint is damaged or of another chain: {error}; remove checkpoint.safetensors, "
             f"and the chain is pulled again from its beginning, with the same result"
         ) from error
-    chain.steps = progress.steps
+    chain.steps, chain.began = progress.steps, progress.began
     return progress
 
 

@@ -58,7 +58,7 @@ class ChainEnsemble(ChainBase):
         Noise is drawn for ``CHUNK`` steps at once: several calls give the numbers of a single one only where each
         call but the last takes a multiple of ``CHUNK`` steps.
         """
-        for physics in _slices(self.config, self.steps, steps):
+        for physics in _slices(self.config, self.pulled_steps, steps):
             advance_all([(group, physics) for group in self.groups], self._threads)
             self.steps += len(physics.targets_T)
         for group in self.groups:

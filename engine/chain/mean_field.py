@@ -2,7 +2,7 @@
 
     ẋ = g(F),  g(F) = ε̄ [φ(a) + a Φ(a)] - ε̄ [φ(b) + b Φ(b)],  a = (F - μ→)/ε̄,  b = (-F - μ←)/ε̄.
 
-In the long run F_l = F*, the root of g, the effective friction: x_l = y l/(L+1) - (F*/2k) l (L+1-l).
+In the long run F_l = F*, the root of g and the chain's friction: x_l = y l/(L+1) - (F*/2k) l (L+1-l).
 
 Shape legend: L blocks, S springs. Units are the chain's own: lengths as ``target``, forces as k times a length,
 times as step x eta.
@@ -17,7 +17,8 @@ import numpy as np
 
 from ..arrays import Floats
 from ..settings.chain import ChainConfig
-from .pulling import amplitudes, targets
+from .hands import held_by_both
+from .pulling import amplitudes, is_pulled_anew, targets
 
 _MOST_STEPS = 100_000
 
@@ -42,8 +43,8 @@ def _ramp(a: Floats) -> Floats:
     return np.asarray(density + a * below)
 
 
-def effective_friction(mu_right: float, mu_left: float) -> float:
-    """F* = (μ→ - μ←)/2, the root of g, a force.
+def friction(mu_right: float, mu_left: float) -> float:
+    """A chain's friction (μ→ - μ←)/2, the root of g, a force; F* of the parabola to which it settles.
 
     φ(a) + a Φ(a) increases with a, so that g(F) = 0 means a = b, whatever the noise is. Noise sets how fast the
     chain approaches F*; without noise it comes to rest before, on the edge of friction.
@@ -52,10 +53,12 @@ def effective_friction(mu_right: float, mu_left: float) -> float:
 
 
 def settled(config: ChainConfig) -> Floats:
-    """Mean positions x_1 … x_L after a long time, [L]: a parabola through wall and target."""
+    """Mean positions x_1 … x_L after a long time, [L]: a parabola, or the shape that two hands give."""
+    if config.hands == "both":
+        return held_by_both(config)
     n = config.blocks + 1
     at = np.arange(1, n, dtype=np.float64)
-    bend = effective_friction(config.mu_right, config.mu_left) / (2.0 * config.k)
+    bend = friction(config.mu_right, config.mu_left) / (2.0 * config.k)
     return np.asarray(config.target * at / n - bend * at * (n - at))
 
 
@@ -68,6 +71,8 @@ class MeanField:
     def __init__(self, config: ChainConfig) -> None:
         self.config = config
         self.steps = 0
+        self.began = 0
+        """Step at which the present pull began."""
         self.padded = np.zeros(config.blocks + 2)
         """Positions with wall and target."""
 
@@ -77,13 +82,17 @@ class MeanField:
         return self.padded[1:-1]
 
     def change(self, config: ChainConfig) -> None:
-        """Put live settings in force from the next step on; positions stay as they are."""
+        """Put live settings in force from the next step on; pulled anew where the chain is, see ``ChainBase``."""
+        if is_pulled_anew(self.config, config, self.steps - self.began):
+            self.padded[:] = 0.0
+            self.began = self.steps
         self.config = config
 
     def advance(self, steps: int) -> None:
         """Take a number of steps of length eta."""
         c, x = self.config, self.padded
-        pulled = zip(targets(c, self.steps, steps), amplitudes(c, self.steps, steps), strict=True)
+        start = self.steps - self.began
+        pulled = zip(targets(c, start, steps), amplitudes(c, start, steps), strict=True)
         for target, amplitude in pulled:
             x[-1] = target
             force = c.k * (x[2:] - 2.0 * x[1:-1] + x[:-2])
@@ -97,7 +106,10 @@ def mean_field_positions(config: ChainConfig) -> Floats | None:
     First order: the trajectory of ``MeanField``; beyond a hundred thousand steps its step grows in proportion, as
     far as stability lets it. Second order: the parabola to which any steady noise leads (its velocities are then
     spread evenly about zero under the same F*); None where the noise fades or is absent: it may stick before.
+    Pulled by both hands: the closed form.
     """
+    if config.hands == "both":
+        return held_by_both(config)
     if config.order == 2:
         return settled(config) if config.noise and not config.noise_decay else None
     steps, eta = config.steps, config.eta
@@ -111,10 +123,6 @@ def mean_field_positions(config: ChainConfig) -> Floats | None:
         if theory.steps * eta > config.pull_time and float(np.abs(theory.x_L - before).max()) < 1e-14:
             break
     return theory.x_L.copy()
-
-
-TWIN_TIME = 200.0
-"""Time of its pull at which a chain is compared with a trained network: 4000 steps of 0.05."""
 
 
 def predicted_curve(mu_right: float, mu_left: float, noise: float, springs: int) -> Floats:

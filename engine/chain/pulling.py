@@ -51,3 +51,21 @@ def amplitudes(config: ChainConfig, start: int, steps: int) -> Floats:
         return np.full(steps, scale)
     time = np.arange(start, start + steps) * config.eta
     return np.asarray(scale * np.exp(-config.noise_decay * time))
+
+
+FORCES = ("mu_right", "mu_left", "noise", "noise_decay", "gamma", "target")
+"""Settings whose change makes a chain that is to be held be pulled anew."""
+
+
+def hold_steps(config: ChainConfig) -> int | None:
+    """Steps of a pull after which the chain is held; None where it never is."""
+    return max(1, round(config.hold / config.eta)) if config.hold else None
+
+
+def is_pulled_anew(old: ChainConfig, new: ChainConfig, steps: int) -> bool:
+    """Whether a chain that was pulled for a number of steps is pulled anew when its settings change.
+
+    It is where it is to be held, and a force changes or it has been pulled beyond the time of ``hold``.
+    """
+    held = hold_steps(new)
+    return held is not None and (steps > held or any(getattr(old, name) != getattr(new, name) for name in FORCES))

@@ -66,6 +66,11 @@ class CompiledTrainer(Trainer):
         if self.config.batch_size != batch:
             self._group, self._work, self._step_seconds = Group(self.config, self._dataset), None, _SLICE
 
+    def _begin_anew(self) -> None:
+        super()._begin_anew()
+        self._state = make_state(self._network, self.config.seed)
+        self._stored_at = self.step_count
+
     def _new_epoch(self, n: int) -> tuple[Tensor, Tensor]:
         return torch.arange(n), torch.zeros((), dtype=torch.float64)
 
@@ -79,7 +84,7 @@ class CompiledTrainer(Trainer):
             self._group, self._state, self._work, order_N.numpy(), self._start, float(self._total), most
         )
         self._total.fill_(total)
-        taken = int(self._state.steps[0]) - self.step_count
+        taken = int(self._state.steps[0]) - (self.step_count - self.began_step)
         self.step_count += taken
         self._step_seconds = max(time.perf_counter() - began, 1e-9) / taken
 
@@ -96,7 +101,7 @@ class CompiledTrainer(Trainer):
             if (theirs.shape, theirs.dtype) != (mine.shape, mine.dtype):
                 raise ValueError(f"its {name} is of another network")
             mine.copy_(theirs)
-        state.steps[0] = self._stored_at = progress.step
+        state.steps[0], self._stored_at = progress.step - progress.began_step, progress.step
         self._state = state
 
 

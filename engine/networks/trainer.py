@@ -35,6 +35,8 @@ LOSS_FLOOR = 1e-4
 """Training stops early at a mean loss below this (Shi et al.)."""
 LOSS_CHANGE = 1e-10
 """Training stops early where the mean loss changes by less than this in an epoch (Shi et al.)."""
+_NO_KNOBS = frozenset({"hold", "linear_probes"})
+"""Live settings that training does not depend on."""
 _CHUNK = 4096
 """Samples whose graph is kept at once for products with the Hessian."""
 
@@ -69,6 +71,9 @@ class Progress(msgspec.Struct):
     """The optimiser's parameter groups, parameters by index."""
     notes: dict[str, Any] = {}
     """The ``notes`` given to ``state``."""
+    began: int = 0
+    began_step: int = 0
+    """Epochs and steps done when the present training began."""
 
 
 def one_step() -> int:
@@ -89,9 +94,12 @@ class Trainer:
     def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
         self.config = config
         self.device = _device(config.device)
-        self.epoch = 0
-        self.step_count = 0
+        self.epoch = self.step_count = 0
+        """Epochs and steps done, over all trainings."""
+        self.began = self.began_step = 0
+        """Epochs and steps done when the present training began; above 0 where it began anew."""
         self.converged = False
+        self._dataset = dataset
         self._last_loss: float | None = None
         self._order_N: Tensor | None = None
         """Order of the samples in the epoch under way, [N]; ``_start`` are done, ``_total`` is their loss."""
@@ -103,8 +111,17 @@ class Trainer:
         self.order_generator = torch.Generator().manual_seed(config.seed)
         self.generator = torch.Generator(self.device).manual_seed(config.seed + 1)
         self.knobs = Knobs(config.negative_slope, config.dropout, self.generator)
-        shape = tuple(dataset.x_train.shape[1:])
-        self._network = build_network(config, shape, dataset.n_classes, self.knobs).to(self.device)
+        self._network = self._new_network()
+
+    def _new_network(self) -> Network:
+        """A network with the initial weights, in the settings in force."""
+        shape = tuple(self._dataset.x_train.shape[1:])
+        return build_network(self.config, shape, self.n_classes, self.knobs).to(self.device)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the present training waits at its epoch of ``hold``, or before it where it stopped early."""
+        return self.config.hold > 0 and (self.converged or self.epoch - self.began >= self.config.hold)
 
     @functools.cached_property
     def optimiser(self) -> Optimizer:
@@ -128,6 +145,9 @@ class Trainer:
     def change(self, settings: Mapping[str, Any]) -> None:
         """Put settings in force from the next step on; early stopping compares no loss with one from before.
 
+        With ``hold``, training begins anew from the initial weights where a setting changes that it depends on, or
+        where it has gone beyond the epoch of ``hold``.
+
         Raises:
             ConfigError: a setting is not allowed, or not alterable while training.
         """
@@ -136,12 +156,26 @@ class Trainer:
             raise ConfigError(
                 f"{fixed[0]!r} cannot change while training; these can: {', '.join(sorted(TrainConfig.live))}"
             )
-        self.config = make(TrainConfig, settings, self.config)
+        old = self.config
+        self.config = make(TrainConfig, settings, old)
         self.knobs.negative_slope, self.knobs.dropout = self.config.negative_slope, self.config.dropout
         if "optimiser" in self.__dict__:  # else it is made with the new rate
             for group in self.optimiser.param_groups:
                 group["lr"] = self.config.lr
         self.converged, self._last_loss = False, None
+        if self.config.hold and (
+            self.epoch - self.began > self.config.hold
+            or any(getattr(old, name) != getattr(self.config, name) for name in TrainConfig.live - _NO_KNOBS)
+        ):
+            self.began, self.began_step, self._order_N, self._start = self.epoch, self.step_count, None, 0
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Restore weights, optimiser and random generators to what they were before the first step."""
+        self.order_generator.manual_seed(self.config.seed)
+        self.generator.manual_seed(self.config.seed + 1)
+        self._network.load_state_dict(self._new_network().state_dict())
+        self.__dict__.pop("optimiser", None)
 
     def run_epoch(self, at_once: Callable[[], int] = one_step) -> Iterator[None]:
         """Train one epoch, or the rest of one; yields before each step, where settings may change or it may end.
@@ -154,10 +188,10 @@ class Trainer:
         """
         self._network.train()
         n = len(self.x_train)
-        if self._order_N is None:
-            self._start, self._order_N, self._total = 0, *self._new_epoch(n)
-        while self._start < n:
+        while self._order_N is None or self._start < n:
             yield
+            if self._order_N is None:  # a new epoch, or training begins anew
+                self._start, self._order_N, self._total = 0, *self._new_epoch(n)
             self._advance(self._order_N, at_once())
         self._order_N = None
         self.epoch += 1
@@ -322,6 +356,8 @@ class Trainer:
             converged=self.converged,
             settings={name: getattr(self.config, name) for name in sorted(TrainConfig.live)},
             optimiser=self._groups(),
+            began=self.began,
+            began_step=self.began_step,
         )
         return save_tensors(tensors, {"progress": msgspec.json.encode(progress).decode()})
 
@@ -359,8 +395,11 @@ class Trainer:
         self._network.load_state_dict(
             {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
         )
+        self.began, self.began_step = progress.began, progress.began_step
+        self.config = make(TrainConfig, {"hold": 0}, self.config)  # so that no training begins anew here
         self._remember(tensors, progress)
-        self.change(progress.settings)
+        self.change({**progress.settings, "hold": 0})
+        self.config = make(TrainConfig, {"hold": progress.settings.get("hold", 0)}, self.config)
         self._order_N, self._start = tensors.get("epoch.order"), progress.start
         if self._order_N is not None:
             self._order_N, self._total = self._order_N.to(self.device), tensors["epoch.total"].to(self.device)

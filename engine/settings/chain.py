@@ -8,6 +8,9 @@ from msgspec import Meta
 
 from .fields import SettingsStruct
 
+TWIN_TIME = 200.0
+"""Time of its pull at which a friction chain is compared with a trained network: 4000 steps of 0.05."""
+
 
 class ChainConfig(SettingsStruct, frozen=True, kw_only=True, tag="chain"):
     """A chain of blocks and springs and how it is pulled (Shi et al., arXiv:2407.19353; docs/theory.md).
@@ -18,7 +21,12 @@ class ChainConfig(SettingsStruct, frozen=True, kw_only=True, tag="chain"):
         ValueError: ``eta`` is too long to follow the stiffest motion; the message gives the largest one allowed.
     """
 
-    live: ClassVar[frozenset[str]] = frozenset({"mu_right", "mu_left", "noise", "noise_decay", "gamma", "target"})
+    live: ClassVar[frozenset[str]] = frozenset(
+        {
+            "mu_right", "mu_left", "noise", "noise_decay", "gamma", "target", "hold", "input_share", "input_time",
+            "output_time",
+        }
+    )  # fmt: skip
 
     blocks: Annotated[int, Meta(ge=1, le=100_000, description="blocks between wall and target")] = 7
     order: Annotated[Literal[1, 2], Meta(description="1: overdamped; 2: with inertia")] = 1
@@ -52,11 +60,41 @@ class ChainConfig(SettingsStruct, frozen=True, kw_only=True, tag="chain"):
     pull_time: Annotated[
         float, Meta(gt=0.0, le=1e9, description="time that a steady or jerky pull takes, time = steps x eta")
     ] = 100.0
+    hold: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=1e12,
+            description="time of the pull at which the chain is held until a force changes, and is then pulled "
+            "anew; 0: never",
+        ),
+    ] = 0.0
+    hands: Annotated[
+        Literal["output", "both"],
+        Meta(description="output: friction and one hand; both: no friction, a hand at each end (ours)"),
+    ] = "output"
+    input_share: Annotated[
+        float, Meta(ge=0.0, le=1.0, description="of both hands: part of the length that the input's hand pulls")
+    ] = 0.5
+    input_time: Annotated[
+        float,
+        Meta(ge=0.0, le=1e9, description="of both hands: for which the input's has pulled, in 1/(k mobility)"),
+    ] = 5.0
+    output_time: Annotated[
+        float, Meta(ge=0.0, le=1e9, description="of both hands: for which the output's has pulled, likewise")
+    ] = 2.5
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="of the random force")] = 0
     pace: Annotated[float, Meta(ge=0.0, le=1e9, description="steps per second; 0 is as fast as the machine")] = 0.0
     frames: Annotated[float, Meta(gt=0.0, le=60.0, description="records per second")] = 10.0
 
     def __post_init__(self) -> None:
+        if self.hands == "both" and (
+            self.order == 2 or self.pulling != "at_once" or self.hold or self.common_noise
+        ):
+            raise ValueError(
+                "hands = both is a chain of the first order without friction, whose shape is given by input_share, "
+                "input_time and output_time; leave order = 1, pulling = at_once, hold = 0 and common_noise = off"
+            )
         if self.order == 1 and self.eta * self.k > 0.5:
             raise ValueError(
                 f"eta x k = {self.eta * self.k:g} is above 0.5: a stretched chain would oscillate with growing "

@@ -45,8 +45,8 @@ RECIPES: dict[str, Recipe] = {
         {"dataset": "digits", "batch_size": 128, "epochs": 60},
     ),
     "lab": Recipe(
-        "what the lab opens with: the digits in small batches, long enough to play with the sliders",
-        {"dataset": "digits", "batch_size": 128, "epochs": 5000, "early_stop": False},
+        "what the lab opens with: the digits, full batch as in the paper; the lab trains anew when a slider moves",
+        {"dataset": "digits", "batch_size": 2560, "epochs": 150, "early_stop": False},
     ),
     "paper-mlp": _paper("the network of Shi et al.: MNIST at 10x10, 2560 images, full batch, 100 epochs"),
     "paper-cnn": _paper(

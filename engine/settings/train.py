@@ -13,7 +13,7 @@ class TrainConfig(SettingsStruct, frozen=True, kw_only=True, tag="train"):
     """One network and how it is trained (Shi et al., arXiv:2407.19353, supplement)."""
 
     live: ClassVar[frozenset[str]] = frozenset(
-        {"negative_slope", "data_noise", "lr", "dropout", "batch_size", "linear_probes"}
+        {"negative_slope", "data_noise", "lr", "dropout", "batch_size", "linear_probes", "hold"}
     )
 
     dataset: Annotated[
@@ -72,6 +72,15 @@ class TrainConfig(SettingsStruct, frozen=True, kw_only=True, tag="train"):
         int, Meta(ge=1, le=10_000_000, description="samples per step; more than train_size means full batch")
     ] = 2560
     epochs: Annotated[int, Meta(ge=1, le=100_000_000, description="passes over the training set")] = 100
+    hold: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100_000_000,
+            description="epochs after which training waits until a setting changes, and then begins anew from the "
+            "initial weights; 0: never",
+        ),
+    ] = 0
     data_noise: Annotated[
         float,
         Meta(

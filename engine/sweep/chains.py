@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
+from ..chain.hands import held_by_both
+from ..chain.pulling import hold_steps
 from ..errors import DivergedError
 from ..measures.registry import DISTANCE
 from ..runs.records import Cell
@@ -16,10 +20,15 @@ def pull(jobs: Sequence[tuple[Task, ChainConfig]], method: str, *, threads: int 
     """One final cell record for each chain; where the chain diverged, its text is set and it has no curves.
 
     Args:
-        jobs: (cell, member) and settings of each chain.
+        jobs: (cell, member) and settings of each chain. One that two hands pull is solved in closed form.
         method: mean_field, or replicas.
         threads: by default one per core; results do not depend on it.
     """
+    jobs = [(task, _up_to_hold(settings)) for task, settings in jobs]
+    for task, settings in jobs:
+        if settings.hands == "both":
+            yield _cell(task, settings, held_by_both(settings).tolist(), [])
+    jobs = [job for job in jobs if job[1].hands != "both"]
     if method == "mean_field":
         yield from _by_theory(jobs, threads)
         return
@@ -32,6 +41,12 @@ def pull(jobs: Sequence[tuple[Task, ChainConfig]], method: str, *, threads: int 
             yield Cell(cell=task[0], member=task[1], final=True, at=settings.steps, text=str(error))
         else:
             yield _cell(task, settings, pulled.mean_L.tolist(), pulled.sd_L.tolist())
+
+
+def _up_to_hold(config: ChainConfig) -> ChainConfig:
+    """The same chain with no steps beyond the time at which it is held."""
+    held = hold_steps(config)
+    return config if held is None or held >= config.steps else msgspec.structs.replace(config, steps=held)
 
 
 def _by_theory(jobs: Sequence[tuple[Task, ChainConfig]], threads: int | None) -> Iterator[Cell]:

@@ -39,6 +39,8 @@ def cell_settings(config: SweepConfig, index: int, member: int = 0) -> TrainConf
         return make(ChainConfig, values | _chain_axes(config, x, y))
     values |= {config.x_axis: x, config.y_axis: y}
     settings = make(TrainConfig, values)
+    if settings.hold:  # a sweep's network ends where one that waits for its sliders is held
+        settings = make(TrainConfig, {"epochs": min(settings.epochs, settings.hold), "hold": 0}, settings)
     return make(TrainConfig, {"seed": settings.seed + member}, settings)
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from ..chain import mean_field
 from ..measures.load_curve import LoadStatistics, statistics
+from ..settings.train import TrainConfig
 from . import two_hands
 from .axis import noise_coordinate
 from .maps import TwinMap
@@ -36,8 +37,6 @@ LAZY = frozenset(_WORDS)
 _CURVATURE = 2.74
 """Asymmetry of a parabola for each unit of its r.m.s. distance from the straight line, 2 √(15/8): what a map's
 r.m.s. error of the scaled curve means for the asymmetry, at most."""
-_CALM = {"data_noise": 0.0, "dropout": 0.0, "lr": 1e-3}
-"""Values at which a noise counts as off where another one is mapped."""
 
 Source = Literal["measured", "map", "none"]
 
@@ -117,12 +116,22 @@ def outlook(
         if turn.knob in {"negative_slope", noise_axis}:
             at = (turn.after, noise) if turn.knob == "negative_slope" else (slope, turn.after)
             steps.append((turn, map_asymmetry(noise_axis, 1.0 - at[0], at[1], hidden, own) - now))
-    others = [_NAMES[name] for name, calm in _CALM.items() if name != noise_axis and getattr(config, name) != calm]
+    others = [_NAMES[name] for name in _noises(config, samples) if name != noise_axis]
     beyond = f"does not know {' and '.join(others)}" if others else ""
     if not beyond and not is_own and not shipped.applies(noise):
         beyond = f"ends at {shipped.last:g}: beyond it networks mix the classes again between the layers"
     rms = own.rms if own is not None and is_own else shipped.slider_rms
     return Outlook(noise_axis, now, _CURVATURE * rms, tuple(steps), beyond)
+
+
+def _noises(config: TrainConfig, samples: int) -> list[str]:
+    """The kinds of noise that are not at their calm values, of a training set of ``samples``, 0 if not known."""
+    full = samples or two_hands.TWO_HANDS["batch_size"].calm
+    values = {name: float(getattr(config, name)) for name in two_hands.TWO_HANDS}
+    values["batch_size"] = (
+        two_hands.TWO_HANDS["batch_size"].calm if config.batch_size >= full else config.batch_size
+    )
+    return [name for name, value in values.items() if value != two_hands.TWO_HANDS[name].calm]
 
 
 def advise(

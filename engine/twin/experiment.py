@@ -133,7 +133,13 @@ class Experiment:
     def _network(self, turn: Turn | None, place: int) -> _Network:
         config = self._start.config if turn is None else turned(self._start.config, turn.knob, turn.after)
         seed = (config.seed + place) % 2**63
-        own: dict[str, Any] = {"seed": seed, "epochs": self._epochs, "linear_probes": False, "measure_test": False}
+        own: dict[str, Any] = {
+            "seed": seed,
+            "epochs": self._epochs,
+            "hold": 0,
+            "linear_probes": False,
+            "measure_test": False,
+        }
         return _Network(turn, msgspec.structs.replace(config, **own), place)
 
     def run(self) -> Trial | None:

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import Floats
-from ..chain.mean_field import TWIN_TIME
 from ..chain.mean_field_cells import mean_field_cells
 from ..errors import DataError
 from ..measures.friction import asymmetries, scaled
+from ..settings.chain import TWIN_TIME
 from .maps import TwinMap
 
 ETA = 0.05

@@ -20,7 +20,7 @@ from ..errors import ConfigError, RunDirectoryError, RunError
 from ..measures.load_curve import statistics
 from ..runs.directory import Run
 from ..runs.files import read_file, replace_file
-from ..runs.records import Acknowledged, Ended, Started
+from ..runs.records import Acknowledged, CurveScalars, Ended, Started
 from ..runs.status import Status
 from ..settings.fields import make, parse_value
 from ..settings.train import TrainConfig
@@ -50,7 +50,7 @@ ACCURACY_COST = 0.01
 """Test accuracy, a fraction, that a step may cost without another being named beside it."""
 _IRRELEVANT = frozenset(
     {
-        "epochs", "device", "threads", "measure_every", "measure_steps", "measure_test", "linear_probes",
+        "epochs", "hold", "device", "threads", "measure_every", "measure_steps", "measure_test", "linear_probes",
         "hessian", "checkpoint_every",
     }
 )  # fmt: skip
@@ -217,7 +217,7 @@ def start_of(run: Run) -> Start:
         raise ConfigError(
             f"{run.id} is a {run.kind} run; other settings are tried of networks that springtui trains, alone"
         )
-    log, epoch, has_finished = run.log(), 0, False
+    log, epoch, has_finished = run.log(), 0, False  # epochs of the present training: the lab begins anew
     settings = msgspec.structs.asdict(config)
     for event in map(log.decode_scalars, log.records()):
         if isinstance(event, Started):
@@ -226,7 +226,9 @@ def start_of(run: Run) -> Start:
             settings |= {} if event.error else event.settings
         elif isinstance(event, Ended):
             has_finished = event.reason == Status.FINISHED
-        epoch = max(epoch, getattr(event, "at", 0))
+        elif isinstance(event, CurveScalars):
+            own = event.scalars.get("epochs")
+            epoch = event.at if own is None else int(own)
     if epoch < 1:
         raise RunError(f"{run.id} has not trained for an epoch yet; there is nothing to compare, try it later")
     in_force = make(

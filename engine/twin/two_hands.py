@@ -147,8 +147,9 @@ def predicted_curve(
     """
     from ..chain.hands import pulled_by_both  # needs NumPy, which no first frame waits for
 
-    share, *times = two_hands_for(noise_axis).state(nonlinearity, noise, layers)
-    return 1.0 - pulled_by_both(share if input_share is None else input_share, *times, layers)
+    state = two_hands_for(noise_axis).state(nonlinearity, noise, layers)
+    share = state.input_share if input_share is None else input_share
+    return 1.0 - pulled_by_both(share, state.input_time, state.output_time, layers)
 
 
 def predicted_asymmetry(nonlinearity: float, noise_axis: str, noise: float, layers: int = LAYERS) -> float:

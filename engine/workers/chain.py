@@ -17,8 +17,8 @@ import msgspec
 from ..arrays import Floats
 from ..chain.build import new_chain
 from ..chain.checkpoint import Progress, read_state, write_state
-from ..chain.mean_field import MeanField, effective_friction, mean_field_positions, settled
-from ..chain.pulling import CHUNK, targets
+from ..chain.mean_field import MeanField, friction, mean_field_positions, settled
+from ..chain.pulling import CHUNK, hold_steps, targets
 from ..errors import ConfigError, DivergedError, RunError
 from ..measures.registry import DISTANCE
 from ..runs.controls import ControlReader
@@ -76,7 +76,8 @@ class _Job:
         self.writer = writer
         self.config = config
         self.chain = new_chain(config)
-        self.theory = MeanField(config) if config.pace and config.order == 1 else None
+        followed = config.pace and config.order == 1 and config.hands == "output"
+        self.theory = MeanField(config) if followed else None
         """Mean field at the same step as the chain, where a pace is set and the chain is overdamped."""
         self.replay = Replay(run.events())
         self.loop = ControlLoop(writer, controls, self._change, interrupted, self.replay.behind)
@@ -87,13 +88,16 @@ class _Job:
         self._next_save = self.began + SAVE_EVERY
         self._speed = 1000.0
         """Steps per second of this machine, measured while pulling."""
-        self._recorded_at = -1
+        self._recorded_at = self._saved_at = -1
 
     def _restore(self) -> None:
         self.writer.remove_half_written_checkpoints()
         if (checkpoint := self.at_file.checkpoint()) is not None:
             progress = read_state(checkpoint, self.chain, self.theory)
-            self._apply(progress.settings)
+            self.config = make(ChainConfig, progress.settings, self.config)
+            self.chain.config = self.config
+            if self.theory is not None:
+                self.theory.config = self.config
             self.replay.taken = min(progress.moves, len(self.replay.moves))
             self.earlier_seconds = progress.seconds
 
@@ -101,11 +105,16 @@ class _Job:
         began = time.monotonic()
         in_force = {name: getattr(self.config, name) for name in sorted(ChainConfig.live)}
         progress = Progress(
-            steps=self.chain.steps, moves=self.replay.taken, seconds=self._seconds(), settings=in_force
+            steps=self.chain.steps,
+            moves=self.replay.taken,
+            seconds=self._seconds(),
+            settings=in_force,
+            began=self.chain.began,
         )
         self.writer.write_checkpoint(write_state(self.chain, self.theory, progress))
         now = time.monotonic()
         self._next_save = now + max(SAVE_EVERY, 20.0 * (now - began))
+        self._saved_at = self.chain.steps
 
     def _seconds(self) -> float:
         """Seconds that all workers have spent on the run, without pauses."""
@@ -123,7 +132,10 @@ class _Job:
         return self._ended(Status.FINISHED if done else Status.STOPPED, text)
 
     def _pull(self) -> bool:
-        """Pull in slices at ``pace``, recording ``frames`` times a second; False where it was stopped."""
+        """Pull in slices at ``pace``, recording ``frames`` times a second; False where it was stopped.
+
+        A chain that is held waits for a change of its settings where a pace is set; else it has finished.
+        """
         config, chain = self.config, self.chain
         self._record(0.0)
         frame_time, frame_steps = time.monotonic(), chain.steps
@@ -138,8 +150,14 @@ class _Job:
                 self._record((chain.steps - frame_steps) / max(now - frame_time, 1e-9))
                 frame_time, frame_steps = now, chain.steps
                 due = max(due + 1.0 / config.frames, now)  # by the clock: slices and frames do not fit each other
-            if now >= self._next_save:
+            if now >= self._next_save and chain.steps != self._saved_at:
                 self._save()
+            if chain.is_held and not self.replay.behind(chain.steps):
+                self._record(0.0)
+                if not config.pace:
+                    return True
+                time.sleep(_SLICE)
+                continue
             self._advance(self._next_slice())
             if config.pace and not self.replay.behind(chain.steps):
                 time.sleep(max(0.0, self._slice_seconds() - (time.monotonic() - now)))
@@ -165,6 +183,8 @@ class _Job:
         if not self.config.pace:
             steps = -(-steps // CHUNK) * CHUNK
         ahead = [self.config.steps, *(step for step, _ in self.replay.moves[self.replay.taken :])]
+        if (held := hold_steps(self.config)) is not None:
+            ahead.append(chain.began + held)
         return min(steps, max(1, min(ahead) - chain.steps))
 
     def _measure_speed(self, steps: int, seconds: float) -> None:
@@ -199,7 +219,12 @@ class _Job:
                 at=chain.steps,
                 step=chain.steps,
                 curves={DISTANCE: self._curve(chain.mean()), **self._theory_curve()},
-                scalars={"rate": rate, "effective_friction": self._friction(), "target": self._held_at()},
+                scalars={
+                    "rate": rate,
+                    "target": self._held_at(),
+                    "time": chain.pulled_steps * self.config.eta,
+                    **self._friction(),
+                },
                 positions=x_RL[0].tolist(),
                 spread=chain.sd().tolist(),
             )
@@ -212,15 +237,17 @@ class _Job:
 
     def _held_at(self) -> float:
         """Position of the last spring's end at the current step."""
-        return float(targets(self.config, max(0, self.chain.steps - 1), 1)[0])
+        return float(targets(self.config, max(0, self.chain.pulled_steps - 1), 1)[0])
 
     def _theory_curve(self) -> dict[str, list[float | None]]:
         if self.theory is not None:
             return {"mean_field": self._curve(self.theory.x_L)}
         return {"mean_field": self._curve(settled(self.config))} if self.config.pace else {}
 
-    def _friction(self) -> float:
-        return effective_friction(self.config.mu_right, self.config.mu_left)
+    def _friction(self) -> dict[str, float]:
+        """The friction (μ→ - μ←)/2, a force, by its name; empty for a chain without any."""
+        c = self.config
+        return {} if c.hands == "both" else {"friction": friction(c.mu_right, c.mu_left)}
 
     def _write_started(self) -> None:
         blocks = [f"block {i + 1}" for i in range(self.config.blocks)]
@@ -242,10 +269,10 @@ class _Job:
             "seconds": self._seconds(),
             "positions": chain.mean().tolist(),
             "sd": chain.sd().tolist(),
-            "effective_friction": self._friction(),
+            "friction": self._friction().get("friction"),
         }
         if reason is not Status.DIVERGED:
-            done = msgspec.structs.replace(self.config, steps=max(1, chain.steps))
+            done = msgspec.structs.replace(self.config, steps=max(1, chain.pulled_steps))
             theory = mean_field_positions(done)
             summary["mean_field"] = None if theory is None else theory.tolist()
         return Ended(reason=reason, text=text, at=chain.steps, summary=summary)

@@ -29,6 +29,8 @@ from ..settings.train import TrainConfig
 from .control_loop import ControlLoop, Interrupted
 
 _UNBOUNDED = 1 << 40
+_WAIT = 0.03
+"""Seconds between looks for requests while a network is held."""
 
 
 def run_training(
@@ -102,7 +104,7 @@ class _Job:
         self._restore()
         self.began = self.saved = time.monotonic()
         self._mark = (time.monotonic(), trainer.epoch)
-        self._measured_at = -1
+        self._measured_at = self._saved_at = -1
 
     def _restore(self) -> None:
         self.writer.remove_half_written_checkpoints()
@@ -132,7 +134,11 @@ class _Job:
         trainer, config = self.trainer, self.trainer.config
         if trainer.step_count == 0:
             self._measure()
-        while trainer.epoch < config.epochs and not trainer.converged:
+        while trainer.epoch < config.epochs and not (trainer.converged and not trainer.config.hold):
+            if trainer.is_held and not self.replay.behind(trainer.step_count):
+                if not self._wait():
+                    return Status.STOPPED, f"stopped at epoch {trainer.epoch}"
+                continue
             for _ in trainer.run_epoch(self._at_once):
                 if not self._between_steps():
                     return Status.STOPPED, f"stopped at epoch {trainer.epoch}"
@@ -140,6 +146,19 @@ class _Job:
                 self._measure()
         early = trainer.converged and trainer.epoch < config.epochs
         return Status.FINISHED, f"{'converged' if early else 'finished'} after {trainer.epoch} epochs"
+
+    def _wait(self) -> bool:
+        """Measure and save a network that is held, once, and wait for requests; False once stopped."""
+        step = self.trainer.step_count
+        if self.trainer.config.linear_probes and self.latest is not None and self.latest.probes is None:
+            self._measured_at, self.replay.recorded = -1, -1  # probes are wanted of the curve that is recorded
+        self._measure()
+        if self.trainer.config.checkpoint_every and self._saved_at != step:
+            self._save()
+        for settings in self.replay.due(step):
+            self.trainer.change(settings)
+        time.sleep(_WAIT)
+        return self.loop.poll(step)
 
     def _between_steps(self) -> bool:
         """Measure, save, then apply requests, in this order: a change of settings affects the next step first."""
@@ -175,6 +194,8 @@ class _Job:
         if known:
             return
         scalars: dict[str, float | None] = {**self.latest.scalars, "rate": self._rate()}
+        if trainer.config.hold or trainer.began:
+            scalars["epochs"] = trainer.epoch - trainer.began
         curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in self.latest.curves.items()}
         self.writer.write(
             Curve(at=trainer.epoch, step=step, curves=curves, scalars=scalars, linear_probes=self.latest.probes)
@@ -192,7 +213,7 @@ class _Job:
     def _save(self) -> None:
         notes = {"moves": self.replay.taken, "seconds": self._seconds(), "labels": self.labels}
         self.writer.write_checkpoint(self.trainer.state(notes))
-        self.saved = time.monotonic()
+        self.saved, self._saved_at = time.monotonic(), self.trainer.step_count
 
     def _seconds(self) -> float:
         """Seconds that all workers have spent on the run, without pauses."""

@@ -23,7 +23,7 @@ from .train import in_digits, print_result
     short_help="Pull one chain of blocks and springs here.",
     epilog=examples(
         "springtui chain",
-        "springtui chain --set mu_right=0.1 --set noise=0.05 --json | jq .effective_friction",
+        "springtui chain --set mu_right=0.1 --set noise=0.05 --json | jq .friction",
     )
     + f"\n\n{describe_settings(ChainConfig)}",
 )
@@ -35,9 +35,9 @@ def chain(session: Session, assignments: tuple[str, ...], as_json: bool) -> int:
     """Pull one chain here, and print where its blocks end.
 
     Positions and sd are over the replicas, in units of the target; mean_field is what the theory gives: of the
-    first order after as many steps, of the second in the long run, by one number, the effective friction.
+    first order after as many steps, of the second in the long run, by one number, the friction (μ→ − μ←)/2.
 
-    With --json one object: run, reason, positions, sd and mean_field, x_1 to x_L each, and effective_friction.
+    With --json one object: run, reason, positions, sd and mean_field, x_1 to x_L each, and friction.
     """
     config = make(ChainConfig, parse_assignments(ChainConfig, assignments))
     home = session.open_home()
@@ -54,12 +54,12 @@ def report(state: RunState, *, as_json: bool) -> int:
 def describe(state: RunState) -> dict[str, Any]:
     """The object that ``--json`` prints."""
     summary = state.ended.summary if state.ended else {}
-    names = ("positions", "sd", "mean_field", "effective_friction")
+    names = ("positions", "sd", "mean_field", "friction")
     return {"run": state.run_id, "reason": state.status, **{name: summary.get(name) for name in names}}
 
 
 def _print(result: dict[str, Any]) -> None:
-    for name in ("run", "reason", "effective_friction"):
+    for name in ("run", "reason", "friction"):
         print_line(f"{name:18}  {in_digits(result[name])}")
     columns = [result[name] or [] for name in ("positions", "sd", "mean_field")]
     rows = [(str(number), *map(in_digits, values)) for number, values in enumerate(zip_longest(*columns), start=1)]

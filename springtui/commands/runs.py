@@ -15,7 +15,7 @@ from .options import json_option
 from .output import print_json, print_line, print_table, say
 from .session import Session, common, examples
 
-_SHOWN = ("train_loss", "test_accuracy", "loss", "effective_friction")
+_SHOWN = ("train_loss", "test_accuracy", "loss", "friction")
 
 
 @click.command(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, Literal, Protocol
 
 from engine.errors import SpringtuiError
@@ -17,7 +17,7 @@ from ..state.cycling import next_of
 from ..state.run_state import RunState
 from ..terminal.text import plain_text
 from .session import PANELS, SYSTEMS, LabSession, Panel
-from .settings import PULLINGS, moved
+from .settings import CHAIN_NAMES, CHAINS, PULLINGS, ChainChoice, moved
 
 How = Literal["left", "new", "resume"]
 
@@ -64,7 +64,9 @@ class LabControl:
         self.states: dict[Panel, RunState] = {}
         self.watchers: dict[Panel, Watcher] = {}
         self.trouble: dict[Panel, str] = {}
-        self.pulling = PULLINGS[0]
+        self.chain = ChainChoice()
+        self.going_on = False
+        """Whether network and friction chain go on beyond the time at which they are held."""
         self._view = view
         self._caught_up: set[str] = set()
         """Runs whose records have all been read once."""
@@ -192,11 +194,26 @@ class LabControl:
             self._view.notify("no run was broken off here; r starts anew", timeout=4, markup=False)
 
     def pull_next(self) -> None:
-        """Start a new chain, pulled in the next of ``PULLINGS``."""
-        self.pulling = next_of(PULLINGS, self.pulling)
-        self._view.notify(f"pulled {self.pulling.replace('_', ' ')}", title="chain", timeout=3, markup=False)
+        """Start a new friction chain, pulled in the next of ``PULLINGS``."""
+        self.chain.hands, self.chain.pulling = "output", next_of(PULLINGS, self.chain.pulling)
+        self._begin_chain(f"friction, pulled {self.chain.pulling.replace('_', ' ')}")
+
+    def next_chain(self) -> None:
+        """Start the other chain: between two hands, or the paper's with friction."""
+        self.chain.hands = next_of(CHAINS, self.chain.hands)
+        self._begin_chain(CHAIN_NAMES[self.chain.hands])
+
+    def _begin_chain(self, words: str) -> None:
+        self._view.notify(words, title="chain", timeout=3, markup=False)
         self._forget("chain")
         self.begin("chain", how="new")
+
+    async def toggle_going_on(self) -> None:
+        """Let network and friction chain go on beyond the time at which they are held, or begin both anew."""
+        self.going_on = self.chain.going_on = not self.going_on
+        words = "going on, beyond what the map is for" if self.going_on else "held at the map's time again"
+        self._view.notify(words, timeout=4, markup=False)
+        await self.adjust()
 
     # what the watchers post
 
@@ -250,7 +267,19 @@ class LabControl:
 
     def _catch_up(self, panel: Panel, state: RunState) -> None:
         self._caught_up.add(state.run_id)
+        if not self._is_ours(panel) and state.settings:
+            self._adopt(panel, state.settings)
         self._view.run_caught_up(panel, ours=self._is_ours(panel))
+
+    def _adopt(self, panel: Panel, settings: Mapping[str, Any]) -> None:
+        """Take over which chain an earlier lab left, and whether its network was going on."""
+        if panel == "train":
+            self.going_on = not settings.get("hold")
+        else:
+            hands = settings.get("hands")
+            self.chain.hands = next((known for known in CHAINS if known == hands), "output")
+            self.chain.pulling = next((way for way in PULLINGS if way == settings.get("pulling")), PULLINGS[0])
+            self.chain.going_on = self.chain.hands == "output" and not settings.get("hold")
 
     def _is_ours(self, panel: Panel) -> bool:
         """Whether this lab started the worker of a panel's run; else an earlier lab left it."""

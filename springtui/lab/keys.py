@@ -26,8 +26,22 @@ KEYS: list[BindingType] = [
         tooltip="try other settings of this network in the background, for the advice; again cancels",
     ),
     Binding("escape", "cancel_trial", "Cancel", id="lab.cancel_trial", show=False, tooltip="cancel that"),
+    Binding(
+        "c",
+        "next_chain",
+        "Chain",
+        id="lab.chain",
+        tooltip="two hands, or the paper's chain with friction",
+    ),
+    Binding(
+        "o",
+        "toggle_going_on",
+        "Go on",
+        id="lab.going_on",
+        tooltip="train and pull on beyond the map's time, or begin anew",
+    ),
     Binding("v", "toggle_ruler", "View", id="lab.view", tooltip="springs or a folding ruler", show=False),
-    Binding("p", "next_pulling", "Pull", id="lab.pull", tooltip="pull anew: next way", show=False),
+    Binding("p", "next_pulling", "Pull", id="lab.pull", tooltip="pull with friction: next way", show=False),
     Binding(
         "right_square_bracket",
         "next_group(1)",

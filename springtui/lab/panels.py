@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from textual.dom import DOMNode
 
 from engine.measures.load_curve import loads, statistics
 from engine.measures.registry import DISTANCE, MEASURES
+from engine.settings.chain import TWIN_TIME
 
 from ..state.curves import curves_of, legend, legend_of, theory_of, twin_of, twin_series
 from ..state.empty import WAITING, why_empty
@@ -85,12 +87,20 @@ def _why_empty(panel: Panel, state: RunState | None, trouble: str) -> str:
 
 
 def words(
-    states: Mapping[Panel, RunState], trouble: Mapping[Panel, str], measure: str, *, chain_first: bool = False
+    states: Mapping[Panel, RunState],
+    trouble: Mapping[Panel, str],
+    measure: str,
+    *,
+    chain_first: bool = False,
+    beyond: str = "",
 ) -> tuple[str, str]:
-    """The text of the regime, and the text of both runs' numbers."""
+    """The text of the regime, and the text of both runs' numbers.
+
+    ``beyond`` says why no chain applies to the network; empty where one does.
+    """
     train, chain = states.get("train"), states.get("chain")
     absent: dict[Panel, str] = {panel: "not started" if panel in trouble else "starting" for panel in SYSTEMS}
-    facts = [_train_facts(train, absent["train"]), _chain_facts(chain, absent["chain"])]
+    facts = [_train_facts(train, absent["train"]), _chain_facts(chain, absent["chain"], beyond)]
     first, second = reversed(facts) if chain_first else facts
     return _regime(train, measure), "\n".join([*_trouble_lines(trouble), *first, "", *second])
 
@@ -152,22 +162,45 @@ def _before_curves(state: RunState | None) -> list[str]:
     return [plain_text(state.note)] if state.note and state.ended is None else _asides(state)
 
 
-def _chain_facts(state: RunState | None, absent: str) -> list[str]:
+def _chain_facts(state: RunState | None, absent: str, beyond: str) -> list[str]:
     lines = ["CHAIN  " + (state.status if state else absent)]
     if state is None or state.latest is None:
         return [*lines, *_before_curves(state)]
-    from engine.chain.mean_field import TWIN_TIME  # needs NumPy, which no first frame waits for
-
     settings = state.settings
-    lines += [*_asides(state), progress_line(state, "step")]
-    if eta := settings.get("eta"):
-        lines.append(f"time {state.latest.at * eta:.0f} · map: {TWIN_TIME:.0f}")
+    lines += _asides(state)
+    if settings.get("hands") == "both":
+        lines += _two_hands_facts(settings)
+    else:
+        lines += [progress_line(state, "step"), *_friction_facts(state)]
+    if beyond:
+        return [*lines, beyond]
+    shape = statistics(state.latest.curves.get(DISTANCE, []), logits=False)
+    lines.append(f"{in_words(shape)} · CV {decimals(shape.cv)}")
+    return lines
+
+
+def _two_hands_facts(settings: Mapping[str, Any]) -> list[str]:
+    share, at_input, at_output = (settings.get(name) for name in ("input_share", "input_time", "output_time"))
+    return [
+        f"two hands · input pulls {percent(share)}",
+        f"times: input {number(at_input, 2)}, output {number(at_output, 2)}",
+    ]
+
+
+def _friction_facts(state: RunState) -> list[str]:
+    settings, time = state.settings, state.latest.scalars.get("time") if state.latest else None
+    lines = []
+    if time is not None:
+        hold = settings.get("hold")
+        held = f"held at {hold:.0f}: o pulls on" if hold and time >= hold else f"its map is for {TWIN_TIME:.0f}"
+        if time > TWIN_TIME + 0.5:
+            held = f"past {TWIN_TIME:.0f} the map says nothing"
+        lines.append(f"friction · time {time:.0f}")
+        lines.append(held)
     lines.append(
         f"μ→ {_small(settings.get('mu_right'))} · μ← {_small(settings.get('mu_left'))} · "
         f"ε {_small(settings.get('noise'))}"
     )
-    shape = statistics(state.latest.curves.get(DISTANCE, []), logits=False)
-    lines.append(f"{in_words(shape)} · CV {decimals(shape.cv)}")
     return lines
 
 

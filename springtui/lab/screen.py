@@ -23,7 +23,7 @@ from ..follow.watcher import Watcher
 from ..preferences.last_place import LastSession
 from ..screen import BaseScreen
 from ..state.cycling import next_of
-from ..state.knobs import NOISE_KINDS, start_of
+from ..state.knobs import NOISE_KINDS, mixing, start_of
 from ..state.predictions import TwinPredictions
 from ..state.run_state import RunState
 from ..terminal import size
@@ -179,8 +179,15 @@ class LabScreen(BaseScreen[None]):
         network = self.session.network
         if panel == "chain":
             depth = int(network.get("depth", 8))
-            return chain_settings(self.predictions, depth, nonlinearity, self.kind, noise, self.control.pulling)
-        return network_settings(network, nonlinearity, self.kind, noise, probes=self.measure == PROBES)
+            return chain_settings(self.control.chain, self.predictions, depth, nonlinearity, self.kind, noise)
+        return network_settings(
+            network,
+            nonlinearity,
+            self.kind,
+            noise,
+            probes=self.measure == PROBES,
+            going_on=self.control.going_on,
+        )
 
     @on(Slider.Changed)
     def _slider_moved(self) -> None:
@@ -292,8 +299,10 @@ class LabScreen(BaseScreen[None]):
         """Show the regime, both runs' numbers, and the advice."""
         chain_first = self.has_class("-tabbed") and self.has_class("-chain")
         trouble = self.control.trouble
-        regime, facts = panels.words(self.states, trouble, self.measure, chain_first=chain_first)
         train = self.states.get("train")
+        noise = train.settings.get(self.kind.key) if train is not None else None
+        beyond = "" if noise is None else mixing(self.kind, noise)
+        regime, facts = panels.words(self.states, trouble, self.measure, chain_first=chain_first, beyond=beyond)
         tried = None if train is None else self.trial.result(train.run_id, train.settings)
         parts = self.predictions.advice(train, self.kind, self.measure, tried), self.trial.words()
         advice = "\n".join(part for part in parts if part)
@@ -312,7 +321,7 @@ class LabScreen(BaseScreen[None]):
     async def _advise(self) -> None:
         """Compute the map's predictions anew where the settings that they depend on changed."""
         train = self.states.get("train")
-        if train is not None and await self.predictions.update(train, self.kind):
+        if train is not None and await self.predictions.update(train, self.kind, self.control.chain.hands):
             self._stale = True
             self.draw_words()
 
@@ -383,8 +392,16 @@ class LabScreen(BaseScreen[None]):
 
         self.run_worker(then_draw(), group="trial")
 
+    async def action_toggle_going_on(self) -> None:
+        """Train and pull on beyond the map's time, or begin anew up to it."""
+        await self.control.toggle_going_on()
+
+    def action_next_chain(self) -> None:
+        """Show the other chain: between two hands, or the paper's with friction."""
+        self.control.next_chain()
+
     def action_next_pulling(self) -> None:
-        """Start a new chain, pulled in the next way."""
+        """Start a new friction chain, pulled in the next way."""
         self.control.pull_next()
 
     def action_scroll_words(self, lines: int) -> None:

@@ -29,8 +29,10 @@ PANELS: tuple[Panel, Panel] = ("train", "chain")
 SYSTEMS: dict[Panel, str] = {"train": "network", "chain": "chain"}
 """By panel, the system that its run computes."""
 
-LAB_CHAIN: dict[str, Any] = {"replicas": 64, "pace": 300.0, "frames": 30.0, "steps": 1_080_000}
-"""Settings of the lab's chain: an hour of pulling, thirty frames a second."""
+LAB_CHAIN: dict[str, Any] = {"replicas": 64, "frames": 30.0, "steps": 10**9}
+"""Settings of the lab's chain that never change: it goes on until it is stopped, at thirty frames a second."""
+EPOCHS = 10**8
+"""Epochs of the lab's network over all its trainings, each of which is held at the epochs that a person set."""
 _PATIENCE = 5.0
 """Seconds for which a worker that wrote its last record may take to exit."""
 
@@ -102,7 +104,7 @@ class LabSession:
             open_home(self.home)
             config: TrainConfig | ChainConfig
             if panel == "train":
-                config = make(TrainConfig, {**self.network, **settings})
+                config = make(TrainConfig, {**self.network, **settings, "epochs": EPOCHS})
             else:
                 config = make(ChainConfig, {**LAB_CHAIN, **settings})
             run = Run.create(self.home, config, origin="lab")

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from engine.measures.registry import PROBES
+from engine.settings.chain import TWIN_TIME
+from engine.settings.train import TrainConfig
 
 from ..state.knobs import NOISE_KINDS, NoiseKind
 from ..state.predictions import TwinPredictions
 
+Hands = Literal["both", "output"]
+"""The chain between two hands, or the paper's: friction and one hand."""
+CHAINS: tuple[Hands, Hands] = ("both", "output")
+CHAIN_NAMES: dict[Hands, str] = {"both": "two hands", "output": "friction"}
 PULLINGS = ("at_once", "steady", "jerky")
 _PULLS: dict[str, dict[str, Any]] = {
     "at_once": {},
@@ -17,23 +24,49 @@ _PULLS: dict[str, dict[str, Any]] = {
     "jerky": {"order": 2, "pulling": "jerky", "pull_time": 50.0, "mass": 4.0, "gamma": 0.3},
 }
 """Settings of each way of pulling; jerky pulling needs blocks with mass."""
-_FIXED = {"blocks", "order", "pulling", "pull_time", "mass", "gamma"}
+_PACE: dict[Hands, dict[str, float]] = {"both": {"pace": 300.0}, "output": {"pace": 1000.0}}
+"""Steps per second: a friction chain comes to its map's time, 4000 steps, in four seconds."""
+_FIXED = {"blocks", "order", "pulling", "pull_time", "mass", "gamma", "hands", "pace"}
 """Settings that a chain cannot change while it runs."""
 
 
 def network_settings(
-    network: Mapping[str, Any], nonlinearity: float, kind: NoiseKind, noise: float, *, probes: bool
+    network: Mapping[str, Any], nonlinearity: float, kind: NoiseKind, noise: float, *, probes: bool, going_on: bool
 ) -> dict[str, Any]:
-    """The network's settings; other kinds of noise are as in ``network``, else at their calm value."""
+    """The network's settings; other kinds of noise are as in ``network``, else at their calm value.
+
+    It is held at the epochs that ``network`` gives, unless it is ``going_on``.
+    """
     calm = {other.key: network.get(other.key, other.calm) for other in NOISE_KINDS}
-    return {"negative_slope": round(1.0 - nonlinearity, 10), **calm, kind.key: noise, PROBES: probes}
+    hold = 0 if going_on else int(network.get("epochs", TrainConfig().epochs))
+    slope = round(1.0 - nonlinearity, 10)
+    return {"negative_slope": slope, **calm, kind.key: noise, PROBES: probes, "hold": hold}
 
 
 def chain_settings(
-    predictions: TwinPredictions, depth: int, nonlinearity: float, kind: NoiseKind, noise: float, pulling: str
+    chain: ChainChoice,
+    predictions: TwinPredictions,
+    depth: int,
+    nonlinearity: float,
+    kind: NoiseKind,
+    noise: float,
 ) -> dict[str, Any]:
-    """The settings of the chain for a network of ``depth`` linear maps, pulled in one of ``PULLINGS``."""
-    return {**predictions.chain(nonlinearity, kind, noise, depth), **_PULLS[pulling]}
+    """The settings of the chosen chain for a network of ``depth`` linear maps."""
+    settings = {"hands": chain.hands, **predictions.chain(chain.hands, nonlinearity, kind, noise, depth)}
+    if chain.hands == "output":
+        settings |= {**_PULLS[chain.pulling], "hold": 0.0 if chain.going_on else TWIN_TIME}
+    return settings | _PACE[chain.hands]
+
+
+@dataclass
+class ChainChoice:
+    """Which chain the lab pulls, and how."""
+
+    hands: Hands = CHAINS[0]
+    pulling: str = PULLINGS[0]
+    """Of the friction chain, one of ``PULLINGS``."""
+    going_on: bool = False
+    """Whether it is pulled on beyond the time of its map."""
 
 
 def moved(asked: Mapping[str, Any], in_force: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from engine.twin.axis import noise_coordinate
 from engine.twin.maps import PRESETS, TwinMap
+from engine.twin.two_hands import TWO_HANDS
 
 Q_MAX = 0.8
 """Data noise at the end of the paper's axis."""
@@ -26,7 +27,11 @@ class NoiseKind:
     default: float
     """The slider's value when the kind is chosen."""
     calm: float
-    """The setting's value when another kind is chosen."""
+    """The setting's value when another kind is chosen, and in a training without noise."""
+    noisy: float
+    """A value at which the deep layers are lazy, in a network and in the chain."""
+    nonlinearity: float
+    """Nonlinearity at which they are so, and at which the shallow layers are lazy at the calm value."""
     scale: Literal["linear", "log"]
     integer: bool
     description: str
@@ -34,13 +39,15 @@ class NoiseKind:
 
 NOISE_KINDS: tuple[NoiseKind, ...] = (
     NoiseKind(
-        "data_noise", "Data noise", 0.0, Q_MAX, 0.2, 0.0, "linear", False,
+        "data_noise", "Data noise", 0.0, Q_MAX, 0.2, 0.0, 0.8, 0.8, "linear", False,
         "fraction of labels replaced, and noise added to the inputs",
     ),
-    NoiseKind("lr", "Learning rate", 1e-4, 0.5, 1e-3, 1e-3, "log", False, "step size of Adam"),
-    NoiseKind("dropout", "Dropout", 0.0, 0.3, 0.1, 0.0, "linear", False, "fraction of activations dropped"),
+    NoiseKind("lr", "Learning rate", 1e-4, 0.5, 1e-3, 1e-3, 0.1, 0.8, "log", False, "step size of Adam"),
     NoiseKind(
-        "batch_size", "Batch size", 5, 2560, 128, 128, "log", True,
+        "dropout", "Dropout", 0.0, 0.3, 0.1, 0.0, 0.3, 0.8, "linear", False, "fraction of activations dropped"
+    ),
+    NoiseKind(
+        "batch_size", "Batch size", 5, 2560, 128, 2560, 20, 0.7, "log", True,
         "samples per step; small batches are noisy",
     ),
 )  # fmt: skip
@@ -66,9 +73,30 @@ def start_of(settings: Mapping[str, Any], *, chosen: bool, noise: str = "") -> t
     return 1.0 - float(settings.get("negative_slope", 0.0)), kind, value
 
 
-def chain_settings(
+def two_hands_settings(nonlinearity: float, kind: NoiseKind, noise: float, layers: int) -> dict[str, float]:
+    """Shares and times of the chain with two hands for the two sliders, and how much it trembles.
+
+    Beyond the noise up to which networks follow the map, it stays as it is there.
+    """
+    made = TWO_HANDS[kind.key]
+    noise = noise if made.applies(noise) else made.last
+    state = made.state(nonlinearity, noise, layers)
+    shape = {name: round(value, 6) for name, value in state._asdict().items()}
+    return shape | {"noise": round(0.02 + 0.04 * min(1.0, max(0.0, noise_coordinate(kind.key, noise))), 4)}
+
+
+def mixing(kind: NoiseKind, noise: float) -> str:
+    """Why no chain applies at this noise, in words; empty where one does."""
+    made = TWO_HANDS[kind.key]
+    if made.applies(noise):
+        return ""
+    side = "below" if made.last < made.calm else "above"
+    return f"{kind.label.lower()} {side} {made.last:g}: layers mix the classes again, no chain applies"
+
+
+def friction_settings(
     nonlinearity: float, kind: NoiseKind, noise: float, maps: Mapping[str, TwinMap] = PRESETS
 ) -> dict[str, float]:
-    """Friction and noise of the chain for the two sliders, by the map fitted for this kind of noise."""
+    """Friction and noise of the friction chain for the two sliders, by the map fitted for this kind of noise."""
     right, left, sd = maps[kind.key].chain_of(nonlinearity, noise_coordinate(kind.key, noise))
     return {"mu_right": round(right, 6), "mu_left": left, "noise": round(sd, 6)}

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from engine.measures.registry import DEFAULT_MEASURE, MEASURES
 from engine.twin.maps import PRESETS, TwinMap
+from engine.twin.two_hands import TWO_HANDS
 
-from .knobs import NoiseKind, chain_settings
+from .knobs import NoiseKind, friction_settings, two_hands_settings
 from .run_state import RunState
 from .wording import shape_of, shown_measure
 
@@ -30,16 +31,24 @@ class TwinPredictions:
         self._predicted_for: tuple[object, ...] = ()
         self._asked_for: tuple[object, ...] = ()
 
-    def chain(self, nonlinearity: float, kind: NoiseKind, noise: float, depth: int) -> dict[str, Any]:
-        """Settings of the chain for a network of ``depth`` linear maps, with a spring for each hidden layer."""
-        return {"blocks": max(1, depth - 2), **chain_settings(nonlinearity, kind, noise, self.maps)}
+    def chain(self, hands: str, nonlinearity: float, kind: NoiseKind, noise: float, depth: int) -> dict[str, Any]:
+        """Settings of the chain for a network of ``depth`` linear maps, with a spring for each hidden layer.
 
-    async def update(self, train: RunState, kind: NoiseKind) -> bool:
-        """Compute the predictions for the settings in force, in a thread; whether any changed."""
+        ``hands`` is ``both``, or ``output`` for the friction chain.
+        """
+        springs = max(2, depth - 1)
+        if hands == "both":
+            return {"blocks": springs - 1, **two_hands_settings(nonlinearity, kind, noise, springs)}
+        return {"blocks": springs - 1, **friction_settings(nonlinearity, kind, noise, self.maps)}
+
+    async def update(self, train: RunState, kind: NoiseKind, hands: str) -> bool:
+        """Compute the predictions for the settings in force, in a thread; whether any changed.
+
+        ``hands`` as in ``chain``: the curve is that of the chain that the lab shows.
+        """
         if train.latest is None or not train.settings:
             return False
-        from engine.chain.mean_field import predicted_curve  # both need NumPy, which no first frame waits for
-        from engine.twin.advice import outlook
+        from engine.twin.advice import outlook  # needs NumPy, which no first frame waits for
 
         nonlinearity, noise = 1.0 - train.settings["negative_slope"], float(train.settings[kind.key])
         in_force, springs = (train.run_id, kind.key, nonlinearity, noise), len(train.layers) - 2
@@ -53,15 +62,25 @@ class TwinPredictions:
             if self._asked_for != in_force:  # another run was begun, or a slider moved
                 return False
             self._outlook_for, self.outlook, changed = in_force, found, True
-        if springs > 1 and (*in_force, springs) != self._predicted_for:
+        if springs > 1 and (*in_force, springs, hands) != self._predicted_for:
             self._asked_for = in_force
-            chain = chain_settings(nonlinearity, kind, noise, self.maps)
-            numbers = chain["mu_right"], chain["mu_left"], chain["noise"]
-            curve = (await asyncio.to_thread(predicted_curve, *numbers, springs)).tolist()
+            curve = await asyncio.to_thread(self._curve, hands, nonlinearity, kind, noise, springs)
             if self._asked_for != in_force:
                 return changed
-            self._predicted_for, self.predicted, changed = (*in_force, springs), curve, True
+            self._predicted_for, self.predicted, changed = (*in_force, springs, hands), curve, True
         return changed
+
+    def _curve(self, hands: str, nonlinearity: float, kind: NoiseKind, noise: float, springs: int) -> list[float]:
+        """The scaled load curve, 1 … 0, of the chain at its map's time; empty where no chain applies."""
+        if hands == "both":
+            from engine.twin.two_hands import predicted_curve
+
+            made = TWO_HANDS[kind.key]
+            return list(predicted_curve(nonlinearity, kind.key, noise, springs)) if made.applies(noise) else []
+        from engine.chain.mean_field import predicted_curve as friction_curve
+
+        chain = friction_settings(nonlinearity, kind, noise, self.maps)
+        return list(friction_curve(chain["mu_right"], chain["mu_left"], chain["noise"], springs))
 
     def clear(self) -> None:
         """Drop the predictions; called when the network's run is dropped."""

@@ -76,6 +76,9 @@ class RunState:
         rate = self.latest.scalars.get("rate") if self.latest else None
         if self.latest is None or not rate or self.is_over or self.total <= 0:
             return None
+        epochs, hold = self.latest.scalars.get("epochs"), self.settings.get("hold")
+        if epochs is not None and hold:
+            return max(0.0, (float(hold) - epochs) / rate)
         return max(0.0, (self.total - self.latest.at) / rate)
 
     @property

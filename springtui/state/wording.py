@@ -88,6 +88,9 @@ def duration(seconds: float | None) -> str:
 
 def progress_line(state: RunState, unit: str) -> str:
     """How far a run has come, and how fast."""
+    hold, epochs = state.settings.get("hold"), state.latest.scalars.get("epochs") if state.latest else None
+    if unit == "epoch" and hold and epochs is not None:
+        return f"epoch {epochs:.0f}/{hold}" + (" · held" if epochs >= hold else "")
     at = state.latest.at if state.latest else 0
     rate = state.latest.scalars.get("rate") if state.latest else None
     pace = f" · {number(rate)}/s" if rate and not state.is_over else ""

@@ -34,7 +34,7 @@ async def test_both_systems_live_and_follow_the_sliders(home: Path) -> None:
         await pilot.press("home")
         train, chain = lab.session.runs["train"], lab.session.runs["chain"]
         await until(pilot, lambda: {"negative_slope": 1.0} in acknowledged(train))
-        await until(pilot, lambda: any(s.get("mu_right") == 0.03 for s in acknowledged(chain)))
+        await until(pilot, lambda: any(s.get("input_share") == 1.0 for s in acknowledged(chain)))
         await until(pilot, lambda: slider.in_force == 0.0)
         await pilot.press("space")
         await until(pilot, lambda: all(s.status == "paused" for s in lab.states.values()))
@@ -153,12 +153,13 @@ async def test_an_unwritable_home_is_said_and_the_app_stays(home: Path) -> None:
 async def test_probes_ruler_and_pulling_by_keys(home: Path) -> None:
     async with open_lab(home) as (lab, pilot):
         await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in ("train", "chain")))
+        await until(pilot, lambda: "held" in lab._words["#facts"])
         for _ in range(3):
             await pilot.press("m")
         await until(pilot, lambda: lab.states["train"].latest.linear_probes is not None)  # type: ignore[union-attr]
         assert "linear probes" in str(lab.query_one("#network-curve").border_title)
         await pilot.press("m")
-        await until(pilot, lambda: lab.states["train"].latest.linear_probes is None)  # type: ignore[union-attr]
+        await until(pilot, lambda: not lab.states["train"].settings["linear_probes"])
         await pilot.press("v")
         assert "folding ruler" in str(lab.query_one("#chain-view").border_title)
         old = lab.session.runs["chain"].id
@@ -182,7 +183,7 @@ async def test_a_lab_of_ones_own_network_starts_at_its_settings(home: Path) -> N
 
 
 EXPLOSIVE = {
-    "dataset": "digits", "batch_size": 128, "batch_norm": False, "optimizer": "sgd", "loss": "mse",
+    "dataset": "digits", "batch_size": 2560, "batch_norm": False, "optimizer": "sgd", "loss": "mse",
     "init_scale": 2.0, "epochs": 5000, "early_stop": False,
 }  # fmt: skip
 

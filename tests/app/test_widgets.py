@@ -15,7 +15,7 @@ from textual.drivers._writer_thread import WriterThread
 from textual.widget import Widget
 
 from springtui.lab.slider import Slider
-from springtui.state.knobs import NOISE_KINDS, NoiseKind, chain_settings
+from springtui.state.knobs import NOISE_KINDS, NoiseKind, friction_settings
 from springtui.state.pictures import Grid, Series
 from springtui.terminal.paced import is_behind
 from springtui.widgets.chain_view import ChainView
@@ -314,14 +314,14 @@ async def test_a_load_below_nothing_differs_in_shape(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("kind", NOISE_KINDS, ids=lambda kind: kind.key)
 def test_more_of_each_noise_shakes_the_chain_more(kind: NoiseKind) -> None:
     calm, noisy = (kind.maximum, kind.minimum) if kind.key == "batch_size" else (kind.minimum, kind.maximum)
-    assert chain_settings(0.5, kind, calm)["noise"] < chain_settings(0.5, kind, noisy)["noise"]
-    assert chain_settings(0.0, kind, calm)["mu_right"] < chain_settings(1.0, kind, calm)["mu_right"]
+    assert friction_settings(0.5, kind, calm)["noise"] < friction_settings(0.5, kind, noisy)["noise"]
+    assert friction_settings(0.0, kind, calm)["mu_right"] < friction_settings(1.0, kind, calm)["mu_right"]
 
 
 def test_the_map_to_the_chain_is_the_measured_one() -> None:
     data_noise = NOISE_KINDS[0]
-    assert chain_settings(1.0, data_noise, 0.8) == {"mu_right": 0.085, "mu_left": 0.138, "noise": 0.0626}
-    assert chain_settings(0.0, data_noise, 0.0) == {"mu_right": 0.03, "mu_left": 0.138, "noise": 0.029}
+    assert friction_settings(1.0, data_noise, 0.8) == {"mu_right": 0.085, "mu_left": 0.138, "noise": 0.0626}
+    assert friction_settings(0.0, data_noise, 0.0) == {"mu_right": 0.03, "mu_left": 0.138, "noise": 0.029}
 
 
 def test_a_terminal_that_takes_no_more_is_seen_to_be_behind() -> None:

@@ -251,7 +251,7 @@ class TestChain:
         assert done.returncode == 0, done.stderr
         result = json.loads(done.stdout)
         assert {len(result[name]) for name in ("positions", "sd", "mean_field")} == {3}
-        assert isinstance(result["effective_friction"], float)
+        assert isinstance(result["friction"], float)
         assert runs_in(home) == [result["run"]]
 
 

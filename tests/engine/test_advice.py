@@ -19,7 +19,7 @@ from engine.twin.advice import _CURVATURE, Advice, Outlook, advise, in_words, ma
 from engine.twin.maps import PRESETS, TwinMap
 from engine.twin.trial import Trial, Tried, Turn, relevant_settings, turns
 
-DIGITS = make(TrainConfig, RECIPES["digits"].settings)
+DIGITS = make(TrainConfig, {**RECIPES["digits"].settings, "batch_size": 2560})
 SLOPE = Turn("negative_slope", 0.8, 0.6)
 
 

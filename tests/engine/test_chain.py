@@ -16,7 +16,7 @@ from support.rest import quasi_static
 from engine.arrays import Floats
 from engine.chain.chain import Chain
 from engine.chain.ensemble import pull_cells
-from engine.chain.mean_field import effective_friction, mean_field_positions, mean_velocity, settled
+from engine.chain.mean_field import friction, mean_field_positions, mean_velocity, settled
 from engine.errors import ConfigError
 from engine.runs.directory import Run
 from engine.runs.listing import open_home
@@ -229,12 +229,12 @@ class TestMeanField:
         assert orders == pytest.approx([1.0, 1.0], abs=0.15)
 
     @pytest.mark.parametrize(("mu_right", "mu_left"), [(0.03, 0.138), (0.15, 0.1), (0.1, 0.1), (0.2, 0.0)])
-    def test_effective_friction_is_the_root(self, mu_right: float, mu_left: float) -> None:
-        friction = effective_friction(mu_right, mu_left)
+    def test_friction_is_the_root(self, mu_right: float, mu_left: float) -> None:
+        root = friction(mu_right, mu_left)
         for noise in (0.02, 0.1, 1.0):
-            assert abs(float(mean_velocity(friction, mu_right, mu_left, noise))) < 1e-15
-            assert float(mean_velocity(friction + 0.05, mu_right, mu_left, noise)) > 0.0
-            assert float(mean_velocity(friction - 0.05, mu_right, mu_left, noise)) < 0.0
+            assert abs(float(mean_velocity(root, mu_right, mu_left, noise))) < 1e-15
+            assert float(mean_velocity(root + 0.05, mu_right, mu_left, noise)) > 0.0
+            assert float(mean_velocity(root - 0.05, mu_right, mu_left, noise)) < 0.0
 
     @pytest.mark.parametrize(("mu_right", "mu_left"), [(0.03, 0.138), (0.15, 0.1), (0.1, 0.1)])
     def test_settles_on_the_parabola(self, mu_right: float, mu_left: float) -> None:
@@ -243,7 +243,7 @@ class TestMeanField:
             config = ChainConfig(mu_right=mu_right, mu_left=mu_left, noise=0.2, steps=steps, eta=eta)
             np.testing.assert_allclose(mean_field_positions(config), settled(config), atol=1e-9)
 
-    def test_parabola_feels_the_effective_friction(self) -> None:
+    def test_parabola_feels_the_friction(self) -> None:
         config = ChainConfig(mu_right=0.2, mu_left=0.05, k=1.7, target=2.0, blocks=9)
         forces = config.k * np.diff([0.0, *settled(config), 2.0], 2)
         np.testing.assert_allclose(forces, np.full(9, 0.075), atol=1e-12)

@@ -12,7 +12,7 @@ import pytest
 
 from engine.chain.chain import Chain
 from engine.chain.ensemble import ChainEnsemble
-from engine.chain.mean_field import effective_friction, mean_field_positions, settled
+from engine.chain.mean_field import friction, mean_field_positions, settled
 from engine.errors import ConfigError
 from engine.settings.chain import ChainConfig
 from engine.settings.fields import make
@@ -191,7 +191,7 @@ def test_noise_leads_both_orders_to_the_same_parabola() -> None:
     assert np.array_equal(theory, settled(config))
     error = chain.sd() / 64.0
     assert (np.abs(chain.mean() - theory) <= 4 * error + 2e-3).all()
-    assert effective_friction(0.05, 0.15) < 0
+    assert friction(0.05, 0.15) < 0
     assert mean_field_positions(ChainConfig(order=2, noise=0.0)) is None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from support.training import KNOBS, dataset, train
 from torch import Tensor, nn
 
 from engine.datasets.load import Dataset, load_dataset
+from engine.ensemble.trainer import trainer_for
 from engine.errors import ConfigError, DivergedError, RunDirectoryError
 from engine.networks.network import Activation, Dropout, Knobs, Network, build_network
 from engine.networks.trainer import Trainer
@@ -363,3 +364,75 @@ def test_digits_recipe() -> None:
     assert found.scalars["test_accuracy"] >= 0.95
     curve = found.curves["trace_ratio"]
     assert curve[-2] < curve[0] - 1.0
+
+
+class TestHeld:
+    """A network that waits at an epoch, and is trained anew from its initial weights when a setting changes."""
+
+    SMALL: ClassVar[dict[str, Any]] = {
+        "width": 16, "depth": 4, "batch_size": 64, "early_stop": False, "hold": 3, "dropout": 0.1, "seed": 7,
+    }  # fmt: skip
+    KINDS = pytest.mark.parametrize("kind", ["compiled", "torch"])
+
+    @staticmethod
+    def epochs(trainer: Trainer, count: int) -> list[float]:
+        for _ in range(count):
+            for _ in trainer.run_epoch():
+                pass
+        return trainer.measure().curves["trace_ratio"]
+
+    def new(self, kind: str, **settings: Any) -> Trainer:
+        config = TrainConfig(**{**self.SMALL, **settings})
+        return trainer_for(config, load_dataset(config), kind)
+
+    @KINDS
+    def test_anew_equals_a_network_that_never_had_other_settings(self, kind: str) -> None:
+        trainer = self.new(kind)
+        self.epochs(trainer, 2)
+        assert not trainer.is_held
+        self.epochs(trainer, 1)
+        assert trainer.is_held
+        trainer.change({"negative_slope": 0.5, "batch_size": 100})
+        assert (trainer.is_held, trainer.began, trainer.epoch) == (False, 3, 3)
+        again = self.epochs(trainer, 3)
+        assert trainer.is_held
+        assert again == self.epochs(self.new(kind, negative_slope=0.5, batch_size=100), 3)
+
+    @KINDS
+    def test_within_an_epoch(self, kind: str) -> None:
+        trainer = self.new(kind)
+        self.epochs(trainer, 1)
+        running = trainer.run_epoch(lambda: 1)
+        for _ in range(5):
+            next(running)
+        trainer.change({"data_noise": 0.3})
+        for _ in running:
+            pass
+        assert (trainer.began, trainer.epoch) == (1, 2)
+        assert self.epochs(trainer, 2) == self.epochs(self.new(kind, data_noise=0.3), 3)
+
+    @KINDS
+    def test_what_is_no_knob_begins_nothing_anew(self, kind: str) -> None:
+        """Also not the setting that it has already; a hold before the present epoch does."""
+        trainer = self.new(kind)
+        self.epochs(trainer, 3)
+        trainer.change({"linear_probes": True, "dropout": 0.1, "hold": 0})
+        assert not trainer.is_held
+        trainer.change({"linear_probes": False})
+        assert self.epochs(trainer, 2) == self.epochs(self.new(kind, hold=0), 5)
+        assert trainer.began == 0
+        trainer.change({"hold": 4})
+        assert trainer.began == 5
+
+    @KINDS
+    def test_from_a_checkpoint(self, kind: str) -> None:
+        trainer = self.new(kind)
+        self.epochs(trainer, 3)
+        trainer.change({"lr": 0.01})
+        self.epochs(trainer, 1)
+        state = trainer.state()
+        resumed = self.new(kind)
+        resumed.load_state(state)
+        assert (resumed.began, resumed.config.hold, resumed.config.lr) == (3, 3, 0.01)
+        assert self.epochs(resumed, 2) == self.epochs(trainer, 2)
+        assert resumed.is_held

@@ -47,7 +47,7 @@ from engine.twin.trial import (
     turns,
 )
 
-LAB = make(TrainConfig, RECIPES["lab"].settings)
+LAB = make(TrainConfig, {**RECIPES["digits"].settings, "epochs": 5000, "early_stop": False})
 SMALL = make(
     TrainConfig, {"dataset": "digits", "train_size": 200, "depth": 5, "width": 12, "batch_size": 50, "epochs": 4}
 )
@@ -241,7 +241,7 @@ def test_a_damaged_trial_is_refused_by_name_with_the_remedy(home: Path, change: 
 def test_a_trial_is_for_settings_that_matter() -> None:
     trial, settings = made_trial(tried([0.6, 0.5, 0.4])), msgspec.structs.asdict(LAB)
     assert is_for(trial, settings)
-    assert is_for(trial, {**settings, "linear_probes": True, "epochs": 7, "threads": 2, "checkpoint_every": 1.0})
+    assert is_for(trial, {**settings, "linear_probes": True, "epochs": 7, "threads": 2, "hold": 9})
     assert is_for(trial, json.loads(json.dumps(settings)))
     for name, value in {"negative_slope": 0.1, "lr": 2e-3, "seed": 5, "width": 50, "dataset": "mnist"}.items():
         assert not is_for(trial, {**settings, name: value}), name
@@ -262,6 +262,10 @@ def test_it_begins_from_the_settings_in_force_and_ends_at_the_runs_epoch(home: P
     start = start_of(run)
     assert (start.config.negative_slope, start.config.lr, start.epochs) == (0.4, 1e-3, 40)
     assert start_of(made_run(home, LAB, curve_at(2000))).epochs == 100
+    anew = Curve(at=530, step=530, curves={}, scalars={"epochs": 30})  # of a network that began anew at 500
+    assert start_of(made_run(home, LAB, curve_at(500), anew)).epochs == 30
+    with pytest.raises(RunError, match="has not trained for an epoch yet"):
+        start_of(made_run(home, LAB, curve_at(500), msgspec.structs.replace(anew, at=500, scalars={"epochs": 0})))
 
 
 def test_a_run_whose_loss_no_longer_changed_is_repeated_to_its_last_epoch(home: Path) -> None:

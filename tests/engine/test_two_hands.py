@@ -31,9 +31,8 @@ def recorded(axis: str) -> tuple[Floats, Floats, Floats]:
     """Nonlinearity and noise, [C], and hidden load curves, [C, 8], of the cells up to a map's last noise."""
     cells = json.loads((DATA / f"{FILES[axis]}.json").read_text())["cells"]
     known = [c for c in cells if c["load_curve"] and TWO_HANDS[axis].applies(c["x"])]
-    nonlinearity, noise = (
-        np.array([value(c) for c in known], float) for value in (lambda c: 1 - c["y"], lambda c: c["x"])
-    )
+    nonlinearity = np.array([1.0 - c["y"] for c in known])
+    noise = np.array([float(c["x"]) for c in known])
     return nonlinearity, noise, np.array([c["load_curve"][:-1] for c in known], float)
 
 
@@ -67,8 +66,8 @@ class TestClosedForm:
     @pytest.mark.parametrize("springs", [2, 7, 30])
     def test_springs_never_cross(self, springs: int) -> None:
         rng = np.random.default_rng(0)
-        share, *times = rng.random(200), 10 ** rng.uniform(-2, 3, 200), 10 ** rng.uniform(-2, 3, 200)
-        assert (np.diff(pulled_by_both(share, *times, springs), axis=1) > -1e-12).all()
+        share, at_input, at_output = rng.random(200), 10 ** rng.uniform(-2, 3, 200), 10 ** rng.uniform(-2, 3, 200)
+        assert (np.diff(pulled_by_both(share, at_input, at_output, springs), axis=1) > -1e-12).all()
 
     def test_one_chain_or_many(self) -> None:
         many = pulled_by_both([0.2, 0.9], [1.0, 2.0], [3.0, 4.0], 5)
