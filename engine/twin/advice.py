@@ -20,6 +20,7 @@ from .axis import noise_coordinate
 from .maps import TwinMap
 from .trial import (
     ACCURACY_COST,
+    SEEDS,
     Change,
     Trial,
     Turn,
@@ -181,14 +182,14 @@ def _measured(shape: LoadStatistics, trial: Trial) -> Advice:
     if best is None:
         return Advice(
             sentence=f"{says} None of the {len(found)} changes that were tried brings it nearer to balance by "
-            f"more than its error ({_extent(trial)}).",
+            f"more than twice its error ({_extent(trial)}).",
             source="measured",
         )
     return Advice(
         sentence=f"{says} {_capitalised(change_in_words(best))}, moves it towards balance: tried, asymmetry "
         f"{_signed(now)} became {_signed(best.asymmetry)} ({_signed(best.change)} ± {best.error:.2f}) and test "
         f"accuracy changed by {100 * best.accuracy_change:+z.1f} ± {100 * best.accuracy_error:.1f} points "
-        f"({_extent(trial)}).{_cheaper(best, found)}",
+        f"({_extent(trial, best.seeds)}).{_cheaper(best, found)}",
         knob=best.knob,
         before=best.before,
         after=best.after,
@@ -278,10 +279,10 @@ def _capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _extent(trial: Trial) -> str:
-    """How much was trained, and what there was no time for."""
-    whole = sum(None not in tried.curves for tried in trial.tried)
-    seeds = f"{len(trial.seeds)} seeds"
+def _extent(trial: Trial, count: int = SEEDS) -> str:
+    """How much was trained, from ``count`` seeds, and what there was no time for."""
+    whole = sum(None not in tried.curves[:SEEDS] for tried in trial.tried)
+    seeds = f"{count} seeds"
     if whole + sum(tried.diverged > 0 for tried in trial.tried) < len(trial.tried):
         seeds += f" of {whole} of {len(trial.tried)} changes, fewer of the others for lack of time"
     epochs = f"{trial.epochs} epoch{'' if trial.epochs == 1 else 's'}"

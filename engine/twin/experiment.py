@@ -29,12 +29,14 @@ from .learners import Learner, Learners, StoppedError
 from .trial import (
     BATCH_FACTOR,
     KNOBS,
+    MORE_SEEDS,
     MOST_EPOCHS,
     SEEDS,
     Start,
     Trial,
     Tried,
     Turn,
+    changes,
     further,
     relevant_settings,
     turned,
@@ -51,6 +53,8 @@ _ALWAYS = 2
 """Steps whose other seeds are trained also where time is short: an error needs them."""
 _PROMISE = 0.03
 """Least fall of |asymmetry| with the first seed for which a step is taken further."""
+_FINALISTS = 3
+"""Steps that are trained from further seeds."""
 _LEAST_PART, _LEAST_EPOCHS = 4, 10
 """Epochs are reduced to no less than this part of those wanted, and to no less than so many."""
 _PATIENCE = 2.0
@@ -157,6 +161,8 @@ class Experiment:
                 self._reduce_epochs()
                 self._in_threads(pool, self._train, [n for n in self._networks if n.place == 0 or n.turn is None])
                 self._plan()
+                self._in_threads(pool, self._train, [n for n in self._wanted if not n.is_done])
+                self._add_seeds()
                 self._in_threads(pool, self._train, [n for n in self._wanted if not n.is_done])
             except StoppedError:
                 return None
@@ -271,6 +277,25 @@ class Experiment:
         self._networks += [network for network in chosen if network not in self._networks]
         self._wanted = chosen
 
+    def _add_seeds(self) -> None:
+        """Add further seeds of the run's own settings and of the steps that helped most, as far as there is time.
+
+        The best of some twenty steps, measured three times, is partly the luckiest; these measurements are new.
+        """
+        ranked = sorted(changes(self._trial()), key=lambda change: change.certain, reverse=True)
+        best = [Turn(change.knob, change.before, change.after) for change in ranked if change.certain > 0.0]
+        places = range(SEEDS, SEEDS + MORE_SEEDS)
+        more = [self._like(turn, place) for turn in (None, *best[:_FINALISTS]) for place in places]
+        if best and self._left(more, self._epochs) <= self._budget():
+            self._networks += more
+            self._wanted = [*self._wanted, *more]
+
+    def _like(self, turn: Turn | None, place: int) -> _Network:
+        """A new network of a step that was trained before, with another seed."""
+        network = self._network(turn, place)
+        network.seconds = next(other.seconds for other in self._networks if other.turn == turn)
+        return network
+
     def _others(self, turn: Turn) -> list[_Network]:
         """The networks of a step with the other seeds; none where it diverged with the first."""
         same = [network for network in self._networks if network.turn == turn]
@@ -335,14 +360,16 @@ class Experiment:
         )
 
     def _tried(self, turn: Turn | None) -> Tried:
-        same = [network for network in self._networks if network.turn == turn]
+        found = {network.place: network for network in self._networks if network.turn == turn}
+        most = max(network.place for network in self._networks) + 1
+        same = [found.get(place) for place in range(most)]
         return Tried(
             knob="" if turn is None else turn.knob,
             before=None if turn is None else turn.before,
             after=None if turn is None else turn.after,
-            curves=[network.curve for network in same],
-            accuracies=[network.accuracy for network in same],
-            diverged=sum(network.diverged for network in same),
+            curves=[None if network is None else network.curve for network in same],
+            accuracies=[None if network is None else network.accuracy for network in same],
+            diverged=sum(network is not None and network.diverged for network in same),
         )
 
 

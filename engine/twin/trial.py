@@ -29,6 +29,10 @@ MOST_EPOCHS = 100
 """Epochs for which the networks of a trial train at most."""
 SEEDS = 3
 """Networks with each value of a setting: the run's own seed and the two after it."""
+MORE_SEEDS = 3
+"""Further networks with the run's own settings, and with those steps that helped most."""
+SURE = 2.0
+"""Standard errors by which a step has to help."""
 KNOBS = ("negative_slope", "batch_size", "lr", "dropout", "data_noise", "depth")
 """The settings that a trial moves, one at a time."""
 LEAST_BATCH = 2
@@ -169,6 +173,11 @@ class Change(NamedTuple):
     accuracy_error: float
     seeds: int
     """Seeds that both values have."""
+
+    @property
+    def certain(self) -> float:
+        """The fall of |asymmetry| less ``SURE`` errors; minus infinity where the error is not known."""
+        return self.fall - SURE * self.error if math.isfinite(self.error) else -math.inf
 
 
 def relevant_settings(settings: TrainConfig) -> dict[str, Any]:
@@ -331,17 +340,18 @@ def _change(tried: Tried, pairs: Sequence[tuple[float, float, float, float]], fl
 
 
 def choice(found: Sequence[Change], *, accurate: bool = False) -> Change | None:
-    """The step that lowers |asymmetry| most, and by more than its error; None where none does.
+    """The step that lowers |asymmetry| most, each counted by what is certain; None where none is.
 
-    A step of one seed has no error and is not chosen. A step beyond balance counts by what is left beyond it.
+    Certain is the fall less ``SURE`` errors: of some twenty steps one falls by an error by chance. A step of one
+    seed has no error and is not chosen. A step beyond balance counts by what is left beyond it.
 
     Args:
         found: as of ``changes``.
         accurate: leave out steps that cost more than ``ACCURACY_COST``.
     """
-    helping = [change for change in found if math.isfinite(change.error) and change.fall > change.error]
+    helping = [change for change in found if change.certain > 0.0]
     fitting = [change for change in helping if not accurate or change.accuracy_change >= -ACCURACY_COST]
-    return max(fitting, key=lambda change: change.fall, default=None)
+    return max(fitting, key=lambda change: change.certain, default=None)
 
 
 def _number(value: float | None) -> float:
