@@ -298,14 +298,18 @@ class SpringApp(AppBase):
     def first_tour(self) -> None:
         """Show the tour if it was never seen; called after the lab's first frame."""
         if self.preferences.tour and not load_user_state().tour_seen:
-            self.action_tour()
+            self.call_later(self.action_tour)
 
-    def action_tour(self) -> None:
-        """Open the tour, over the lab."""
+    async def action_tour(self) -> None:
+        """Open the tour over the lab, which is opened where it is not; refused where the app is read-only."""
         from .help.tour import TourScreen
 
-        if not isinstance(self.screen, TourScreen):
-            self.push_screen(TourScreen(), self._tour_seen)
+        if isinstance(self.screen, TourScreen):
+            return
+        if not isinstance(self.screen, LabScreen):
+            await self.action_open_lab()
+        if isinstance(lab := self.screen, LabScreen):
+            self.push_screen(TourScreen(lab.demonstration), self._tour_seen)
 
     def _tour_seen(self, _: None) -> None:
         self.run_worker(asyncio.to_thread(save_user_state, tour_seen=True), group="user-state")

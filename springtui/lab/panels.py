@@ -182,8 +182,8 @@ def _chain_facts(state: RunState | None, absent: str, beyond: str) -> list[str]:
 def _two_hands_facts(settings: Mapping[str, Any]) -> list[str]:
     share, at_input, at_output = (settings.get(name) for name in ("input_share", "input_time", "output_time"))
     return [
-        f"two hands · input pulls {percent(share)}",
-        f"times: input {number(at_input, 2)}, output {number(at_output, 2)}",
+        f"two hands · input's {_small(share)}",
+        f"times {number(at_input, 2)} in · {number(at_output, 2)} out",
     ]
 
 

@@ -37,6 +37,7 @@ from ..widgets.scroll import Column
 from . import panels
 from .choice import Choice, Choices
 from .control import LabControl
+from .demonstration import Demonstration
 from .keys import KEYS
 from .session import PANELS, SYSTEMS, LabSession, Panel
 from .settings import chain_settings, network_settings, slider_shape
@@ -91,6 +92,7 @@ class LabScreen(BaseScreen[None]):
         self.control = LabControl(LabSession(home, settings), self)
         self.predictions = TwinPredictions(twin)
         self.trial = LabTrial()
+        self.demonstration = Demonstration(self)
         self._begin_runs = begin_runs
         session = self.session
         start = start_of(session.network, chosen=session.chosen, noise=noise)

@@ -47,7 +47,7 @@ NOISE_KINDS: tuple[NoiseKind, ...] = (
         "dropout", "Dropout", 0.0, 0.3, 0.1, 0.0, 0.3, 0.8, "linear", False, "fraction of activations dropped"
     ),
     NoiseKind(
-        "batch_size", "Batch size", 5, 2560, 128, 2560, 20, 0.7, "log", True,
+        "batch_size", "Batch size", 5, 2560, 128, 2560, 20, 0.6, "log", True,
         "samples per step; small batches are noisy",
     ),
 )  # fmt: skip

@@ -215,7 +215,7 @@ async def test_the_tour_is_shown_once_and_again_when_asked_for(
         app.first_tour()
         await pilot.pause()
         assert isinstance(app.screen, LabScreen)
-        app.action_tour()
+        await app.action_tour()
         await until(pilot, lambda: isinstance(app.screen, TourScreen) and bool(app.screen.query(Vertical)))
         await pilot.press("right", "left")
         assert CARDS[0].title in str(app.screen.query_one(Vertical).border_title)

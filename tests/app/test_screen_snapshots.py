@@ -138,7 +138,7 @@ def test_looks(
     async def before(pilot: Pilot[int]) -> None:
         await draw(pilot)
         if name == "tour":
-            app.action_tour()
+            await app.action_tour()
             await until(pilot, lambda: bool(app.screen.query("#words")))
             await pilot.press("enter")
             await pilot.pause()

@@ -1,0 +1,75 @@
+"""The lab as the tour shows it: one panel at a time, a calm and a noisy training, the regimes of both systems."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.css.query import NoMatches
+from textual.widget import Widget
+from textual.widgets import Tabs
+
+from engine.measures.load_curve import statistics
+from engine.measures.registry import DEFAULT_MEASURE, DISTANCE
+
+from ..state.wording import in_words, number, shape_of
+from .slider import Slider
+
+if TYPE_CHECKING:
+    from .screen import LabScreen
+
+
+class Demonstration:
+    """What the tour asks of the lab."""
+
+    def __init__(self, lab: LabScreen) -> None:
+        self._lab = lab
+
+    def light(self, selector: str) -> Widget | None:
+        """Light the widget of a selector and no other, and return it; its tab is shown where there are tabs."""
+        for lit in self._lab.query(".-toured"):
+            lit.remove_class("-toured")
+        try:
+            widget = self._lab.query_one(selector, Widget) if selector else None
+        except NoMatches:
+            return None
+        if widget is None:
+            return None
+        widget.add_class("-toured")
+        for group in ("network", "chain"):
+            if widget.has_class(group):
+                self._lab.query_one("#tabs", Tabs).active = group
+        return widget
+
+    @property
+    def has_tabs(self) -> bool:
+        """Whether the terminal is so small that network and chain are on tabs."""
+        return self._lab.has_class("-tabbed")
+
+    def set_noise(self, *, noisy: bool) -> None:
+        """Move both sliders to the calm or the noisy training of the chosen kind of noise."""
+        kind = self._lab.kind
+        self._lab.query_one("#nonlinearity", Slider).set_value(kind.nonlinearity)
+        self._lab.query_one("#noise", Slider).set_value(kind.noisy if noisy else kind.calm)
+
+    def next_noise(self) -> None:
+        """Choose the next kind of noise, and its calm training."""
+        self._lab.action_next_noise()
+        self._lab.call_after_refresh(self.set_noise, noisy=False)
+
+    def promise(self) -> str:
+        """Which layers are lazy at the calm and at the noisy value of the chosen kind of noise."""
+        kind = self._lab.kind
+        whose = "In the lab's own network, at" if self._lab.session.chosen else "At"
+        noise = f"{kind.label.lower()} {kind.calm:g} makes the shallow layers lazy, {kind.noisy:g} the deep ones"
+        return f"{whose} nonlinearity {kind.nonlinearity:g}: {noise}."
+
+    def regimes(self) -> str:
+        """Which layers are lazy now, in the network and in the chain."""
+        train, chain = (self._lab.states.get(panel) for panel in ("train", "chain"))
+        shape = shape_of(train, DEFAULT_MEASURE)
+        network = in_words(shape) if shape is not None else "not measured yet"
+        springs = "not pulled yet"
+        if chain is not None and chain.latest is not None:
+            springs = in_words(statistics(chain.latest.curves.get(DISTANCE, []), logits=False))
+        noise = train.settings.get(self._lab.kind.key) if train is not None else None
+        return f"{self._lab.kind.label} {number(noise)}\nnetwork: {network}\nchain:   {springs}"
