@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,9 +14,7 @@ from textual.binding import BindingType
 from textual.containers import Container, Horizontal
 from textual.widgets import RadioSet, Static, Tab, Tabs
 
-from engine.errors import SpringtuiError
 from engine.measures.registry import DEFAULT_MEASURE, NETWORK_MEASURES, PROBES
-from engine.runs.directory import Run
 from engine.twin.maps import TwinMap
 
 from ..follow.watcher import Watcher
@@ -28,7 +26,6 @@ from ..state.predictions import TwinPredictions
 from ..state.run_state import RunState
 from ..terminal import size
 from ..terminal.paced import is_behind
-from ..terminal.text import plain_text
 from ..widgets.chain_view import ChainView, show_chain
 from ..widgets.keys_line import KeysLine
 from ..widgets.load_bars import LoadBars
@@ -42,7 +39,7 @@ from .keys import KEYS
 from .session import PANELS, SYSTEMS, LabSession, Panel
 from .settings import chain_settings, network_settings, slider_shape
 from .slider import Slider
-from .trial import LabTrial
+from .trial import TrialControl
 
 ASK_SECONDS = 0.05
 """Seconds for which slider moves are collected before the workers are asked."""
@@ -91,7 +88,7 @@ class LabScreen(BaseScreen[None]):
         self.last_session = last_session or LastSession()
         self.control = LabControl(LabSession(home, settings), self)
         self.predictions = TwinPredictions(twin)
-        self.trial = LabTrial()
+        self.trial = TrialControl(self)
         self.demonstration = Demonstration(self)
         self._begin_runs = begin_runs
         session = self.session
@@ -159,7 +156,7 @@ class LabScreen(BaseScreen[None]):
         self.set_interval(PLOT_SECONDS, self._draw_next)
         self.set_interval(0.5, self.draw_words)
         self.set_interval(2.0, self._advise)
-        self.set_interval(0.5, self._follow_trial)
+        self.set_interval(0.5, self.trial.follow)
         for panel in PANELS:
             self.control.begin(panel, how="left")
         self.set_timer(PRELOAD_SECONDS, self._preload)
@@ -170,7 +167,7 @@ class LabScreen(BaseScreen[None]):
 
     def on_unmount(self) -> None:
         self.control.close()
-        self.trial.let_go()
+        self.trial.trial.let_go()
 
     # what the sliders ask for
 
@@ -223,8 +220,7 @@ class LabScreen(BaseScreen[None]):
         self._stale = True
         if panel == "train":
             self.predictions.clear()
-            self.trial.forget()
-            self.action_cancel_trial()
+            self.trial.drop()
         self.draw_words()
 
     def run_failed(self, panel: Panel, text: str) -> None:
@@ -236,8 +232,8 @@ class LabScreen(BaseScreen[None]):
     def run_caught_up(self, panel: Panel, *, ours: bool) -> None:
         """Show the settings in force; if an earlier lab left the run, notify of news, move the sliders there."""
         self._show_in_force()
-        if panel == "train" and (run := self.session.runs.get(panel)) is not None:
-            self._in_thread(self.trial.load, run)
+        if panel == "train":
+            self.trial.take_up()
         if ours:
             return
         state = self.states[panel]
@@ -305,20 +301,9 @@ class LabScreen(BaseScreen[None]):
         noise = train.settings.get(self.kind.key) if train is not None else None
         beyond = "" if noise is None else mixing(self.kind, noise)
         regime, facts = panels.words(self.states, trouble, self.measure, chain_first=chain_first, beyond=beyond)
-        tried = None if train is None else self.trial.result(train.run_id, train.settings)
-        parts = self.predictions.advice(train, self.kind, self.measure, tried), self.trial.words()
-        advice = "\n".join(part for part in parts if part)
+        advice = self.predictions.advice(train, self.kind, self.measure, self.trial.result())
+        advice = "\n".join(filter(None, (advice, self.trial.trial.words())))
         self.set_texts({"#regime": regime, "#facts": facts, "#advice": advice})
-
-    async def _follow_trial(self) -> None:
-        """Take up the result of a trial that has ended."""
-        if not self.trial.is_running or not await asyncio.to_thread(self.trial.collect):
-            return
-        train = self.states.get("train")
-        if not self.trial.trouble and train and self.trial.result(train.run_id, train.settings) is None:
-            text = "the settings were changed meanwhile: the result is kept, and shown once they are as they were"
-            self.notify(text, title="trial", timeout=8, markup=False)
-        self.draw_words()
 
     async def _advise(self) -> None:
         """Compute the map's predictions anew where the settings that they depend on changed."""
@@ -367,32 +352,11 @@ class LabScreen(BaseScreen[None]):
 
     def action_try_settings(self) -> None:
         """Try other settings of the network in the background; cancel that where it is under way."""
-        run = self.session.runs.get("train")
-        if self.trial.is_running:
-            self.action_cancel_trial()
-        elif run is not None:
-            self.run_worker(self._try(run), group="trial")
-
-    async def _try(self, run: Run) -> None:
-        try:
-            await asyncio.to_thread(self.trial.begin, run)
-        except SpringtuiError as error:
-            self.notify(plain_text(str(error)), title="trial", severity="warning", timeout=8, markup=False)
-        self.draw_words()
+        self.trial.toggle()
 
     def action_cancel_trial(self) -> None:
         """Cancel the trial under way, if there is one."""
-        if self.trial.is_running:
-            self._in_thread(self.trial.cancel)
-
-    def _in_thread(self, work: Callable[..., object], *arguments: object) -> None:
-        """Do something in a thread, then draw the words anew."""
-
-        async def then_draw() -> None:
-            await asyncio.to_thread(work, *arguments)
-            self.draw_words()
-
-        self.run_worker(then_draw(), group="trial")
+        self.trial.cancel()
 
     async def action_toggle_going_on(self) -> None:
         """Train and pull on beyond the map's time, or begin anew up to it."""

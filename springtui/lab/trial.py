@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.errors import SpringtuiError
 from engine.runs.directory import Run
 
 from ..follow.trial import TrialProcess
+from ..screen import Notifier
+from ..state.run_state import RunState
 from ..terminal.text import plain_text
+from .session import LabSession, Panel
 
 if TYPE_CHECKING:
     from engine.twin.trial import Trial
@@ -108,3 +112,79 @@ class LabTrial:
         from engine.twin.trial import is_for  # as in begin
 
         return self._found if is_for(self._found, settings) else None
+
+
+class TrialView(Notifier, Protocol):
+    """What the trial needs of the lab that shows it."""
+
+    @property
+    def session(self) -> LabSession:
+        """The lab's runs."""
+
+    @property
+    def states(self) -> dict[Panel, RunState]:
+        """By panel, the state of its run."""
+
+    def draw_words(self) -> None:
+        """Show the words of the trial, among others."""
+
+    def run_worker(self, work: Coroutine[Any, Any, None], *, group: str) -> object:
+        """Run a coroutine as a task."""
+
+
+class TrialControl:
+    """Begins, follows and cancels the lab's trial, and has its words drawn; called by the screen alone."""
+
+    def __init__(self, view: TrialView) -> None:
+        self.trial = LabTrial()
+        self._view = view
+
+    def result(self) -> Trial | None:
+        """The trial that was made for the network's settings in force; None where there is none."""
+        train = self._view.states.get("train")
+        return None if train is None else self.trial.result(train.run_id, train.settings)
+
+    def toggle(self) -> None:
+        """Try other settings of the network; cancel that where it is under way."""
+        run = self._view.session.runs.get("train")
+        if self.trial.is_running:
+            self.cancel()
+        elif run is not None:
+            self._in_thread(self.trial.begin, run)
+
+    def cancel(self) -> None:
+        """Cancel the trial under way, if there is one."""
+        if self.trial.is_running:
+            self._in_thread(self.trial.cancel)
+
+    def take_up(self) -> None:
+        """Look for a trial that was kept with the network's run."""
+        if (run := self._view.session.runs.get("train")) is not None:
+            self._in_thread(self.trial.load, run)
+
+    def drop(self) -> None:
+        """Forget the trial of a run that was dropped, and cancel the one under way."""
+        self.trial.forget()
+        self.cancel()
+
+    async def follow(self) -> None:
+        """Take up the result of a trial that has ended; called twice a second."""
+        if not self.trial.is_running or not await asyncio.to_thread(self.trial.collect):
+            return
+        if not self.trial.trouble and self.result() is None and "train" in self._view.states:
+            text = "the settings were changed meanwhile: the result is kept, and shown once they are as they were"
+            self._view.notify(text, title="trial", timeout=8, markup=False)
+        self._view.draw_words()
+
+    def _in_thread(self, work: Callable[..., object], *arguments: object) -> None:
+        """Do something in a thread, then draw the words; an error is shown as a notice."""
+
+        async def then_draw() -> None:
+            try:
+                await asyncio.to_thread(work, *arguments)
+            except SpringtuiError as error:
+                text = plain_text(str(error))
+                self._view.notify(text, title="trial", severity="warning", timeout=8, markup=False)
+            self._view.draw_words()
+
+        self._view.run_worker(then_draw(), group="trial")

@@ -41,8 +41,8 @@ async def test_the_key_tries_settings_in_the_background_and_shows_what_was_measu
         assert "T or Esc cancels" in lab._words["#advice"]
         assert len(trials(home)) <= 1
         await until(pilot, lambda: "networks" in lab._words["#advice"])
-        await until(pilot, lambda: not lab.trial.is_running, 120)
-        assert not lab.trial.trouble
+        await until(pilot, lambda: not lab.trial.trial.is_running, 120)
+        assert not lab.trial.trial.trouble
         await until(pilot, lambda: "Trying settings" not in lab._words["#advice"])
         run = lab.session.runs["train"]
         trial = trial_of(run)
@@ -73,10 +73,10 @@ async def test_the_same_key_and_escape_cancel_it_and_nothing_is_kept(home: Path)
             await until(pilot, lambda: bool(trials(home)))
             await until(pilot, lambda: "Trying settings" in lab._words["#advice"])
             await pilot.press(key)
-            await until(pilot, lambda: not lab.trial.is_running)
+            await until(pilot, lambda: not lab.trial.trial.is_running)
             await until(pilot, lambda: not trials(home))
             await until(pilot, lambda: "Trying settings" not in lab._words["#advice"])
-            assert not lab.trial.trouble
+            assert not lab.trial.trial.trouble
         assert not [path for path in run.path.iterdir() if "trial" in path.name]
         await pilot.press("T", "T", "T", "T")
         await pilot.pause(0.5)
@@ -98,7 +98,7 @@ async def test_a_trial_that_is_killed_is_said_and_can_be_begun_again(home: Path)
         await until(pilot, lambda: "The trial failed" not in lab._words["#advice"])
         await pilot.press("r")  # the run is dropped, and its trial with it
         await until(pilot, lambda: not trials(home))
-        assert not lab.trial.is_running
+        assert not lab.trial.trial.is_running
 
 
 async def test_a_lab_that_is_left_leaves_no_trial(home: Path) -> None:
@@ -120,8 +120,8 @@ async def test_before_the_first_epoch_there_is_nothing_to_try(home: Path) -> Non
         if any(isinstance(event, Started) for event in run.events()) and has_trained(lab, 1):
             return  # it was faster
         await pilot.press("T")
-        await until(pilot, lambda: pilot.app._notifications or lab.trial.is_running)
-        if not lab.trial.is_running:
+        await until(pilot, lambda: pilot.app._notifications or lab.trial.trial.is_running)
+        if not lab.trial.trial.is_running:
             assert any("nothing to compare" in note.message for note in pilot.app._notifications)
 
 
