@@ -21,7 +21,7 @@ from ..cores import core_count
 from ..datasets.load import load_dataset
 from ..ensemble.threads import single_threaded
 from ..errors import ConfigError, DivergedError, RunError
-from ..measures.load_curve import EVEN_HALVES, statistics
+from ..measures.load_curve import EVEN_HALVES
 from ..measures.registry import DEFAULT_MEASURE
 from ..runs.records import finite
 from ..settings.train import TrainConfig
@@ -36,6 +36,7 @@ from .trial import (
     Trial,
     Tried,
     Turn,
+    asymmetry_of,
     changes,
     further,
     relevant_settings,
@@ -97,7 +98,7 @@ class _Network:
     @property
     def asymmetry(self) -> float:
         """NaN without a curve."""
-        return float("nan") if self.curve is None else statistics(self.curve, logits=True).asymmetry
+        return math.nan if self.curve is None else asymmetry_of(self.curve)
 
 
 class Experiment:

@@ -289,8 +289,14 @@ def save_trial(run: Run, trial: Trial) -> None:
 
 
 def asymmetries_of(tried: Tried) -> list[float]:
-    """The asymmetry with each seed, [S]; NaN where there is none."""
-    return [math.nan if curve is None else statistics(curve, logits=True).asymmetry for curve in tried.curves]
+    """The asymmetry with each seed, [S]; NaN where none was trained, or its curve tells no regime."""
+    return [math.nan if curve is None else asymmetry_of(curve) for curve in tried.curves]
+
+
+def asymmetry_of(curve: Sequence[float | None]) -> float:
+    """The asymmetry of a network's load curve D_0 … D_L, [L + 1]; NaN where that tells no regime."""
+    shape = statistics(curve, logits=True)
+    return math.nan if shape.regime == "unclear" else shape.asymmetry
 
 
 def mean_curve(tried: Tried) -> list[float | None]:
