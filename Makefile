@@ -30,7 +30,7 @@ test: check $(WARM) ## every check: ruff, mypy, pytest
 check: $(DEV_STAMP) ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-bench: $(DEV_STAMP) ## measure the figures in the README
+bench: $(DEV_STAMP) ## measure the figures in docs/evidence.md
 	@$(BIN)/python benchmarks/all.py
 
 figures: $(DEV_STAMP) ## make every picture in the documentation from the program

@@ -1,4 +1,4 @@
-"""Runs every benchmark; their output has the numbers in the README's table."""
+"""Runs every benchmark; their output has the numbers in the table of docs/evidence.md."""
 
 from __future__ import annotations
 

@@ -37,8 +37,6 @@ REFERENCE = ROOT / "tests" / "data" / "load_curves_data_noise.json"
 RECIPES = ("data-noise", "learning-rate", "dropout", "batch-size")
 ACCURACY, ASYMMETRY = COLOURS[0], COLOURS[2]
 SEEDS = 3
-LEAST_SEPARATION = 0.5
-"""Least total separation of a cell, as in ``springtui twin``: below it a scaled curve is mostly noise."""
 
 
 def default_data_dir() -> Path:
@@ -67,6 +65,7 @@ def record(result: dict[str, Any]) -> None:
                 "diverged": cell["diverged"],
                 "test_accuracy": cell["test_accuracy"] and round(cell["test_accuracy"], 4),
                 "load_curve": curve and [round(v, 4) for v in curve],
+                "curve_error": cell["curve_error"] and round(cell["curve_error"], 4),
             }
         )
     DATA.mkdir(exist_ok=True)
@@ -82,7 +81,7 @@ def read(recipe: str) -> tuple[dict[str, Any], SweepConfig, list[Summary]]:
     cells = []
     for index, cell in enumerate(recorded["cells"]):
         curves = {"trace_ratio": cell["load_curve"]} if cell["load_curve"] else {}
-        scalars = {"test_accuracy": cell["test_accuracy"]}
+        scalars = {"test_accuracy": cell["test_accuracy"], "curve_error": cell.get("curve_error")}
         cells.append(Cell(cell=index, member=0, final=True, at=0, curves=curves, scalars=scalars))
     return recorded, config, summarise(config, cells)
 
@@ -116,11 +115,12 @@ def agreement(
     """Numbers of a row: the networks compared with the chain, and with the authors' table where there is one."""
     _, cells = chain_of(config)
     twins = {cell.cell: cell for cell in cells}
-    known = [s for s in network if s.curves and s.total_separation >= LEAST_SEPARATION]
+    known = [s for s in network if not s.reason]
     ours = np.array([scaled_curve(s.curves["trace_ratio"][:-1]) for s in known])
     theirs = np.array([scaled_curve(twins[s.cell].curves["distance"]) for s in known])
     row: dict[str, Any] = {
         "cells": len(network),
+        "known": len(known),
         "networks": sum(cell["seeds"] for cell in recorded["cells"]),
         "spearman": accuracy_cv_correlation(network),
         "chain_rms": float(np.sqrt(np.mean((ours - theirs) ** 2))),
@@ -153,7 +153,7 @@ def page(rows: dict[str, dict[str, Any]]) -> str:
     """The text of docs/diagrams.md."""
     reference = rows.get("data-noise", {}).get("reference_asymmetry", math.nan)
     table = "\n".join(
-        f"| `{name}` | {r['cells']} × {SEEDS} | {r['spearman']:+.2f} | {r['chain_asymmetry']:.3f} | "
+        f"| `{name}` | {r['known']} of {r['cells']} | {r['spearman']:+.2f} | {r['chain_asymmetry']:.3f} | "
         f"{r['chain_rms']:.3f} ({r['chain_rms_median']:.3f}) | {r['seconds']} s |"
         for name, r in rows.items()
     )
@@ -167,7 +167,6 @@ def page(rows: dict[str, dict[str, Any]]) -> str:
         table=table,
         reference=reference,
         spearman=rows["data-noise"]["spearman"],
-        least=LEAST_SEPARATION,
         pictures=pictures,
     )
 
@@ -178,26 +177,28 @@ TEMPLATE = """\
 The four diagrams of Shi, Pan, Dokmanić (arXiv:2407.19353) as this program makes them, on MNIST: 2560
 training images at 10×10, depth 8, width 100, Adam, {seeds} seeds a cell. At the left networks, coloured by
 test accuracy; at the right the chain of blocks and springs that the fitted map gives for the same two
-knobs, coloured by asymmetry. On each cell its load curve from the input to the last hidden layer, scaled
-from 1 to 0. Dark is low.
+knobs, coloured by asymmetry. Each cell shows its load curve from the input to the last hidden layer, scaled
+to run from 1 to 0. Dark colours are low values.
 
 The images are the 10,000 of MNIST's test file (Y. LeCun, C. Cortes, CC BY-SA 3.0), split in two as in the
 reference table. The convolutional diagram (`--recipe cnn`) needs CIFAR-10, which was not at hand.
 
-Three numbers for each: Spearman's correlation of test accuracy and coefficient of variation over the cells;
-the correlation of the chain's asymmetries with the networks'; and the r.m.s. difference of their scaled
-curves, in brackets that of the median cell.
+The table has the number of cells whose load curve means something, and three numbers over them: Spearman's
+correlation of test accuracy and coefficient of variation (CV); the correlation of the chain's asymmetries with
+the networks'; and the r.m.s. difference of their scaled curves, in brackets that of the median cell. What the
+first number means, and what it does not: [theory.md](theory.md#is-balanced-better).
 
-| diagram | cells × seeds | accuracy and CV | asymmetries | curves | time |
+| diagram | cells | accuracy and CV | asymmetries | curves | time |
 | --- | --- | --- | --- | --- | --- |
 {table}
 
 In the `data-noise` diagram the asymmetries of our networks correlate with those of the authors' table by
 **{reference:.3f}** (wanted ≥ 0.97), and the Spearman correlation is **{spearman:+.2f}** (the authors'
-networks: −0.91; wanted ≤ −0.85). Cell by cell: [agreement.md](agreement.md). Cells that separate by less
-than {least} are left out of the comparison with the chain; those that barely do, as ReLU networks at the
-highest learning rate, have scaled curves that no chain follows, and weigh on the r.m.s. The times are those
-of sweeps on two cores that others used at the same time; idle ones take a fraction of them.
+networks: −0.91; wanted ≤ −0.85). Cell by cell: [agreement.md](agreement.md). Cells whose load curve means
+nothing ([theory.md](theory.md)) are marked × and left out of all three numbers. The error of a curve was
+measured where curves hardly fall, at the highest learning rate and the two smallest batches, on three seeds
+a cell of a repetition (`curve_error` in `docs/data`).
+The times are of sweeps on two cores that other programs used too; on idle cores a sweep is several times faster.
 
 {pictures}
 
@@ -206,8 +207,8 @@ of sweeps on two cores that others used at the same time; idle ones take a fract
     springtui sweep --recipe data-noise --seeds {seeds} --set dataset=mnist --set data_dir=mnist --json
 
 makes one of them; `f` and then `g` in the app make it while you watch. `python docs/diagrams.py` draws this page
-from `docs/data`, which holds curves and numbers of the cells and no image. `python docs/diagrams.py --make
-data-noise --data-dir mnist` makes the sweep anew first.
+from `docs/data`, which holds the cells' curves and numbers and no image of MNIST. `python docs/diagrams.py --make
+data-noise --data-dir mnist` first makes the sweep again.
 """
 
 

@@ -36,10 +36,10 @@ _VARIABLES = (
     ("SCIKIT_LEARN_DATA", "where downloaded data sets are kept"),
 )
 _FILES = (
-    ("runs/RUN/config.json", "what was asked, complete"),
+    ("runs/RUN/config.json", "all settings that were asked for"),
     ("runs/RUN/events.jsonl", "what happened, one record a line"),
-    ("runs/RUN/control.jsonl", "what was asked since"),
-    ("runs/RUN/checkpoint.safetensors", "where to go on from"),
+    ("runs/RUN/control.jsonl", "requests to the worker"),
+    ("runs/RUN/checkpoint.safetensors", "the state to resume from"),
     ("runs/RUN/worker.log", "what the worker printed"),
     ("exports/", "pictures and data saved from the app"),
 )

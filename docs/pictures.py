@@ -56,7 +56,6 @@ SIZE = (120, 40)
 NONLINEARITY, NOISE = 0.8, 0.2
 STARTED = 1_750_000_000.0
 EPOCH_SECONDS = 0.08
-MARKS = ("<!-- maps -->", "<!-- /maps -->")
 Steps = Callable[[Pilot[int], SpringApp], Awaitable[None]]
 
 
@@ -72,15 +71,22 @@ def write(name: str, data: bytes) -> None:
 
 
 def theory() -> None:
-    """Make docs/figures/theory-*.svg, and the table of the twin's maps in docs/reproduction.md."""
+    """Make docs/figures/theory-*.svg, and the tables in docs/reproduction.md and docs/theory.md."""
+    from balance import balance_table
     from theory_figures import FIGURES, maps_table
 
-    page = (HERE / "reproduction.md").read_text("utf-8")
-    before, after = page.split(MARKS[0])[0], page.split(MARKS[1])[1]
-    write("reproduction.md", f"{before}{MARKS[0]}\n{maps_table()}\n{MARKS[1]}{after}".encode())
-
+    put_table("reproduction.md", "maps", maps_table())
+    put_table("theory.md", "balance", balance_table())
     for name, figure in FIGURES.items():
         write(f"figures/theory-{name}.svg", encode(figure(), "svg"))
+
+
+def put_table(page: str, name: str, table: str) -> None:
+    """Replace the table between two marks of this name in a page below docs/."""
+    marks = (f"<!-- {name} -->", f"<!-- /{name} -->")
+    text = (HERE / page).read_text("utf-8")
+    before, after = text.split(marks[0])[0], text.split(marks[1])[1]
+    write(page, f"{before}{marks[0]}\n{table}\n{marks[1]}{after}".encode())
 
 
 # runs

@@ -1,4 +1,4 @@
-"""Draws the figures of docs/theory.md by the program's functions and the reference table; needs no run."""
+"""Draws the figures of docs/theory.md from the program's functions, the reference table and docs/data."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from engine.arrays import Floats
 from engine.chain.mean_field import friction as chain_friction
 from engine.chain.mean_field import mean_velocity, predicted_curve, settled
-from engine.measures.friction import fit_curve, hidden
+from engine.chain.mean_field_cells import mean_field_cells
+from engine.measures.friction import asymmetries, fit_curve, hidden
 from engine.measures.load_curve import statistics
-from engine.settings.chain import ChainConfig
+from engine.settings.chain import TWIN_TIME, ChainConfig
 from engine.twin.maps import PRESETS
 from springtui.export.figures import CHAIN, DIM, INK, NETWORK, THEORY, draw_chain, new_figure
 
 REFERENCE = Path(__file__).parents[1] / "tests" / "data" / "load_curves_data_noise.json"
+TRAININGS = Path(__file__).parent / "data" / "in-time.json"
+"""Written by docs/in_time.py."""
 REGIMES = (
     ("shallow layers lazy", 0.14, 0.10),
     ("balanced", 0.10, 0.10),
@@ -50,7 +54,7 @@ def friction() -> Figure:
     axes.annotate("$F^*$ = (μ→ − μ←)/2", (root, 0.0), (root + 0.03, -0.09), color=INK)
     axes.set_xlabel("force F on a block")
     axes.set_ylabel("mean velocity")
-    axes.set_title("friction holds a block while −μ← < F < μ→; noise lets it creep, and rest only at $F^*$")
+    axes.set_title("friction holds a block while −μ← < F < μ→; with noise it creeps, and rests only at $F^*$")
     axes.legend()
     return figure
 
@@ -118,10 +122,74 @@ def twin() -> Figure:
     return figure
 
 
+def noise() -> Figure:
+    """Figure of the asymmetry of chains that differ in their noise alone, over the time of the pull."""
+    figure = new_figure(7.4, 2.9)
+    axes = figure.subplots()
+    axes.axhline(0.0, color=DIM, linewidth=0.6)
+    strengths, eta = np.array([0.0, 0.2, 0.4, 0.6, 0.8]), 0.4
+    right, left, sd = PRESETS["data_noise"].chain(1.0, strengths)
+    steps = np.geomspace(25, 50_000, 60).round().astype(int)
+    ends = np.zeros((len(strengths), 1))
+    pulled = [mean_field_cells(right, left, sd, blocks=6, eta=eta, steps=int(n)) for n in steps]
+    found = np.array([asymmetries(1.0 - np.hstack([ends, x, ends + 1.0])) for x in pulled])
+    for column, strength in enumerate(strengths):
+        shade = 0.25 + 0.75 * column / (len(strengths) - 1)
+        axes.plot(steps * eta, found[:, column], color=CHAIN, alpha=shade, label=f"q = {strength:g}")
+    config = ChainConfig(blocks=6, mu_right=float(right[0]), mu_left=float(left[0]))
+    rest = 1.0 - np.array([0.0, *settled(config), 1.0])
+    axes.axhline(asymmetries(rest[None])[0], color=THEORY, linestyle="--", label="settled, any q")
+    axes.axvline(TWIN_TIME, color=INK, linewidth=0.8)
+    axes.annotate("the map compares here", (TWIN_TIME, -0.75), (TWIN_TIME * 1.15, -0.75), color=INK)
+    axes.set_xscale("log")
+    axes.set_xlabel("time of the pull")
+    axes.set_ylabel("asymmetry")
+    axes.set_title("nonlinearity 1: noise sets how soon the chain arrives, not where")
+    axes.legend(fontsize=7.5, loc="lower right")
+    return figure
+
+
+def in_time() -> Figure:
+    """Figure of three networks' load curves from epoch to epoch, and of their asymmetries over three seeds."""
+    networks = json.loads(TRAININGS.read_text("utf-8"))["networks"]
+    figure = new_figure(7.4, 5.0)
+    grid = figure.add_gridspec(2, 3, height_ratios=(3, 2.4))
+    below = figure.add_subplot(grid[1, :])
+    below.axhline(0.0, color=DIM, linewidth=0.6)
+    for column, (name, colour) in enumerate((("calm", NETWORK), ("middle", INK), ("noisy", CHAIN))):
+        seeds = [network for network in networks if network["name"] == name]
+        axes = figure.add_subplot(grid[0, column])
+        for epoch, shade in ((0, 0.2), (5, 0.35), (10, 0.5), (20, 0.65), (40, 0.8), (100, 1.0)):
+            curve = seeds[0]["load_curves"][seeds[0]["epochs"].index(epoch)]
+            axes.plot(hidden(curve), "o-", color=colour, alpha=shade, markersize=2.5, label=f"epoch {epoch}")
+        knobs = f"nonlinearity {1 - seeds[0]['negative_slope']:g}, noise {seeds[0]['data_noise']:g}"
+        axes.set_title(knobs, fontsize=9)
+        axes.set_xlabel("layer $\\ell$")
+        axes.legend(fontsize=6.5)
+        epochs, mean, spread = over_seeds(seeds)
+        below.plot(epochs, mean, color=colour, label=knobs)
+        below.fill_between(epochs, mean - spread, mean + spread, color=colour, alpha=0.2, linewidth=0)
+    figure.axes[1].set_ylabel("$D_\\ell$")
+    below.set_ylim(-1.05, 0.75)
+    below.set_xlabel("epoch")
+    below.set_ylabel("asymmetry")
+    below.set_title("mean and standard deviation over three seeds, where the curves have a regime", fontsize=9)
+    below.legend(fontsize=7.5, loc="lower right", ncols=3)
+    return figure
+
+
+def over_seeds(seeds: list[dict[str, Any]]) -> tuple[Floats, Floats, Floats]:
+    """Epochs at which all seeds have a regime, and mean and s.d. of the asymmetries there, [E] each."""
+    shapes = [[statistics(curve, logits=True) for curve in network["load_curves"]] for network in seeds]
+    clear = [e for e in range(len(shapes[0])) if all(one[e].regime != "unclear" for one in shapes)]
+    found = np.array([[one[e].asymmetry for e in clear] for one in shapes])
+    return np.array(seeds[0]["epochs"], np.float64)[clear], found.mean(0), found.std(0, ddof=1)
+
+
 def maps_table() -> str:
     """A table of the fitted maps with their errors, as Markdown."""
     lines = [
-        "| noise | r.m.s. of scaled curves | correlation of asymmetries | fitted to |",
+        "| noise | r.m.s. of scaled curves | correlation of asymmetries | networks |",
         "| --- | --- | --- | --- |",
     ]
     for axis, made in PRESETS.items():
@@ -130,4 +198,11 @@ def maps_table() -> str:
     return "\n".join(lines)
 
 
-FIGURES = {"friction": friction, "regimes": regimes, "networks": networks, "twin": twin}
+FIGURES = {
+    "friction": friction,
+    "regimes": regimes,
+    "networks": networks,
+    "noise": noise,
+    "in-time": in_time,
+    "twin": twin,
+}

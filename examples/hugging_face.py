@@ -77,7 +77,7 @@ def main() -> None:
         ).train()
 
     assert probe.probe is not None
-    print(f"{probe.probe.run_id}: the curve is {probe.probe.regime}")
+    print(f"{probe.probe.run_id}: the curve says: {probe.probe.statistics.words}")
     for layer, load in probe.probe.loads.items():
         print(f"  {layer:>16}  load {load:+.2f}")
 

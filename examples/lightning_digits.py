@@ -74,7 +74,7 @@ def main() -> None:
     trainer.fit(Digits(), DataLoader(TensorDataset(x, y), batch_size=32, shuffle=True))
 
     assert probe.probe is not None
-    print(f"{probe.probe.run_id}: the curve is {probe.probe.regime}")
+    print(f"{probe.probe.run_id}: the curve says: {probe.probe.statistics.words}")
     for layer, load in probe.probe.loads.items():
         print(f"  {layer:>8}  load {load:+.2f}")
 

@@ -55,10 +55,11 @@ def main() -> None:
                 accuracy = (model(x[held_out]).argmax(1) == y[held_out]).float().mean()
             probe.log(test_accuracy=accuracy)
 
-    print(f"test accuracy {accuracy:.3f}; the curve is {probe.regime}")
+    print(f"test accuracy {accuracy:.3f}; the curve says: {probe.statistics.words}")
     for layer, load in probe.loads.items():
         print(f"  {layer:>8}  load {load:+.2f}")
-    print(f"effective friction of the chain that behaves like it: {probe.effective_friction:+.3f}")
+    if probe.twin is not None:
+        print(f"effective friction of the chain that behaves like it: {probe.effective_friction:+.3f}")
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ EPILOG = (
     examples(
         "springtui                        open the lab",
         "springtui train --set seed=1     train one network here",
-        "springtui runs                   what there is to look at",
-        "springtui watch                  the newest run that goes on",
+        "springtui runs                   list all runs",
+        "springtui watch                  the newest live run",
         "springtui doctor                 what this terminal and machine can do",
     )
     + "\n\n\b\nShell completion: bash, zsh and fish take\n"

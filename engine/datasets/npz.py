@@ -81,7 +81,7 @@ def _problem(x: np.ndarray, y: np.ndarray) -> str:
     ):
         return f"y has the type {y.dtype}, expected whole numbers or text, one class label a sample"
     if len(np.unique(y)) < 2:
-        return f"y has one class alone, {y.ravel()[0]}; expected two at least, else nothing separates"
+        return f"y has only one class, {y.ravel()[0]}; expected two at least, else nothing separates"
     bad = int(x.size - np.isfinite(x).sum())
     if bad:
         return f"X holds {bad} values that are not finite"

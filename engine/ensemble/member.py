@@ -23,9 +23,8 @@ from torch import nn
 
 from ..datasets.load import Dataset
 from ..errors import ConfigError, DivergedError, RunDirectoryError
-from ..measures.separation import separation_measures
 from ..networks.network import Knobs, Network, build_network
-from ..networks.trainer import LOSS_CHANGE, LOSS_FLOOR, Measurement
+from ..networks.trainer import LOSS_CHANGE, LOSS_FLOOR, Measurement, curves_and_errors
 from ..settings.fields import make
 from ..settings.train import TrainConfig
 from .kernels import train_steps
@@ -115,19 +114,17 @@ def measure_network(network: Network, group: Group, epoch: int) -> Measurement:
     if not math.isfinite(loss):
         raise DivergedError(f"the network diverged at epoch {epoch}: its outputs are not finite; lower lr")
     classes = group.dataset.n_classes
-    curves = _curves(features, group.y_train, classes, "") | _curves(out_test, group.y_test, classes, "test_")
+    curves, errors = curves_and_errors(features, group.y_train, classes)
+    if out_test:
+        tested, _ = curves_and_errors(out_test, group.y_test, classes)
+        curves |= {f"test_{name}": curve for name, curve in tested.items()}
     scalars = {
         "train_loss": loss,
         "train_accuracy": float((features[-1].argmax(1) == group.y_train).double().mean()),
         "test_accuracy": float((logits.argmax(1) == group.y_test).double().mean()),
+        **errors,
     }
     return Measurement(curves, scalars)
-
-
-def _curves(features: list[torch.Tensor], y_N: torch.Tensor, classes: int, prefix: str) -> dict[str, list[float]]:
-    points = [separation_measures(x, y_N, classes) for x in features]
-    names = points[0] if points else {}
-    return {prefix + name: [point[name] for point in points] for name in names}
 
 
 def initial_network(config: TrainConfig, group: Group, knobs: Knobs) -> Network:

@@ -5,14 +5,13 @@ Needs the package ``tensorboard``, but no torch. Values that are not finite are 
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import ConfigError, DataError, HomeError
-from ..measures.friction import fit_curve, hidden
+from ..errors import ConfigError, HomeError
+from ..measures.friction import hidden, twin_fit
 from ..measures.load_curve import loads, statistics
 from ..measures.registry import DEFAULT_MEASURE, DISTANCE, PROBES
 from ..runs.directory import Run
@@ -38,7 +37,8 @@ def export_tensorboard(run: Run, folder: Path) -> Path:
     """Write all records of a run to ``folder``/RUN, and return that folder; an earlier export is replaced.
 
     Tags: ``trace_ratio/00 input`` … for each measure and point, ``load/01 LAYER``, ``regime/cv``,
-    ``regime/asymmetry``, ``regime/effective_friction``, and the scalars by their own names; of a chain
+    ``regime/asymmetry``, ``regime/effective_friction`` where the curve's shape means something, and the scalars by
+    their own names; of a chain
     ``distance/…`` and ``spring/…``; of a sweep ``test_accuracy/negative_slope=0.2 data_noise=0.4`` …, where the
     step is the member.
 
@@ -101,16 +101,21 @@ def _of_curve(event: Curve, layers: Sequence[str], *, logits: bool) -> dict[str,
     numbers |= (
         {f"load/{_name(i + 1, layers)}": load for i, load in enumerate(loads(curve).tolist())} if curve else {}
     )
-    return numbers | _regime(curve, logits=logits)
+    return numbers | _regime(event, logits=logits)
 
 
-def _regime(curve: Sequence[float | None], *, logits: bool) -> dict[str, float | None]:
-    shape = statistics(curve, logits=logits)
-    numbers: dict[str, float | None] = {"regime/cv": shape.cv, "regime/asymmetry": shape.asymmetry}
-    points = hidden(curve) if logits else [math.nan if value is None else value for value in curve]
-    with contextlib.suppress(DataError):
-        numbers["regime/effective_friction"] = fit_curve(points).effective_friction
-    return numbers
+def _regime(event: Curve | Cell, *, logits: bool) -> dict[str, float | None]:
+    """The statistics of a curve and its effective friction; none where its shape means nothing."""
+    curve = event.curves.get(DEFAULT_MEASURE, [])
+    shape = statistics(curve, logits=logits, error=event.scalars.get("curve_error"))
+    fit = twin_fit(hidden(curve if logits else [*curve, None]), shape.reason)
+    if fit is None:
+        return {}
+    return {
+        "regime/cv": shape.cv,
+        "regime/asymmetry": shape.asymmetry,
+        "regime/effective_friction": fit.effective_friction,
+    }
 
 
 def _name(index: int, layers: Sequence[str]) -> str:
@@ -121,5 +126,5 @@ def _name(index: int, layers: Sequence[str]) -> str:
 def _of_cell(event: Cell, settings: SweepConfig) -> dict[str, float | None]:
     x, y = cell_values(settings, event.cell)
     where = f"{settings.y_axis}={y} {settings.x_axis}={x}"
-    regime = _regime(event.curves.get(DEFAULT_MEASURE, []), logits=True)
+    regime = _regime(event, logits=True)
     return {f"{name}/{where}": value for name, value in {**event.scalars, **regime}.items()}

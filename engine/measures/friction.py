@@ -44,7 +44,7 @@ def scaled(curves: ArrayLike) -> Floats:
     total = d[..., :1] - d[..., -1:]
     if not np.isfinite(d).all() or (total <= 0).any():
         raise DataError(
-            "the curve does not fall from input to last hidden layer: nothing is separated yet, no twin"
+            "no chain fits the curve: it has missing values, or does not fall from input to last hidden layer"
         )
     return np.asarray((d - d[..., -1:]) / total)
 
@@ -81,6 +81,17 @@ def fit_curve(curves: ArrayLike, *, error: float | None = None, resamples: int =
         error, over = _error_alone(mean), "points"
     line = 1.0 - np.arange(layers + 1) / layers + friction * _bends(layers)
     return CurveFit(friction, error, residual, over, (mean[-1] + (mean[0] - mean[-1]) * line).tolist())
+
+
+def twin_fit(curves: ArrayLike, reason: str, *, error: float | None = None) -> CurveFit | None:
+    """``fit_curve``; None where the curves' shape means nothing, and so an effective friction does not either.
+
+    Args:
+        curves: D_0 … D_H of S seeds, or one alone.
+        reason: of ``load_curve.statistics`` of their mean; empty where the shape means something.
+        error: as of ``fit_curve``.
+    """
+    return None if reason else fit_curve(curves, error=error)
 
 
 def friction_error(curve: ArrayLike, influences: ArrayLike) -> float:

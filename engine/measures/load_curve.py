@@ -16,22 +16,56 @@ BALANCED_CV = 0.25
 """Loads whose coefficient of variation is below this are balanced: to the eye, He & Su's straight line."""
 EVEN_HALVES = 0.1
 """Halves that differ by less than this fraction of the total carry the same; loads that vary are then uneven."""
+LARGEST_ERROR = 0.15
+"""Root mean square standard error of the scaled curve above which its shape means nothing."""
+LEAST_NET = 0.1
+"""A net drop of at most this fraction of the sum of all ups and downs counts as none: ups and downs leave as much
+by chance, and dividing by it gives a coefficient of variation in the hundreds."""
+LEAST_FALL = 0.5
+"""Least fall below the input, a natural logarithm, that says that a point of the curve separates the classes. On
+the digits the curves of untrained networks fall by at most 0.33 (8 shapes and initialisations, 3 slopes, 2 seeds),
+and those of trained ones that mix the classes again by at least 0.7 (``docs/data``)."""
 
-NOISE_FLOOR = 0.1
-"""A total load of at most this fraction of the sum of the loads' absolute values counts as none: loads of both
-signs leave as much by chance, and dividing by it gives a coefficient of variation in the hundreds."""
+NOT_TRAINED = "not trained yet"
+NO_LAYER = "no layer separates the classes"
+ONLY_LOGITS = "only the logits separate the classes"
+MIXED_AGAIN = "the hidden layers mix the classes again"
+LARGE_ERROR = "the error of the curve is too large"
+OUT_OF_ORDER = "the blocks have lost their order"
+TOO_SHORT = "fewer than two hidden layers"
+NOT_FINITE = "a value of the curve is missing or not finite"
+
+WORDS = {
+    "concave": "shallow layers lazy",
+    "convex": "deep layers lazy",
+    "balanced": "balanced",
+    "uneven": "uneven, neither end lazy",
+}
+"""Regimes as a person reads them; ``unclear`` has its reason instead."""
 
 
 class LoadStatistics(NamedTuple):
     """How evenly a curve's total load is shared."""
 
     cv: float
-    """Coefficient of variation of the loads (population s.d. / |mean|); 0 is balanced."""
+    """Coefficient of variation of the loads (population s.d. / |mean|); 0 is balanced. NaN where unclear."""
     asymmetry: float
-    """(load of the shallow half - load of the deep half) / total load; > 0 convex, < 0 concave."""
+    """(load of the shallow half - load of the deep half) / total load; > 0 convex, < 0 concave; NaN as cv."""
     regime: str
     """balanced; concave; convex; uneven, where the halves carry the same but their layers do not; or unclear,
-    where the total load is not positive, or within ``NOISE_FLOOR`` of the sum of the loads' absolute values."""
+    where the curve's shape means nothing."""
+    reason: str = ""
+    """Why the regime is unclear, in words; empty where it is not."""
+
+    @property
+    def words(self) -> str:
+        """The regime as a person reads it: ``shallow layers lazy``; the reason where it is unclear."""
+        return regime_in_words(self.regime, self.reason)
+
+
+def regime_in_words(regime: str, reason: str) -> str:
+    """A regime and its reason, as records hold them, as a person reads them; old records may lack the reason."""
+    return reason or WORDS.get(regime, regime)
 
 
 def loads(curve: Sequence[float | None]) -> Floats:
@@ -42,35 +76,81 @@ def loads(curve: Sequence[float | None]) -> Floats:
     return values[:-1] - values[1:]
 
 
-def statistics(curve: Sequence[float | None], *, logits: bool) -> LoadStatistics:
-    """How evenly the loads of the hidden layers are shared.
+def statistics(
+    curve: Sequence[float | None],
+    *,
+    logits: bool,
+    error: float | None = None,
+    ended: bool = False,
+    chain: bool = False,
+) -> LoadStatistics:
+    """How evenly the loads of the hidden layers are shared, where the curve's shape means something.
+
+    It means nothing, so that the regime is ``unclear`` with a ``reason``, where the net drop over the hidden
+    layers is at most ``LEAST_NET`` of the sum of their ups and downs, or where ``error`` is above
+    ``LARGEST_ERROR``. This is the only place that decides so: no statistic, regime or effective friction of such
+    a curve is given anywhere.
 
     Args:
         curve: D_0 … D_L.
         logits: whether the last point is the logits', which is left out.
+        error: root mean square standard error of the scaled curve of the hidden layers, by ``curve_error``; None
+            or NaN where it is unknown.
+        ended: whether training is over, when a network is not called ``not trained yet``.
+        chain: whether the curve is a chain's, which has no classes.
 
-    With an odd number of layers the middle one counts for neither half. Values that are not finite, or a
-    total load of zero, give NaN and ``unclear``.
+    With an odd number of layers the middle one counts for neither half.
     """
-    import numpy as np  # as in loads
-
     d = loads(curve)
-    if logits:
-        d = d[:-1]
-    total = float(d.sum()) if d.size else float("nan")
-    if d.size < 2 or not np.isfinite(d).all() or abs(total) < 1e-12:
-        return LoadStatistics(float("nan"), float("nan"), "unclear")
-    half = d.size // 2
-    cv = float(d.std() / abs(d.mean()))
-    asymmetry = float((d[:half].sum() - d[-half:].sum()) / total)
-    return LoadStatistics(cv, asymmetry, _regime(total, float(np.abs(d).sum()), cv, asymmetry))
+    hidden = d[:-1] if logits else d
+    reason = _why_unclear(hidden, d[-1] if logits and d.size else None, error, ended=ended, chain=chain)
+    if reason:
+        return LoadStatistics(float("nan"), float("nan"), "unclear", reason)
+    half = hidden.size // 2
+    cv = float(hidden.std() / abs(hidden.mean()))
+    asymmetry = float((hidden[:half].sum() - hidden[-half:].sum()) / hidden.sum())
+    return LoadStatistics(cv, asymmetry, _regime(cv, asymmetry))
 
 
-def _regime(total: float, gross: float, cv: float, asymmetry: float) -> str:
-    if total <= NOISE_FLOOR * gross:
-        return "unclear"
+def _regime(cv: float, asymmetry: float) -> str:
     if cv < BALANCED_CV:
         return "balanced"
     if abs(asymmetry) < EVEN_HALVES:
         return "uneven"
     return "convex" if asymmetry > 0 else "concave"
+
+
+def _why_unclear(hidden: Floats, last: float | None, error: float | None, *, ended: bool, chain: bool) -> str:
+    """Why the shape of a curve means nothing; empty where it means something.
+
+    Args:
+        hidden: loads of the hidden layers, [H].
+        last: load of the logits; None where the curve has none.
+        error, ended, chain: as of ``statistics``.
+    """
+    import numpy as np  # as in loads
+
+    if hidden.size < 2:
+        return TOO_SHORT
+    if not np.isfinite(hidden).all():
+        return NOT_FINITE
+    if not _is_net_drop(hidden):
+        return OUT_OF_ORDER if chain else _where_classes_stay_mixed(hidden, last, ended=ended)
+    return LARGE_ERROR if error is not None and error > LARGEST_ERROR else ""
+
+
+def _is_net_drop(d: Floats) -> bool:
+    """Whether loads sum to more than ``LEAST_NET`` of their absolute values' sum."""
+    return bool(d.sum() > LEAST_NET * abs(d).sum())
+
+
+def _where_classes_stay_mixed(hidden: Floats, last: float | None, *, ended: bool) -> str:
+    """What a network without a net drop does, by the point of its curve where the classes are furthest apart."""
+    import numpy as np  # as in loads
+
+    falls = np.cumsum(hidden)
+    at_best = float(falls.max())
+    at_logits = at_best - 1.0 if last is None or np.isnan(last) else float(falls[-1]) + last
+    if max(at_best, at_logits) < LEAST_FALL:
+        return NO_LAYER if ended else NOT_TRAINED
+    return ONLY_LOGITS if at_logits > at_best else MIXED_AGAIN

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from ..datasets.load import Dataset
 from ..errors import ConfigError, DivergedError, RunDirectoryError
-from ..measures.friction import friction_error
+from ..measures.curve_error import errors_over_samples
 from ..measures.hessian import Curvature, always, curvature, hessian_product
 from ..measures.registry import DEFAULT_MEASURE
 from ..measures.separation import separation_and_influence
@@ -48,7 +48,7 @@ class Measurement(NamedTuple):
     """D_0 … D_L by measure, natural logs; with ``measure_test`` also under ``test_…``."""
     scalars: dict[str, float]
     """``train_loss`` (in nats where it is cross-entropy), ``train_accuracy`` and ``test_accuracy`` in [0, 1];
-    ``friction_error``, of the twin's effective friction, where it is known."""
+    where known ``friction_error`` and ``curve_error``, by ``curve_error.errors_over_samples``."""
     probes: list[float] | None = None
     """With ``linear_probes``: test accuracy in [0, 1] of a linear classifier at D_0 … D_L."""
 
@@ -276,16 +276,16 @@ class Trainer:
             raise DivergedError(
                 f"the network diverged at epoch {self.epoch}: its outputs are not finite; lower lr"
             )
-        curves, error = self._curves(features, self.y_train, "")
+        curves, errors = curves_and_errors(features, self.y_train, self.n_classes)
         if self.config.measure_test:
-            curves |= self._curves(out_test, self.y_test, "test_")[0]
+            tested, _ = curves_and_errors(out_test, self.y_test, self.n_classes)
+            curves |= {f"test_{name}": curve for name, curve in tested.items()}
         scalars = {
             "train_loss": loss,
             "train_accuracy": self._accuracy(features[-1], self.y_train),
             "test_accuracy": self._accuracy(out_test[-1], self.y_test),
+            **errors,
         }
-        if math.isfinite(error):
-            scalars["friction_error"] = error
         probes = None
         if self.config.linear_probes:
             from ..measures.linear_probes import probe_accuracies  # scikit-learn is slow to import
@@ -318,16 +318,6 @@ class Trainer:
         """The contribution of some samples to the mean loss, []."""
         y_B = self.y_train[rows]
         return self._loss(self.network(self.x_train[rows]), y_B) * (len(y_B) / len(self.y_train))
-
-    def _curves(self, features: list[Tensor], y_N: Tensor, prefix: str) -> tuple[dict[str, list[float]], float]:
-        """The curves by measure, and the standard error of the twin's friction over these samples or NaN."""
-        found = [separation_and_influence(x, y_N, self.n_classes) for x in features]
-        names = found[0][0] if found else {}
-        curves = {name: [measures[name] for measures, _ in found] for name in names}
-        moves = [influence.cpu().numpy() for _, influence in found[:-1] if influence is not None]
-        whole = len(moves) == len(found) - 1
-        error = friction_error(curves[DEFAULT_MEASURE][:-1], moves) if whole else math.nan
-        return {prefix + name: curve for name, curve in curves.items()}, error
 
     def _accuracy(self, out: Tensor, y_N: Tensor) -> float:
         if self.config.loss == "mse":
@@ -416,6 +406,24 @@ class Trainer:
         self.optimiser.load_state_dict({"state": state, "param_groups": progress.optimiser})
         self.order_generator.set_state(tensors["random.order"])
         self.generator.set_state(tensors["random.noise"])
+
+
+def curves_and_errors(
+    features: list[Tensor], y_N: Tensor, n_classes: int
+) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """D_0 … D_L by measure, and their errors over these samples by name, where they are known.
+
+    Args:
+        features: at the points of the curve, [N, …] each, the logits last.
+        y_N: class indices [N], int64.
+        n_classes: how many classes there are.
+    """
+    found = [separation_and_influence(x, y_N, n_classes) for x in features]
+    names = found[0][0] if found else {}
+    curves = {name: [measures[name] for measures, _ in found] for name in names}
+    moves = [influence.cpu().numpy() for _, influence in found[:-1] if influence is not None]
+    whole = len(moves) == len(found) - 1
+    return curves, errors_over_samples(curves[DEFAULT_MEASURE][:-1], moves) if whole else {}
 
 
 def _metadata(data: bytes) -> str:

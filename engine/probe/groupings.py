@@ -63,8 +63,8 @@ def bins(target: Any, count: int = 10) -> Groups:
         values = values[:, 0]
     if values.ndim != 1:
         raise DataError(
-            f"a target of shape {tuple(values.shape)} has no one order to bin by; bin one of its columns, "
-            f"springtui.bins(target[:, 0]), or group by something else: {_REMEDY}"
+            f"a target of shape {tuple(values.shape)} has several values a sample and cannot be binned; bin one "
+            f"column, springtui.bins(target[:, 0]), or group by something else: {_REMEDY}"
         )
     values = values.double()
     if not torch.isfinite(values).all():

@@ -84,8 +84,8 @@ def find_points(model: nn.Module, traced: Trace, batch: Tensor | None, n: int, w
         chosen.pop()
     if not chosen:
         raise ConfigError(
-            "no layer was found between input and output: name modules with layers=['fc1', 'blocks.*'], or make "
-            f"the activations modules; the model runs {_some(sorted({c.label for c in traced.calls}))}"
+            "no layer was found between input and output: name modules with layers=['fc1', 'blocks.*'], or use "
+            f"modules as activations; the model runs {_some(sorted({c.label for c in traced.calls}))}"
         )
     first = chosen[0]
     embedded = (first in blocks or wanted.layers is not None) and (batch is None or _is_tokens(first))
@@ -176,7 +176,7 @@ def _named(calls: list[Call], patterns: Sequence[str]) -> list[Call]:
         if not any(fits(label, pattern) for label in labels):
             near = nearest(pattern, labels)
             raise ConfigError(
-                f"layers: {pattern!r} fits no module that is run and yields features"
+                f"layers: {pattern!r} matches no module that runs and returns features"
                 f"{f'; the nearest is {near!r}' if near else ''}. Known: {_some(labels)}"
             )
     return [call for call in calls if any(fits(call.label, pattern) for pattern in patterns)]

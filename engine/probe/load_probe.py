@@ -10,7 +10,6 @@ A failing probe never stops the training: it warns once, with ``ProbeWarning``.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import socket
@@ -26,8 +25,8 @@ import msgspec
 import torch
 from torch import nn
 
-from ..errors import ConfigError, InputError, ProbeWarning
-from ..measures.friction import CurveFit, fit_curve, hidden
+from ..errors import ConfigError, ProbeWarning
+from ..measures.friction import CurveFit, hidden, twin_fit
 from ..measures.load_curve import LoadStatistics, loads, statistics
 from ..measures.registry import DEFAULT_MEASURE, SEPARATIONS
 from ..runs.home import default_home, preferred_home
@@ -95,10 +94,10 @@ class LoadProbe:
         check_reductions(reductions)
         self._every = config.every
         self._steps, self._measured_at = 0, -1
-        self._warned = self._paused = False
+        self._warned = self._paused = self._closed = False
         self._scalars = Scalars()
         self._curves: dict[str, list[float]] = {}
-        self._friction_error = math.nan
+        self._errors: dict[str, float] = {}
         self._began = time.monotonic()
         self._mark, self._cost = (self._began, 0), 0.0
         self._layers: list[str] = []
@@ -162,8 +161,9 @@ class LoadProbe:
         """The newest measurement as a flat dict of finite numbers, for any tracker.
 
         ``separation/LAYER`` and ``load/LAYER`` (trace ratio), ``fuzziness/LAYER``, ``inverse_fuzziness/LAYER``,
-        all natural logs; ``cv``, ``asymmetry``, ``effective_friction`` and ``friction_error``, dimensionless; and
-        ``seconds`` that the measurement took.
+        all natural logs; ``cv``, ``asymmetry``, ``effective_friction``, ``friction_error`` and ``curve_error``,
+        dimensionless, the first four only where the curve's shape means something; and ``seconds`` that the
+        measurement took.
         """
         numbers: dict[str, float] = {}
         for measure, curve in self._curves.items():
@@ -180,6 +180,7 @@ class LoadProbe:
         Args:
             error: the exception that ended the training; None where it finished.
         """
+        self._closed = True
         if error is None or (isinstance(error, SystemExit) and not error.code):
             if not self._sharded:  # a sharded model's other processes may have ended
                 self._attempt(self._measure)
@@ -217,21 +218,24 @@ class LoadProbe:
 
     @property
     def statistics(self) -> LoadStatistics:
-        """Coefficient of variation, asymmetry and regime of the newest curve without the logits."""
-        return statistics(self._curves.get(DEFAULT_MEASURE, []), logits=self._has_logits)
+        """Coefficient of variation, asymmetry and regime of the newest curve without the logits.
+
+        Where the curve's shape means nothing the numbers are NaN, and ``reason`` says why.
+        """
+        curve, error = self._curves.get(DEFAULT_MEASURE, []), self._errors.get("curve_error")
+        return statistics(curve, logits=self._has_logits, error=error, ended=self._closed)
 
     @property
     def regime(self) -> str:
-        """balanced, concave (shallow layers lazy), convex (deep layers lazy), uneven or unclear."""
+        """balanced, concave, convex, uneven or unclear; ``statistics.words`` says it to a person."""
         return self.statistics.regime
 
     @property
     def twin(self) -> CurveFit | None:
-        """The chain fitted to the newest curve; None where it cannot be fitted, as nothing is separated."""
+        """The chain fitted to the newest curve; None where its shape means nothing: see ``statistics.reason``."""
         curve = self._curves.get(DEFAULT_MEASURE, [])
-        with contextlib.suppress(InputError):
-            return fit_curve(hidden(curve) if self._has_logits else curve, error=self._friction_error)
-        return None
+        points = hidden(curve) if self._has_logits else curve
+        return twin_fit(points, self.statistics.reason, error=self._errors.get("friction_error"))
 
     @property
     def effective_friction(self) -> float:
@@ -296,7 +300,7 @@ class LoadProbe:
         measured = self._probed.measure()
         self._cost = time.monotonic() - began
         if measured.curves:
-            self._curves, self._friction_error = measured
+            self._curves, self._errors = measured
             self._write(began)
 
     def _write(self, began: float) -> None:
@@ -312,6 +316,7 @@ class LoadProbe:
             "seconds": time.monotonic() - self._began,
             "load_curve": curves,
             "regime": self.regime,
+            "regime_reason": self.statistics.reason,
             **scalars,
         }
         self._run.write(Curve(at=self._steps, step=self._steps, curves=curves, scalars=scalars), summary)
@@ -334,6 +339,7 @@ class LoadProbe:
             "asymmetry": shape.asymmetry,
             "effective_friction": twin.effective_friction if twin else math.nan,
             "friction_error": twin.standard_error if twin else math.nan,
+            "curve_error": self._errors.get("curve_error", math.nan),
         }
 
     def _listen(self) -> None:

@@ -10,7 +10,6 @@ Shape legend: M samples that are measured, D features.
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..measures.friction import friction_error
+from ..measures.curve_error import errors_over_samples
 from ..measures.registry import DEFAULT_MEASURE
 from ..measures.separation import separation_and_influence
 from ..measures.separation_wide import GramSeparation
@@ -75,8 +74,8 @@ class Measured(NamedTuple):
 
     curves: dict[str, list[float]]
     """D_0 … D_L by measure, [L + 1] each, in natural logs."""
-    friction_error: float
-    """Standard error of the twin's effective friction over the probe batch: ``friction.friction_error``."""
+    errors: dict[str, float]
+    """``friction_error`` and ``curve_error`` over the probe batch, where known: ``errors_over_samples``."""
 
 
 class Measurer:
@@ -127,14 +126,14 @@ class Measurer:
                 table.values = None
         values |= {point: gram.measures() for point, gram in grams.items()}
         curves = {name: [values[i][name] for i in range(len(values))] for name in self._measures if self._keeps}
-        return Measured(curves, self._friction_error(curves.get(DEFAULT_MEASURE, []), influences))
+        return Measured(curves, self._errors(curves.get(DEFAULT_MEASURE, []), influences))
 
-    def _friction_error(self, curve: list[float], influences: dict[int, Tensor]) -> float:
-        """Standard error of the effective friction; NaN where a hidden layer's features needed several tables."""
+    def _errors(self, curve: list[float], influences: dict[int, Tensor]) -> dict[str, float]:
+        """The errors by name; none where a hidden layer's features needed several tables."""
         hidden = len(curve) - self._source.points[-1].logits
         if not curve or any(point not in influences for point in range(hidden)):
-            return math.nan
-        return friction_error(curve[:hidden], [influences[point].cpu().numpy() for point in range(hidden)])
+            return {}
+        return errors_over_samples(curve[:hidden], [influences[point].cpu().numpy() for point in range(hidden)])
 
     def _separate(
         self,

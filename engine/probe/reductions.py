@@ -72,7 +72,7 @@ def reduce(x: Tensor, how: str, rows: Rows) -> Tensor:
     if how == "position":
         if rows.at is None or x.shape[1] != rows.length:
             raise ConfigError(
-                f"features of shape {tuple(x.shape)} are not of the {rows.length} tokens that are grouped; "
+                f"features of shape {tuple(x.shape)} do not belong to the {rows.length} tokens that are grouped; "
                 f"leave this layer out, or give one class a sample"
             )
         return x[rows.at].flatten(1)

@@ -161,7 +161,7 @@ def end_with_child(probe_run: ProbeRun) -> None:
 
 def _end(probe_run: ProbeRun, error: BaseException | None) -> None:
     if error is None or (isinstance(error, SystemExit) and not error.code):
-        probe_run.end(Status.FINISHED, "the script ended, or let go of its probe")
+        probe_run.end(Status.FINISHED, "the script ended, or dropped its probe")
     elif isinstance(error, KeyboardInterrupt):
         probe_run.end(Status.STOPPED, "the script was interrupted")
     else:

@@ -10,8 +10,8 @@ import torch
 from ..errors import ConfigError
 
 OWN = (
-    "asymmetry", "cv", "effective_friction", "friction_error", "load_curve", "probe_seconds", "rate", "regime",
-    "seconds", "steps",
+    "asymmetry", "curve_error", "cv", "effective_friction", "friction_error", "load_curve", "probe_seconds",
+    "rate", "regime", "regime_reason", "seconds", "steps",
 )  # fmt: skip
 """Names that the probe itself writes with a curve or in the summary; a user's numbers cannot have them."""
 
@@ -54,6 +54,6 @@ def refusal(names: list[str]) -> str:
     """The warning that numbers of these names are not kept."""
     listed = ", ".join(map(repr, names))
     return (
-        f"the load probe does not keep {listed}: it writes that itself. Give yours another name, as "
-        f"'my_{names[0]}'; taken are {', '.join(OWN)}"
+        f"the load probe does not record {listed}: it writes values of that name itself. Choose another name, "
+        f"as 'my_{names[0]}'; taken are {', '.join(OWN)}"
     )

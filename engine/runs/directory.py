@@ -210,9 +210,7 @@ class Run:
         """
         with contextlib.suppress(RunDirectoryError):
             if isinstance(self.config().settings, ProbeConfig):
-                raise ConfigError(
-                    f"{self.id} is written by a training of your own: end it, or go on with it, in your script"
-                )
+                raise ConfigError(f"{self.id} is written by your own training script: end it or resume it there")
 
     def require_free(self, *, force: bool = False) -> None:
         """Check that a worker could take the run up now, before one is started.

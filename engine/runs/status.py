@@ -142,7 +142,7 @@ def _observe(path: Path) -> Observation:
         return Observation(status=Status(end.reason), text=_ending(end), since=end.time, live=held, **facts)
     if owner.ended is not None and not held:
         status = Status(owner.reason) if owner.reason else Status.CRASHED
-        text = owner.text or f"its worker, process {owner.pid} on {owner.host}, left without a last word"
+        text = owner.text or f"its worker, process {owner.pid} on {owner.host}, ended and gave no reason"
         return Observation(status=status, text=text, since=owner.ended, live=False, **facts)
     if held and alive is not False:
         return _at_work(owner, events, facts)
@@ -162,10 +162,11 @@ def _without_owner(events: Sequence[Event], held: bool | None) -> Observation:
         status, text = Status(last.reason), _ending(last)
         return Observation(status=status, text=text, since=last.time, live=held, last_record=last.time)
     if held:
-        return Observation(status=Status.STARTING, text="a worker holds it and has not said who it is", live=True)
+        text = "a worker holds its lock and has not yet written its process number"
+        return Observation(status=Status.STARTING, text=text, live=True)
     if last is None:
         return Observation(status=Status.WAITING, text="no worker has taken it up yet", live=held)
-    text = f"it has no lock that tells of a worker; last heard of {_ago(last.time)} ago"
+    text = f"no lock names its worker; its newest record is {_ago(last.time)} old"
     return Observation(status=Status.UNKNOWN, text=text, since=last.time, live=held, last_record=last.time)
 
 
@@ -204,9 +205,9 @@ def _gone(owner: Owner, last: Event | None, held: bool | None, facts: dict[str, 
     if owner.status is not None:
         text = f"{who}, {exit_in_words(owner.status)}"
     elif owner.mark.partition(":")[1] and not owner.mark.startswith(f"{boot()}:"):
-        text = f"{who}, ended when the machine was started anew"
+        text = f"{who}, ended when the machine restarted"
     else:
-        text = f"{who}, is gone without a last word; nobody was there to note its exit status"
+        text = f"{who}, is gone and gave no reason; its exit status is not known"
     if held:
         text += ". A process that it started still holds its lock"
     since = max(owner.time, last.time if last else 0.0)
@@ -218,7 +219,7 @@ def _out_of_sight(owner: Owner, last: Event | None, facts: dict[str, Any]) -> Ob
     since = max(owner.time, last.time if last else 0.0)
     text = (
         f"its worker, process {owner.pid}, is on {owner.host} and cannot be seen from here; "
-        f"last heard of {_ago(since)} ago, still at work"
+        f"last heard of {_ago(since)} ago, and it had not ended then"
     )
     return Observation(status=Status.UNKNOWN, text=text, since=since, live=None, **facts)
 
@@ -231,7 +232,7 @@ def exit_in_words(status: int) -> str:
         name = signal.Signals(-status).name
     except ValueError:
         name = str(-status)
-    hint = ": by someone, or by the system when memory ran out" if -status == signal.SIGKILL else ""
+    hint = ": by a person, or by the system because memory ran out" if -status == signal.SIGKILL else ""
     return f"was killed by signal {name}{hint}"
 
 

@@ -93,7 +93,7 @@ class RunWriter:
         """
         if not self._lock.still_ours():
             raise RunDirectoryError(
-                f"{self.path} was removed while its worker ran, which therefore ends; start the run anew"
+                f"{self.path} was removed while its worker ran, so the worker ends; start a new run"
             )
 
     def release(self, reason: str = "", text: str = "") -> None:
@@ -127,8 +127,8 @@ def require_seen_to_end(owner: Owner | None, path: Path) -> None:
     if owner is None or owner.is_here or has_ended(owner, path):
         return
     raise LockedError(
-        f"{path.name} was taken up by process {owner.pid} on {owner.host}, which cannot be seen from here and "
-        f"has not said that it ended; go on there, or, if you know that it is gone, use --force"
+        f"the worker of {path.name} is process {owner.pid} on {owner.host}, which cannot be seen from here and "
+        f"has not recorded its end; resume there, or use --force if you know that it is gone"
     )
 
 

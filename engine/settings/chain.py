@@ -52,7 +52,9 @@ class ChainConfig(SettingsStruct, frozen=True, kw_only=True, tag="chain"):
     eta: Annotated[float, Meta(gt=0.0, le=1e6, description="step size, in time")] = 0.05
     steps: Annotated[int, Meta(ge=1, le=10**12, description="steps to take")] = 10_000
     replicas: Annotated[int, Meta(ge=1, le=1_000_000, description="independent copies")] = 100
-    target: Annotated[float, Meta(ge=-1e6, le=1e6, description="where the last spring is held in the end")] = 1.0
+    target: Annotated[float, Meta(ge=-1e6, le=1e6, description="where the last spring is held after the pull")] = (
+        1.0
+    )
     pulling: Annotated[
         Literal["at_once", "steady", "jerky"],
         Meta(description="the target is there at once, moves steadily, or in jumps that overshoot"),

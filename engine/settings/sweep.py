@@ -24,7 +24,7 @@ class SweepConfig(SettingsStruct, frozen=True, kw_only=True, tag="sweep"):
     y_values: Annotated[tuple[float | str, ...], Meta(description="its values, one a row")] = (0.0,)
     x_name: Annotated[
         Literal["", "nonlinearity"],
-        Meta(description="what the columns were asked for by, where not by the setting"),
+        Meta(description="name that the columns were asked for by, if not the setting's"),
     ] = ""
     y_name: Annotated[Literal["", "nonlinearity"], Meta(description="likewise of the rows")] = ""
     twin: Annotated[
@@ -33,7 +33,8 @@ class SweepConfig(SettingsStruct, frozen=True, kw_only=True, tag="sweep"):
     ] = {}
     seeds: Annotated[int, Meta(ge=1, le=10_000, description="networks per cell")] = 3
     method: Annotated[
-        Literal["mean_field", "replicas"], Meta(description="of a chain's cells: by theory, or by many copies")
+        Literal["mean_field", "replicas"],
+        Meta(description="how a chain's cells are computed: by theory, or by many copies"),
     ] = "mean_field"
     threads: Annotated[
         int, Meta(ge=0, le=1024, description="networks at once; 0 lets a short measurement choose")
@@ -46,5 +47,5 @@ class SweepConfig(SettingsStruct, frozen=True, kw_only=True, tag="sweep"):
         ),
     ] = "threads"
     settings: Annotated[
-        dict[str, Any], Meta(description="what the cells share, over their system's defaults")
+        dict[str, Any], Meta(description="settings that all cells share, where they differ from the defaults")
     ] = {}

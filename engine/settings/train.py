@@ -24,7 +24,8 @@ class TrainConfig(SettingsStruct, frozen=True, kw_only=True, tag="train"):
     ] = "digits"
     data_dir: Annotated[str | None, Meta(description="folder of the data set's original files")] = None
     train_size: (
-        Annotated[int, Meta(ge=2, le=10_000_000, description="training samples; the rest tests")] | None
+        Annotated[int, Meta(ge=2, le=10_000_000, description="training samples; the others are for testing")]
+        | None
     ) = None
     image_size: (
         Annotated[int, Meta(ge=2, le=256, description="side in pixels to which images are resized")] | None
@@ -99,7 +100,7 @@ class TrainConfig(SettingsStruct, frozen=True, kw_only=True, tag="train"):
     init_scale: Annotated[
         float, Meta(gt=0.0, le=1000.0, description="constant that multiplies the initial weights")
     ] = 1.0
-    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="of everything random in the run")] = 0
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="of all random numbers in the run")] = 0
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")] = (
         "cpu"
     )

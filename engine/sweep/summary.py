@@ -8,12 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..measures.curve_error import curve_error_over_seeds
+from ..measures.friction import hidden
 from ..measures.load_curve import statistics
 from ..measures.registry import MEASURE_OF
 from ..runs.records import Cell, finite
 from ..settings.sweep import SweepConfig
 from .axes import Value
 from .grid import cell_count, cell_values, members
+
+DIVERGED = "every member diverged"
+NO_CURVE = "no curve yet"
 
 
 class Summary(NamedTuple):
@@ -34,7 +39,12 @@ class Summary(NamedTuple):
     cv: float
     asymmetry: float
     regime: str
-    """``cv``, ``asymmetry`` and ``regime`` of the mean curve; see ``measures.load_curve.statistics``."""
+    reason: str
+    """``cv``, ``asymmetry``, ``regime`` and ``reason`` of the mean curve: see ``measures.load_curve.statistics``.
+    Without a curve the reason is ``DIVERGED`` or ``NO_CURVE``."""
+    curve_error: float
+    """Root mean square standard error of the scaled mean curve: over the members, or of a single one over its
+    samples; NaN where it is unknown."""
     total_separation: float
     """D at the input minus D at the last hidden layer; of a chain, minus D at its end."""
     scalars: dict[str, float]
@@ -64,7 +74,10 @@ def summarise_cell(config: SweepConfig, index: int, records: Sequence[Cell]) -> 
     shown = [cell for cell in ended if cell.curves] or [cell for cell in records if cell.curves]
     curves, spread = _mean_curves([cell.curves for cell in shown])
     main = curves.get(MEASURE_OF[config.system], [])
-    shape = statistics(main, logits=config.system == "network")
+    network = config.system == "network"
+    error = _curve_error(shown, MEASURE_OF[config.system], logits=network)
+    done = bool(shown) and all(cell.final for cell in shown)
+    shape = statistics(main, logits=network, error=error, ended=done, chain=not network)
     x, y = cell_values(config, index)
     return Summary(
         cell=index,
@@ -77,10 +90,22 @@ def summarise_cell(config: SweepConfig, index: int, records: Sequence[Cell]) -> 
         cv=shape.cv,
         asymmetry=shape.asymmetry,
         regime=shape.regime,
+        reason=shape.reason if shown else DIVERGED if ended else NO_CURVE,
+        curve_error=error,
         total_separation=_total(main if config.system == "chain" else main[:-1]),
         scalars=_mean_scalars([cell.scalars for cell in shown]),
         final=len(ended) == members(config),
     )
+
+
+def _curve_error(shown: Sequence[Cell], measure: str, *, logits: bool) -> float:
+    """Error of the scaled mean curve over the members; of a single one over its samples, as it was recorded."""
+    if len(shown) == 1:
+        error = shown[0].scalars.get("curve_error")
+        return math.nan if error is None else error
+    curves = [cell.curves.get(measure, []) for cell in shown]
+    points = [hidden(curve if logits else [*curve, None]) for curve in curves]
+    return curve_error_over_seeds(points) if len({len(curve) for curve in points}) == 1 else math.nan
 
 
 def _total(curve: Sequence[float | None]) -> float:
@@ -140,7 +165,12 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return np.asarray((last - (counts - 1) / 2.0)[inverse])
 
 
+def with_accuracy_and_cv(summaries: Iterable[Summary]) -> list[Summary]:
+    """The cells that have a test accuracy, and a load curve whose shape means something."""
+    return [s for s in summaries if "test_accuracy" in s.scalars and not s.reason]
+
+
 def accuracy_cv_correlation(summaries: Sequence[Summary]) -> float:
-    """Spearman's correlation of test accuracy and coefficient of variation over the cells; see ``spearman``."""
-    known = [s for s in summaries if "test_accuracy" in s.scalars]
+    """Spearman's correlation of test accuracy and coefficient of variation over ``with_accuracy_and_cv``."""
+    known = with_accuracy_and_cv(summaries)
     return spearman([s.scalars["test_accuracy"] for s in known], [s.cv for s in known])

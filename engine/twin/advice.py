@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from ..chain import mean_field
-from ..measures.load_curve import LoadStatistics, statistics
+from ..measures.load_curve import LoadStatistics
 from ..settings.train import TrainConfig
 from . import two_hands
 from .axis import noise_coordinate
@@ -28,7 +28,7 @@ from .trial import (
     changes,
     choice,
     config_in_force,
-    mean_curve,
+    shape_of,
     turns,
 )
 
@@ -147,7 +147,8 @@ def advise(
         experiment: what measures it, as "springtui twin RUN --try measures each setting".
     """
     if shape.regime not in LAZY:
-        return Advice(sentence=f"{what_loads_say(shape)}.", source="none" if trial is None else "measured")
+        known = trial is not None and shape.regime != "unclear"
+        return Advice(sentence=f"{what_loads_say(shape)}.", source="measured" if known else "none")
     if trial is not None:
         return _measured(shape, trial)
     return _by_map(shape, seen, experiment)
@@ -156,7 +157,7 @@ def advise(
 def what_loads_say(shape: LoadStatistics) -> str:
     """Which layers are lazy, without a full stop."""
     if shape.regime == "unclear":
-        return "Cannot tell: the layers do not separate the classes yet"
+        return shape.reason[:1].upper() + shape.reason[1:]
     if shape.regime == "balanced":
         return f"The layers share the load (coefficient of variation {shape.cv:.2f}): nothing to mend"
     if shape.regime == "uneven":
@@ -166,10 +167,12 @@ def what_loads_say(shape: LoadStatistics) -> str:
 
 def _measured(shape: LoadStatistics, trial: Trial) -> Advice:
     """What the trial says to a network that is not balanced."""
-    says, base = f"{what_loads_say(shape)}.", statistics(mean_curve(trial.base), logits=True)
+    says, base = f"{what_loads_say(shape)}.", shape_of(trial.base)
     known = [value for value in asymmetries_of(trial.base) if math.isfinite(value)]
     if not known or base.regime == "unclear":
-        return Advice(sentence=f"{says} Networks trained anew ({_extent(trial)}) do not tell: {_silence(trial)}.")
+        lost = f"{trial.base.diverged} of {len(trial.seeds)} diverged"
+        why = lost if trial.base.diverged else base.reason
+        return Advice(sentence=f"{says} Networks trained anew ({_extent(trial)}) do not tell: {why}.")
     now = sum(known) / len(known)
     if base.regime not in LAZY:
         return Advice(
@@ -289,10 +292,3 @@ def _extent(trial: Trial, count: int = SEEDS) -> str:
     if trial.epochs < trial.wanted_epochs:
         epochs += f" instead of {trial.wanted_epochs} for lack of time"
     return f"{seeds}, {epochs}"
-
-
-def _silence(trial: Trial) -> str:
-    """Why the networks with the run's own settings tell nothing."""
-    if trial.base.diverged:
-        return f"{trial.base.diverged} of {len(trial.seeds)} diverged"
-    return "they do not separate the classes yet"

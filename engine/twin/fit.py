@@ -28,6 +28,8 @@ ETA = 0.05
 STEPS = round(TWIN_TIME / ETA)
 """Length and number of the mean field's steps to ``TWIN_TIME``."""
 RESTARTS = 4
+LEAST_ROWS = 3
+"""Least rows of equal nonlinearity of which one can be left out and predicted from the others."""
 _BOUNDS = (np.array([0.0, -0.5, 0.0, 1e-3, -0.5]), np.array([1.0, 1.0, 1.0, 1.0, 1.0]))
 _START = np.array([0.03, 0.05, 0.12, 0.03, 0.05])
 
@@ -75,7 +77,7 @@ def fit_map(
     alpha_C, noise_C = np.asarray(nonlinearity, np.float64), np.asarray(noise, np.float64)
     wanted = scaled(curves)
     if len(wanted) < len(_START):
-        raise DataError(f"a map has {len(_START)} numbers; {len(wanted)} cells cannot fix it")
+        raise DataError(f"a map has {len(_START)} numbers; {len(wanted)} cells are too few to fit them")
     rng = np.random.default_rng(seed)
     starts = [_START, *(_START * rng.uniform(0.3, 2.5, (restarts, len(_START))))]
     fits = sorted((_least_squares(alpha_C, noise_C, wanted, start) for start in starts), key=lambda fit: fit[1])
@@ -116,7 +118,7 @@ def _left_out(alpha_C: Floats, noise_C: Floats, wanted: Floats, start: Floats) -
     """Root mean square error on rows of equal nonlinearity, each predicted from the others."""
     squares, count = 0.0, 0
     rows = np.unique(alpha_C)
-    if len(rows) < 3:
+    if len(rows) < LEAST_ROWS:
         return float("nan")
     for row in rows:
         out = alpha_C == row

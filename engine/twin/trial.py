@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from ..errors import ConfigError, RunDirectoryError, RunError
-from ..measures.load_curve import statistics
+from ..measures.load_curve import LoadStatistics, statistics
 from ..runs.directory import Run
 from ..runs.files import read_file, replace_file
 from ..runs.records import Acknowledged, CurveScalars, Ended, Started
@@ -289,14 +289,13 @@ def save_trial(run: Run, trial: Trial) -> None:
 
 
 def asymmetries_of(tried: Tried) -> list[float]:
-    """The asymmetry with each seed, [S]; NaN where none was trained, or its curve tells no regime."""
+    """The asymmetry with each seed, [S]; NaN where none was trained, or its shape means nothing."""
     return [math.nan if curve is None else asymmetry_of(curve) for curve in tried.curves]
 
 
 def asymmetry_of(curve: Sequence[float | None]) -> float:
-    """The asymmetry of a network's load curve D_0 … D_L, [L + 1]; NaN where that tells no regime."""
-    shape = statistics(curve, logits=True)
-    return math.nan if shape.regime == "unclear" else shape.asymmetry
+    """The asymmetry of a network's load curve D_0 … D_L, [L + 1]; NaN where its shape means nothing."""
+    return statistics(curve, logits=True, ended=True).asymmetry
 
 
 def mean_curve(tried: Tried) -> list[float | None]:
@@ -304,6 +303,15 @@ def mean_curve(tried: Tried) -> list[float | None]:
     curves = [curve for curve in tried.curves if curve is not None]
     points = zip(*curves, strict=True)
     return [None if None in point else sum(v for v in point if v is not None) / len(point) for point in points]
+
+
+def shape_of(tried: Tried) -> LoadStatistics:
+    """Statistics of the mean curve over seeds, whose error is that over seeds; unclear where there is none."""
+    from ..measures.curve_error import curve_error_over_seeds  # needs NumPy, which no first frame waits for
+
+    curves = [[math.nan if v is None else v for v in curve[:-1]] for curve in tried.curves if curve is not None]
+    error = curve_error_over_seeds(curves) if len(curves) > 1 else None
+    return statistics(mean_curve(tried), logits=True, error=error, ended=True)
 
 
 def changes(trial: Trial) -> list[Change]:

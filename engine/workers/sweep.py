@@ -38,7 +38,7 @@ from ..sweep.producers import (
     StopSignal,
     ThreadProducers,
 )
-from ..sweep.summary import accuracy_cv_correlation, summarise
+from ..sweep.summary import accuracy_cv_correlation, summarise, with_accuracy_and_cv
 from ..sweep.task import Job, only_chains
 from .control_loop import ControlLoop, Interrupted
 
@@ -246,8 +246,10 @@ class _Sweep:
     def _ended(self) -> Ended:
         done = len(self.cells) == self.total
         seconds = time.monotonic() - self.began - self.loop.paused_seconds
-        spearman = accuracy_cv_correlation(summarise(self.config, self.cells))
-        summary = {"seconds": seconds, "spearman_accuracy_cv": finite(spearman)}
+        summaries = summarise(self.config, self.cells)
+        spearman = accuracy_cv_correlation(summaries)
+        counted = len(with_accuracy_and_cv(summaries))
+        summary = {"seconds": seconds, "spearman_accuracy_cv": finite(spearman), "spearman_cells": counted}
         text = f"{len(self.cells)} of {self.total} {self.config.system}s made"
         reason = Status.FINISHED if done else Status.STOPPED
         return Ended(reason=reason, text=text, at=len(self.cells), summary=summary)

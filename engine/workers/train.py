@@ -247,9 +247,11 @@ class _Job:
             "seconds": self._seconds(),
         }
         if self.latest is not None:
-            shape = statistics(self.latest.curves[DEFAULT_MEASURE], logits=True)
+            error = self.latest.scalars.get("curve_error")
+            shape = statistics(self.latest.curves[DEFAULT_MEASURE], logits=True, error=error, ended=True)
             summary |= {**self.latest.scalars, "load_curve": self.latest.curves, "regime": shape.regime}
             summary |= {"cv": finite(shape.cv), "asymmetry": finite(shape.asymmetry)}
+            summary |= {"regime_reason": shape.reason}
             summary |= {PROBES: self.latest.probes, "hessian": _curvature_summary(self.curvature)}
         return Ended(reason=reason, text=text, at=self.trainer.epoch, summary=summary)
 

@@ -31,7 +31,7 @@ class AlertRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     on: Annotated[
         Literal["finished", "stopped", "crashed", "diverged", "failed", "threshold"],
-        Meta(description="what rings: how a run ended, or threshold for a metric that crosses a value"),
+        Meta(description="the event: how a run ended, or threshold for a metric that crosses a value"),
     ]
     metric: Annotated[
         str, Meta(max_length=64, description="of a threshold: train_loss, test_accuracy, … as in a run's records")

@@ -34,8 +34,9 @@ from .train import in_digits, print_result
 def chain(session: Session, assignments: tuple[str, ...], as_json: bool) -> int:
     """Pull one chain here, and print where its blocks end.
 
-    Positions and sd are over the replicas, in units of the target; mean_field is what the theory gives: of the
-    first order after as many steps, of the second in the long run, by one number, the friction (μ→ − μ←)/2.
+    Positions and sd are the mean and standard deviation over the replicas, in units of the target. mean_field is
+    what the theory predicts: for a chain of the first order after as many steps, for one of the second order in
+    the long run.
 
     With --json one object: run, reason, positions, sd and mean_field, x_1 to x_L each, and friction.
     """

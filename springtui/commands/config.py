@@ -36,8 +36,9 @@ from .session import Session, common, examples
 def config(session: Session, only_path: bool, only_schema: bool, begin: bool, as_json: bool) -> int:
     """Show the preferences in force and where each comes from: default, file, environment or command line.
 
-    The file is config.toml in the platform's configuration directory, or what SPRINGTUI_CONFIG names. A variable
-    SPRINGTUI_ and a key in capitals, as SPRINGTUI_THEME, goes before the file; options go before both.
+    The file is config.toml in the platform's configuration directory, or the file that SPRINGTUI_CONFIG names.
+    Environment variables go before the file: SPRINGTUI_ and the key in capitals, as SPRINGTUI_THEME. Options of
+    the command line go before both.
     With --json: path, exists, themes, and values, each with value and origin.
 
     Tables [[alerts]] are rules that ring the bell or start a command once a run has ended or one of its metrics

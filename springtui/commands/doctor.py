@@ -23,9 +23,9 @@ _SIGNS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 def doctor(session: Session, as_json: bool) -> int:
     """Look at this terminal, machine and installation, and say what to do about each shortcoming.
 
-    On a terminal it asks it a few questions, and measures how long answers take and how fast bytes pass; inside
-    tmux or screen it is they who answer. Exit status 1 where a check fails. With --json: state, and checks, each
-    with name, state, detail, remedy.
+    On a terminal it sends the terminal a few questions, and measures how long answers take and how fast bytes
+    pass. Inside tmux or screen, tmux or screen answers. The exit status is 1 where a check fails. With --json:
+    state, and checks, each with name, state, detail, remedy.
     """
     from ..doctor.doctor import examine
 

@@ -43,7 +43,8 @@ from .train import with_absolute_paths
 def lab(session: Session, recipe: str, assignments: tuple[str, ...], twin: str | None) -> int:
     """Open the lab with a network of your choice; the sliders start at its settings.
 
-    Takes the recipes and settings of springtui train. A lab that was left running is not taken up.
+    Takes the recipes and settings of springtui train. It starts new runs, even where an earlier lab's
+    runs are live.
     """
     values = {**find_recipe(recipe).settings, **parse_assignments(TrainConfig, assignments)}
     settings = with_absolute_paths(values)

@@ -35,7 +35,7 @@ from .session import Session, common, examples
 def note(
     session: Session, run: str, name: str | None, text: str | None, pinned: bool | None, as_json: bool
 ) -> int:
-    """Give a run a name, a note or a pin; without an option, show what it has. The run itself stays as it is.
+    """Give a run a name, a note or a pin; without an option, show them. The run's records do not change.
 
     RUN is the run's name, a unique beginning of it, last, or its path.
 

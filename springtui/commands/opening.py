@@ -33,7 +33,7 @@ def check_terminal(what: str = "the lab", without: str = _WITHOUT) -> None:
         term_in_words = f"TERM={term}" if term else "TERM is not set"
         raise TerminalError(
             f"{term_in_words}: {what} needs a terminal that can move its cursor; "
-            f"set TERM to what yours is, often xterm-256color; {without}"
+            f"set TERM to your terminal's type, often xterm-256color; {without}"
         )
 
 

@@ -45,9 +45,9 @@ _LIMIT_MIB = 64
 def record(session: Session, file: Path | None, arguments: tuple[str, ...], limit: int, as_json: bool) -> int:
     """Open the lab, and record what it draws as an asciicast v2 file, which asciinema and springtui play show.
 
-    FILE ends with .cast; without one it is named by the time. ARGUMENTS after -- are those of springtui. Keys are
-    not recorded. At the limit the recording ends, and the lab goes on. With --json: file, seconds, events, bytes,
-    full, status.
+    FILE ends with .cast; without FILE the name is the time. ARGUMENTS after -- are those of springtui. Keys are
+    not recorded. At the limit the recording ends, and the lab continues. With --json: file, seconds, events,
+    bytes, full, status.
     """
     from ..recording.cast import MEBIBYTE, Recorder
     from ..recording.pty import record as run_recorded
@@ -107,8 +107,8 @@ def play(file: Path, speed: float, idle: float | None, as_json: bool) -> int:
     """Show a recording in this terminal; Ctrl-C ends it.
 
     Only text, colours and cursor movements reach the terminal: a recording from elsewhere cannot name its window,
-    fill its clipboard or ask it questions. With --json it is not shown, but told of: width, height, title,
-    seconds, events, sizes.
+    fill its clipboard or ask it questions. With --json it is not shown; printed are width, height,
+    title, seconds, events, sizes.
     """
     from ..recording.cast import played, read_cast
 

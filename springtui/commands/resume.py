@@ -19,7 +19,7 @@ from .session import Session, common, examples
 
 
 @click.command(
-    short_help="Go on with a run where it was left.",
+    short_help="Resume a run from its checkpoint.",
     epilog=examples(
         "springtui resume last",
         "springtui resume last --detach",
@@ -28,16 +28,16 @@ from .session import Session, common, examples
 )
 @run_argument
 @executor_option
-@click.option("--detach", is_flag=True, help="In a process of its own that outlives this terminal.")
-@click.option("--force", is_flag=True, help="Although its last worker, on another host, may still be at work.")
+@click.option("--detach", is_flag=True, help="Resume in a separate process that outlives this terminal.")
+@click.option("--force", is_flag=True, help="Resume although its last worker, on another host, may still be live.")
 @json_option
 @common
 @click.pass_obj
 def resume(session: Session, run: str, executor: str | None, detach: bool, force: bool, as_json: bool) -> int:
-    """Go on with a run here, from its checkpoint, as if it had not been broken off.
+    """Resume a run here from its checkpoint, as if it had never stopped.
 
     RUN is the run's name, a unique beginning of it, last, or its path. Prints what train, chain or sweep prints;
-    with --detach --json: run, pid. A training of your own that a probe watched is your script's to go on with.
+    with --detach --json: run, pid. A training of your own is resumed by your script.
     """
     found = find_run(session.look_home(), run)
     settings = found.config().settings

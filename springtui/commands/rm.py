@@ -26,7 +26,7 @@ from .session import Session, common, examples
 @click.argument("runs", nargs=-1, required=True, metavar="RUN…", shell_complete=complete_run)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option(
-    "--force", "-f", is_flag=True, help="Stop a run that goes on first; remove one whose worker is out of sight."
+    "--force", "-f", is_flag=True, help="Stop a live run first; also remove one whose worker cannot be seen."
 )
 @json_option
 @common
@@ -35,10 +35,10 @@ def rm(session: Session, runs: tuple[str, ...], yes: bool, force: bool, as_json:
     """Remove runs for good: settings, records, checkpoint and log.
 
     RUN is a run's name, a unique beginning of it, last, or its path. Nothing outside the run's directory is
-    touched, whatever links it holds. A run that goes on is refused, unless --force stops it first.
+    touched, whatever links it holds. A live run is refused, unless --force stops it first.
 
-    With --json one object a line: run, removed. Nothing is removed before all names are known and all runs are
-    seen to be free.
+    With --json one object a line: run, removed. Nothing is removed unless all names are known and all
+    runs are free.
     """
     home = session.look_home()
     found = list({run.path: run for run in (find_run(home, name) for name in runs)}.values())

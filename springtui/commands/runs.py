@@ -26,10 +26,10 @@ _SHOWN = ("train_loss", "test_accuracy", "loss", "friction")
 @common
 @click.pass_obj
 def runs(session: Session, as_json: bool) -> int:
-    """List all runs: what they are, how they stand and the last that was heard of them.
+    """List all runs with their kind, status and newest values.
 
-    Names and notes are those that springtui note gave; pinned runs come first. How a run stands is told from its
-    lock, its worker's process and its last record: --json says how it is known, under text.
+    Names and notes are those given with springtui note; pinned runs come first. The status follows from the run's
+    lock, its worker's process and its last record; with --json, text says from which of them.
 
     With --json one object a line: run, kind, status, since, text, live, host, pid, exit_status, created, age, at,
     total, values, heard (time of the newest record), size (bytes), name, note, pinned.

@@ -37,7 +37,7 @@ _PORT = 8000
     show_default=True,
     type=click.IntRange(0, 65535),
     metavar="N",
-    help="Where to listen; where it is taken, a free port is. 0 takes any.",
+    help="Where to listen; another free port if this one is taken. 0 takes any.",
 )
 @json_option
 @common
@@ -45,9 +45,9 @@ _PORT = 8000
 def serve(session: Session, arguments: tuple[str, ...], host: str, port: int, as_json: bool) -> int:
     """Serve the lab to a browser on this machine until Ctrl-C, and print the address to open.
 
-    Every page is a screen of its own, onto the same runs; closing it detaches, and they go on. The address holds a
-    token; without it nobody gets in. ARGUMENTS after -- are those of springtui. Needs textual-serve:
-    pip install 'springtui[serve]'. With --json one object: url, host, port, pid.
+    Every page is a screen of its own, over the same runs; closing a page leaves the runs running. The address
+    holds a token, without which a page is refused. ARGUMENTS after -- are those of springtui. Needs
+    textual-serve: pip install 'springtui[serve]'. With --json one object: url, host, port, pid.
     """
     if importlib.util.find_spec("textual_serve") is None:
         raise InputError("serve needs textual-serve, which is not installed: pip install 'springtui[serve]'")

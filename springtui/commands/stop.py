@@ -27,7 +27,7 @@ from .session import Session, common, examples
     ),
 )
 @click.argument("runs", nargs=-1, metavar="RUN…", shell_complete=complete_run)
-@click.option("--all", "everything", is_flag=True, help="Every run that goes on under the home directory.")
+@click.option("--all", "everything", is_flag=True, help="Every live run under the home directory.")
 @click.option("--kill", is_flag=True, help="End the process of a worker that has not stopped in time.")
 @click.option(
     "--patience",
@@ -46,10 +46,11 @@ def stop(
     """Ask the workers of runs to stop, and say whether each acknowledged and ended.
 
     RUN is a run's name, a unique beginning of it, last, or its path. A stopped run can be resumed. A run that is
-    over already is left alone. With --kill a worker that did not stop in time is ended with SIGKILL, if it is on
-    this machine: what it recorded is kept, and it can be resumed from its last checkpoint.
+    over already is not changed. With --kill a worker on this machine that did not stop in time is ended with
+    SIGKILL; its records are kept, and it can be resumed from its last checkpoint.
 
-    With --json one object a line: run, was, state, acknowledged, killed, text. Exit status 1 where a run goes on.
+    With --json one object a line: run, was, state, acknowledged, killed, text. Exit status 1 if a run is still
+    live.
     """
     if everything == bool(runs):
         raise ConfigError("name the runs to stop, or give --all; springtui runs lists them")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from engine.measures.load_curve import regime_in_words
 from engine.measures.registry import MEASURE_OF
 from engine.runs.directory import Run
 from engine.runs.records import finite
@@ -63,7 +64,7 @@ def _about_recipes() -> str:
     type=click.Choice(["mean_field", "replicas"]),
     default="mean_field",
     show_default=True,
-    help="Of a chain's cells: by theory, or by many copies.",
+    help="How a chain's cells are computed: by theory, or by many copies.",
 )
 @click.option("--threads", default=0, metavar="N", help="Networks at once; 0 measures what is best here.")
 @executor_option
@@ -88,9 +89,11 @@ def sweep(
     Progress goes to standard error. Ctrl-C stops in order: what was made is printed, and springtui resume RUN
     goes on from there. The run is kept under the home directory.
 
-    With --json one object: run, reason, recipe, x_axis, y_axis, x_name, y_name, seconds, spearman_accuracy_cv and
-    cells, each with nonlinearity, noise, both axes by name, seeds, diverged, load_curve, load_curve_sd, cv,
-    asymmetry, test_accuracy, train_loss, total_separation, hessian_trace and final.
+    With --json one object: run, reason, recipe, x_axis, y_axis, x_name, y_name, seconds, spearman_accuracy_cv,
+    spearman_cells (how many cells it is over) and cells, each with nonlinearity, noise, both axes by name, seeds,
+    diverged, load_curve, load_curve_sd, curve_error, cv, asymmetry, regime, regime_reason, test_accuracy,
+    train_loss, total_separation, hessian_trace and final. Where a load curve's shape means nothing, cv and
+    asymmetry are null and regime_reason says why.
     """
     if recipe is None:
         raise click.UsageError(f"name the diagram with --recipe; known: {', '.join(_names())}")
@@ -146,7 +149,7 @@ def report(config: SweepConfig, state: RunState, *, as_json: bool) -> int:
 
 def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
     """The object that ``--json`` prints."""
-    from engine.sweep.summary import accuracy_cv_correlation, summarise
+    from engine.sweep.summary import accuracy_cv_correlation, summarise, with_accuracy_and_cv
 
     summaries = summarise(config, state.cells.values())
     main = MEASURE_OF[config.system]
@@ -157,8 +160,11 @@ def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
             "diverged": s.diverged,
             "load_curve": s.curves.get(main),
             "load_curve_sd": s.spread.get(main) or s.curves.get("sd"),
+            "curve_error": finite(s.curve_error),
             "cv": finite(s.cv),
             "asymmetry": finite(s.asymmetry),
+            "regime": s.regime,
+            "regime_reason": s.reason,
             "test_accuracy": s.scalars.get("test_accuracy"),
             "train_loss": s.scalars.get("train_loss"),
             "total_separation": finite(s.total_separation),
@@ -177,6 +183,7 @@ def describe(config: SweepConfig, state: RunState) -> dict[str, Any]:
         "y_name": config.y_name or config.y_axis,
         "cells": cells,
         "spearman_accuracy_cv": finite(accuracy_cv_correlation(summaries)),
+        "spearman_cells": len(with_accuracy_and_cv(summaries)),
         "seconds": state.ended.summary.get("seconds") if state.ended else None,
     }
 
@@ -200,9 +207,15 @@ def _place(config: SweepConfig, x: Value, y: Value) -> dict[str, Value]:
 
 def _print(config: SweepConfig, result: dict[str, Any]) -> None:
     networks = config.system == "network"
-    for name in ("run", "reason", "recipe", "seconds", *(["spearman_accuracy_cv"] if networks else [])):
+    for name in ("run", "reason", "recipe", "seconds"):
         print_line(f"{name:22} {in_digits(result[name])}")
+    if networks:
+        over = f"over {result['spearman_cells']} of {len(result['cells'])} cells"
+        print_line(f"{'spearman_accuracy_cv':22} {in_digits(result['spearman_accuracy_cv'])} {over}")
     learnt = ("seeds", "test_accuracy") if networks else ()
     columns = (result["y_name"], result["x_name"], "cv", "asymmetry", *learnt)
-    rows = [tuple(in_digits(cell[name]) for name in columns) for cell in result["cells"]]
-    print_table(columns, rows)
+    rows = [
+        (*(in_digits(cell[name]) for name in columns), regime_in_words(cell["regime"], cell["regime_reason"]))
+        for cell in result["cells"]
+    ]
+    print_table((*columns, "regime"), rows)

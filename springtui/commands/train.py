@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from engine.measures.load_curve import regime_in_words
 from engine.measures.registry import PROBES, SEPARATIONS
 from engine.runs.directory import Run
 from engine.runs.status import Status
@@ -58,7 +59,9 @@ def train(session: Session, recipe: str, list_recipes: bool, assignments: tuple[
     status is 1, as it is for a run that diverges. The run is kept under the home directory.
 
     With --json one object: run, reason, epochs, seconds, train_loss, train_accuracy, test_accuracy, load_curve (by
-    measure, from the input to the logits), cv, asymmetry, regime, hessian, linear_probes and test_load_curve.
+    measure, from the input to the logits), cv, asymmetry, regime, regime_reason, hessian, linear_probes and
+    test_load_curve. Where the load curve's shape means nothing, cv and asymmetry are null, regime is "unclear" and
+    regime_reason says why.
     """
     if list_recipes:
         return _list_recipes(as_json)
@@ -120,6 +123,7 @@ def describe(state: RunState) -> dict[str, Any]:
         "cv": summary.get("cv"),
         "asymmetry": summary.get("asymmetry"),
         "regime": summary.get("regime"),
+        "regime_reason": summary.get("regime_reason"),
         "hessian": summary.get("hessian"),
         PROBES: summary.get(PROBES),
         "test_load_curve": test_curves or None,
@@ -129,8 +133,10 @@ def describe(state: RunState) -> dict[str, Any]:
 def _print(result: dict[str, Any]) -> None:
     for name in ("run", "reason", "epochs", "train_loss", "train_accuracy", "test_accuracy", "seconds"):
         print_line(f"{name:22} {in_digits(result[name])}")
-    for name in ("cv", "asymmetry", "regime"):
+    for name in ("cv", "asymmetry"):
         print_line(f"{name:22} {in_digits(result[name])}")
+    regime = result["regime"]
+    print_line(f"{'regime':22} {regime_in_words(regime, result['regime_reason'] or '') if regime else '-'}")
     if hessian := result["hessian"]:
         print_line(f"{'hessian trace':22} {in_digits(hessian['trace'])} ± {in_digits(hessian['trace_error'])}")
         print_line(f"{'hessian top':22} {in_digits(hessian['top'])}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,14 +10,16 @@ from engine.errors import ConfigError, DataError
 from engine.measures.registry import DEFAULT_MEASURE
 from engine.runs.directory import Run
 from engine.runs.listing import find_run
-from engine.runs.records import Cell
+from engine.runs.records import Cell, finite
 from engine.settings.probe import ProbeConfig
 from engine.settings.sweep import SweepConfig
 from engine.settings.train import TrainConfig
-from engine.twin.trial import Trial, changes, is_for, start_of, trial_of
+from engine.twin.trial import start_of
 
-from ..state.knobs import noise_of
+from ..state.curves import twin_of
 from ..state.run_state import RunState
+from ..state.wording import shape_of
+from .advising import ADVICE, advice_on, print_advice
 from .completion import complete_run
 from .options import json_option
 from .output import print_json, print_line, print_table, say
@@ -25,22 +27,8 @@ from .session import Session, common, examples
 from .train import in_digits
 from .trying import try_settings
 
-_COMPARE = "To find out, train twice with one setting changed and compare the asymmetries, as this script does"
-SNIPPET = """\
-from springtui import LoadProbe
-
-for lr in (1e-3, 3e-3):  # or any other setting of yours, one at a time
-    for seed in (0, 1, 2):
-        torch.manual_seed(seed)
-        model, optimiser = build(lr)  # yours
-        with LoadProbe(model, inputs, labels, name=f"lr {lr}, seed {seed}") as probe:
-            train(model, optimiser, probe)  # yours; calls probe.step() once an optimiser step
-            print(f"lr {lr}, seed {seed}: asymmetry {probe.statistics.asymmetry:+.2f}")
-"""
-"""What measures a setting of a user's own training; their own functions are called build and train."""
-
-LEAST_SEPARATION = 0.5
-"""Least total separation (natural log) of a cell that is fitted; below it the scaled curve is mostly noise."""
+if TYPE_CHECKING:
+    from engine.sweep.summary import Summary
 
 
 @click.command(
@@ -78,11 +66,14 @@ def twin(session: Session, run: str | None, maps: bool, try_it: bool, seconds: f
     step both ways, three seeds each. The result is kept with the run and answers as long as the settings stay the
     same. Without it a map answers, where it describes this network. Ctrl-C cancels and keeps nothing.
 
-    With --json one object, of a network: run, effective_friction, standard_error, residual, over, curve, advice
-    (sentence, knob, from, to, predicted_change, measured_change, error, accuracy_change, source: measured, map or
-    none; null where not known), experiment (the command or script that would measure it, or null), trial (what was
-    measured with each setting, or null), note; of a diagram: run, cells, the map's numbers and errors by name,
-    note, effective_frictions; with --maps: maps.
+    Where a load curve's shape means nothing there is no effective friction, and reason says why; such cells of a
+    diagram are left out of the map, and listed.
+
+    With --json one object, of a network: run, effective_friction, standard_error, residual, over, curve, reason,
+    advice (sentence, knob, from, to, predicted_change, measured_change, error, accuracy_change, source: measured,
+    map or none; null where not known), experiment (the command or script that would measure it, or null), trial
+    (what was measured with each setting, or null), note; of a diagram: run, cells, the map's numbers and errors by
+    name, note, effective_frictions, left_out; with --maps: maps.
     """
     if try_it and run is None:
         raise click.UsageError("--try needs a run")
@@ -125,23 +116,22 @@ def _list_maps(as_json: bool) -> int:
     return 0
 
 
+_TABLES = ("effective_frictions", "left_out")
+"""What is printed as a table, below the rest."""
+
+
 def _print(result: dict[str, Any]) -> None:
     for name, value in result.items():
-        if name in {"effective_frictions", "advice", "experiment", "trial"}:
+        if name in {*_TABLES, *ADVICE} or value == "":
             continue
         text = " ".join(in_digits(v) for v in value) if isinstance(value, list) else in_digits(value)
         print_line(f"{name:26} {text}")
-    if cells := result.get("effective_frictions"):
-        print_table(tuple(cells[0]), [tuple(in_digits(value) for value in cell.values()) for cell in cells])
-    if (advice := result.get("advice")) is not None:
-        print_line(f"{'advice':26} {advice['sentence']}")
-    if steps := (result.get("trial") or {}).get("changes"):
-        print_line("")
-        print_table(tuple(steps[0]), [tuple(in_digits(value) for value in step.values()) for step in steps])
-    if (script := result.get("experiment") or "").count("\n"):
-        print_line("")
-        for line in script.splitlines():
-            print_line(line)
+    for name in _TABLES:
+        if cells := result.get(name):
+            print_line(name)
+            print_table(tuple(cells[0]), [tuple(in_digits(value) for value in cell.values()) for cell in cells])
+    if "advice" in result:
+        print_advice(result)
 
 
 def fit_run(run: Run) -> dict[str, Any]:
@@ -149,79 +139,22 @@ def fit_run(run: Run) -> dict[str, Any]:
 
     Raises:
         ConfigError: the run has no curve yet.
-        DataError: the curve does not fall from input to output.
     """
-    from engine.measures.friction import fit_curve, hidden
+    from engine.measures.friction import CurveFit
 
     state = RunState(run.id)
     for event in run.events():
         state.fold(event)
     if state.latest is None:
         raise ConfigError(f"{run.id} has no load curve yet; wait for its first measurement")
-    curve = state.latest.curves[DEFAULT_MEASURE]
-    if state.layers[-1:] != ["logits"]:  # a user's own model may give no logits
-        curve = [*curve, None]
-    fit = fit_curve(hidden(curve), error=state.latest.scalars.get("friction_error"))
+    fit = twin_of(state)
+    shape = shape_of(state, DEFAULT_MEASURE)
     return {
         "run": run.id,
-        **fit._asdict(),
-        **advice_on(run, state, curve),
+        **(dict.fromkeys(CurveFit._fields) if fit is None else fit._asdict()),
+        "reason": "" if shape is None else shape.reason,
+        **advice_on(run, state),
         "note": "one curve fixes the effective friction alone: not μ→, μ← and the noise apart",
-    }
-
-
-def advice_on(run: Run, state: RunState, curve: list[float | None]) -> dict[str, Any]:
-    """``advice``, ``experiment`` and ``trial`` of the object that ``--json`` prints.
-
-    Args:
-        run: a training.
-        state: after all its records.
-        curve: its newest, D_0 … D_L, the last point left out of all statistics.
-    """
-    import msgspec
-
-    from engine.measures.load_curve import statistics
-    from engine.twin.advice import LAZY, advise, outlook
-
-    shape, ours = statistics(curve, logits=True), "negative_slope" in state.settings
-    trial = _trial_in_force(run, state)
-    kind, _ = noise_of(state.settings)
-    seen = (
-        outlook(state.settings, kind.key, len(curve) - 2, int(state.facts.get("train_size", 0))) if ours else None
-    )
-    command = f"springtui twin {run.id} --try"
-    offer = f"{command} measures each setting" if ours else _COMPARE
-    advice = advise(shape, trial=trial, seen=seen, experiment=offer)
-    experiment = None if trial is not None or shape.regime not in LAZY else command if ours else SNIPPET
-    return {
-        "advice": msgspec.to_builtins(advice),
-        "experiment": experiment,
-        "trial": None if trial is None else _measured(trial),
-    }
-
-
-def _trial_in_force(run: Run, state: RunState) -> Trial | None:
-    """The trial that was made of a run, where it was made for the settings in force."""
-    try:
-        trial = trial_of(run)
-    except ConfigError as error:
-        say(f"springtui: {error}")
-        return None
-    return trial if trial is not None and is_for(trial, state.settings) else None
-
-
-_KEYS = {"before": "from", "after": "to"}
-
-
-def _measured(trial: Trial) -> dict[str, Any]:
-    """A trial as ``--json`` prints it: one entry for each setting that was tried."""
-    steps = [change._asdict() for change in changes(trial)]
-    return {
-        "epochs": trial.epochs,
-        "wanted_epochs": trial.wanted_epochs,
-        "seeds": trial.seeds,
-        "seconds": trial.seconds,
-        "changes": [{_KEYS.get(key, key): value for key, value in step.items()} for step in steps],
     }
 
 
@@ -230,7 +163,7 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
 
     Raises:
         ConfigError: the sweep is no diagram of networks over negative_slope and a number.
-        DataError: there are too few cells, or their curves do not fall.
+        DataError: there are too few cells whose curves mean something.
     """
     import msgspec
 
@@ -238,14 +171,25 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
     from engine.sweep.grid import cell_count
     from engine.sweep.summary import summarise
     from engine.twin.axis import noise_coordinate
-    from engine.twin.fit import fit_map
-    from engine.twin.maps import save_map
+    from engine.twin.fit import LEAST_ROWS, fit_map
+    from engine.twin.maps import NUMBERS, save_map
+
+    from ..state.diagram import unclear_in_words
 
     words = any(isinstance(x, str) for x in config.x_values)
     if config.system != "network" or config.y_axis != "negative_slope" or words:
         raise ConfigError(f"{run.id} is no diagram of networks over negative_slope and a number; a map needs one")
     cells = [event for event in run.events() if isinstance(event, Cell)]
-    summaries = [s for s in summarise(config, cells) if s.curves and s.total_separation >= LEAST_SEPARATION]
+    found = {summary.cell: summary for summary in summarise(config, cells)}
+    summaries = [summary for summary in found.values() if not summary.reason]
+    left_out = [_left_out(config, index, found.get(index)) for index in range(cell_count(config))]
+    left_out = [cell for cell in left_out if cell["reason"]]
+    if len(summaries) < len(NUMBERS):
+        reasons = ", ".join(unclear_in_words([s for s in found.values() if s.reason])) or "none is made yet"
+        raise DataError(
+            f"{run.id} has {len(summaries)} of {cell_count(config)} cells whose load curve means something "
+            f"({reasons}); a map has {len(NUMBERS)} numbers and needs as many: train longer, or take more cells"
+        )
     fitted = fit_map(
         [1.0 - float(s.y) for s in summaries],
         [noise_coordinate(config.x_axis, float(s.x)) for s in summaries],
@@ -253,6 +197,10 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
         noise_axis=config.x_axis,
         provenance=f"fitted to {len(summaries)} of {cell_count(config)} cells of {run.id}",
     )
+    notes = [f"{len(left_out)} of {cell_count(config)} cells are left out, for the reasons that left_out lists"]
+    if (rows := len({s.y for s in summaries})) < LEAST_ROWS:
+        notes.append(f"left_out_rms needs {LEAST_ROWS} rows of cells, here are {rows}, so it is not known")
+    notes.append("of settled curves only the effective friction is fixed, so some of the five numbers trade off")
     try:
         save_map(run.path, fitted)
     except OSError as error:
@@ -260,12 +208,28 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
     return {
         "run": run.id,
         "cells": len(summaries),
-        **msgspec.structs.asdict(fitted),
-        "note": f"cells that separate by less than {LEAST_SEPARATION} are left out: scaling would blow up their "
-        "noise; "
-        "of settled curves only the effective friction is fixed, so some of the five numbers trade off",
-        "effective_frictions": [_of_cell(float(s.y), float(s.x), _members(cells, s.cell)) for s in summaries],
+        **{name: _known(value) for name, value in msgspec.structs.asdict(fitted).items()},
+        "note": "; ".join(notes),
+        "effective_frictions": [_of_cell(s, _members(cells, s.cell)) for s in summaries],
+        "left_out": left_out,
     }
+
+
+def _known(value: Any) -> Any:
+    """A value of a map; None for a number that is not known."""
+    return finite(value) if isinstance(value, float) else value
+
+
+def _left_out(config: SweepConfig, index: int, summary: Summary | None) -> dict[str, Any]:
+    """A cell's place, and why no map is fitted to it; an empty reason where one is."""
+    from engine.sweep.grid import cell_values
+
+    x, y = cell_values(config, index)
+    return {**_place(float(y), float(x)), "reason": "not made yet" if summary is None else summary.reason}
+
+
+def _place(slope: float, noise: float) -> dict[str, Any]:
+    return {"nonlinearity": round(1.0 - slope, 10), "noise": noise}
 
 
 def _members(cells: list[Cell], index: int) -> list[list[float]]:
@@ -275,14 +239,12 @@ def _members(cells: list[Cell], index: int) -> list[list[float]]:
     return [hidden(c.curves[DEFAULT_MEASURE]) for c in cells if c.cell == index and c.final and c.curves]
 
 
-def _of_cell(slope: float, noise: float, curves: list[list[float]]) -> dict[str, Any]:
-    """A cell's effective friction, its standard error over seeds, and residual; None where no curve falls."""
-    from engine.measures.friction import fit_curve
+def _of_cell(summary: Summary, curves: list[list[float]]) -> dict[str, Any]:
+    """A fitted cell's effective friction, its standard error, and residual; None before a member has ended."""
+    from engine.measures.friction import twin_fit
 
-    facts: dict[str, Any] = {"nonlinearity": round(1.0 - slope, 10), "noise": noise, "seeds": len(curves)}
+    facts = {**_place(float(summary.y), float(summary.x)), "seeds": len(curves)}
+    error = summary.scalars.get("friction_error") if len(curves) == 1 else None
+    fit = twin_fit(curves, summary.reason, error=error) if curves else None
     names = ("effective_friction", "standard_error", "residual")
-    try:
-        fit = fit_curve(curves)._asdict()
-    except DataError:
-        fit = {}
-    return facts | {name: fit.get(name) for name in names}
+    return facts | {name: getattr(fit, name, None) for name in names}

@@ -64,7 +64,7 @@ def _vectors() -> Check:
         return Check("vectors", "ok", f"{platform.machine()}; instruction sets not known")
     best = next((name for name in _VECTORS if name in flags), "none of AVX")
     slow = best in {"avx", "sse4_2", "none of AVX"}
-    remedy = "chains and networks compile for what there is, and run some times slower" if slow else ""
+    remedy = "chains and networks run several times slower here" if slow else ""
     return Check("vectors", "warn" if slow else "ok", f"{platform.machine()}, {best.upper()}", remedy)
 
 

@@ -42,7 +42,7 @@ def _streams() -> Iterator[Check]:
         where = " and ".join(streams)
         yield Check("terminal", "warn", f"standard {where}: not a terminal", "run the lab in a terminal")
     elif term.lower() in {"", "dumb", "unknown"}:
-        yield Check("terminal", "fail", f"TERM={term}", "set TERM to what yours is, often xterm-256color")
+        yield Check("terminal", "fail", f"TERM={term}", "set TERM to your terminal's type, often xterm-256color")
     else:
         yield Check("terminal", "ok", f"TERM={term}")
 
@@ -166,7 +166,5 @@ def _measured(round_trip: float, rate: float | None, where: str, inside: str) ->
     beyond = f" as far as {inside}, which answers itself" if inside else ""
     detail = f"{where}: round trip {1000 * round_trip:.0f} ms{speed}{beyond}"
     slow = round_trip > SLOW_ROUND_TRIP or (rate is not None and rate < SLOW_RATE)
-    remedy = (
-        "ssh -C; a smaller window; springtui sends fewer frames by itself, and waits for no plot to take a key"
-    )
+    remedy = "use ssh -C or a smaller window; springtui sends fewer frames by itself"
     return Check("link", "warn" if slow else "ok", detail, remedy if slow else "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,17 +19,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from engine.errors import DataError
-from engine.measures.friction import fit_curve, hidden
-from engine.measures.load_curve import loads, statistics
+from engine.measures.load_curve import loads
 from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURES
 from engine.runs.records import Curve
 from engine.settings.sweep import SweepConfig
 from engine.sweep.diagrams import DIAGRAMS
-from engine.sweep.summary import Summary
+from engine.sweep.summary import NO_CURVE, Summary
 
-from ..state.diagram import Colour, grid_of
-from ..state.run_state import RunState, signed_curve
-from ..state.wording import in_words, number, with_error
+from ..state.curves import twin_of
+from ..state.diagram import Colour, grid_of, unclear_in_words
+from ..state.run_state import RunState, has_logits, signed_curve
+from ..state.wording import number, shape_of, with_error
 from ..terminal.text import plain_text
 
 INK, DIM, NETWORK, CHAIN, THEORY = "#1b1f24", "#8a929c", "#1f5fa8", "#b4561c", "#c99700"
@@ -49,6 +50,10 @@ _STYLE: Any = {
 _DPI = 144
 _TOO_CLOSE = 0.02
 """Distance, in lengths of the chain, below which blocks share one number, as two would overlap."""
+_SMALL = 7.0
+"""Points of a diagram's notes."""
+UNCLEAR = "×"
+"""Mark of a cell whose load curve means nothing."""
 
 
 def new_figure(width: float, height: float, *, still: bool = False) -> Figure:
@@ -85,7 +90,7 @@ def load_curve(state: RunState, measure: str) -> Figure:
     latest = _latest(state)
     if measure not in latest.curves:
         recorded = ", ".join(latest.curves) or "none"
-        raise DataError(f"{state.run_id} did not record {measure}; --measure takes what it did: {recorded}")
+        raise DataError(f"{state.run_id} did not record {measure}; --measure takes one that it did: {recorded}")
     loads_of = loads(signed_curve(latest, measure))
     names = _names(state, len(loads_of))
     colour = CHAIN if measure == DISTANCE else NETWORK
@@ -118,21 +123,9 @@ def curve_axes(axes: Axes, state: RunState, measure: str, at: Curve | None = Non
 
 
 def _twin(axes: Axes, state: RunState, curve: Curve) -> None:
-    points = curve.curves.get(DEFAULT_MEASURE, [])
-    try:
-        fit = fit_curve(
-            hidden(points if has_logits(state, DEFAULT_MEASURE) else [*points, None]),
-            error=curve.scalars.get("friction_error"),
-        )
-    except DataError:
-        return
-    _line(
-        axes,
-        fit.curve,
-        THEORY,
-        f"chain, $F^*$ = {with_error(fit.effective_friction, fit.standard_error)}",
-        linestyle="--",
-    )
+    if (fit := twin_of(state, curve)) is not None:
+        label = f"chain, $F^*$ = {with_error(fit.effective_friction, fit.standard_error)}"
+        _line(axes, fit.curve, THEORY, label, linestyle="--")
 
 
 def _line(axes: Axes, values: Sequence[float | None], colour: str, label: str, **more: Any) -> None:
@@ -140,14 +133,11 @@ def _line(axes: Axes, values: Sequence[float | None], colour: str, label: str, *
 
 
 def _headline(state: RunState, curve: Curve, measure: str) -> str:
-    shape = statistics(signed_curve(curve, measure), logits=has_logits(state, measure))
-    unit = "epoch" if "epochs" in state.settings else "step"
-    return f"{unit} {curve.at} · {in_words(shape)} · CV {number(shape.cv, 2)}"
-
-
-def has_logits(state: RunState, measure: str) -> bool:
-    """Whether the last point of the curve is of the logits, which statistics leave out."""
-    return measure != DISTANCE and (not state.layers or state.layers[-1] == "logits")
+    unit, shape = "epoch" if "epochs" in state.settings else "step", shape_of(state, measure, curve)
+    parts = [f"{unit} {curve.at}"]
+    if shape is not None:
+        parts += [shape.words] if shape.reason else [shape.words, f"CV {number(shape.cv, 2)}"]
+    return " · ".join(parts)
 
 
 def _names(state: RunState, count: int) -> list[str]:
@@ -192,9 +182,9 @@ def positions_of(state: RunState, curve: Curve, measure: str) -> list[float]:
     known = [v for v in points if v is not None]
     flat = measure != DISTANCE and len(known) > 1 and known[0] < known[-1]
     if len(known) != len(points) or len(known) < 2 or known[0] == known[-1] or flat:
-        raise DataError(
-            f"{state.run_id}: the curve at {curve.at} has no picture as a chain; nothing is separated yet"
-        )
+        shape = shape_of(state, measure, curve)
+        why = shape.reason if shape is not None and shape.reason else "it does not fall"
+        raise DataError(f"{state.run_id}: the curve at {curve.at} has no picture as a chain: {why}")
     return [(known[0] - v) / (known[0] - known[-1]) for v in known]
 
 
@@ -281,15 +271,23 @@ def loss(state: RunState, _measure: str) -> Figure:
 # phase diagrams
 
 
-def phase(config: SweepConfig, summaries: Sequence[Summary], colour: Colour) -> Figure:
+def phase(config: SweepConfig, summaries: Sequence[Summary], colour: Colour, *, noted: bool = True) -> Figure:
     """A phase diagram: cells coloured by a quantity, each with its value and a small load curve.
+
+    A cell whose load curve means nothing has a mark instead; ``noted`` adds lines below that say why, so that the
+    figure is higher.
 
     Raises:
         DataError: the sweep has no cell yet.
     """
     columns, rows = len(config.x_values), len(config.y_values)
-    figure = new_figure(min(14.0, 1.9 + 0.62 * columns), min(12.0, 1.1 + 0.56 * rows))
-    phase_on(figure.subplots(), config, summaries, colour)
+    notes = _about_unclear(config, summaries) if noted else []
+    figure = new_figure(min(14.0, 1.9 + 0.62 * columns), min(12.0, 1.1 + 0.56 * rows + 0.13 * len(notes)))
+    axes = figure.subplots()
+    phase_on(axes, config, summaries, colour)
+    if notes:
+        place: Any = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "fontsize": _SMALL}
+        axes.annotate("\n".join(notes), (0.0, 0.0), (0.0, -34.0), color=INK, **place)
     return figure
 
 
@@ -313,8 +311,10 @@ def phase_on(axes: Axes, config: SweepConfig, summaries: Sequence[Summary], colo
         ink = "black" if math.isfinite(value) and value > middle else "white"
         ink = ink if math.isfinite(value) else INK
         _cell(axes, grid.curves[index], column, row, ink)
+        if grid.unclear[index]:
+            axes.text(column, row + 0.1, UNCLEAR, color=ink, ha="center", va="center", fontsize=11)
         if numbers:
-            text = f"{value:.{grid.digits}f}" if math.isfinite(value) else "–"
+            text = f"{value:.{grid.digits}f}" if math.isfinite(value) else "" if grid.unclear[index] else "–"
             side = -1 if _fills_the_corner(grid.curves[index]) else 1
             where = "right" if side > 0 else "left"
             axes.text(column + 0.44 * side, row - 0.3 * side, text, color=ink, ha=where, va="center", fontsize=6.5)
@@ -328,6 +328,13 @@ def phase_on(axes: Axes, config: SweepConfig, summaries: Sequence[Summary], colo
     axes.tick_params(length=0)
     figure = axes.figure
     figure.colorbar(image, ax=axes, pad=0.01, fraction=0.04).outline.set_visible(False)
+
+
+def _about_unclear(config: SweepConfig, summaries: Sequence[Summary]) -> list[str]:
+    """Lines as long as a diagram is wide on the cells whose load curve means nothing: how many, and why."""
+    reasons = unclear_in_words([s for s in summaries if s.reason != NO_CURVE])
+    text = f"{UNCLEAR} the load curve means nothing: {', '.join(reasons)}"
+    return textwrap.wrap(text, 18 + 11 * len(config.x_values)) if reasons else []
 
 
 def _what(config: SweepConfig) -> str:

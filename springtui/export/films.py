@@ -64,7 +64,7 @@ def replay_phase(config: SweepConfig, steps: Sequence[Sequence[Summary]], colour
     ranges = [(grid.low, grid.high) for summaries in steps if (grid := grid_of(config, summaries, colour))]
     if ranges:
         colour = colour._replace(fixed=(min(low for low, _ in ranges), max(high for _, high in ranges)))
-    images = [_pixels(phase(config, summaries, colour)) for summaries in steps]
+    images = [_pixels(phase(config, summaries, colour, noted=False)) for summaries in steps]
     return _gif(images)
 
 

@@ -19,101 +19,108 @@ NETWORK = (
     Term(
         "Separation D",
         f"D_ℓ = {MEASURES[DEFAULT_MEASURE].formula}",
-        "How badly the classes are mixed after layer ℓ: scatter within the classes (Σ_w) over scatter between "
-        "them "
-        "(Σ_b). Lower is better separated. D_0 is the input, D_L the logits.",
+        "How badly the classes are mixed after layer ℓ: the scatter within the classes (Σ_w) over the scatter "
+        "between them (Σ_b). The lower, the better the classes are apart. D_0 is the input, D_L the logits.",
     ),
     *(Term(m.label.capitalize(), m.formula, m.words) for m in map(MEASURES.__getitem__, NETWORK_MEASURES)),
     Term(
-        "Load curve", "D_0, D_1 … D_L", "The measure after every layer, as one curve. It falls as layers do work."
+        "Load curve", "D_0, D_1 … D_L", "The measure after each layer, as one curve. It falls where a layer works."
     ),
     Term(
         "Load",
         "d_ℓ = D_(ℓ-1) - D_ℓ",
-        "How much of the work layer ℓ does: the drop of the curve over it. Negative: it mixes the classes again.",
+        "The work that layer ℓ does: the drop of the curve over it. A layer with a negative load makes the "
+        "separation worse.",
     ),
     Term(
         "Regime",
         "the curve's shape over the hidden layers",
-        "Balanced: a straight line, all layers share the load. Shallow layers lazy: concave, deep ones carry it. "
-        "Deep "
-        "layers lazy: convex, shallow ones carry it.",
+        "Balanced: the curve is a straight line, and all layers share the load. Shallow layers lazy: it is "
+        "concave, and the deep layers carry the load. Deep layers lazy: it is convex, and the shallow layers "
+        "carry the load. Where the curve's shape means nothing the reason is given instead, as: not trained yet.",
     ),
-    Term("CV", "s.d. of the loads / their mean", "Coefficient of variation: 0 where every layer does the same."),
+    Term("CV", "s.d. of the loads / their mean", "Coefficient of variation: 0 where all loads are equal."),
     Term(
         "Asymmetry",
         "(load of the shallow half - load of the deep half) / total load",
-        "Below 0 the deep layers carry more, above 0 the shallow ones.",
+        "Negative: the deep layers carry more. Positive: the shallow layers carry more.",
     ),
     Term(
         "Nonlinearity",
         "1 - α",
-        "α is the slope of LeakyReLU for negative inputs: 0 is a linear network, 1 is ReLU. More nonlinearity "
-        "makes "
-        "shallow layers lazy. To the chain it is the friction μ→.",
+        "α is the slope of LeakyReLU for negative inputs. Nonlinearity 0 is a linear network, 1 is ReLU. More "
+        "nonlinearity makes shallow layers lazy.",
     ),
     Term(
         "Data noise",
         "q = fraction of labels replaced; inputs + q · s.d. · N(0, 1)",
-        "Noise that comes with every batch. Noise of any kind shifts load from deep layers to shallow ones.",
+        "Wrong labels and noisy inputs, drawn anew for every batch. Noise of any kind shifts load from the deep "
+        "layers to the shallow ones.",
     ),
     Term(
         "Learning rate, dropout, batch size",
         "lr; p; B",
-        "Three other ways to make training noisy: larger steps, dropped activations, smaller batches. Changing "
-        "the "
-        "knob returns the former one to its calm value.",
+        "Three other kinds of noise: larger steps, dropped activations, smaller batches. If you choose another "
+        "kind, the former one returns to its calm value.",
     ),
 )
 CHAIN = (
     Term(
         "Spring force",
         "F_ℓ = k (x_(ℓ+1) - 2 x_ℓ + x_(ℓ-1))",
-        "Blocks x_1 … x_L hang between a wall and a target y that pulls. A spring's extension x_ℓ - x_(ℓ-1) is "
-        "the "
-        "load of layer ℓ, and y - x_ℓ is the chain's load curve.",
+        "Springs join the blocks x_1 … x_L to each other, to a wall at 0, and to a target y that pulls. A "
+        "spring's extension x_ℓ - x_(ℓ-1) is the load of layer ℓ, and y - x_ℓ is the chain's load curve.",
     ),
     Term(
         "Friction μ→ and μ←",
         "σ(F) = F - μ→ where F > μ→,  F + μ← where F < -μ←,  else 0",
-        "μ→ resists a block that moves towards the target, μ← one that moves back. A block sticks while the force "
-        "stays between them.",
+        "μ→ resists a block that moves towards the target, μ← one that moves back. A block does not move while "
+        "the force F lies between -μ← and μ→.",
     ),
     Term(
         "Noise ε",
         "x ← x + η σ(F + ε ξ),  ξ ~ N(0, 1)",
-        "Random kicks of strength ε at every step, which free blocks that stick. Enough of them, and friction no "
-        "longer matters. (In the paper ε is per time: √η times this one.)",
+        "Random kicks of strength ε at every step, which move blocks that friction holds. The stronger the "
+        "noise, the faster a chain settles. (In the paper ε is per time: √η times this one.)",
     ),
     Term(
         "Mean field",
         "dx/dt = g(F), the mean of σ over the noise",
-        "What many chains do on average. It is drawn as theory beside the chain.",
+        "The motion of many chains on average. It is drawn as theory beside the chain.",
     ),
     Term(
         "Effective friction F*",
         "g(F*) = 0;  x_ℓ = y ℓ/(L+1) - (F*/2k) ℓ (L+1-ℓ)",
-        "The one number that a chain at rest is known by: above 0 shallow layers lazy, 0 balanced, below 0 deep "
-        "lazy.",
+        "The one number that determines the curve of a settled chain. Positive: shallow layers lazy. 0: "
+        "balanced. Negative: deep layers lazy. Of a chain it is (μ→ - μ←)/2, its friction; of a measured curve it "
+        "is the number that fits best, its effective friction.",
     ),
     Term(
         "Twin",
         "the F* whose parabola fits the network's curve best",
-        "The chain that the newest load curve behaves like, drawn over it. ± is its standard error over the "
-        "training samples; the residual is how far the parabola misses the curve.",
+        "The settled chain that is closest to the newest load curve, drawn over it. ± is the standard error of F* "
+        "over the training samples; the residual is the distance of the parabola from the curve.",
     ),
     Term(
         "Second order",
         "m dv/dt = F - γ v - friction + noise",
-        "The chain with inertia, used where it is pulled in jerks; steadily and at once need none.",
+        "The chain with inertia. The lab uses it where the chain is pulled jerkily.",
     ),
     Term(
-        "Map from sliders to chain",
+        "Two hands",
+        "1 - [p W_ℓ(τ_w) + (1 - p) V_ℓ(τ_h)],  W_ℓ = 1 - V_(H-ℓ)",
+        "The chain that the lab shows first (ours). It has no friction. A hand at the output pulls for the time "
+        "τ_h, which gives V; a hand at the input pulls for the time τ_w, which gives W; p is the input's share of "
+        "the length. With noise the output's pull spreads over all springs, and the input's stays in the first "
+        "ones. Only the shape at each value of the sliders is the model's, not the way there. docs/theory.md has "
+        "the numbers and how well they fit.",
+    ),
+    Term(
+        "Map from sliders to friction",
         "data noise: μ→ = .030 + .055 (1 - α),  μ← = .138,  ε = .029 + .042 q",
-        "Fitted for each kind of noise to a diagram of networks on MNIST; springtui twin --maps tells how "
-        "well. A chain has a spring for each hidden layer; it is compared with a trained network at time 200 "
-        "of its pull: that curve is drawn over the network's (map). Pulled on, a noisy chain creeps to its "
-        "parabola, of which the map says nothing. springtui lab --twin RUN takes the map of a sweep of your "
-        "own.",
+        "Fitted for each kind of noise to a diagram of networks on MNIST; springtui twin --maps lists the maps "
+        "with their errors. A chain has one spring for each hidden layer. The map holds at time 200 of the pull "
+        "only; later the chain drifts away. Its curve at that time is drawn over the network's (map). "
+        "springtui lab --twin RUN uses the map of your own sweep.",
     ),
 )

@@ -20,8 +20,7 @@ from .glossary import CHAIN, NETWORK, Term
 
 _WORDS = (
     "A deep network learns; a chain of blocks and springs is pulled. The same two sliders drive both, and both "
-    "are "
-    "drawn as the same picture, a load curve. Its shape tells which layers carry the load."
+    "are drawn as the same picture, a load curve. Its shape says which layers carry the load."
 )
 _MOUSE = (
     Line(
@@ -83,9 +82,9 @@ class HelpScreen(BaseScreen[None], ModalScreen[None]):
                 self._append_term(text, term)
         text.append("\nFiles\n", style=self._style("accent", "bold"))
         text.append(
-            "Every run is a directory under the home directory; springtui runs lists them, springtui config says "
-            "where "
-            "it is. An id in brackets above, in the table [keys] of config.toml, gives a binding other keys."
+            "Every run is a directory under the home directory; springtui runs lists the runs, springtui config "
+            "says where the home directory is. To give a command another key, put its id, which stands in "
+            "brackets above, into the table [keys] of config.toml."
         )
         return text
 

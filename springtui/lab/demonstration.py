@@ -8,10 +8,9 @@ from textual.css.query import NoMatches
 from textual.widget import Widget
 from textual.widgets import Tabs
 
-from engine.measures.load_curve import statistics
 from engine.measures.registry import DEFAULT_MEASURE, DISTANCE
 
-from ..state.wording import in_words, number, shape_of
+from ..state.wording import number, shape_of
 from .slider import Slider
 
 if TYPE_CHECKING:
@@ -66,10 +65,10 @@ class Demonstration:
     def regimes(self) -> str:
         """Which layers are lazy now, in the network and in the chain."""
         train, chain = (self._lab.states.get(panel) for panel in ("train", "chain"))
-        shape = shape_of(train, DEFAULT_MEASURE)
-        network = in_words(shape) if shape is not None else "not measured yet"
-        springs = "not pulled yet"
-        if chain is not None and chain.latest is not None:
-            springs = in_words(statistics(chain.latest.curves.get(DISTANCE, []), logits=False))
+        network, springs = shape_of(train, DEFAULT_MEASURE), shape_of(chain, DISTANCE)
         noise = train.settings.get(self._lab.kind.key) if train is not None else None
-        return f"{self._lab.kind.label} {number(noise)}\nnetwork: {network}\nchain:   {springs}"
+        return (
+            f"{self._lab.kind.label} {number(noise)}\n"
+            f"network: {network.words if network is not None else 'not measured yet'}\n"
+            f"chain:   {springs.words if springs is not None else 'not pulled yet'}"
+        )

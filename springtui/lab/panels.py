@@ -7,7 +7,7 @@ from typing import Any
 
 from textual.dom import DOMNode
 
-from engine.measures.load_curve import loads, statistics
+from engine.measures.load_curve import loads
 from engine.measures.registry import DISTANCE, MEASURES
 from engine.settings.chain import TWIN_TIME
 
@@ -18,7 +18,6 @@ from ..state.run_state import RunState, signed_curve
 from ..state.wording import (
     decimals,
     duration,
-    in_words,
     number,
     percent,
     progress_line,
@@ -69,15 +68,16 @@ def show_states(
     title = f"Network · load curve · {MEASURES[measure].label}"
     if plot.border_title != title:  # setting it repaints the whole plot
         plot.border_title = title
-    plot.show([*twin_series(train, measure, predicted), *curves_of(train, measure, "primary")])
+    runs = [state and state.run_id for state in (train, chain)]  # a new run's axes are made anew
+    plot.show([*twin_series(train, measure, predicted), *curves_of(train, measure, "primary")], (runs[0], measure))
     theory = theory_of(chain)
-    owner.query_one("#chain-curve", Plot).show([*theory, *curves_of(chain, DISTANCE, "accent")])
+    owner.query_one("#chain-curve", Plot).show([*theory, *curves_of(chain, DISTANCE, "accent")], (runs[1],))
     if chain is None or chain.latest is None:
         owner.query_one(ChainView).show([], 1.0)
     _show_loads(owner.query_one(LoadBars), train, measure)
-    owner.query_one("#loss", Plot).show(_histories(train, [("train_loss", "train", "primary")]))
+    owner.query_one("#loss", Plot).show(_histories(train, [("train_loss", "train", "primary")]), (runs[0],))
     wanted = [("train_accuracy", "train", "muted"), ("test_accuracy", "test", "good")]
-    owner.query_one("#accuracy", Plot).show(_histories(train, wanted))
+    owner.query_one("#accuracy", Plot).show(_histories(train, wanted), (runs[0],))
 
 
 def _why_empty(panel: Panel, state: RunState | None, trouble: str) -> str:
@@ -124,8 +124,7 @@ def _regime(state: RunState | None, measure: str) -> str:
     shape = shape_of(state, measure)
     if shape is None:
         return "no curve was made" if state is not None and state.is_over else "waiting for the first curve"
-    words = "nothing is separated yet" if shape.regime == "unclear" else in_words(shape)
-    return f"{words}\n{shape_line(shape)}"
+    return f"{shape.words}\n{shape_line(shape)}"
 
 
 def _train_facts(state: RunState | None, absent: str) -> list[str]:
@@ -174,8 +173,8 @@ def _chain_facts(state: RunState | None, absent: str, beyond: str) -> list[str]:
         lines += [progress_line(state, "step"), *_friction_facts(state)]
     if beyond:
         return [*lines, beyond]
-    shape = statistics(state.latest.curves.get(DISTANCE, []), logits=False)
-    lines.append(f"{in_words(shape)} · CV {decimals(shape.cv)}")
+    if (shape := shape_of(state, DISTANCE)) is not None:
+        lines.append(f"{shape.words} · CV {decimals(shape.cv)}")
     return lines
 
 

@@ -30,7 +30,7 @@ def networks_empty(state: RunState | None, recipe: str) -> str:
     if state is None:
         return f"No diagram yet: g makes {recipe} on the embedded digits, t chooses another diagram."
     if state.is_over or state.status is Status.UNKNOWN:
-        return why_empty(state.status, what="the diagram", remedy="g goes on with it")
+        return why_empty(state.status, what="the diagram", remedy="g continues it")
     return state.note or UNDER_WAY
 
 
@@ -44,7 +44,7 @@ def chain_empty(
         return CHAIN_COMES if comes else NO_CHAIN
     if state is not None and state.is_over:
         return why_empty(state.status, what="the chain's diagram")
-    return "the chain's diagram is reckoned"
+    return "the chain's diagram is being computed"
 
 
 def noise_axis(config: SweepConfig) -> str:
@@ -61,7 +61,8 @@ def progress(
         return ["no diagram yet", f"g makes {recipe}"]
     total = state.total or cell_count(config) * members(config)
     parts = [f"{config.recipe} · {config.settings.get('dataset', 'digits')}", status]
-    if not (correlation := correlation_text(summaries)).endswith("–"):  # the diagram's result comes before counts
+    correlation = correlation_text(summaries, brief=True)
+    if not correlation.endswith("–"):  # the diagram's result comes before counts
         parts.append(correlation)
     parts.append(f"{state.done}/{total} networks")
     if rate := state.cells_per_second:
@@ -75,7 +76,7 @@ def cell_series(networks: Sequence[Summary], chains: Sequence[Summary], cell: in
     found = next((s for s in networks if s.cell == cell), None)
     if found is not None:
         mean = found.curves.get(DEFAULT_MEASURE, [])
-        line = scaled_curve(mean[:-1])
+        line = [] if found.reason else scaled_curve(mean[:-1])
         if line and (spread := found.spread.get(DEFAULT_MEASURE)):
             total = (mean[0] or 0.0) - (mean[-2] or 0.0)
             for sign in (1, -1):

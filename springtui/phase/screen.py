@@ -47,9 +47,14 @@ class PhaseScreen(BaseScreen[None]):
 
     CSS_PATH = "phase.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("g", "go", "Make", id="phase.make", tooltip="make the diagram, or go on with it"),
+        Binding("g", "go", "Make", id="phase.make", tooltip="make the diagram, or continue it"),
         Binding(
-            "space", "toggle_pause", "Pause", id="phase.pause", tooltip="hold the diagram, or go on", priority=True
+            "space",
+            "toggle_pause",
+            "Pause",
+            id="phase.pause",
+            tooltip="pause or continue the diagram",
+            priority=True,
         ),
         Binding("x", "stop", "Stop", id="phase.stop", tooltip="stop; g goes on"),
         Binding("t", "next_recipe", "Diagram", id="phase.diagram", tooltip="another diagram, made or to be made"),
@@ -121,7 +126,7 @@ class PhaseScreen(BaseScreen[None]):
 
     async def action_go(self) -> None:
         """Make the chosen diagram, or resume the one shown."""
-        if not self.refuses("no diagram is made or gone on with"):
+        if not self.refuses("no diagram is made or continued"):
             await self.control.make(self.colour.key)
 
     async def action_toggle_pause(self) -> None:

@@ -38,14 +38,14 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     )
     on_quit: Annotated[
         Literal["ask", "detach", "stop"],
-        Meta(description="what q does with runs that still go: ask, let them go on, or stop them"),
+        Meta(description="what q does with live runs: ask, leave them running (detach), or stop them"),
     ] = "ask"
     home: Annotated[str, Meta(description="where runs are kept; empty: the platform's user data directory")] = ""
     ascii: Annotated[
         Literal["auto", "on", "off"], Meta(description="draw with ASCII only; auto: where the locale is not UTF-8")
     ] = "auto"
     frames_per_second: Annotated[
-        float, Meta(ge=1, le=60, description="pictures a second at most; a slow link is given fewer")
+        float, Meta(ge=1, le=60, description="most frames drawn in a second; a slow link gets fewer")
     ] = 30.0
     tour: Annotated[bool, Meta(description="show the tour when the lab opens for the first time")] = True
     mouse: Annotated[
@@ -53,9 +53,11 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = True
     keys: Annotated[
         dict[str, str],
-        Meta(description="a table of binding ids and their keys, comma between; the help (?) tells the ids"),
+        Meta(description="a table of ids and their keys, with commas between keys; the help (?) shows the ids"),
     ] = {}
-    alerts: Annotated[list[AlertRule], Meta(description="tables [[alerts]]: what to be told of")] = []
+    alerts: Annotated[
+        list[AlertRule], Meta(description="tables [[alerts]]: events that ring the bell or start a command")
+    ] = []
 
 
 class Effective(NamedTuple):
@@ -204,9 +206,9 @@ def _spelt(key: str, value: Any, where: str) -> Any:
         if plain is bool:
             if where.startswith("the environment"):
                 return SWITCH_WORDS.get(word, value)
-            raise msgspec.ValidationError("a text is no switch")
+            raise msgspec.ValidationError("text is not allowed here")
         if plain is float and not where.startswith("the environment"):
-            raise msgspec.ValidationError("a text is no number")
+            raise msgspec.ValidationError("text is not allowed here")
     return value
 
 

@@ -59,7 +59,7 @@ class RunActions:
                 await attempt(self._view, row.run.ask, "resume")
             elif row.status in {Status.FINISHED, Status.DAMAGED}:
                 self._view.notify(
-                    f"{plain_text(row.name)} is {row.status}: nothing to go on with", timeout=5, markup=False
+                    f"{plain_text(row.name)} is {row.status}: there is nothing to resume", timeout=5, markup=False
                 )
             else:
                 await attempt(self._view, self.run_workers.resume, row.run)

@@ -381,7 +381,7 @@ class RunsScreen(BaseScreen[None]):
 
     async def action_resume(self) -> None:
         """Resume the chosen runs."""
-        if not self.refuses("no run is gone on with"):
+        if not self.refuses("no run is resumed"):
             await self.actions.resume(self._chosen())
 
     def action_duplicate(self) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from engine.errors import DataError
 from engine.measures.registry import DEFAULT_MEASURE
 from engine.runs.records import Curve
 
 from ..terminal.text import ascii_only
 from .pictures import Series
-from .run_state import RunState, points_of
+from .run_state import RunState, has_logits, points_of
+from .wording import shape_of
 
 if TYPE_CHECKING:
     from engine.measures.friction import CurveFit
@@ -53,17 +53,17 @@ def theory_of(state: RunState | None) -> list[Series]:
     return [_series(state.latest, "mean_field", "theory", "theory")]
 
 
-def twin_of(state: RunState | None) -> CurveFit | None:
-    """The fit of a chain to the newest curve; None before the classes separate."""
-    if state is None or state.latest is None:
+def twin_of(state: RunState | None, at: Curve | None = None) -> CurveFit | None:
+    """The chain fitted to a network's curve, by default the newest; None where the curve's shape means nothing."""
+    curve = at or (state.latest if state is not None else None)
+    shape = shape_of(state, DEFAULT_MEASURE, curve)
+    if state is None or curve is None or shape is None:
         return None
-    from engine.measures.friction import fit_curve, hidden  # needs NumPy, which no first frame waits for
+    from engine.measures.friction import hidden, twin_fit  # needs NumPy, which no first frame waits for
 
-    try:
-        error = state.latest.scalars.get("friction_error")
-        return fit_curve(hidden(state.latest.curves.get(DEFAULT_MEASURE, [])), error=error)
-    except DataError:
-        return None
+    points = curve.curves.get(DEFAULT_MEASURE, [])
+    points = points if has_logits(state, DEFAULT_MEASURE) else [*points, None]
+    return twin_fit(hidden(points), shape.reason, error=curve.scalars.get("friction_error"))
 
 
 def twin_series(state: RunState | None, measure: str, predicted: Sequence[float] = ()) -> list[Series]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURE_OF
 from engine.settings.sweep import SweepConfig
 from engine.sweep.axes import Value
 from engine.sweep.grid import cell_count, cell_values, members, twin_map_for
-from engine.sweep.summary import Summary, accuracy_cv_correlation, summarise
+from engine.sweep.summary import NO_CURVE, Summary, accuracy_cv_correlation, summarise, with_accuracy_and_cv
 from engine.twin.axis import noise_coordinate
 from engine.twin.maps import PRESETS
 
@@ -64,10 +65,14 @@ def grid_of(config: SweepConfig, summaries: Sequence[Summary], colour: Colour) -
         return None
     count = cell_count(config)
     values, curves, final = [math.nan] * count, [[0.0][:0] for _ in range(count)], [False] * count
+    unclear = [False] * count
     for summary in summaries:
         values[summary.cell] = value_of(summary, colour)
         curve = summary.curves.get(MEASURE_OF[config.system], [])
-        curves[summary.cell] = scaled_curve(curve[:-1] if config.system == "network" else curve)
+        if summary.reason:  # scaling would show noise alone
+            unclear[summary.cell] = summary.reason != NO_CURVE
+        else:
+            curves[summary.cell] = scaled_curve(curve[:-1] if config.system == "network" else curve)
         final[summary.cell] = summary.final
     low, high = colour.fixed or _range(values)
     return Grid(
@@ -81,6 +86,7 @@ def grid_of(config: SweepConfig, summaries: Sequence[Summary], colour: Colour) -
         low=low,
         high=high,
         digits=colour.digits,
+        unclear=unclear,
         absent=NOT_MEASURED if colour.key == "hessian_trace" and lacks_hessian(config) else "",
     )
 
@@ -139,10 +145,23 @@ def facts_of(
     lines = [head, f"{found.done}{of} done" + (f", {found.diverged} diverged" if found.diverged else "")]
     if accuracy is not None:
         lines.append(f"test accuracy {100 * accuracy:.1f}%")
-    lines.append(f"CV {decimals(found.cv)} · asymmetry {decimals(found.asymmetry, sign=True)}")
+    lines.append(_shape(found))
     lines.append(f"total separation {number(found.total_separation)}")
     lines.append(f"Hessian trace {'not measured' if trace is None else number(trace)}")
     return lines + twin_facts(config, found, next((t for t in twins if t.cell == cell), None), chain)
+
+
+def _shape(summary: Summary) -> str:
+    """CV and asymmetry of a cell's load curve, or why it has none."""
+    if summary.reason:
+        return summary.reason
+    return f"CV {decimals(summary.cv)} · asymmetry {decimals(summary.asymmetry, sign=True)}"
+
+
+def unclear_in_words(summaries: Sequence[Summary]) -> list[str]:
+    """For each reason why a cell's load curve means nothing, how many cells have it: 2 not trained yet."""
+    reasons = Counter(summary.reason for summary in summaries if summary.reason)
+    return [f"{count} {reason}" for reason, count in reasons.most_common()]
 
 
 def twin_facts(
@@ -155,8 +174,8 @@ def twin_facts(
         return ["twin: no map was fitted for these axes"]
     knobs = twin_map_for(chain or config).chain(1.0 - twin.y, noise_coordinate(config.x_axis, twin.x))
     right, left, noise = (float(knob) for knob in knobs)
-    lines = [f"twin CV {decimals(twin.cv)} · asymmetry {decimals(twin.asymmetry, sign=True)}"]
-    ours = scaled_curve(found.curves.get(DEFAULT_MEASURE, [])[:-1])
+    lines = [f"twin {_shape(twin)}"]
+    ours = [] if found.reason else scaled_curve(found.curves.get(DEFAULT_MEASURE, [])[:-1])
     theirs = scaled_curve(twin.curves.get(DISTANCE, []))
     if ours and len(ours) == len(theirs):
         off = math.sqrt(sum((a - b) ** 2 for a, b in zip(ours, theirs, strict=True)) / len(ours))
@@ -171,7 +190,9 @@ def lacks_hessian(config: SweepConfig) -> bool:
     return config.system == "network" and config.settings.get("hessian") is not True
 
 
-def correlation_text(summaries: Sequence[Summary]) -> str:
-    """Spearman's correlation, or that there is none yet."""
-    value = accuracy_cv_correlation(summaries)
-    return f"Spearman {value:+.2f}" if math.isfinite(value) else "Spearman –"
+def correlation_text(summaries: Sequence[Summary], *, brief: bool = False) -> str:
+    """Spearman's correlation, with the number of cells where some are left out; or that there is none yet."""
+    value, known = accuracy_cv_correlation(summaries), len(with_accuracy_and_cv(summaries))
+    counted = f"{known}/{len(summaries)}"
+    over = "" if known == len(summaries) else f" ({counted})" if brief else f" over {counted} cells"
+    return f"Spearman {value:+.2f}{over}" if math.isfinite(value) else "Spearman –"

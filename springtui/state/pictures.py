@@ -36,5 +36,7 @@ class Grid:
     digits: int = 2
     absent: str = ""
     """The text in place of the legend where no cell has a value."""
+    unclear: Sequence[bool] = field(default_factory=list)
+    """By cell, whether its load curve's shape means nothing; empty where all do."""
     texts: Sequence[str] = field(default_factory=list)
     """By cell, the text in place of its number."""

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.measures.registry import PROBES, rises
+from engine.measures.registry import DISTANCE, PROBES, rises
 from engine.runs.records import Acknowledged, Cell, Curve, Ended, Event, Note, Started
 from engine.runs.status import Status
 
 from .history import HISTORY_POINTS, History
 
-__all__ = ["ECHOES", "HISTORY_POINTS", "History", "RunState", "points_of", "signed_curve"]
+__all__ = ["ECHOES", "HISTORY_POINTS", "History", "RunState", "has_logits", "points_of", "signed_curve"]
 
 ECHOES = 3
 """Number of earlier curves drawn behind the newest."""
@@ -152,6 +152,11 @@ class RunState:
             self.status = Status.PAUSED
         elif event.action == "resume":
             self.status = Status.RUNNING
+
+
+def has_logits(state: RunState, measure: str) -> bool:
+    """Whether the last point of a run's curves is the logits', which statistics leave out."""
+    return measure != DISTANCE and (not state.layers or state.layers[-1] == "logits")
 
 
 def points_of(curve: Curve, measure: str) -> Sequence[float | None]:

@@ -4,28 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from engine.measures.load_curve import LoadStatistics, statistics
-from engine.measures.registry import DEFAULT_MEASURE, PROBES
+from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, PROBES
+from engine.runs.records import Curve
 
-from .run_state import RunState, signed_curve
-
-if TYPE_CHECKING:
-    pass
-
-_WORDS = {
-    "concave": "shallow layers lazy",
-    "convex": "deep layers lazy",
-    "balanced": "balanced",
-    "uneven": "uneven, neither end lazy",
-    "unclear": "not separating",
-}
-
-
-def in_words(statistics: LoadStatistics) -> str:
-    """A sentence on which layers carry the load."""
-    return _WORDS[statistics.regime]
+from .run_state import RunState, has_logits, signed_curve
 
 
 def shown_measure(measure: str) -> str:
@@ -33,11 +17,31 @@ def shown_measure(measure: str) -> str:
     return DEFAULT_MEASURE if measure == PROBES else measure
 
 
-def shape_of(state: RunState | None, measure: str) -> LoadStatistics | None:
-    """Statistics of a network's newest load curve in a measure; None before there is one."""
-    if state is None or state.latest is None:
+def shape_of(state: RunState | None, measure: str, at: Curve | None = None) -> LoadStatistics | None:
+    """Statistics of a run's load curve in a measure; None before there is one.
+
+    Args:
+        state: of the run.
+        measure: ``distance`` for a chain.
+        at: which of its curves; by default the newest.
+    """
+    curve = at or (state.latest if state is not None else None)
+    if state is None or curve is None:
         return None
-    return statistics(signed_curve(state.latest, shown_measure(measure)), logits=True)
+    shown = shown_measure(measure)
+    return statistics(
+        signed_curve(curve, shown),
+        logits=has_logits(state, shown),
+        error=curve.scalars.get("curve_error") if shown == DEFAULT_MEASURE else None,
+        ended=curve is state.latest and _is_trained(state, curve),
+        chain=shown == DISTANCE,
+    )
+
+
+def _is_trained(state: RunState, newest: Curve) -> bool:
+    """Whether training is over, or waits at the epoch that it was to reach."""
+    hold, epochs = state.settings.get("hold"), newest.scalars.get("epochs")
+    return state.is_over or bool(hold and epochs is not None and epochs >= hold)
 
 
 def number(value: float | None, digits: int = 3) -> str:

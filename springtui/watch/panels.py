@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.measures.load_curve import loads, statistics
+from engine.measures.load_curve import loads
 from engine.measures.registry import DISTANCE
 from engine.runs.status import Observation, Status
 from engine.settings.run import RunConfig, kind_of
@@ -20,10 +20,9 @@ from ..state.wording import (
     columns,
     duration,
     fitting,
-    in_words,
     number,
     shape_line,
-    shown_measure,
+    shape_of,
     with_error,
 )
 from ..terminal.text import plain_text
@@ -99,7 +98,7 @@ def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> s
         if round(state.seconds_left or 0.0) > 0:
             parts.append(f"left {duration(state.seconds_left)}")
     if view.damaged:
-        parts.append(f"{view.damaged} damaged lines passed over")
+        parts.append(f"{view.damaged} damaged lines skipped")
     return plain_text(fitting([part for part in parts if part], width))
 
 
@@ -123,9 +122,8 @@ def facts(state: RunState, measure: str, observation: Observation | None) -> lis
     if state.latest is None:
         note = plain_text(state.note) or "no curve yet"
         return problem if problem and (not state.note or note in problem[0]) else [*problem, note]
-    shown = shown_measure(measure)
-    shape = statistics(signed_curve(state.latest, shown), logits=state.layers[-1:] == ["logits"])
-    lines = [f"{in_words(shape)} · {shape_line(shape)}"]
+    shape = shape_of(state, measure)
+    lines = [] if shape is None else [shape.words if shape.reason else f"{shape.words} · {shape_line(shape)}"]
     if measure != DISTANCE and (fit := twin_of(state)) is not None:
         lines.append(f"twin F* {with_error(fit.effective_friction, fit.standard_error)}")
     if problem:

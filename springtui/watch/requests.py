@@ -56,7 +56,7 @@ class Requests:
         if alive is None:
             why = "whether a worker holds the run cannot be seen from here"
         else:
-            why = "the worker lives and has not looked yet" if alive else "no worker holds the run"
+            why = "the worker is alive and has not answered yet" if alive else "no worker holds the run"
         return f"{asked.words}: not acknowledged for {waited:.0f} s: {why}"
 
 

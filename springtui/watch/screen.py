@@ -218,7 +218,8 @@ class WatchScreen(BaseScreen[None]):
         nothing = panels.why_no_curve(view.state)
         for canvas in (*self.query(Plot), self.query_one(LoadBars), self.query_one(ChainView)):
             canvas.say_empty(nothing)
-        self.query_one("#curve", CurvesPlot).show_curves(panels.curve_series(view, self.measure))
+        curves = panels.curve_series(view, self.measure)
+        self.query_one("#curve", CurvesPlot).show_curves(curves, (self.run_dir.id, self.measure))
         found, names = panels.loads_of(view.state, self.measure)
         self.query_one(LoadBars).show(found, names)
         if self.kind == "chain":
@@ -229,7 +230,8 @@ class WatchScreen(BaseScreen[None]):
         history = self.query_one("#history", CurvesPlot)
         history.heading = plain_text(self.scalar.replace("_", " ").capitalize()) or "History"
         until = view.histories if replayed else None
-        history.show_curves(panels.history_series(self.whole.histories, until, groups.get(self.scalar, [])))
+        shown = panels.history_series(self.whole.histories, until, groups.get(self.scalar, []))
+        history.show_curves(shown, (self.run_dir.id, self.scalar))
         self._draw_words(view)
         self._draw_bar()
 
@@ -429,7 +431,7 @@ class WatchScreen(BaseScreen[None]):
 
     def commands(self) -> Iterable[SystemCommand]:
         """The command palette's entries of this screen."""
-        yield SystemCommand("Replay", "Play the run from here, or hold it", self.action_toggle_play)
+        yield SystemCommand("Replay", "Play the run from here, or pause", self.action_toggle_play)
         yield SystemCommand("Go to the end", "The run as it is now", self.action_live)
         yield SystemCommand("Pause or resume the run", "Its worker", self.action_toggle_pause)
         yield SystemCommand("Stop the run", "What it wrote is kept", self.action_stop)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -65,9 +66,15 @@ class CurvesPlot(Plot, can_focus=True):
             return self.plot
 
     def __init__(
-        self, id: str | None = None, classes: str | None = None, *, heading: str = "", legend: str = ""
+        self,
+        id: str | None = None,
+        classes: str | None = None,
+        *,
+        heading: str = "",
+        legend: str = "",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(id=id, classes=classes)
+        super().__init__(id=id, classes=classes, clock=clock)
         self.heading = heading
         self.legend = legend
         """Markup shown below the plot while there is no cursor."""
@@ -77,6 +84,7 @@ class CurvesPlot(Plot, can_focus=True):
         self.log_x = self.log_y = False
         self.smoothing = SMOOTHING[0]
         self._raw: list[Series] = []
+        self._of: object = None
         self._shaped: list[Series] = []
         self._window: tuple[float, float] | None = None
         self._margin = 0
@@ -84,9 +92,9 @@ class CurvesPlot(Plot, can_focus=True):
         """The horizontal axis as it was drawn."""
         self._border_texts: tuple[str, str] | None = None
 
-    def show_curves(self, series: Sequence[Series]) -> None:
-        """Set the curves, each sorted along x; they are drawn at the next ``redraw``."""
-        self._raw = list(series)
+    def show_curves(self, series: Sequence[Series], about: object = None) -> None:
+        """Set the curves, each sorted along x; they are drawn at the next ``redraw``. ``about`` as of ``show``."""
+        self._raw, self._of = list(series), about
         self._apply()
 
     @property
@@ -113,7 +121,7 @@ class CurvesPlot(Plot, can_focus=True):
             drawn.append(
                 Series([x, x], ends if ends[0] < ends[1] else [ends[0] - 0.5, ends[1] + 0.5], "", "muted")
             )
-        self.show(drawn)
+        self.show(drawn, self._of)
         self._say()
 
     def _shape(self, one: Series) -> Series:
@@ -158,7 +166,7 @@ class CurvesPlot(Plot, can_focus=True):
 
     def _axes(self, series: list[Series], width: int, height: int) -> tuple[Axis, Axis]:
         low, high = ends_of([y for s in series for y in s.y])
-        up = self._upright(low, high, height)
+        up = self._held_upright(low, high, height)
         left, right = min(min(s.x) for s in series), max(max(s.x) for s in series)
         cells, most = columns_beside(up, width), max(2, (width - 6) // 6)
         whole = all(float(x).is_integer() for s in self._shaped for x in s.x)
@@ -176,8 +184,10 @@ class CurvesPlot(Plot, can_focus=True):
             return log_axis(low, high, height - CHROME_ROWS) or Axis(
                 low, high, log_ticks(low, high, ticks_up(height))
             )
-        axis = even_axis(low, high, height - CHROME_ROWS)
-        return axis or Axis(low, high, round_ticks(low, high, ticks_up(height)))
+        return super()._upright(low, high, height)
+
+    def _scale(self) -> tuple[object, ...]:
+        return self._window, self.log_x, self.log_y, self.smoothing
 
     # keys and mouse
 

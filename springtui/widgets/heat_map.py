@@ -27,6 +27,8 @@ _LABEL, _LONGEST_LABEL = 6, 14
 """Columns of the rows' names, usual and most; names may be words."""
 CHROME_ROWS = 2
 """Lines under the cells: the columns' values and the legend."""
+UNCLEAR, UNCLEAR_PLAIN = "×", "x"
+"""Mark of a cell whose load curve means nothing, in place of the curve."""
 _Cell = tuple[str, Style]
 
 
@@ -162,7 +164,8 @@ class HeatMap(Canvas, can_focus=True):
         if number is not None:
             ground, ink = palette.color(number).rich_color, palette.ink(number).rich_color
             style = style + Style(color=ink, bgcolor=ground, bold=here)
-        lines = self._picture(grid.curves[index], self._text(grid, index, value, wide), wide, tall)
+        mark = _mark() if _is_unclear(grid, index) else ""
+        lines = self._picture(grid.curves[index], self._text(grid, index, value, wide), wide, tall, mark)
         if here:
             left, right = ("[", "]") if ascii_only() else ("▐", "▌")
             style = style + Style(reverse=True) if wide < 5 else style
@@ -173,8 +176,8 @@ class HeatMap(Canvas, can_focus=True):
                 ]
         return [[(line, style)] for line in lines]
 
-    def _picture(self, curve: Sequence[float], text: str, wide: int, tall: int) -> list[str]:
-        """A cell's number, and its curve below it or, where there is no room, beside it."""
+    def _picture(self, curve: Sequence[float], text: str, wide: int, tall: int, mark: str = "") -> list[str]:
+        """A cell's number, and its curve or mark below it or, where there is no room, beside it."""
         end = wide - 1 if len(text) < wide else wide
         across = end if tall > 1 else end - len(text)
         down = tall - 1 if tall > 2 else tall
@@ -182,6 +185,8 @@ class HeatMap(Canvas, can_focus=True):
         if across >= 2 and len(curve) > 1 and (down > 1 or not ascii_only()):
             points = [(i / (len(curve) - 1), min(1.0, max(0.0, v))) for i, v in enumerate(curve)]
             lines[tall - down :] = [line.ljust(wide) for line in draw(points, across, down, plain=ascii_only())]
+        if mark and text != mark and (tall > 1 or across >= 2):
+            lines[-1] = f" {mark}".ljust(wide)[:wide]
         lines[0] = (lines[0][: end - len(text)] + text).ljust(wide)[:wide]
         return lines
 
@@ -189,7 +194,7 @@ class HeatMap(Canvas, can_focus=True):
         if grid.texts:
             return grid.texts[index]
         if not math.isfinite(value):
-            return "·"
+            return _mark() if _is_unclear(grid, index) else "·"
         text = f"{value:.{grid.digits}f}"
         text = text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
         if len(text) > wide:
@@ -214,12 +219,21 @@ class HeatMap(Canvas, can_focus=True):
             text = grid.absent[: max(0, self.size.width - self._label)]
             return Strip([Segment(" " * self._label + text, base)])
         low, high = f"{grid.low:.{grid.digits}f} ", f" {grid.high:.{grid.digits}f}"
-        room = self.size.width - self._label - len(low) - len(high)
+        count = sum(map(bool, grid.unclear))
+        note = f"  {_mark()} {count} unclear" if count else ""
+        room = self.size.width - self._label - len(low) - len(high) - len(note)
         block = " " * min(2, max(1, room // len(self._palette.colors)))
         bars = [Segment(block, base + Style(bgcolor=each.rich_color)) for each in self._palette.colors]
-        return Strip(
-            [Segment(" " * self._label + low, base + self._dim()), *bars, Segment(high, base + self._dim())]
-        )
+        ends = Segment(" " * self._label + low, base + self._dim()), Segment(high + note, base + self._dim())
+        return Strip([ends[0], *bars, ends[1]])
 
     def _dim(self) -> Style:
         return Style(color=self.app.theme_variables.get("secondary"))
+
+
+def _mark() -> str:
+    return UNCLEAR_PLAIN if ascii_only() else UNCLEAR
+
+
+def _is_unclear(grid: Grid, index: int) -> bool:
+    return bool(grid.unclear) and grid.unclear[index]

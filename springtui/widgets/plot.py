@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from rich.style import Style
 from textual.color import Color
@@ -14,6 +15,7 @@ from springtui.widgets.ticks import Axis, even_axis, round_ticks
 
 from ..state.pictures import Series
 from .canvas import Canvas
+from .held_axis import HeldAxis
 
 _ROLES: dict[str, tuple[str, float]] = {
     "primary": ("primary", 1.0),
@@ -38,28 +40,42 @@ CHROME_ROWS = 3
 class Plot(Canvas):
     """Curves with axes, in braille where the terminal has it.
 
-    ``show`` is cheap and only notes that the data changed; ``redraw`` draws, and its owner decides how often.
+    ``show`` is cheap and only notes that the data changed; ``redraw`` draws, and its owner decides how often. The
+    upright axis of a plot whose data change while they are watched grows at once and shrinks late: ``held_axis``.
+
+    Args:
+        clock: the time in seconds, for the upright axis.
     """
 
-    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(
+        self, id: str | None = None, classes: str | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__(id=id, classes=classes)
+        self._held = HeldAxis(clock)
+        self._about: object = None
         self._series: list[Series] = []
         self._drawn: object = None
         self._version = 0
 
-    def show(self, series: Sequence[Series]) -> None:
-        """Set the data; they are drawn at the next ``redraw``."""
+    def show(self, series: Sequence[Series], about: object = None) -> None:
+        """Set the data; they are drawn at the next ``redraw``.
+
+        Args:
+            series: the curves.
+            about: what they are of, as a run and a measure: while it stays the same the upright axis is held; None
+                makes it anew for each drawing.
+        """
         series = list(series)
-        if series != self._series:
-            self._series = series
+        if series != self._series or about != self._about:
+            self._series, self._about = series, about
             self._version += 1
 
     def is_stale(self) -> bool:
-        """Whether the plot is visible and its data, size or theme changed since it was drawn."""
+        """Whether the plot is visible and its data, size, theme or axis changed since it was drawn."""
         width, height = self.size
         if not self.is_on_screen or width < _SMALLEST[0] or height < _SMALLEST[1]:
             return False
-        return (self._version, self.size, self.app.theme) != self._drawn
+        return (self._version, self.size, self.app.theme) != self._drawn or self._held.is_due
 
     def _lay_out(self) -> None:
         if self.is_stale():
@@ -69,6 +85,8 @@ class Plot(Canvas):
         """Draw the data."""
         self._drawn = (self._version, self.size, self.app.theme)
         series = [s for s in (_without_gaps(s) for s in self._series) if s.x]
+        if not series or self._about is None:
+            self._held.forget()
         self.paint(self._draw(series, *self.size) if series else [])
 
     @property
@@ -102,15 +120,27 @@ class Plot(Canvas):
     def _axes(self, series: list[Series], width: int, height: int) -> tuple[Axis, Axis]:
         """The upright axis and the horizontal one."""
         low, high = ends_of([y for s in series for y in s.y])
-        up = even_axis(low, high, height - CHROME_ROWS) or Axis(
-            low, high, round_ticks(low, high, ticks_up(height))
-        )
+        up = self._held_upright(low, high, height)
         left, right = min(min(s.x) for s in series), max(max(s.x) for s in series)
         whole = all(float(x).is_integer() for s in series for x in s.x)
         cells = columns_beside(up, width)
         along = even_axis(left, right, cells, least=4, whole=whole)
         ticks = round_ticks(left, right, max(2, (width - 6) // 4), whole=whole)
         return up, along or Axis(left, right, ticks)
+
+    def _held_upright(self, low: float, high: float, height: int) -> Axis:
+        """The upright axis for these data, held where they are of the same as before."""
+        key = (self._about, height, *self._scale())
+        return self._held.over(low, high, key, lambda low, high: self._upright(low, high, height))
+
+    def _upright(self, low: float, high: float, height: int) -> Axis:
+        """The upright axis made for these data."""
+        axis = even_axis(low, high, height - CHROME_ROWS)
+        return axis or Axis(low, high, round_ticks(low, high, ticks_up(height)))
+
+    def _scale(self) -> tuple[object, ...]:
+        """What a person chose of how the data are drawn; the axis is made anew where it changes."""
+        return ()
 
     def color_of(self, role: str) -> Color:
         """The colour of a role in the present theme."""

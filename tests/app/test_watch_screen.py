@@ -78,6 +78,7 @@ async def test_a_run_is_replayed_and_everything_moves_together(home: Path) -> No
         assert "replay" in said(screen, "#head")
         await pilot.press("right")  # a fiftieth
         await until(pilot, lambda: screen.view.state.at == 2 + COUNT // 50)
+        assert screen.query_one("#curve", CurvesPlot)._about == (run.id, "trace_ratio")  # whose axis is held
         now = next(one for one in screen.query_one("#curve", CurvesPlot).curves if one.name == "now")
         assert list(now.y) == screen.view.state.latest.curves["trace_ratio"]  # type: ignore[union-attr]
         assert max(history.curves[-1].x) <= screen.view.state.at  # and what is to come stands faint behind

@@ -360,3 +360,26 @@ async def test_a_click_on_a_framed_diagram_points_at_the_cell_that_is_seen_there
             await pilot.click(offset=(picture[row].index(text) + 1, row))
             await pilot.pause()
             assert diagram.cursor == cell
+
+
+@pytest.mark.parametrize(("ascii_only", "mark"), [("0", "×"), ("1", "x")])
+async def test_a_cell_whose_curve_means_nothing_has_a_mark(
+    ascii_only: str, mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPRINGTUI_ASCII", ascii_only)
+    diagram = HeatMap()
+    app = Stage(diagram)
+    async with app.run_test(size=(60, 9)) as pilot:
+        await pilot.pause()
+        curves = [[], [1.0, 0.5, 0.0], [], []]
+        unclear = [True, False, True, False]
+        for values, numbers in (([math.nan, 0.2, math.nan, math.nan], 1), ([0.1, 0.2, 0.3, 0.4], 4)):
+            diagram.show(Grid(list("ab"), list("yz"), values, curves, [True] * 4, unclear=unclear))
+            await pilot.pause()
+            lines = app.picture()
+            assert sum(line.count(mark) for line in lines[:-1]) == 2, lines
+            assert f"{mark} 2 unclear" in lines[-1]
+            assert sum(line.count(".") for line in lines[:-1]) == numbers
+        diagram.show(Grid(list("ab"), list("yz"), [0.1] * 4, [[]] * 4, [True] * 4))
+        await pilot.pause()
+        assert mark not in "".join(app.picture())

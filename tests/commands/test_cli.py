@@ -195,7 +195,8 @@ class TestTrain:
         assert done.stdout.count("\n") == 1
         assert list(result) == [
             "run", "reason", "epochs", "train_loss", "test_accuracy", "seconds", "load_curve",
-            "train_accuracy", "cv", "asymmetry", "regime", "hessian", "linear_probes", "test_load_curve",
+            "train_accuracy", "cv", "asymmetry", "regime", "regime_reason", "hessian", "linear_probes",
+            "test_load_curve",
         ]  # fmt: skip
         assert (result["reason"], result["epochs"]) == ("finished", 2)
         assert set(result["load_curve"]) == {"trace_ratio", "fuzziness", "inverse_fuzziness"}

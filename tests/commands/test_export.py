@@ -165,7 +165,7 @@ class TestFiles:
         values = [s.scalars["test_accuracy"] for s in summaries]
         assert min(values) < max(values)
         ranges = []
-        monkeypatch.setattr(films, "phase", lambda *_: ranges.append(_[2].fixed) or figures.phase(*_))
+        monkeypatch.setattr(films, "phase", lambda *_, **__: ranges.append(_[2].fixed) or figures.phase(*_, **__))
         films.replay_phase(settings, [summaries[:1], summaries], COLOURS[0])
         assert ranges == [(min(values), max(values))] * 2
 
@@ -212,7 +212,7 @@ class TestFigures:
         assert figure.axes[0].get_title(loc="left") == "step 70 · balanced · CV 0"
         assert material.state.latest is not None
         assert len(figures.positions_of(material.state, material.state.latest, "trace_ratio")) == 4
-        with pytest.raises(DataError, match="did not record fuzziness; --measure takes what it did: trace_ratio"):
+        with pytest.raises(DataError, match="did not record fuzziness; --measure takes one that it did: trace"):
             figures.load_curve(material.state, "fuzziness")
 
     def test_chain(self, chain: Run) -> None:
@@ -231,7 +231,7 @@ class TestFigures:
     def test_a_curve_that_rises_is_no_chain(self, network: Run) -> None:
         state = self.state(network).state
         rising = Curve(at=1, step=1, curves={"trace_ratio": [0.0, 0.5, 1.0, 2.0, 3.0]})
-        with pytest.raises(DataError, match="nothing is separated"):
+        with pytest.raises(DataError, match="no picture as a chain: not trained yet"):
             figures.positions_of(state, rising, "trace_ratio")
 
     def test_a_cells_number_stands_where_its_curve_is_not(self, sweep: Run) -> None:

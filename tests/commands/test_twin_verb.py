@@ -56,6 +56,29 @@ def test_of_a_run_the_error_is_over_its_samples(home: Path, capsys: pytest.Captu
     assert "alone" in found["note"]
 
 
+@pytest.mark.parametrize(
+    ("curve", "error", "reason"),
+    [
+        ([0.34, 0.45, 0.57, 0.61, 0.61, 0.56, 0.5, 0.55, 0.47], None, "not trained yet"),
+        ([0.4, 0.9, 0.5, 0.8, 0.6, 0.9, 0.5, 0.38, -6.0], 0.1, "only the logits separate the classes"),
+        ([1.2, 1.1, 0.7, 0.3, -0.2, -1.0, -2.1, -3.4, -4.6], 0.16, "the error of the curve is too large"),
+    ],
+)
+def test_a_curve_that_means_nothing_has_no_friction_and_a_reason(
+    curve: list[float | None], error: float | None, reason: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = written_network(home)
+    writer = run.writer()
+    writer.write(Curve(at=2, step=2, curves={"trace_ratio": curve}, scalars={"curve_error": error}))
+    writer.release()
+    found = told(capsys, "twin", run.id)
+    names = ("effective_friction", "standard_error", "residual", "over", "curve")
+    assert {found[name] for name in names} == {None}
+    assert found["reason"] == reason
+    assert main(["twin", run.id]) == 0
+    assert f"reason                     {reason}\n" in capsys.readouterr().out
+
+
 def test_a_model_without_logits_keeps_its_last_point(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = written_network(home)
     writer = run.writer()
@@ -176,7 +199,7 @@ def test_of_a_sweep_each_cell_has_its_error_over_seeds_and_the_map_is_kept(
 def test_shipped_maps_are_listed_with_their_provenance(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     maps = told(capsys, "twin", "--maps")["maps"]
     assert {found["noise_axis"] for found in maps} == {"data_noise", "lr", "dropout", "batch_size"}
-    assert all("fitted to" in found["provenance"] and found["rms"] < 0.12 for found in maps)
+    assert all("fitted to" in found["provenance"] and found["rms"] < 0.16 for found in maps)
     assert main(["twin"]) == 2
     assert "--maps" in capsys.readouterr().err
 
@@ -198,13 +221,13 @@ async def test_ones_own_map_drives_the_chain_and_the_prediction(home: Path) -> N
     own = TwinMap(friction=0.2, friction_per_nonlinearity=0.1, mu_left=0.3, noise=0.05, noise_per_noise=0.0,
                   noise_axis="dropout")  # fmt: skip
     predictions, dropout = TwinPredictions(own), next(kind for kind in NOISE_KINDS if kind.key == "dropout")
-    chain = make(ChainConfig, predictions.chain(0.5, dropout, 0.1, depth=8))
+    chain = make(ChainConfig, predictions.chain("output", 0.5, dropout, 0.1, depth=8))
     assert (chain.blocks, chain.mu_right, chain.mu_left, chain.noise) == (6, 0.25, 0.3, 0.05)
     state, run = RunState("a"), written_network(home, dropout=0.1, negative_slope=0.5)
     for event in run.events():
         state.fold(event)
-    assert await predictions.update(state, dropout)
-    assert not await predictions.update(state, dropout)  # nothing new rests on anything new
+    assert await predictions.update(state, dropout, "output")
+    assert not await predictions.update(state, dropout, "output")  # nothing new rests on anything new
     assert len(predictions.predicted) == 8
     assert predictions.predicted[0] == 1.0
     assert predictions.predicted[-1] == pytest.approx(0.0, abs=1e-12)
@@ -214,5 +237,5 @@ async def test_ones_own_map_drives_the_chain_and_the_prediction(home: Path) -> N
 
 async def shipped(state: RunState) -> TwinPredictions:
     predictions = TwinPredictions()
-    await predictions.update(state, next(kind for kind in NOISE_KINDS if kind.key == "dropout"))
+    await predictions.update(state, next(kind for kind in NOISE_KINDS if kind.key == "dropout"), "output")
     return predictions

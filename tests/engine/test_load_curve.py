@@ -55,3 +55,77 @@ def test_a_drop_that_its_own_ups_and_downs_drown_is_not_told(curve: list[float |
 def test_loads_sum_to_the_drop() -> None:
     curve = np.random.default_rng(0).normal(size=9)
     assert loads(curve.tolist()).sum() == pytest.approx(curve[0] - curve[-1])
+
+
+CLASSES_MIXED = {
+    "untrained": ([0.34, 0.45, 0.57, 0.61, 0.61, 0.56, 0.5, 0.55, 0.47], "not trained yet"),
+    "untrained, with chance on its side": (
+        [0.34, 0.35, 0.35, 0.42, 0.42, 0.5, 0.42, 0.42, 0.11],
+        "not trained yet",
+    ),
+    "the newcomer's: the logits alone": (
+        [0.4, 0.9, 0.5, 0.8, 0.6, 0.38, -6.0],
+        "only the logits separate the classes",
+    ),
+    "docs/data, batch size 5": (
+        [1.81, 1.45, 1.11, 1.18, 1.6, 2.28, 3.01, 3.36, 3.39],
+        "the hidden layers mix the classes again",
+    ),
+    "the same, were its logits better": (
+        [1.81, 1.45, 1.11, 1.18, 1.6, 2.28, 3.01, 3.36, 0.5],
+        "only the logits separate the classes",
+    ),
+    "a gap at the logits": ([0.0, 0.3, -0.2, 0.25, -0.003, None], "not trained yet"),
+    "logits without any spread": (
+        [0.0, 0.3, -0.2, 0.25, -0.003, -math.inf],
+        "only the logits separate the classes",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CLASSES_MIXED)
+def test_the_reason_says_where_the_classes_are_furthest_apart(name: str) -> None:
+    curve, reason = CLASSES_MIXED[name]
+    shape = statistics(curve, logits=True)
+    assert (shape.regime, shape.reason, shape.words) == ("unclear", reason, reason)
+    assert math.isnan(shape.cv)
+    assert math.isnan(shape.asymmetry)
+
+
+def test_once_training_is_over_nothing_is_called_untrained() -> None:
+    curve = [0.34, 0.45, 0.57, 0.61, 0.61, 0.56, 0.5, 0.55, 0.47]
+    assert statistics(curve, logits=True, ended=True).reason == "no layer separates the classes"
+
+
+def test_an_error_above_its_bound_makes_any_curve_unclear() -> None:
+    straight = [3.0, 2.0, 1.0, 0.0]
+    for error in (None, math.nan, 0.0, 0.15):
+        assert statistics(straight, logits=False, error=error).words == "balanced"
+    for error in (0.1501, math.inf):
+        shape = statistics(straight, logits=False, error=error)
+        assert (shape.regime, shape.reason) == ("unclear", "the error of the curve is too large")
+        assert math.isnan(shape.cv)
+    mixed = [0.34, 0.45, 0.57, 0.61, 0.47]
+    assert statistics(mixed, logits=True, error=9.0).reason == "not trained yet"  # which says more
+
+
+def test_a_net_drop_of_a_tenth_of_the_ups_and_downs_is_none() -> None:
+    """Up 4.5 and down 5.5 is a tenth of all that it goes."""
+    assert statistics([1.0, 5.5, 0.0], logits=False).regime == "unclear"
+    assert statistics([1.0, 5.4, 0.0], logits=False).regime == "concave"
+
+
+def test_a_chain_is_spoken_of_as_a_chain() -> None:
+    assert (
+        statistics([1.0, 9.0, -9.0, 9.0, 0.0], logits=False, chain=True).words
+        == "the blocks have lost their order"
+    )
+    assert statistics([1.0, 1.0, 1.0, 0.0], logits=False, chain=True).words == "shallow layers lazy"
+
+
+@pytest.mark.parametrize(
+    ("curve", "reason"),
+    [([], "two hidden"), ([1.0, 0.0, -1.0], "two hidden"), ([1.0, None, 0.5, 0.0], "missing or not finite")],
+)
+def test_a_curve_without_loads_says_so(curve: list[float | None], reason: str) -> None:
+    assert reason in statistics(curve, logits=True).reason

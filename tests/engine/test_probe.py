@@ -121,6 +121,48 @@ class TestEqualToTheLab:
         assert probe.regime in {"concave", "convex", "balanced", "uneven"}
 
 
+class TestWhatMeansNothing:
+    def test_before_training_no_number_is_told(self) -> None:
+        torch.manual_seed(0)
+        config = TrainConfig(train_size=300)
+        trainer = Trainer(config, load_dataset(config))
+        probe = LoadProbe(trainer.network, trainer.x_train, trainer.y_train)
+        assert (probe.regime, probe.statistics.reason) == ("unclear", "not trained yet")
+        assert probe.statistics.words == "not trained yet"
+        assert probe.twin is None
+        names = {name.removeprefix("load_probe/") for name in probe.metrics()}
+        assert not names & {"cv", "asymmetry", "effective_friction", "friction_error"}
+        assert {"seconds", "load/layer 1"} & names
+
+    def test_a_network_whose_head_alone_learns_is_told_from_one_that_learns_nothing(self) -> None:
+        """The newcomer's: a loss of 4e-5, and CV 8.6, F* 7.4 ± 6.2 of layers that separate nothing."""
+        config = TrainConfig(train_size=300)
+        data = load_dataset(config)
+        x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
+        torch.manual_seed(3)
+        layers: list[nn.Module] = []
+        for width in (x.shape[1], 300, 300, 300):
+            linear = nn.Linear(width, 300)
+            nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+            layers += [linear, nn.ReLU()]
+        body, head = nn.Sequential(*layers).requires_grad_(False), nn.Linear(300, 10)
+        model = nn.Sequential(*body, head)
+        optimiser = torch.optim.Adam(head.parameters(), 1e-2)
+        for _ in range(60):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(model(x), y).backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        with LoadProbe(model, x, y) as probe:
+            assert probe.path is not None
+        assert probe.statistics.reason == "only the logits separate the classes"
+        assert probe.twin is None
+        assert math.isnan(probe.effective_friction)
+        ended = Run(probe.path).events()[-1]
+        assert isinstance(ended, Ended)
+        assert ended.summary["regime_reason"] == probe.statistics.reason
+        assert ended.summary["cv"] is None
+
+
 class TestUndisturbed:
     def test_training_is_the_same_bit_for_bit(self, task: tuple[Tensor, Tensor]) -> None:
         def run(*, probed: bool) -> tuple[list[float], dict[str, Tensor], list[Any]]:
@@ -365,7 +407,7 @@ class TestWrongUse:
             ({"every": 0}, "every = 0"),
             ({"chunk": 0}, "chunk = 0"),
             ({"reductions": "mean"}, "'mean' is not allowed; allowed: auto, flatten"),
-            ({"layers": ["fc1"]}, "'fc1' fits no module"),
+            ({"layers": ["fc1"]}, "'fc1' matches no module"),
         ],
     )
     def test_option(self, task: tuple[Tensor, Tensor], options: dict[str, Any], words: str, home: Path) -> None:

@@ -195,7 +195,8 @@ class TestTensorBoard:
         load = loads(curves[-1].curves["trace_ratio"])[0]
         assert found["load/01 2"][-1][1] == pytest.approx(load, rel=1e-5)
         assert found["loss"] == [(1, 0.5, pytest.approx(curves[-1].time))]
-        assert found["regime/cv"][-1][1] == pytest.approx(probe.statistics.cv, rel=1e-5)
+        assert probe.statistics.reason == "no layer separates the classes"
+        assert not any(tag.startswith("regime/") for tag in found)
 
     def test_from_a_script(self, tmp_path: Path, home: Path) -> None:
         from springtui.adapters.tensorboard import export
@@ -222,6 +223,13 @@ class TestTensorBoard:
         found = self.read(export_tensorboard(made["train"], tmp_path))
         assert found["train_loss"][0][0] == 9
         assert "trace_ratio/01 1" not in found
+        falls = {"trace_ratio": [4.0, 3.0, 2.5, 0.0]}
+        for step, error in ((10, 0.1), (11, 0.2)):
+            writers["train"].write(Curve(at=3, step=step, curves=falls, scalars={"curve_error": error}))
+        found = self.read(export_tensorboard(made["train"], tmp_path))
+        assert [(step, value) for step, value, _ in found["regime/cv"]] == [(10, pytest.approx(1 / 3))]
+        assert [step for step, _, _ in found["regime/effective_friction"]] == [10]
+        assert [step for step, _, _ in found["curve_error"]] == [10, 11]
 
         config = make_sweep("data-noise", {}, seeds=2)
         sweep = Run.create(home, config)

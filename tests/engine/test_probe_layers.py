@@ -230,7 +230,7 @@ class TestPatterns:
 
     def test_an_unknown_name_gets_the_nearest(self) -> None:
         with pytest.raises(
-            ConfigError, match=r"'encoder\.layer\.0' fits no module.*nearest is 'encoder\.layers\.0'"
+            ConfigError, match=r"'encoder\.layer\.0' matches no module.*nearest is 'encoder\.layers\.0'"
         ):
             probed(TextClassifier(batch_first=True), TOKENS, layers=["encoder.layer.0"])
 
@@ -271,7 +271,7 @@ class TestReductions:
     def test_positions_of_other_tokens_are_refused(self) -> None:
         at = (torch.tensor([0]), torch.tensor([2]))
         assert torch.equal(reduce(self.x, "position", Rows(None, at, 3)), self.x[0, 2:3])
-        with pytest.raises(ConfigError, match="not of the 9 tokens"):
+        with pytest.raises(ConfigError, match="do not belong to the 9 tokens"):
             reduce(self.x, "position", Rows(None, at, 9))
 
     def test_nested_outputs(self) -> None:

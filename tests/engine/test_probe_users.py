@@ -214,7 +214,7 @@ def test_labels_as_pandas_keeps_text_and_labels_of_no_use() -> None:
 
 def test_a_scalar_of_the_probes_own_name_is_refused() -> None:
     probe = LoadProbe(net(), X, Y, every=1)
-    with pytest.warns(ProbeWarning, match=r"does not keep 'cv', 'steps'.*'my_cv'; taken are .*regime") as told:
+    with pytest.warns(ProbeWarning, match=r"does not record 'cv', 'steps'.*'my_cv'; taken are .*regime") as told:
         probe.step(loss=1.0, cv=-7.0, steps=-8.0)
     assert told[0].filename == __file__
     with warnings.catch_warnings():

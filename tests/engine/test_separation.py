@@ -214,7 +214,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
         "Python objects, which are never loaded",
     ),
     "not finite": (lambda file: save(file, X=X / X, y=Y), "1 values that are not finite"),
-    "one class": (lambda file: save(file, X=X, y=Y * 0 + 3), "one class alone, 3; expected two"),
+    "one class": (lambda file: save(file, X=X, y=Y * 0 + 3), "only one class, 3; expected two"),
     "fractional labels": (lambda file: save(file, X=X, y=Y + 0.5), "expected whole numbers or text"),
     "labels not finite": (lambda file: save(file, X=X, y=Y + np.nan), "expected whole numbers or text"),
 }

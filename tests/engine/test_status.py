@@ -135,7 +135,7 @@ class TestStates:
         found = run.observe()
         assert (found.status, found.live, found.in_sight, found.exit_status) == ("crashed", False, False, None)
         assert found.since == found.last_record
-        assert "without a last word" in found.text
+        assert "gave no reason" in found.text
         run.writer().release()
 
     def test_silence_is_told_and_is_no_crash(self, run: Run, begin: Begin) -> None:
@@ -280,7 +280,7 @@ class TestStaleLocks:
         append(run, Note(text="one"))
         found = run.observe()
         assert found.status == "crashed"
-        assert "machine was started anew" in found.text
+        assert "machine restarted" in found.text
 
     def test_zombie_is_gone(self, run: Run, begin: Begin) -> None:
         process = held_by(begin, run)
