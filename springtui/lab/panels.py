@@ -18,11 +18,13 @@ from ..state.run_state import RunState, signed_curve
 from ..state.wording import (
     decimals,
     duration,
+    joined,
     number,
     percent,
     progress_line,
     shape_line,
     shape_of,
+    trend,
     with_error,
 )
 from ..terminal.text import plain_text
@@ -124,7 +126,7 @@ def _regime(state: RunState | None, measure: str) -> str:
     shape = shape_of(state, measure)
     if shape is None:
         return "no curve was made" if state is not None and state.is_over else "waiting for the first curve"
-    return f"{shape.words}\n{shape_line(shape)}"
+    return f"{shape.words}\n{joined(shape_line(shape), trend(state, measure) if state is not None else '')}"
 
 
 def _train_facts(state: RunState | None, absent: str) -> list[str]:

@@ -58,6 +58,25 @@ def decimals(value: float | None, places: int = 2, *, sign: bool = False) -> str
     return f"{value:{'+' if sign else ''}z.{places}f}" if abs(value) < 1000 else f"{value:.2g}"
 
 
+def joined(*parts: str) -> str:
+    """The parts that are not empty, with commas between them."""
+    return ", ".join(part for part in parts if part)
+
+
+STEADY = 0.02
+"""Change of an asymmetry below which it is steady."""
+
+
+def trend(state: RunState, measure: str) -> str:
+    """How the asymmetry changes from curve to curve: rising, falling or steady; empty where it is unknown."""
+    now = shape_of(state, measure)
+    before = shape_of(state, measure, state.echoes[0]) if state.echoes else None
+    if now is None or before is None or now.reason or before.reason:
+        return ""
+    change = now.asymmetry - before.asymmetry
+    return "steady" if abs(change) < STEADY else "rising" if change > 0 else "falling"
+
+
 def shape_line(statistics: LoadStatistics) -> str:
     """CV and asymmetry of a load curve in words; dashes where there is no load."""
     if statistics.regime == "unclear":

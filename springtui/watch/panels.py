@@ -20,9 +20,11 @@ from ..state.wording import (
     columns,
     duration,
     fitting,
+    joined,
     number,
     shape_line,
     shape_of,
+    trend,
     with_error,
 )
 from ..terminal.text import plain_text
@@ -122,8 +124,7 @@ def facts(state: RunState, measure: str, observation: Observation | None) -> lis
     if state.latest is None:
         note = plain_text(state.note) or "no curve yet"
         return problem if problem and (not state.note or note in problem[0]) else [*problem, note]
-    shape = shape_of(state, measure)
-    lines = [] if shape is None else [shape.words if shape.reason else f"{shape.words} · {shape_line(shape)}"]
+    lines = [text] if (text := regime_line(state, measure)) else []
     if measure != DISTANCE and (fit := twin_of(state)) is not None:
         lines.append(f"twin F* {with_error(fit.effective_friction, fit.standard_error)}")
     if problem:
@@ -133,6 +134,14 @@ def facts(state: RunState, measure: str, observation: Observation | None) -> lis
     elif state.note:
         lines.append(plain_text(state.note))
     return lines
+
+
+def regime_line(state: RunState, measure: str) -> str:
+    """Regime of the newest load curve, its numbers and their trend; empty before there is a curve."""
+    shape = shape_of(state, measure)
+    if shape is None or shape.reason:
+        return "" if shape is None else shape.words
+    return f"{shape.words} · {joined(shape_line(shape), trend(state, measure))}"
 
 
 def settings_lines(state: RunState, config: RunConfig | None, width: int) -> list[str]:

@@ -233,6 +233,7 @@ class WatchScreen(BaseScreen[None]):
         shown = panels.history_series(self.whole.histories, until, groups.get(self.scalar, []))
         history.show_curves(shown, (self.run_dir.id, self.scalar))
         self._draw_words(view)
+        self.draw_notices()
         self._draw_bar()
 
     def _draw_words(self, view: View) -> None:
@@ -267,7 +268,8 @@ class WatchScreen(BaseScreen[None]):
         gone = "the run's directory is gone; what was read is still shown" if self.follower.gone else ""
         wrong = gone or self.control.trouble
         problem = "" if gone else panels.what_went_wrong(self.follower.observation)
-        notes = [wrong, asked, self._away or "", problem, "read-only" if self.read_only else ""]
+        regime = panels.regime_line(self.view.state, self.measure) if self.has_class("-tabbed") else ""
+        notes = [wrong, asked, self._away or "", problem, regime, "read-only" if self.read_only else ""]
         text = fitting([note for note in notes if note], self.size.width - 2)
         self.set_texts({"#said": plain_text(text)})
         unheard = "not acknowledged" in asked or "refused" in asked
