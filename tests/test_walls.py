@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 ENGINE = sorted((ROOT / "engine").rglob("*.py"))
 RUN_FILES = {
     "config.json", "events.jsonl", "control.jsonl", "checkpoint.safetensors", "worker.log", "console.log", "lock",
-    "twin.json", "label.json",
+    "twin.json", "label.json", "trial.json",
 }  # fmt: skip
 """Names of files in a run directory; engine/runs alone spells them in code."""
 APP_ONLY = {"springtui", "textual", "rich", "plotext", "click"}

@@ -22,7 +22,7 @@ from ..settings.run import KINDS, SCHEMA_VERSION, RunConfig, Settings, kind_of
 from .files import append_line, make_private, open_plain, read_file, replace_file
 from .lock import is_held, read_owner
 from .log import EventLog, RunLog
-from .names import CHECKPOINT, CONFIG, CONTROL, EVENTS, LABEL, LOCK, TWIN_MAP, WORKER_LOG
+from .names import CHECKPOINT, CONFIG, CONTROL, EVENTS, LABEL, LOCK, TRIAL, TWIN_MAP, WORKER_LOG
 from .records import Acknowledged, Control, Event, Started, encode
 from .status import Observation, Status, last_events, observe
 from .writer import RunWriter, require_seen_to_end
@@ -91,6 +91,11 @@ class Run:
     def twin_map_path(self) -> Path:
         """The map that was fitted to a sweep."""
         return self.path / TWIN_MAP
+
+    @property
+    def trial_path(self) -> Path:
+        """What was measured with other settings of this network."""
+        return self.path / TRIAL
 
     def log(self) -> EventLog:
         """The records of the run."""

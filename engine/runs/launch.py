@@ -10,6 +10,8 @@ import sys
 import threading
 from collections.abc import Iterator
 
+import msgspec
+
 from ..errors import WorkerError
 from .directory import Run
 from .files import open_plain
@@ -17,7 +19,26 @@ from .lock import Owner, note_exit, note_launched, note_of
 
 WORKERS = "engine.workers"
 """The package that is run as a worker; a string, since the app must not import it."""
+TRIALS = "engine.workers.trial"
+"""The module that is run to try other settings of a network."""
+CANCELLED = 3
+"""Exit status of a trial that was cancelled."""
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+class TrialLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line that the process of a trial prints."""
+
+    done: int = 0
+    """Networks trained."""
+    total: int = 0
+    """Networks that it will train, as planned at present; 0 before that is known."""
+    left: float = 0.0
+    """Seconds, estimated."""
+    text: str = ""
+    """What it does before the first network."""
+    error: str = ""
+    """Why it failed."""
 
 
 def launch(run: Run, *, force: bool = False, executor: str | None = None) -> subprocess.Popen[bytes]:
@@ -40,7 +61,6 @@ def launch(run: Run, *, force: bool = False, executor: str | None = None) -> sub
     run.require_worker_run()
     run.require_free(force=force)
     words = (["--force"] if force else []) + ([f"--executor={executor}"] if executor else [])
-    environment = {**os.environ, **{name: os.environ.get(name, "1") for name in _ONE_THREAD}}
     try:
         log = open_plain(run.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
@@ -50,7 +70,7 @@ def launch(run: Run, *, force: bool = False, executor: str | None = None) -> sub
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env=environment,
+                    env=_environment(),
                     start_new_session=True,
                 )
         finally:
@@ -61,6 +81,40 @@ def launch(run: Run, *, force: bool = False, executor: str | None = None) -> sub
     note_launched(run.lock_path, owner)
     threading.Thread(target=_see_it_end, args=(run, process, owner), name=f"reap-{run.id}", daemon=True).start()
     return process
+
+
+def launch_trial(
+    run: Run, *, seconds: float | None = None, errors: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """Start a process that tries other settings of a network; it prints a ``TrialLine`` a line.
+
+    It takes no lock, and writes only the trial, once it is complete. It ends on SIGTERM, and when its standard
+    input is closed, as it is when this process ends in whatever way; Ctrl-C in a terminal does not reach it.
+
+    Args:
+        run: whose settings in force it starts from.
+        seconds: to take at most on idle cores; 0: as long as it takes; None: its own default.
+        errors: descriptor to which its standard error goes.
+
+    Raises:
+        WorkerError: it could not be started.
+    """
+    words = [] if seconds is None else [f"--seconds={seconds:g}"]
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", TRIALS, *words, str(run.path.absolute())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=_environment(),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise WorkerError(f"cannot start a trial of {run.id}: {error.strerror}") from error
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, **{name: os.environ.get(name, "1") for name in _ONE_THREAD}}
 
 
 @contextlib.contextmanager

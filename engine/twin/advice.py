@@ -1,93 +1,157 @@
-"""Advice in one sentence: which layers are lazy, and which knob moves a network towards balance (ours). No torch.
+"""Advice on a network whose layers share the load unevenly: which setting to change, and how that is known.
 
-The sentence calls itself fairly sure where the fitted map misses this network's asymmetry by less than the change
-that it predicts for the turn of the knob; else a guess. How well the map fits other networks does not count.
+Measured by a trial where there is one (``twin.trial``); else predicted by a map, where that describes this
+network; else none, with the experiment that would tell. No torch.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from ..chain.mean_field import predicted_asymmetry
-from ..measures.load_curve import LoadStatistics, statistics
+import msgspec
+
+from ..chain import mean_field
+from ..measures.load_curve import LoadStatistics
+from ..settings.train import TrainConfig
+from . import two_hands
 from .axis import noise_coordinate
-from .maps import PRESETS, TwinMap
+from .maps import TwinMap
+from .trial import (
+    ACCURACY_COST,
+    SEEDS,
+    Change,
+    Trial,
+    Turn,
+    asymmetries_of,
+    changes,
+    choice,
+    config_in_force,
+    shape_of,
+    turns,
+)
 
-NAMES = {"data_noise": "data noise", "lr": "learning rate", "dropout": "dropout", "batch_size": "batch size"}
-_STEP = 0.2
-"""The turn of a knob whose effect is predicted, as a fraction of its axis."""
 _WORDS = {"concave": "the shallow layers are lazy", "convex": "the deep layers are lazy"}
 LAZY = frozenset(_WORDS)
 """The regimes in which a knob may help."""
+_CURVATURE = 2.74
+"""Asymmetry of a parabola for each unit of its r.m.s. distance from the straight line, 2 √(15/8): what a map's
+r.m.s. error of the scaled curve means for the asymmetry, at most."""
+
+Source = Literal["measured", "map", "none"]
+
+
+class Advice(msgspec.Struct, frozen=True, kw_only=True):
+    """One sentence, and the numbers in it; what is not known is None."""
+
+    sentence: str
+    knob: str | None = None
+    """Name of the setting to change."""
+    before: float | None = msgspec.field(default=None, name="from")
+    after: float | None = msgspec.field(default=None, name="to")
+    predicted_change: float | None = None
+    """Of the asymmetry, by the fitted map."""
+    measured_change: float | None = None
+    """Of the asymmetry, by the trial."""
+    error: float | None = None
+    """Standard error of the measured change, over seeds."""
+    accuracy_change: float | None = None
+    """Of the test accuracy, a fraction, by the trial."""
+    source: Source = "none"
 
 
 class Outlook(NamedTuple):
-    """The asymmetry of the load curve that a fitted map predicts, now and after turns of the knobs."""
+    """What a map predicts of a network, now and after one step of each setting that it knows."""
 
+    noise_axis: str
     now: float
-    """At the knobs in force."""
-    turns: tuple[tuple[str, float], ...]
-    """For each turn of a knob by a fifth of its axis: the turn in words, and the change of asymmetry."""
+    """Asymmetry at the settings in force."""
+    error: float
+    """How far the map is off in asymmetry (r.m.s.) on the networks that it was fitted to."""
+    steps: tuple[tuple[Turn, float], ...]
+    """Each step, and the predicted change of asymmetry."""
+    beyond: str = ""
+    """Why the map does not hold for these settings, whatever it predicts; empty where it may."""
 
 
-def advise(
-    curve: Sequence[float | None],
-    nonlinearity: float,
-    noise_axis: str,
-    noise: float,
-    maps: Mapping[str, TwinMap] = PRESETS,
-) -> str:
-    """One sentence on which layers are lazy, and on the knob that the fitted map predicts to help.
+def map_asymmetry(
+    noise_axis: str, nonlinearity: float, noise: float, hidden: int, own: TwinMap | None = None
+) -> float:
+    """The asymmetry of a network's load curve that the map for a kind of noise predicts.
 
     Args:
-        curve: D_0 … D_L, [L + 1], natural logs, the logits last.
-        nonlinearity: 1 - α in force, 0 … 1.
-        noise_axis: the setting that makes the noise, as ``data_noise``.
-        noise: its value in force, in the setting's own unit.
-        maps: by noise axis.
+        noise_axis: the setting that makes the noise, one of ``two_hands.TWO_HANDS``.
+        nonlinearity: 1 - α, 0 … 1.
+        noise: value of that setting, in its own unit.
+        hidden: hidden layers, at least 2.
+        own: a person's own map; it is used where it is of this noise, else the shipped chain with two hands.
     """
-    shape = statistics(curve, logits=True)
-    return sentence(shape, noise_axis, outlook(nonlinearity, noise_axis, noise, maps))
+    if own is not None and own.noise_axis == noise_axis:
+        chain = own.chain_of(nonlinearity, noise_coordinate(noise_axis, noise))
+        return mean_field.predicted_asymmetry(*chain, springs=hidden)
+    return two_hands.predicted_asymmetry(nonlinearity, noise_axis, noise, hidden)
 
 
 def outlook(
-    nonlinearity: float, noise_axis: str, noise: float, maps: Mapping[str, TwinMap] = PRESETS
+    settings: Mapping[str, Any], noise_axis: str, hidden: int, samples: int = 0, own: TwinMap | None = None
 ) -> Outlook | None:
-    """What the fitted map predicts, without regard to the loads; None where no map is fitted for this noise.
+    """What the map for this kind of noise predicts; None where there is none, or these are no network's settings.
 
     Args:
-        nonlinearity: 1 - α in force, 0 … 1.
-        noise_axis: the setting that makes the noise, as ``data_noise``.
-        noise: its value in force, in the setting's own unit.
-        maps: by noise axis.
+        settings: in force.
+        noise_axis: the setting that makes the noise.
+        hidden: hidden layers.
+        samples: of the training set; 0 where that is not known.
+        own: as of ``map_asymmetry``.
     """
-    if noise_axis not in maps:
+    config = config_in_force(settings)
+    if config is None or noise_axis not in two_hands.TWO_HANDS or hidden < 2:
         return None
-    twin = maps[noise_axis]
-    at, name_of_noise = noise_coordinate(twin.noise_axis, noise), NAMES[twin.noise_axis]
+    slope, noise = config.negative_slope, float(getattr(config, noise_axis))
+    is_own = own is not None and own.noise_axis == noise_axis
+    shipped = two_hands.TWO_HANDS[noise_axis]
+    now = map_asymmetry(noise_axis, 1.0 - slope, noise, hidden, own)
+    steps = []
+    for turn in turns(config, samples or config.batch_size):
+        if turn.knob in {"negative_slope", noise_axis}:
+            at = (turn.after, noise) if turn.knob == "negative_slope" else (slope, turn.after)
+            steps.append((turn, map_asymmetry(noise_axis, 1.0 - at[0], at[1], hidden, own) - now))
+    others = [_NAMES[name] for name in _noises(config, samples) if name != noise_axis]
+    beyond = f"does not know {' and '.join(others)}" if others else ""
+    if not beyond and not is_own and not shipped.applies(noise):
+        beyond = f"ends at {shipped.last:g}: beyond it networks mix the classes again between the layers"
+    rms = own.rms if own is not None and is_own else shipped.slider_rms
+    return Outlook(noise_axis, now, _CURVATURE * rms, tuple(steps), beyond)
 
-    def predicted(alpha: float, q: float) -> float:
-        return predicted_asymmetry(*twin.chain_of(alpha, q))
 
-    now = predicted(nonlinearity, at)
-    turns = (
-        (f"more {name_of_noise}", predicted(nonlinearity, min(1.0, at + _STEP)) - now),
-        (f"less {name_of_noise}", predicted(nonlinearity, max(0.0, at - _STEP)) - now),
-        ("more nonlinearity", predicted(min(1.0, nonlinearity + _STEP), at) - now),
-        ("less nonlinearity", predicted(max(0.0, nonlinearity - _STEP), at) - now),
+def _noises(config: TrainConfig, samples: int) -> list[str]:
+    """The kinds of noise that are not at their calm values, of a training set of ``samples``, 0 if not known."""
+    full = samples or two_hands.TWO_HANDS["batch_size"].calm
+    values = {name: float(getattr(config, name)) for name in two_hands.TWO_HANDS}
+    values["batch_size"] = (
+        two_hands.TWO_HANDS["batch_size"].calm if config.batch_size >= full else config.batch_size
     )
-    return Outlook(now, turns)
+    return [name for name, value in values.items() if value != two_hands.TWO_HANDS[name].calm]
 
 
-def sentence(shape: LoadStatistics, noise_axis: str, seen: Outlook | None) -> str:
-    """The sentence for loads of this shape and the prediction of the map, None where there is none."""
-    if shape.regime not in _WORDS:
-        return f"{what_loads_say(shape)}."
-    if seen is None:
-        name = NAMES.get(noise_axis, noise_axis)
-        return f"{what_loads_say(shape)}; cannot tell which way {name} works: no map was fitted for it."
-    return f"{what_loads_say(shape)}; {_turn(shape.asymmetry, seen)}."
+def advise(
+    shape: LoadStatistics, *, trial: Trial | None = None, seen: Outlook | None = None, experiment: str = ""
+) -> Advice:
+    """Advice for loads of this shape: by the trial, else by the map, else none.
+
+    Args:
+        shape: of the network's newest load curve.
+        trial: made for the settings in force; None where there is none.
+        seen: what the map predicts; None where there is no map for this network.
+        experiment: what measures it, as "springtui twin RUN --try measures each setting".
+    """
+    if shape.regime not in LAZY:
+        known = trial is not None and shape.regime != "unclear"
+        return Advice(sentence=f"{what_loads_say(shape)}.", source="measured" if known else "none")
+    if trial is not None:
+        return _measured(shape, trial)
+    return _by_map(shape, seen, experiment)
 
 
 def what_loads_say(shape: LoadStatistics) -> str:
@@ -97,18 +161,134 @@ def what_loads_say(shape: LoadStatistics) -> str:
     if shape.regime == "balanced":
         return f"The layers share the load (coefficient of variation {shape.cv:.2f}): nothing to mend"
     if shape.regime == "uneven":
-        return "The halves share the load, but single layers do not: neither knob evens that out"
-    return f"{_WORDS[shape.regime].capitalize()} (asymmetry {shape.asymmetry:+.2f})"
+        return "The halves share the load, but single layers do not: no setting is known to even that out"
+    return f"{_WORDS[shape.regime].capitalize()} (asymmetry {_signed(shape.asymmetry)})"
 
 
-def _turn(asymmetry: float, seen: Outlook) -> str:
-    now = seen.now
-    best, change = min(seen.turns, key=lambda turn: abs(asymmetry + turn[1]))
-    if abs(change) < 0.02 or change * asymmetry >= 0:
-        return "cannot tell which knob would help: the fitted map predicts next to no change from here"
-    believed = abs(now - asymmetry) < abs(change)
-    sure = "fairly sure: it puts this network at" if believed else "a guess: it misses this network by more, with"
-    return (
-        f"{best} moves towards balance (the fitted map predicts {change:+.2f} for a fifth of the axis; "
-        f"{sure} {now:+.2f})"
+def _measured(shape: LoadStatistics, trial: Trial) -> Advice:
+    """What the trial says to a network that is not balanced."""
+    says, base = f"{what_loads_say(shape)}.", shape_of(trial.base)
+    known = [value for value in asymmetries_of(trial.base) if math.isfinite(value)]
+    if not known or base.regime == "unclear":
+        lost = f"{trial.base.diverged} of {len(trial.seeds)} diverged"
+        why = lost if trial.base.diverged else base.reason
+        return Advice(sentence=f"{says} Networks trained anew ({_extent(trial)}) do not tell: {why}.")
+    now = sum(known) / len(known)
+    if base.regime not in LAZY:
+        return Advice(
+            sentence=f"{says} But networks trained anew with its settings come to {_signed(now)} "
+            f"({_extent(trial)}): nothing to mend in the settings.",
+            source="measured",
+        )
+    found = changes(trial)
+    best = choice(found)
+    if best is None:
+        return Advice(
+            sentence=f"{says} None of the {len(found)} changes that were tried brings it nearer to balance by "
+            f"more than twice its error ({_extent(trial)}).",
+            source="measured",
+        )
+    return Advice(
+        sentence=f"{says} {_capitalised(change_in_words(best))}, moves it towards balance: tried, asymmetry "
+        f"{_signed(now)} became {_signed(best.asymmetry)} ({_signed(best.change)} ± {best.error:.2f}) and test "
+        f"accuracy changed by {100 * best.accuracy_change:+z.1f} ± {100 * best.accuracy_error:.1f} points "
+        f"({_extent(trial, best.seeds)}).{_cheaper(best, found)}",
+        knob=best.knob,
+        before=best.before,
+        after=best.after,
+        measured_change=best.change,
+        error=best.error,
+        accuracy_change=best.accuracy_change,
+        source="measured",
     )
+
+
+def _cheaper(best: Change, found: Sequence[Change]) -> str:
+    """Where the best step costs test accuracy: the best one that does not, as a further sentence; else empty."""
+    if best.accuracy_change >= -ACCURACY_COST:
+        return ""
+    other = choice(found, accurate=True)
+    if other is None:
+        return " Every step that was tried and helps costs test accuracy."
+    return (
+        f" Without such a loss: {change_in_words(other)}, to {_signed(other.asymmetry)} "
+        f"({100 * other.accuracy_change:+z.1f} points)."
+    )
+
+
+def _by_map(shape: LoadStatistics, seen: Outlook | None, experiment: str) -> Advice:
+    """What the map says to a network that is not balanced."""
+    says, then = f"{what_loads_say(shape)}.", f" {experiment}." if experiment else ""
+    if seen is None:
+        return Advice(sentence=f"{says} No map knows which setting helps.{then}")
+    the_map = f"The map for {_NAMES[seen.noise_axis]}"
+    if seen.beyond:
+        return Advice(sentence=f"{says} {the_map} {seen.beyond}, so it names no setting.{then}")
+    off = abs(seen.now - shape.asymmetry)
+    fit = f"predicted {_signed(seen.now)}, off by {off:.2f}; on its own networks off by {seen.error:.2f} r.m.s."
+    if not off <= seen.error:
+        return Advice(sentence=f"{says} {the_map} does not describe this network ({fit}).{then}")
+    turn, change = max(seen.steps, key=lambda step: -abs(seen.now + step[1]), default=(None, 0.0))
+    if turn is None or abs(seen.now) - abs(seen.now + change) <= seen.error / 2:
+        return Advice(
+            sentence=f"{says} {the_map} describes this network ({fit}) and predicts that no single step of "
+            f"nonlinearity or {_NAMES[seen.noise_axis]} helps much.{then}",
+            source="map",
+        )
+    return Advice(
+        sentence=f"{says} {_capitalised(in_words(turn))}, is predicted to change that by {_signed(change)}; this "
+        f"was not tried. {the_map} describes this network ({fit}).{then}",
+        knob=turn.knob,
+        before=turn.before,
+        after=turn.after,
+        predicted_change=change,
+        source="map",
+    )
+
+
+_NAMES = {
+    "negative_slope": "nonlinearity",
+    "data_noise": "data noise",
+    "dropout": "dropout",
+    "lr": "learning rate",
+    "batch_size": "batch size",
+    "depth": "depth",
+}
+"""Settings in words."""
+
+
+def in_words(turn: Turn) -> str:
+    """A step of a setting: its direction in words, its new value and its old one."""
+    up = turn.after > turn.before
+    values = f"{turn.after:g} instead of {turn.before:g}"
+    return {
+        "negative_slope": f"{'less' if up else 'more'} nonlinearity, negative_slope {values}",
+        "batch_size": f"a {'larger' if up else 'smaller'} batch size, {values}",
+        "lr": f"a {'larger' if up else 'smaller'} learning rate, {values}",
+        "depth": f"{'more' if up else 'fewer'} layers, depth {values}",
+    }.get(turn.knob, f"{'more' if up else 'less'} {_NAMES.get(turn.knob, turn.knob)}, {values}")
+
+
+def change_in_words(change: Change) -> str:
+    """The step of a change, in words."""
+    return in_words(Turn(change.knob, change.before, change.after))
+
+
+def _signed(value: float) -> str:
+    return f"{value:+z.2f}"
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _extent(trial: Trial, count: int = SEEDS) -> str:
+    """How much was trained, from ``count`` seeds, and what there was no time for."""
+    whole = sum(None not in tried.curves[:SEEDS] for tried in trial.tried)
+    seeds = f"{count} seeds"
+    if whole + sum(tried.diverged > 0 for tried in trial.tried) < len(trial.tried):
+        seeds += f" of {whole} of {len(trial.tried)} changes, fewer of the others for lack of time"
+    epochs = f"{trial.epochs} epoch{'' if trial.epochs == 1 else 's'}"
+    if trial.epochs < trial.wanted_epochs:
+        epochs += f" instead of {trial.wanted_epochs} for lack of time"
+    return f"{seeds}, {epochs}"

@@ -14,16 +14,18 @@ from engine.runs.records import Cell, finite
 from engine.settings.probe import ProbeConfig
 from engine.settings.sweep import SweepConfig
 from engine.settings.train import TrainConfig
+from engine.twin.trial import start_of
 
 from ..state.curves import twin_of
-from ..state.knobs import noise_of
 from ..state.run_state import RunState
 from ..state.wording import shape_of
+from .advising import ADVICE, advice_on, print_advice
 from .completion import complete_run
 from .options import json_option
 from .output import print_json, print_line, print_table, say
 from .session import Session, common, examples
 from .train import in_digits
+from .trying import try_settings
 
 if TYPE_CHECKING:
     from engine.sweep.summary import Summary
@@ -33,36 +35,59 @@ if TYPE_CHECKING:
     short_help="Fit the chain to a run or a phase diagram.",
     epilog=examples(
         "springtui twin last",
-        "springtui twin last --json | jq .effective_friction",
+        "springtui twin last --try",
+        "springtui twin last --json | jq .advice",
         "springtui twin --maps",
     ),
 )
 @click.argument("run", required=False, shell_complete=complete_run)
 @click.option("--maps", is_flag=True, help="List the maps that are shipped, and fit nothing.")
+@click.option("--try", "try_it", is_flag=True, help="Try other settings of this network first, for half a minute.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0.0),
+    metavar="S",
+    help="With --try: take at most S seconds on idle cores (default 30); 0: as long as all of it takes.",
+)
 @json_option
 @common
 @click.pass_obj
-def twin(session: Session, run: str | None, maps: bool, as_json: bool) -> int:
+def twin(session: Session, run: str | None, maps: bool, try_it: bool, seconds: float | None, as_json: bool) -> int:
     """Fit the mechanical twin.
 
     Of a trained network: the effective friction of its last load curve, with its standard error over the training
-    samples and the residual, and a sentence of advice. Of a phase diagram: one map from (nonlinearity, noise) to
-    the chain, five numbers for all cells, with its errors, and each cell's effective friction with its standard
-    error over the seeds. The map is kept with the diagram: springtui lab --twin RUN lets it drive the chain.
+    samples and the residual, and advice: which setting moves it towards balance, and how that is known. Of a phase
+    diagram: one map from (nonlinearity, noise) to the chain, five numbers for all cells, with its errors, and each
+    cell's effective friction with its standard error over the seeds. The map is kept with the diagram: springtui
+    lab --twin RUN lets it drive the chain.
+
+    Advice is measured where --try was used: networks are trained from scratch with the run's settings in force, to
+    the run's epoch or 100, and with each of negative_slope, batch_size, lr, dropout, data_noise and depth moved a
+    step both ways, three seeds each. The result is kept with the run and answers as long as the settings stay the
+    same. Without it a map answers, where it describes this network. Ctrl-C cancels and keeps nothing.
 
     Where a load curve's shape means nothing there is no effective friction, and reason says why; such cells of a
     diagram are left out of the map, and listed.
 
     With --json one object, of a network: run, effective_friction, standard_error, residual, over, curve, reason,
-    advice, note; of a diagram: run, cells, the map's numbers and errors by name, note, effective_frictions,
-    left_out; with --maps: maps.
+    advice (sentence, knob, from, to, predicted_change, measured_change, error, accuracy_change, source: measured,
+    map or none; null where not known), experiment (the command or script that would measure it, or null), trial
+    (what was measured with each setting, or null), note; of a diagram: run, cells, the map's numbers and errors by
+    name, note, effective_frictions, left_out; with --maps: maps.
     """
+    if try_it and run is None:
+        raise click.UsageError("--try needs a run")
+    if seconds is not None and not (try_it and seconds < float("inf")):
+        raise click.UsageError("--seconds is how many seconds --try may take; allowed with --try: 0 or more")
     if maps == (run is not None):
         raise click.UsageError("give a run, or --maps for the maps that are shipped")
     if run is None:
         return _list_maps(as_json)
     found = find_run(session.look_home(), run)
     settings = found.config().settings
+    if try_it:
+        start_of(found)  # says what is wrong before a process is started
+        try_settings(found, seconds)
     if isinstance(settings, SweepConfig):
         result = fit_sweep(found, settings)
     elif isinstance(settings, TrainConfig | ProbeConfig):
@@ -97,7 +122,7 @@ _TABLES = ("effective_frictions", "left_out")
 
 def _print(result: dict[str, Any]) -> None:
     for name, value in result.items():
-        if name in _TABLES or value == "":
+        if name in {*_TABLES, *ADVICE} or value == "":
             continue
         text = " ".join(in_digits(v) for v in value) if isinstance(value, list) else in_digits(value)
         print_line(f"{name:26} {text}")
@@ -105,6 +130,8 @@ def _print(result: dict[str, Any]) -> None:
         if cells := result.get(name):
             print_line(name)
             print_table(tuple(cells[0]), [tuple(in_digits(value) for value in cell.values()) for cell in cells])
+    if "advice" in result:
+        print_advice(result)
 
 
 def fit_run(run: Run) -> dict[str, Any]:
@@ -114,28 +141,19 @@ def fit_run(run: Run) -> dict[str, Any]:
         ConfigError: the run has no curve yet.
     """
     from engine.measures.friction import CurveFit
-    from engine.twin.advice import advise
 
     state = RunState(run.id)
     for event in run.events():
         state.fold(event)
     if state.latest is None:
         raise ConfigError(f"{run.id} has no load curve yet; wait for its first measurement")
-    curve = state.latest.curves[DEFAULT_MEASURE]
-    if state.layers[-1:] != ["logits"]:  # a user's own model may give no logits
-        curve = [*curve, None]
-    shape, fit = shape_of(state, DEFAULT_MEASURE), twin_of(state)
-    reason = "" if shape is None else shape.reason
-    # the kind of noise in a user's own training is unknown, and no map is fitted for it
-    knobs: tuple[float, str, float] = (0.0, "noise", 0.0)
-    if "negative_slope" in state.settings:
-        kind, noise = noise_of(state.settings)
-        knobs = (1.0 - state.settings["negative_slope"], kind.key, noise)
+    fit = twin_of(state)
+    shape = shape_of(state, DEFAULT_MEASURE)
     return {
         "run": run.id,
         **(dict.fromkeys(CurveFit._fields) if fit is None else fit._asdict()),
-        "reason": reason,
-        "advice": advise(curve, *knobs) if fit is not None else f"{reason[:1].upper()}{reason[1:]}.",
+        "reason": "" if shape is None else shape.reason,
+        **advice_on(run, state),
         "note": "one curve fixes the effective friction alone: not μ→, μ← and the noise apart",
     }
 

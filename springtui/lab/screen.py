@@ -39,6 +39,7 @@ from .keys import KEYS
 from .session import PANELS, SYSTEMS, LabSession, Panel
 from .settings import chain_settings, network_settings, slider_shape
 from .slider import Slider
+from .trial import TrialControl
 
 ASK_SECONDS = 0.05
 """Seconds for which slider moves are collected before the workers are asked."""
@@ -87,6 +88,7 @@ class LabScreen(BaseScreen[None]):
         self.last_session = last_session or LastSession()
         self.control = LabControl(LabSession(home, settings), self)
         self.predictions = TwinPredictions(twin)
+        self.trial = TrialControl(self)
         self.demonstration = Demonstration(self, self.control, lambda: self.kind, self.action_next_noise)
         self._begin_runs = begin_runs
         session = self.session
@@ -154,6 +156,7 @@ class LabScreen(BaseScreen[None]):
         self.set_interval(PLOT_SECONDS, self._draw_next)
         self.set_interval(0.5, self.draw_words)
         self.set_interval(2.0, self._advise)
+        self.set_interval(0.5, self.trial.follow)
         for panel in PANELS:
             self.control.begin(panel, how="left")
         self.set_timer(PRELOAD_SECONDS, self._preload)
@@ -164,6 +167,7 @@ class LabScreen(BaseScreen[None]):
 
     def on_unmount(self) -> None:
         self.control.close()
+        self.trial.trial.let_go()
 
     # what the sliders ask for
 
@@ -216,6 +220,7 @@ class LabScreen(BaseScreen[None]):
         self._stale = True
         if panel == "train":
             self.predictions.clear()
+            self.trial.drop()
         self.draw_words()
 
     def run_failed(self, panel: Panel, text: str) -> None:
@@ -227,6 +232,8 @@ class LabScreen(BaseScreen[None]):
     def run_caught_up(self, panel: Panel, *, ours: bool) -> None:
         """Show the settings in force; if an earlier lab left the run, notify of news, move the sliders there."""
         self._show_in_force()
+        if panel == "train":
+            self.trial.take_up()
         if ours:
             return
         state = self.states[panel]
@@ -294,7 +301,8 @@ class LabScreen(BaseScreen[None]):
         noise = train.settings.get(self.kind.key) if train is not None else None
         beyond = "" if noise is None else mixing(self.kind, noise)
         regime, facts = panels.words(self.states, trouble, self.measure, chain_first=chain_first, beyond=beyond)
-        advice = self.predictions.advice(train, self.kind, self.measure)
+        advice = self.predictions.advice(train, self.kind, self.measure, self.trial.result())
+        advice = "\n".join(filter(None, (advice, self.trial.trial.words())))
         self.set_texts({"#regime": regime, "#facts": facts, "#advice": advice})
 
     async def _advise(self) -> None:
@@ -341,6 +349,14 @@ class LabScreen(BaseScreen[None]):
     def action_resume(self) -> None:
         """Start new workers for the runs that broke off; each continues from its checkpoint."""
         self.control.resume()
+
+    def action_try_settings(self) -> None:
+        """Try other settings of the network in the background; cancel that where it is under way."""
+        self.trial.toggle()
+
+    def action_cancel_trial(self) -> None:
+        """Cancel the trial under way, if there is one."""
+        self.trial.cancel()
 
     async def action_toggle_going_on(self) -> None:
         """Train and pull on beyond the map's time, or begin anew up to it."""

@@ -15,6 +15,7 @@ from .wording import shape_of, shown_measure
 
 if TYPE_CHECKING:
     from engine.twin.advice import Outlook
+    from engine.twin.trial import Trial
 
 
 class TwinPredictions:
@@ -54,7 +55,10 @@ class TwinPredictions:
         changed = False
         if in_force != self._outlook_for:
             self._asked_for = in_force
-            found = await asyncio.to_thread(outlook, nonlinearity, kind.key, noise, self.maps)
+            samples = int(train.facts.get("train_size", 0))
+            found = await asyncio.to_thread(
+                outlook, dict(train.settings), kind.key, len(train.layers) - 2, samples, self.own
+            )
             if self._asked_for != in_force:  # another run was begun, or a slider moved
                 return False
             self._outlook_for, self.outlook, changed = in_force, found, True
@@ -83,15 +87,16 @@ class TwinPredictions:
         self.outlook, self.predicted = None, []
         self._outlook_for = self._predicted_for = self._asked_for = ()
 
-    def advice(self, train: RunState | None, kind: NoiseKind, measure: str) -> str:
+    def advice(self, train: RunState | None, kind: NoiseKind, measure: str, trial: Trial | None = None) -> str:
         """A sentence on the newest curve, from the same numbers that ``lab.panels.words`` shows.
 
         Knobs are advised only for the trace ratio, to which the maps were fitted, and for the settings in force.
+        ``trial`` is one that was made for these; None where there is none.
         """
         shape = shape_of(train, measure)
         if train is None or shape is None:
             return ""
-        from engine.twin.advice import LAZY, sentence, what_loads_say  # as in update
+        from engine.twin.advice import LAZY, advise, what_loads_say  # as in update
 
         if shown_measure(measure) != DEFAULT_MEASURE and shape.regime in LAZY:
             known = MEASURES[DEFAULT_MEASURE].label
@@ -99,6 +104,8 @@ class TwinPredictions:
         slope, noise = train.settings.get("negative_slope"), train.settings.get(kind.key)
         if slope is None or noise is None:
             return ""
+        if trial is not None:
+            return advise(shape, trial=trial).sentence
         if self._outlook_for != (train.run_id, kind.key, 1.0 - slope, float(noise)):
             return f"{what_loads_say(shape)}."
-        return sentence(shape, kind.key, self.outlook)
+        return advise(shape, seen=self.outlook, experiment="T tries each setting").sentence

@@ -212,7 +212,7 @@ async def test_advice_can_be_read_in_the_smallest_terminal_too(home: Path) -> No
 
 SAID = {
     "balanced": "share the load",
-    "uneven, neither end lazy": "neither knob evens",
+    "uneven, neither end lazy": "no setting is known",
     "shallow layers lazy": "The shallow layers are lazy",
     "deep layers lazy": "The deep layers are lazy",
 }

@@ -15,6 +15,7 @@ from engine.runs.listing import open_home
 from engine.runs.records import Cell, Curve, Started
 from engine.settings.chain import ChainConfig
 from engine.settings.fields import make
+from engine.settings.probe import ProbeConfig
 from engine.settings.train import TrainConfig
 from engine.sweep.diagrams import make_sweep
 from engine.sweep.grid import cell_count, cell_values
@@ -87,7 +88,8 @@ def test_a_model_without_logits_keeps_its_last_point(home: Path, capsys: pytest.
     found = told(capsys, "twin", run.id)
     assert len(found["curve"]) == 4
     assert found["effective_friction"] == pytest.approx(0.0, abs=1e-12)
-    assert "share the load" in found["advice"]
+    assert "share the load" in found["advice"]["sentence"]
+    assert (found["advice"]["knob"], found["experiment"], found["trial"]) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -97,9 +99,63 @@ def test_a_model_without_logits_keeps_its_last_point(home: Path, capsys: pytest.
 def test_advice_is_about_the_noise_in_force(
     in_force: dict[str, Any], knob: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = told(capsys, "twin", written_network(home, **in_force).id)
-    assert f"more {knob} moves towards balance" in found["advice"]
-    assert "sure" in found["advice"] or "a guess" in found["advice"]
+    run = written_network(home, **in_force)
+    found = told(capsys, "twin", run.id)
+    advice = found["advice"]
+    assert list(advice) == [
+        "sentence", "knob", "from", "to", "predicted_change", "measured_change", "error", "accuracy_change",
+        "source",
+    ]  # fmt: skip
+    assert f"The map for {knob}" in advice["sentence"]
+    assert advice["measured_change"] is None
+    assert (advice["source"] == "map") == ("describes this network" in advice["sentence"])
+    assert found["experiment"] == f"springtui twin {run.id} --try"
+    assert found["experiment"] in advice["sentence"]
+
+
+def test_a_users_own_training_is_given_a_script_that_runs(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run.create(open_home(home), make(ProbeConfig, {"name": "mine"}))
+    writer = run.writer()
+    writer.write(Started(pid=1, host="h", settings={}, layers=["input", *"abcdef", "logits"], total=1))
+    curve: list[float | None] = [1.2, 1.1, 0.7, 0.3, -0.2, -1.0, -2.1, -3.4]
+    writer.write(Curve(at=1, step=1, curves={"trace_ratio": curve}))
+    writer.release()
+    found = told(capsys, "twin", run.id)
+    assert found["advice"]["source"] == "none"
+    assert found["advice"]["knob"] is None
+    assert "train twice with one setting changed" in found["advice"]["sentence"]
+    printed: list[str] = []
+    given = snippet_names(printed)
+    exec(compile(found["experiment"], "snippet", "exec"), given)
+    assert len(printed) == 6
+    assert printed[0].startswith("lr 0.001, seed 0: asymmetry ")
+    assert main(["twin", run.id]) == 0
+    assert found["experiment"].strip() in capsys.readouterr().out
+    assert main(["twin", run.id, "--try"]) == 2
+    assert "is a probe run" in capsys.readouterr().err
+
+
+def snippet_names(printed: list[str]) -> dict[str, Any]:
+    """What a person's script has: data, and their own ``build`` and ``train``."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    inputs, labels = torch.randn(60, 5), torch.arange(60) % 3
+
+    def build(lr: float) -> tuple[nn.Module, torch.optim.Optimizer]:
+        model = nn.Sequential(*(nn.Sequential(nn.Linear(5, 5), nn.ReLU()) for _ in range(3)), nn.Linear(5, 3))
+        return model, torch.optim.SGD(model.parameters(), lr)
+
+    def train(model: nn.Module, optimiser: torch.optim.Optimizer, probe: Any) -> None:
+        for _ in range(3):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(model(inputs), labels).backward()
+            optimiser.step()
+            probe.step()
+
+    return {"torch": torch, "inputs": inputs, "labels": labels, "build": build, "train": train,
+            "print": printed.append}  # fmt: skip
 
 
 def planted_sweep(home: Path) -> tuple[Run, TwinMap]:
@@ -165,13 +221,13 @@ async def test_ones_own_map_drives_the_chain_and_the_prediction(home: Path) -> N
     own = TwinMap(friction=0.2, friction_per_nonlinearity=0.1, mu_left=0.3, noise=0.05, noise_per_noise=0.0,
                   noise_axis="dropout")  # fmt: skip
     predictions, dropout = TwinPredictions(own), next(kind for kind in NOISE_KINDS if kind.key == "dropout")
-    chain = make(ChainConfig, predictions.chain(0.5, dropout, 0.1, depth=8))
+    chain = make(ChainConfig, predictions.chain("output", 0.5, dropout, 0.1, depth=8))
     assert (chain.blocks, chain.mu_right, chain.mu_left, chain.noise) == (6, 0.25, 0.3, 0.05)
     state, run = RunState("a"), written_network(home, dropout=0.1, negative_slope=0.5)
     for event in run.events():
         state.fold(event)
-    assert await predictions.update(state, dropout)
-    assert not await predictions.update(state, dropout)  # nothing new rests on anything new
+    assert await predictions.update(state, dropout, "output")
+    assert not await predictions.update(state, dropout, "output")  # nothing new rests on anything new
     assert len(predictions.predicted) == 8
     assert predictions.predicted[0] == 1.0
     assert predictions.predicted[-1] == pytest.approx(0.0, abs=1e-12)
@@ -181,5 +237,5 @@ async def test_ones_own_map_drives_the_chain_and_the_prediction(home: Path) -> N
 
 async def shipped(state: RunState) -> TwinPredictions:
     predictions = TwinPredictions()
-    await predictions.update(state, next(kind for kind in NOISE_KINDS if kind.key == "dropout"))
+    await predictions.update(state, next(kind for kind in NOISE_KINDS if kind.key == "dropout"), "output")
     return predictions

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,7 @@ from engine.errors import DataError
 from engine.measures.friction import asymmetries, fit_curve, friction_error, hidden, scaled
 from engine.measures.separation import separation_and_influence, separation_measures
 from engine.settings.chain import ChainConfig
-from engine.twin.advice import advise
-from engine.twin.axis import AXES, noise_coordinate
+from engine.twin.axis import noise_coordinate
 from engine.twin.fit import fit_map, predict
 from engine.twin.maps import PRESETS, TwinMap
 
@@ -154,44 +152,3 @@ def test_coordinates_of_the_axes_run_from_calm_to_noisy() -> None:
     assert noise_coordinate("batch_size", 5) == pytest.approx(1.0)
     assert noise_coordinate("lr", 0.5) == pytest.approx(1.0)
     assert noise_coordinate("data_noise", 0.4) == pytest.approx(0.4)
-
-
-@pytest.mark.parametrize(
-    ("curve", "axis", "said"),
-    [
-        ([0.0, 0.0, 0.0, 0.0], "data_noise", "Not trained yet."),
-        ([4.0, 3.0, 2.0, 1.0, 0.0, 0.0], "data_noise", "share the load"),
-        (
-            [1.2, 1.1, 0.7, 0.3, -0.2, -1.0, -2.1, -3.4, -4.6],
-            "data_noise",
-            "more data noise moves towards balance",
-        ),
-        ([4.0, 1.5, 0.5, 0.2, 0.1, 0.0, 0.0, 0.0], "temperature", "cannot tell which way temperature works"),
-    ],
-)
-def test_advice_says_what_it_knows_and_no_more(curve: list[float], axis: str, said: str) -> None:
-    assert said in advise(curve, 1.0, axis, 0.0)
-
-
-@pytest.mark.parametrize("asymmetry", [-0.7, -0.45, -0.3, 0.3, 0.45, 0.7])
-@pytest.mark.parametrize("axis", list(PRESETS))
-@pytest.mark.parametrize(("nonlinearity", "at"), [(0.0, 0.0), (0.5, 0.3), (1.0, 0.0), (1.0, 0.8)])
-def test_how_sure_advice_is_follows_from_its_own_numbers(
-    asymmetry: float, axis: str, nonlinearity: float, at: float
-) -> None:
-    """It is sure where the map misses this network by less than the change that it predicts, and nowhere else."""
-    calm, noisy, by_factors = AXES[axis]
-    noise = calm * (noisy / calm) ** at if by_factors else at
-    loads = [1 + asymmetry] * 3 + [1.0] + [1 - asymmetry] * 3 + [1.0]
-    curve = [*(-np.cumsum([0.0, *loads]))]
-    said = advise(curve, nonlinearity, axis, noise)
-    told = [float(number) for number in re.findall(r"[+-]\d\.\d\d", said)]
-    if "cannot tell" in said:
-        assert len(told) == 1
-        return
-    shown, change, now = told
-    assert shown * change < 0
-    assert ("fairly sure" in said) + ("a guess" in said) == 1
-    assert ("fairly sure" in said) == (abs(now - shown) < abs(change)) or abs(
-        abs(now - shown) - abs(change)
-    ) < 0.02

@@ -171,7 +171,9 @@ def workers_under(home: Path) -> list[psutil.Process]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             line = process.cmdline()
-            if "engine.workers" in line and any(part.startswith(str(home)) for part in line):
+            if {"engine.workers", "engine.workers.trial"} & set(line) and any(
+                part.startswith(str(home)) for part in line
+            ):
                 workers.append(process)
     return workers
 
