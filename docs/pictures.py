@@ -47,7 +47,7 @@ from springtui.lab import panels as lab_panels  # noqa: E402
 from springtui.lab.screen import LabScreen  # noqa: E402
 from springtui.lab.session import LAB_CHAIN, Panel  # noqa: E402
 from springtui.phase.screen import PhaseScreen  # noqa: E402
-from springtui.state.knobs import NOISE_KINDS, friction_settings  # noqa: E402
+from springtui.state.knobs import NOISE_KINDS, two_hands_settings  # noqa: E402
 from springtui.state.run_state import RunState  # noqa: E402
 from springtui.widgets.chain_view import ChainView, show_chain  # noqa: E402
 from springtui.widgets.plot import Plot  # noqa: E402
@@ -100,15 +100,16 @@ def made(home: Path, settings: TrainConfig | ChainConfig) -> Run:
 
 
 def network_run(home: Path) -> Run:
-    """A run of the lab's network at the sliders' first values, for 160 epochs."""
-    knobs = {"negative_slope": round(1 - NONLINEARITY, 10), "data_noise": NOISE, "epochs": 160, "hessian": False}
+    """A run of the lab's network at the sliders' first values, for the lab's epochs."""
+    knobs = {"negative_slope": round(1 - NONLINEARITY, 10), "data_noise": NOISE, "hessian": False}
     return made(home, make(TrainConfig, {**RECIPES["lab"].settings, **knobs}))
 
 
 def chain_run(home: Path) -> Run:
     """A run of the chain that the lab shows beside this network."""
-    knobs = friction_settings(NONLINEARITY, NOISE_KINDS[0], NOISE)
-    settings = {**LAB_CHAIN, **knobs, "steps": 6000, "pace": 0.0}
+    layers = TrainConfig().depth - 1
+    knobs = two_hands_settings(NONLINEARITY, NOISE_KINDS[0], NOISE, layers)
+    settings = {**LAB_CHAIN, "hands": "both", "blocks": layers - 1, **knobs, "steps": 6000, "pace": 0.0}
     return made(home, make(ChainConfig, settings))
 
 
@@ -192,7 +193,7 @@ def lab() -> None:
         home = Path(folder) / "home"
         network, chain = network_run(home), chain_run(home)
         states: dict[Panel, RunState] = {
-            "train": steadied(network, 5000, EPOCH_SECONDS),
+            "train": steadied(network, RECIPES["lab"].settings["epochs"], EPOCH_SECONDS),
             "chain": steadied(chain, LAB_CHAIN["steps"], 1 / 300.0),
         }
         write("lab.svg", asyncio.run(screen(home, lab_steps(states))))
