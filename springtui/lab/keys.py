@@ -27,7 +27,7 @@ KEYS: list[BindingType] = [
     ),
     Binding("escape", "cancel_trial", "Cancel", id="lab.cancel_trial", show=False, tooltip="cancel that"),
     Binding(
-        "c",
+        "C",
         "next_chain",
         "Chain",
         id="lab.chain",
