@@ -121,9 +121,10 @@ def export(
 ) -> int:
     """Write a run's figures and data as files; or print its records with --records --json.
 
-    RUN is an id or a name, a beginning of one that fits no other run, last, or a path. A run that still goes is
-    written as it stands. Pictures need matplotlib: pip install 'springtui[figures]'; csv and json need nothing.
-    --tensorboard needs that: pip install 'springtui[tensorboard]'; given alone, it writes nothing else.
+    RUN is an id or a name, a beginning of one that fits no other run, last, or a path. Of a live
+    run the present state is written. Pictures need matplotlib: pip install 'springtui[figures]'; csv and json need
+    nothing. --tensorboard needs TensorBoard: pip install 'springtui[tensorboard]'; given alone, it writes only
+    event files.
 
     The same files are written with --json, which prints one object: run, config and files, the paths. With
     --records --json no file is written, and the object has run, config and records, of a sweep also cells.

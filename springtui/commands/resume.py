@@ -77,5 +77,5 @@ def _detached(run: Run, *, force: bool, executor: str | None, as_json: bool) -> 
     if as_json:
         print_json({"run": run.id, "pid": process.pid})
     else:
-        print_line(f"{run.id} goes on, process {process.pid}; springtui runs shows how it stands")
+        print_line(f"{run.id} is resumed by process {process.pid}; springtui runs shows its status")
     return 0

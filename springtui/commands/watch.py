@@ -34,7 +34,7 @@ _LOOK_BACK = 200
 @click.command(
     short_help="Watch a run, live or finished, or replay it.",
     epilog=examples(
-        "springtui watch                         the newest run that goes on, else the newest",
+        "springtui watch                         the newest live run, else the newest run",
         "springtui watch 20260101 --read-only    look only: no screen changes or makes a run",
         "springtui watch last --json | jq .scalars.train_loss",
     ),
