@@ -162,10 +162,13 @@ class Trainer:
         if "optimiser" in self.__dict__:  # else it is made with the new rate
             for group in self.optimiser.param_groups:
                 group["lr"] = self.config.lr
-        self.converged, self._last_loss = False, None
+        knobs = settings.keys() - _NO_KNOBS
+        if knobs or self.config.hold != old.hold:
+            self.converged, self._last_loss = False, None
+        within = self._order_N is not None and self._start > 0  # an epoch is under way
         if self.config.hold and (
-            self.epoch - self.began > self.config.hold
-            or any(getattr(old, name) != getattr(self.config, name) for name in TrainConfig.live - _NO_KNOBS)
+            self.epoch - self.began + within > self.config.hold
+            or any(getattr(old, name) != getattr(self.config, name) for name in knobs)
         ):
             self.began, self.began_step, self._order_N, self._start = self.epoch, self.step_count, None, 0
             self._begin_anew()

@@ -11,6 +11,9 @@ from .fields import SettingsStruct
 TWIN_TIME = 200.0
 """Time of its pull at which a friction chain is compared with a trained network: 4000 steps of 0.05."""
 
+MOST_BETWEEN_HANDS = 2000
+"""Most blocks between two hands: the modes of so many take 32 MB."""
+
 
 class ChainConfig(SettingsStruct, frozen=True, kw_only=True, tag="chain"):
     """A chain of blocks and springs and how it is pulled (Shi et al., arXiv:2407.19353; docs/theory.md).
@@ -90,6 +93,11 @@ class ChainConfig(SettingsStruct, frozen=True, kw_only=True, tag="chain"):
     frames: Annotated[float, Meta(gt=0.0, le=60.0, description="records per second")] = 10.0
 
     def __post_init__(self) -> None:
+        if self.hands == "both" and self.blocks > MOST_BETWEEN_HANDS:
+            raise ValueError(
+                f"blocks = {self.blocks} are too many for hands = both, whose closed form takes memory by the square; "
+                f"allowed are {MOST_BETWEEN_HANDS}"
+            )
         if self.hands == "both" and (
             self.order == 2 or self.pulling != "at_once" or self.hold or self.common_noise
         ):

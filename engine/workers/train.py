@@ -97,6 +97,9 @@ class _Job:
         self.loop = ControlLoop(writer, controls, self._change, interrupted, self.replay.behind)
         self.latest: Measurement | None = None
         self.curvature: Curvature | None = None
+        config = run.config().settings
+        self.waits = isinstance(config, TrainConfig) and config.hold > 0
+        """Whether the run began as one that is held and trained anew, so that its epochs are counted anew too."""
         self.labels = zlib.crc32(dataset.y_test.tobytes(), zlib.crc32(dataset.y_train.tobytes()))
         """CRC-32 of the data set's labels, to detect another data set; resized pixels differ between machines."""
         self.stopwatch = Stopwatch(self.loop, earlier=self._restore())
@@ -150,7 +153,7 @@ class _Job:
     def _wait(self) -> bool:
         """Measure and save a network that is held, once, and wait for requests; False once stopped."""
         step = self.trainer.step_count
-        if self.trainer.config.linear_probes and self.latest is not None and self.latest.probes is None:
+        if self.trainer.config.linear_probes and (self.latest is None or self.latest.probes is None):
             self._measured_at, self.replay.recorded = -1, -1  # probes are wanted of the curve that is recorded
         self._measure()
         if self.trainer.config.checkpoint_every and self._saved_at != step:
@@ -194,8 +197,8 @@ class _Job:
         if known:
             return
         scalars: dict[str, float | None] = {**self.latest.scalars, "rate": self._rate()}
-        if trainer.config.hold or trainer.began:
-            scalars["epochs"] = trainer.epoch - trainer.began
+        if self.waits:
+            scalars |= {"epochs": trainer.epoch - trainer.began, "held": float(trainer.is_held)}
         curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in self.latest.curves.items()}
         self.writer.write(
             Curve(at=trainer.epoch, step=step, curves=curves, scalars=scalars, linear_probes=self.latest.probes)

@@ -28,6 +28,12 @@ class Stage(Protocol):
     def light(self, selector: str) -> Widget | None:
         """Light the widget of a selector and no other, and return it; none for an empty one."""
 
+    def show_tab_of(self, widget: Widget) -> None:
+        """Show the tab that a widget is on, where there are tabs."""
+
+    def turn_tab(self, step: int) -> None:
+        """Show the next tab, or the one before."""
+
     def set_noise(self, *, noisy: bool) -> None:
         """Move both sliders to a calm or a noisy training."""
 
@@ -103,6 +109,22 @@ class TourScreen(BaseScreen[None], ModalScreen[None]):
         Binding("left,h,backspace", "turn(-1)", "Back", id="tour.back", tooltip="the card before"),
         Binding("space", "noise", "Noise", id="tour.noise", tooltip="noise up or down, where a card asks for it"),
         Binding("n", "next_noise", "Noise", id="tour.next_noise", tooltip="next kind of noise, on that card"),
+        Binding(
+            "right_square_bracket",
+            "tab(1)",
+            "Next tab",
+            id="tour.next_tab",
+            key_display="]",
+            tooltip="next tab of the lab",
+        ),
+        Binding(
+            "left_square_bracket",
+            "tab(-1)",
+            "Previous tab",
+            id="tour.previous_tab",
+            key_display="[",
+            tooltip="the tab before",
+        ),
         Binding("escape,q", "skip", "Skip", id="tour.skip", tooltip="close the tour"),
     ]
 
@@ -156,6 +178,10 @@ class TourScreen(BaseScreen[None], ModalScreen[None]):
             self._stage.next_noise()
             self.call_after_refresh(self._show)
 
+    def action_tab(self, step: int) -> None:
+        """Show another tab of the lab below."""
+        self._stage.turn_tab(step)
+
     def action_skip(self) -> None:
         """Close the tour."""
         self.dismiss()
@@ -176,17 +202,25 @@ class TourScreen(BaseScreen[None], ModalScreen[None]):
         frame.border_title = f"{card.title} · {self.card + 1}/{len(CARDS)}"
         if card.does:
             frame.border_subtitle = "Space noise · n kind · Enter next · Esc skip"
-            way = "down again" if self.noisy else "up"
-            words = f"{self._stage.promise()} Press Space to turn the noise {way}, and watch both curves bend."
+            words = self._to_do()
         else:
             frame.border_subtitle = "Enter next · ← back · Esc skip"
             words = f"{card.words} {card.on_tabs if self._stage.has_tabs else ''}".strip()
         self.set_class(card.does, "-does")
         self.set_texts({"#words": words})
-        self._stage.light(self._about)
+        if (lit := self._stage.light(self._about)) is not None:
+            self._stage.show_tab_of(lit)
         if card.does and not self.noisy:
             self._stage.set_noise(noisy=False)
         self._tick()
+
+    def _to_do(self) -> str:
+        """What is to be done on the card on which noise is turned."""
+        way = "down again" if self.noisy else "up"
+        both = (
+            "watch both curves bend ( ] shows the chain's)" if self._stage.has_tabs else "watch both curves bend"
+        )
+        return f"{self._stage.promise()} Press Space to turn the noise {way}, and {both}."
 
     @property
     def _about(self) -> str:
@@ -198,7 +232,7 @@ class TourScreen(BaseScreen[None], ModalScreen[None]):
         """Show the regimes, and place the card once the panel that it explains is laid out."""
         if self.card < len(CARDS):
             if CARDS[self.card].does:
-                self.set_texts({"#live": self._stage.regimes()})
+                self.set_texts({"#words": self._to_do(), "#live": self._stage.regimes()})
             self._place()
 
     def _place(self) -> None:

@@ -68,6 +68,8 @@ class LabControl:
         self.going_on = False
         """Whether network and friction chain go on beyond the time at which they are held."""
         self._view = view
+        self._asked: dict[str, dict[str, Any]] = {}
+        """By run, the settings last asked of its worker, which may not be in force yet."""
         self._caught_up: set[str] = set()
         """Runs whose records have all been read once."""
         self._called_off: dict[Panel, threading.Event] = {}
@@ -163,15 +165,24 @@ class LabControl:
             self._fail(panel, f"cannot ask the {SYSTEMS[panel]}'s run: {error}")
 
     async def adjust(self) -> None:
-        """Ask each worker for those settings in which the sliders differ from what is in force."""
+        """Ask each worker for those settings in which the sliders differ from what was asked for or is in force.
+
+        A chain that has come to its last step is pulled anew, so that it does not stay behind the network.
+        """
         for panel in PANELS:
             state = self.states.get(panel)
-            if (
-                state is not None
-                and not state.is_over
-                and (changed := moved(self._view.settings_of(panel), state.settings))
-            ):
+            if state is None:
+                continue
+            asked = self._asked.setdefault(state.run_id, {})
+            changed = moved(self._view.settings_of(panel), state.settings | asked)
+            if not changed:
+                continue
+            if not state.is_over:
+                asked |= changed
                 await self.put("set", panel, **changed)
+            elif panel == "chain" and state.status is Status.FINISHED:
+                self._forget(panel)
+                self.begin(panel, how="new")
 
     async def toggle_pause(self) -> None:
         """Pause both runs, or let both go on."""
@@ -208,6 +219,16 @@ class LabControl:
         self._forget("chain")
         self.begin("chain", how="new")
 
+    async def make_ready(self) -> None:
+        """Let both runs follow the sliders up to the time of the map: not paused, not going on, not over."""
+        if any(state.is_over for state in self.states.values()):
+            self.restart()
+        if any(state.status is Status.PAUSED for state in self.states.values()):
+            await self.toggle_pause()
+        if self.going_on or self.chain.going_on:
+            self.going_on = self.chain.going_on = False
+            await self.adjust()
+
     async def toggle_going_on(self) -> None:
         """Let network and friction chain go on beyond the time at which they are held, or begin both anew."""
         self.going_on = self.chain.going_on = not self.going_on
@@ -226,6 +247,7 @@ class LabControl:
             for event in message.events:
                 state.fold(event)
                 if isinstance(event, Started):
+                    self._asked.pop(state.run_id, None)
                     self._worker_came(panel, state)
                     first = True
             if not message.more and state.run_id not in self._caught_up:

@@ -26,15 +26,17 @@ class Demonstration:
         control: LabControl,
         kind: Callable[[], NoiseKind],
         choose_next: Callable[[], None],
+        turn_tab: Callable[[int], None],
     ) -> None:
-        """``kind`` returns the chosen kind of noise, ``choose_next`` chooses the next one."""
+        """``kind`` returns the chosen kind of noise; the others choose the next one and turn to another tab."""
         self._lab = lab
         self._control = control
         self._kind = kind
         self._choose_next = choose_next
+        self._turn_tab = turn_tab
 
     def light(self, selector: str) -> Widget | None:
-        """Light the widget of a selector and no other, and return it; its tab is shown where there are tabs."""
+        """Light the widget of a selector and no other, and return it."""
         for lit in self._lab.query(".-toured"):
             lit.remove_class("-toured")
         try:
@@ -44,10 +46,17 @@ class Demonstration:
         if widget is None:
             return None
         widget.add_class("-toured")
+        return widget
+
+    def show_tab_of(self, widget: Widget) -> None:
+        """Show the tab that a widget is on, where there are tabs."""
         for group in ("network", "chain"):
             if widget.has_class(group):
                 self._lab.query_one("#tabs", Tabs).active = group
-        return widget
+
+    def turn_tab(self, step: int) -> None:
+        """Show the next tab, or the one before."""
+        self._turn_tab(step)
 
     @property
     def has_tabs(self) -> bool:
@@ -57,6 +66,7 @@ class Demonstration:
     def set_noise(self, *, noisy: bool) -> None:
         """Move both sliders to the calm or the noisy training of the chosen kind of noise."""
         kind = self._kind()
+        self._lab.start_task(self._control.make_ready(), "ready")
         self._lab.query_one("#nonlinearity", Slider).set_value(kind.nonlinearity)
         self._lab.query_one("#noise", Slider).set_value(kind.noisy if noisy else kind.calm)
 
@@ -76,9 +86,13 @@ class Demonstration:
         """Which layers are lazy now, in the network and in the chain."""
         train, chain = (self._control.states.get(panel) for panel in ("train", "chain"))
         network, springs = shape_of(train, DEFAULT_MEASURE), shape_of(chain, DISTANCE)
-        noise = train.settings.get(self._kind().key) if train is not None else None
+        in_force = train.settings if train is not None else {}
+        noise = number(in_force.get(self._kind().key)) if in_force else "asked"
+        words = "not measured yet"
+        if train is not None and network is not None and not train.is_behind:
+            words = network.words + ("" if train.is_held or train.is_over else ", still training")
         return (
-            f"{self._kind().label} {number(noise)}\n"
-            f"network: {network.words if network is not None else 'not measured yet'}\n"
+            f"{self._kind().label} {noise}\n"
+            f"network: {words}\n"
             f"chain:   {springs.words if springs is not None else 'not pulled yet'}"
         )

@@ -9,6 +9,7 @@ from textual.dom import DOMNode
 
 from engine.measures.load_curve import loads
 from engine.measures.registry import DISTANCE, MEASURES
+from engine.runs.status import Status
 from engine.settings.chain import TWIN_TIME
 
 from ..state.curves import curves_of, legend, legend_of, theory_of, twin_of, twin_series
@@ -124,17 +125,19 @@ def _show_loads(bars: LoadBars, state: RunState | None, measure: str) -> None:
 
 def _regime(state: RunState | None, measure: str) -> str:
     shape = shape_of(state, measure)
+    if state is not None and state.is_behind and not state.is_over:
+        return "no curve at these settings yet" + (": paused" if state.status is Status.PAUSED else "")
     if shape is None:
         return "no curve was made" if state is not None and state.is_over else "waiting for the first curve"
     return f"{shape.words}\n{joined(shape_line(shape), trend(state, measure) if state is not None else '')}"
 
 
 def _train_facts(state: RunState | None, absent: str) -> list[str]:
-    lines = ["NETWORK  " + (state.status if state else absent)]
+    lines = ["NETWORK  " + ("held" if state and state.is_held else state.status if state else absent)]
     if state is None or state.latest is None:
         return [*lines, *_before_curves(state)]
     scalars = state.latest.scalars
-    left = "" if state.is_over else f" · left {duration(state.seconds_left)}"
+    left = f" · left {duration(state.seconds_left)}" if state.seconds_left is not None else ""
     lines += [
         *_asides(state),
         progress_line(state, "epoch"),

@@ -29,8 +29,8 @@ PANELS: tuple[Panel, Panel] = ("train", "chain")
 SYSTEMS: dict[Panel, str] = {"train": "network", "chain": "chain"}
 """By panel, the system that its run computes."""
 
-LAB_CHAIN: dict[str, Any] = {"replicas": 64, "frames": 30.0, "steps": 1_080_000}
-"""Settings of the lab's chain that never change: thirty frames a second, and an hour between two hands."""
+LAB_CHAIN: dict[str, Any] = {"replicas": 64, "frames": 30.0}
+"""Settings of the lab's chain whichever it is: sixty-four copies, recorded thirty times a second."""
 EPOCHS = 10**8
 """Epochs of the lab's network over all its trainings, each of which is held at the epochs that a person set."""
 _PATIENCE = 5.0

@@ -24,9 +24,12 @@ _PULLS: dict[str, dict[str, Any]] = {
     "jerky": {"order": 2, "pulling": "jerky", "pull_time": 50.0, "mass": 4.0, "gamma": 0.3},
 }
 """Settings of each way of pulling; jerky pulling needs blocks with mass."""
-_PACE: dict[Hands, dict[str, float]] = {"both": {"pace": 300.0}, "output": {"pace": 1000.0}}
-"""Steps per second: a friction chain comes to its map's time, 4000 steps, in four seconds."""
-_FIXED = {"blocks", "order", "pulling", "pull_time", "mass", "gamma", "hands", "pace"}
+_PACE: dict[Hands, dict[str, Any]] = {
+    "both": {"pace": 300.0, "steps": 1_080_000},
+    "output": {"pace": 1000.0, "steps": 3_600_000},
+}
+"""Steps per second, and steps of an hour; a friction chain comes to its map's time in four seconds."""
+_FIXED = {"blocks", "order", "pulling", "pull_time", "mass", "gamma", "hands", "pace", "steps"}
 """Settings that a chain cannot change while it runs."""
 
 
@@ -70,8 +73,15 @@ class ChainChoice:
 
 
 def moved(asked: Mapping[str, Any], in_force: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings in ``asked`` that differ from those in force and can change while a run goes on."""
-    return {key: value for key, value in asked.items() if in_force.get(key) != value and key not in _FIXED}
+    """The settings in ``asked`` that differ from those in force and can change while a run goes on.
+
+    A setting that is not known in force is one that the worker, of an older version, does not have.
+    """
+    return {
+        key: value
+        for key, value in asked.items()
+        if key in in_force and in_force[key] != value and key not in _FIXED
+    }
 
 
 def slider_shape(kind: NoiseKind, value: float) -> dict[str, Any]:

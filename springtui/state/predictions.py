@@ -9,7 +9,7 @@ from engine.measures.registry import DEFAULT_MEASURE, MEASURES
 from engine.twin.maps import PRESETS, TwinMap
 from engine.twin.two_hands import TWO_HANDS
 
-from .knobs import NoiseKind, friction_settings, two_hands_settings
+from .knobs import NOISE_KINDS, NoiseKind, friction_settings, two_hands_settings
 from .run_state import RunState
 from .wording import shape_of, shown_measure
 
@@ -51,7 +51,7 @@ class TwinPredictions:
         from engine.twin.advice import outlook  # needs NumPy, which no first frame waits for
 
         nonlinearity, noise = 1.0 - train.settings["negative_slope"], float(train.settings[kind.key])
-        in_force, springs = (train.run_id, kind.key, nonlinearity, noise), len(train.layers) - 2
+        in_force, springs = _knobs(train, kind), len(train.layers) - 2
         changed = False
         if in_force != self._outlook_for:
             self._asked_for = in_force
@@ -94,7 +94,7 @@ class TwinPredictions:
         ``trial`` is one that was made for these; None where there is none.
         """
         shape = shape_of(train, measure)
-        if train is None or shape is None:
+        if train is None or shape is None or train.is_behind:
             return ""
         from engine.twin.advice import LAZY, advise, what_loads_say  # as in update
 
@@ -106,6 +106,12 @@ class TwinPredictions:
             return ""
         if trial is not None:
             return advise(shape, trial=trial).sentence
-        if self._outlook_for != (train.run_id, kind.key, 1.0 - slope, float(noise)):
+        if self._outlook_for != _knobs(train, kind):
             return f"{what_loads_say(shape)}."
         return advise(shape, seen=self.outlook, experiment="T tries each setting").sentence
+
+
+def _knobs(train: RunState, kind: NoiseKind) -> tuple[object, ...]:
+    """What a prediction rests on: the run, the kind of noise, and every noise and the nonlinearity in force."""
+    names = ("negative_slope", *(known.key for known in NOISE_KINDS))
+    return train.run_id, kind.key, *(train.settings.get(name) for name in names)

@@ -40,6 +40,8 @@ class RunState:
     started: float = 0.0
     resumed: float = 0.0
     """Times when the first worker and the present one began, in seconds since the epoch."""
+    is_behind: bool = False
+    """Whether a setting changed after the newest curve was measured."""
     ended: Ended | None = None
     refused: str = ""
     """Why the worker refused the last request."""
@@ -63,8 +65,24 @@ class RunState:
 
     @property
     def at(self) -> int:
-        """Epochs, steps, or a sweep's members done."""
-        return self.latest.at if self.latest else self.done
+        """Epochs, steps, or a sweep's members done; where a network is trained anew, epochs of that training."""
+        if self.latest is None:
+            return self.done
+        epochs = self.latest.scalars.get("epochs")
+        return self.latest.at if epochs is None else round(epochs)
+
+    @property
+    def goal(self) -> int:
+        """Epochs, steps or members to do; 0 where there is no end."""
+        hold = self.settings.get("hold")
+        if self.latest is not None and "epochs" in self.latest.scalars:
+            return int(hold) if isinstance(hold, int) else 0
+        return self.total
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the newest curve is of a network that waits at the end of its training."""
+        return not self.is_over and self.latest is not None and bool(self.latest.scalars.get("held"))
 
     @property
     def elapsed(self) -> float:
@@ -76,12 +94,9 @@ class RunState:
     def seconds_left(self) -> float | None:
         """Seconds to the end at the present rate; None where that is not known."""
         rate = self.latest.scalars.get("rate") if self.latest else None
-        if self.latest is None or not rate or self.is_over or self.total <= 0:
+        if self.latest is None or not rate or self.is_over or self.goal <= 0 or self.is_held:
             return None
-        epochs, hold = self.latest.scalars.get("epochs"), self.settings.get("hold")
-        if epochs is not None and hold:
-            return max(0.0, (float(hold) - epochs) / rate)
-        return max(0.0, (self.total - self.latest.at) / rate)
+        return max(0.0, (self.goal - self.at) / rate)
 
     @property
     def cells_per_second(self) -> float:
@@ -129,6 +144,12 @@ class RunState:
         self.resumed = event.time
 
     def _fold_curve(self, event: Curve) -> None:
+        self.is_behind = False
+        before = self.latest.scalars.get("epochs") if self.latest is not None else None
+        epochs = event.scalars.get("epochs")
+        if before is not None and epochs is not None and epochs < before:  # trained anew
+            self.history.clear()
+            self.initial = None
         if self.initial is None:
             self.initial = event
         elif self.latest and (not self.echoes or self.latest.time - self.echoes[-1].time >= ECHO_SECONDS):
@@ -136,7 +157,7 @@ class RunState:
         self.latest = event
         for name, value in event.scalars.items():
             if value is not None:
-                self.history.setdefault(name, History()).add(event.at, value)
+                self.history.setdefault(name, History()).add(self.at, value)
 
     def _fold_cell(self, event: Cell) -> None:
         key = event.cell, event.member
@@ -151,6 +172,8 @@ class RunState:
         self.refused = event.error
         if event.error:
             return
+        changed = {name for name, value in event.settings.items() if self.settings.get(name) != value}
+        self.is_behind = self.is_behind or bool(changed - {"hold", "linear_probes"})
         self.settings = {**self.settings, **event.settings}
         if event.action == "pause":
             self.status = Status.PAUSED

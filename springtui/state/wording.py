@@ -40,8 +40,7 @@ def shape_of(state: RunState | None, measure: str, at: Curve | None = None) -> L
 
 def _is_trained(state: RunState, newest: Curve) -> bool:
     """Whether training is over, or waits at the epoch that it was to reach."""
-    hold, epochs = state.settings.get("hold"), newest.scalars.get("epochs")
-    return state.is_over or bool(hold and epochs is not None and epochs >= hold)
+    return state.is_over or bool(newest.scalars.get("held"))
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -111,13 +110,12 @@ def duration(seconds: float | None) -> str:
 
 def progress_line(state: RunState, unit: str) -> str:
     """How far a run has come, and how fast."""
-    hold, epochs = state.settings.get("hold"), state.latest.scalars.get("epochs") if state.latest else None
-    if unit == "epoch" and hold and epochs is not None:
-        return f"epoch {epochs:.0f}/{hold}" + (" · held" if epochs >= hold else "")
-    at = state.latest.at if state.latest else 0
+    at = state.at
     rate = state.latest.scalars.get("rate") if state.latest else None
     pace = f" · {number(rate)}/s" if rate and not state.is_over else ""
-    return f"{unit} {at}/{state.total}{pace}" if state.total else f"{unit} {at}{pace}"
+    if state.is_held:
+        pace = " · held"
+    return f"{unit} {at}/{state.goal}{pace}" if state.goal else f"{unit} {at}{pace}"
 
 
 def age_in_words(seconds: float) -> str:

@@ -90,7 +90,7 @@ def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> s
     """The run's name, kind, status and progress; parts that do not fit into ``width`` are left out."""
     state = view.state
     unit = UNITS.get(kind, "step")
-    total = f"/{state.total}" if state.total > 0 else ""
+    total = f"/{state.goal}" if state.goal > 0 else ""
     parts = [name, kind, "replay" if replayed else state.status, f"{unit} {state.at}{total}"]
     if view.read < 1.0:
         parts.append(f"reading {100 * view.read:.0f}%")
