@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from _pty import Terminal
+from _pty import SPRINGTUI, Terminal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -32,7 +32,7 @@ def listed(count: int) -> dict[str, Any]:
         home = Path(folder) / "home"
         make_many(home, count)
         (home / "place.json").write_text('{"screen":"runs"}')
-        with Terminal(env={**os.environ, "SPRINGTUI_HOME": str(home)}) as terminal:
+        with Terminal((*SPRINGTUI, "--last"), env={**os.environ, "SPRINGTUI_HOME": str(home)}) as terminal:
             result: dict[str, Any] = {"runs": count}
             result["first_rows_s"] = round(
                 _wait(terminal, lambda text: f"{count} runs" in text and "%" in text), 2

@@ -14,19 +14,18 @@ from engine.sweep.summary import spearman
 
 DATA = Path(__file__).parent / "data"
 DIAGRAMS = ("data-noise", "dropout", "learning-rate", "batch-size")
-LEAST_SEPARATION = 0.5
-"""Least net drop over the hidden layers (natural log) of a cell that is counted."""
 LEAST_CELLS = 4
 """Least number of cells of a row or column that is correlated."""
 
 
 def cells_of(diagram: str) -> dict[str, Floats]:
-    """x, y, test_accuracy, cv and total, the hidden layers' separation, of the cells that count, [C] each."""
+    """x, y, test_accuracy, cv and total, the hidden layers' separation, of cells that mean something, [C] each."""
     cells: list[dict[str, Any]] = json.loads((DATA / f"{diagram}.json").read_text("utf-8"))["cells"]
-    total = np.array([cell["load_curve"][0] - cell["load_curve"][-2] for cell in cells])
-    columns = {name: np.array([float(cell[name]) for cell in cells]) for name in ("x", "y", "test_accuracy")}
-    columns |= {"cv": np.array([statistics(cell["load_curve"], logits=True).cv for cell in cells]), "total": total}
-    return {name: values[total >= LEAST_SEPARATION] for name, values in columns.items()}
+    shapes = [statistics(cell["load_curve"], logits=True, error=cell.get("curve_error")) for cell in cells]
+    known = [(cell, shape) for cell, shape in zip(cells, shapes, strict=True) if not shape.reason]
+    columns = {name: np.array([float(cell[name]) for cell, _ in known]) for name in ("x", "y", "test_accuracy")}
+    total = np.array([cell["load_curve"][0] - cell["load_curve"][-2] for cell, _ in known])
+    return columns | {"cv": np.array([shape.cv for _, shape in known]), "total": total}
 
 
 def within(cells: dict[str, Floats], axis: str) -> str:

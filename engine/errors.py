@@ -21,7 +21,12 @@ A message names the thing, the value, what is allowed and what to do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+_ALIKE = 0.65
+"""Likeness, by difflib, from which a name is near: 'them' and 'theme' have 0.89, 'colour' and 'tour' 0.6."""
+_SHORTEST_PART = 3
+"""Characters from which a part of a name is taken for the name."""
 
 
 class SpringtuiError(Exception):
@@ -81,11 +86,21 @@ class ProbeWarning(UserWarning):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known name that is most like a word; empty where nothing is known."""
-    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.0)), "")
-
-
-def nearest_and_known(word: str, known: Iterable[str]) -> str:
-    """What an error message says after an unknown name: the nearest known one, and all of them."""
+    """The known name that is spelt much like a word, or else holds it; empty where none is near."""
     names = list(known)
-    return f"the nearest is {nearest(word, names)!r}. Known: {', '.join(names)}"
+    near = difflib.get_close_matches(word, names, n=1, cutoff=_ALIKE)
+    if not near and len(word) >= _SHORTEST_PART:
+        near = difflib.get_close_matches(word, [name for name in names if word in name], n=1, cutoff=0.0)
+    return next(iter(near), "")
+
+
+def nearest_and_known(word: str, known: Iterable[str], aliases: Mapping[str, str] | None = None) -> str:
+    """What an error message says after an unknown name: the nearest known one, if one is near, and all of them.
+
+    ``aliases``: by other words for a known name, that name; they only serve to find the nearest.
+    """
+    names = list(known)
+    others = {alias: name for alias, name in (aliases or {}).items() if name in names}
+    near = nearest(word, [*names, *others])
+    listed = ", ".join(names)
+    return f"the nearest is {others.get(near, near)!r}. Known: {listed}" if near else f"known: {listed}"

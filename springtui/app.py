@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,10 +22,10 @@ from engine.twin.maps import TwinMap
 from .alerts.ledger import AlertLedger
 from .alerts.rules import Alert, Alerts, deliver
 from .app_base import AppBase
-from .dialogs import ChoiceScreen
 from .export.screenshot import picture_of, save_picture, screen_name
 from .follow.workers import Workers
 from .lab.screen import LabScreen
+from .leaving import Leaving, say_what_goes_on
 from .phase.sweeps import SweepRuns
 from .preferences.keymap import Bound, bound_in
 from .preferences.last_place import NotesSession, load_last_session, save_last_session
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
 
 SAVE_SECONDS = 3.0
 """Seconds between saves of what the app shows, so that it is known after a kill; saved only where it changed."""
-LEAVE_SECONDS = 2.0
-"""Seconds after a signal until the process exits by force, should the terminal take no more output."""
 NO_LAB = "no lab is opened, as it would begin runs; q leaves"
 WITH_BINDINGS = (
     "springtui.app",
@@ -67,14 +64,14 @@ WITH_BINDINGS = (
     "springtui.watch.time_bar",
 )
 """Modules whose classes bind keys; a test checks that none is missing."""
-_LEAVE_ON = (signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
 class Opening:
     """The first screen of the app."""
 
-    screen: Literal["lab", "phase", "runs", "watch"] = "lab"
+    screen: Literal["lab", "phase", "runs", "watch", "last"] = "lab"
+    """``last`` is the screen of the last session."""
     run: Run | None = None
     """The run to watch."""
     read_only: bool = False
@@ -116,8 +113,7 @@ class SpringApp(AppBase):
         """Without ``begin_runs`` the lab begins no runs and draws nothing by itself, for tests and pictures."""
         super().__init__(effective)
         self.home = home
-        self.opening = opening
-        """None opens the screen of the last session."""
+        self.opening = opening or Opening()
         self.last_session = load_last_session(home)
         self._saved: object = self.last_session.key()
         self.settings = settings
@@ -129,12 +125,13 @@ class SpringApp(AppBase):
         """Whether no worker is asked and no run made or changed, on any screen."""
         self.run_workers = Workers(home)
         self.sweeps = SweepRuns(home, self.run_workers, twin, read_only=self.read_only)
+        self.leaving = Leaving(self, self.run_workers, self._note_session)
         self.trash = Trash(home)
         self.alerts = Alerts(tuple(self.preferences.alerts))
         self.alert_ledger = AlertLedger(home)
 
     def on_mount(self) -> None:
-        self._leave_on_signals()
+        self.leaving.handle_signals()
         self._open_first()
         self.set_interval(SAVE_SECONDS, self._save_session)
         self.show_warnings()
@@ -160,8 +157,8 @@ class SpringApp(AppBase):
     # screens
 
     def _open_first(self) -> None:
-        """Open the screen that was asked for, else that of the last session."""
-        opening = self.opening or self._remembered()
+        """Open the screen that was asked for: by itself the lab."""
+        opening = self._remembered() if self.opening.screen == "last" else self.opening
         if opening.screen == "lab":
             self.push_screen(self._lab_screen(self.settings))
         elif opening.screen == "phase":
@@ -174,7 +171,7 @@ class SpringApp(AppBase):
     def _remembered(self) -> Opening:
         last = self.last_session
         run = Run(self.home / "runs" / Path(last.run).name)
-        if self.settings is not None or last.screen not in {"phase", "runs", "watch"}:
+        if last.screen not in {"phase", "runs", "watch"}:
             return Opening()
         if last.screen == "watch":
             return Opening("watch", run) if last.run and run.path.is_dir() else Opening("runs")
@@ -189,7 +186,7 @@ class SpringApp(AppBase):
         return PhaseScreen(self.sweeps)
 
     def _runs_screen(self) -> RunsScreen:
-        from .runs.screen import RunsScreen
+        from .runs.screen import RunsScreen  # as above
 
         return RunsScreen(self.home, self.last_session, self.run_workers, self.trash)
 
@@ -210,7 +207,7 @@ class SpringApp(AppBase):
 
     async def action_back(self) -> None:
         """Go to the screen below; from the lowest screen to the runs, and from the runs to the lab."""
-        from .runs.screen import RunsScreen
+        from .runs.screen import RunsScreen  # the lab's first frame need not wait for it
 
         if len(self.screen_stack) > 2:
             await self.pop_screen()
@@ -240,11 +237,11 @@ class SpringApp(AppBase):
     def open_run(self, run: Run, *, kind: str = "") -> None:
         """Open the Watch screen of a run, or the diagram of a sweep."""
         if (kind or run.kind) == "sweep":
-            from .phase.screen import PhaseScreen
+            from .phase.screen import PhaseScreen  # the lab's first frame need not wait for it
 
             self.push_screen(PhaseScreen(self.sweeps, run))
             return
-        from .watch.screen import WatchScreen
+        from .watch.screen import WatchScreen  # likewise
 
         self.push_screen(WatchScreen(run, self.last_session, process=self.run_workers.processes.get(run.id)))
 
@@ -302,7 +299,7 @@ class SpringApp(AppBase):
 
     async def action_tour(self) -> None:
         """Open the tour over the lab, which is opened where it is not; refused where the app is read-only."""
-        from .help.tour import TourScreen
+        from .help.tour import TourScreen  # the lab's first frame need not wait for it
 
         if isinstance(self.screen, TourScreen):
             return
@@ -322,38 +319,11 @@ class SpringApp(AppBase):
 
     async def action_quit_lab(self) -> None:
         """Leave; a dialog or a preference decides whether runs that were begun here are stopped."""
-        if isinstance(self.screen, ChoiceScreen):  # the dialog is open
-            return
-        going = await asyncio.to_thread(self._going)
-        choice = self.preferences.on_quit if going else "detach"
-        if choice == "ask":
-            words = f"{going} run{'s' if going > 1 else ''} begun here still go{'es' if going == 1 else ''} on."
-            question = (
-                f"{words} Stopped runs keep what they wrote; left alone they train on without this terminal."
-            )
-            choices = [("x", "stop them and leave"), ("d", "leave them running")]
-            self.push_screen(ChoiceScreen("Quit", question, choices), self._quit_chosen)
-        else:
-            await self._quit_chosen("x" if choice == "stop" else "d")
-
-    async def _quit_chosen(self, choice: str | None) -> None:
-        if choice == "x":
-            for screen in self.screen_stack:
-                if isinstance(screen, LabScreen):
-                    await screen.control.let_go()
-            await asyncio.to_thread(self.run_workers.stop_all)
-        if choice is not None:
-            self.action_detach()
-
-    def _going(self) -> int:
-        """Number of runs under way whose workers the lab or another screen started."""
-        sessions = [screen.session for screen in self.screen_stack if isinstance(screen, LabScreen)]
-        return sum(session.going() for session in sessions) + self.run_workers.running()
+        await self.leaving.ask(self.preferences.on_quit)
 
     def action_detach(self) -> None:
-        """Leave; the runs go on, and the next lab takes them over."""
-        self._note_session()
-        self.exit(0)
+        """Leave; the runs go on, and the next lab takes its own over."""
+        self.leaving.detach()
 
     def _note_session(self) -> None:
         """Have the screens write what they show into the session."""
@@ -386,20 +356,6 @@ class SpringApp(AppBase):
         """Save the screen a moment later, once the palette is closed."""
         self.set_timer(0.2, self.action_save_screen)
 
-    def _leave_on_signals(self) -> None:
-        """Leave through ``exit`` on SIGTERM and SIGHUP, since Textual does not restore the terminal then."""
-        loop = asyncio.get_running_loop()
-        for number in _LEAVE_ON:
-            with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
-                loop.add_signal_handler(number, self._leave, number)
-
-    def _leave(self, number: int) -> None:
-        self._note_session()
-        self.exit(128 + number)
-        last_resort = threading.Timer(LEAVE_SECONDS, os._exit, [128 + number])
-        last_resort.daemon = True
-        last_resort.start()
-
 
 if TYPE_CHECKING:
     _is_a_host: type[Host] = SpringApp  # mypy checks that the app offers what screens call
@@ -416,6 +372,7 @@ def run_app(
     app = SpringApp(home, settings, effective, opening, twin)
     app.wear_terminal_colours()
     status = app.run(mouse=app.preferences.mouse)
+    say_what_goes_on(home, named_home=app.effective.origins["home"] == "--home")
     _let_go_of_the_terminal()
     return status if status is not None else app.return_code or 0
 

@@ -24,6 +24,7 @@ from .commands.session import Session, common, examples
 EPILOG = (
     examples(
         "springtui                        open the lab",
+        "springtui --last                 open what was left last: Watch, Phase, Runs or the lab",
         "springtui train --set seed=1     train one network here",
         "springtui runs                   list all runs",
         "springtui watch                  the newest live run",
@@ -88,19 +89,22 @@ _MODULES = {verb: verb for verb in VERBS} | {"play": "record"}
 )
 @click.version_option(__version__, prog_name="springtui")
 @click.option("--ascii", "plain_signs", is_flag=True, help="Draw with ASCII only.")
+@click.option("--last", is_flag=True, help="Open the screen that was left last, in place of the lab.")
 @common
 @click.pass_context
-def cli(context: click.Context, plain_signs: bool) -> int:
+def cli(context: click.Context, plain_signs: bool, last: bool) -> int:
     """A terminal laboratory for the spring-block theory of feature learning.
 
     Without a verb it opens the lab: a network that trains and a chain that is pulled, side by side.
     """
+    if last and context.invoked_subcommand is not None:
+        raise click.UsageError(f"--last opens the app, and {context.invoked_subcommand} is a verb; leave one out")
     session = context.ensure_object(Session)
     session.ascii = plain_signs
     if context.invoked_subcommand is None:
         from .commands.opening import open_lab  # no verb needs it
 
-        return open_lab(session)
+        return open_lab(session, last=last)
     return 0
 
 

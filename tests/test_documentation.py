@@ -288,6 +288,18 @@ def test_the_table_of_preferences_is_the_preferences() -> None:
         assert variable in known, f"{variable} is none that is looked at"
 
 
+def test_the_page_on_scripts_says_which_verbs_print_several_objects() -> None:
+    """Each verb once; those whose help says so print an object a line."""
+    page = (ROOT / "docs" / "scripting.md").read_text("utf-8")
+    rows = re.findall(r"^\| (one object.*?) \| (`.*`) \|$", page, re.MULTILINE)
+    told = {name: kind for kind, verbs in rows for name in re.findall(r"`(\w+)`", verbs)}
+    assert told.keys() == cli.commands.keys() - {"lab"}
+    assert sum(len(re.findall("`", verbs)) // 2 for _, verbs in rows) == len(told)
+    for name, kind in told.items():
+        several = "object a line" in " ".join(cli.commands[name].help.split())
+        assert several == kind.startswith("one object a line"), name
+
+
 class TestManual:
     def test_the_page_is_the_commands(self) -> None:
         page = (ROOT / "docs" / "man" / "springtui.1").read_text("ascii")

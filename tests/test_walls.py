@@ -43,7 +43,7 @@ LAYERS = {
         export, alerts, recording, serve
         preferences
         lab, phase, runs, watch, help, doctor
-        app_base
+        app_base, leaving
         app, adapters, _engine
         commands
         cli

@@ -100,7 +100,7 @@ def _source(config: TrainConfig) -> _Source:
         near = nearest(config.dataset, _SOURCES)
         raise ConfigError(
             f"dataset = {config.dataset!r} is not known; allowed: {', '.join(_SOURCES)}, or the path "
-            f"of an .npz; the nearest is {near!r}"
+            f"of an .npz{f'; the nearest is {near!r}' if near else ''}"
         )
     return _SOURCES[config.dataset]
 

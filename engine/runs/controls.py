@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from ..errors import RunDirectoryError
-from .files import read_lines
+from .files import last_lines, read_lines
 from .names import CONTROL
 from .records import Control, decode_control
 
 if TYPE_CHECKING:
     from .directory import Run
+
+
+def last_request(run: Run) -> Control | None:
+    """The newest request to a run's worker; None where there is none, or where it cannot be read."""
+    for line in last_lines(run.path / CONTROL, 1):
+        with contextlib.suppress(RunDirectoryError):
+            return decode_control(line)
+    return None
 
 
 class ControlReader:

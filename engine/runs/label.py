@@ -14,11 +14,15 @@ import msgspec
 from msgspec import Meta
 
 from ..errors import ConfigError, RunDirectoryError
+from ..settings.probe import ProbeConfig
+from ..settings.run import Settings
 from .files import read_file, replace_file
 from .names import CONFIG, LABEL
 
 NAME_LIMIT = 80
 TEXT_LIMIT = 4000
+LAST = "last"
+"""Stands for the newest run where a run is named, so that no run can be called so."""
 _BYTES = 1 << 16
 
 
@@ -44,6 +48,12 @@ def read_label(run: Path) -> Label:
         return NO_LABEL
 
 
+def given_names(label: Label, settings: Settings | None) -> list[str]:
+    """The names in a label and in the settings of a user's own training; the one to show first."""
+    own = settings.name.strip() if isinstance(settings, ProbeConfig) else ""
+    return [name for name in dict.fromkeys((label.name, own)) if name]
+
+
 def label_changed(run: str) -> int:
     """When the label of a run's directory was last changed, in nanoseconds since the epoch; 0 where there is none.
 
@@ -61,12 +71,14 @@ def write_label(
     """Change the given fields of a run's label and keep the others; the new label.
 
     Raises:
-        ConfigError: the name or the note is too long, or the name holds what cannot be shown.
+        ConfigError: the name or the note is too long, or holds what cannot be shown; the name is ``last``.
         RunDirectoryError: there is no such run.
         OSError: it cannot be written.
     """
     if not (run / CONFIG).is_file():
         raise RunDirectoryError(f"{run} is no run; springtui runs lists them")
+    if name is not None and name.strip() == LAST:
+        raise ConfigError(f"a run cannot be named {LAST!r}, which stands for the newest run; choose another name")
     old = read_label(run)
     label = Label(
         name=old.name if name is None else _checked("name", name.strip(), NAME_LIMIT),

@@ -1,17 +1,23 @@
-"""The runs under a home directory: finding one, listing all."""
+"""The runs under a home directory: finding one by its id or name, listing all."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import HomeError, RunDirectoryError
-from .directory import Run
+from .directory import Run, parse_id
 from .files import make_private
 from .home import default_home
+from .label import LAST, NO_LABEL, given_names, label_changed, read_label
 from .names import CONFIG
+from .status import ago
 
+_LISTED = 8
+"""Most runs that an error message lists."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -34,27 +40,66 @@ def open_home(home: Path | None = None) -> Path:
 
 
 def find_run(home: Path, name: str) -> Run:
-    """The run named by its id, by a unique beginning of it, by ``last``, or by its path.
+    """The run of an id or a name, of an unambiguous beginning of either, of ``last``, or of a path.
 
-    The last is the newest whose configuration can be read, if any can.
+    Names are those of ``names_of``. An id goes before a name, a name before the beginning of an id, and that
+    before the beginning of a name; among several runs none is chosen. The last is the newest whose configuration
+    can be read, if any can. A path goes before a name that holds a slash.
 
     Raises:
-        RunDirectoryError: there is none, or more than one.
+        RunDirectoryError: there is none, or more than one; the message lists them.
     """
-    if os.sep in name:
-        return _run_at(Path(os.path.abspath(name)))  # noqa: PTH100 (resolving would follow a link)
+    path = Path(os.path.abspath(name)) if os.sep in name else None  # noqa: PTH100 (resolving follows links)
+    if path is not None and os.path.lexists(path):
+        return _run_at(path)
     known = list_runs(home)
-    if name == "last" and known:
+    if name == LAST and known:
         return next((run for run in known if run.is_readable()), known[0])
-    fitting = [run for run in known if run.id.startswith(name)] if _ID.fullmatch(name) else []
-    exact = [run for run in fitting if run.id == name]
-    if len(exact or fitting) == 1:
-        return (exact or fitting)[0]
-    if fitting:
-        raise RunDirectoryError(
-            f"{name!r} fits {len(fitting)} runs, {', '.join(r.id for r in fitting[:4])} …; give more of it"
-        )
+    if (exact := next((run for run in known if run.id == name), None)) is not None:
+        return exact
+    named = [(run, given) for run in known for given in names_of(run)] if name else []
+    if found := _only(run for run, given in named if given == name):
+        return _one_of(found, f"{len(found)} runs are named {name!r}", "give an id")
+    begun = [run for run in known if _ID.fullmatch(name) and run.id.startswith(name)]
+    if found := begun or _only(run for run, given in named if given.startswith(name)):
+        return _one_of(found, f"{name!r} fits {len(found)} runs", "give more of it, or an id")
+    if path is not None:
+        return _run_at(path)
     raise RunDirectoryError(f"there is no run {name!r} under {home / 'runs'}; springtui runs lists them")
+
+
+def names_of(run: Run) -> list[str]:
+    """The names that a run was given, by ``springtui note`` and by ``LoadProbe(name=)``; the one shown first."""
+    label = read_label(run.path) if label_changed(str(run.path)) else NO_LABEL  # most runs have none
+    settings = None
+    if run.kind == "probe":
+        with contextlib.suppress(RunDirectoryError):
+            settings = run.config().settings
+    return given_names(label, settings)
+
+
+def _only(runs: Iterable[Run]) -> list[Run]:
+    """The runs, each once."""
+    return list({run.path: run for run in runs}.values())
+
+
+def _one_of(found: list[Run], what: str, remedy: str) -> Run:
+    """The only run of a list; else an error that says what they are and lists them."""
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(_in_words(run) for run in found[:_LISTED])
+    more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+    raise RunDirectoryError(f"{what}: {listed}{more}; {remedy}")
+
+
+def _in_words(run: Run) -> str:
+    """A run's id, name and age."""
+    created = parsed[0] if (parsed := parse_id(run.id)) is not None else 0.0
+    if parsed is None:
+        with contextlib.suppress(RunDirectoryError):
+            created = run.config().created
+    facts = [*names_of(run)[:1], *([f"{ago(created)} ago"] if created else [])]
+    return f"{run.id} ({', '.join(facts)})" if facts else run.id
 
 
 def _run_at(path: Path) -> Run:

@@ -21,7 +21,7 @@ import msgspec
 
 from ..errors import LockedError, RunDirectoryError, SpringtuiError
 from .files import open_plain
-from .records import Count, Moment
+from .records import END_PATTERN, Count, Moment
 
 SIZE = 4096
 """Bytes of the file, reserved from the beginning."""
@@ -46,7 +46,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     """``seq`` of its first record; None while it is starting."""
     ended: Moment | None = None
     """When it released the lock by itself; None where it still holds the lock, or was killed."""
-    reason: Annotated[str, msgspec.Meta(pattern=r"\A(finished|stopped|diverged|failed|)\Z")] = ""
+    reason: Annotated[str, msgspec.Meta(pattern=rf"{END_PATTERN}|\A\Z")] = ""
     """How it ended, where that could not be appended to the records; else empty."""
     text: str = ""
     """Why, in a sentence."""

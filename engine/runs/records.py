@@ -14,6 +14,9 @@ from msgspec import Meta
 
 from ..errors import RunDirectoryError
 
+ENDS = ("finished", "stopped", "diverged", "failed")
+"""Reasons with which a worker ends a run: those of the words of ``Status`` that it can record itself."""
+END_PATTERN = rf"\A({'|'.join(ENDS)})\Z"
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A whole number that springtui may write; a larger one comes from a damaged file."""
 Moment = Annotated[float, Meta(ge=0.0, le=1e11)]
@@ -99,13 +102,15 @@ class Note(_Event, frozen=True, kw_only=True, tag="note"):
     text: str
     level: str = "info"
     """info, warning or error."""
+    lost: Count = 0
+    """Number of an executor's workers that were lost; 0 in a note of anything else."""
 
 
 class Ended(_Event, frozen=True, kw_only=True, tag="ended"):
     """The worker's last record."""
 
-    reason: Annotated[str, Meta(pattern=r"\A(finished|stopped|diverged|failed)\Z")]
-    """finished, stopped, diverged or failed."""
+    reason: Annotated[str, Meta(pattern=END_PATTERN)]
+    """One of ``ENDS``."""
     text: str = ""
     """One sentence for a person."""
     at: Count = 0

@@ -166,7 +166,7 @@ def _without_owner(events: Sequence[Event], held: bool | None) -> Observation:
         return Observation(status=Status.STARTING, text=text, live=True)
     if last is None:
         return Observation(status=Status.WAITING, text="no worker has taken it up yet", live=held)
-    text = f"no lock names its worker; its newest record is {_ago(last.time)} old"
+    text = f"no lock names its worker; last heard of {ago(last.time)} ago"
     return Observation(status=Status.UNKNOWN, text=text, since=last.time, live=held, last_record=last.time)
 
 
@@ -195,7 +195,7 @@ def _at_work(owner: Owner, events: Sequence[Event], facts: dict[str, Any]) -> Ob
             paused, since = event.action == "pause", event.time
     status = Status.PAUSED if paused else Status.RUNNING
     is_silent = time.time() - mine[-1].time >= SILENCE and not paused
-    silence = f", no record for {_ago(mine[-1].time)}" if is_silent else ""
+    silence = f", no record for {ago(mine[-1].time)}" if is_silent else ""
     return Observation(status=status, text=f"{who} holds its lock{silence}", since=since, live=True, **facts)
 
 
@@ -219,7 +219,7 @@ def _out_of_sight(owner: Owner, last: Event | None, facts: dict[str, Any]) -> Ob
     since = max(owner.time, last.time if last else 0.0)
     text = (
         f"its worker, process {owner.pid}, is on {owner.host} and cannot be seen from here; "
-        f"last heard of {_ago(since)} ago, and it had not ended then"
+        f"last heard of {ago(since)} ago, and it had not ended then"
     )
     return Observation(status=Status.UNKNOWN, text=text, since=since, live=None, **facts)
 
@@ -236,7 +236,8 @@ def exit_in_words(status: int) -> str:
     return f"was killed by signal {name}{hint}"
 
 
-def _ago(moment: float) -> str:
+def ago(moment: float) -> str:
+    """The time since a moment, in seconds since the epoch, in words: ``5 minutes``."""
     seconds = max(0.0, time.time() - moment)
     for unit, each in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * each:

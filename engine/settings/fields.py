@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_ori
 import msgspec
 from msgspec import Meta
 
-from ..errors import ConfigError, nearest
+from ..errors import ConfigError, nearest_and_known
 
 
 class SettingsStruct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -122,9 +122,7 @@ def parse_value(cls: type[S], key: str, value: Any) -> Any:
     """
     types = field_types(cls)
     if key not in types:
-        raise ConfigError(
-            f"unknown setting {key!r}; the nearest is {_nearest_field(key, types)!r}. Known: {', '.join(types)}"
-        )
+        raise ConfigError(f"unknown setting {key!r}; {nearest_and_known(key, types, _ALIASES)}")
     annotation = types[key]
     plain = plain_type(annotation)
     if value is None or (isinstance(value, str) and value.lower() in {"none", "null"}):
@@ -165,14 +163,6 @@ _ALIASES = {
     "epsilon": "noise",
 }
 """Other words for a setting, and its name. They only serve to suggest the name; no setting is given by them."""
-
-
-def _nearest_field(key: str, names: Iterable[str]) -> str:
-    """The field whose name, or one of whose aliases, is spelt most like ``key``."""
-    known = list(names)
-    aliases = {word: name for word, name in _ALIASES.items() if name in known}
-    near = nearest(key, [*known, *aliases])
-    return aliases.get(near, near)
 
 
 def _coerce(plain: Any, value: Any) -> Any:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from ..cores import core_count
@@ -24,6 +24,25 @@ _COUNT_SECONDS = 2.0
 """Seconds for which the number of a cluster's workers is cached."""
 _PARENT_SECONDS = 0.5
 """Seconds between a pool process's checks that its sweep is alive."""
+
+
+class Lost(NamedTuple):
+    """Workers that an executor lost."""
+
+    workers: tuple[str, ...]
+    """The name of each; empty where it has none."""
+    left: int | None = None
+    """How many workers are left; None where they are replaced, or where that is not known."""
+
+    def in_words(self) -> str:
+        """The loss in a sentence, with what becomes of the work."""
+        named = [name for name in self.workers if name]
+        if len(self.workers) == 1:
+            subject, their = f"worker {named[0]} was lost" if named else "a worker was lost", "its"
+        else:
+            who = f" ({', '.join(named)})" if named else ""
+            subject, their = f"{len(self.workers)} workers were lost{who}", "their"
+        return f"{subject}{'' if self.left is None else f', {self.left} left'}; {their} work starts again"
 
 
 class Backend(Protocol):
@@ -44,6 +63,9 @@ class Backend(Protocol):
     def is_loss(self, error: BaseException) -> bool:
         """Whether a future's error means that its worker was lost, so that the slice can be sent again."""
 
+    def losses(self) -> Lost | None:
+        """The workers that ``width`` and ``repair`` have found lost since the last call; None where none was."""
+
     def repair(self) -> None:
         """Replace lost workers, where the executor does not do so itself.
 
@@ -62,6 +84,7 @@ class CallerExecutor:
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
+        self._lost = 0
 
     def width(self) -> int:
         return int(getattr(self._executor, "_max_workers", 0) or core_count())
@@ -72,8 +95,13 @@ class CallerExecutor:
     def is_loss(self, error: BaseException) -> bool:
         return isinstance(error, CancelledError)
 
+    def losses(self) -> Lost | None:
+        count, self._lost = self._lost, 0
+        return Lost(("",) * count) if count else None
+
     def repair(self) -> None:
-        """Nothing: the caller's executor is the caller's to replace."""
+        """Count a loss: the executor itself is the caller's to replace."""
+        self._lost += 1
 
     def close(self) -> None:
         """Nothing: the caller closes it."""
@@ -86,6 +114,7 @@ class Processes:
 
     def __init__(self, count: int) -> None:
         self._count = count
+        self._lost = 0
         self._pool = self._new()
 
     def _new(self) -> ProcessPoolExecutor:
@@ -105,7 +134,12 @@ class Processes:
     def is_loss(self, error: BaseException) -> bool:
         return isinstance(error, BrokenExecutor | CancelledError)
 
+    def losses(self) -> Lost | None:
+        count, self._lost = self._lost, 0
+        return Lost(("",) * count) if count else None
+
     def repair(self) -> None:
+        self._lost += 1  # a pool breaks as a whole, and does not tell how many of its processes died
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._pool = self._new()
 
@@ -129,7 +163,10 @@ def _end_with(parent: int) -> None:
 
 
 class Dask:
-    """A Dask cluster, by its scheduler's address or file. Dask itself retries a lost slice some times first.
+    """A Dask cluster, by its scheduler's address or file.
+
+    Dask itself sends a slice again whose worker was lost, some times, and says nothing of it. So the workers'
+    addresses are compared whenever they are counted.
 
     Raises:
         ConfigError: no scheduler answers.
@@ -152,21 +189,40 @@ class Dask:
                 f"workers with dask worker, or choose --executor processes"
             ) from error
         self._executor: Executor = self._client.get_executor(pure=False)
-        self._count, self._next = 0, 0.0
+        self._threads: dict[str, int] = {}
+        """By a worker's address, how many slices it works on at once."""
+        self._lost: list[str] = []
+        self._next = 0.0
 
     def width(self) -> int:
         if time.monotonic() >= self._next:
-            self._count, self._next = self._threads(), time.monotonic() + _COUNT_SECONDS
-        return self._count
+            known, self._threads = self._threads, self._count_threads()
+            gone = [address for address in known if address not in self._threads]
+            self._lost += [address for address in gone if not self._was_retired(address)]
+            self._next = time.monotonic() + _COUNT_SECONDS
+        return sum(self._threads.values())
 
-    def _threads(self) -> int:
+    def _count_threads(self) -> dict[str, int]:
         try:
-            return sum(self._ask(self._client.nthreads).values())
+            return dict(self._ask(self._client.nthreads))
         except Exception as error:  # the connection raises various errors where the scheduler is gone
             raise WorkerError(
                 f"the Dask scheduler at {self.name} is gone ({_first_line(error)}); start it again and resume the "
                 f"sweep, or resume it with --executor processes: what was made is kept"
             ) from error
+
+    def _was_retired(self, address: str) -> bool:
+        """Whether the scheduler sent a worker away by itself, as an adaptive cluster does with idle ones."""
+        with contextlib.suppress(Exception):  # of the connection; also where Dask's events have another form
+            events = self._ask(lambda: self._client.get_events(address))
+            removals = [event for _, event in events if event.get("action") == "remove-worker"]
+            return bool(removals and removals[-1].get("expected"))
+        return False
+
+    def losses(self) -> Lost | None:
+        lost, self._lost = self._lost, []
+        names = tuple(address.partition("://")[2] or address for address in lost)
+        return Lost(names, len(self._threads)) if names else None
 
     def _ask(self, question: Callable[[], Any]) -> Any:
         """What ``question`` returns; OSError at once where the client is not connected, as it would wait long."""

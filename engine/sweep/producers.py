@@ -168,6 +168,7 @@ class ExecutorProducers(ProducerThreads):
 
     def _send(self) -> None:
         width = self._backend.width()
+        self._note_losses()
         self._note_workers(width)
         while self._waiting and len(self._sent) < max(1, round(_AHEAD * width)):
             part = self._waiting.popleft()
@@ -177,6 +178,12 @@ class ExecutorProducers(ProducerThreads):
                 if not self._backend.is_loss(error):
                     raise
                 self._resend(part, self._repairs)
+
+    def _note_losses(self) -> None:
+        """Put a note into the queue where workers were lost."""
+        if (lost := self._backend.losses()) is not None:
+            text = f"{self._backend.name}: {lost.in_words()}"
+            self._outputs.put(Note(text=text, level="warning", lost=len(lost.workers)))
 
     def _note_workers(self, width: int) -> None:
         """Put a note into the queue when the last worker leaves or the first one comes."""
@@ -221,9 +228,8 @@ class ExecutorProducers(ProducerThreads):
         self._waiting.appendleft(part)
         if sent_after == self._repairs:
             self._repairs += 1
-            text = f"{self._backend.name}: a worker was lost; its work starts again"
-            self._outputs.put(Note(text=text, level="warning"))
             self._backend.repair()
+            self._note_losses()
 
 
 def _slices(jobs: Sequence[Job], method: str, seconds: float) -> list[Slice]:

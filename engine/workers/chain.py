@@ -29,7 +29,7 @@ from ..runs.status import Status
 from ..runs.writer import RunWriter
 from ..settings.chain import ChainConfig
 from ..settings.fields import make
-from .control_loop import ControlLoop, Interrupted
+from .control_loop import ControlLoop, Interrupted, Stopwatch
 
 _SLICE = 0.03
 """Most seconds of work between reads of the control file."""
@@ -81,25 +81,24 @@ class _Job:
         """Mean field at the same step as the chain, where a pace is set and the chain is overdamped."""
         self.replay = Replay(run.events())
         self.loop = ControlLoop(writer, controls, self._change, interrupted, self.replay.behind)
-        self.earlier_seconds = 0.0
-        """Seconds that earlier workers spent up to the checkpoint."""
-        self._restore()
-        self.began = time.monotonic()
-        self._next_save = self.began + SAVE_EVERY
+        self.stopwatch = Stopwatch(self.loop, earlier=self._restore())
+        self._next_save = time.monotonic() + SAVE_EVERY
         self._speed = 1000.0
         """Steps per second of this machine, measured while pulling."""
         self._recorded_at = self._saved_at = -1
 
-    def _restore(self) -> None:
+    def _restore(self) -> float:
+        """Go back to the checkpoint, if there is one; the seconds that earlier workers spent up to it."""
         self.writer.remove_half_written_checkpoints()
-        if (checkpoint := self.at_file.checkpoint()) is not None:
-            progress = read_state(checkpoint, self.chain, self.theory)
-            self.config = make(ChainConfig, progress.settings, self.config)
-            self.chain.config = self.config
-            if self.theory is not None:
-                self.theory.config = self.config
-            self.replay.taken = min(progress.moves, len(self.replay.moves))
-            self.earlier_seconds = progress.seconds
+        if (checkpoint := self.at_file.checkpoint()) is None:
+            return 0.0
+        progress = read_state(checkpoint, self.chain, self.theory)
+        self.config = make(ChainConfig, progress.settings, self.config)
+        self.chain.config = self.config
+        if self.theory is not None:
+            self.theory.config = self.config
+        self.replay.taken = min(progress.moves, len(self.replay.moves))
+        return progress.seconds
 
     def _save(self) -> None:
         began = time.monotonic()
@@ -107,7 +106,7 @@ class _Job:
         progress = Progress(
             steps=self.chain.steps,
             moves=self.replay.taken,
-            seconds=self._seconds(),
+            seconds=self.stopwatch.seconds(),
             settings=in_force,
             began=self.chain.began,
         )
@@ -115,10 +114,6 @@ class _Job:
         now = time.monotonic()
         self._next_save = now + max(SAVE_EVERY, 20.0 * (now - began))
         self._saved_at = self.chain.steps
-
-    def _seconds(self) -> float:
-        """Seconds that all workers have spent on the run, without pauses."""
-        return self.earlier_seconds + time.monotonic() - self.began - self.loop.paused_seconds
 
     def run(self) -> Ended:
         self._write_started()
@@ -266,7 +261,7 @@ class _Job:
         chain = self.chain
         summary = {
             "steps": chain.steps,
-            "seconds": self._seconds(),
+            "seconds": self.stopwatch.seconds(),
             "positions": chain.mean().tolist(),
             "sd": chain.sd().tolist(),
             "friction": self._friction().get("friction"),

@@ -131,3 +131,17 @@ class ControlLoop:
         self._writer.write(
             Acknowledged(control=control.seq, action=control.action, step=step, settings=settings, error=error)
         )
+
+
+class Stopwatch:
+    """Counts the seconds that all workers have spent on a run, without pauses."""
+
+    def __init__(self, loop: ControlLoop, earlier: float = 0.0) -> None:
+        """``earlier``: seconds that earlier workers spent, up to the checkpoint."""
+        self._loop = loop
+        self._earlier = earlier
+        self._began = time.monotonic()
+
+    def seconds(self) -> float:
+        """The seconds so far."""
+        return self._earlier + time.monotonic() - self._began - self._loop.paused_seconds

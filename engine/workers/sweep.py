@@ -11,7 +11,6 @@ import contextlib
 import os
 import queue
 import socket
-import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from typing import Any
@@ -40,7 +39,7 @@ from ..sweep.producers import (
 )
 from ..sweep.summary import accuracy_cv_correlation, summarise, with_accuracy_and_cv
 from ..sweep.task import Job, only_chains
-from .control_loop import ControlLoop, Interrupted
+from .control_loop import ControlLoop, Interrupted, Stopwatch
 
 SLICE_SECONDS = 2.0
 """Seconds of a network's training in one slice on an executor; a pause takes effect after as long."""
@@ -99,7 +98,7 @@ class _Sweep:
         self.executor = executor
         self.slice_seconds = slice_seconds
         self.loop = ControlLoop(writer, controls, _refuse, interrupted)
-        self.began = time.monotonic()
+        self.stopwatch = Stopwatch(self.loop)
         self.cells: list[Cell] = [event for event in run.events() if isinstance(event, Cell) and event.final]
         done = {(cell.cell, cell.member) for cell in self.cells}
         order = coarse_to_fine(len(config.x_values), len(config.y_values))
@@ -181,7 +180,7 @@ class _Sweep:
 
     def _chain_producers(self) -> Producers:
         """One thread that solves chains group by group; each call uses all cores."""
-        from ..sweep.chains import pull
+        from ..sweep.chains import pull  # compiled code, which networks do without
 
         config, threads = self.config, 1 if self.config.executor == "in-process" else self.config.threads or None
         many = CHAINS_AT_ONCE if config.method == "mean_field" else 1
@@ -196,6 +195,7 @@ class _Sweep:
 
     def _network_producers(self, threads: int, held: contextlib.ExitStack) -> Iterable[Producers]:
         """Producers of networks: a stack for each accelerator, and threads for compiled and plain training."""
+        # PyTorch, which chains and an executor's run do without
         from ..ensemble.member import why_not
         from ..ensemble.threads import single_threaded
         from ..sweep.stacked import StackedProducers
@@ -219,7 +219,7 @@ class _Sweep:
 
     def _thread_producers(self, jobs: list[Job], at_once: int, cores: int) -> Producers:
         """Threads that train networks; where memory fits fewer networks than cores, each network uses several."""
-        from ..sweep.networks import Networks
+        from ..sweep.networks import Networks  # PyTorch, as above
 
         networks = Networks(self.signal.may_continue, self.outputs.put, max(1, cores // at_once))
 
@@ -245,11 +245,14 @@ class _Sweep:
 
     def _ended(self) -> Ended:
         done = len(self.cells) == self.total
-        seconds = time.monotonic() - self.began - self.loop.paused_seconds
         summaries = summarise(self.config, self.cells)
         spearman = accuracy_cv_correlation(summaries)
         counted = len(with_accuracy_and_cv(summaries))
-        summary = {"seconds": seconds, "spearman_accuracy_cv": finite(spearman), "spearman_cells": counted}
+        summary = {
+            "seconds": self.stopwatch.seconds(),
+            "spearman_accuracy_cv": finite(spearman),
+            "spearman_cells": counted,
+        }
         text = f"{len(self.cells)} of {self.total} {self.config.system}s made"
         reason = Status.FINISHED if done else Status.STOPPED
         return Ended(reason=reason, text=text, at=len(self.cells), summary=summary)

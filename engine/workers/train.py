@@ -26,7 +26,7 @@ from ..runs.replay import Replay
 from ..runs.status import Status
 from ..runs.writer import RunWriter
 from ..settings.train import TrainConfig
-from .control_loop import ControlLoop, Interrupted
+from .control_loop import ControlLoop, Interrupted, Stopwatch
 
 _UNBOUNDED = 1 << 40
 _WAIT = 0.03
@@ -99,14 +99,13 @@ class _Job:
         self.curvature: Curvature | None = None
         self.labels = zlib.crc32(dataset.y_test.tobytes(), zlib.crc32(dataset.y_train.tobytes()))
         """CRC-32 of the data set's labels, to detect another data set; resized pixels differ between machines."""
-        self.earlier_seconds = 0.0
-        """Seconds that earlier workers spent up to the checkpoint."""
-        self._restore()
-        self.began = self.saved = time.monotonic()
+        self.stopwatch = Stopwatch(self.loop, earlier=self._restore())
+        self.saved = time.monotonic()
         self._mark = (time.monotonic(), trainer.epoch)
         self._measured_at = self._saved_at = -1
 
-    def _restore(self) -> None:
+    def _restore(self) -> float:
+        """Go back to the checkpoint, if there is one; the seconds that earlier workers spent up to it."""
         self.writer.remove_half_written_checkpoints()
         if (checkpoint := self.at_file.checkpoint()) is not None:
             notes = self.trainer.load_state(checkpoint)
@@ -116,7 +115,8 @@ class _Job:
                     f"since the checkpoint was written; put the old data back, or train anew"
                 )
             self.replay.taken = min(int(notes.get("moves", 0)), len(self.replay.moves))
-            self.earlier_seconds = float(notes.get("seconds", 0.0))
+            return float(notes.get("seconds", 0.0))
+        return 0.0
 
     def run(self) -> Ended:
         self._write_started()
@@ -211,13 +211,9 @@ class _Job:
         return rate
 
     def _save(self) -> None:
-        notes = {"moves": self.replay.taken, "seconds": self._seconds(), "labels": self.labels}
+        notes = {"moves": self.replay.taken, "seconds": self.stopwatch.seconds(), "labels": self.labels}
         self.writer.write_checkpoint(self.trainer.state(notes))
         self.saved, self._saved_at = time.monotonic(), self.trainer.step_count
-
-    def _seconds(self) -> float:
-        """Seconds that all workers have spent on the run, without pauses."""
-        return self.earlier_seconds + time.monotonic() - self.began - self.loop.paused_seconds
 
     def _write_started(self) -> None:
         trainer, dataset = self.trainer, self.dataset
@@ -244,7 +240,7 @@ class _Job:
     def _ended(self, reason: Status, text: str) -> Ended:
         summary: dict[str, Any] = {
             "epochs": self.trainer.epoch,
-            "seconds": self._seconds(),
+            "seconds": self.stopwatch.seconds(),
         }
         if self.latest is not None:
             error = self.latest.scalars.get("curve_error")

@@ -20,17 +20,27 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+
+from engine.runs.status import Status
+
+THRESHOLD = "threshold"
+ENDED = tuple(status.value for status in Status if status.is_over and status is not Status.DAMAGED)
+"""How a run can end, in a word."""
+if TYPE_CHECKING:
+    EventName = str
+else:  # msgspec accepts these words alone; mypy cannot read a Literal that is made of a tuple
+    EventName = Literal[(*ENDED, THRESHOLD)]
 
 
 class AlertRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One rule, as it stands in config.toml under ``[[alerts]]``."""
 
     on: Annotated[
-        Literal["finished", "stopped", "crashed", "diverged", "failed", "threshold"],
+        EventName,
         Meta(description="the event: how a run ended, or threshold for a metric that crosses a value"),
     ]
     metric: Annotated[
@@ -48,7 +58,7 @@ class AlertRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ] = None
 
     def __post_init__(self) -> None:
-        if self.on == "threshold":
+        if self.on == THRESHOLD:
             if not self.metric or (self.above is None) == (self.below is None):
                 raise ValueError(
                     "on = 'threshold' needs metric and one of above and below; as metric = 'train_loss'"
@@ -67,7 +77,7 @@ class AlertRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def holds(self, state: str, values: Mapping[str, float | None]) -> bool | None:
         """Whether the rule's condition is met; None where the metric has no finite value."""
-        if self.on != "threshold":
+        if self.on != THRESHOLD:
             return state == self.on
         value = values.get(self.metric)
         if value is None or not math.isfinite(value):
@@ -91,7 +101,7 @@ class Alert:
     @property
     def text(self) -> str:
         """The alert in one sentence."""
-        if self.event != "threshold":
+        if self.event != THRESHOLD:
             return f"{self.run}: {self.event}"
         side = f"above {self.rule.above:g}" if self.rule.above is not None else f"below {self.rule.below:g}"
         return f"{self.run}: {self.rule.metric} is {self.value:.4g}, {side}"

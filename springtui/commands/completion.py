@@ -1,4 +1,4 @@
-"""Shell completion of runs, recipes, settings and their values. Imports nothing heavy.
+"""Shell completion of runs by id and name, recipes, settings and their values. Imports nothing heavy.
 
 bash splits words at ``=``, so ``--set lr=`` reaches a completion function in three pieces; ``Bash`` joins them and
 returns only the part after the ``=``. zsh does not split there, and only must not add a space after it; fish adds
@@ -8,6 +8,7 @@ none.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -22,12 +23,14 @@ from click.shell_completion import (
 
 from engine.errors import SpringtuiError
 from engine.runs.home import default_home
-from engine.runs.listing import list_runs
+from engine.runs.listing import list_runs, names_of
 from engine.settings.fields import S, default_of, field_choices, field_help, field_names
 from engine.settings.recipes import RECIPES
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 _MOST_RUNS = 200
+_AWKWARD = frozenset("\\'\"$`!&|;<>(){}[]*?#~:=,^%/")
+"""Characters that mean something to a shell or to its completion; a name that holds one is not offered."""
 _SCRIPT = """\
 %(complete_func)s() {
     local IFS=$'\\n' response line kind value
@@ -75,13 +78,22 @@ fi
 
 
 def complete_run(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
-    """``last``, and runs under the home directory, newest first."""
+    """``last``, then names that only one run has, then ids; of the newest runs under the home directory."""
     try:
         home = context.find_root().obj.look_home()
     except (SpringtuiError, AttributeError):
         home = default_home()
-    names = ["last", *(run.id for run in list_runs(home)[:_MOST_RUNS])]
-    return [CompletionItem(name) for name in names if name.startswith(begun)]
+    runs = list_runs(home)[:_MOST_RUNS]
+    given = [(name, run.id) for run in runs for name in names_of(run)]
+    count = Counter(name for name, _ in given)
+    named = [CompletionItem(name, help=run) for name, run in given if count[name] == 1 and _can_be_offered(name)]
+    items = [CompletionItem("last"), *named, *(CompletionItem(run.id) for run in runs)]
+    return [item for item in items if str(item.value).startswith(begun)]
+
+
+def _can_be_offered(name: str) -> bool:
+    """Whether a shell can be given the name as it is, but for spaces."""
+    return name.isprintable() and not name.startswith("-") and not _AWKWARD & set(name)
 
 
 def complete_names(names: Callable[[], Iterable[str]]) -> Completer:
@@ -144,10 +156,13 @@ class Bash(BashComplete):
         return joined[:-1], joined[-1]
 
     def format_completion(self, item: CompletionItem) -> str:
-        """``kind,value``, with the part of a joined word that bash replaces; kind ``open``: no space follows."""
+        """``kind,value``, with the part of a joined word that bash replaces; kind ``open``: no space follows.
+
+        Spaces have a backslash before them, since bash inserts the value as it is.
+        """
         value = str(item.value)
         kind = "open" if value.endswith("=") else item.type
-        return f"{kind},{value.removeprefix(self._before)}"
+        return f"{kind},{value.removeprefix(self._before)}".replace(" ", "\\ ")
 
 
 def _joined(words: list[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import msgspec
 
 from engine.errors import ConfigError
 from engine.measures.registry import DEFAULT_MEASURE, SEPARATIONS
@@ -38,7 +39,8 @@ def _colours() -> list[str]:
     short_help="Write a run's figures and data.",
     epilog=examples(
         "springtui export last",
-        "springtui export last --json | jq '.records[-1]'",
+        "springtui export last --records --json | jq '.records[-1]'",
+        "springtui export last --figure chain --json | jq -r '.files[]'",
         "springtui export last --figure replay --out talk",
         "springtui export 20260101-120000-sweep-1a2b3c --format svg,csv --colour cv",
         "springtui export last --figure load-curve --measure fuzziness --format pdf",
@@ -100,6 +102,7 @@ def _colours() -> list[str]:
     metavar="DIR",
     help="Write TensorBoard event files to DIR/RUN: curves, loads, regime and scalars.",
 )
+@click.option("--records", is_flag=True, help="With --json: print all records, and write no file.")
 @json_option
 @common
 @click.pass_obj
@@ -113,35 +116,49 @@ def export(
     colour: str | None,
     frames: int,
     tensorboard: Path | None,
+    records: bool,
     as_json: bool,
 ) -> int:
-    """Write a run's figures and data as files; or print config and records with --json.
+    """Write a run's figures and data as files; or print its records with --records --json.
 
-    RUN is the run's name, a unique beginning of it, last, or its path. A run that still goes is written as it
-    stands. Pictures need matplotlib: pip install 'springtui[figures]'; csv and json need nothing. --tensorboard
-    needs that: pip install 'springtui[tensorboard]'; given alone, it writes nothing else.
+    RUN is an id or a name, a beginning of one that fits no other run, last, or a path. A run that still goes is
+    written as it stands. Pictures need matplotlib: pip install 'springtui[figures]'; csv and json need nothing.
+    --tensorboard needs that: pip install 'springtui[tensorboard]'; given alone, it writes nothing else.
 
-    With --json: run, config and records, of a sweep also cells; files are then written only where --figure,
-    --format, --out or --tensorboard ask for them, and listed under files.
+    The same files are written with --json, which prints one object: run, config and files, the paths. With
+    --records --json no file is written, and the object has run, config and records, of a sweep also cells.
     """
     from ..export.export import Wanted, document, read_material
     from ..export.export import export as write
 
+    named = [name for name, given in (("--figure", figures), ("--format", formats), ("--out", out)) if given]
+    if records:
+        _check_records([*named, *(["--tensorboard"] if tensorboard is not None else [])], as_json=as_json)
     found = find_run(session.look_home(), run)
     material = read_material(found)
+    if records:
+        print_json(document(material))
+        return 0
     wanted = Wanted(figures, split_formats(formats), measure, colour or "", frames)
-    asked = bool(figures or formats or out)
-    files = write(material, wanted, out or Path()) if asked or not (as_json or tensorboard) else []
+    files = write(material, wanted, out or Path()) if named or tensorboard is None else []
     if tensorboard is not None:
         from engine.formats.tensorboard import export_tensorboard
 
         files.append(export_tensorboard(found, tensorboard))
     if as_json:
-        listed = {"files": [str(file) for file in files]} if asked or tensorboard else {}
-        print_json({**document(material), **listed})
+        config = msgspec.to_builtins(material.config)
+        print_json({"run": found.id, "config": config, "files": [str(file) for file in files]})
     for file in () if as_json else files:
         print_line(str(file))
     return 0
+
+
+def _check_records(written: list[str], *, as_json: bool) -> None:
+    """Raise UsageError where --records stands without --json, or beside options that write files."""
+    if not as_json:
+        raise click.UsageError("--records prints JSON: give --json with it")
+    if written:
+        raise click.UsageError(f"--records writes no file, and {', '.join(written)} would; leave one of them out")
 
 
 def split_formats(text: str | None) -> tuple[str, ...]:

@@ -17,11 +17,12 @@ from types import FrameType
 
 from engine.errors import InputError, SpringtuiError
 from engine.runs.directory import Run
-from engine.runs.records import Ended
+from engine.runs.records import Ended, Note
 from engine.runs.status import Status
 
 from ..state.run_state import RunState
-from ..state.wording import duration
+from ..state.wording import duration, lost_workers
+from ..terminal.text import plain_text
 from .output import say
 
 Work = Callable[[Run], Ended]
@@ -121,6 +122,8 @@ class _Follower:
             for record in piece.records:
                 if (event := self._log.decode(record)) is not None:
                     self.state.fold(event)
+                    if isinstance(event, Note) and event.level != "info":
+                        self._view.warn(event.text)
         return self._offset != before
 
 
@@ -135,6 +138,8 @@ def summary(state: RunState, unit: str) -> str:
             parts.append(f"{label} {value:.4g}")
     if rate := state.cells_per_second:
         parts.append(f"{rate:.2g}/s  left {duration((state.total - state.at) / rate)}")
+    if state.lost:
+        parts.append(lost_workers(state.lost))
     if state.status is Status.RUNNING and state.note:
         parts.append(state.note)
     return "  ".join(parts)
@@ -151,6 +156,9 @@ class _Lines:
         if state.at and time.monotonic() >= self._next:
             self._next = time.monotonic() + _LINE_EVERY
             say(summary(state, self._unit))
+
+    def warn(self, text: str) -> None:
+        say(f"springtui: {text}")
 
     def close(self, state: RunState) -> None:
         if state.at:
@@ -180,6 +188,9 @@ class _Bar:
         self._bar.update(
             self._task, total=state.total or None, completed=state.at, description=summary(state, self._unit)
         )
+
+    def warn(self, text: str) -> None:
+        self._bar.console.print(plain_text(f"springtui: {text}"), markup=False, highlight=False, soft_wrap=True)
 
     def close(self, state: RunState) -> None:
         self.show(state)

@@ -9,7 +9,7 @@ import click
 from engine.errors import RunDirectoryError
 from engine.runs.directory import Run
 from engine.runs.label import Label, read_label, write_label
-from engine.runs.listing import find_run
+from engine.runs.listing import find_run, names_of
 
 from .options import json_option, run_argument
 from .output import print_json, print_line
@@ -37,7 +37,8 @@ def note(
 ) -> int:
     """Give a run a name, a note or a pin; without an option, show them. The run's records do not change.
 
-    RUN is the run's name, a unique beginning of it, last, or its path.
+    RUN is an id or a name, a beginning of one that fits no other run, last, or a path. Once it has a name,
+    every verb takes the name in place of the id.
 
     With --json: run, name, text, pinned.
     """
@@ -46,7 +47,8 @@ def note(
         label = read_label(found.path)
     else:
         label = _write(found, name=name, text=text, pinned=pinned)
-    result: dict[str, Any] = {"run": found.id, "name": label.name, "text": label.text, "pinned": label.pinned}
+    shown = next(iter(names_of(found)), "")  # a training of the user's own may have named itself
+    result: dict[str, Any] = {"run": found.id, "name": shown, "text": label.text, "pinned": label.pinned}
     if as_json:
         print_json(result)
     else:

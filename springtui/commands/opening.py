@@ -37,14 +37,19 @@ def check_terminal(what: str = "the lab", without: str = _WITHOUT) -> None:
         )
 
 
-def open_lab(session: Session, settings: Mapping[str, Any] | None = None, twin: str | None = None) -> int:
-    """Check terminal and home before anything is drawn, then hand over to the app."""
+def open_lab(
+    session: Session, settings: Mapping[str, Any] | None = None, twin: str | None = None, *, last: bool = False
+) -> int:
+    """Check terminal and home before anything is drawn, then hand over to the app; the exit status.
+
+    ``last`` opens the screen that was left last, in place of the lab.
+    """
     if not os.environ.get("TEXTUAL_DRIVER"):  # springtui serve: there is no terminal but the browser's
         check_terminal()
     effective = load_preferences(session.options())  # a wrong line is told in the app, and closes it to nobody
     home = open_home(session.home or home_of(effective))
     fitted = None if twin is None else load_map(find_run(home, twin).path)
     with held():
-        from ..app import run_app  # no other verb needs it, and nothing is collected while it is imported
+        from ..app import Opening, run_app  # no other verb needs it; nothing is collected while it is imported
 
-        return run_app(home, settings, effective, twin=fitted)
+        return run_app(home, settings, effective, Opening("last") if last else None, fitted)

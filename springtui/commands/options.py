@@ -39,7 +39,7 @@ def set_option(example: str, cls: type[Any] = TrainConfig) -> Callable[[F], F]:
 
 
 run_argument = click.argument("run", shell_complete=complete_run)
-"""The argument RUN: a run's id, a unique beginning of it, ``last``, or its path."""
+"""The argument RUN: an id or a name, a beginning of one that fits no other run, ``last``, or a path."""
 
 
 def describe_settings(cls: type[S]) -> str:

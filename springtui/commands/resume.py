@@ -36,8 +36,8 @@ from .session import Session, common, examples
 def resume(session: Session, run: str, executor: str | None, detach: bool, force: bool, as_json: bool) -> int:
     """Resume a run here from its checkpoint, as if it had never stopped.
 
-    RUN is the run's name, a unique beginning of it, last, or its path. Prints what train, chain or sweep prints;
-    with --detach --json: run, pid. A training of your own is resumed by your script.
+    RUN is an id or a name, a beginning of one that fits no other run, last, or a path. Prints what train,
+    chain or sweep prints; with --detach --json: run, pid. A training of your own is resumed by your script.
     """
     found = find_run(session.look_home(), run)
     settings = found.config().settings

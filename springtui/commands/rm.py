@@ -8,7 +8,7 @@ import click
 
 from engine.errors import ConfigError, LockedError
 from engine.runs.directory import Run
-from engine.runs.listing import find_run
+from engine.runs.listing import find_run, names_of
 from engine.runs.status import Status
 
 from .completion import complete_run
@@ -34,8 +34,9 @@ from .session import Session, common, examples
 def rm(session: Session, runs: tuple[str, ...], yes: bool, force: bool, as_json: bool) -> int:
     """Remove runs for good: settings, records, checkpoint and log.
 
-    RUN is a run's name, a unique beginning of it, last, or its path. Nothing outside the run's directory is
-    touched, whatever links it holds. A live run is refused, unless --force stops it first.
+    RUN is an id or a name, a beginning of one that fits no other run, last, or a path. If it fits several
+    runs they are listed, and none is removed. Nothing outside the run's directory is touched, whatever links it
+    holds. A live run is refused, unless --force stops it first.
 
     With --json one object a line: run, removed. Nothing is removed unless all names are known and all
     runs are free.
@@ -74,8 +75,14 @@ def _require_free(run: Run) -> None:
 
 
 def _confirm(found: list[Run]) -> None:
-    names = ", ".join(run.id for run in found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+    names = ", ".join(map(_named, found[:5])) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
     if not sys.stdin.isatty():
         raise ConfigError(f"nobody is there to ask whether to remove {names}; give --yes")
     say(f"This removes {names}, for good.")
     click.confirm("Go on?", abort=True, err=True)
+
+
+def _named(run: Run) -> str:
+    """A run's id, with its name where it has one."""
+    name = next(iter(names_of(run)), "")
+    return f"{run.id} ({name})" if name else run.id

@@ -45,9 +45,10 @@ def stop(
 ) -> int:
     """Ask the workers of runs to stop, and say whether each acknowledged and ended.
 
-    RUN is a run's name, a unique beginning of it, last, or its path. A stopped run can be resumed. A run that is
-    over already is not changed. With --kill a worker on this machine that did not stop in time is ended with
-    SIGKILL; its records are kept, and it can be resumed from its last checkpoint.
+    RUN is an id or a name, a beginning of one that fits no other run, last, or a path. A stopped run can be
+    resumed. A run that is over already is not changed. If RUN fits several runs they are listed, and none is
+    stopped. With --kill a worker on this machine that did not stop in time is ended with SIGKILL; its records are
+    kept, and it can be resumed from its last checkpoint.
 
     With --json one object a line: run, was, state, acknowledged, killed, text. Exit status 1 if a run is still
     live.

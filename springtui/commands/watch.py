@@ -51,8 +51,9 @@ _LOOK_BACK = 200
 def watch(session: Session, run: str | None, read_only: bool, as_json: bool) -> int:
     """Watch a run from any terminal or machine that sees its directory; several may watch at once.
 
-    RUN is the run's name, a unique beginning of it, last, or its path. With --json its records are printed, one
-    JSON object a line, from the first to the last, until the run ends; exit status 0 where it finished.
+    RUN is an id or a name, a beginning of one that fits no other run, last, or a path. With --json its
+    records are printed, one JSON object a line, from the first to the last, until the run ends; exit status 0
+    where it finished.
     """
     home = session.look_home()
     found = newest(home) if run is None else find_run(home, run)

@@ -58,11 +58,28 @@ def _answers() -> Answers | None:
     return probe(simple=term.startswith(("linux", "vt", "ansi")))
 
 
+def _terminal_size() -> tuple[int, int] | None:
+    """Columns and rows of the terminal, 0 where it tells none; None where no standard stream is a terminal.
+
+    Where standard output is a terminal the variables COLUMNS and LINES count, as they do for the lab.
+    """
+    if _is_terminal(sys.stdout):
+        return shutil.get_terminal_size((0, 0))
+    for stream in (sys.stderr, sys.stdin):
+        if _is_terminal(stream):
+            return os.get_terminal_size(stream.fileno())
+    return None
+
+
 def _size() -> Iterator[Check]:
-    columns, rows = shutil.get_terminal_size((0, 0))
+    found = _terminal_size()
+    if found is None:
+        yield Check("size", "warn", "there is no terminal", "run the lab in a terminal")
+        return
+    columns, rows = found
     size = f"{columns} x {rows}"
-    if (columns, rows) == (0, 0):
-        yield Check("size", "warn", "not known", "run the lab in a terminal")
+    if not (columns and rows):
+        yield Check("size", "warn", "the terminal tells none", "stty rows 40 columns 120, or another terminal")
     elif is_small(columns, rows):
         yield Check("size", "fail", size, f"make it at least {SMALLEST[0]} x {SMALLEST[1]}")
     elif not is_wide(columns, rows):

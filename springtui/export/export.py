@@ -106,7 +106,7 @@ def read_material(run: Run) -> Material:
 
 
 def document(material: Material) -> dict[str, Any]:
-    """The object that ``--json`` prints: the run's configuration and records, and the cells of a sweep."""
+    """The object that ``--records --json`` prints, and the JSON file: configuration, records, a sweep's cells."""
     result = {
         "run": material.run.id,
         "config": msgspec.to_builtins(material.config),

@@ -24,6 +24,8 @@ BUSY, QUIET = 0.03, 0.2
 """Seconds between looks at the log while records come, and while none do."""
 PIECE = 1 << 18
 """Bytes of a batch: the screen's thread folds so many without letting a key wait."""
+_SHOWN = 3
+"""Lines of a failed worker's output that a notice shows."""
 STATUS_EVERY = 0.5
 """Seconds between looks at the lock."""
 
@@ -55,6 +57,11 @@ class Watcher:
         alive: bool
         observation: Observation
         log: list[str]
+        """The last lines of the worker's output."""
+
+        def last_output(self) -> str:
+            """The end of the worker's output in one line; empty where it printed nothing."""
+            return " | ".join(line.strip() for line in self.log[-_SHOWN:] if line.strip())
 
     def __init__(self, run: Run, target: Target, process: subprocess.Popen[bytes] | None = None) -> None:
         self.run = run

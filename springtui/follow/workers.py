@@ -51,6 +51,6 @@ class Workers:
                 Run(self.home / "runs" / name).ask("stop")
                 process.terminate()
 
-    def running(self) -> int:
-        """How many of these workers are still running."""
-        return sum(process.poll() is None for process in self.processes.values())
+    def running(self) -> list[str]:
+        """Ids of the runs whose workers, of these, are still running."""
+        return [name for name, process in self.processes.items() if process.poll() is None]

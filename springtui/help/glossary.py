@@ -39,6 +39,12 @@ NETWORK = (
         "concave, and the deep layers carry the load. Deep layers lazy: it is convex, and the shallow layers "
         "carry the load. Where the curve's shape means nothing the reason is given instead, as: not trained yet.",
     ),
+    Term(
+        "Loss and accuracy",
+        "measured on clean data, as D is",
+        "With true labels, inputs without noise, and dropout off. Noise in training keeps a network unsure, so "
+        "its loss can stay at 0.2 where it classifies every training sample right.",
+    ),
     Term("CV", "s.d. of the loads / their mean", "Coefficient of variation: 0 where all loads are equal."),
     Term(
         "Asymmetry",

@@ -77,8 +77,8 @@ CARDS = (
     Card("Your turn", "", "#controls", does=True),
     Card(
         "On your own",
-        "Arrow keys or the mouse move a slider, n changes the kind of noise, c shows the paper's chain with "
-        "friction, o lets both go on. ? has every key and term, Ctrl+P every command, this tour among them.",
+        "Arrow keys or the mouse move a slider, n changes the kind of noise, C shows the paper's chain with "
+        "friction, O lets both go on. ? has every key and term, Ctrl+P every command, this tour among them.",
         "#controls",
     ),
 )
@@ -102,7 +102,7 @@ class TourScreen(BaseScreen[None], ModalScreen[None]):
         Binding("right,l,enter", "turn(1)", "Next", id="tour.next", tooltip="the next card"),
         Binding("left,h,backspace", "turn(-1)", "Back", id="tour.back", tooltip="the card before"),
         Binding("space", "noise", "Noise", id="tour.noise", tooltip="noise up or down, where a card asks for it"),
-        Binding("n", "next_noise", "Next noise", id="tour.next_noise", tooltip="next kind of noise, on that card"),
+        Binding("n", "next_noise", "Noise", id="tour.next_noise", tooltip="next kind of noise, on that card"),
         Binding("escape,q", "skip", "Skip", id="tour.skip", tooltip="close the tour"),
     ]
 

@@ -259,10 +259,9 @@ class LabControl:
                 plain_text(state.note), title=str(Status.DIVERGED), severity="error", timeout=12, markup=False
             )
         elif state.status.went_wrong or state.status is Status.UNKNOWN:
-            log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
             why = (state.ended and state.ended.text) or message.observation.text
             ways = f"press g to resume it (as springtui resume {state.run_id} does) or r to restart"
-            self._fail(panel, f"{why}; {ways}. {log}".strip())
+            self._fail(panel, f"{why}; {ways}. {message.last_output()}".strip())
         self._view.worker_went(panel)
 
     def _catch_up(self, panel: Panel, state: RunState) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from textual.css.query import NoMatches
 from textual.widget import Widget
@@ -10,18 +10,28 @@ from textual.widgets import Tabs
 
 from engine.measures.registry import DEFAULT_MEASURE, DISTANCE
 
+from ..screen import BaseScreen
+from ..state.knobs import NoiseKind
 from ..state.wording import number, shape_of
+from .control import LabControl
 from .slider import Slider
-
-if TYPE_CHECKING:
-    from .screen import LabScreen
 
 
 class Demonstration:
     """What the tour asks of the lab."""
 
-    def __init__(self, lab: LabScreen) -> None:
+    def __init__(
+        self,
+        lab: BaseScreen[None],
+        control: LabControl,
+        kind: Callable[[], NoiseKind],
+        choose_next: Callable[[], None],
+    ) -> None:
+        """``kind`` returns the chosen kind of noise, ``choose_next`` chooses the next one."""
         self._lab = lab
+        self._control = control
+        self._kind = kind
+        self._choose_next = choose_next
 
     def light(self, selector: str) -> Widget | None:
         """Light the widget of a selector and no other, and return it; its tab is shown where there are tabs."""
@@ -46,29 +56,29 @@ class Demonstration:
 
     def set_noise(self, *, noisy: bool) -> None:
         """Move both sliders to the calm or the noisy training of the chosen kind of noise."""
-        kind = self._lab.kind
+        kind = self._kind()
         self._lab.query_one("#nonlinearity", Slider).set_value(kind.nonlinearity)
         self._lab.query_one("#noise", Slider).set_value(kind.noisy if noisy else kind.calm)
 
     def next_noise(self) -> None:
         """Choose the next kind of noise, and its calm training."""
-        self._lab.action_next_noise()
+        self._choose_next()
         self._lab.call_after_refresh(self.set_noise, noisy=False)
 
     def promise(self) -> str:
         """Which layers are lazy at the calm and at the noisy value of the chosen kind of noise."""
-        kind = self._lab.kind
-        whose = "In the lab's own network, at" if self._lab.session.chosen else "At"
+        kind = self._kind()
+        whose = "In the lab's own network, at" if self._control.session.chosen else "At"
         noise = f"{kind.label.lower()} {kind.calm:g} makes the shallow layers lazy, {kind.noisy:g} the deep ones"
         return f"{whose} nonlinearity {kind.nonlinearity:g}: {noise}."
 
     def regimes(self) -> str:
         """Which layers are lazy now, in the network and in the chain."""
-        train, chain = (self._lab.states.get(panel) for panel in ("train", "chain"))
+        train, chain = (self._control.states.get(panel) for panel in ("train", "chain"))
         network, springs = shape_of(train, DEFAULT_MEASURE), shape_of(chain, DISTANCE)
-        noise = train.settings.get(self._lab.kind.key) if train is not None else None
+        noise = train.settings.get(self._kind().key) if train is not None else None
         return (
-            f"{self._lab.kind.label} {number(noise)}\n"
+            f"{self._kind().label} {number(noise)}\n"
             f"network: {network.words if network is not None else 'not measured yet'}\n"
             f"chain:   {springs.words if springs is not None else 'not pulled yet'}"
         )

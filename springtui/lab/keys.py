@@ -27,14 +27,14 @@ KEYS: list[BindingType] = [
     ),
     Binding("escape", "cancel_trial", "Cancel", id="lab.cancel_trial", show=False, tooltip="cancel that"),
     Binding(
-        "c",
+        "C",
         "next_chain",
         "Chain",
         id="lab.chain",
         tooltip="two hands, or the paper's chain with friction",
     ),
     Binding(
-        "o",
+        "O",
         "toggle_going_on",
         "Go on",
         id="lab.going_on",

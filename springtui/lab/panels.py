@@ -193,7 +193,7 @@ def _friction_facts(state: RunState) -> list[str]:
     lines = []
     if time is not None:
         hold = settings.get("hold")
-        held = f"held at {hold:.0f}: o pulls on" if hold and time >= hold else f"its map is for {TWIN_TIME:.0f}"
+        held = f"held at {hold:.0f}: O pulls on" if hold and time >= hold else f"its map is for {TWIN_TIME:.0f}"
         if time > TWIN_TIME + 0.5:
             held = f"past {TWIN_TIME:.0f} the map says nothing"
         lines.append(f"friction · time {time:.0f}")

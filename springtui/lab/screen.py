@@ -89,7 +89,7 @@ class LabScreen(BaseScreen[None]):
         self.control = LabControl(LabSession(home, settings), self)
         self.predictions = TwinPredictions(twin)
         self.trial = TrialControl(self)
-        self.demonstration = Demonstration(self)
+        self.demonstration = Demonstration(self, self.control, lambda: self.kind, self.action_next_noise)
         self._begin_runs = begin_runs
         session = self.session
         start = start_of(session.network, chosen=session.chosen, noise=noise)

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Protocol
 
 from engine.runs.directory import Run
+from engine.runs.records import Note
 from engine.runs.status import Status
 from engine.settings.sweep import SweepConfig
 from engine.sweep.diagrams import DIAGRAMS
@@ -129,8 +130,17 @@ class PhaseControl:
         if system is not None:
             for event in message.events:
                 self.states[system].fold(event)
+            self._tell_losses(message, self.states[system])
             self._view.runs_changed()
         message.watcher.folded()
+
+    def _tell_losses(self, message: Watcher.RecordsRead, state: RunState) -> None:
+        """Notify of workers that the executor lost, unless the sweep is over by now."""
+        texts = [event.text for event in message.events if isinstance(event, Note) and event.lost]
+        if texts and not message.more and not state.is_over:
+            self._view.notify(
+                plain_text(texts[-1]), title="worker lost", severity="warning", timeout=12, markup=False
+            )
 
     def take_status(self, message: Watcher.StatusSeen) -> None:
         """Update a run's state once its worker ended; the person is notified of a failure."""
@@ -140,8 +150,8 @@ class PhaseControl:
         state = self.states[system]
         state.worker_is_gone(message.observation.status)
         if state.status.went_wrong or state.status is Status.UNKNOWN:
-            log = " | ".join(line.strip() for line in message.log[-3:] if line.strip())
-            text = plain_text(f"{state.note or message.observation.text}; press g to go on. {log}")
+            why = state.note or message.observation.text
+            text = plain_text(f"{why}; press g to go on. {message.last_output()}".strip())
             self._view.notify(text, title=f"{system} diagram", severity="error", timeout=12, markup=False)
         self._view.runs_changed()
 

@@ -15,7 +15,7 @@ from ..state.empty import why_empty
 from ..state.knobs import NOISE_KINDS
 from ..state.pictures import Series
 from ..state.run_state import RunState
-from ..state.wording import duration
+from ..state.wording import duration, lost_workers
 
 UNDER_WAY = "the first networks are on their way: cells fill as their curves come"
 NO_CHAIN = "no map was fitted for these axes, so there is no chain to compare with"
@@ -61,6 +61,8 @@ def progress(
         return ["no diagram yet", f"g makes {recipe}"]
     total = state.total or cell_count(config) * members(config)
     parts = [f"{config.recipe} · {config.settings.get('dataset', 'digits')}", status]
+    if state.lost and not state.is_over:
+        parts.append(lost_workers(state.lost))
     correlation = correlation_text(summaries, brief=True)
     if not correlation.endswith("–"):  # the diagram's result comes before counts
         parts.append(correlation)

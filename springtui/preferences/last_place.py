@@ -80,7 +80,12 @@ def load_last_session(home: Path) -> LastSession:
 
 
 def save_last_session(home: Path, last_session: LastSession) -> None:
-    """Save the session; errors of writing are ignored."""
+    """Save the session, with what other apps over this home have seen meanwhile; errors of writing are ignored."""
     with contextlib.suppress(OSError):
         if home.is_dir():
-            replace_file(home / NAME, msgspec.json.encode(last_session))
+            seen = {**last_session.seen}
+            for name, other in load_last_session(home).seen.items():
+                if name not in seen or seen[name].time < other.time:
+                    seen[name] = other
+            kept = dict(sorted(seen.items(), key=lambda item: item[1].time)[-RUNS_KEPT:])
+            replace_file(home / NAME, msgspec.json.encode(msgspec.structs.replace(last_session, seen=kept)))

@@ -13,7 +13,7 @@ from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
 import springtui
-from engine.errors import ConfigError, nearest, nearest_and_known
+from engine.errors import ConfigError, nearest_and_known
 from engine.runs.home import config_path
 from engine.settings.fields import field_help, field_names, field_types
 
@@ -173,10 +173,7 @@ def _value(path: Path, cls: type[msgspec.Struct], table: dict[str, Any], key: st
 def _refuse_unknown(path: Path, what: str, table: dict[str, Any], known: tuple[str, ...]) -> None:
     for key in table:
         if key not in known:
-            near = nearest(key, known)
-            raise ConfigError(
-                f"{path}: unknown {what} {key!r}; the nearest is {near!r}. Allowed: {', '.join(known)}"
-            )
+            raise ConfigError(f"{path}: unknown {what} {key!r}; {nearest_and_known(key, known)}")
 
 
 def _colors(path: Path, colors: dict[str, Any]) -> dict[str, Any]:

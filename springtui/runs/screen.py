@@ -316,13 +316,14 @@ class RunsScreen(BaseScreen[None]):
             self._wake.set()
 
     def action_mark(self) -> None:
-        """Mark the run or remove its mark, and move the cursor to the next run."""
+        """Mark the run or remove its mark; the cursor stays where it is."""
         current = self.table.current
         if current is not None:
             self.marked = (
                 [m for m in self.marked if m != current] if current in self.marked else [*self.marked, current]
             )
-            self.table.action_move(1)
+            self.table.draw()
+            self._moved()
 
     def action_overlay(self) -> None:
         """Show or hide the plot in a low terminal; else move the focus to it."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.errors import RunDirectoryError
 from engine.runs.directory import Run
-from engine.runs.label import read_label
+from engine.runs.label import given_names, read_label
 from engine.runs.status import Status
 from engine.settings.chain import ChainConfig
 from engine.settings.run import RunConfig, kind_of
@@ -31,6 +31,7 @@ def describe(run: Run) -> dict[str, Any]:
         config = run.config()
     except RunDirectoryError as error:
         return {"run": run.id, "kind": None, "status": Status.DAMAGED, "text": str(error), **shared}
+    shared["name"] = next(iter(given_names(label, config.settings)), "")
     found = run.observe()
     state = RunState(run.id)
     for event in run.last_events(_RECORDS):

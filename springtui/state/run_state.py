@@ -44,6 +44,8 @@ class RunState:
     refused: str = ""
     """Why the worker refused the last request."""
     note: str = ""
+    lost: int = 0
+    """Number of workers that a sweep's executor lost since the present worker began."""
     cells: dict[tuple[int, int], Cell] = field(default_factory=dict)
     """A sweep's finished members, by cell and member."""
     done: int = 0
@@ -104,6 +106,8 @@ class RunState:
             self._fold_acknowledged(event)
         elif isinstance(event, Ended):
             self.status, self.ended, self.note = Status(event.reason), event, event.text
+        elif isinstance(event, Note) and event.lost:
+            self.lost += event.lost
         elif isinstance(event, Note):
             self.note = event.text
 
@@ -118,7 +122,7 @@ class RunState:
             self.status = Status.STARTING
 
     def _fold_started(self, event: Started) -> None:
-        self.status, self.ended, self.note = Status.RUNNING, None, ""
+        self.status, self.ended, self.note, self.lost = Status.RUNNING, None, "", 0
         self.layers, self.total = event.layers, event.total
         self.settings, self.facts = dict(event.settings), dict(event.facts)
         self.started = self.started or event.time

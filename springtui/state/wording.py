@@ -128,6 +128,11 @@ def age_in_words(seconds: float) -> str:
     return f"{int(seconds)}s"
 
 
+def lost_workers(count: int) -> str:
+    """How many workers an executor lost, in words."""
+    return f"{count} worker{'s' if count != 1 else ''} lost"
+
+
 UNITS = {"train": "epoch", "chain": "step", "probe": "step"}
 
 

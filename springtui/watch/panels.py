@@ -124,7 +124,7 @@ def facts(state: RunState, measure: str, observation: Observation | None) -> lis
     if state.latest is None:
         note = plain_text(state.note) or "no curve yet"
         return problem if problem and (not state.note or note in problem[0]) else [*problem, note]
-    lines = [text] if (text := regime_line(state, measure)) else []
+    lines = [" · ".join(regime)] if (regime := regime_parts(state, measure)) else []
     if measure != DISTANCE and (fit := twin_of(state)) is not None:
         lines.append(f"twin F* {with_error(fit.effective_friction, fit.standard_error)}")
     if problem:
@@ -136,12 +136,12 @@ def facts(state: RunState, measure: str, observation: Observation | None) -> lis
     return lines
 
 
-def regime_line(state: RunState, measure: str) -> str:
-    """Regime of the newest load curve, its numbers and their trend; empty before there is a curve."""
+def regime_parts(state: RunState, measure: str) -> list[str]:
+    """Regime of the newest load curve, then its numbers with their trend; empty before there is a curve."""
     shape = shape_of(state, measure)
     if shape is None or shape.reason:
-        return "" if shape is None else shape.words
-    return f"{shape.words} · {joined(shape_line(shape), trend(state, measure))}"
+        return [] if shape is None else [shape.words]
+    return [shape.words, joined(shape_line(shape), trend(state, measure))]
 
 
 def settings_lines(state: RunState, config: RunConfig | None, width: int) -> list[str]:

@@ -268,8 +268,8 @@ class WatchScreen(BaseScreen[None]):
         gone = "the run's directory is gone; what was read is still shown" if self.follower.gone else ""
         wrong = gone or self.control.trouble
         problem = "" if gone else panels.what_went_wrong(self.follower.observation)
-        regime = panels.regime_line(self.view.state, self.measure) if self.has_class("-tabbed") else ""
-        notes = [wrong, asked, self._away or "", problem, regime, "read-only" if self.read_only else ""]
+        regime = panels.regime_parts(self.view.state, self.measure) if self.has_class("-tabbed") else []
+        notes = [wrong, asked, self._away or "", problem, "read-only" if self.read_only else "", *regime]
         text = fitting([note for note in notes if note], self.size.width - 2)
         self.set_texts({"#said": plain_text(text)})
         unheard = "not acknowledged" in asked or "refused" in asked

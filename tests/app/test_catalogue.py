@@ -188,6 +188,22 @@ def test_a_place_is_remembered_and_bounded(home: Path) -> None:
     assert not (home / "nowhere").exists()
 
 
+def test_two_apps_keep_what_the_other_has_seen(home: Path) -> None:
+    home.mkdir()
+    ours, theirs = LastSession(screen="watch", run="a"), LastSession()
+    ours.look_at("a", 10)
+    save_last_session(home, ours)
+    theirs.look_at("b", 20)
+    save_last_session(home, theirs)
+    assert {name: seen.records for name, seen in load_last_session(home).seen.items()} == {"a": 10, "b": 20}
+    ours.look_at("b", 15)
+    theirs.look_at("b", 30)
+    save_last_session(home, theirs)
+    save_last_session(home, ours)
+    found = load_last_session(home)
+    assert (found.screen, found.seen["b"].records) == ("watch", 30)
+
+
 def test_how_long_one_was_away() -> None:
     now = time.time()
     last = LastSession(seen={"a": Seen(10, now - 125)})

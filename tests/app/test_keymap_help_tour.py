@@ -260,7 +260,7 @@ async def test_the_bottom_line_names_quit_help_and_the_palette_at_any_width(
 
 async def test_ctrl_q_asks_as_q_does(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = SpringApp(home, begin_runs=False)
-    monkeypatch.setattr(app, "_going", lambda: 1)
+    monkeypatch.setattr(app.leaving, "going", lambda: 1)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("ctrl+q")
         await until(pilot, lambda: isinstance(app.screen, ChoiceScreen))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ from textual.widgets._footer import FooterKey
 from engine.errors import ConfigError
 from engine.runs.directory import Run
 from engine.runs.listing import open_home
+from engine.runs.records import Ended, Note, Started
 from engine.settings.chain import ChainConfig
 from engine.settings.sweep import SweepConfig
 from engine.sweep.diagrams import DIAGRAMS, make_sweep
@@ -118,6 +120,34 @@ async def test_no_screen_that_was_visited_before_changes_its_looks(
         await until(pilot, lambda: boxes(again) == before)
         assert again.query_one("#said").size.height > 8
         await let_go(again.control.sweeps.run_workers)
+
+
+async def test_a_lost_worker_is_said_and_stays_in_sight(app: SpringApp, home: Path) -> None:
+    """The test plays the worker; the loss is told while the sweep goes on, and no longer once it is over."""
+    config = make_sweep("data-noise", SMALL, axes=AXES, seeds=2)
+    run = Run.create(open_home(home), config)
+    writer = run.writer()
+    writer.write(Started(pid=os.getpid(), host="here", settings={}, layers=[], total=12))
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        phase = await open_phase(pilot)
+        await until(pilot, lambda: "0/12 networks" in phase._progress_text)
+        assert "lost" not in phase._progress_text
+        text = "dask://here:1: worker [10.0.0.1:1] was lost, 1 left; its work starts again"
+        writer.write(Note(text=text, level="warning", lost=1))
+        await until(pilot, lambda: "1 worker lost" in phase._progress_text)
+        assert [notice.message for notice in pilot.app._notifications] == [text]
+        writer.write(Note(text=text, level="warning", lost=2))
+        await until(pilot, lambda: "3 workers lost" in phase._progress_text)
+        writer.write(Ended(reason="stopped", text="0 of 12 networks made"))
+        writer.release()
+        await until(pilot, lambda: "stopped" in phase._progress_text)
+        assert "lost" not in phase._progress_text
+        await let_go(phase.control.sweeps.run_workers)
+    async with SpringApp(home, begin_runs=False).run_test(size=(100, 30), notifications=True) as pilot:
+        phase = await open_phase(pilot)
+        await until(pilot, lambda: "stopped" in phase._progress_text)
+        assert not list(pilot.app._notifications)
+        await let_go(phase.control.sweeps.run_workers)
 
 
 async def test_a_diagram_is_made_stopped_and_gone_on_with(

@@ -165,12 +165,31 @@ async def test_labels_are_written_and_shown_inert(home: Path) -> None:
         await until(pilot, lambda: not read_label(run.path).pinned)
 
 
+async def test_space_marks_and_stays_on_the_run(home: Path) -> None:
+    make_many(home, 5)
+    async with open_runs(home) as (screen, pilot):
+        await until(pilot, lambda: described(screen))
+        await pilot.press("down")
+        run_id = screen.table.current
+        assert screen.table.cursor == 1
+        await pilot.press("space")
+        assert screen.marked == [run_id]
+        assert screen.table.current == run_id
+        line = screen.table.render_line(2).text
+        assert line.startswith("●")
+        await until(pilot, lambda: "1 marked" in str(screen.query_one("#said", Static).content))
+        await pilot.press("space")
+        assert screen.marked == []
+        assert screen.table.cursor == 1
+        assert not screen.table.render_line(2).text.startswith("●")
+
+
 async def test_overlay_reads_every_marked_run_out(home: Path) -> None:
     for i in range(3):
         make_run(home, training_records(30 + i), i, began=1.7e9 + 100 * i)
     async with open_runs(home) as (screen, pilot):
         await until(pilot, lambda: described(screen))
-        await pilot.press("space", "space", "space")
+        await pilot.press("space", "down", "space", "down", "space")
         assert len(screen.marked) == 3
         plot = screen.query_one(CurvesPlot)
         await until(pilot, lambda: len(plot.curves) == 3)
@@ -195,7 +214,7 @@ async def test_a_run_that_ended_before_the_cursor_has_no_value_there(home: Path)
         make_run(home, training_records(count), i, began=1.7e9 + 100 * i)
     async with open_runs(home) as (screen, pilot):
         await until(pilot, lambda: described(screen))
-        await pilot.press("space", "space", "c")
+        await pilot.press("space", "down", "space", "c")
         plot = screen.query_one(CurvesPlot)
         await until(pilot, lambda: screen.quantity == "train_loss" and len(plot.curves) == 2)
         await pilot.press("o", "right")

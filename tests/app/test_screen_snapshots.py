@@ -43,7 +43,7 @@ def still(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker, no clock, no zone of time."""
     monkeypatch.setattr(PhaseControl, "take_up", lambda self: _nothing())
     monkeypatch.setattr(runs_panels, "age_in_words", lambda seconds: "2h")
-    monkeypatch.setattr(status, "_ago", lambda moment: "2 hours")
+    monkeypatch.setattr(status, "ago", lambda moment: "2 hours")
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
 
@@ -95,7 +95,7 @@ async def draw_runs(pilot: Pilot[int]) -> None:
     assert isinstance(screen, RunsScreen)
     await until(pilot, lambda: len(screen.table.in_view) > 3)
     await until(pilot, lambda: all(screen.catalogue.is_described(name) for name in screen.table.in_view))
-    await pilot.press("space", "space")
+    await pilot.press("space", "down", "space", "down")
     await until(pilot, lambda: len(screen.marked) == 2)
     await pilot.pause(1.2)
     await settled(pilot)

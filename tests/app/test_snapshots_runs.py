@@ -74,7 +74,11 @@ def test_watch(home: Path, snap_compare: SnapCompare, size: tuple[int, int], key
 
 @pytest.mark.parametrize(
     ("size", "keys"),
-    [((120, 40), ()), ((120, 40), ("space", "space", "space", "o", "right")), ((80, 24), ())],
+    [
+        ((120, 40), ()),
+        ((120, 40), ("space", "down", "space", "down", "space", "down", "o", "right")),
+        ((80, 24), ()),
+    ],
     ids=["whole", "overlay", "narrow"],
 )
 def test_runs(

@@ -176,8 +176,9 @@ async def test_what_was_missed_is_told_and_the_app_opens_where_it_was(home: Path
     last = load_last_session(home)
     assert last.away(run.id, 1000, last.seen[run.id].time + 9) == ""  # a glance elsewhere is no absence
     last.seen[run.id] = Seen(last.seen[run.id].records, last.seen[run.id].time - 60)
+    (home / "place.json").unlink()  # the newer time in it would be kept
     save_last_session(home, last)
-    app = SpringApp(home)
+    app = SpringApp(home, opening=Opening("last"))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: isinstance(pilot.app.screen, WatchScreen))
         again = pilot.app.screen

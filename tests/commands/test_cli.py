@@ -96,7 +96,9 @@ class TestBadInput:
         assert all(word in said.err for word in words)
         assert not home.exists()
 
-    @pytest.mark.parametrize("arguments", [["trian"], ["train", "--jsno"], ["separation"], ["train", "extra"]])
+    @pytest.mark.parametrize(
+        "arguments", [["trian"], ["train", "--jsno"], ["separation"], ["train", "extra"], ["--last", "runs"]]
+    )
     def test_usage(self, arguments: list[str], home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(arguments) == 2
         said = capsys.readouterr()
@@ -254,6 +256,31 @@ class TestChain:
         assert {len(result[name]) for name in ("positions", "sd", "mean_field")} == {3}
         assert isinstance(result["friction"], float)
         assert runs_in(home) == [result["run"]]
+        assert result["loads"] == pytest.approx(np.diff([0.0, *result["positions"], 1.0]).tolist())
+
+    @pytest.mark.parametrize(
+        ("right", "left", "sign", "words"),
+        [(0.2, 0.02, -1, "shallow layers lazy"), (0.02, 0.2, 1, "deep layers lazy")],
+    )
+    def test_loads_and_regime(
+        self, right: float, left: float, sign: int, words: str, home: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """What resists the pull leaves the load to the springs near the target."""
+        settings = {"mu_right": right, "mu_left": left, "noise": 0.1, "steps": 4000, "replicas": 64, "blocks": 4}
+        arguments = ["chain", *(word for key, value in settings.items() for word in ("--set", f"{key}={value}"))]
+        assert main([*arguments, "--json"]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert len(result["loads"]) == 5
+        assert sum(result["loads"]) == pytest.approx(1.0)
+        assert sign * result["asymmetry"] > 0.1
+        assert result["cv"] > 0.25
+        assert result["regime"] == {-1: "concave", 1: "convex"}[sign]
+        assert main(arguments) == 0
+        said = [line.split() for line in capsys.readouterr().out.splitlines()]
+        assert ["regime", *words.split()] in said
+        assert ["block", "position", "load", "sd", "mean", "field"] in said
+        assert (said[-1][0], float(said[-1][1])) == ("target", 1.0)
+        assert float(said[-1][2]) == pytest.approx(result["loads"][-1], rel=1e-3)
 
 
 class TestSeparation:

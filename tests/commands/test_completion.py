@@ -13,6 +13,7 @@ from support.imports import HEAVY, modules_after
 from support.real_terminal import Terminal
 
 from engine.runs.directory import Run
+from engine.runs.label import write_label
 from engine.settings.chain import ChainConfig
 from springtui.cli import main
 
@@ -68,6 +69,21 @@ def test_runs_of_the_home_that_was_named(
     assert offered(capsys, monkeypatch, "resume", run.id[:8]) == []
     found = offered(capsys, monkeypatch, "--home", str(tmp_path / "other"), "resume", run.id[:8])
     assert found == [f"plain,{run.id}"]
+
+
+def test_names_of_runs(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that several runs share, and one that a shell would read as something else, is not offered."""
+    names = ("baseline", "my run", "twice", "twice", "$(reboot)", "")
+    runs = [Run.create(home, ChainConfig()) for _ in names]
+    for run, name in zip(runs, names, strict=True):
+        write_label(run.path, name=name)
+    monkeypatch.setattr(Run, "config", lambda _: pytest.fail("no configuration is read"))
+    for verb in ("twin", "watch", "export", "resume", "stop", "note", "rm"):
+        assert offered(capsys, monkeypatch, verb, "base") == ["plain,baseline"]
+    assert offered(capsys, monkeypatch, "lab", "--twin", "base") == ["plain,baseline"]
+    assert " ".join(offered(capsys, monkeypatch, "watch", "my\\ r")) == "plain,my\\ run"
+    assert offered(capsys, monkeypatch, "watch", "tw") == offered(capsys, monkeypatch, "watch", "$") == []
+    assert len(offered(capsys, monkeypatch, "watch", "")) >= 1 + len(runs)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +150,7 @@ def test_nothing_heavy_is_imported(home: Path) -> None:
     ids=["bash", "zsh", "fish"],
 )
 def test_tab_in_a_real_shell(shell: str, options: list[str], first: str, tmp_path: Path, home: Path) -> None:
-    """Tab completes a verb, a key without a space after it, and the value beyond the ``=``."""
+    """Tab completes a verb, a key without a space after it, the value beyond the ``=``, and a name with spaces."""
     found = shutil.which(shell)
     if found is None:
         pytest.skip(f"there is no {shell} here")
@@ -142,6 +158,7 @@ def test_tab_in_a_real_shell(shell: str, options: list[str], first: str, tmp_pat
     shim.parent.mkdir()
     shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m springtui "$@"\n')
     shim.chmod(0o755)
+    write_label(Run.create(home, ChainConfig()).path, name="my run")
     environment = {
         "PATH": f"{shim.parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(Path(__file__).parents[2]),
@@ -161,3 +178,6 @@ def test_tab_in_a_real_shell(shell: str, options: list[str], first: str, tmp_pat
         ):
             terminal.press(typed)
             terminal.wait_for(lambda text, shown=shown: shown in text.split("sourced")[-1])
+        terminal.press("\x15springtui watch my\t")
+        quoted = ("springtui watch my\\ run ", "springtui watch 'my run' ")  # as each shell does it
+        terminal.wait_for(lambda text: any(shown in text for shown in quoted))

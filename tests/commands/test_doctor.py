@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import select
+import struct
 import subprocess
 import sys
 import termios
@@ -126,11 +127,27 @@ class TestTerminals:
         assert b"$p" not in console.seen
         assert "round trip" in checks["link"]["detail"]
 
+    def test_the_size_is_the_terminals_though_the_output_is_piped(self, home: Path) -> None:
+        terminal = Answering(ANSWERS)
+        fcntl.ioctl(terminal.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        assert terminal.doctor(COLUMNS="110")["size"]["detail"] == "100 x 30"
+        assert Answering(ANSWERS).doctor(COLUMNS="110")["size"]["detail"] == "the terminal tells none"
+
     def test_tmux_answers_for_itself(self, home: Path) -> None:
         checks = Answering(ANSWERS).doctor(TMUX="/tmp/none,1,0")
         assert "as far as tmux" in checks["link"]["detail"]
         assert "no synchronised output" in checks["tmux"]["detail"]
         assert "terminal-features" in checks["tmux colours"]["remedy"]
+
+
+def test_through_pipes_there_is_no_terminal_whatever_size_is_announced(home: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "springtui", "doctor", "--json"], stdin=subprocess.DEVNULL, capture_output=True,
+        env={**os.environ, "COLUMNS": "110"}, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert (checks["size"]["state"], checks["size"]["detail"]) == ("warn", "there is no terminal")
+    assert "terminal" in checks["size"]["remedy"]
 
 
 @pytest.mark.parametrize(("text", "number"), [("tmux 3.3a", (3, 3)), ("tmux next-3.6", (3, 6)), ("tmux", None)])

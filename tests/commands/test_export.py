@@ -259,11 +259,11 @@ class TestFigures:
 
 
 class TestJson:
-    def test_config_and_records(self, network: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def test_records(self, network: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         """Damaged lines are passed over, records of a newer kind are kept; nothing is written."""
         append_line(network.path / "events.jsonl", b'{"seq": 12, "half\n{"kind": "newer", "seq": 13}\n[1]\n')
         before = names(tmp_path)
-        assert main(["export", "last", "--json"]) == 0
+        assert main(["export", "last", "--records", "--json"]) == 0
         told = json.loads(capsys.readouterr().out)
         assert list(told) == ["run", "config", "records"]
         assert told["config"]["id"] == told["run"] == network.id
@@ -271,11 +271,71 @@ class TestJson:
         assert told["records"][9]["curves"]["trace_ratio"] == CURVE
         assert names(tmp_path) == before
 
-    def test_cells_and_files(self, sweep: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-        assert main(["export", "last", "--json", "--format", "csv", "--out", str(tmp_path / "o")]) == 0
+    def test_cells(self, sweep: Run, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["export", "last", "--json", "--records"]) == 0
         told = json.loads(capsys.readouterr().out)
+        assert list(told) == ["run", "config", "records", "cells"]
         assert [cell["test_accuracy"] for cell in told["cells"]] == pytest.approx([0.5, 0.55, 0.6, 0.65, 0.7])
-        assert told["files"] == [str(tmp_path / "o" / f"{sweep.id}.csv")]
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [[], ["--figure", "load-curve"], ["--format", "csv,json"], ["--figure", "chain", "--format", "svg"]],
+    )
+    @pytest.mark.parametrize("out", [True, False])
+    def test_the_same_files_with_and_without(
+        self,
+        arguments: list[str],
+        out: bool,
+        network: Run,
+        capsys: pytest.CaptureFixture[str],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        contents = []
+        for number, more in enumerate(([], ["--json"])):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            monkeypatch.chdir(folder)
+            where = ["--out", "o"] if out else []
+            assert main(["export", "last", *arguments, *where, *more]) == 0
+            told = capsys.readouterr().out
+            files = [path for path in folder.rglob("*") if path.is_file()]
+            contents.append({path.relative_to(folder): path.read_bytes() for path in files})
+            if more:
+                told_object = json.loads(told)
+                assert list(told_object) == ["run", "config", "files"]
+                assert told_object["config"]["id"] == told_object["run"] == network.id
+                listed = told_object["files"]
+            else:
+                listed = told.splitlines()
+            assert sorted(map(Path, listed)) == sorted(contents[-1])
+        assert contents[0] == contents[1]
+        assert contents[0]
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            ([], ["--records prints JSON", "--json"]),
+            (["--json", "--out", "o"], ["--records writes no file", "--out"]),
+            (["--json", "--figure", "chain", "--tensorboard", "o"], ["--figure, --tensorboard"]),
+        ],
+    )
+    def test_records_write_nothing(
+        self,
+        arguments: list[str],
+        words: list[str],
+        network: Run,
+        capsys: pytest.CaptureFixture[str],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        folder = tmp_path / "here"
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        assert main(["export", network.id, "--records", *arguments]) == 2
+        said = capsys.readouterr().err
+        assert all(word in said for word in words), said
+        assert not list(folder.iterdir())
 
 
 class TestBadInput:

@@ -15,7 +15,7 @@ from engine.errors import DataError
 from engine.runs.controls import ControlReader
 from engine.runs.directory import Run
 from engine.runs.listing import open_home
-from engine.runs.records import Curve, Ended, Started
+from engine.runs.records import Curve, Ended, Note, Started
 from engine.runs.writer import RunWriter
 from engine.settings.train import TrainConfig
 from springtui.commands.foreground import run_here
@@ -57,6 +57,22 @@ def test_result_comes_from_the_records(run: Run, capsys: pytest.CaptureFixture[s
     said = capsys.readouterr()
     assert "train_loss             0.25" in said.out
     assert "epoch 3/3  loss 0.25" in said.err
+
+
+def test_a_warning_is_said_at_once_and_once(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    def work(run: Run) -> Ended:
+        with begun(run) as writer:
+            writer.write(Note(text="here: \x1b[2Ja worker was lost", level="warning", lost=1))
+            writer.write(Note(text="2 workers"))
+            writer.write(curve(3, 0.25))
+            return writer.write(Ended(reason="finished", at=3))  # type: ignore[return-value]
+
+    state = run_here(run, work, "networks")
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "springtui: here: \N{REPLACEMENT CHARACTER}[2Ja worker was lost"
+    assert said[1] == "networks 3/3  loss 0.25  test accuracy 0.5  1 worker lost"
+    assert len(said) == 2
+    assert state.lost == 1
 
 
 def test_diverged_run_says_when(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

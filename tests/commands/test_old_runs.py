@@ -54,6 +54,9 @@ def test_they_are_listed(old: Path, capsys: Capture) -> None:
 def test_they_are_exported(kind: str, old: Path, capsys: Capture) -> None:
     (told,) = answer(capsys, "export", id_of(kind), "--out", str(old / "out"))
     assert told["config"]["version"] == "0.1.0"
+    assert {Path(file).suffix for file in told["files"]} == {".png", ".svg", ".csv", ".json"}
+    (told,) = answer(capsys, "export", id_of(kind), "--records")
+    assert told["config"]["version"] == "0.1.0"
     assert told["records"]
 
 

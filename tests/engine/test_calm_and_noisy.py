@@ -48,7 +48,9 @@ def test_the_network(kind: NoiseKind, noisy: bool) -> None:
         for _ in trainer.run_epoch():
             pass
     assert trainer.epoch == 150
-    shape = statistics(trainer.measure().curves[DEFAULT_MEASURE], logits=True)
+    measured = trainer.measure()
+    error = measured.scalars["curve_error"]
+    shape = statistics(measured.curves[DEFAULT_MEASURE], logits=True, error=error)
     assert shape.regime == WANTED[noisy]
     assert abs(shape.asymmetry) > 0.15
 

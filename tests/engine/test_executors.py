@@ -21,18 +21,20 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
+from distributed import Client
 from support import sweep_server
+from support.real_terminal import SPRINGTUI, Terminal
 from support.sweeps import SMALL, finals, same
 
 from engine.errors import ConfigError, WorkerError
 from engine.runs.controls import ControlReader
 from engine.runs.directory import Run
 from engine.runs.launch import launch
-from engine.runs.listing import open_home
+from engine.runs.listing import list_runs, open_home
 from engine.runs.records import Acknowledged, Cell, Ended, Event, Note, Started
 from engine.settings.chain import ChainConfig
 from engine.settings.sweep import SweepConfig
-from engine.sweep.backends import check_executor
+from engine.sweep.backends import Lost, check_executor
 from engine.sweep.diagrams import make_sweep
 from engine.sweep.task import Job, Slice, make_slice, pack, unpack
 from engine.workers.sweep import run_sweep
@@ -176,6 +178,24 @@ def test_networks_killed_at_twenty_random_moments_are_neither_lost_nor_repeated(
 # processes
 
 
+def lost_in(run: Run) -> list[Note]:
+    """The notes of a run on lost workers."""
+    return [note for note in of_kind(run, Note) if note.lost]
+
+
+@pytest.mark.parametrize(
+    ("lost", "text"),
+    [
+        (Lost(("",)), "a worker was lost; its work starts again"),
+        (Lost(("10.0.0.1:1",), 3), "worker 10.0.0.1:1 was lost, 3 left; its work starts again"),
+        (Lost(("a:1", "b:2"), 0), "2 workers were lost (a:1, b:2), 0 left; their work starts again"),
+        (Lost(("", "")), "2 workers were lost; their work starts again"),
+    ],
+)
+def test_a_loss_in_words(lost: Lost, text: str) -> None:
+    assert lost.in_words() == text
+
+
 def pool_of(pid: int) -> list[psutil.Process]:
     """The pool's processes of a sweep's worker, without Python's own resource tracker."""
     with contextlib.suppress(psutil.Error):
@@ -193,7 +213,10 @@ def test_a_killed_process_costs_a_slice_and_none_outlives_its_sweep(
     wait_until(lambda: len(pool_of(process.pid)) == 2)
     wait_until(lambda: len(finals(run)) >= 1)
     pool_of(process.pid)[0].kill()
-    wait_until(lambda: any("lost" in note.text for note in of_kind(run, Note)))
+    wait_until(lambda: lost_in(run))
+    (note,) = lost_in(run)
+    assert (note.level, note.lost) == ("warning", 1)
+    assert note.text == "processes: a worker was lost; its work starts again"
     wait_until(lambda: len(pool_of(process.pid)) >= 1)
     orphans = pool_of(process.pid)
     process.kill()
@@ -245,7 +268,11 @@ class Cluster:
         self.processes = [self._start("scheduler", "--host", "127.0.0.1", "--port", "0")]
         wait_until(lambda: self.file.exists() and self.file.read_text(encoding="utf-8").rstrip().endswith("}"))
         for name in ("one", "two"):
-            self.processes.append(self._start("worker", "--nthreads", "1", "--no-nanny", "--name", name))
+            self.add(name)
+
+    def add(self, name: str) -> None:
+        """Start one more worker."""
+        self.processes.append(self._start("worker", "--nthreads", "1", "--no-nanny", "--name", name))
 
     def _start(self, what: str, *arguments: str) -> subprocess.Popen[bytes]:
         with (self._folder / f"{what}.log").open("ab") as log:
@@ -271,6 +298,12 @@ class Cluster:
         """As ``--executor`` takes it."""
         address = json.loads(self.file.read_text(encoding="utf-8"))["address"]
         return str(address).replace("tcp://", "dask://")
+
+    def addresses(self) -> dict[str, str]:
+        """By name, the workers' addresses as they are told to a person."""
+        with Client(scheduler_file=str(self.file), set_as_default=False) as client:
+            known = client.scheduler_info()["workers"]
+        return {worker["name"]: address.removeprefix("tcp://") for address, worker in known.items()}
 
     def close(self) -> None:
         for process in reversed(self.processes):
@@ -311,6 +344,35 @@ def test_a_dask_cluster_makes_the_same_though_a_worker_and_then_the_scheduler_ar
     assert "scheduler" in ended.text
     assert "resume" in ended.text
     assert 1 <= len(finals(other)) < 240
+
+
+@pytest.mark.slow
+@pytest.mark.terminal
+def test_a_lost_dask_worker_is_said_and_one_that_is_sent_away_is_not(home: Path, cluster: Cluster) -> None:
+    """In the records, and above the bar of the real program in a terminal."""
+    wait_until(lambda: len(cluster.addresses()) == 2)
+    addresses = cluster.addresses()
+    with Client(scheduler_file=str(cluster.file), set_as_default=False) as client:
+        argv = [*SPRINGTUI, "sweep", "--recipe", "data-noise", "--set", "epochs=5000", "--executor", cluster.url]
+        with Terminal(argv, env={"SPRINGTUI_HOME": str(home)}, columns=150) as terminal:
+            terminal.wait_for("networks 0/162", 90)
+            (run,) = list_runs(home)
+            wait_until(lambda: of_kind(run, Cell))  # so that both workers have been counted
+            cluster.processes[1].kill()  # worker one
+            text = f"{cluster.url}: worker {addresses['one']} was lost, 1 left; its work starts again"
+            terminal.wait_for(text, 60)
+            terminal.wait_for("1 worker lost")
+            assert [(note.text, note.level, note.lost) for note in lost_in(run)] == [(text, "warning", 1)]
+            cluster.add("three")
+            wait_until(lambda: set(cluster.addresses()) == {"two", "three"})
+            time.sleep(3.0)  # the sweep counts once more
+            client.retire_workers(names=["three"])
+            wait_until(lambda: set(cluster.addresses()) == {"two"})
+            time.sleep(3.0)
+            terminal.press("\x03")
+            assert terminal.wait_exit(60) == 1
+    assert len(lost_in(run)) == 1
+    assert of_kind(run, Ended)[-1].reason == "stopped"
 
 
 @pytest.mark.parametrize("wrong", ["dask://", "dask://host", "dask://host:port", "dask:///", "dask:///no/file"])

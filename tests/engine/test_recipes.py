@@ -82,6 +82,18 @@ def test_nearest(wrong: str, near: str) -> None:
         find_recipe(wrong)
 
 
+def test_where_nothing_is_near_all_are_listed(capsys: pytest.CaptureFixture[str], home: Any) -> None:
+    for arguments, known in (
+        (["train", "--recipe", "foo"], ", ".join(RECIPES)),
+        (["sweep", "--recipe", "foo"], "data-noise, learning-rate"),
+        (["train", "--set", "zzz=1"], "dataset, "),
+    ):
+        assert main(arguments) == 2
+        said = capsys.readouterr().err
+        assert "nearest" not in said
+        assert f"known: {known}" in said
+
+
 class TestListed:
     def test_json(self, home: Any, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["train", "--list-recipes", "--json"]) == 0

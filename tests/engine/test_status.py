@@ -21,7 +21,7 @@ from engine.runs.directory import Run
 from engine.runs.launch import launch
 from engine.runs.listing import open_home
 from engine.runs.lock import SIZE, Lock, Owner, process_mark, read_owner
-from engine.runs.records import Acknowledged, Curve, Ended, Note, Started, encode
+from engine.runs.records import ENDS, Acknowledged, Curve, Ended, Note, Started, encode
 from engine.runs.status import Status, observe
 from engine.runs.stopping import _kill, stop
 from engine.settings.chain import ChainConfig
@@ -91,6 +91,22 @@ def test_a_status_is_its_word_wherever_it_is_written() -> None:
     for status in Status:
         assert json.dumps(status) == msgspec.json.encode(status).decode() == f'"{status}"' == f'"{status.value}"'
         assert msgspec.to_builtins(status) == status
+
+
+def test_the_words_of_a_last_record_are_statuses() -> None:
+    """A worker records how it ended, unless it crashed; the lock may hold no word as well."""
+    assert set(ENDS) == {status for status in Status if status.is_over} - {"crashed", "damaged"}
+    for reason in ENDS:
+        assert msgspec.convert({"kind": "ended", "reason": reason}, Ended).reason == reason
+    for wrong in ("", "crashed", "finishe", "finished\n"):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({"kind": "ended", "reason": wrong}, Ended)
+    owner = {"pid": 1, "host": "here", "time": 0.0}
+    for reason in (*ENDS, ""):
+        assert msgspec.convert({**owner, "reason": reason}, Owner).reason == reason
+    for wrong in ("crashed", "\n"):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({**owner, "reason": wrong}, Owner)
 
 
 def test_what_a_status_says() -> None:

@@ -133,7 +133,7 @@ def test_the_real_program_over_many(sound: list[Path], tmp_path: Path, secret: P
     assert (done.returncode, done.stderr) == (0, "")
     assert len(list_runs(home)) == 50
     for name in names[100:104]:
-        for verb in (["export", "--json"], ["stop", "--patience", "1"], ["note", "--pin"]):
+        for verb in (["export", "--records", "--json"], ["stop", "--patience", "1"], ["note", "--pin"]):
             done = springtui(home, verb[0], name, *verb[1:])
             assert done.returncode in {0, 1, 2}
             assert "Traceback" not in done.stderr
