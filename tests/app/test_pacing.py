@@ -197,7 +197,7 @@ def slow(home: Path) -> Iterator[SlowTerminal]:
 @pytest.mark.slow
 def test_keys_are_answered_within_a_second_over_a_slow_link(slow: SlowTerminal) -> None:
     """300 ms there and back, 64 kbit/s, a live lab: DESIGN's slow link."""
-    slow.wait_for(lambda text: "epoch" in text and "step" in text, 90)
+    slow.wait_for(lambda text: "epoch" in text and "two hands" in text, 90)
     end = time.monotonic() + 3
     while time.monotonic() < end:
         slow.read(0.1)
@@ -228,7 +228,7 @@ def slider_line(terminal: Terminal) -> str:
 def test_a_live_lab_keeps_to_its_bytes(home: Path) -> None:
     """What one redraw costs at 100×30, counted in bytes and redraws, so that a loaded machine changes nothing."""
     with Terminal(columns=100, rows=30) as terminal:
-        terminal.wait_for(lambda text: "epoch" in text and "step" in text, 60)
+        terminal.wait_for(lambda text: "epoch" in text and "two hands" in text, 60)
         end = time.monotonic() + 2
         while time.monotonic() < end:
             terminal.read(0.05)

@@ -30,7 +30,7 @@ def settle(terminal: Terminal, seconds: float = 1.0) -> None:
 
 def walk(terminal: Terminal) -> None:
     """Every screen and overlay: lab with ruler, palette, help, tour, phase, runs."""
-    terminal.wait_for(lambda text: "epoch" in text and "step" in text, 90)
+    terminal.wait_for(lambda text: "epoch" in text and "two hands" in text, 90)
     terminal.press("v")
     settle(terminal)
     for keys, sign in (("?", "springtui: help"), ("f", "g makes"), ("u", "Overlay")):

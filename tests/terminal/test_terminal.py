@@ -50,7 +50,7 @@ def wait_until(true: object, seconds: float = 15.0) -> None:
 
 
 def test_start_move_a_slider_and_quit(lab: Terminal, home: Path) -> None:
-    lab.wait_for(lambda text: "Nonlinearity" in text and "epoch" in text and "step" in text, 60)
+    lab.wait_for(lambda text: "Nonlinearity" in text and "epoch" in text and "two hands" in text, 60)
     lab.press(END)  # the first slider has the focus
     run = run_of(home, "train")
 
