@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-OTHER_SEEDS = (1000, 1001, 1002)
+OTHER_SEEDS = (2000, 2001, 2002)
 STARTS: tuple[dict[str, Any], ...] = (
     # as reported: the map named the wrong setting, or the wrong way
     {"negative_slope": 0.8, "data_noise": 0.2, "epochs": 100},
@@ -37,15 +37,16 @@ STARTS: tuple[dict[str, Any], ...] = (
     # drawn at random, those in which one end is lazy
     {"negative_slope": 0.3, "dropout": 0.05, "lr": 0.02, "batch_size": 32, "depth": 5, "epochs": 40},
     {"negative_slope": 0.3, "data_noise": 0.5, "lr": 0.005, "batch_size": 64, "depth": 5, "width": 40},
-    {"negative_slope": 0.5, "lr": 3e-4, "batch_size": 640, "depth": 10, "width": 40, "epochs": 40},
     {"negative_slope": 0.1, "data_noise": 0.5, "lr": 0.005, "batch_size": 640, "depth": 10, "width": 40,
      "epochs": 40},
     {"negative_slope": 0.7, "data_noise": 0.1, "dropout": 0.15, "lr": 0.02, "batch_size": 64, "depth": 5,
      "epochs": 40},
     {"negative_slope": 0.3, "dropout": 0.15, "lr": 0.02, "batch_size": 32, "depth": 12, "width": 40, "epochs": 40},
     {"negative_slope": 0.5, "data_noise": 0.5, "dropout": 0.05, "batch_size": 256, "depth": 12, "width": 60},
-    # drawn likewise among shallow networks without noise: the first whose advice is depth
-    {"negative_slope": 0.1, "lr": 5e-4, "depth": 7, "width": 40, "epochs": 40},
+    # drawn likewise: the first whose advice is depth
+    {"dropout": 0.15, "lr": 0.005, "epochs": 60},
+    # drawn likewise among deep networks: the first whose advice is batch size
+    {"lr": 0.005, "depth": 20, "epochs": 15},
 )  # fmt: skip
 """Settings that differ from those of the recipe digits."""
 
@@ -176,7 +177,7 @@ def lab_seconds() -> float:
 
 
 HEADER = """\
-| start | advice | said | |asymmetry| before | after | fall | its error | test accuracy | holds |
+| start | advice | the trial said | asymmetry before | after | fall | its error | test accuracy | holds |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
 
 

@@ -284,11 +284,11 @@ def _capitalised(text: str) -> str:
 
 def _extent(trial: Trial, count: int = SEEDS) -> str:
     """How much was trained, from ``count`` seeds, and what there was no time for."""
-    whole = sum(None not in tried.curves[:SEEDS] for tried in trial.tried)
-    seeds = f"{count} seeds"
-    if whole + sum(tried.diverged > 0 for tried in trial.tried) < len(trial.tried):
-        seeds += f" of {whole} of {len(trial.tried)} changes, fewer of the others for lack of time"
-    epochs = f"{trial.epochs} epoch{'' if trial.epochs == 1 else 's'}"
+    fewer = sum(None in tried.curves[:SEEDS] and not tried.diverged for tried in trial.tried)
+    cut = []
     if trial.epochs < trial.wanted_epochs:
-        epochs += f" instead of {trial.wanted_epochs} for lack of time"
-    return f"{seeds}, {epochs}"
+        cut.append(f"no more than {trial.epochs} of {trial.wanted_epochs} epochs")
+    if fewer:
+        cut.append(f"fewer seeds of {fewer} of the {len(trial.tried)} changes")
+    lack = f"; for lack of time {' and '.join(cut)}" if cut else ""
+    return f"{count} seeds, {trial.epochs} epoch{'' if trial.epochs == 1 else 's'}{lack}"

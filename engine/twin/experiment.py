@@ -44,7 +44,7 @@ from .trial import (
     turns,
 )
 
-SECONDS = 30.0
+SECONDS = 25.0
 """Time of a trial on idle cores, at most, unless another is asked for; all of the lab's network fits into it."""
 _WARM_EPOCHS = 2
 """Epochs by which the time of all others is estimated; the first of them is not timed, where there are two."""

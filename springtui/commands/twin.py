@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     "--seconds",
     type=click.FloatRange(min=0.0),
     metavar="S",
-    help="With --try: take at most S seconds on idle cores (default 30); 0: as long as all of it takes.",
+    help="With --try: take at most S seconds on idle cores (default 25); 0: as long as all of it takes.",
 )
 @json_option
 @common
