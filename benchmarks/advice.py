@@ -86,8 +86,9 @@ def follow(settings: dict[str, Any], seed: int = 0, others: Sequence[int] = OTHE
     from engine.settings.fields import make
     from engine.settings.recipes import find_recipe
     from engine.settings.train import TrainConfig
+    from engine.twin.comparison import changes, choice
     from engine.twin.experiment import Experiment
-    from engine.twin.trial import MOST_EPOCHS, Start, changes, choice, turned
+    from engine.twin.trial import MOST_EPOCHS, Start, turned
 
     config = make(TrainConfig, {**find_recipe("digits").settings, **settings, "seed": seed})
     trial = Experiment(Start(config, min(config.epochs, MOST_EPOCHS)), seconds=0.0).run()
