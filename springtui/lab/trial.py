@@ -255,4 +255,3 @@ class TrialControl:
             self._view.draw_words()
 
         self._view.run_worker(then_draw(), group="trial")
-
