@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from ..errors import ConfigError, RunDirectoryError, RunError
 from ..measures.load_curve import LoadStatistics, statistics
+from ..measures.registry import PROBES
 from ..runs.directory import Run
 from ..runs.files import read_file, replace_file
 from ..runs.records import Acknowledged, CurveScalars, Ended, Started
@@ -54,8 +55,8 @@ ACCURACY_COST = 0.01
 """Test accuracy, a fraction, that a step may cost without another being named beside it."""
 _IRRELEVANT = frozenset(
     {
-        "epochs", "hold", "device", "threads", "measure_every", "measure_steps", "measure_test", "linear_probes",
-        "hessian", "checkpoint_every",
+        "epochs", "hold", "device", "threads", "measure_every", "measure_steps", "measure_test", "hessian",
+        "checkpoint_every", PROBES,
     }
 )  # fmt: skip
 """Settings that change no load curve after a given number of epochs."""

@@ -10,7 +10,7 @@ from textual.dom import DOMNode
 from engine.measures.load_curve import loads
 from engine.measures.registry import DISTANCE, MEASURES
 from engine.runs.status import Status
-from engine.settings.chain import TWIN_TIME
+from engine.settings.chain import TWIN_TIME, is_past_the_map
 
 from ..state.curves import curves_of, legend, legend_of, theory_of, twin_of, twin_series
 from ..state.empty import WAITING, why_empty
@@ -197,7 +197,7 @@ def _friction_facts(state: RunState) -> list[str]:
     if time is not None:
         hold = settings.get("hold")
         held = f"held at {hold:.0f}: O pulls on" if hold and time >= hold else f"its map is for {TWIN_TIME:.0f}"
-        if time > TWIN_TIME + 0.5:
+        if is_past_the_map(time):
             held = f"past {TWIN_TIME:.0f} the map says nothing"
         lines.append(f"friction · time {time:.0f}")
         lines.append(held)
