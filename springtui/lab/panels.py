@@ -8,7 +8,7 @@ from typing import Any
 from textual.dom import DOMNode
 
 from engine.measures.load_curve import loads
-from engine.measures.registry import DISTANCE, MEASURES
+from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURES
 from engine.runs.status import Status
 from engine.settings.chain import TWIN_TIME, is_past_the_map
 
@@ -25,6 +25,7 @@ from ..state.wording import (
     progress_line,
     shape_line,
     shape_of,
+    shown_measure,
     trend,
     with_error,
 )
@@ -129,7 +130,9 @@ def _regime(state: RunState | None, measure: str) -> str:
         return "no curve at these settings yet" + (": paused" if state.status is Status.PAUSED else "")
     if shape is None:
         return "no curve was made" if state is not None and state.is_over else "waiting for the first curve"
-    return f"{shape.words}\n{joined(shape_line(shape), trend(state, measure) if state is not None else '')}"
+    shown = shown_measure(measure)
+    by = "" if shown == DEFAULT_MEASURE else f" by {MEASURES[shown].label}"
+    return f"{shape.words}{by}\n{joined(shape_line(shape), trend(state, measure) if state is not None else '')}"
 
 
 def _train_facts(state: RunState | None, absent: str) -> list[str]:

@@ -220,11 +220,11 @@ def kill_until_done(run: Run, waits: list[float]) -> None:
 @pytest.mark.slow
 def test_chains_killed_at_random_moments_are_neither_lost_nor_repeated(home: Path) -> None:
     axes = {"x": ("noise", tuple(0.01 * i for i in range(1, 31))), "y": ("mu_right", (0.0, 0.05, 0.1))}
-    config = make_sweep("chain", {"replicas": 640, "steps": 60_000}, axes=axes, method="replicas", threads=1)
+    config = make_sweep("chain", {"replicas": 640, "steps": 30_000}, axes=axes, method="replicas", threads=1)
     open_home(home)
     broken, whole = Run.create(home, config), Run.create(home, config)
     rng = random.Random(5)
-    kill_until_done(broken, [rng.uniform(0.3, 1.6) for _ in range(5)])
+    kill_until_done(broken, [rng.uniform(0.3, 1.2) for _ in range(5)])
     assert work(whole).reason == "finished"
     assert len(finals(broken)) == cell_count(config)
     assert same(broken, whole)
