@@ -99,8 +99,9 @@ class TwinPredictions:
         from engine.twin.advice import advise, what_loads_say  # as in update
 
         if shown_measure(measure) != DEFAULT_MEASURE:
-            known = MEASURES[DEFAULT_MEASURE].label
-            return f"Which knob helps is known for the {known} alone (m shows it)."
+            known, by = MEASURES[DEFAULT_MEASURE].label, MEASURES[shown_measure(measure)].label
+            words = f"{what_loads_say(shape)}, by {by}"
+            return f"{words}; which knob helps is known for the {known} alone (m shows it)."
         slope, noise = train.settings.get("negative_slope"), train.settings.get(kind.key)
         if slope is None or noise is None:
             return ""

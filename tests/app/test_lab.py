@@ -225,6 +225,7 @@ SAID = {
 
 
 def said_of(regime: str) -> str:
+    regime = regime.split(" by ")[0]
     return SAID.get(regime, regime[1:])
 
 
