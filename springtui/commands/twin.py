@@ -185,7 +185,9 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
     left_out = [_left_out(config, index, found.get(index)) for index in range(cell_count(config))]
     left_out = [cell for cell in left_out if cell["reason"]]
     if len(summaries) < len(NUMBERS):
-        reasons = ", ".join(unclear_in_words([s for s in found.values() if s.reason])) or "none is made yet"
+        missing = cell_count(config) - len(found)
+        counts = unclear_in_words([s for s in found.values() if s.reason])
+        reasons = ", ".join([*counts, *([f"{missing} not made yet"] if missing else [])])
         raise DataError(
             f"{run.id} has {len(summaries)} of {cell_count(config)} cells whose load curve means something "
             f"({reasons}); a map has {len(NUMBERS)} numbers and needs as many: train longer, or take more cells"

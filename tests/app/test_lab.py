@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import threading
 from pathlib import Path
@@ -18,8 +19,11 @@ from engine.runs.launch import launch
 from engine.runs.listing import list_runs
 from engine.runs.records import Acknowledged, Curve, Started
 from engine.runs.status import Status
+from springtui.app import SpringApp
 from springtui.help.screen import HelpScreen
+from springtui.lab.choice import Choice, Choices
 from springtui.lab.panels import words
+from springtui.lab.screen import LabScreen
 from springtui.lab.session import PANELS, LabSession
 from springtui.lab.settings import moved, network_settings
 from springtui.lab.slider import Slider
@@ -409,3 +413,25 @@ async def test_beyond_the_maps_no_chain_applies(home: Path) -> None:
         await pilot.press("end")
         words = "learning rate above 0.2: layers mix the classes again, no chain applies"
         await until(pilot, lambda: words in lab._words["#facts"])
+
+
+async def test_one_kind_of_noise_is_chosen_whatever_the_keys(home: Path) -> None:
+    """Space on the chosen one and n for the next, in the same moment."""
+    app = SpringApp(home, begin_runs=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        lab = app.screen
+        assert isinstance(lab, LabScreen)
+        lab.query_one(Choices).focus()
+        chance = random.Random(1)
+        for _ in range(20):
+            lab.query_one(Choices).action_toggle_button()
+            lab.action_next_noise()
+            if chance.random() < 0.5:
+                lab.query_one(Choices).action_toggle_button()
+            await pilot.pause()
+        chosen = [choice for choice in lab.query(Choice) if choice.value]
+        assert len(chosen) == 1
+        before = lab.kind
+        await pilot.press("n")
+        await until(pilot, lambda: lab.kind is not before)

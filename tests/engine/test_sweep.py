@@ -256,3 +256,9 @@ def test_each_batch_size_is_trained_as_asked(home: Path) -> None:
     assert [s.x for s in summaries] == [20.0, 200.0, 20.0, 200.0]
     assert all(s.final and s.done == 2 for s in summaries)
     assert summaries[0].scalars["train_loss"] < summaries[1].scalars["train_loss"]  # more steps an epoch
+
+
+def test_an_axis_of_a_whole_number_that_is_a_choice() -> None:
+    assert parse_axis("chain", "order=1,2") == ("order", (1.0, 2.0))
+    sweep = make_sweep("chain", {}, axes={"x": ("order", (1.0, 2.0)), "y": ("noise", (0.1,))}, method="replicas")
+    assert [cell_settings(sweep, index).order for index in (0, 1)] == [1, 2]  # type: ignore[union-attr]
