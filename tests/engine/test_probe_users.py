@@ -234,14 +234,9 @@ def test_a_scalar_of_the_probes_own_name_is_refused() -> None:
 
 @pytest.mark.parametrize("model", [nn.Linear(20, 4), nn.ReLU()], ids=["linear", "relu"])
 def test_a_model_that_is_one_layer(model: nn.Module) -> None:
-    """There is no hidden layer whose load could be measured; that is said, and the training is not stopped."""
-    with warnings.catch_warnings(record=True) as raised:
-        warnings.simplefilter("always")
-        probe = LoadProbe(model, torch.randn(64, 20), torch.arange(64) % 4, every=1)
-        probe.step(loss=1.0)
-        probe.close()
-    assert all(issubclass(one.category, ProbeWarning) for one in raised)
-    assert probe.statistics.regime == "unclear"
+    """There is no hidden layer whose load could be measured."""
+    with pytest.raises(ConfigError, match="no layer was found between input and output"):
+        LoadProbe(model, torch.randn(64, 20), torch.arange(64) % 4, every=1)
 
 
 @pytest.mark.parametrize(
