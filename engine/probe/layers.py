@@ -86,7 +86,7 @@ def find_points(model: nn.Module, traced: Trace, batch: Tensor | None, n: int, w
     if not chosen:
         raise ConfigError(
             "no layer was found between input and output: name modules with layers=['fc1', 'blocks.*'], or use "
-            f"modules as activations; the model runs {_some(sorted({c.label for c in traced.calls})) or 'no module'}"
+            f"modules as activations; it runs {_some(sorted({c.label for c in traced.calls})) or 'no module'}"
         )
     first = chosen[0]
     embedded = (first in blocks or wanted.layers is not None) and (batch is None or _is_tokens(first))

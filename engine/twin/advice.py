@@ -17,20 +17,19 @@ from ..measures.load_curve import LoadStatistics
 from ..settings.train import TrainConfig
 from . import two_hands
 from .axis import noise_coordinate
-from .maps import TwinMap
-from .trial import (
+from .comparison import (
     ACCURACY_COST,
-    SEEDS,
+    LEAST_SEEDS,
     Change,
-    Trial,
-    Turn,
     asymmetries_of,
     changes,
     choice,
-    config_in_force,
     shape_of,
-    turns,
+    trained_of,
+    trouble_of,
 )
+from .maps import TwinMap
+from .trial import SEEDS, Trial, Turn, config_in_force, turns
 
 _WORDS = {"concave": "the shallow layers are lazy", "convex": "the deep layers are lazy"}
 LAZY = frozenset(_WORDS)
@@ -166,33 +165,34 @@ def what_loads_say(shape: LoadStatistics) -> str:
 
 
 def _measured(shape: LoadStatistics, trial: Trial) -> Advice:
-    """What the trial says to a network that is not balanced."""
-    says, base = f"{what_loads_say(shape)}.", shape_of(trial.base)
+    """What the trial says to a network that is not balanced; the asymmetries are those of its own networks."""
+    says, base = _WORDS[shape.regime].capitalize(), shape_of(trial.base)
     known = [value for value in asymmetries_of(trial.base) if math.isfinite(value)]
-    if not known or base.regime == "unclear":
-        lost = f"{trial.base.diverged} of {len(trial.seeds)} diverged"
-        why = lost if trial.base.diverged else base.reason
-        return Advice(sentence=f"{says} Networks trained anew ({_extent(trial)}) do not tell: {why}.")
-    now = sum(known) / len(known)
+    anew = f"networks trained anew from {trained_of(trial.base)} seeds to epoch {trial.epochs}"
+    trouble = trouble_of(trial.base)
+    if len(known) < min(LEAST_SEEDS, len(trial.seeds)) or base.regime == "unclear":
+        return Advice(sentence=f"{says}. {anew.capitalize()} do not tell what helps: {trouble or base.reason}.")
     if base.regime not in LAZY:
         return Advice(
-            sentence=f"{says} But networks trained anew with its settings come to {_signed(now)} "
-            f"({_extent(trial)}): nothing to mend in the settings.",
+            sentence=f"{says} (asymmetry {_signed(shape.asymmetry)}). But {anew} with its settings come to "
+            f"{_signed(sum(known) / len(known))}: nothing to mend in the settings.",
             source="measured",
         )
     found = changes(trial)
-    best = choice(found)
+    best, lack = choice(found), _lack(trial)
+    own = f" With its own settings: {trouble}." if trouble else ""
     if best is None:
+        lost = sum(bool(change.trouble) for change in found)
+        left_out = f" {lost} of them failed with some seed, and are not advised." if lost else ""
         return Advice(
-            sentence=f"{says} None of the {len(found)} changes that were tried brings it nearer to balance by "
-            f"more than twice its error ({_extent(trial)}).",
+            sentence=f"{says}. None of the {len(found)} changes that were tried in {anew} brings it nearer to "
+            f"balance by more than twice its error.{left_out}{own}{lack}",
             source="measured",
         )
     return Advice(
-        sentence=f"{says} {_capitalised(change_in_words(best))}, moves it towards balance: tried, asymmetry "
-        f"{_signed(now)} became {_signed(best.asymmetry)} ({_signed(best.change)} ± {best.error:.2f}) and test "
-        f"accuracy changed by {100 * best.accuracy_change:+z.1f} ± {100 * best.accuracy_error:.1f} points "
-        f"({_extent(trial, best.seeds)}).{_cheaper(best, found)}",
+        sentence=f"{says}. {_capitalised(change_in_words(best))}, moves it towards balance: in networks trained "
+        f"anew from {best.seeds} seeds to epoch {trial.epochs}, asymmetry {_moved(best)} and test accuracy "
+        f"changed by {_points(best)}.{_others(best, found)}{own}{lack}",
         knob=best.knob,
         before=best.before,
         after=best.after,
@@ -203,17 +203,42 @@ def _measured(shape: LoadStatistics, trial: Trial) -> Advice:
     )
 
 
-def _cheaper(best: Change, found: Sequence[Change]) -> str:
-    """Where the best step costs test accuracy: the best one that does not, as a further sentence; else empty."""
-    if best.accuracy_change >= -ACCURACY_COST:
-        return ""
-    other = choice(found, accurate=True)
-    if other is None:
-        return " Every step that was tried and helps costs test accuracy."
-    return (
-        f" Without such a loss: {change_in_words(other)}, to {_signed(other.asymmetry)} "
-        f"({100 * other.accuracy_change:+z.1f} points)."
-    )
+def _moved(change: Change) -> str:
+    """The asymmetry over the seeds that a change was measured on, before and after, and the difference of these.
+
+    The difference is that of the rounded numbers, so that the three add up.
+    """
+    then = round(change.asymmetry, 2)
+    now = round(change.asymmetry - change.change, 2)
+    return f"{_signed(now)} became {_signed(then)} ({_signed(then - now)} ± {change.error:.2f})"
+
+
+def _points(change: Change) -> str:
+    """The change of test accuracy with its error, in points."""
+    return f"{100 * change.accuracy_change:+z.1f} ± {100 * change.accuracy_error:.1f} points"
+
+
+def _others(best: Change, found: Sequence[Change]) -> str:
+    """Other steps to be named beside the best, as further sentences; empty where there are none.
+
+    Where it costs test accuracy: the best one that does not. Where it is depth: the best one of another setting.
+    """
+    said, named = "", best
+    if best.accuracy_change < -ACCURACY_COST:
+        other = choice(found, accurate=True)
+        if other is None:
+            said = " Every step that was tried and helps costs test accuracy."
+        else:
+            said, named = f" Without such a loss: {_in_short(other)}.", other
+    if best.knob == "depth" and named.knob == "depth":
+        other = choice(found, without="depth")
+        said += " No other setting helps." if other is None else f" With the same depth: {_in_short(other)}."
+    return said
+
+
+def _in_short(change: Change) -> str:
+    """A step of a setting and what it did, in few words."""
+    return f"{change_in_words(change)}: asymmetry {_moved(change)}, test accuracy {_points(change)}"
 
 
 def _by_map(shape: LoadStatistics, seen: Outlook | None, experiment: str) -> Advice:
@@ -282,13 +307,12 @@ def _capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _extent(trial: Trial, count: int = SEEDS) -> str:
-    """How much was trained, from ``count`` seeds, and what there was no time for."""
-    fewer = sum(None in tried.curves[:SEEDS] and not tried.diverged for tried in trial.tried)
+def _lack(trial: Trial) -> str:
+    """For what there was no time, as a further sentence; empty where there was enough."""
+    fewer = sum(None in tried.curves[:SEEDS] and not tried.diverged and not tried.refused for tried in trial.tried)
     cut = []
     if trial.epochs < trial.wanted_epochs:
-        cut.append(f"no more than {trial.epochs} of {trial.wanted_epochs} epochs")
+        cut.append(f"these networks trained for {trial.epochs} epochs instead of {trial.wanted_epochs}")
     if fewer:
-        cut.append(f"fewer seeds of {fewer} of the {len(trial.tried)} changes")
-    lack = f"; for lack of time {' and '.join(cut)}" if cut else ""
-    return f"{count} seeds, {trial.epochs} epoch{'' if trial.epochs == 1 else 's'}{lack}"
+        cut.append(f"{fewer} of the {len(trial.tried)} changes were tried with fewer than {SEEDS} seeds")
+    return f" For lack of time {', and '.join(cut)}." if cut else ""

@@ -25,27 +25,25 @@ from ..measures.load_curve import EVEN_HALVES
 from ..measures.registry import DEFAULT_MEASURE, PROBES
 from ..runs.records import finite
 from ..settings.train import TrainConfig
+from .comparison import asymmetry_of, changes
 from .learners import Learner, Learners, StoppedError
 from .trial import (
     BATCH_FACTOR,
     KNOBS,
     MORE_SEEDS,
     MOST_EPOCHS,
+    SECONDS,
     SEEDS,
     Start,
     Trial,
     Tried,
     Turn,
-    asymmetry_of,
-    changes,
     further,
     relevant_settings,
     turned,
     turns,
 )
 
-SECONDS = 25.0
-"""Time of a trial on idle cores, at most, unless another is asked for; all of the lab's network fits into it."""
 _WARM_EPOCHS = 2
 """Epochs by which the time of all others is estimated; the first of them is not timed, where there are two."""
 _KEPT = 4
@@ -86,8 +84,12 @@ class _Network:
         self.seconds = 0.0
         """Of one epoch; measured, or taken from another seed."""
         self.curve: list[float | None] | None = None
+        self.error: float | None = None
+        """Of the scaled curve, root mean square over its points."""
         self.accuracy: float | None = None
         self.diverged = False
+        self.refused = ""
+        """Why no network can have its settings."""
         self.is_done = False
 
     def left(self, epochs: int) -> float:
@@ -98,7 +100,7 @@ class _Network:
     @property
     def asymmetry(self) -> float:
         """NaN without a curve."""
-        return math.nan if self.curve is None else asymmetry_of(self.curve)
+        return math.nan if self.curve is None else asymmetry_of(self.curve, self.error)
 
 
 class Experiment:
@@ -162,9 +164,9 @@ class Experiment:
                 self._reduce_epochs()
                 self._in_threads(pool, self._train, [n for n in self._networks if n.place == 0 or n.turn is None])
                 self._plan()
-                self._in_threads(pool, self._train, [n for n in self._wanted if not n.is_done])
+                self._in_threads(pool, self._train, self._wanted)
                 self._add_seeds()
-                self._in_threads(pool, self._train, [n for n in self._wanted if not n.is_done])
+                self._in_threads(pool, self._train, self._wanted)
             except StoppedError:
                 return None
         return self._trial()
@@ -172,8 +174,9 @@ class Experiment:
     def _in_threads(
         self, pool: ThreadPoolExecutor, work: Callable[[_Network], None], networks: Sequence[_Network]
     ) -> None:
-        """Do some work for each network, on all cores; the longest first, so that none is left to the end."""
-        ordered = sorted(networks, key=lambda network: -network.left(self._epochs))
+        """Do some work for each network that is not done, on all cores, those that take longest first."""
+        unfinished = [network for network in networks if not network.is_done]
+        ordered = sorted(unfinished, key=lambda network: -network.left(self._epochs))
         futures = [pool.submit(work, network) for network in ordered]
         _, waiting = wait(futures, return_when=FIRST_EXCEPTION)
         if waiting:
@@ -200,13 +203,17 @@ class Experiment:
                 network.seconds = max(time.perf_counter() - began, 1e-6)
         except DivergedError:
             network.diverged = network.is_done = True
-        except ConfigError:
-            if network.turn is None:
-                raise
-            network.is_done = True  # the neighbour's settings do not fit each other
+        except ConfigError as error:
+            self._refuse(network, error)
         for other in self._networks:
             if other.turn == network.turn or network.turn is None:
                 other.seconds = network.seconds
+
+    def _refuse(self, network: _Network, error: ConfigError) -> None:
+        """Note that the settings of a step do not fit each other; the error itself for the run's own settings."""
+        if network.turn is None:
+            raise error
+        network.refused, network.is_done = str(error), True
 
     def _budget(self) -> float:
         """Seconds that are left of the time to take."""
@@ -298,7 +305,7 @@ class Experiment:
         return network
 
     def _others(self, turn: Turn) -> list[_Network]:
-        """The networks of a step with the other seeds; none where it diverged with the first."""
+        """The networks of a step with the other seeds; none where it has no curve with the first."""
         same = [network for network in self._networks if network.turn == turn]
         return [] if same[0].curve is None else same[1:]
 
@@ -328,9 +335,12 @@ class Experiment:
                 network.learner.train_epoch()
             measured = network.learner.measure()
             network.curve = [finite(value) for value in measured.curves[DEFAULT_MEASURE]]
+            network.error = finite(measured.scalars.get("curve_error", math.nan))
             network.accuracy = finite(measured.scalars["test_accuracy"])
         except DivergedError:
             network.diverged = True
+        except ConfigError as error:
+            self._refuse(network, error)
         network.learner, network.is_done = None, True
 
     def _note_progress(self) -> None:
@@ -370,7 +380,9 @@ class Experiment:
             after=None if turn is None else turn.after,
             curves=[None if network is None else network.curve for network in same],
             accuracies=[None if network is None else network.accuracy for network in same],
+            errors=[None if network is None else network.error for network in same],
             diverged=sum(network is not None and network.diverged for network in same),
+            refused=next((network.refused for network in same if network is not None and network.refused), ""),
         )
 
 

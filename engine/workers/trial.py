@@ -87,8 +87,8 @@ class _Cancel:
 def _try(run: Run, seconds: float | None, cancel: _Cancel) -> None:
     """Make a run's trial and save it."""
     from ..ensemble.trainer import load_compiled  # PyTorch is slow to import, and signals are handled before
-    from ..twin.experiment import SECONDS, Experiment
-    from ..twin.trial import save_trial, start_of
+    from ..twin.experiment import Experiment
+    from ..twin.trial import SECONDS, save_trial, start_of
 
     start = start_of(run)
     load_compiled(lambda _: _print(TrialLine(text=_COMPILING)))

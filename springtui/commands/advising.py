@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from engine.errors import ConfigError
 from engine.measures.registry import DEFAULT_MEASURE
 from engine.runs.directory import Run
-from engine.twin.trial import Trial, changes, is_for, trial_of
+from engine.twin.comparison import changes
+from engine.twin.trial import Trial, trial_of
 
 from ..state.knobs import noise_of
 from ..state.run_state import RunState
-from ..state.wording import shape_of
+from ..state.trial import in_force, of_another_epoch
+from ..state.wording import decimals, shape_of
 from .output import print_line, print_table, say
 from .train import in_digits
 
@@ -37,11 +40,29 @@ def print_advice(result: dict[str, Any]) -> None:
     print_line(f"{'advice':26} {result['advice']['sentence']}")
     if steps := (result["trial"] or {}).get("changes"):
         print_line("")
-        print_table(tuple(steps[0]), [tuple(in_digits(value) for value in step.values()) for step in steps])
+        print_table(tuple(_row(steps[0])), [tuple(_row(step).values()) for step in steps])
     if (script := result["experiment"] or "").count("\n"):
         print_line("")
         for line in script.splitlines():
             print_line(line)
+
+
+def _row(step: dict[str, Any]) -> dict[str, str]:
+    """What a step did as a row of the table, by column: accuracies in points, a dash for what is not known."""
+    return {
+        "setting": step["knob"],
+        **{name: in_digits(step[name]) for name in ("from", "to")},
+        **{name: _fixed(step[name], sign=name != "error") for name in ("asymmetry", "change", "error", "fall")},
+        "accuracy, points": _fixed(100.0 * step["accuracy_change"], 1, sign=True),
+        "its error": _fixed(100.0 * step["accuracy_error"], 1),
+        "seeds": f"{step['seeds']}",
+        "not advised, since": step["trouble"],
+    }
+
+
+def _fixed(value: float, places: int = 2, *, sign: bool = False) -> str:
+    """A number with a fixed number of decimals; the dash of other tables where it is not known."""
+    return decimals(value, places, sign=sign) if math.isfinite(value) else in_digits(None)
 
 
 def advice_on(run: Run, state: RunState) -> dict[str, Any]:
@@ -57,7 +78,8 @@ def advice_on(run: Run, state: RunState) -> dict[str, Any]:
 
     shape, ours = shape_of(state, DEFAULT_MEASURE), "negative_slope" in state.settings
     assert shape is not None
-    trial = _trial_in_force(run, state)
+    kept = _kept_trial(run)
+    trial = in_force(kept, state)
     kind, _ = noise_of(state.settings)
     seen = (
         outlook(state.settings, kind.key, len(state.layers) - 2, int(state.facts.get("train_size", 0)))
@@ -66,6 +88,8 @@ def advice_on(run: Run, state: RunState) -> dict[str, Any]:
     )
     command = f"springtui twin {run.id} --try"
     offer = f"{command} measures each setting" if ours else _COMPARE
+    if other := of_another_epoch(kept, state):
+        offer = f"{other}: {command} makes it anew"
     advice = advise(shape, trial=trial, seen=seen, experiment=offer)
     experiment = None if trial is not None or shape.regime not in LAZY else command if ours else SNIPPET
     return {
@@ -75,14 +99,13 @@ def advice_on(run: Run, state: RunState) -> dict[str, Any]:
     }
 
 
-def _trial_in_force(run: Run, state: RunState) -> Trial | None:
-    """The trial that was made of a run, where it was made for the settings in force."""
+def _kept_trial(run: Run) -> Trial | None:
+    """The trial that is kept with a run; None where there is none, or it is damaged, which is said."""
     try:
-        trial = trial_of(run)
+        return trial_of(run)
     except ConfigError as error:
         say(f"springtui: {error}")
         return None
-    return trial if trial is not None and is_for(trial, state.settings) else None
 
 
 _KEYS = {"before": "from", "after": "to"}

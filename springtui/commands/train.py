@@ -148,8 +148,8 @@ def _print(result: dict[str, Any]) -> None:
 
 
 def in_digits(value: object) -> str:
-    """A value as text: four significant digits, and a dash for None."""
-    if value is None:
+    """A value as text: four significant digits, and a dash for None and what is not a number."""
+    if value is None or value != value:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 

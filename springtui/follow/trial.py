@@ -10,6 +10,7 @@ import threading
 
 import msgspec
 
+from engine.errors import WorkerError
 from engine.runs.directory import Run
 from engine.runs.launch import CANCELLED, TrialLine, launch_trial
 from engine.runs.status import exit_in_words
@@ -39,10 +40,24 @@ class TrialProcess:
         self.error = ""
         """Why it failed, once it has ended; empty where it did not."""
         self.is_cancelled = False
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the process has ended)
-        self.process = launch_trial(run, seconds=seconds, errors=self._errors.fileno())
+        try:
+            self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the process has ended)
+        except OSError as error:
+            raise WorkerError(
+                f"cannot start a trial of {run.id}: no temporary file can be made ({error.strerror or error}); "
+                "free space, or set TMPDIR to a directory that can be written"
+            ) from error
+        try:
+            self.process = launch_trial(run, seconds=seconds, errors=self._errors.fileno())
+        except BaseException:
+            self._errors.close()
+            raise
         self._thread = threading.Thread(target=self._follow, name=f"trial-{run.id}", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._give_up()
+            raise WorkerError(f"cannot follow a trial of {run.id}: {error}") from error
 
     @property
     def is_over(self) -> bool:
@@ -62,14 +77,35 @@ class TrialProcess:
         return self.is_over
 
     def cancel(self) -> None:
-        """End the process; it keeps nothing, unless all was measured already. Waits for its end."""
+        """End the process; it keeps nothing, unless all was measured already. Waits for its end.
+
+        Raises:
+            WorkerError: it was killed, and still has not ended.
+        """
         self.is_cancelled = True
         self.process.terminate()
         try:
             self.process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
+            self._wait_for_killed()
+
+    def _wait_for_killed(self) -> None:
+        try:
             self.process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired as error:
+            raise WorkerError(
+                f"the trial of {self.run.id} was killed and has not ended after {_PATIENCE:g} s (process "
+                f"{self.process.pid}): it waits for a disk or a network that does not answer"
+            ) from error
+
+    def _give_up(self) -> None:
+        """Kill a process that cannot be followed, and close what it was connected to."""
+        self.process.kill()
+        for stream in (self.process.stdin, self.process.stdout, self._errors):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
 
     def _follow(self) -> None:
         assert self.process.stdout is not None

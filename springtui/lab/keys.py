@@ -15,16 +15,15 @@ KEYS: list[BindingType] = [
         show=False,
         tooltip="go on with a run that broke off, from its checkpoint",
     ),
-    Binding("m", "next_measure", "Measure", id="lab.measure", tooltip="next measure of separation"),
-    Binding("n", "next_noise", "Noise", id="lab.noise", tooltip="next kind of noise"),
     Binding(
         "T",
         "try_settings",
         "Try",
         id="lab.try",
-        show=False,
         tooltip="try other settings of this network in the background, for the advice; again cancels",
     ),
+    Binding("m", "next_measure", "Measure", id="lab.measure", tooltip="next measure of separation"),
+    Binding("n", "next_noise", "Noise", id="lab.noise", tooltip="next kind of noise"),
     Binding("escape", "cancel_trial", "Cancel", id="lab.cancel_trial", show=False, tooltip="cancel that"),
     Binding(
         "C",

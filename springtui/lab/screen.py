@@ -169,7 +169,7 @@ class LabScreen(BaseScreen[None]):
 
     def on_unmount(self) -> None:
         self.control.close()
-        self.trial.trial.let_go()
+        self.trial.let_go()
 
     # what the sliders ask for
 
@@ -303,7 +303,8 @@ class LabScreen(BaseScreen[None]):
         noise = train.settings.get(self.kind.key) if train is not None else None
         beyond = "" if noise is None else mixing(self.kind, noise)
         regime, facts = panels.words(self.states, trouble, self.measure, chain_first=chain_first, beyond=beyond)
-        advice = self.predictions.advice(train, self.kind, self.measure, self.trial.result())
+        trial, offer = self.trial.result(), self.trial.offer()
+        advice = self.predictions.advice(train, self.kind, self.measure, trial, offer=offer)
         advice = "\n".join(filter(None, (advice, self.trial.trial.words())))
         self.set_texts({"#regime": regime, "#facts": facts, "#advice": advice})
 

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
+from textual.notifications import SeverityLevel
+
 from engine.errors import SpringtuiError
+from engine.measures.registry import DEFAULT_MEASURE
 from engine.runs.directory import Run
 
 from ..follow.trial import TrialProcess
 from ..screen import Notifier
 from ..state.run_state import RunState
+from ..state.trial import in_force, of_another_epoch
+from ..state.wording import shape_of
 from ..terminal.text import plain_text
 from .session import LabSession, Panel
 
 if TYPE_CHECKING:
     from engine.twin.trial import Trial
+
+
+_SECONDS = 30
+"""What a trial of the lab's network takes on two idle cores, with the start of its process."""
+_SHOWN = 20.0
+"""Seconds for which a notice with a sentence of advice is shown."""
+_BEGUN = f"trying other settings in the background, about {_SECONDS} s; T cancels"
+
+_CHANGED = "The settings were changed meanwhile: the result is kept, and shown once they are as they were."
 
 
 class LabTrial:
@@ -30,6 +44,8 @@ class LabTrial:
         self.trouble = ""
         """Why the last one failed; empty where it did not."""
         self._process: TrialProcess | None = None
+        self._is_beginning = False
+        """Whether a process is being started."""
         self._found: Trial | None = None
         self._run = ""
         """Id of the run that ``_found`` is of."""
@@ -38,11 +54,11 @@ class LabTrial:
 
     @property
     def is_running(self) -> bool:
-        """Whether a trial is under way."""
-        return self._process is not None
+        """Whether a trial is under way, or about to begin."""
+        return self._process is not None or self._is_beginning
 
-    def begin(self, run: Run) -> None:
-        """Start a trial of a run, unless one is under way.
+    def begin(self, run: Run, called_off: threading.Event) -> bool:
+        """Start a trial of a run, unless one is under way or ``called_off`` is set; whether it goes on.
 
         Raises:
             SpringtuiError: the run cannot be tried, or no process could be started.
@@ -50,13 +66,26 @@ class LabTrial:
         from engine.twin.trial import start_of  # no first frame waits for it
 
         with self._turn:
-            if self._process is None:
-                self.trouble = ""
+            if self._process is not None or called_off.is_set():
+                return False
+            self._is_beginning, self.trouble = True, ""
+            try:
                 start_of(run)
-                self._process = TrialProcess(run)
+                process = self._process = TrialProcess(run)
+            finally:
+                self._is_beginning = False
+            if called_off.is_set():  # whoever set it may have looked for a process before there was one
+                self._process = None
+                process.cancel()
+                return False
+        return True
 
     def cancel(self) -> bool:
-        """End the trial under way; whether there was one."""
+        """End the trial under way; whether there was one.
+
+        Raises:
+            WorkerError: its process does not end.
+        """
         with self._turn:
             process, self._process = self._process, None
             if process is not None:
@@ -92,7 +121,7 @@ class LabTrial:
 
         try:
             self._found, self._run = trial_of(run), run.id
-        except SpringtuiError as error:
+        except (SpringtuiError, OSError) as error:
             self._found, self.trouble = None, plain_text(str(error))
 
     def forget(self) -> None:
@@ -105,13 +134,9 @@ class LabTrial:
         if process is not None:
             process.process.terminate()
 
-    def result(self, run_id: str, settings: Mapping[str, Any]) -> Trial | None:
-        """The trial of a run, as long as the settings in force are those that it was made for."""
-        if self._found is None or run_id != self._run:
-            return None
-        from engine.twin.trial import is_for  # as in begin
-
-        return self._found if is_for(self._found, settings) else None
+    def kept(self, run_id: str) -> Trial | None:
+        """The trial that was made of a run, whatever its settings and epoch are now."""
+        return self._found if run_id == self._run else None
 
 
 class TrialView(Notifier, Protocol):
@@ -138,24 +163,38 @@ class TrialControl:
     def __init__(self, view: TrialView) -> None:
         self.trial = LabTrial()
         self._view = view
+        self._called_off = threading.Event()
+        """Set once a trial that was asked for is no longer wanted; a new one for each."""
 
     def result(self) -> Trial | None:
-        """The trial that was made for the network's settings in force; None where there is none."""
+        """The trial that was made for the network as it is now; None where there is none."""
         train = self._view.states.get("train")
-        return None if train is None else self.trial.result(train.run_id, train.settings)
+        return None if train is None else in_force(self.trial.kept(train.run_id), train)
+
+    def offer(self) -> str:
+        """What T would do, without a full stop."""
+        other = self._of_another_epoch()
+        return f"{other}: T makes it anew" if other else "T tries each setting"
+
+    def _of_another_epoch(self) -> str:
+        train = self._view.states.get("train")
+        return "" if train is None else of_another_epoch(self.trial.kept(train.run_id), train)
 
     def toggle(self) -> None:
-        """Try other settings of the network; cancel that where it is under way."""
+        """Try other settings of the network; cancel that where it is under way; say what is known already."""
         run = self._view.session.runs.get("train")
         if self.trial.is_running:
             self.cancel()
+        elif (sentence := self._sentence()) is not None:
+            self._notify(f"{sentence} (Tried already, with these settings.)", seconds=_SHOWN)
         elif run is not None:
-            self._in_thread(self.trial.begin, run)
+            self._in_thread(self.trial.begin, run, self._called_off, said=_BEGUN)
 
     def cancel(self) -> None:
         """Cancel the trial under way, if there is one."""
         if self.trial.is_running:
-            self._in_thread(self.trial.cancel)
+            self._call_off()
+            self._in_thread(self.trial.cancel, said="cancelled; nothing was kept")
 
     def take_up(self) -> None:
         """Look for a trial that was kept with the network's run."""
@@ -163,28 +202,56 @@ class TrialControl:
             self._in_thread(self.trial.load, run)
 
     def drop(self) -> None:
-        """Forget the trial of a run that was dropped, and cancel the one under way."""
+        """Forget the trial of a run that was dropped, and cancel the one under way or about to begin."""
+        self._call_off()
         self.trial.forget()
-        self.cancel()
+        self._in_thread(self.trial.cancel, said="cancelled, since its run was dropped")
+
+    def let_go(self) -> None:
+        """End the trial under way, or about to begin, without waiting for its end."""
+        self._called_off.set()
+        self.trial.let_go()
+
+    def _call_off(self) -> None:
+        self._called_off.set()
+        self._called_off = threading.Event()
 
     async def follow(self) -> None:
-        """Take up the result of a trial that has ended; called twice a second."""
+        """Take up the result of a trial that has ended, and say it; called twice a second."""
         if not self.trial.is_running or not await asyncio.to_thread(self.trial.collect):
             return
-        if not self.trial.trouble and self.result() is None and "train" in self._view.states:
-            text = "the settings were changed meanwhile: the result is kept, and shown once they are as they were"
-            self._view.notify(text, title="trial", timeout=8, markup=False)
+        if self.trial.trouble:
+            self._notify(f"The trial failed: {self.trial.trouble}", severity="warning", seconds=_SHOWN)
+        elif "train" in self._view.states:
+            other = f"{self.offer()}." if self._of_another_epoch() else _CHANGED
+            self._notify(self._sentence() or other, seconds=_SHOWN)
         self._view.draw_words()
 
-    def _in_thread(self, work: Callable[..., object], *arguments: object) -> None:
-        """Do something in a thread, then draw the words; an error is shown as a notice."""
+    def _sentence(self) -> str | None:
+        """What the trial of the network as it is now says; None where there is none."""
+        train, trial = self._view.states.get("train"), self.result()
+        shape = shape_of(train, DEFAULT_MEASURE)
+        if trial is None or shape is None:
+            return None
+        from engine.twin.advice import advise  # no first frame waits for it
+
+        return advise(shape, trial=trial).sentence
+
+    def _notify(self, text: str, *, seconds: float = 8.0, severity: SeverityLevel = "information") -> None:
+        self._view.notify(plain_text(text), title="trial", severity=severity, timeout=seconds, markup=False)
+
+    def _in_thread(self, work: Callable[..., object], *arguments: object, said: str = "") -> None:
+        """Do something in a thread, then draw the words; ``said`` is a notice for where it returned True.
+
+        Errors are shown as notices, those of the operating system too: the app goes on.
+        """
 
         async def then_draw() -> None:
             try:
-                await asyncio.to_thread(work, *arguments)
-            except SpringtuiError as error:
-                text = plain_text(str(error))
-                self._view.notify(text, title="trial", severity="warning", timeout=8, markup=False)
+                if await asyncio.to_thread(work, *arguments) and said:
+                    self._notify(said)
+            except (SpringtuiError, OSError) as error:
+                self._notify(str(error), severity="warning", seconds=_SHOWN)
             self._view.draw_words()
 
         self._view.run_worker(then_draw(), group="trial")

@@ -87,11 +87,19 @@ class TwinPredictions:
         self.outlook, self.predicted = None, []
         self._outlook_for = self._predicted_for = self._asked_for = ()
 
-    def advice(self, train: RunState | None, kind: NoiseKind, measure: str, trial: Trial | None = None) -> str:
+    def advice(
+        self,
+        train: RunState | None,
+        kind: NoiseKind,
+        measure: str,
+        trial: Trial | None = None,
+        *,
+        offer: str = "T tries each setting",
+    ) -> str:
         """A sentence on the newest curve, from the same numbers that ``lab.panels.words`` shows.
 
         Knobs are advised only for the trace ratio, to which the maps were fitted, and for the settings in force.
-        ``trial`` is one that was made for these; None where there is none.
+        ``trial`` is one that was made for these; None where there is none, when ``offer`` says how to make it.
         """
         shape = shape_of(train, measure)
         if train is None or shape is None or train.is_behind:
@@ -109,7 +117,7 @@ class TwinPredictions:
             return advise(shape, trial=trial).sentence
         if self._outlook_for != _knobs(train, kind):
             return f"{what_loads_say(shape)}."
-        return advise(shape, seen=self.outlook, experiment="T tries each setting").sentence
+        return advise(shape, seen=self.outlook, experiment=offer).sentence
 
 
 def _knobs(train: RunState, kind: NoiseKind) -> tuple[object, ...]:

@@ -19,7 +19,8 @@ from engine.runs.directory import Run
 from engine.runs.launch import CANCELLED, launch_trial
 from engine.runs.listing import list_runs
 from engine.runs.records import Acknowledged
-from engine.twin.trial import Trial, changes, choice, trial_of
+from engine.twin.comparison import changes, choice
+from engine.twin.trial import Trial, trial_of
 from springtui.cli import main
 
 SMALL = (
@@ -73,7 +74,8 @@ def test_a_trial_is_made_once_and_answers_as_long_as_its_settings_are_in_force(
     assert main(["twin", run.id]) == 0
     text = capsys.readouterr().out
     assert advice["sentence"] in text
-    assert "accuracy_change" in text  # the table of all steps
+    assert "accuracy, points" in text  # the table of all steps
+    assert "nan" not in text
     writer = run.writer()
     writer.write(Acknowledged(control=1, action="set", step=1, settings={"data_noise": 0.1}))
     writer.release()

@@ -59,9 +59,9 @@ def trial(base: list[float | None], *others: Tried, epochs: int = 100, **more: A
 def test_a_trial_names_the_setting_both_values_the_change_its_error_and_the_accuracy() -> None:
     found = advise(shape_of(0.63), trial=trial([0.61, 0.6, 0.59], tried([0.12, 0.13, 0.14], SLOPE, accuracy=0.92)))
     assert found.sentence == (
-        "The deep layers are lazy (asymmetry +0.63). More nonlinearity, negative_slope 0.6 instead of 0.8, moves "
-        "it towards balance: tried, asymmetry +0.60 became +0.13 (-0.47 ± 0.01) and test accuracy changed by "
-        "+2.0 ± 0.0 points (3 seeds, 100 epochs)."
+        "The deep layers are lazy. More nonlinearity, negative_slope 0.6 instead of 0.8, moves it towards "
+        "balance: in networks trained anew from 3 seeds to epoch 100, asymmetry +0.60 became +0.13 "
+        "(-0.47 ± 0.01) and test accuracy changed by +2.0 ± 0.0 points."
     )
     assert (found.knob, found.before, found.after, found.source) == ("negative_slope", 0.8, 0.6, "measured")
     assert found.measured_change == pytest.approx(-0.47)
@@ -74,17 +74,65 @@ def test_where_the_best_step_costs_accuracy_the_best_that_does_not_is_named_too(
     costly, other = tried([0.1, 0.11, 0.09], SLOPE, 0.8), tried([0.3, 0.31, 0.29], Turn("dropout", 0.2, 0.1))
     said = advise(shape_of(0.63), trial=trial([0.6, 0.61, 0.59], costly, other))
     assert said.knob == "negative_slope"
-    assert said.sentence.endswith("Without such a loss: less dropout, 0.1 instead of 0.2, to +0.30 (+0.0 points).")
+    assert said.sentence.endswith(
+        "Without such a loss: less dropout, 0.1 instead of 0.2: asymmetry +0.60 became +0.30 (-0.30 ± 0.00), "
+        "test accuracy +0.0 ± 0.0 points."
+    )
     alone = advise(shape_of(0.63), trial=trial([0.6, 0.61, 0.59], costly)).sentence
     assert alone.endswith("Every step that was tried and helps costs test accuracy.")
+
+
+def test_where_depth_is_advised_the_best_of_another_setting_is_named_too() -> None:
+    depth, noise = tried([0.1, 0.11, 0.09], Turn("depth", 8, 4)), Turn("data_noise", 0.8, 0.4)
+    said = advise(shape_of(0.63), trial=trial([0.6, 0.61, 0.59], depth, tried([0.34, 0.35, 0.33], noise, 0.926)))
+    assert said.knob == "depth"
+    assert said.sentence.endswith(
+        "With the same depth: less data noise, 0.4 instead of 0.8: asymmetry +0.60 became +0.34 (-0.26 ± 0.00), "
+        "test accuracy +2.6 ± 0.0 points."
+    )
+    alone = advise(shape_of(0.63), trial=trial([0.6, 0.61, 0.59], depth)).sentence
+    assert alone.endswith("No other setting helps.")
+    costly = tried([0.1, 0.11, 0.09], Turn("depth", 8, 4), 0.87)
+    once = advise(
+        shape_of(0.63), trial=trial([0.6, 0.61, 0.59], costly, tried([0.34, 0.35, 0.33], noise))
+    ).sentence
+    assert once.count("less data noise") == 1
+
+
+def test_the_numbers_of_a_sentence_add_up() -> None:
+    """Also where a further seed of the network itself has no partner among the step's."""
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        base, better = rng.uniform(0.5, 0.7, 3), rng.uniform(0.1, 0.2, 3)
+        made = trial([*base, 0.99], tried([*better, None], SLOPE))
+        made = msgspec.structs.replace(made, seeds=[0, 1, 2, 3])
+        said = advise(shape_of(0.83), trial=made).sentence
+        then, now, change = map(float, re.findall(r"asymmetry (\S+) became (\S+) \((\S+) ±", said)[0])
+        assert round(now - then, 2) == change
+        assert then == pytest.approx(base.mean(), abs=0.0051)
+        assert now == pytest.approx(better.mean(), abs=0.0051)
+        assert "+0.83" not in said  # which is the number of another network, trained further or from one seed
+
+
+def test_a_full_batch_has_the_number_of_the_setting_in_force() -> None:
+    found = next(turn for turn in turns(DIGITS, 1280) if turn.knob == "batch_size")
+    assert in_words(found) == "a smaller batch size, 320 instead of 2560"
+
+
+def test_changes_that_failed_are_counted_where_none_helps() -> None:
+    lost = tried([0.1, 0.11, None], SLOPE, diverged=1)
+    said = advise(shape_of(0.63), trial=trial([0.6, 0.61, 0.59], lost))
+    assert said.knob is None
+    assert "None of the 1 changes" in said.sentence
+    assert "1 of them failed with some seed, and are not advised." in said.sentence
 
 
 def test_it_says_for_what_there_was_no_time() -> None:
     others = [tried([0.13, 0.12, 0.14], SLOPE), tried([0.5, None, None], Turn("lr", 1e-3, 3e-3))]
     said = advise(shape_of(0.6), trial=trial([0.6, 0.61, 0.59], *others, epochs=40)).sentence
     assert said.endswith(
-        "(3 seeds, 40 epochs; for lack of time no more than 40 of 100 epochs and fewer seeds of 1 of the 2 "
-        "changes)."
+        "For lack of time these networks trained for 40 epochs instead of 100, and 1 of the 2 changes were tried "
+        "with fewer than 3 seeds."
     )
 
 
@@ -95,10 +143,15 @@ def test_it_says_for_what_there_was_no_time() -> None:
         (
             [0.02, 0.01, 0.0],
             [[0.0, 0.0, 0.0]],
-            "But networks trained anew with its settings come to +0.01",
+            "But networks trained anew from 3 seeds to epoch 100 with its settings come to +0.01",
             "measured",
         ),
-        ([9.0, -9.0, 9.0], [[0.1, 0.1, 0.1]], "do not tell: the error of the curve is too large", "none"),
+        (
+            [9.0, -9.0, 9.0],
+            [[0.1, 0.1, 0.1]],
+            "do not tell what helps: mean of the seeds: the error of the curve is too large",
+            "none",
+        ),
     ],
 )
 def test_where_no_step_helps_no_knob_is_named(
@@ -112,7 +165,7 @@ def test_where_no_step_helps_no_knob_is_named(
 
 def test_a_base_that_diverged_is_said() -> None:
     found = advise(shape_of(0.63), trial=trial([None, None, None], diverged=3))
-    assert "3 of 3 diverged" in found.sentence
+    assert "do not tell what helps: 3 of 3 seeds diverged" in found.sentence
 
 
 @pytest.mark.parametrize(

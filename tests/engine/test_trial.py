@@ -26,6 +26,7 @@ from engine.settings.probe import ProbeConfig
 from engine.settings.recipes import RECIPES
 from engine.settings.train import TrainConfig
 from engine.twin import experiment
+from engine.twin.comparison import changes, choice
 from engine.twin.experiment import Experiment, Progress
 from engine.twin.learners import Learners
 from engine.twin.trial import (
@@ -36,8 +37,7 @@ from engine.twin.trial import (
     Trial,
     Tried,
     Turn,
-    changes,
-    choice,
+    epochs_of,
     further,
     is_for,
     relevant_settings,
@@ -157,6 +157,80 @@ def test_changes_are_paired_by_seed_and_their_errors_are_those_of_the_difference
     assert found.accuracy_error == pytest.approx(0.01 / math.sqrt(3))
 
 
+MIXED: list[float | None] = [0.0, -1.0, -2.0, -1.0, -0.5, -0.1, 0.2, -2.0]
+"""A curve whose hidden layers mix the classes again: it has no asymmetry."""
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"curves": [curve_of(0.1), curve_of(0.11), None], "diverged": 1}, "1 of 3 seeds diverged"),
+        (
+            {"curves": [curve_of(0.1), curve_of(0.11), MIXED]},
+            "1 of 3 seeds: the hidden layers mix the classes again",
+        ),
+        ({"curves": [None] * 3, "accuracies": [None] * 3, "diverged": 3}, "3 of 3 seeds diverged"),
+        (
+            {"curves": [curve_of(0.1), None, MIXED], "diverged": 1},
+            "1 of 3 seeds diverged, 1 of 3 seeds: the hidden layers mix the classes again",
+        ),
+        ({"errors": [0.01, 0.16, 0.01]}, "1 of 3 seeds: the error of the curve is too large"),
+        (
+            {"curves": [curve_of(a) for a in (8.0, -8.0, 2.0)]},
+            "mean of the seeds: the error of the curve is too large",
+        ),
+        (
+            {"curves": [None] * 3, "accuracies": [None] * 3, "refused": "depth = 4 does not fit"},
+            "refused: depth = 4 does not fit",
+        ),
+    ],
+)
+def test_a_step_that_fails_with_a_seed_is_said_and_not_advised(change: dict[str, Any], said: str) -> None:
+    lost = msgspec.structs.replace(tried([0.1, 0.11, 0.09], SLOPE), **change)
+    other = tried([0.5, 0.51, 0.49], BATCH)
+    found = changes(made_trial(tried([0.6, 0.61, 0.59]), lost, other))
+    assert [one.trouble for one in found] == [said, ""]
+    best = choice(found)
+    assert best is not None
+    assert best.knob == "batch_size"
+    assert choice(found[:1]) is None
+
+
+def test_no_standard_error_comes_from_fewer_than_three_seeds() -> None:
+    base = tried([0.6, 0.61, 0.59])
+    two = tried([0.1, 0.11, None], SLOPE)
+    (found,) = changes(made_trial(base, two))
+    assert (found.seeds, found.trained, found.trouble) == (2, 2, "")
+    assert math.isnan(found.error)
+    assert math.isnan(found.accuracy_error)
+    assert choice([found]) is None
+
+
+def test_steps_for_which_there_was_no_time_are_left_out() -> None:
+    assert changes(made_trial(tried([0.6, 0.61, 0.59]), tried([None, None, None], SLOPE))) == []
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "chosen"),
+    [
+        ({SLOPE: [0.89, 0.90, 0.91], BATCH: [0.9, 0.91, 0.92]}, BATCH),  # -1.0 ± 0 points, and no loss
+        ({SLOPE: [0.895, 0.912, 0.918], BATCH: [0.9, 0.91, 0.92]}, SLOPE),  # a loss below its error
+        ({SLOPE: [0.89, 0.90, 0.91], BATCH: [0.89, 0.90, 0.91]}, SLOPE),  # both cost
+        ({SLOPE: [0.89, 0.90, 0.91], DEPTH: [0.9, 0.91, 0.92]}, SLOPE),  # the other helps far less
+    ],
+)
+def test_of_steps_that_help_about_as_much_one_that_does_not_cost_accuracy_is_chosen(
+    accuracies: dict[Turn, list[float | None]], chosen: Turn
+) -> None:
+    """Certain falls of .4, .3 and .2 or so: about as much is two thirds of the best."""
+    after = {SLOPE: [0.2, 0.21, 0.19], BATCH: [0.3, 0.31, 0.29], DEPTH: [0.4, 0.41, 0.39]}
+    base = tried([0.6, 0.61, 0.59], accuracies=[0.9, 0.91, 0.92])
+    steps = [tried(after[turn], turn, found) for turn, found in accuracies.items()]
+    best = choice(changes(made_trial(base, *steps)))
+    assert best is not None
+    assert Turn(best.knob, best.before, best.after) == chosen
+
+
 def test_three_seeds_that_agree_by_chance_are_not_believed() -> None:
     """The least standard deviation is the median over all steps."""
     base = tried([0.5, 0.5, 0.5])
@@ -239,6 +313,24 @@ def test_a_damaged_trial_is_refused_by_name_with_the_remedy(home: Path, change: 
     with pytest.raises(ConfigError, match=rf"trial\.json is damaged.*springtui twin {run.id} --try") as caught:
         trial_of(run)
     assert said in str(caught.value)
+
+
+def test_a_trial_is_of_the_epochs_for_which_it_would_train_now() -> None:
+    settings = msgspec.structs.asdict(LAB)
+    assert epochs_of(settings, 5, has_finished=False) == 5
+    assert epochs_of(settings, 2000, has_finished=False) == 100
+    assert epochs_of({**settings, "epochs": 60}, 25, has_finished=True) == 60
+    assert epochs_of({**settings, "epochs": 60}, 25, has_finished=False) == 25
+
+
+def test_a_trial_of_an_older_version_has_no_errors(home: Path) -> None:
+    run, trial = made_run(home), made_trial(tried([0.6, 0.5, 0.4]), tried([0.1, 0.2, 0.3], SLOPE))
+    save_trial(run, trial)
+    content = json.loads(run.trial_path.read_bytes())
+    for one in (content["base"], *content["tried"]):
+        del one["errors"], one["refused"]
+    run.trial_path.write_text(json.dumps(content))
+    assert trial_of(run) == trial
 
 
 def test_a_trial_is_for_settings_that_matter() -> None:
@@ -447,6 +539,29 @@ def test_a_step_that_diverges_costs_nothing_more(monkeypatch: pytest.MonkeyPatch
     (fast,) = (one for one in trial.tried if one.knob == "lr" and one.after == 5e-3)
     assert fast.diverged == 1
     assert set(fast.curves) == {None}
+
+
+def test_a_further_step_whose_settings_do_not_fit_is_refused_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def begin(_: Learners, config: TrainConfig) -> FakeNetwork:
+        if config.negative_slope == 0.4:
+            raise ConfigError("negative_slope = 0.4 does not fit")
+        return FakeNetwork(config, clock, 0.01)
+
+    clock = Clock()
+    monkeypatch.setattr(experiment, "time", clock)
+    monkeypatch.setattr(experiment, "core_count", lambda: 1)
+    monkeypatch.setattr(Learners, "begin", begin)
+    for start, after in ((0.8, 0.6), (0.6, 0.8)):  # as the second step, and as the first
+        config = make(TrainConfig, {"negative_slope": start, "depth": 8}, SMALL)
+        trial = Experiment(Start(config, 20), 0.0).run()
+        assert trial is not None
+        found = {one.after: one for one in trial.tried if one.knob == "negative_slope"}
+        assert set(found[0.4].curves) == {None}
+        assert found[0.4].refused == "negative_slope = 0.4 does not fit"
+        assert None not in found[after].curves[:SEEDS]
+        said = {change.after: change.trouble for change in changes(trial) if change.knob == "negative_slope"}
+        assert said[0.4] == "refused: negative_slope = 0.4 does not fit"
+        assert not said[after]
 
 
 def test_progress_grows_to_the_end_with_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
