@@ -64,8 +64,8 @@ def twin(session: Session, run: str | None, maps: bool, try_it: bool, seconds: f
     Advice is measured where --try was used: networks are trained from scratch with the run's settings in force, to
     the run's epoch or 100, and with each of negative_slope, batch_size, lr, dropout, data_noise and depth moved a
     step both ways, three seeds each. The result is kept with the run and answers as long as settings and epoch
-    stay the same. A step that fails with any seed is not advised, and the table says why. Without it a map answers,
-    where it describes this network. Ctrl-C cancels and keeps nothing.
+    stay the same. A step that fails with any seed is not advised, and the table says why. Without it a map
+    answers, where it describes this network. Ctrl-C cancels and keeps nothing.
 
     Where a load curve's shape means nothing there is no effective friction, and reason says why; such cells of a
     diagram are left out of the map, and listed.
