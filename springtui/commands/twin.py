@@ -22,7 +22,7 @@ from ..state.wording import shape_of
 from .advising import ADVICE, advice_on, print_advice
 from .completion import complete_run
 from .options import json_option
-from .output import print_json, print_line, print_table, say
+from .output import print_json, print_line, print_message, print_table
 from .session import Session, common, examples
 from .train import in_digits
 from .trying import try_settings
@@ -207,7 +207,7 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
     try:
         save_map(run.path, fitted)
     except OSError as error:
-        say(f"springtui: the map cannot be kept in {run.path}: {error.strerror}")
+        print_message(f"springtui: the map cannot be kept in {run.path}: {error.strerror}")
     return {
         "run": run.id,
         "cells": len(summaries),
