@@ -18,7 +18,7 @@ import click
 from engine import __version__
 from engine.errors import SpringtuiError
 
-from .commands.output import say
+from .commands.output import print_message
 from .commands.session import Session, common, examples
 
 EPILOG = (
@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if session.debug:
             traceback.print_exc()
         what = f"{type(error).__name__}: {error}".rstrip(": ")
-        say(f"springtui: error: unexpected {what}; --debug shows where. Please report it")
+        print_message(f"springtui: error: unexpected {what}; --debug shows where. Please report it")
         return 1
     return status
 
@@ -141,11 +141,11 @@ def _run(session: Session, arguments: Sequence[str] | None) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        say("springtui: stopped")
+        print_message("springtui: stopped")
         return 1
     except SpringtuiError as error:
         if session.debug:
             traceback.print_exc()
-        say(f"springtui: error: {error}")
+        print_message(f"springtui: error: {error}")
         return error.exit_status
     return status if isinstance(status, int) else 0

@@ -24,7 +24,7 @@ from ..datasets.load import Dataset
 from ..errors import ConfigError, DivergedError, RunDirectoryError
 from ..measures.curve_error import errors_over_samples
 from ..measures.hessian import Curvature, always, curvature, hessian_product
-from ..measures.registry import DEFAULT_MEASURE
+from ..measures.registry import DEFAULT_MEASURE, PROBES
 from ..measures.separation import separation_and_influence
 from ..settings.fields import make
 from ..settings.train import TrainConfig
@@ -35,7 +35,7 @@ LOSS_FLOOR = 1e-4
 """Training stops early at a mean loss below this (Shi et al.)."""
 LOSS_CHANGE = 1e-10
 """Training stops early where the mean loss changes by less than this in an epoch (Shi et al.)."""
-_NO_KNOBS = frozenset({"hold", "linear_probes"})
+_NO_KNOBS = frozenset({"hold", PROBES})
 """Live settings that training does not depend on."""
 _CHUNK = 4096
 """Samples whose graph is kept at once for products with the Hessian."""

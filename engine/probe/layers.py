@@ -10,6 +10,7 @@ The rules, in this order (docs/probe.md describes them for users):
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -85,7 +86,7 @@ def find_points(model: nn.Module, traced: Trace, batch: Tensor | None, n: int, w
     if not chosen:
         raise ConfigError(
             "no layer was found between input and output: name modules with layers=['fc1', 'blocks.*'], or use "
-            f"modules as activations; the model runs {_some(sorted({c.label for c in traced.calls}))}"
+            f"modules as activations; it runs {_some(sorted({c.label for c in traced.calls})) or 'no module'}"
         )
     first = chosen[0]
     embedded = (first in blocks or wanted.layers is not None) and (batch is None or _is_tokens(first))
@@ -149,7 +150,7 @@ def _with_next(calls: list[Call], wanted: Callable[[Call], bool], extension: re.
     """Innermost calls of a kind; where a call of the extending kind comes right after one, that call instead."""
     innermost = [call for call in calls if call.inner == 0]
     chosen = []
-    for call, following in zip(innermost, [*innermost[1:], None], strict=True):
+    for call, following in itertools.zip_longest(innermost, innermost[1:]):
         if wanted(call):
             extends = following is not None and extension.search(following.kind) and len(following.shape) > 1
             chosen.append(following if extends and following is not None else call)

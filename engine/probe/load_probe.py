@@ -30,6 +30,7 @@ from ..measures.friction import CurveFit, hidden, twin_fit
 from ..measures.load_curve import LoadStatistics, loads, statistics
 from ..measures.registry import DEFAULT_MEASURE, SEPARATIONS
 from ..runs.home import default_home, preferred_home
+from ..runs.label import checked_name
 from ..runs.records import Control, Curve, Started
 from ..runs.status import Status
 from ..settings.fields import make
@@ -89,6 +90,11 @@ class LoadProbe:
         inner = inner_model(model)
         self._sharded = is_sharded(inner)
         self._kind = type(inner).__name__
+        try:
+            name = checked_name(name)
+        except ConfigError as error:
+            warnings.warn(f"{error}. The load probe's run has no name", ProbeWarning, 2)
+            name = ""
         options = {"every": every, "chunk": chunk, "memory": memory, "name": name, "measures": _known(measures)}
         config = make(ProbeConfig, options)
         check_reductions(reductions)

@@ -77,16 +77,30 @@ def write_label(
     """
     if not (run / CONFIG).is_file():
         raise RunDirectoryError(f"{run} is no run; springtui runs lists them")
-    if name is not None and name.strip() == LAST:
-        raise ConfigError(f"a run cannot be named {LAST!r}, which stands for the newest run; choose another name")
+    if name is not None:
+        name = checked_name(name)
+        if name != run.name and (run.parent / name / CONFIG).is_file():
+            raise ConfigError(f"{name!r} is the id of another run, which it would still name; choose another name")
     old = read_label(run)
     label = Label(
-        name=old.name if name is None else _checked("name", name.strip(), NAME_LIMIT),
+        name=old.name if name is None else name,
         text=old.text if text is None else _checked("note", text.strip(), TEXT_LIMIT),
         pinned=old.pinned if pinned is None else pinned,
     )
     replace_file(run / LABEL, msgspec.json.encode(label) + b"\n")
     return label
+
+
+def checked_name(name: str) -> str:
+    """A name for a run, without spaces around it.
+
+    Raises:
+        ConfigError: it is too long, holds what cannot be shown, or is ``last``.
+    """
+    name = name.strip()
+    if name == LAST:
+        raise ConfigError(f"a run cannot be named {LAST!r}, which stands for the newest run; choose another name")
+    return _checked("name", name, NAME_LIMIT)
 
 
 def _checked(what: str, text: str, limit: int) -> str:

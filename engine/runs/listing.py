@@ -44,7 +44,8 @@ def find_run(home: Path, name: str) -> Run:
 
     Names are those of ``names_of``. An id goes before a name, a name before the beginning of an id, and that
     before the beginning of a name; among several runs none is chosen. The last is the newest whose configuration
-    can be read, if any can. A path goes before a name that holds a slash.
+    can be read, if any can; a lab's network goes before the chain beside it. A path goes before a name that has a
+    slash.
 
     Raises:
         RunDirectoryError: there is none, or more than one; the message lists them.
@@ -54,7 +55,8 @@ def find_run(home: Path, name: str) -> Run:
         return _run_at(path)
     known = list_runs(home)
     if name == LAST and known:
-        return next((run for run in known if run.is_readable()), known[0])
+        readable = [run for run in known if run.is_readable()]
+        return next((run for run in readable if not _is_beside_a_network(run)), [*readable, *known][0])
     if (exact := next((run for run in known if run.id == name), None)) is not None:
         return exact
     named = [(run, given) for run in known for given in names_of(run)] if name else []
@@ -66,6 +68,11 @@ def find_run(home: Path, name: str) -> Run:
     if path is not None:
         return _run_at(path)
     raise RunDirectoryError(f"there is no run {name!r} under {home / 'runs'}; springtui runs lists them")
+
+
+def _is_beside_a_network(run: Run) -> bool:
+    """Whether a readable run is the chain that a lab shows beside its network."""
+    return run.kind == "chain" and run.config().origin == "lab"
 
 
 def names_of(run: Run) -> list[str]:

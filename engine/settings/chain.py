@@ -10,6 +10,14 @@ from .fields import SettingsStruct
 
 TWIN_TIME = 200.0
 """Time of its pull at which a friction chain is compared with a trained network: 4000 steps of 0.05."""
+PAST_THE_MAP = f"pulled beyond time {TWIN_TIME:.0f}, of which the maps from networks say nothing"
+"""Said of a friction chain that was pulled for longer."""
+
+
+def is_past_the_map(time: float | None) -> bool:
+    """Whether a friction chain was pulled for longer than the maps are for; ``time`` is None where it is unknown."""
+    return time is not None and time > TWIN_TIME + 0.5
+
 
 MOST_BETWEEN_HANDS = 2000
 """Most blocks between two hands: the modes of so many take 32 MB."""

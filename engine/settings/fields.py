@@ -172,7 +172,7 @@ def _coerce(plain: Any, value: Any) -> Any:
     """
     if isinstance(value, str) and plain is bool:
         return SWITCH_WORDS.get(value.lower(), value)
-    whole = plain is int or any(plain_type(a) is int for a in get_args(plain))
+    whole = plain is int or any(plain_type(a) is int or type(a) is int for a in get_args(plain))
     if whole and isinstance(value, (str, float)) and not isinstance(value, bool):
         try:
             number = float(value)

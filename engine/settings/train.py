@@ -78,8 +78,8 @@ class TrainConfig(SettingsStruct, frozen=True, kw_only=True, tag="train"):
         Meta(
             ge=0,
             le=100_000_000,
-            description="epochs after which training waits until a setting changes, and then begins anew from the "
-            "initial weights; 0: never",
+            description="epochs after which the lab's training waits until a setting changes, and then begins anew "
+            "from the initial weights; elsewhere it ends there; 0: never",
         ),
     ] = 0
     data_noise: Annotated[

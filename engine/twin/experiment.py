@@ -22,7 +22,7 @@ from ..datasets.load import load_dataset
 from ..ensemble.threads import single_threaded
 from ..errors import ConfigError, DivergedError, RunError
 from ..measures.load_curve import EVEN_HALVES
-from ..measures.registry import DEFAULT_MEASURE
+from ..measures.registry import DEFAULT_MEASURE, PROBES
 from ..runs.records import finite
 from ..settings.train import TrainConfig
 from .comparison import asymmetry_of, changes
@@ -144,7 +144,7 @@ class Experiment:
             "seed": seed,
             "epochs": self._epochs,
             "hold": 0,
-            "linear_probes": False,
+            PROBES: False,
             "measure_test": False,
         }
         return _Network(turn, msgspec.structs.replace(config, **own), place)

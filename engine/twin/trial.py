@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from ..errors import ConfigError, RunDirectoryError, RunError
+from ..measures.registry import PROBES
 from ..runs.directory import Run
 from ..runs.files import read_file, replace_file
 from ..runs.records import Acknowledged, CurveScalars, Ended, Started
@@ -51,8 +52,8 @@ somewhere in the setting's range, where the error over three seeds is about .02.
 layers, halves are single layers."""
 _IRRELEVANT = frozenset(
     {
-        "epochs", "hold", "device", "threads", "measure_every", "measure_steps", "measure_test", "linear_probes",
-        "hessian", "checkpoint_every",
+        "epochs", "hold", "device", "threads", "measure_every", "measure_steps", "measure_test", "hessian",
+        "checkpoint_every", PROBES,
     }
 )  # fmt: skip
 """Settings that change no load curve after a given number of epochs."""

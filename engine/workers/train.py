@@ -97,8 +97,10 @@ class _Job:
         self.loop = ControlLoop(writer, controls, self._change, interrupted, self.replay.behind)
         self.latest: Measurement | None = None
         self.curvature: Curvature | None = None
-        config = run.config().settings
-        self.waits = isinstance(config, TrainConfig) and config.hold > 0
+        began = run.config()
+        self.has_sliders = began.origin == "lab"
+        """Whether a held network waits for a setting to change; elsewhere its training has finished then."""
+        self.waits = isinstance(began.settings, TrainConfig) and began.settings.hold > 0
         """Whether the run began as one that is held and trained anew, so that its epochs are counted anew too."""
         self.labels = zlib.crc32(dataset.y_test.tobytes(), zlib.crc32(dataset.y_train.tobytes()))
         """CRC-32 of the data set's labels, to detect another data set; resized pixels differ between machines."""
@@ -139,6 +141,8 @@ class _Job:
             self._measure()
         while trainer.epoch < config.epochs and not (trainer.converged and not trainer.config.hold):
             if trainer.is_held and not self.replay.behind(trainer.step_count):
+                if not self.has_sliders:
+                    return Status.FINISHED, f"held after {trainer.epoch} epochs, where nobody moves a slider"
                 if not self._wait():
                     return Status.STOPPED, f"stopped at epoch {trainer.epoch}"
                 continue

@@ -15,7 +15,7 @@ from ..state.knobs import noise_of
 from ..state.run_state import RunState
 from ..state.trial import in_force, of_another_epoch
 from ..state.wording import decimals, shape_of
-from .output import print_line, print_table, say
+from .output import print_line, print_message, print_table
 from .train import in_digits
 
 ADVICE = ("advice", "experiment", "trial")
@@ -104,7 +104,7 @@ def _kept_trial(run: Run) -> Trial | None:
     try:
         return trial_of(run)
     except ConfigError as error:
-        say(f"springtui: {error}")
+        print_message(f"springtui: {error}")
         return None
 
 

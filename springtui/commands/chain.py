@@ -13,7 +13,7 @@ from engine.measures.registry import DISTANCE
 from engine.runs.directory import Run
 from engine.runs.records import finite
 from engine.runs.status import Status
-from engine.settings.chain import ChainConfig
+from engine.settings.chain import PAST_THE_MAP, ChainConfig, is_past_the_map
 from engine.settings.fields import make, parse_assignments
 
 from ..state.run_state import RunState
@@ -45,7 +45,7 @@ def chain(session: Session, assignments: tuple[str, ...], as_json: bool) -> int:
     the long run.
 
     With --json one object: run, reason, positions, sd and mean_field, x_1 to x_L each, loads, d_1 to d_(L+1), cv,
-    asymmetry, regime, regime_reason (where it is unclear) and friction.
+    asymmetry, regime, regime_reason (where it is unclear), friction, and note, on a pull beyond the maps' time.
     """
     config = make(ChainConfig, parse_assignments(ChainConfig, assignments))
     home = session.open_home()
@@ -68,6 +68,11 @@ def _curve(state: RunState) -> list[float | None]:
     return state.latest.curves.get(DISTANCE, [])
 
 
+def _is_past_the_map(state: RunState) -> bool:
+    scalars = state.latest.scalars if state.latest is not None else {}
+    return "friction" in scalars and is_past_the_map(scalars.get("time"))
+
+
 def _shape(state: RunState) -> LoadStatistics | None:
     return statistics(curve, logits=False, chain=True) if (curve := _curve(state)) else None
 
@@ -84,6 +89,7 @@ def describe(state: RunState) -> dict[str, Any]:
         "asymmetry": finite(shape.asymmetry) if shape else None,
         "regime": shape.regime if shape else None,
         "regime_reason": (shape.reason or None) if shape else None,
+        "note": PAST_THE_MAP if _is_past_the_map(state) else None,
     }
 
 
@@ -91,6 +97,8 @@ def _print(result: dict[str, Any], *, regime: str) -> None:
     for name in ("run", "reason", "friction", "cv", "asymmetry"):
         print_line(f"{name:18}  {in_digits(result[name])}")
     print_line(f"{'regime':18}  {regime}")
+    if result["note"]:
+        print_line(f"{'note':18}  {result['note']}")
     columns = [result[name] or [] for name in ("positions", "loads", "sd", "mean_field")]
     rows = [(str(number), *map(in_digits, values)) for number, values in enumerate(zip_longest(*columns), start=1)]
     if result["loads"]:  # one more than there are blocks

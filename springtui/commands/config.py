@@ -13,7 +13,7 @@ from engine.runs.home import config_path
 
 from ..preferences.preferences import Effective, commented_file, names, schema
 from .options import json_option
-from .output import print_json, print_line, print_table, say
+from .output import print_json, print_line, print_message, print_table
 from .session import Session, common, examples
 
 
@@ -64,7 +64,7 @@ def _begin(as_json: bool) -> int:
         with path.open("x", encoding="utf-8") as file:
             file.write(commented_file())
     except FileExistsError:
-        say(f"springtui: {path} is there already, and stays as it is")
+        print_message(f"springtui: {path} is there already, and stays as it is")
         return 1
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}; SPRINGTUI_CONFIG names another") from error
@@ -90,7 +90,7 @@ def _themes(effective: Effective) -> list[str]:
     _, problems = checked_keys(effective.values.keys, effective.origins["keys"], all_bound)
     if problems:
         raise ConfigError("\n".join(problems))
-    themes = load_themes(lambda warning: say(f"springtui: {warning}"))
+    themes = load_themes(lambda warning: print_message(f"springtui: {warning}"))
     check_name(effective.values.theme, themes, effective.origins["theme"])
     return [theme.name for theme in themes]
 

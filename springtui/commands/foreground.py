@@ -23,7 +23,7 @@ from engine.runs.status import Status
 from ..state.run_state import RunState
 from ..state.wording import duration, lost_workers
 from ..terminal.text import plain_text
-from .output import say
+from .output import print_message
 
 Work = Callable[[Run], Ended]
 _POLL_SECONDS = 0.1
@@ -79,7 +79,7 @@ def stopped_by_signals(run: Run) -> Iterator[None]:
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         restore()
         run.ask("stop")
-        say("springtui: stopping; once more to break off")
+        print_message("springtui: stopping; once more to break off")
 
     for number in before:
         signal.signal(number, on_signal)
@@ -155,14 +155,14 @@ class _Lines:
     def show(self, state: RunState) -> None:
         if state.at and time.monotonic() >= self._next:
             self._next = time.monotonic() + _LINE_EVERY
-            say(summary(state, self._unit))
+            print_message(summary(state, self._unit))
 
     def warn(self, text: str) -> None:
-        say(f"springtui: {text}")
+        print_message(f"springtui: {text}")
 
     def close(self, state: RunState) -> None:
         if state.at:
-            say(summary(state, self._unit))
+            print_message(summary(state, self._unit))
 
 
 class _Bar:

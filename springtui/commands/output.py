@@ -33,7 +33,7 @@ def print_line(text: str, *, plain: bool = True) -> None:
     sys.stdout.write(f"{plain_text(text) if plain else text}\n")
 
 
-def say(text: str) -> None:
+def print_message(text: str) -> None:
     """Print a message on standard error, line by line."""
     for line in text.splitlines() or [""]:
         sys.stderr.write(f"{plain_text(line)}\n")

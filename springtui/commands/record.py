@@ -13,7 +13,7 @@ import click
 from engine.errors import TerminalError
 
 from .options import json_option
-from .output import print_json, print_line, say
+from .output import print_json, print_line, print_message
 from .session import Session, common, examples
 
 _LIMIT_MIB = 64
@@ -73,7 +73,7 @@ def record(session: Session, file: Path | None, arguments: tuple[str, ...], limi
     else:
         print_line(f"written: {path}, {recorder.seconds():.0f} s, {recorder.written / 1024:.0f} KiB")
     if recorder.full:
-        say(f"springtui: the recording ended early, at its limit of {limit} MiB; --limit allows more")
+        print_message(f"springtui: the recording ended early, at its limit of {limit} MiB; --limit allows more")
     return status if status >= 0 else 128 - status
 
 
@@ -122,7 +122,7 @@ def play(file: Path, speed: float, idle: float | None, as_json: bool) -> int:
         raise TerminalError("standard output is not a terminal; --json tells what the recording holds")
     columns, rows = shutil.get_terminal_size()
     if columns < cast.width or rows < cast.height:
-        say(f"springtui: recorded at {cast.width} x {cast.height}; this terminal is {columns} x {rows}")
+        print_message(f"springtui: recorded at {cast.width} x {cast.height}; this terminal is {columns} x {rows}")
     try:
         for pause, text in played(cast, speed=speed, idle=math.inf if idle is None else idle):
             if pause:

@@ -13,7 +13,7 @@ from engine.runs.status import Status
 
 from .completion import complete_run
 from .options import json_option
-from .output import print_json, print_line, say
+from .output import print_json, print_line, print_message
 from .session import Session, common, examples
 
 
@@ -78,7 +78,7 @@ def _confirm(found: list[Run]) -> None:
     names = ", ".join(map(_named, found[:5])) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
     if not sys.stdin.isatty():
         raise ConfigError(f"nobody is there to ask whether to remove {names}; give --yes")
-    say(f"This removes {names}, for good.")
+    print_message(f"This removes {names}, for good.")
     click.confirm("Go on?", abort=True, err=True)
 
 

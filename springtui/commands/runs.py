@@ -12,7 +12,7 @@ from engine.runs.status import Status
 from ..state.describe import describe
 from ..state.wording import age_in_words
 from .options import json_option
-from .output import print_json, print_line, print_table, say
+from .output import print_json, print_line, print_message, print_table
 from .session import Session, common, examples
 
 _SHOWN = ("train_loss", "test_accuracy", "loss", "friction")
@@ -41,7 +41,7 @@ def runs(session: Session, as_json: bool) -> int:
             print_json(describe(run))
     elif not found:
         print_line(f"No runs yet under {home}.")
-        say("Start one: springtui train, springtui chain, or springtui for the lab.")
+        print_message("Start one: springtui train, springtui chain, or springtui for the lab.")
     else:
         header = ("RUN", "KIND", "STATUS", "AGE", "PROGRESS", "NAME", "LAST")
         listed = sorted((describe(run) for run in found), key=lambda run: not run["pinned"])

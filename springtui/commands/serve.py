@@ -13,7 +13,7 @@ import click
 from engine.errors import InputError
 
 from .options import json_option
-from .output import print_json, print_line, say
+from .output import print_json, print_line, print_message
 from .record import common_arguments
 from .session import Session, common, examples
 
@@ -61,9 +61,9 @@ def serve(session: Session, arguments: tuple[str, ...], host: str, port: int, as
     command = shlex.join([sys.executable, "-m", "springtui", *common_arguments(session), *arguments])
     server = LabServer(f"exec {command}", listening)
     if port and server.port != port:
-        say(f"springtui: port {port} is taken; listening at {server.port}")
+        print_message(f"springtui: port {port} is taken; listening at {server.port}")
     if not is_loopback(host):
-        say(
+        print_message(
             f"springtui: warning: listening at {host}, which others reach: anyone who has the address below "
             f"controls the lab, and what passes is not encrypted. Safer: ssh -L, or a proxy with TLS"
         )
@@ -75,8 +75,10 @@ def serve(session: Session, arguments: tuple[str, ...], host: str, port: int, as
             print_line(f"open {server.url}")
             if os.environ.get("SSH_CONNECTION") and is_loopback(host):
                 name = socket.gethostname()
-                say(f"on your own machine, first: ssh -L {server.port}:{server.host}:{server.port} {name}")
-            say("Ctrl-C ends it; runs that go on are kept")
+                print_message(
+                    f"on your own machine, first: ssh -L {server.port}:{server.host}:{server.port} {name}"
+                )
+            print_message("Ctrl-C ends it; runs that go on are kept")
         sys.stdout.flush()
 
     run(server, announce)

@@ -14,7 +14,7 @@ from engine.runs.stopping import Stopped
 
 from .completion import complete_run
 from .options import json_option
-from .output import print_json, print_line, say
+from .output import print_json, print_line, print_message
 from .session import Session, common, examples
 
 
@@ -58,7 +58,7 @@ def stop(
     home = session.look_home()
     found = [run for run in list_runs(home) if run.status().is_live] if everything else _named(session, runs)
     if not found:
-        say("No run goes on.")
+        print_message("No run goes on.")
     from engine.runs.stopping import stop as stop_run
 
     failed = 0

@@ -21,7 +21,7 @@ from ..state.run_state import RunState
 from .completion import complete_names
 from .foreground import run_here
 from .options import executor_option, json_option, set_option
-from .output import print_line, print_table, say
+from .output import print_line, print_message, print_table
 from .session import Session, common, examples
 from .train import in_digits, print_result, with_absolute_paths
 
@@ -135,7 +135,7 @@ def _prepare(config: SweepConfig) -> None:
     cells = [cell_settings(config, index) for index in range(cell_count(config))]
     known = {(cell.dataset, cell.data_dir): cell for cell in cells if isinstance(cell, TrainConfig)}
     for cell in known.values():
-        prepare_dataset(cell, say)
+        prepare_dataset(cell, print_message)
 
 
 def _unit(config: SweepConfig) -> str:

@@ -21,7 +21,7 @@ from ..state.run_state import RunState
 from .completion import complete_recipe
 from .foreground import run_here
 from .options import describe_settings, json_option, set_option
-from .output import print_json, print_line, say
+from .output import print_json, print_line, print_message
 from .session import Session, common, examples
 
 _NAMES = textwrap.wrap(", ".join(RECIPES), 76, break_on_hyphens=False)
@@ -72,7 +72,7 @@ def train(session: Session, recipe: str, list_recipes: bool, assignments: tuple[
     from engine.datasets.load import prepare_dataset
     from engine.workers.work import work
 
-    prepare_dataset(config, say)  # downloads, or refuses missing data, before a run is created
+    prepare_dataset(config, print_message)  # downloads, or refuses missing data, before a run is created
     return report(run_here(Run.create(home, config), work, "epoch"), as_json=as_json)
 
 
@@ -162,5 +162,5 @@ def print_result(
     if state.status is Status.FINISHED:
         return 0
     text = state.ended.text if state.ended else "the worker ended without a word"
-    say(f"springtui: {state.status}: {text or 'see the run with springtui runs'}")
+    print_message(f"springtui: {state.status}: {text or 'see the run with springtui runs'}")
     return 1

@@ -9,7 +9,7 @@ from engine.errors import RunError
 from engine.runs.directory import Run
 
 from ..follow.trial import TrialProcess
-from .output import say
+from .output import print_message
 
 _LOOK = 0.1
 _LINE_EVERY = 5.0
@@ -55,7 +55,7 @@ class _Lines:
     def show(self, trial: TrialProcess) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _LINE_EVERY
-            say(f"trying settings: {trial.progress()}")
+            print_message(f"trying settings: {trial.progress()}")
 
     def close(self) -> None:
         """Nothing is left to print."""

@@ -22,7 +22,7 @@ from ..state.wording import shape_of
 from .advising import ADVICE, advice_on, print_advice
 from .completion import complete_run
 from .options import json_option
-from .output import print_json, print_line, print_table, say
+from .output import print_json, print_line, print_message, print_table
 from .session import Session, common, examples
 from .train import in_digits
 from .trying import try_settings
@@ -64,8 +64,8 @@ def twin(session: Session, run: str | None, maps: bool, try_it: bool, seconds: f
     Advice is measured where --try was used: networks are trained from scratch with the run's settings in force, to
     the run's epoch or 100, and with each of negative_slope, batch_size, lr, dropout, data_noise and depth moved a
     step both ways, three seeds each. The result is kept with the run and answers as long as settings and epoch
-    stay the same. A step that fails with any seed is not advised, and the table says why. Ctrl-C cancels and keeps
-    nothing. Without --try a map answers, where it describes this network.
+    stay the same. A step that fails with any seed is not advised, and the table says why. Without it a map
+    answers, where it describes this network. Ctrl-C cancels and keeps nothing.
 
     Where a load curve's shape means nothing there is no effective friction, and reason says why; such cells of a
     diagram are left out of the map, and listed.
@@ -186,7 +186,9 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
     left_out = [_left_out(config, index, found.get(index)) for index in range(cell_count(config))]
     left_out = [cell for cell in left_out if cell["reason"]]
     if len(summaries) < len(NUMBERS):
-        reasons = ", ".join(unclear_in_words([s for s in found.values() if s.reason])) or "none is made yet"
+        missing = cell_count(config) - len(found)
+        counts = unclear_in_words([s for s in found.values() if s.reason])
+        reasons = ", ".join([*counts, *([f"{missing} not made yet"] if missing else [])])
         raise DataError(
             f"{run.id} has {len(summaries)} of {cell_count(config)} cells whose load curve means something "
             f"({reasons}); a map has {len(NUMBERS)} numbers and needs as many: train longer, or take more cells"
@@ -205,7 +207,7 @@ def fit_sweep(run: Run, config: SweepConfig) -> dict[str, Any]:
     try:
         save_map(run.path, fitted)
     except OSError as error:
-        say(f"springtui: the map cannot be kept in {run.path}: {error.strerror}")
+        print_message(f"springtui: the map cannot be kept in {run.path}: {error.strerror}")
     return {
         "run": run.id,
         "cells": len(summaries),

@@ -16,6 +16,12 @@ class Choice(RadioButton):
 
     BUTTON_LEFT = BUTTON_RIGHT = ""
 
+    def toggle(self) -> Choice:
+        """Choose it, also where it is chosen: to unset it and be set again by its list takes two messages, between
+        which another key may choose another one, and both stay chosen."""
+        self.value = True
+        return self
+
     @property
     def _button(self) -> Content:
         chosen, other = ("(*)", "( )") if ascii_only() else ("◉", "○")

@@ -200,8 +200,13 @@ class LabControl:
         """Start new workers for the runs that broke off; each continues from its checkpoint."""
         broken = [panel for panel, state in self.states.items() if state.status.is_resumable]
         for panel in broken:
+            self.trouble.pop(panel, None)
             self.begin(panel, how="resume")
-        if not broken:
+        if broken:
+            self._view.notify(
+                "resuming: " + ", ".join(SYSTEMS[panel] for panel in broken), timeout=4, markup=False
+            )
+        else:
             self._view.notify("no run was broken off here; r starts anew", timeout=4, markup=False)
 
     def pull_next(self) -> None:

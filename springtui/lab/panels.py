@@ -8,9 +8,9 @@ from typing import Any
 from textual.dom import DOMNode
 
 from engine.measures.load_curve import loads
-from engine.measures.registry import DISTANCE, MEASURES
+from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURES
 from engine.runs.status import Status
-from engine.settings.chain import TWIN_TIME
+from engine.settings.chain import TWIN_TIME, is_past_the_map
 
 from ..state.curves import curves_of, legend, legend_of, theory_of, twin_of, twin_series
 from ..state.empty import WAITING, why_empty
@@ -25,6 +25,7 @@ from ..state.wording import (
     progress_line,
     shape_line,
     shape_of,
+    shown_measure,
     trend,
     with_error,
 )
@@ -129,7 +130,9 @@ def _regime(state: RunState | None, measure: str) -> str:
         return "no curve at these settings yet" + (": paused" if state.status is Status.PAUSED else "")
     if shape is None:
         return "no curve was made" if state is not None and state.is_over else "waiting for the first curve"
-    return f"{shape.words}\n{joined(shape_line(shape), trend(state, measure) if state is not None else '')}"
+    shown = shown_measure(measure)
+    by = "" if shown == DEFAULT_MEASURE else f" by {MEASURES[shown].label}"
+    return f"{shape.words}{by}\n{joined(shape_line(shape), trend(state, measure) if state is not None else '')}"
 
 
 def _train_facts(state: RunState | None, absent: str) -> list[str]:
@@ -197,7 +200,7 @@ def _friction_facts(state: RunState) -> list[str]:
     if time is not None:
         hold = settings.get("hold")
         held = f"held at {hold:.0f}: O pulls on" if hold and time >= hold else f"its map is for {TWIN_TIME:.0f}"
-        if time > TWIN_TIME + 0.5:
+        if is_past_the_map(time):
             held = f"past {TWIN_TIME:.0f} the map says nothing"
         lines.append(f"friction · time {time:.0f}")
         lines.append(held)

@@ -73,5 +73,5 @@ def _total(config: RunConfig) -> int:
     if isinstance(settings, SweepConfig):
         return cell_count(settings) * members(settings)
     if isinstance(settings, TrainConfig):
-        return settings.hold or settings.epochs
+        return min(settings.hold or settings.epochs, settings.epochs)
     return settings.steps if isinstance(settings, ChainConfig) else 0

@@ -104,11 +104,12 @@ class TwinPredictions:
         shape = shape_of(train, measure)
         if train is None or shape is None or train.is_behind:
             return ""
-        from engine.twin.advice import LAZY, advise, what_loads_say  # as in update
+        from engine.twin.advice import advise, what_loads_say  # as in update
 
-        if shown_measure(measure) != DEFAULT_MEASURE and shape.regime in LAZY:
-            known = MEASURES[DEFAULT_MEASURE].label
-            return f"{what_loads_say(shape)}; which knob helps is known for the {known} alone (m shows it)."
+        if shown_measure(measure) != DEFAULT_MEASURE:
+            known, by = MEASURES[DEFAULT_MEASURE].label, MEASURES[shown_measure(measure)].label
+            words = f"{what_loads_say(shape)}, by {by}"
+            return f"{words}; which knob helps is known for the {known} alone (m shows it)."
         slope, noise = train.settings.get("negative_slope"), train.settings.get(kind.key)
         if slope is None or noise is None:
             return ""

@@ -173,7 +173,7 @@ class RunState:
         if event.error:
             return
         changed = {name for name, value in event.settings.items() if self.settings.get(name) != value}
-        self.is_behind = self.is_behind or bool(changed - {"hold", "linear_probes"})
+        self.is_behind = self.is_behind or bool(changed - {"hold", PROBES})
         self.settings = {**self.settings, **event.settings}
         if event.action == "pause":
             self.status = Status.PAUSED

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from engine.measures.load_curve import loads
 from engine.measures.registry import DISTANCE
 from engine.runs.status import Observation, Status
+from engine.settings.chain import PAST_THE_MAP, is_past_the_map
 from engine.settings.run import RunConfig, kind_of
 
 from ..state.curves import curves_of, theory_of, twin_of, twin_series
@@ -127,6 +128,8 @@ def facts(state: RunState, measure: str, observation: Observation | None) -> lis
     lines = [" · ".join(regime)] if (regime := regime_parts(state, measure)) else []
     if measure != DISTANCE and (fit := twin_of(state)) is not None:
         lines.append(f"twin F* {with_error(fit.effective_friction, fit.standard_error)}")
+    if "friction" in state.latest.scalars and is_past_the_map(state.latest.scalars.get("time")):
+        lines.append(f"{PAST_THE_MAP}.")
     if problem:
         lines += problem
     elif state.ended is not None:

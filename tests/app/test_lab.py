@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,22 @@ from typing import Any
 import pytest
 from support.lab import open_lab, until
 
+from engine.measures.load_curve import WORDS
+from engine.measures.registry import PROBES
 from engine.runs.directory import Run
 from engine.runs.launch import launch
 from engine.runs.listing import list_runs
 from engine.runs.records import Acknowledged, Curve, Started
 from engine.runs.status import Status
+from springtui.app import SpringApp
 from springtui.help.screen import HelpScreen
+from springtui.lab.choice import Choice, Choices
 from springtui.lab.panels import words
+from springtui.lab.screen import LabScreen
 from springtui.lab.session import PANELS, LabSession
+from springtui.lab.settings import moved, network_settings
 from springtui.lab.slider import Slider
+from springtui.state.knobs import NOISE_KINDS
 from springtui.state.run_state import RunState
 
 
@@ -220,6 +229,7 @@ SAID = {
 
 
 def said_of(regime: str) -> str:
+    regime = regime.split(" by ")[0]
     return SAID.get(regime, regime[1:])
 
 
@@ -343,3 +353,85 @@ def test_a_chain_that_was_left_is_taken_up_though_its_network_has_ended(home: Pa
         later.stop("train")
         for left in [process, *later.leaving]:
             left.wait(60)
+
+
+def test_a_run_of_an_older_version_is_asked_only_for_what_it_has() -> None:
+    """A worker of 0.1.0 refuses a request that names a setting that it does not know, the rest of it included."""
+    kind = NOISE_KINDS[0]
+    asked = network_settings({"epochs": 150}, 0.5, kind, 0.3, probes=False, going_on=False)
+    old = {"negative_slope": 0.2, "data_noise": 0.2, "lr": 1e-3, "dropout": 0.0, "batch_size": 128, PROBES: False}
+    assert moved(asked, old) == {"negative_slope": 0.5, "data_noise": 0.3, "batch_size": 2560}
+
+
+async def test_a_paused_network_is_not_judged_by_a_curve_from_before(home: Path) -> None:
+    """While it is paused another kind of noise is chosen: nothing is said of settings that were never trained."""
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: "train" in lab.states and lab.states["train"].is_held)
+        assert lab._words["#regime"].startswith(tuple(WORDS.values()))
+        await pilot.press("space")
+        await until(pilot, lambda: lab.states["train"].status == "paused")
+        slider = lab.query_one("#nonlinearity", Slider)
+        slider.focus()
+        await pilot.press("home")
+        await until(pilot, lambda: slider.in_force == 0.0)
+        await until(pilot, lambda: lab._words["#regime"] == "no curve at these settings yet: paused")
+        assert lab._words["#advice"] == ""
+        await pilot.press("space")
+        await until(pilot, lambda: lab._words["#regime"].startswith(tuple(WORDS.values())))
+
+
+async def test_the_network_goes_on_and_begins_anew(home: Path) -> None:
+    """O lets it train beyond its epochs, whose number the screen counts on; O again begins anew up to them."""
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: "train" in lab.states and lab.states["train"].is_held)
+        await until(pilot, lambda: "epoch 150/150 · held" in lab._words["#facts"])
+        await pilot.press("O")
+        await until(pilot, lambda: lab.states["train"].at > 160)
+        await until(pilot, lambda: re.search(r"epoch 1[6-9]\d\b(?!/)", lab._words["#facts"]))
+        await pilot.press("O")
+        await until(pilot, lambda: lab.states["train"].at < 150)
+        await until(pilot, lambda: lab.states["train"].is_held)
+        assert next(iter(lab.states["train"].history["train_loss"].x)) < 5  # of the present training alone
+
+
+async def test_the_other_chain_is_held_at_its_maps_time_and_pulled_on(home: Path) -> None:
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: "chain" in lab.states and lab.states["chain"].latest is not None)
+        await until(pilot, lambda: "two hands" in lab._words["#facts"])
+        await pilot.press("C")
+        await until(pilot, lambda: "held at 200: O pulls on" in lab._words["#facts"])
+        assert lab.states["chain"].latest.scalars["time"] == pytest.approx(200.0)  # type: ignore[union-attr]
+        await pilot.press("O")
+        await until(pilot, lambda: "past 200 the map says nothing" in lab._words["#facts"])
+
+
+async def test_beyond_the_maps_no_chain_applies(home: Path) -> None:
+    async with open_lab(home) as (lab, pilot):
+        await until(pilot, lambda: "train" in lab.states and lab.states["train"].latest is not None)
+        await pilot.press("n")
+        lab.query_one("#noise", Slider).focus()
+        await pilot.press("end")
+        words = "learning rate above 0.2: layers mix the classes again, no chain applies"
+        await until(pilot, lambda: words in lab._words["#facts"])
+
+
+async def test_one_kind_of_noise_is_chosen_whatever_the_keys(home: Path) -> None:
+    """Space on the chosen one and n for the next, in the same moment."""
+    app = SpringApp(home, begin_runs=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        lab = app.screen
+        assert isinstance(lab, LabScreen)
+        lab.query_one(Choices).focus()
+        chance = random.Random(1)
+        for _ in range(20):
+            lab.query_one(Choices).action_toggle_button()
+            lab.action_next_noise()
+            if chance.random() < 0.5:
+                lab.query_one(Choices).action_toggle_button()
+            await pilot.pause()
+        chosen = [choice for choice in lab.query(Choice) if choice.value]
+        assert len(chosen) == 1
+        before = lab.kind
+        await pilot.press("n")
+        await until(pilot, lambda: lab.kind is not before)

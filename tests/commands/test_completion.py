@@ -139,7 +139,6 @@ def test_nothing_heavy_is_imported(home: Path) -> None:
     assert not names & (HEAVY | {"textual", "plotext", "matplotlib"})
 
 
-@pytest.mark.terminal
 @pytest.mark.parametrize(
     ("shell", "options", "first"),
     [

@@ -15,7 +15,6 @@ from springtui.cli import main
 from springtui.recording.cast import EscapeFilter, Recorder, played, read_cast
 
 
-@pytest.mark.terminal
 def test_a_session_is_recorded_and_shows_the_lab_again(home: Path, tmp_path: Path) -> None:
     file = tmp_path / "talk.cast"
     with Terminal([*SPRINGTUI, "record", str(file)], columns=120, rows=40) as terminal:
@@ -63,7 +62,6 @@ def replayed(events: list[tuple[float, str, str]], columns: int, rows: int) -> s
     return shown
 
 
-@pytest.mark.terminal
 def test_what_ends_the_recorded_program_ends_the_recorder(tmp_path: Path, home: Path) -> None:
     with Terminal([*SPRINGTUI, "record", str(tmp_path / "a.cast"), "--", "train", "--set", "lr=99"]) as terminal:
         assert terminal.wait_exit() == 2
@@ -162,7 +160,6 @@ class TestPlaying:
         cast = read_cast(tmp_path / "a.cast")
         assert list(played(cast, speed=2, idle=4)) == [(0.5, "a"), (2.0, ""), (0.25, "b")]
 
-    @pytest.mark.terminal
     def test_in_a_terminal(self, tmp_path: Path, home: Path) -> None:
         """It shows the screen, and leaves the terminal as it was."""
         lines = [

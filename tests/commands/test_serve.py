@@ -151,7 +151,6 @@ def test_without_textual_serve(home: Path) -> None:
     assert "springtui[serve]" in done.stderr
 
 
-@pytest.mark.terminal
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
 def test_a_real_browser_shows_the_lab(home: Path, tmp_path: Path) -> None:
     """It draws, takes keys, loads nothing from elsewhere; a closed page lets the runs go on, Ctrl-C ends it."""

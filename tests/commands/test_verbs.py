@@ -185,7 +185,7 @@ class TestResume:
     def test_a_probe_goes_on_where_its_script_does(self, home: Path, capsys: Capture) -> None:
         run = Run.create(open_home(home), ProbeConfig())
         assert main(["resume", run.id]) == 2
-        assert "your script" in capsys.readouterr().err
+        assert "your own training script" in capsys.readouterr().err
         assert run.path.is_dir()
 
     def test_damaged(self, home: Path, capsys: Capture) -> None:

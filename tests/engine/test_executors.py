@@ -347,7 +347,6 @@ def test_a_dask_cluster_makes_the_same_though_a_worker_and_then_the_scheduler_ar
 
 
 @pytest.mark.slow
-@pytest.mark.terminal
 def test_a_lost_dask_worker_is_said_and_one_that_is_sent_away_is_not(home: Path, cluster: Cluster) -> None:
     """In the records, and above the bar of the real program in a terminal."""
     wait_until(lambda: len(cluster.addresses()) == 2)

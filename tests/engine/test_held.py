@@ -211,7 +211,7 @@ def test_a_network_held_moved_killed_and_resumed(home: Path) -> None:
     """Its worker takes no step while it is held; a move begins anew; a kill in the new training loses nothing."""
     settings: dict[str, Any] = {"width": 16, "depth": 4, "batch_size": 2560, "early_stop": False, "seed": 2}
     config = TrainConfig(**settings, hold=300, epochs=10**6, checkpoint_every=0.2, measure_every=10)
-    broken = Broken(Run.create(open_home(home), config))
+    broken = Broken(Run.create(open_home(home), config, origin="lab"))
     broken.start()
     try:
         broken.until(lambda: step(broken) == 300)
@@ -239,3 +239,12 @@ def test_a_sweep_ends_where_the_lab_holds(home: Path) -> None:
     cell = cell_settings(sweep, 0)
     assert isinstance(cell, TrainConfig)
     assert (cell.epochs, cell.hold) == (30, 0)
+
+
+def test_where_nobody_moves_a_slider_a_held_training_ends(home: Path) -> None:
+    config = TrainConfig(width=16, depth=4, batch_size=2560, hold=3, epochs=10)
+    broken = Broken(Run.create(open_home(home), config))
+    broken.start()
+    ended = broken.finish()
+    assert (ended.reason, ended.at) == ("finished", 3)
+    assert "held after 3 epochs" in ended.text

@@ -22,8 +22,8 @@ SMALL: dict[str, Any] = {
     "early_stop": False, "hessian": False, "seed": 5,
 }  # fmt: skip
 PATHS: dict[str, dict[str, Any]] = {
-    "compiled": {"batch_size": 2, "epochs": 300},
-    "torch": {"activation": "tanh", "batch_size": 32, "epochs": 80},
+    "compiled": {"batch_size": 2, "epochs": 150},
+    "torch": {"activation": "tanh", "batch_size": 32, "epochs": 50},
 }
 """Who takes the steps. Compiled steps are so quick that there must be many, else a run ends before its kill."""
 BOTH = pytest.mark.parametrize("path", PATHS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -155,3 +156,17 @@ def test_home_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(HomeError, match="SPRINGTUI_HOME"):
         open_home(tmp_path / "file")
+
+
+def test_the_last_run_of_a_lab_is_its_network(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lab begins a chain beside its network, and another one at each press of C; alone, a chain is the last."""
+    open_home(home)
+    seconds = itertools.count(int(time.time()))
+    monkeypatch.setattr(time, "time", lambda: float(next(seconds)))
+    chain = Run.create(home, ChainConfig(), origin="lab")
+    assert find_run(home, "last").id == chain.id
+    network = Run.create(home, TrainConfig(), origin="lab")
+    Run.create(home, ChainConfig(), origin="lab")
+    assert find_run(home, "last").id == network.id
+    own = Run.create(home, ChainConfig())
+    assert find_run(home, "last").id == own.id

@@ -236,7 +236,6 @@ def lab(home: Path) -> Iterator[Terminal]:
     stop_workers(home)
 
 
-@pytest.mark.terminal
 def test_nothing_of_a_lab_listens_on_a_network(lab: Terminal, home: Path) -> None:
     lab.wait_for("epoch", 60)
     end = time.monotonic() + 60

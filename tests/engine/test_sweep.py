@@ -220,11 +220,11 @@ def kill_until_done(run: Run, waits: list[float]) -> None:
 @pytest.mark.slow
 def test_chains_killed_at_random_moments_are_neither_lost_nor_repeated(home: Path) -> None:
     axes = {"x": ("noise", tuple(0.01 * i for i in range(1, 31))), "y": ("mu_right", (0.0, 0.05, 0.1))}
-    config = make_sweep("chain", {"replicas": 640, "steps": 60_000}, axes=axes, method="replicas", threads=1)
+    config = make_sweep("chain", {"replicas": 640, "steps": 30_000}, axes=axes, method="replicas", threads=1)
     open_home(home)
     broken, whole = Run.create(home, config), Run.create(home, config)
     rng = random.Random(5)
-    kill_until_done(broken, [rng.uniform(0.3, 1.6) for _ in range(5)])
+    kill_until_done(broken, [rng.uniform(0.3, 1.2) for _ in range(5)])
     assert work(whole).reason == "finished"
     assert len(finals(broken)) == cell_count(config)
     assert same(broken, whole)
@@ -256,3 +256,9 @@ def test_each_batch_size_is_trained_as_asked(home: Path) -> None:
     assert [s.x for s in summaries] == [20.0, 200.0, 20.0, 200.0]
     assert all(s.final and s.done == 2 for s in summaries)
     assert summaries[0].scalars["train_loss"] < summaries[1].scalars["train_loss"]  # more steps an epoch
+
+
+def test_an_axis_of_a_whole_number_that_is_a_choice() -> None:
+    assert parse_axis("chain", "order=1,2") == ("order", (1.0, 2.0))
+    sweep = make_sweep("chain", {}, axes={"x": ("order", (1.0, 2.0)), "y": ("noise", (0.1,))}, method="replicas")
+    assert [cell_settings(sweep, index).order for index in (0, 1)] == [1, 2]  # type: ignore[union-attr]

@@ -61,7 +61,6 @@ def colour_codes(raw: bytes) -> set[str]:
     return kinds
 
 
-@pytest.mark.terminal
 @pytest.mark.slow
 def test_nothing_but_ascii_and_sixteen_colours_goes_to_an_old_terminal(home: Path) -> None:
     env = {"LC_ALL": "C", "TERM": "linux", "COLORTERM": ""}
@@ -74,7 +73,6 @@ def test_nothing_but_ascii_and_sixteen_colours_goes_to_an_old_terminal(home: Pat
     stop_workers(home)
 
 
-@pytest.mark.terminal
 @pytest.mark.slow
 @pytest.mark.parametrize("colours", ["sixteen", "greys"])
 def test_a_run_and_prompts_in_an_old_terminal(home: Path, monkeypatch: pytest.MonkeyPatch, colours: str) -> None:
@@ -110,7 +108,6 @@ def test_a_run_and_prompts_in_an_old_terminal(home: Path, monkeypatch: pytest.Mo
         assert not terminal.modes_left_on()
 
 
-@pytest.mark.terminal
 @pytest.mark.parametrize("multiplexer", ["screen", "tmux"])
 def test_leaving_leaves_a_clean_prompt_in_a_multiplexer(home: Path, tmp_path: Path, multiplexer: str) -> None:
     """GNU screen, as it comes, has no second screen: what was drawn would stand under the prompt."""
@@ -140,7 +137,6 @@ def test_leaving_leaves_a_clean_prompt_in_a_multiplexer(home: Path, tmp_path: Pa
             subprocess.run(stop, env={**os.environ, **env}, check=False, capture_output=True)
 
 
-@pytest.mark.terminal
 @pytest.mark.parametrize(
     ("term", "colorterm", "kind"),
     [("xterm", "", "16"), ("xterm-256color", "", "256"), ("xterm", "truecolor", "rgb")],
@@ -167,7 +163,6 @@ def test_signs_are_replaced_by_as_wide_ones() -> None:
     assert in_ascii("D₀ x² é 漢") == "D0 x2 e ??"
 
 
-@pytest.mark.terminal
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 def test_it_works_in_tmux(home: Path, tmp_path: Path) -> None:
     """A real tmux, its server in a socket of the test's own."""

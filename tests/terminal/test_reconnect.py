@@ -27,7 +27,7 @@ from engine.runs.directory import Run
 from engine.runs.listing import list_runs
 from engine.runs.records import Curve, Started
 
-pytestmark = [pytest.mark.terminal, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
 
