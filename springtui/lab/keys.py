@@ -22,9 +22,16 @@ KEYS: list[BindingType] = [
         id="lab.try",
         tooltip="try other settings of this network in the background, for the advice; again cancels",
     ),
+    Binding(
+        "escape",
+        "cancel_trial",
+        "Cancel",
+        id="lab.cancel_trial",
+        show=False,
+        tooltip="cancel the trial of other settings",
+    ),
     Binding("m", "next_measure", "Measure", id="lab.measure", tooltip="next measure of separation"),
     Binding("n", "next_noise", "Noise", id="lab.noise", tooltip="next kind of noise"),
-    Binding("escape", "cancel_trial", "Cancel", id="lab.cancel_trial", show=False, tooltip="cancel that"),
     Binding(
         "C",
         "next_chain",
