@@ -79,8 +79,6 @@ def write_label(
         raise RunDirectoryError(f"{run} is no run; springtui runs lists them")
     if name is not None:
         name = checked_name(name)
-        if name != run.name and (run.parent / name / CONFIG).is_file():
-            raise ConfigError(f"{name!r} is the id of another run, which it would still name; choose another name")
     old = read_label(run)
     label = Label(
         name=old.name if name is None else name,

@@ -91,4 +91,4 @@ def test_a_sweep_makes_the_cells_that_it_lacks(old: Path, capsys: Capture) -> No
 
 def test_a_probes_run_is_its_scripts_to_go_on_with(old: Path, capsys: Capture) -> None:
     assert main(["resume", id_of("probe")]) == 2
-    assert "in your script" in capsys.readouterr().err
+    assert "your own training script" in capsys.readouterr().err

@@ -32,7 +32,7 @@ SMALL = (
     "negative_slope=1",
     "epochs=12",
 )
-LONG = ("dataset=digits", "depth=8", "width=100", "batch_size=16", "negative_slope=1", "epochs=1")
+LONG = ("dataset=digits", "depth=8", "width=100", "batch_size=16", "negative_slope=1", "epochs=4")
 
 
 def train(home: Path, settings: tuple[str, ...]) -> Run:

@@ -65,7 +65,7 @@ class TestTargets:
     @pytest.mark.parametrize(
         ("target", "words"),
         [
-            (torch.randn(N, 3), r"shape \(12, 3\) has no one order.*target\[:, 0\]"),
+            (torch.randn(N, 3), r"shape \(12, 3\) has several values a sample.*target\[:, 0\]"),
             ([1.0, float("nan")] * 6, "6 values that are not finite"),
             ([0.5] * N, "one group"),
         ],

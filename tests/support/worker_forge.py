@@ -15,6 +15,8 @@ import threading
 import time
 from pathlib import Path
 
+from engine.runs.directory import Run
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -67,6 +69,27 @@ class Forge:
             self.kill(pid)
         self._process.kill()
         self._process.communicate()
+
+
+class ForgedWorker:
+    """A run's worker from a forge, asked as the process that ``launch`` returns is, but for its exit status."""
+
+    def __init__(self, forge: Forge, run: Run) -> None:
+        self.pid = forge.start(run.path)
+        self._forge = forge
+
+    def poll(self) -> int | None:
+        """None while it runs, else 0: only its parent knows the exit status."""
+        return None if is_there(self.pid) else 0
+
+    def wait(self, timeout: float = 20.0) -> int:
+        """Wait until it has ended; 0. AssertionError after ``timeout`` seconds."""
+        self._forge.outwait(self.pid, timeout)
+        return 0
+
+    def kill(self) -> None:
+        """Send SIGKILL, and wait for the end."""
+        self._forge.kill(self.pid)
 
 
 def is_there(pid: int) -> bool:

@@ -25,7 +25,7 @@ from support.real_terminal import Terminal, stop_workers, workers_under
 
 from engine.runs.directory import Run
 from engine.runs.listing import list_runs
-from engine.runs.records import Curve, Started
+from engine.runs.records import Acknowledged, Curve, Started
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -52,6 +52,11 @@ def curves(run: Run) -> int:
     return sum(isinstance(event, Curve) for event in run.events())
 
 
+def going_on(run: Run) -> bool:
+    """Whether a run's worker was asked to go on and said so."""
+    return any(isinstance(event, Acknowledged) and event.settings.get("hold") == 0 for event in run.events())
+
+
 def further(runs: list[Run], before: dict[str, int]) -> dict[str, int]:
     """How many curves each has, once each has more than before."""
     wait_until(lambda: all(curves(run) > before[run.id] for run in runs))
@@ -65,6 +70,9 @@ def test_killed_and_reopened_twenty_times(home: Path) -> None:
     with Terminal() as first:
         first.wait_for("epoch", PATIENCE)
         wait_until(lambda: len(workers_under(home)) == 2, first)
+        first.press("O")  # the network trains on, beyond the epoch at which it is held
+        first.wait_for("going on", PATIENCE)
+        wait_until(lambda: any(going_on(run) for run in list_runs(home)), first)
         first.process.kill()
         first.process.wait()
     pids = {process.pid for process in workers_under(home)}
