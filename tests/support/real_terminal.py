@@ -179,8 +179,16 @@ def workers_under(home: Path) -> list[psutil.Process]:
 
 
 def stop_workers(home: Path) -> None:
-    """Kill all workers of the runs under a home."""
-    for process in workers_under(home):
+    """Kill all workers of the runs under a home, and wait until none of them does anything any more.
+
+    A zombie does nothing: the machine's first process, which inherits it, may take seconds to reap it.
+    """
+    killed = workers_under(home)
+    for process in killed:
         with contextlib.suppress(psutil.Error):
             process.kill()
-            process.wait(10)
+    end = time.monotonic() + 10.0
+    for process in killed:
+        with contextlib.suppress(psutil.Error):
+            while process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < end:
+                time.sleep(0.005)
