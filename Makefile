@@ -9,7 +9,7 @@ WARM := $(VENV)/.compiled
 # What compiled code depends on: the list COMPILED in the engine's module of the compiler.
 COMPILED := $(shell sed -n '/^COMPILED = ($$/,/^)$$/s|^    "\(.*\)",$$|engine/\1|p' engine/jit.py)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
-JOBS ?= 2
+JOBS ?= 3
 TALLY := .pytest_cache/tally
 PYTEST := $(BIN)/python -m pytest -q --tally=$(TALLY) --durations=15
 
