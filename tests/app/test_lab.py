@@ -380,34 +380,22 @@ async def test_a_paused_network_is_not_judged_by_a_curve_from_before(home: Path)
         await until(pilot, lambda: lab._words["#regime"].startswith(tuple(WORDS.values())))
 
 
-async def test_the_network_goes_on_and_begins_anew(home: Path) -> None:
-    """O lets it train beyond its epochs, whose number the screen counts on; O again begins anew up to them."""
+async def test_both_are_held_go_on_and_begin_anew(home: Path) -> None:
+    """O lets both go on beyond the time of the map, and begins anew; beyond the maps no chain applies."""
     async with open_lab(home) as (lab, pilot):
         await until(pilot, lambda: "train" in lab.states and lab.states["train"].is_held)
         await until(pilot, lambda: "epoch 150/150 · held" in lab._words["#facts"])
-        await pilot.press("O")
-        await until(pilot, lambda: lab.states["train"].at > 160)
-        await until(pilot, lambda: re.search(r"epoch 1[6-9]\d\b(?!/)", lab._words["#facts"]))
-        await pilot.press("O")
-        await until(pilot, lambda: lab.states["train"].at < 150)
-        await until(pilot, lambda: lab.states["train"].is_held)
-        assert next(iter(lab.states["train"].history["train_loss"].x)) < 5  # of the present training alone
-
-
-async def test_the_other_chain_is_held_at_its_maps_time_and_pulled_on(home: Path) -> None:
-    async with open_lab(home) as (lab, pilot):
-        await until(pilot, lambda: "chain" in lab.states and lab.states["chain"].latest is not None)
-        await until(pilot, lambda: "two hands" in lab._words["#facts"])
+        assert "two hands" in lab._words["#facts"]
         await pilot.press("C")
         await until(pilot, lambda: "held at 200: O pulls on" in lab._words["#facts"])
         assert lab.states["chain"].latest.scalars["time"] == pytest.approx(200.0)  # type: ignore[union-attr]
         await pilot.press("O")
         await until(pilot, lambda: "past 200 the map says nothing" in lab._words["#facts"])
-
-
-async def test_beyond_the_maps_no_chain_applies(home: Path) -> None:
-    async with open_lab(home) as (lab, pilot):
-        await until(pilot, lambda: "train" in lab.states and lab.states["train"].latest is not None)
+        await until(pilot, lambda: re.search(r"epoch (1[6-9]|[2-9]\d)\d+\b(?!/)", lab._words["#facts"]))
+        await pilot.press("O")
+        await until(pilot, lambda: lab.states["train"].at < 150)
+        await until(pilot, lambda: lab.states["train"].is_held)
+        assert next(iter(lab.states["train"].history["train_loss"].x)) < 5  # of the present training alone
         await pilot.press("n")
         lab.query_one("#noise", Slider).focus()
         await pilot.press("end")

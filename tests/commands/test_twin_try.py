@@ -106,8 +106,13 @@ def springtui(home: Path, *words: str, **more: Any) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "SPRINGTUI_HOME": str(home)}
     return subprocess.Popen(
         [sys.executable, "-m", "springtui", *words], env=environment, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, **more,
+        stderr=subprocess.PIPE, preexec_fn=_heed_interrupts, **more,
     )  # fmt: skip
+
+
+def _heed_interrupts() -> None:
+    """In the child process: a test runner in the background ignores SIGINT, and its children would too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for_training(home: Path, process: subprocess.Popen[bytes]) -> list[Any]:
