@@ -124,9 +124,9 @@ def _train(configs: Sequence[Any]) -> list[tuple[float, float]]:
     import torch
 
     from engine.cores import core_count
+    from engine.ensemble.learner import begin
     from engine.ensemble.threads import single_threaded
     from engine.measures.load_curve import statistics
-    from engine.sweep.networks import begin
 
     def one(config: Any) -> tuple[float, float]:
         torch.set_num_threads(1)

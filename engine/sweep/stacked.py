@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import torch
 
+from ..ensemble.learner import group_key, group_of, hessian_trace
 from ..ensemble.member import Group, MemberResult, member_of
 from ..ensemble.stack import Stack, members_within
 from ..errors import DivergedError
 from ..runs.records import Cell, finite
 from ..settings.train import TrainConfig
-from .networks import PRESENT_EVERY, cell_of, diverged_cell, group_key, group_of, hessian_trace
+from .networks import PRESENT_EVERY, cell_of, diverged_cell
 from .producers import ProducerThreads, Queue, StopSignal
 from .task import Job
 

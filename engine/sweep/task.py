@@ -104,7 +104,8 @@ def only_chains(jobs: Sequence[Job]) -> list[tuple[tuple[int, int], ChainConfig]
 
 
 def _train(task: tuple[int, int], config: TrainConfig, part: Slice) -> SliceResult:
-    from .networks import begin, cell_of, diverged_cell, finished_cell
+    from ..ensemble.learner import begin
+    from .networks import cell_of, diverged_cell, finished_cell
 
     end = time.monotonic() + part.seconds
     try:

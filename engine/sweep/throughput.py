@@ -16,12 +16,12 @@ import torch
 
 from ..cores import core_count
 from ..datasets.load import PAPER_SIDE, PAPER_TRAIN
+from ..ensemble.learner import group_key, group_of
 from ..ensemble.member import MemberTrainer, member_of, why_not
 from ..ensemble.stack import Stack, members_within
 from ..ensemble.threads import single_threaded
 from ..errors import ConfigError, DivergedError
 from ..settings.train import TrainConfig
-from .networks import group_key, group_of
 from .stacked import memory_of, settings_of
 from .task import Job
 

@@ -18,7 +18,7 @@ import msgspec
 import torch
 
 from ..cores import core_count
-from ..datasets.load import load_dataset
+from ..ensemble.learner import Learner, begin, dataset_of
 from ..ensemble.threads import single_threaded
 from ..errors import ConfigError, DivergedError, RunError
 from ..measures.load_curve import EVEN_HALVES
@@ -26,7 +26,6 @@ from ..measures.registry import DEFAULT_MEASURE, PROBES
 from ..runs.records import finite
 from ..settings.train import TrainConfig
 from .comparison import asymmetry_of, changes
-from .learners import Learner, Learners, StoppedError
 from .trial import (
     BATCH_FACTOR,
     KNOBS,
@@ -58,6 +57,10 @@ _LEAST_PART, _LEAST_EPOCHS = 4, 10
 """Epochs are reduced to no less than this part of those wanted, and to no less than so many."""
 _PATIENCE = 2.0
 """A trial that would take so many times its time is refused."""
+
+
+class StoppedError(Exception):
+    """The trial was to end in the middle of an epoch."""
 
 
 class Progress(NamedTuple):
@@ -125,14 +128,13 @@ class Experiment:
     ) -> None:
         self._start, self._seconds, self._note, self._stop = start, seconds, note, stop
         self._broken_off = threading.Event()
-        self._dataset = load_dataset(start.config)
+        self._samples = len(dataset_of(start.config).x_train)
         self._began = time.monotonic()
         self._epochs = start.epochs
-        self._learners = Learners(self._dataset, self._poll)
         self._lock = threading.Lock()
         self._noted_at = 0.0
         self._cores = core_count()
-        steps = [None, *turns(start.config, len(self._dataset.x_train))]
+        steps = [None, *turns(start.config, self._samples)]
         self._networks = [self._network(step, place) for place in range(SEEDS) for step in steps]
         self._wanted = list(self._networks)
         """Those that are to be trained, as planned at present."""
@@ -196,10 +198,10 @@ class Experiment:
         """Train the first epochs of a network and time the last of them."""
         torch.set_num_threads(1)
         try:
-            network.learner = self._learners.begin(network.config)
+            network.learner = begin(network.config)
             for _ in range(min(_WARM_EPOCHS, self._epochs)):
                 began = time.perf_counter()
-                network.learner.train_epoch()
+                self._train_epoch(network.learner)
                 network.seconds = max(time.perf_counter() - began, 1e-6)
         except DivergedError:
             network.diverged = network.is_done = True
@@ -275,7 +277,7 @@ class Experiment:
             for turn in better[:_KEPT]
             if promise(turn) > _PROMISE
             and abs(asymmetry[turn]) > EVEN_HALVES
-            and (more := further(turn, len(self._dataset.x_train))) is not None
+            and (more := further(turn, self._samples)) is not None
         ]
         groups += [self._others(turn) for turn in ranked if turn not in better]
         chosen = [network for network in self._networks if network.is_done]
@@ -325,14 +327,23 @@ class Experiment:
         self._note_progress()
         return self._broken_off.is_set() or self._stop()
 
+    def _train_epoch(self, learner: Learner) -> None:
+        """Train one epoch.
+
+        Raises:
+            StoppedError: the trial is to end.
+        """
+        if not learner.run_epoch(self._poll):
+            raise StoppedError
+
     def _train(self, network: _Network) -> None:
         """Train a network to its end and measure it."""
         torch.set_num_threads(1)
         try:
             if network.learner is None:
-                network.learner = self._learners.begin(network.config)
-            while network.learner.epoch < self._epochs and not network.learner.converged:
-                network.learner.train_epoch()
+                network.learner = begin(network.config)
+            while network.learner.epoch < self._epochs and not network.learner.finished:
+                self._train_epoch(network.learner)
             measured = network.learner.measure()
             network.curve = [finite(value) for value in measured.curves[DEFAULT_MEASURE]]
             network.error = finite(measured.scalars.get("curve_error", math.nan))

@@ -17,6 +17,7 @@ import torch
 from support.training import KNOBS, dataset, train
 
 from engine.datasets.load import Dataset
+from engine.ensemble.learner import begin
 from engine.ensemble.member import Group, MemberTrainer, member_of
 from engine.ensemble.threads import single_threaded
 from engine.ensemble.trainer import CompiledTrainer, trainer_for
@@ -27,7 +28,6 @@ from engine.runs.listing import open_home
 from engine.runs.records import Curve, Ended, Note, Started
 from engine.runs.replay import Replay
 from engine.settings.train import TrainConfig
-from engine.sweep.networks import begin
 from engine.workers.work import work
 from springtui.lab.panels import words
 from springtui.state.run_state import RunState

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ from engine.settings.train import TrainConfig
 from engine.twin import experiment
 from engine.twin.comparison import changes, choice
 from engine.twin.experiment import Experiment, Progress
-from engine.twin.learners import Learners
 from engine.twin.trial import (
     KNOBS,
     MORE_SEEDS,
@@ -467,13 +466,14 @@ class FakeNetwork:
 
     def __init__(self, config: TrainConfig, clock: Clock, seconds: float) -> None:
         self.config, self.clock, self.seconds = config, clock, seconds
-        self.epoch, self.converged = 0, False
+        self.epoch, self.finished = 0, False
 
-    def train_epoch(self) -> None:
+    def run_epoch(self, _stop: Callable[[], bool]) -> bool:
         if self.config.lr > 0.004:
             raise DivergedError("too fast")
         self.epoch += 1
         self.clock.now += self.seconds * self.config.depth / 8
+        return True
 
     def measure(self) -> Measurement:
         asymmetry = self.config.negative_slope - 0.001 * self.config.seed + 0.3 * self.config.dropout
@@ -484,7 +484,7 @@ def tried_in(seconds: float, epoch_seconds: float, monkeypatch: pytest.MonkeyPat
     clock = Clock()
     monkeypatch.setattr(experiment, "time", clock)
     monkeypatch.setattr(experiment, "core_count", lambda: 1)
-    monkeypatch.setattr(Learners, "begin", lambda _, config: FakeNetwork(config, clock, epoch_seconds))
+    monkeypatch.setattr(experiment, "begin", lambda config: FakeNetwork(config, clock, epoch_seconds))
     config = make(TrainConfig, {"negative_slope": 0.8, "depth": 8, **settings}, SMALL)
     trial = Experiment(Start(config, 100), seconds).run()
     assert trial is not None
@@ -542,7 +542,7 @@ def test_a_step_that_diverges_costs_nothing_more(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_further_step_whose_settings_do_not_fit_is_refused_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def begin(_: Learners, config: TrainConfig) -> FakeNetwork:
+    def begin(config: TrainConfig) -> FakeNetwork:
         if config.negative_slope == 0.4:
             raise ConfigError("negative_slope = 0.4 does not fit")
         return FakeNetwork(config, clock, 0.01)
@@ -550,7 +550,7 @@ def test_a_further_step_whose_settings_do_not_fit_is_refused_alone(monkeypatch: 
     clock = Clock()
     monkeypatch.setattr(experiment, "time", clock)
     monkeypatch.setattr(experiment, "core_count", lambda: 1)
-    monkeypatch.setattr(Learners, "begin", begin)
+    monkeypatch.setattr(experiment, "begin", begin)
     for start, after in ((0.8, 0.6), (0.6, 0.8)):  # as the second step, and as the first
         config = make(TrainConfig, {"negative_slope": start, "depth": 8}, SMALL)
         trial = Experiment(Start(config, 20), 0.0).run()
