@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from ..arrays import Floats
+from ..measures.friction import asymmetries
 from ..settings.chain import ChainConfig
 from .hands import held_by_both
 from .pulling import amplitudes, is_pulled_anew, targets
@@ -138,6 +139,4 @@ def predicted_curve(mu_right: float, mu_left: float, noise: float, springs: int)
 
 def predicted_asymmetry(mu_right: float, mu_left: float, noise: float, *, springs: int = 7) -> float:
     """(load of the half at the wall - load of the half at the target) / total of ``predicted_curve``."""
-    loads = -np.diff(predicted_curve(mu_right, mu_left, noise, springs))
-    half = springs // 2
-    return float((loads[:half].sum() - loads[-half:].sum()) / loads.sum())
+    return float(asymmetries(predicted_curve(mu_right, mu_left, noise, springs)[None])[0])

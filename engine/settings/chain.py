@@ -103,8 +103,8 @@ class ChainConfig(SettingsStruct, frozen=True, kw_only=True, tag="chain"):
     def __post_init__(self) -> None:
         if self.hands == "both" and self.blocks > MOST_BETWEEN_HANDS:
             raise ValueError(
-                f"blocks = {self.blocks} are too many for hands = both, whose closed form takes memory by the square; "
-                f"allowed are {MOST_BETWEEN_HANDS}"
+                f"blocks = {self.blocks} is not allowed with hands = both, whose closed form takes memory by the "
+                f"square of the blocks; allowed: at most {MOST_BETWEEN_HANDS}"
             )
         if self.hands == "both" and (
             self.order == 2 or self.pulling != "at_once" or self.hold or self.common_noise

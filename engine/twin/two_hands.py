@@ -26,8 +26,6 @@ from ..errors import ConfigError
 from .axis import noise_coordinate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ..arrays import Floats
 
 LOG_INPUT_TIME = 1.564
@@ -154,13 +152,9 @@ def predicted_curve(
 
 def predicted_asymmetry(nonlinearity: float, noise_axis: str, noise: float, layers: int = LAYERS) -> float:
     """(load of the shallow half - load of the deep half) / total of ``predicted_curve``; the same arguments."""
-    return asymmetry_of(predicted_curve(nonlinearity, noise_axis, noise, layers).tolist())
+    from ..measures.friction import asymmetries  # as in predicted_curve
 
-
-def asymmetry_of(curve: Sequence[float]) -> float:
-    """(load of the shallow half - load of the deep half) / total of a curve, [H + 1], that falls."""
-    half = (len(curve) - 1) // 2
-    return (curve[0] - curve[half] - curve[-1 - half] + curve[-1]) / (curve[0] - curve[-1])
+    return float(asymmetries(predicted_curve(nonlinearity, noise_axis, noise, layers)[None])[0])
 
 
 def two_hands_for(noise_axis: str) -> TwoHandsMap:

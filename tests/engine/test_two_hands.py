@@ -16,7 +16,6 @@ from engine.twin.axis import noise_coordinate
 from engine.twin.two_hands import (
     TWO_HANDS,
     TwoHandsMap,
-    asymmetry_of,
     predicted_asymmetry,
     predicted_curve,
     two_hands_for,
@@ -150,7 +149,7 @@ def test_a_deeper_network_keeps_the_shape() -> None:
 
 
 def test_asymmetry_leaves_an_odd_middle_out() -> None:
-    assert asymmetry_of([1.0, 0.6, 0.5, 0.0]) == pytest.approx(0.4 - 0.5)
+    assert asymmetries(np.array([[1.0, 0.6, 0.5, 0.0]]))[0] == pytest.approx(0.4 - 0.5)
 
 
 def test_no_map_for_other_noise() -> None:
