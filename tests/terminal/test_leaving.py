@@ -10,35 +10,27 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from support.live_chain import live_chain
 from support.made_runs import make_many, make_run, training_records
 from support.real_terminal import SPRINGTUI, Terminal, stop_workers, workers_under
 
 from engine.runs.directory import Run
 from engine.runs.label import write_label
-from engine.runs.launch import launch
 from engine.runs.listing import list_runs, open_home
-from engine.runs.records import Curve, Started
+from engine.runs.records import Started
 from engine.runs.writer import RunWriter
 from engine.settings.chain import ChainConfig
 from springtui.leaving import LOOK_SECONDS, GoingOn, farewell, find_going_on
 from springtui.recording.cast import read_cast
 
-ENDLESS = ChainConfig(steps=10**12, replicas=4, blocks=3, pace=2000.0, frames=20.0)
 SAID = "Still running, without this terminal:"
 
 
 @pytest.fixture
 def elsewhere(home: Path) -> Iterator[Run]:
     """A chain with a worker that nobody here began."""
-    run = Run.create(open_home(home), ENDLESS)
-    process = launch(run)
-    end = time.monotonic() + 60
-    while not any(isinstance(event, Curve) for event in run.last_events(5)):
-        assert time.monotonic() < end, "no record came"
-        time.sleep(0.05)
-    yield run
-    process.kill()
-    process.wait()
+    with live_chain(home) as run:
+        yield run
     stop_workers(home)
 
 

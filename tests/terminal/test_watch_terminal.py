@@ -9,30 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.live_chain import live_chain
 from support.made_runs import make_run, training_records
 from support.real_terminal import SPRINGTUI, Terminal
 
 from engine.runs.directory import Run
 from engine.runs.launch import launch
-from engine.runs.listing import open_home
-from engine.runs.records import Curve
-from engine.settings.chain import ChainConfig
-
-ENDLESS = ChainConfig(steps=10**12, replicas=4, blocks=3, pace=2000.0, frames=20.0)
 
 
 @pytest.fixture
 def chain(home: Path) -> Iterator[Run]:
     """A chain that is being pulled by a worker; it is gone at the end."""
-    run = Run.create(open_home(home), ENDLESS)
-    process = launch(run)
-    end = time.monotonic() + 60
-    while not any(isinstance(event, Curve) for event in run.last_events(5)):
-        assert time.monotonic() < end, "no record came"
-        time.sleep(0.05)
-    yield run
-    process.kill()
-    process.wait()
+    with live_chain(home) as run:
+        yield run
 
 
 @pytest.mark.terminal
