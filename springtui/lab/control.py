@@ -230,13 +230,13 @@ class LabControl:
             self.restart()
         if any(state.status is Status.PAUSED for state in self.states.values()):
             await self.toggle_pause()
-        if self.going_on or self.chain.going_on:
-            self.going_on = self.chain.going_on = False
+        if self.going_on:
+            self.going_on = False
             await self.adjust()
 
     async def toggle_going_on(self) -> None:
         """Let network and friction chain go on beyond the time at which they are held, or begin both anew."""
-        self.going_on = self.chain.going_on = not self.going_on
+        self.going_on = not self.going_on
         words = "going on, beyond what the map is for" if self.going_on else "held at the map's time again"
         self._view.notify(words, timeout=4, markup=False)
         await self.adjust()
@@ -298,14 +298,13 @@ class LabControl:
         self._view.run_caught_up(panel, ours=self._is_ours(panel))
 
     def _adopt(self, panel: Panel, settings: Mapping[str, Any]) -> None:
-        """Take over which chain an earlier lab left, and whether its network was going on."""
+        """Take over which chain an earlier lab left, and whether its network, and so both, were going on."""
         if panel == "train":
             self.going_on = not settings.get("hold")
         else:
             hands = settings.get("hands")
             self.chain.hands = next((known for known in CHAINS if known == hands), "output")
             self.chain.pulling = next((way for way in PULLINGS if way == settings.get("pulling")), PULLINGS[0])
-            self.chain.going_on = self.chain.hands == "output" and not settings.get("hold")
 
     def _is_ours(self, panel: Panel) -> bool:
         """Whether this lab started the worker of a panel's run; else an earlier lab left it."""

@@ -180,7 +180,15 @@ class LabScreen(BaseScreen[None]):
         network = self.session.network
         if panel == "chain":
             depth = int(network.get("depth", 8))
-            return chain_settings(self.control.chain, self.predictions, depth, nonlinearity, self.kind, noise)
+            return chain_settings(
+                self.control.chain,
+                self.predictions,
+                depth,
+                nonlinearity,
+                self.kind,
+                noise,
+                going_on=self.control.going_on,
+            )
         return network_settings(
             network,
             nonlinearity,

@@ -53,11 +53,16 @@ def chain_settings(
     nonlinearity: float,
     kind: NoiseKind,
     noise: float,
+    *,
+    going_on: bool = False,
 ) -> dict[str, Any]:
-    """The settings of the chosen chain for a network of ``depth`` linear maps."""
+    """The settings of the chosen chain for a network of ``depth`` linear maps.
+
+    The friction chain is held at the time of its map, unless it is ``going_on``.
+    """
     settings = {"hands": chain.hands, **predictions.chain(chain.hands, nonlinearity, kind, noise, depth)}
     if chain.hands == "output":
-        settings |= {**_PULLS[chain.pulling], "hold": 0.0 if chain.going_on else TWIN_TIME}
+        settings |= {**_PULLS[chain.pulling], "hold": 0.0 if going_on else TWIN_TIME}
     return settings | _PACE[chain.hands]
 
 
@@ -68,8 +73,6 @@ class ChainChoice:
     hands: Hands = CHAINS[0]
     pulling: str = PULLINGS[0]
     """Of the friction chain, one of ``PULLINGS``."""
-    going_on: bool = False
-    """Whether it is pulled on beyond the time of its map."""
 
 
 def moved(asked: Mapping[str, Any], in_force: Mapping[str, Any]) -> dict[str, Any]:
