@@ -54,7 +54,7 @@ class _Content:
     rows: dict[tuple[str, Where], list[Tensor]] = field(default_factory=dict)
     """Of folded features, some numbers that tell rows apart, [rows, 3], of each pass."""
     first_alike: dict[tuple[str, Where], bool] = field(default_factory=dict)
-    """Of features of tokens, whether the first token is the same in all samples and the second is not."""
+    """Of features of tokens, whether the first token is the same in all samples and the last is not."""
 
 
 class Looks:
@@ -225,7 +225,7 @@ class Looks:
                 if found.rows > 1:
                     content.rows.setdefault(key, []).append(_signs(x))
                 elif self._class_tokens and x.ndim == 3 and x.shape[1] > 1:
-                    content.first_alike.setdefault(key, _equal(x[:, 0]) and not _equal(x[:, 1]))
+                    content.first_alike.setdefault(key, _equal(x[:, 0]) and not _equal(x[:, -1]))
 
             for start in (0, 1) if self.are_two else ():
                 trace(self.model, lambda start=start: self._run(start, start + self.m), inspect)  # type: ignore[misc]
