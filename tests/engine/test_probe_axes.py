@@ -365,13 +365,13 @@ class TestSamples:
 
 
 class Video(nn.Module):
-    """Frames of a video in the batch of a convolutional network; ``frames_first`` puts sample and frame the other way."""
+    """Frames of a video in the batch of a convolutional network, sample by sample or frame by frame."""
 
     def __init__(self, *, frames_first: bool) -> None:
         super().__init__()
         self.cnn = nn.Sequential(
-            nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-            nn.Linear(8, 12), nn.ReLU(),
+            nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(), nn.Linear(8, 12), nn.ReLU(),
         )  # fmt: skip
         self.fc, self.act, self.head = nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 4)
         self.frames_first = frames_first
