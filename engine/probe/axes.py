@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -167,11 +168,9 @@ class FeatureAxes:
             if len(moved) == 1:
                 why = f"a change of one feature of {producer.label} moves one index of it"
                 return Axis(moved.pop(), why, is_linear=linear)
-        by_map = None if last is None else last[1].last
-        is_last = len(rest) == 2 if by_map is None else by_map
         sizes = ", ".join(str(shape[axis]) for axis in best or rest)
         why = f"open: axes of {sizes} fit alike" if best else f"open: no axis of {sizes} fits the maps around"
-        return Axis(rest[-1] if is_last else rest[0], why, is_open=True, is_linear=linear)
+        return Axis(_usual(shape, rest, None if last is None else last[1].last), why, True, linear)
 
     def _neighbours(self, call: Call, where: Where, last: tuple[Call, Width] | None) -> list[tuple[int, str]]:
         """(number of features, who has it, votes) of the maps and normalisations before and after a place."""
@@ -179,7 +178,8 @@ class FeatureAxes:
         found: list[tuple[int, str]] = []
         if last is not None:
             found.append((last[1].given, f"{last[0].label} ({last[1].words[1]})"))
-        norms = [(c, w) for c, w in self._sized if w.is_norm and c.ended <= at and c.began >= call.began]
+        inside = call.began if call is not self._looks.first.whole else at
+        norms = [(c, w) for c, w in self._sized if w.is_norm and c.ended <= at and c.began >= inside]
         if norms:
             found.append((norms[-1][1].given, f"{norms[-1][0].label} ({norms[-1][1].words[1]})"))
         after = sorted(((c, w) for c, w in self._sized if c.began > at), key=lambda pair: pair[0].began)
@@ -231,13 +231,24 @@ class FeatureAxes:
         own = [axis for axis, size in enumerate(producer.shape) if size == sizes.given]
         axis = sizes.axis % len(producer.shape) if sizes.axis is not None and producer.shape else None
         if axis not in own:
-            if len(own) != 1:
-                return set()
-            axis = own[0]
+            usual = {True: len(producer.shape) - 1, False: 1}.get(sizes.last)  # type: ignore[arg-type]
+            axis = own[0] if len(own) == 1 else usual
+        if axis not in own:
+            return set()
         key = f"{call.kind} {producer.kind} {producer.shape}", where, shape  # alike blocks are alike
         if key not in self._moved:
             self._moved[key] = self._looks.followed(producer, axis, call, where)
         return self._moved[key]
+
+
+def _usual(shape: tuple[int, ...], rest: list[int], last: bool | None) -> int:
+    """The axis that features have where nothing tells: that of the last map; before any, the last one of tokens
+    and the first of images. Where no convolution came last, the one that is no side of square images.
+    """
+    counts = Counter(shape[axis] for axis in rest)
+    if last is not False and len(rest) > 2 and sorted(counts.values()) == [1, len(rest) - 1]:
+        return next(axis for axis in rest if counts[shape[axis]] == 1)
+    return rest[-1] if last or (last is None and len(rest) == 2) else rest[0]
 
 
 def _keeps_axes(call: Call) -> bool:
