@@ -449,8 +449,8 @@ def _hf_vit() -> Tried:
 @model("wav2vec2", "transformers")
 def _wav2vec2() -> Tried:
     options = {**_SMALL, "num_labels": CLASSES, "conv_dim": (32,) * 3, "conv_stride": (5, 4, 2),
-               "conv_kernel": (10, 8, 3), "num_feat_extract_layers": 3, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4,
-               "classifier_proj_size": 32}  # fmt: skip
+               "conv_kernel": (10, 8, 3), "num_feat_extract_layers": 3, "num_conv_pos_embeddings": 16,
+               "num_conv_pos_embedding_groups": 4, "classifier_proj_size": 32}  # fmt: skip
     network = _transformer("Wav2Vec2ForSequenceClassification", "Wav2Vec2Config", options)
     y = torch.arange(N) % CLASSES
     x = torch.randn(N, 1000) * (1 + y[:, None])
