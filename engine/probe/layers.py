@@ -120,7 +120,7 @@ def find_points(looks: Looks, batch: Tensor | None, wanted: Wanted) -> Found:
         reason = _unfit(traced.whole, looks, wanted.tokens)
         if not reason:
             points.append(Point(OUTPUT, "model", traced.whole.shape, logits=True))
-        elif wanted.layers is None:
+        else:
             left_out[OUTPUT] = (traced.whole.kind, reason)
     points, still_open = _reduced(_with_unique_names(points), looks, axes, wanted)
     return Found(points, left_out, still_open)

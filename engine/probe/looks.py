@@ -320,7 +320,8 @@ def _owners(model: nn.Module) -> list[str]:
 
 def _signs(x: Tensor) -> Tensor:
     """Three numbers of each row of x [rows, …] that tell it from others, [rows, 3]."""
-    flat = x.flatten(1).double() if x.ndim > 1 else x[:, None].double()
+    flat = x.flatten(1) if x.ndim > 1 else x[:, None]
+    flat = flat if flat.dtype == torch.float64 else flat.float()
     weights = torch.linspace(0.5, 1.5, flat.shape[1], dtype=flat.dtype, device=flat.device)
     return torch.stack([flat.mean(1), flat.pow(2).mean(1), (flat * weights).mean(1)], 1)
 
