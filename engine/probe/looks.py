@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from .batch import chunk_bounds
-from .trace import Call, Trace, Where, bare_name, trace
+from .trace import Call, Inspect, Trace, Where, bare_name, trace
 
 Run = Callable[[int, int], Any]
 """Runs the model on samples start … stop - 1 of the probe batch and returns its output."""
@@ -233,8 +233,15 @@ class Looks:
                     content.first_alike.setdefault(key, _equal(x[:, 0]) and not _equal(x[:, -1]))
 
             for start in (0, 1) if self.are_two else ():
-                trace(self.model, lambda start=start: self._run(start, start + self.m), inspect)  # type: ignore[misc]
+                self._pass(start, start + self.m, inspect)
         return self._shifted
+
+    def _pass(self, start: int, stop: int, inspect: Inspect) -> None:
+        """Run some samples, each time with the same random numbers, which a model may draw even in eval mode."""
+        first = next(self.model.parameters(), None)
+        devices = [first.device] if first is not None and first.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            trace(self.model, lambda: self._run(start, stop), inspect)
 
     def followed(self, producer: Call, axis: int, target: Call, where: Where) -> set[int]:
         """Axes of a target's features along which a change of one feature of a producer stays at one index.
@@ -256,7 +263,7 @@ class Looks:
                 x.select(axis, index).add_(delta * (1 + float(x.abs().amax())))
                 return x
 
-            trace(self.model, lambda: self._run(0, self.m if self.are_two else self.n), inspect)
+            self._pass(0, self.m if self.are_two else self.n, inspect)
             return got[0] if got else None
 
         plain = passed(None, 0.0)
