@@ -1,37 +1,30 @@
 """Finds the points of a model's load curve: its layers in forward order, automatically or by pattern.
 
-The rules, in this order (docs/probe.md describes them for users):
-1. blocks: composite modules of a class that is called at least twice, the outermost ones (residual blocks,
-   transformer layers); stages and encoders do not count as blocks, what is in them does;
-2. else activations: every activation module, or the pooling right after it, as in the authors' networks;
-3. else every linear, convolution or recurrent module, or the normalisation right after it.
+``selection`` says which layers are measured, ``left_out`` which are not (docs/probe.md describes it for users).
 """
 
 from __future__ import annotations
 
 import fnmatch
-import itertools
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, nearest
+from . import rules
+from .batch import first_real
+from .flow import tensors_in
+from .left_out import LeftOutRow, left_out_of, rows_of
+from .path import Stop
 from .reductions import FLAT, REDUCTIONS
+from .selection import Chain, Fit, entering, reached_from, select
 from .trace import Call, Trace
 
 INPUT, OUTPUT = "input", "logits"
-_LOOKED_THROUGH = re.compile(r"(Stage|Stages|Encoder|Decoder|Stack|Trunk|Backbone|Group|Model)$")
-_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-_ACTIVATION = re.compile(
-    r"relu|elu|gelu|silu|swish|mish|tanh|sigmoid|softplus|softsign|hardswish|activation$", re.I
-)
-_NORM = re.compile(r"(BatchNorm|LayerNorm|GroupNorm|InstanceNorm|RMSNorm)", re.I)
-_POOLING = re.compile(r"Pool(ing)?\d?d?$")
-_MAPS = (nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd, nn.RNNBase)
 _CLASS_TOKEN = re.compile(r"(^|\.)(cls_token|class_token|class_embedding|cls)$")
 
 
@@ -51,6 +44,31 @@ class Point:
     samples_first: bool = True
     features_last: bool | None = None
     logits: bool = False
+    layer: str = ""
+    """Class of the layer that it stands for; "" where that is the model."""
+    role: Literal["input", "block", "activation", "map", "named", "logits"] = "input"
+    note: str = ""
+    """Where its features are taken, if not at the layer's output."""
+
+
+@dataclass(frozen=True)
+class TowerPoints:
+    """The points of one tower."""
+
+    path: str
+    """Name of the tower; "" where the model has only one."""
+    points: list[Point]
+
+
+@dataclass
+class Found:
+    """What is measured of a model, and what is not."""
+
+    towers: list[TowerPoints]
+    """The main one first."""
+    left_out: list[LeftOutRow]
+    by_order: str = ""
+    """Why the layers are in the order of calls; "" where the flow of data is known."""
 
 
 @dataclass(frozen=True)
@@ -61,52 +79,64 @@ class Wanted:
     reductions: str | Mapping[str, str]
     tokens: int = 0
     """T where samples are token positions, else 0."""
+    towers: Mapping[str, Sequence[str]] | bool | None = None
+    """Patterns of each tower's layers; None: towers are found; False: one chain."""
+    grouped: Tensor | None = None
+    """The token ids of the traced samples, [n, T], where groups are the tokens that follow them; else None."""
 
 
-def find_points(model: nn.Module, traced: Trace, batch: Tensor | None, n: int, wanted: Wanted) -> list[Point]:
-    """The points of the load curve in forward order: input, layers, logits.
+def find_points(model: nn.Module, traced: Trace, inputs: Any, n: int, wanted: Wanted) -> Found:
+    """The points of each tower's load curve in forward order: input, layers, logits.
 
     Args:
         model: the inner model.
         traced: a forward pass of n samples.
-        batch: the model's floating-point input, [n, …], or None.
+        inputs: the arguments of the pass.
         n: samples in the pass.
         wanted: patterns and reductions.
 
     Raises:
         ConfigError: a pattern matches no module, or no layer was found.
     """
-    usable = [call for call in traced.calls if _holds(call.shape, n, wanted.tokens)]
-    blocks = _blocks(usable)
-    chosen = _named(usable, wanted.layers) if wanted.layers is not None else blocks or _single_layers(usable)
-    # a layer that gives the output would be the same point twice; a last block is kept, as of a headless encoder
-    chosen = [call for call in chosen if call in blocks or not _is_output(call, traced)]
-    if wanted.layers is None and len(chosen) > 1 and _is_map(chosen[-1]) and _is_of_output(chosen[-1], traced):
-        chosen.pop()
-    if not chosen:
+
+    def fit(call: Call, where: str) -> str:
+        return _unfit(call.shape if where == "after" else call.input_shape, n, wanted.tokens)
+
+    usable = [call for call in traced.calls if not fit(call, "after")]
+    named = None if wanted.layers is None else _named(usable, wanted.layers)
+    towers: Mapping[str, list[Call]] | bool | None
+    if isinstance(wanted.towers, Mapping):
+        towers = {name: _named(usable, own, f"towers[{name!r}]") for name, own in wanted.towers.items()}
+    else:
+        towers = wanted.towers
+    selection = select(traced, fit, named, towers)
+    found = Found([], left_out_of(model, traced, selection, fit), selection.by_order)
+    for chain in selection.chains:
+        if not chain.stops:
+            continue
+        if _reads_other_tokens(traced, chain, inputs, wanted.grouped):
+            reason = "its tokens are others than those that are grouped"
+            rows = rows_of(stop.layer for stop in chain.stops)
+            found.left_out += [replace(row, reason=reason, is_missed=True) for row in rows]
+            continue
+        points = [_entry(traced, usable, chain, inputs, fit), *(_point(stop, chain) for stop in chain.stops)]
+        out = traced.output
+        if chain.has_output and out is not None and not _unfit(tuple(out.shape), n, wanted.tokens):
+            end = Point(OUTPUT, "model", tuple(out.shape), role="logits", features_last=traced.features_last)
+            points.append(replace(end, logits=True, samples_first=out.shape[0] == n))
+        found.towers.append(TowerPoints(chain.path, _with_unique_names(_reduced(model, points, wanted))))
+    if not found.towers:
         raise ConfigError(
             "no layer was found between input and output: name modules with layers=['fc1', 'blocks.*'], or use "
             f"modules as activations; it runs {_some(sorted({c.label for c in traced.calls})) or 'no module'}"
+            f"{_listed(found.left_out)}"
         )
-    first = chosen[0]
-    embedded = (first in blocks or wanted.layers is not None) and (batch is None or _is_tokens(first))
-    points = [_entry(usable, first if embedded else None, batch), *(_after(call) for call in chosen)]
-    out = traced.output
-    if out is not None and _holds(tuple(out.shape), n, wanted.tokens):
-        end = Point(OUTPUT, "model", tuple(out.shape), logits=True, features_last=traced.features_last)
-        points.append(replace(end, samples_first=out.shape[0] == n))
-    return _with_unique_names(_reduced(model, points, wanted))
+    return found
 
 
-def _is_output(call: Call, traced: Trace) -> bool:
-    """Whether the call's output is the model's output, or a tensor that the model's output is a view of."""
-    tensor = None if call.output is None else call.output()
-    return tensor is not None and any(tensor is end for end in [traced.output, *traced.ends])
-
-
-def _is_of_output(call: Call, traced: Trace) -> bool:
-    """Whether the call's output has the shape of the model's, as where only ``log_softmax`` comes after it."""
-    return traced.output is not None and call.shape == tuple(traced.output.shape)
+def _listed(rows: Sequence[LeftOutRow]) -> str:
+    """What was left out and why, to end an error's text with."""
+    return "".join(f"; left out: {row.name} ({row.module}): {row.reason}" for row in rows[:4])
 
 
 def _with_unique_names(points: list[Point]) -> list[Point]:
@@ -118,66 +148,27 @@ def _with_unique_names(points: list[Point]) -> list[Point]:
     return [first, *points[1:last], *end]
 
 
-def _holds(shape: tuple[int, ...], n: int, tokens: int) -> bool:
-    """Whether features of this shape have a dimension of n samples, and one of their tokens if ``tokens`` > 0."""
-    if tokens:
-        return len(shape) > 2 and sorted(shape[:2]) == sorted((n, tokens))
-    return n in shape[:2]
-
-
-def _single_layers(calls: list[Call]) -> list[Call]:
-    """Activations with pooling after them; where there are none, maps with normalisation after them."""
-    return _with_next(calls, _is_activation, _POOLING) or _with_next(calls, _is_map, _NORM)
-
-
-def _blocks(calls: list[Call]) -> list[Call]:
-    """Outermost composite modules whose class is called more than once."""
-    counts = Counter(call.kind for call in calls if _is_composite(call))
-
-    def is_block(call: Call) -> bool:
-        return _is_composite(call) and counts[call.kind] > 1
-
-    return [call for call in calls if is_block(call) and not any(is_block(parent) for parent in call.parents)]
-
-
-def _is_composite(call: Call) -> bool:
-    if call.inner < 2 or isinstance(call.module, _CONTAINERS) or _LOOKED_THROUGH.search(call.kind):
-        return False
-    return next(call.module.parameters(), None) is not None
-
-
-def _with_next(calls: list[Call], wanted: Callable[[Call], bool], extension: re.Pattern[str]) -> list[Call]:
-    """Innermost calls of a kind; where a call of the extending kind comes right after one, that call instead."""
-    innermost = [call for call in calls if call.inner == 0]
-    chosen = []
-    for call, following in itertools.zip_longest(innermost, innermost[1:]):
-        if wanted(call):
-            extends = following is not None and extension.search(following.kind) and len(following.shape) > 1
-            chosen.append(following if extends and following is not None else call)
-    return chosen
-
-
-def _is_activation(call: Call) -> bool:
-    plain = next(call.module.parameters(), None) is None or isinstance(call.module, nn.PReLU)
-    return plain and bool(_ACTIVATION.search(call.kind))
-
-
-def _is_map(call: Call) -> bool:
-    return isinstance(call.module, _MAPS)
+def _unfit(shape: tuple[int, ...], n: int, tokens: int) -> str:
+    """Why features of this shape cannot be measured, in words; "" where they hold n samples, and their tokens."""
+    if not shape:
+        return "returned no features"
+    if tokens and not (len(shape) > 2 and sorted(shape[:2]) == sorted((n, tokens))):
+        return f"its output has no axis of the {tokens} tokens that are grouped"
+    return "" if n in shape[:2] else "its output has no axis of samples"
 
 
 def _is_tokens(call: Call) -> bool:
     return len(call.input_shape) == 3 and call.features_last is not False
 
 
-def _named(calls: list[Call], patterns: Sequence[str]) -> list[Call]:
+def _named(calls: list[Call], patterns: Sequence[str], option: str = "layers") -> list[Call]:
     """Calls whose label matches a pattern, in forward order; raises ConfigError where a pattern matches none."""
     labels = [call.label for call in calls]
     for pattern in patterns:
         if not any(fits(label, pattern) for label in labels):
             near = nearest(pattern, labels)
             raise ConfigError(
-                f"layers: {pattern!r} matches no module that runs and returns features"
+                f"{option}: {pattern!r} matches no module that runs and returns features"
                 f"{f'; the nearest is {near!r}' if near else ''}. Known: {_some(labels)}"
             )
     return [call for call in calls if any(fits(call.label, pattern) for pattern in patterns)]
@@ -203,17 +194,49 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:12]) + (f" … ({len(names)} in all)" if len(names) > 12 else "")
 
 
-def _entry(calls: list[Call], first: Call | None, batch: Tensor | None) -> Point:
-    """The point of D_0: the input of the ``first`` layer of tokens; else the model's, after normalisation if any.
+def _entry(traced: Trace, usable: list[Call], chain: Chain, inputs: Any, fit: Fit) -> Point:
+    """The point of D_0: the input of the first layer of tokens; else the tower's, after normalisation if any.
 
-    Where the model's input is no floating-point tensor, the first module's output.
+    Where the tower's input is no floating-point tensor, the first module's output.
     """
-    if first is not None and len(first.input_shape) > 1:
-        return replace(_after(first), name=INPUT, where="before", shape=first.input_shape)
-    innermost = next(call for call in calls if call.inner == 0)
-    if batch is None or (_NORM.search(innermost.kind) and innermost.input_shape == tuple(batch.shape)):
+    batch, number = _batch_of(traced, chain, inputs)
+    first = chain.stops[0]
+    if chain.starts_embedded and (batch is None or _is_tokens(first.layer)):
+        taker = entering(traced, first, fit)
+        if len(taker.input_shape) > 1:
+            return replace(_after(taker), name=INPUT, where="before", shape=taker.input_shape)
+    innermost = next(call for call in reached_from(traced, chain.root, usable) if call.inner == 0)
+    if batch is None or (rules.NORM.search(innermost.kind) and innermost.input_shape == tuple(batch.shape)):
         return replace(_after(innermost), name=INPUT)
-    return Point(INPUT, "batch", tuple(batch.shape))
+    return Point(INPUT, "batch", tuple(batch.shape), number=number)
+
+
+def _reads_other_tokens(traced: Trace, chain: Chain, inputs: Any, grouped: Tensor | None) -> bool:
+    """Whether a tower's input are other token ids than those that the groups belong to."""
+    if grouped is None or traced.flow is None or chain.root is None:
+        return False
+    own = list(tensors_in(inputs))[traced.flow.inputs.index(chain.root)]
+    return not own.is_floating_point() and own.ndim == 2 and not torch.equal(own.cpu(), grouped.to(own.dtype))
+
+
+def _batch_of(traced: Trace, chain: Chain, inputs: Any) -> tuple[Tensor | None, int]:
+    """A tower's floating-point input, [n, …], with its number among the model's; None where it is not."""
+    tensors = list(tensors_in(inputs))
+    if traced.flow is None or chain.root is None:
+        given = next((tensor for tensor in tensors if tensor.ndim), None)
+        return (None if given is not None and not given.is_floating_point() else first_real(inputs)), 0
+    at = traced.flow.inputs.index(chain.root)
+    real = [tensor.is_floating_point() for tensor in tensors]
+    return (tensors[at], sum(real[:at])) if real[at] and tensors[at].ndim else (None, 0)
+
+
+def _point(stop: Stop, chain: Chain) -> Point:
+    """The point of a place on the path."""
+    where, call = stop.where, stop.call
+    point = replace(_after(call), name=stop.label, where=where, layer=stop.layer.kind, note=stop.note)
+    shape = call.shape if where == "after" else call.input_shape
+    last = stop.layer.features_last
+    return replace(point, shape=shape, role=chain.roles.get(stop.label, "named"), features_last=last)
 
 
 def _after(call: Call) -> Point:
@@ -226,6 +249,7 @@ def _after(call: Call) -> Point:
         call.number,
         samples_first=_samples_first(call.module),
         features_last=call.features_last,
+        layer=call.kind,
     )
 
 
@@ -288,3 +312,23 @@ def _size(shape: tuple[int, ...]) -> int:
     for length in shape[1:]:
         size *= length
     return size
+
+
+def checked_towers(
+    towers: Mapping[str, str | Sequence[str]] | bool | None, layers: object
+) -> Mapping[str, Sequence[str]] | bool | None:
+    """The towers that the user named, each with a list of patterns; True counts as None, to find them.
+
+    Raises:
+        ConfigError: it is no mapping of names to patterns, or layers are named too.
+    """
+    if towers is None or isinstance(towers, bool):
+        return False if towers is False else None
+    if layers is not None:
+        raise ConfigError("layers and towers are both given; allowed: one of them, towers={'name': [patterns]}")
+    if not isinstance(towers, Mapping) or not towers:
+        raise ConfigError(f"towers = {towers!r} is not allowed; allowed: {{'name': [patterns]}}, None or False")
+    for name in towers:
+        if not isinstance(name, str) or not name or "/" in name:
+            raise ConfigError(f"towers: the name {name!r} is not allowed; allowed: text without '/'")
+    return {name: [own] if isinstance(own, str) else list(own) for name, own in towers.items()}

@@ -35,8 +35,9 @@ from ..runs.records import Control, Curve, Started
 from ..runs.status import Status
 from ..settings.fields import make
 from ..settings.probe import ProbeConfig
+from .description import Description
 from .isolation import Autocast, inner_model, is_sharded
-from .layers import check_reductions
+from .layers import check_reductions, checked_towers
 from .model import ProbedModel
 from .run import ProbeRun, describe, end_with_script
 from .scalars import Scalars, refusal
@@ -55,6 +56,8 @@ class LoadProbe:
             ``next_token``; or None for the next token of a language model's inputs.
         every: optimiser steps between measurements.
         layers: patterns of module names, as ``["blocks.*", "fc?"]``; found automatically by default.
+        towers: chains of layers that are measured apart, by name, as ``{"image": ["visual.blocks.*"], "text":
+            ["text.blocks.*"]}``; found automatically by default where they are plain; False for one chain.
         reductions: how features become vectors: one name for all points, or names by pattern.
         measures: measures of separation beside ``trace_ratio``.
         groups: number of bins of a target, or of most frequent next tokens.
@@ -78,6 +81,7 @@ class LoadProbe:
         *,
         every: int = 100,
         layers: str | Sequence[str] | None = None,
+        towers: Mapping[str, str | Sequence[str]] | bool | None = None,
         reductions: str | Mapping[str, str] = "auto",
         measures: str | Sequence[str] = SEPARATIONS,
         groups: int = 10,
@@ -99,14 +103,16 @@ class LoadProbe:
         options = {"every": every, "chunk": chunk, "memory": memory, "name": name, "measures": _known(measures)}
         config = make(ProbeConfig, options)
         check_reductions(reductions)
+        named = checked_towers(towers, layers)
         self._every = config.every
         self._steps, self._measured_at = 0, -1
         self._warned = self._paused = self._closed = False
         self._scalars = Scalars()
         self._began = time.monotonic()
         self._mark, self._cost = (self._began, 0), 0.0
-        self._tower = Tower("", [], has_logits=False)
+        self._towers = [Tower("", [], has_logits=False)]
         self._probed: ProbedModel | None = None
+        self._described: Description | None = None
         self._run: ProbeRun | None = None
         writes = _rank() == 0
         if writes or self._sharded:
@@ -115,6 +121,7 @@ class LoadProbe:
                 inputs,
                 labels,
                 layers=[layers] if isinstance(layers, str) else layers,
+                towers=named,
                 reductions=reductions,
                 groups=groups,
                 measures=config.measures,
@@ -124,10 +131,15 @@ class LoadProbe:
                 forward=forward,
                 keeps=writes,
             )
-            points = self._probed.points
-            self._tower = Tower("", [point.name for point in points], has_logits=points[-1].logits)
+            self._towers = [
+                Tower(found.path, [point.name for point in found.points], has_logits=found.points[-1].logits)
+                for found in self._probed.found.towers
+            ]
+            self._described = self._probed.describe()
         if writes:
             self._attempt(lambda: self._open(None if home is None else Path(home), config))
+            if self._described and (missed := self._described.missed):
+                self._warn(missed, level=3)
         self._attempt(self._measure)
 
     # called by the training
@@ -167,9 +179,11 @@ class LoadProbe:
         ``separation/LAYER`` and ``load/LAYER`` (trace ratio), ``fuzziness/LAYER``, ``inverse_fuzziness/LAYER``,
         all natural logs; ``cv``, ``asymmetry``, ``effective_friction``, ``friction_error`` and ``curve_error``,
         dimensionless, the first four only where the curve's shape means something; and ``seconds`` that the
-        measurement took.
+        measurement took. Of towers but the main one, the names begin with ``TOWER/``.
         """
         numbers = self._tower.metrics()
+        for tower in self._towers[1:]:
+            numbers |= {f"{tower.path}/{name}": value for name, value in tower.metrics().items()}
         if numbers:
             numbers["seconds"] = self._cost
         return {prefix + name: value for name, value in numbers.items() if math.isfinite(value)}
@@ -180,7 +194,9 @@ class LoadProbe:
         Args:
             error: the exception that ended the training; None where it finished.
         """
-        self._closed = self._tower.ended = True
+        self._closed = True
+        for tower in self._towers:
+            tower.ended = True
         if error is None or (isinstance(error, SystemExit) and not error.code):
             if not self._sharded:  # a sharded model's other processes may have ended
                 self._attempt(self._measure)
@@ -198,7 +214,39 @@ class LoadProbe:
     ) -> None:
         self.close(error)
 
-    # the newest measurement
+    # what is measured
+
+    def describe(self) -> Description:
+        """Every point with its module, shape, reduction and role, and what is left out and why; print it.
+
+        Raises:
+            ConfigError: the probe does not measure in this process.
+        """
+        if self._described is None:
+            raise ConfigError("this process measures nothing; ask the probe of rank 0 to describe()")
+        return self._described
+
+    @property
+    def towers(self) -> list[str]:
+        """Names of the towers, the main one first; one empty name where the model is one chain."""
+        return [tower.path for tower in self._towers]
+
+    def tower(self, name: str) -> Tower:
+        """The newest measurement of one tower.
+
+        Raises:
+            ConfigError: there is no tower of this name.
+        """
+        for tower in self._towers:
+            if tower.path == name:
+                return tower
+        raise ConfigError(f"there is no tower {name!r}; allowed: {', '.join(map(repr, self.towers))}")
+
+    # the newest measurement, of the main tower
+
+    @property
+    def _tower(self) -> Tower:
+        return self._towers[0]
 
     @property
     def layers(self) -> list[str]:
@@ -249,7 +297,8 @@ class LoadProbe:
         return self._run.run.path if self._run is not None else None
 
     def __repr__(self) -> str:
-        return f"<LoadProbe of {self._kind}, {len(self._tower.layers)} points, {self.run_id or 'writes nothing'}>"
+        count = sum(len(tower.layers) for tower in self._towers)
+        return f"<LoadProbe of {self._kind}, {count} points, {self.run_id or 'writes nothing'}>"
 
     # internals
 
@@ -293,10 +342,11 @@ class LoadProbe:
             return
         began = time.monotonic()
         self._measured_at = self._steps
-        measured = self._probed.measure()
+        measured = self._probed.measure_towers()
         self._cost = time.monotonic() - began
-        if measured.curves:
-            self._tower.take(measured)
+        if measured[0].curves:
+            for tower, own in zip(self._towers, measured, strict=True):
+                tower.take(own)
             self._write(began)
 
     def _write(self, began: float) -> None:
@@ -306,16 +356,15 @@ class LoadProbe:
         scalars: dict[str, float | None] = {**numbers, "rate": rate, "probe_seconds": self._cost, **self._taken()}
         if self._run is None:
             return
-        curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in self._tower.curves.items()}
-        summary = {
-            "steps": self._steps,
-            "seconds": time.monotonic() - self._began,
-            "load_curve": curves,
-            "regime": self.regime,
-            "regime_reason": self.statistics.reason,
-            **scalars,
-        }
-        self._run.write(Curve(at=self._steps, step=self._steps, curves=curves, scalars=scalars), summary)
+        main, *others = [tower.summary() for tower in self._towers]
+        summary = {"steps": self._steps, "seconds": time.monotonic() - self._began, **main, **scalars}
+        if others:
+            summary["towers"] = {tower.path: own for tower, own in zip(self._towers[1:], others, strict=True)}
+        for tower in self._towers:
+            own = scalars if tower is self._tower else tower.numbers()
+            curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in tower.curves.items()}
+            curve = Curve(at=self._steps, step=self._steps, path=tower.path, curves=curves, scalars={**own})
+            self._run.write(curve, summary)
 
     def _keep(self, scalars: Mapping[str, Any]) -> None:
         if refused := self._scalars.give(scalars):

@@ -6,15 +6,15 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from ..errors import DataError, InputError
-from .batch import ProbeBatch, first_real
+from .batch import ProbeBatch
+from .description import Description, describe
 from .features import Source
 from .groupings import group
 from .isolation import Autocast, Buffers, computing_in, home_of, isolated
-from .layers import Point, Wanted, find_points
+from .layers import Found, Point, Wanted, find_points
 from .measurer import Measured, Measurer
 from .trace import trace
 
@@ -28,7 +28,7 @@ class ProbedModel:
     Args:
         model: the inner model, without wrappers.
         inputs, labels: as ``LoadProbe``.
-        layers, reductions: as ``LoadProbe``.
+        layers, towers, reductions: as ``LoadProbe``.
         groups: number of bins of a target, or of most frequent next tokens.
         measures: names of the measures to take.
         chunk: samples that go through the model at once.
@@ -47,6 +47,7 @@ class ProbedModel:
         labels: Any,
         *,
         layers: Sequence[str] | None,
+        towers: Mapping[str, Sequence[str]] | bool | None = None,
         reductions: str | Mapping[str, str],
         groups: int,
         measures: Sequence[str],
@@ -62,21 +63,32 @@ class ProbedModel:
         self.device, self.dtype = home_of(model)
         self._autocast, self._forward = autocast, forward
         self._buffers = Buffers()
-        wanted = Wanted(layers, reductions, self.groups.length)
+        n = min(self.batch.n, chunk, _TRACE_SAMPLES)
+        ids = self.batch.token_ids if labels is None else None
+        wanted = Wanted(layers, reductions, self.groups.length, towers, None if ids is None else ids[:n].cpu())
         with self._isolated():
-            self.points = self._find(wanted, min(self.batch.n, chunk, _TRACE_SAMPLES))
+            self.found = self._find(wanted, n)
+            self.points, chains = _together(self.found)
             self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
             sizes = self._sizes()
         self._measurer = Measurer(
-            self._source, sizes, measures=tuple(measures), chunk=chunk, memory=memory << 20, keeps=keeps
+            self._source, sizes, chains, measures=tuple(measures), chunk=chunk, memory=memory << 20, keeps=keeps
         )
 
     def measure(self) -> Measured:
-        """The load curve now; no curves where this process does not measure."""
+        """The main tower's load curve now; no curves where this process does not measure."""
+        return self.measure_towers()[0]
+
+    def measure_towers(self) -> list[Measured]:
+        """The load curve of each tower now; no curves where this process does not measure."""
         self.device, self.dtype = home_of(self.model)  # the user may have moved it
         self._source.device, self._source.dtype = self.device, self.dtype
         with self._isolated():
             return self._measurer.measure(self._run)
+
+    def describe(self) -> Description:
+        """Every point with what is measured there and why, and what is left out."""
+        return describe(self.model, self.found, dict(zip(self.points, self._measurer.sizes, strict=True)))
 
     def facts(self) -> dict[str, Any]:
         """Facts for the run's first record: samples, classes and their origin, reductions, device …"""
@@ -89,8 +101,9 @@ class ProbedModel:
             "parameters": sum(p.numel() for p in own),
             "frozen_parameters": sum(p.numel() for p in own if not p.requires_grad),
             "features": self._measurer.sizes,
-            "reductions": {point.name: point.reduction for point in self.points},
-            "logits": self.points[-1].logits,
+            "reductions": {point.name: point.reduction for point in self.found.towers[0].points},
+            "logits": self.found.towers[0].points[-1].logits,
+            **self.describe().facts(),
         }
 
     @contextlib.contextmanager
@@ -104,11 +117,13 @@ class ProbedModel:
                 return self._forward(self.model, *args, **kwargs)
             return self.model(*args, **kwargs)
 
-    def _find(self, wanted: Wanted, n: int) -> list[Point]:
-        args, kwargs = self.batch.chunk(0, n, self.device, self.dtype)
+    def _find(self, wanted: Wanted, n: int) -> Found:
+        def take() -> tuple[Any, Any]:
+            return self.batch.chunk(0, n, self.device, self.dtype)
+
         with self._as_data_errors("the probe batch"):
-            traced = trace(self.model, lambda: self._run(args, kwargs))
-        return find_points(self.model, traced, _real_batch(args, kwargs), n, wanted)
+            traced = trace(self.model, self._run, take)
+        return find_points(self.model, traced, take(), n, wanted)
 
     def _sizes(self) -> list[int]:
         with self._as_data_errors("a few samples of the probe batch"):
@@ -129,7 +144,8 @@ class ProbedModel:
             ) from error
 
 
-def _real_batch(args: Any, kwargs: Any) -> torch.Tensor | None:
-    """The model's floating-point input, [n, …]; None where its first tensor is of whole numbers, as token ids."""
-    first = next((value for value in [*args, *kwargs.values()] if isinstance(value, torch.Tensor)), None)
-    return None if first is not None and not first.is_floating_point() else first_real((args, kwargs))
+def _together(found: Found) -> tuple[list[Point], list[list[int]]]:
+    """The points of all towers, each once, and the numbers of each tower's points."""
+    numbers: dict[Point, int] = {}
+    chains = [[numbers.setdefault(point, len(numbers)) for point in tower.points] for tower in found.towers]
+    return list(numbers), chains

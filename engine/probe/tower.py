@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ..measures.friction import CurveFit, hidden, twin_fit
 from ..measures.load_curve import LoadStatistics, loads, statistics
@@ -80,6 +81,15 @@ class Tower:
             "effective_friction": twin.effective_friction if twin else math.nan,
             "friction_error": twin.standard_error if twin else math.nan,
             "curve_error": self.errors.get("curve_error", math.nan),
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """The newest curves, the regime and why it is unclear, and ``numbers()``, for the run's last record."""
+        return {
+            "load_curve": {name: list(curve) for name, curve in self.curves.items()},
+            "regime": self.regime,
+            "regime_reason": self.statistics.reason,
+            **self.numbers(),
         }
 
     def metrics(self) -> dict[str, float]:

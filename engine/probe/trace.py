@@ -1,7 +1,8 @@
-"""Traces a model's forward pass: the calls of its modules, their order, nesting and output shapes."""
+"""Traces a model's forward pass: the calls of its modules, their order, nesting, shapes and flow of data."""
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .batch import first_real
+from .flow import DataFlow, Recording, tensors_in
 from .isolation import hooked
 from .reductions import feature_tensor
 
@@ -38,6 +40,13 @@ class Call:
     output: weakref.ref[Tensor] | None = None
     shape: tuple[int, ...] = ()
     """Shape of its output's feature tensor; empty where it has none."""
+    opened: int = 0
+    closed: int = 0
+    """Number of operations in the flow of data when it began and when it ended."""
+    entered: int | None = None
+    """The operation that its input comes from; None where that does not depend on the model's inputs."""
+    left: tuple[int, ...] = ()
+    """The operations that its outputs come from, that of the feature tensor first."""
     features_last: bool | None = None
     """Whether features are the last dimension: True after a linear or recurrent module, False after a convolution,
     None before either."""
@@ -63,6 +72,14 @@ class Trace:
     output: Tensor | None = None
     ends: list[Tensor] = field(default_factory=list)
     """Outputs of the last modules that the model's output is a view of, as after ``squeeze``; kept alive."""
+    flow: DataFlow | None = None
+    """What was made from what; None where that could not be recorded."""
+    flow_failure: str = ""
+    """Why there is no flow."""
+    idle: set[str] = field(default_factory=set)
+    """Names of the parameters that no operation read."""
+    left: tuple[int, ...] = ()
+    """The operations that the model's outputs come from, that of ``output`` first where it has one."""
 
 
 def _is_view(a: Tensor, b: Tensor) -> bool:
@@ -83,18 +100,58 @@ def modules_by_name(model: nn.Module) -> dict[str, nn.Module]:
     return modules
 
 
-def trace(model: nn.Module, run: Callable[[], Any]) -> Trace:
-    """Run the model once and record every call of its modules; tensors are kept by weak reference."""
+def trace(model: nn.Module, run: Callable[[Any, Any], Any], take: Callable[[], tuple[Any, Any]]) -> Trace:
+    """Run the model once and record the calls of its modules and the flow of data; tensors are not kept alive.
+
+    Where the flow is not seen from the inputs to the output, the model is run again: with modules as links of the
+    flow, and at last without the flow.
+
+    Args:
+        model: the inner model.
+        run: runs it on positional and named arguments.
+        take: returns these arguments, anew each time.
+    """
+    for bridges in (False, True):
+        args, kwargs = take()
+        recording = Recording((args, kwargs), bridges=bridges)
+        traced = Trace()
+        try:
+            traced = _traced(model, lambda: run(args, kwargs), recording)  # noqa: B023 - called at once
+        except Exception as error:  # of the recording, or else the model raises it again below
+            traced.flow_failure = f"{type(error).__name__}: {error}"
+            break
+        if recording.failure is not None:
+            traced.flow_failure = f"{type(recording.failure).__name__}: {recording.failure}"
+            return traced
+        if traced.output is not None and traced.left:
+            traced.flow = recording.flow
+            traced.idle = {name for name, p in model.named_parameters() if not recording.has_read(p)}
+            return traced
+        traced.flow_failure = "the output is not made from the inputs by operations that PyTorch dispatches"
+    failure = traced.flow_failure
+    args, kwargs = take()
+    traced = _traced(model, lambda: run(args, kwargs), None)
+    traced.flow_failure = failure
+    return traced
+
+
+def _traced(model: nn.Module, run: Callable[[], Any], recording: Recording | None) -> Trace:
     traced = Trace()
     counts: dict[str, int] = {}
     stack: list[Call] = []
     newest: deque[Tensor] = deque(maxlen=_NEWEST)
+    given: dict[int, tuple[int, ...]] = {}
 
     def entering(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
             call = Call(name, counts.get(name, 0), module, list(stack))
             counts[name] = call.number + 1
             tensor = first_real((args, kwargs))
+            if recording is not None:
+                call.opened = len(recording.flow)
+                call.entered = recording.number_of(tensor)
+                if recording.bridges:
+                    given[id(call)] = _numbers(recording, (args, kwargs))
             if tensor is not None:
                 call.input, call.input_shape = weakref.ref(tensor), tuple(tensor.shape)
             for parent in stack:
@@ -109,6 +166,11 @@ def trace(model: nn.Module, run: Callable[[], Any]) -> Trace:
             traced.features_last = not isinstance(call.module, nn.modules.conv._ConvNd)
         call.features_last = traced.features_last
         tensor = feature_tensor(output)
+        if recording is not None:
+            if recording.bridges:
+                recording.bridge(output, given.pop(id(call)))
+            call.closed = len(recording.flow)
+            call.left = _numbers(recording, (tensor, output))
         if tensor is not None:
             call.output, call.shape = weakref.ref(tensor), tuple(tensor.shape)
             newest.append(tensor)
@@ -118,8 +180,17 @@ def trace(model: nn.Module, run: Callable[[], Any]) -> Trace:
     for name, module in modules_by_name(model).items():
         handles.append(module.register_forward_pre_hook(entering(name), with_kwargs=True))
         handles.append(module.register_forward_hook(leaving))
-    with hooked(handles):
-        traced.output = output = feature_tensor(run())
+    with hooked(handles), recording or contextlib.nullcontext():
+        result = run()
+        traced.output = output = feature_tensor(result)
+    if recording is not None and recording.number_of(output) is not None:
+        traced.left = _numbers(recording, (output, result))
     if output is not None:
         traced.ends = [tensor for tensor in newest if _is_view(tensor, output)]
     return traced
+
+
+def _numbers(recording: Recording, value: Any) -> tuple[int, ...]:
+    """The operations that the tensors in nested containers come from, each once, in order."""
+    numbers = (recording.number_of(tensor) for tensor in tensors_in(value))
+    return tuple(dict.fromkeys(number for number in numbers if number is not None))

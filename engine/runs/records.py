@@ -51,7 +51,9 @@ class Curve(_Event, frozen=True, kw_only=True, tag="curve"):
     at: Count
     """Epochs (train) or steps (chain) done."""
     step: Count
-    """Optimiser steps, or steps of the chain, done."""
+    """Optimiser steps, or steps of the chain, done. At most one curve is recorded for a step and a path."""
+    path: str = ""
+    """Name of the tower of a probed model that was measured; empty where the model has one."""
     curves: dict[str, list[float | None]]
     """By measure: ``trace_ratio``, ``fuzziness``, ``inverse_fuzziness`` (natural log); of a chain
     ``distance``, the mean over replicas of y - x_l for l = 0 … L+1, in the unit of ``target``."""
