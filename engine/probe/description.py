@@ -12,20 +12,14 @@ from torch import nn
 from .layers import Found, Point
 from .left_out import LeftOutRow
 
-__all__ = ["Description", "PointFacts", "TowerFacts", "describe"]
+__all__ = ["Description", "PointFacts", "TowerFacts", "describe", "notes_of"]
 
 _WIDTH = 100
 """Columns of the text."""
+_FEW = 4
+"""Parts that a warning names."""
 _LEAST = 30
 """Least columns for the reasons."""
-_REASON = {
-    "flatten": "all numbers of a sample",
-    "spatial_mean": "channels, averaged over positions",
-    "token_mean": "features, averaged over tokens",
-    "class_token": "features of the first token",
-    "last_token": "features of the last token",
-    "position": "each token a sample",
-}
 
 
 @dataclass(frozen=True)
@@ -74,16 +68,6 @@ class Description:
     order: str
     """How the points were ordered, in words."""
 
-    @property
-    def missed(self) -> str:
-        """A warning that names parts with a share in the output that are not measured; "" where there are none."""
-        rows = [row for row in self.left_out if row.is_missed]
-        if not rows:
-            return ""
-        named = "; ".join(f"{row.name} ({row.module}): {row.reason}" for row in rows[:4])
-        more = f"; and {len(rows) - 4} more" if len(rows) > 4 else ""
-        return f"the load probe does not measure {named}{more}. probe.describe() lists what it measures"
-
     def facts(self) -> dict[str, Any]:
         """Towers, points and what is left out as plain data, for the run's first record."""
         left_out = [{"name": row.name, "module": row.module, "reason": row.reason} for row in self.left_out]
@@ -122,7 +106,7 @@ def _counted(things: Sequence[object], word: str) -> str:
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
-    """Rows in columns below their heads; the last is wrapped, and names have their own lines where room is short."""
+    """Rows in columns below heads; the last is wrapped, and names have lines of their own where room is short."""
     widths = [max(len(row[at]) for row in [heads, *rows]) for at in range(len(heads) - 1)]
     longest = max(len(row[-1]) for row in [heads, *rows])
     stacked = sum(widths) + 2 * (len(widths) + 1) + min(longest, _LEAST) > _WIDTH
@@ -138,6 +122,24 @@ def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
         lines.append(f"  {'  '.join(parts)}  {texts[0]}".rstrip())
         lines += [" " * (sum(widths) + 2 * (len(widths) + 1)) + text for text in texts[1:]]
     return lines
+
+
+def notes_of(found: Found) -> list[str]:
+    """What the user is to be told once: parts with a share in the output that are not measured, and open axes."""
+    notes = []
+    if missed := [row for row in found.left_out if row.is_missed]:
+        named = "; ".join(f"{row.name!r} ({row.module}): {row.reason}" for row in missed[:_FEW])
+        more = f"; and {len(missed) - _FEW} more" if len(missed) > _FEW else ""
+        notes.append(f"the load probe leaves out {named}{more}. probe.describe() lists what it measures")
+    if still_open := found.open:
+        names = ", ".join(map(repr, still_open[:_FEW]))
+        names += f" … ({len(still_open)} in all)" if len(still_open) > _FEW else ""
+        notes.append(
+            f"which axis holds the features is open at {names}: sizes do not tell. Check what probe.describe() "
+            f"says, or choose with reductions={{{still_open[0]!r}: 'spatial_mean'}} for [N, C, …], 'token_mean' "
+            f"for [N, …, D]"
+        )
+    return notes
 
 
 def describe(model: nn.Module, found: Found, sizes: Mapping[Point, int]) -> Description:
@@ -166,18 +168,15 @@ def describe(model: nn.Module, found: Found, sizes: Mapping[Point, int]) -> Desc
 
 
 def _facts(point: Point, path: str, model: str, size: int) -> PointFacts:
-    axes = [axis for axis in range(len(point.shape)) if axis != (0 if point.samples_first else 1)]
-    features = axes[0] if point.reduction == "spatial_mean" else axes[-1] if len(axes) > 1 else None
-    why = "; ".join(text for text in (point.note, _REASON.get(point.reduction, "")) if text)
     return PointFacts(
         name=point.name,
         path=path,
         module=point.layer or model,
         shape=list(point.shape),
-        samples_axis=0 if point.samples_first else 1,
-        features_axis=None if point.reduction == "flatten" else features,
+        samples_axis=point.samples_axis,
+        features_axis=point.features_axis,
         reduction=point.reduction,
-        why=why,
+        why="; ".join(text for text in (point.note, point.why) if text),
         role=point.role,
         features=size,
     )

@@ -1,31 +1,22 @@
-"""Finds the points of a model's load curve: its layers in forward order, automatically or by pattern.
-
-``selection`` says which layers are measured, ``left_out`` which are not (docs/probe.md describes it for users).
-"""
+"""The points of a model's load curve: what is measured at each, and how its features become vectors."""
 
 from __future__ import annotations
 
 import fnmatch
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError, nearest
-from . import rules
-from .batch import first_real
-from .flow import tensors_in
-from .left_out import LeftOutRow, left_out_of, rows_of
-from .path import Stop
+from ..errors import ConfigError
+from .axes import Axis, FeatureAxes, numbers_a_sample
+from .left_out import LeftOutRow
+from .looks import Looks, Samples
 from .reductions import FLAT, REDUCTIONS
-from .selection import Chain, Fit, entering, reached_from, select
-from .trace import Call, Trace
+from .trace import Call, Where
 
 INPUT, OUTPUT = "input", "logits"
-_CLASS_TOKEN = re.compile(r"(^|\.)(cls_token|class_token|class_embedding|cls)$")
 
 
 @dataclass(frozen=True)
@@ -41,14 +32,37 @@ class Point:
     number: int = 0
     """Number of the module's call, from 0."""
     reduction: str = "flatten"
-    samples_first: bool = True
-    features_last: bool | None = None
+    samples_axis: int = 0
+    features_axis: int | None = None
+    """None where all numbers of a sample are taken in any order."""
+    rows: int = 1
+    """Rows of each sample in the samples' axis; more than 1 where another axis is folded into it."""
+    interleaved: bool = False
+    """Whether rows of a sample lie N apart in it, instead of side by side."""
+    varying: bool = False
+    """Whether the number of its features depended on which samples ran together."""
+    why: str = ""
+    """How the axes were told, in words."""
     logits: bool = False
     layer: str = ""
     """Class of the layer that it stands for; "" where that is the model."""
     role: Literal["input", "block", "activation", "map", "named", "logits"] = "input"
     note: str = ""
     """Where its features are taken, if not at the layer's output."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The layers and reductions that the user gave."""
+
+    layers: Sequence[str] | None
+    reductions: str | Mapping[str, str]
+    tokens: int = 0
+    """T where samples are token positions, else 0."""
+    towers: Mapping[str, Sequence[str]] | bool | None = None
+    """Patterns of each tower's layers; None: towers are found; False: one chain."""
+    grouped: Tensor | None = None
+    """The token ids of the probe batch, [N, T], where groups are the tokens that follow them; else None."""
 
 
 @dataclass(frozen=True)
@@ -67,111 +81,10 @@ class Found:
     towers: list[TowerPoints]
     """The main one first."""
     left_out: list[LeftOutRow]
+    open: list[str]
+    """Names of points where it stayed open which axis is the features'."""
     by_order: str = ""
     """Why the layers are in the order of calls; "" where the flow of data is known."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """The layers and reductions that the user gave."""
-
-    layers: Sequence[str] | None
-    reductions: str | Mapping[str, str]
-    tokens: int = 0
-    """T where samples are token positions, else 0."""
-    towers: Mapping[str, Sequence[str]] | bool | None = None
-    """Patterns of each tower's layers; None: towers are found; False: one chain."""
-    grouped: Tensor | None = None
-    """The token ids of the traced samples, [n, T], where groups are the tokens that follow them; else None."""
-
-
-def find_points(model: nn.Module, traced: Trace, inputs: Any, n: int, wanted: Wanted) -> Found:
-    """The points of each tower's load curve in forward order: input, layers, logits.
-
-    Args:
-        model: the inner model.
-        traced: a forward pass of n samples.
-        inputs: the arguments of the pass.
-        n: samples in the pass.
-        wanted: patterns and reductions.
-
-    Raises:
-        ConfigError: a pattern matches no module, or no layer was found.
-    """
-
-    def fit(call: Call, where: str) -> str:
-        return _unfit(call.shape if where == "after" else call.input_shape, n, wanted.tokens)
-
-    usable = [call for call in traced.calls if not fit(call, "after")]
-    named = None if wanted.layers is None else _named(usable, wanted.layers)
-    towers: Mapping[str, list[Call]] | bool | None
-    if isinstance(wanted.towers, Mapping):
-        towers = {name: _named(usable, own, f"towers[{name!r}]") for name, own in wanted.towers.items()}
-    else:
-        towers = wanted.towers
-    selection = select(traced, fit, named, towers)
-    found = Found([], left_out_of(model, traced, selection, fit), selection.by_order)
-    for chain in selection.chains:
-        if not chain.stops:
-            continue
-        if _reads_other_tokens(traced, chain, inputs, wanted.grouped):
-            reason = "its tokens are others than those that are grouped"
-            rows = rows_of(stop.layer for stop in chain.stops)
-            found.left_out += [replace(row, reason=reason, is_missed=True) for row in rows]
-            continue
-        points = [_entry(traced, usable, chain, inputs, fit), *(_point(stop, chain) for stop in chain.stops)]
-        out = traced.output
-        if chain.has_output and out is not None and not _unfit(tuple(out.shape), n, wanted.tokens):
-            end = Point(OUTPUT, "model", tuple(out.shape), role="logits", features_last=traced.features_last)
-            points.append(replace(end, logits=True, samples_first=out.shape[0] == n))
-        found.towers.append(TowerPoints(chain.path, _with_unique_names(_reduced(model, points, wanted))))
-    if not found.towers:
-        raise ConfigError(
-            "no layer was found between input and output: name modules with layers=['fc1', 'blocks.*'], or use "
-            f"modules as activations; it runs {_some(sorted({c.label for c in traced.calls})) or 'no module'}"
-            f"{_listed(found.left_out)}"
-        )
-    return found
-
-
-def _listed(rows: Sequence[LeftOutRow]) -> str:
-    """What was left out and why, to end an error's text with."""
-    return "".join(f"; left out: {row.name} ({row.module}): {row.reason}" for row in rows[:4])
-
-
-def _with_unique_names(points: list[Point]) -> list[Point]:
-    """The points with input and logits in parentheses where a module of the user's has the same name."""
-    last = len(points) - points[-1].logits
-    taken = {point.name for point in points[1:last]}
-    ends = [points[0], *points[last:]]
-    first, *end = [replace(point, name=f"({point.name})") if point.name in taken else point for point in ends]
-    return [first, *points[1:last], *end]
-
-
-def _unfit(shape: tuple[int, ...], n: int, tokens: int) -> str:
-    """Why features of this shape cannot be measured, in words; "" where they hold n samples, and their tokens."""
-    if not shape:
-        return "returned no features"
-    if tokens and not (len(shape) > 2 and sorted(shape[:2]) == sorted((n, tokens))):
-        return f"its output has no axis of the {tokens} tokens that are grouped"
-    return "" if n in shape[:2] else "its output has no axis of samples"
-
-
-def _is_tokens(call: Call) -> bool:
-    return len(call.input_shape) == 3 and call.features_last is not False
-
-
-def _named(calls: list[Call], patterns: Sequence[str], option: str = "layers") -> list[Call]:
-    """Calls whose label matches a pattern, in forward order; raises ConfigError where a pattern matches none."""
-    labels = [call.label for call in calls]
-    for pattern in patterns:
-        if not any(fits(label, pattern) for label in labels):
-            near = nearest(pattern, labels)
-            raise ConfigError(
-                f"{option}: {pattern!r} matches no module that runs and returns features"
-                f"{f'; the nearest is {near!r}' if near else ''}. Known: {_some(labels)}"
-            )
-    return [call for call in calls if any(fits(call.label, pattern) for pattern in patterns)]
 
 
 def fits(label: str, pattern: str) -> bool:
@@ -190,103 +103,90 @@ def _fit(parts: list[str], patterns: list[str]) -> bool:
     return bool(parts) and fnmatch.fnmatchcase(parts[0], patterns[0]) and _fit(parts[1:], patterns[1:])
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:12]) + (f" … ({len(names)} in all)" if len(names) > 12 else "")
-
-
-def _entry(traced: Trace, usable: list[Call], chain: Chain, inputs: Any, fit: Fit) -> Point:
-    """The point of D_0: the input of the first layer of tokens; else the tower's, after normalisation if any.
-
-    Where the tower's input is no floating-point tensor, the first module's output.
-    """
-    batch, number = _batch_of(traced, chain, inputs)
-    first = chain.stops[0]
-    if chain.starts_embedded and (batch is None or _is_tokens(first.layer)):
-        taker = entering(traced, first, fit)
-        if len(taker.input_shape) > 1:
-            return replace(_after(taker), name=INPUT, where="before", shape=taker.input_shape)
-    innermost = next(call for call in reached_from(traced, chain.root, usable) if call.inner == 0)
-    if batch is None or (rules.NORM.search(innermost.kind) and innermost.input_shape == tuple(batch.shape)):
-        return replace(_after(innermost), name=INPUT)
-    return Point(INPUT, "batch", tuple(batch.shape), number=number)
-
-
-def _reads_other_tokens(traced: Trace, chain: Chain, inputs: Any, grouped: Tensor | None) -> bool:
-    """Whether a tower's input are other token ids than those that the groups belong to."""
-    if grouped is None or traced.flow is None or chain.root is None:
-        return False
-    own = list(tensors_in(inputs))[traced.flow.inputs.index(chain.root)]
-    return not own.is_floating_point() and own.ndim == 2 and not torch.equal(own.cpu(), grouped.to(own.dtype))
-
-
-def _batch_of(traced: Trace, chain: Chain, inputs: Any) -> tuple[Tensor | None, int]:
-    """A tower's floating-point input, [n, …], with its number among the model's; None where it is not."""
-    tensors = list(tensors_in(inputs))
-    if traced.flow is None or chain.root is None:
-        given = next((tensor for tensor in tensors if tensor.ndim), None)
-        return (None if given is not None and not given.is_floating_point() else first_real(inputs)), 0
-    at = traced.flow.inputs.index(chain.root)
-    real = [tensor.is_floating_point() for tensor in tensors]
-    return (tensors[at], sum(real[:at])) if real[at] and tensors[at].ndim else (None, 0)
-
-
-def _point(stop: Stop, chain: Chain) -> Point:
-    """The point of a place on the path."""
-    where, call = stop.where, stop.call
-    point = replace(_after(call), name=stop.label, where=where, layer=stop.layer.kind, note=stop.note)
-    shape = call.shape if where == "after" else call.input_shape
-    last = stop.layer.features_last
-    return replace(point, shape=shape, role=chain.roles.get(stop.label, "named"), features_last=last)
-
-
-def _after(call: Call) -> Point:
-    """The point of a call's output."""
-    return Point(
-        call.label,
-        "after",
-        call.shape,
-        call.module,
-        call.number,
-        samples_first=_samples_first(call.module),
-        features_last=call.features_last,
-        layer=call.kind,
-    )
-
-
-def _samples_first(module: nn.Module) -> bool:
-    """Whether samples are the first dimension: not where a recurrent or attention module puts tokens first."""
-    for part in (module, getattr(module, "self_attn", None)):
-        if isinstance(getattr(part, "batch_first", None), bool):
-            return bool(part.batch_first)  # type: ignore[union-attr]
-    return True
-
-
-def _reduced(model: nn.Module, points: list[Point], wanted: Wanted) -> list[Point]:
-    """The points with their reductions: the user's, or by the shape of the features."""
-    has_class_token = any(_CLASS_TOKEN.search(name) for name, _ in model.named_parameters())
-    images = [p for p in points if p.where != "batch" and len(p.shape) > 3 and not p.features_last]
-    small = all(_size(p.shape) <= FLAT for p in images)
-    reduced = []
+def reduced(points: list[Point], looks: Looks, axes: FeatureAxes, wanted: Wanted) -> tuple[list[Point], list[str]]:
+    """The points with axes and reductions, the user's or by the axes; and names of those that stayed open."""
+    calls = {(call.module, call.number): call for call in looks.first.calls}
+    told: list[tuple[Point, Samples, Axis, Call | None]] = []
     for point in points:
-        how = _given_reduction(point.name, wanted.reductions)
-        if how == "auto":
-            how = _choice(point, small, has_class_token, bool(wanted.tokens))
-        reduced.append(replace(point, reduction=how))
-    return reduced
+        call = looks.first.whole if point.where == "model" else calls.get((point.module, point.number))  # type: ignore[arg-type]
+        where: Where = "before" if point.where == "before" else "after"
+        found = Samples(0) if call is None or point.where == "batch" else looks.samples(call, where)
+        if isinstance(found, str):
+            raise ConfigError(f"layer {point.name!r} cannot be measured: it {found}; leave it out with layers=")
+        axis = Axis(None, "the model's input, whole") if call is None else axes.find(call, where, found)
+        told.append((point, found, axis, call))
+    images = [(p, found, axis) for p, found, axis, call in told if call and _is_image(p, found, axis)]
+    small = all(
+        numbers_a_sample(p.shape, found) <= FLAT and not axis.is_linear and not found.varying
+        for p, found, axis in images
+    )
+    told_how, still_open = [], []
+    for point, found, axis, call in told:
+        how, why = _given_reduction(point.name, wanted.reductions), axis.why
+        number = axis.number
+        if how != "auto":
+            number, why = _given_axis(point, found, how), "given by reductions="
+        elif wanted.tokens:
+            how = "position"
+        elif call is None:
+            how = "flatten"
+        else:
+            how, more = _choice(point, found, axis, looks, call, small=small)
+            why = f"{why}; {more}" if more else why
+        if axis.is_open and why.startswith("open") and how != "flatten":
+            still_open.append(point.name)
+        why = f"samples: {found.why}; {why}" if found.why else why
+        told_how.append(
+            replace(
+                point,
+                reduction=how,
+                samples_axis=found.axis,
+                features_axis=number,
+                rows=found.rows,
+                interleaved=found.interleaved,
+                varying=bool(found.varying),
+                why=why,
+            )
+        )
+    return told_how, still_open
 
 
-def _choice(point: Point, small: bool, has_class_token: bool, by_position: bool) -> str:
-    """A reduction by the shape of the features; never class_token at the input, where all samples share it."""
-    if by_position:
-        return "position"
-    if point.where == "batch" or len(point.shape) < 3:
-        return "flatten"
-    if len(point.shape) > 3 and not point.features_last:
-        return "flatten" if small else "spatial_mean"
-    if point.features_last is False:
-        return "spatial_mean"
-    ranked = has_class_token and point.name != INPUT and len(point.shape) == 3
-    return "class_token" if ranked else "token_mean"
+def _axes_of_a_sample(point: Point, found: Samples) -> int:
+    return len(point.shape) - 1 + (found.rows > 1)
+
+
+def _is_last(point: Point, found: Samples, number: int | None) -> bool:
+    """Whether an axis is the last one but for the samples'."""
+    last = len(point.shape) - 1
+    return number == (last if found.axis != last else last - 1)
+
+
+def _is_image(point: Point, found: Samples, axis: Axis) -> bool:
+    """Whether features are [N, C, …] with several axes of positions."""
+    return _axes_of_a_sample(point, found) > 2 and not _is_last(point, found, axis.number)
+
+
+def _choice(point: Point, found: Samples, axis: Axis, looks: Looks, call: Call, *, small: bool) -> tuple[str, str]:
+    """A reduction by the axes, and what else decided it, in words."""
+    where: Where = "before" if point.where == "before" else "after"
+    if _axes_of_a_sample(point, found) < 2:
+        return "flatten", ""
+    if _is_image(point, found, axis):
+        return ("flatten", f"no layer has more than {FLAT} numbers") if small else ("spatial_mean", "")
+    if not _is_last(point, found, axis.number):
+        return "spatial_mean", ""
+    if len(point.shape) == 3 and found.rows == 1:
+        ranked, more = looks.class_token(call, where)
+        return ("class_token" if ranked else "token_mean"), more
+    return "token_mean", ""
+
+
+def _given_axis(point: Point, found: Samples, how: str) -> int | None:
+    """The axis of the features as the user's reduction has it: [N, C, …], or [N, …, D]; None where it has none."""
+    rest = [axis for axis in range(len(point.shape)) if axis != found.axis]
+    if how == "flatten" or not rest:
+        return None
+    return rest[0] if how == "spatial_mean" else rest[-1]
 
 
 def _given_reduction(name: str, reductions: str | Mapping[str, str]) -> str:
@@ -304,14 +204,6 @@ def check_reductions(reductions: str | Mapping[str, str]) -> None:
     for how in [reductions] if isinstance(reductions, str) else reductions.values():
         if how not in REDUCTIONS:
             raise ConfigError(f"reductions: {how!r} is not allowed; allowed: {', '.join(REDUCTIONS)}")
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    """Numbers a sample in features of a shape."""
-    size = 1
-    for length in shape[1:]:
-        size *= length
-    return size
 
 
 def checked_towers(

@@ -101,8 +101,13 @@ def _without_samples(traced: Trace, fit: Fit) -> list[Call]:
             outside = not any(id(parent) in inside for parent in call.parents) and id(call) not in inside
             if outside and fit(call, "after"):
                 found.append(call)
-    parents = {id(call.parents[-1]) for call in found if call.parents and not rules.is_map(call)}
-    return [c for c in found if not (rules.is_map(c) and c.parents and id(c.parents[-1]) in parents)]
+    within = {_holder(call) for call in found if not rules.is_map(call)}
+    return [call for call in found if not rules.is_map(call) or _holder(call) not in within]
+
+
+def _holder(call: Call) -> int | None:
+    """What the call of the module around a call is known by; None for the model's own."""
+    return id(call.parents[-1]) if call.parents else None
 
 
 def _off_the_path(traced: Trace, missed: _Missed, listed: set[int]) -> Iterable[Call]:

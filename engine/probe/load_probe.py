@@ -138,8 +138,8 @@ class LoadProbe:
             self._described = self._probed.describe()
         if writes:
             self._attempt(lambda: self._open(None if home is None else Path(home), config))
-            if self._described and (missed := self._described.missed):
-                self._warn(missed, level=3)
+            for text in self._probed.notes if self._probed is not None else []:
+                self._warn(text, level=3)
         self._attempt(self._measure)
 
     # called by the training

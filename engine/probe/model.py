@@ -8,18 +8,17 @@ from typing import Any
 
 from torch import nn
 
-from ..errors import DataError, InputError
-from .batch import ProbeBatch
-from .description import Description, describe
-from .features import Source
+from ..errors import ConfigError, DataError, InputError
+from .batch import ProbeBatch, chunk_bounds
+from .description import Description, describe, notes_of
+from .features import REMEDY, Source
+from .find import find_points
 from .groupings import group
 from .isolation import Autocast, Buffers, computing_in, home_of, isolated
-from .layers import Found, Point, Wanted, find_points
+from .layers import Found, Point, TowerPoints, Wanted
+from .left_out import LeftOutRow
+from .looks import Looks
 from .measurer import Measured, Measurer
-from .trace import trace
-
-_TRACE_SAMPLES = 31
-"""Samples of the traced forward pass: few, and a number that no other dimension is likely to have."""
 
 
 class ProbedModel:
@@ -63,14 +62,17 @@ class ProbedModel:
         self.device, self.dtype = home_of(model)
         self._autocast, self._forward = autocast, forward
         self._buffers = Buffers()
-        n = min(self.batch.n, chunk, _TRACE_SAMPLES)
         ids = self.batch.token_ids if labels is None else None
-        wanted = Wanted(layers, reductions, self.groups.length, towers, None if ids is None else ids[:n].cpu())
+        wanted = Wanted(layers, reductions, self.groups.length, towers, None if ids is None else ids.cpu())
         with self._isolated():
-            self.found = self._find(wanted, n)
-            self.points, chains = _together(self.found)
+            self.found = self._find(wanted, chunk)
+            self.points = _points_of(self.found)
             self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
-            sizes = self._sizes()
+            sizes = self._sizes(chunk)
+        self.notes = notes_of(self.found)
+        """What the user is to be told once, in words."""
+        places = {point: number for number, point in enumerate(self.points)}
+        chains = [[places[point] for point in tower.points] for tower in self.found.towers]
         self._measurer = Measurer(
             self._source, sizes, chains, measures=tuple(measures), chunk=chunk, memory=memory << 20, keeps=keeps
         )
@@ -88,11 +90,17 @@ class ProbedModel:
 
     def describe(self) -> Description:
         """Every point with what is measured there and why, and what is left out."""
-        return describe(self.model, self.found, dict(zip(self.points, self._measurer.sizes, strict=True)))
+        return describe(self.model, self.found, self._widths)
+
+    @property
+    def _widths(self) -> dict[Point, int]:
+        """The number of features of each point."""
+        return dict(zip(self.points, self._measurer.sizes, strict=True))
 
     def facts(self) -> dict[str, Any]:
         """Facts for the run's first record: samples, classes and their origin, reductions, device …"""
         own = list(self.model.parameters())
+        main = self.found.towers[0].points
         return {
             "samples": len(self.groups.y_M),
             "classes": self.groups.count,
@@ -100,9 +108,9 @@ class ProbedModel:
             "device": str(self.device),
             "parameters": sum(p.numel() for p in own),
             "frozen_parameters": sum(p.numel() for p in own if not p.requires_grad),
-            "features": self._measurer.sizes,
-            "reductions": {point.name: point.reduction for point in self.found.towers[0].points},
-            "logits": self.found.towers[0].points[-1].logits,
+            "features": [self._widths[point] for point in main],
+            "reductions": {point.name: point.reduction for point in main},
+            "logits": main[-1].logits,
             **self.describe().facts(),
         }
 
@@ -117,17 +125,43 @@ class ProbedModel:
                 return self._forward(self.model, *args, **kwargs)
             return self.model(*args, **kwargs)
 
-    def _find(self, wanted: Wanted, n: int) -> Found:
-        def take() -> tuple[Any, Any]:
-            return self.batch.chunk(0, n, self.device, self.dtype)
+    def _find(self, wanted: Wanted, chunk: int) -> Found:
+        def take(start: int, stop: int) -> tuple[Any, Any]:
+            return self.batch.chunk(start, stop, self.device, self.dtype)
 
         with self._as_data_errors("the probe batch"):
-            traced = trace(self.model, self._run, take)
-        return find_points(self.model, traced, take(), n, wanted)
+            looks = Looks(self.model, self._run, take, self.batch.n, chunk)
+            self._fixed = not looks.are_two
+            return find_points(looks, take(0, looks.n), wanted)
 
-    def _sizes(self) -> list[int]:
+    def _sizes(self, chunk: int) -> list[int]:
+        """The number of features of each point; points are left out where chunks do not agree about it."""
+        bounds = chunk_bounds(self.batch.n, chunk)
+        varying = any(point.varying for point in self.points)
         with self._as_data_errors("a few samples of the probe batch"):
-            return self._source.sizes(self._run)
+            found = self._source.count(self._run, bounds if varying else bounds[:1] if self._fixed else ())
+        widths_of = dict(zip(self.points, found, strict=True))
+        for point, widths in widths_of.items():
+            if len(widths) > 1:
+                some = " or ".join(map(str, sorted(widths)[:2]))
+                self._leave_out(point, f"has {some} features, depending on which samples run together")
+        if len(kept := _points_of(self.found)) < len(self.points):
+            self.points = kept
+            self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
+        self._source.sizes = [min(widths_of[point]) for point in self.points]
+        return self._source.sizes
+
+    def _leave_out(self, point: Point, reason: str) -> None:
+        """Take a point out of its towers; raises ConfigError where a tower cannot do without it."""
+        for at, tower in enumerate(self.found.towers):
+            kept = [other for other in tower.points if other is not point]
+            if len(kept) == len(tower.points):
+                continue
+            if point is tower.points[0] or len(kept) < 2 + kept[-1].logits:
+                raise ConfigError(f"layer {point.name!r} {reason}: {REMEDY}")
+            self.found.towers[at] = TowerPoints(tower.path, kept)
+        kind = point.layer or type(self.model).__name__
+        self.found.left_out.append(LeftOutRow(point.name, kind, reason, is_missed=True))
 
     @contextlib.contextmanager
     def _as_data_errors(self, what: str) -> Iterator[None]:
@@ -144,8 +178,6 @@ class ProbedModel:
             ) from error
 
 
-def _together(found: Found) -> tuple[list[Point], list[list[int]]]:
-    """The points of all towers, each once, and the numbers of each tower's points."""
-    numbers: dict[Point, int] = {}
-    chains = [[numbers.setdefault(point, len(numbers)) for point in tower.points] for tower in found.towers]
-    return list(numbers), chains
+def _points_of(found: Found) -> list[Point]:
+    """The points of all towers, each once."""
+    return list(dict.fromkeys(point for tower in found.towers for point in tower.points))

@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 from torch import nn
 
 from .flow import DataFlow
-from .trace import Call
+from .trace import Call, Where
 
 __all__ = ["Candidate", "FlowOfLayers", "LeftOut", "Stop", "ancestors", "descendants"]
 
@@ -83,7 +83,7 @@ class FlowOfLayers:
         ends: Sequence[int],
         calls: Sequence[Call],
         layers: Sequence[Call],
-        usable: Callable[[Call, str], bool],
+        usable: Callable[[Call, Where], bool],
         deep: int,
     ) -> None:
         self.flow, self.usable, self.deep = flow, usable, deep

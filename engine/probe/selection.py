@@ -14,12 +14,12 @@ from typing import Literal, NamedTuple
 from . import rules
 from .path import Candidate, FlowOfLayers, LeftOut, Stop, descendants
 from .towers import Branch, best_input, named_branches, split, without_repetitions
-from .trace import Call, Trace
+from .trace import Call, Trace, Where
 
 __all__ = ["Chain", "Fit", "Selection", "entering", "reached_from", "select"]
 
 Role = Literal["block", "activation", "map", "named"]
-Fit = Callable[[Call, str], str]
+Fit = Callable[[Call, Where], str]
 """Why a call's output ("after") or input ("before") cannot be measured, in words; "" where it can."""
 _BESIDE = "runs beside the path: it is made from another input"
 
@@ -86,7 +86,7 @@ def select(
         chain = Chain([Stop(c.label, c, c) for c in named], roles={c.label: "named" for c in named})
         chain.root = _root_of(traced, fit, named)
         return Selection([chain], [], by_order)
-    usable = [call for call in traced.calls if not fit(call, "after")]
+    usable = [call for call in traced.calls if call.shape and not fit(call, "after")]
     if traced.flow is None:
         return Selection([_by_order(traced, usable)], [], by_order)
     found = _towers(traced, usable, fit) if towers is None else None
