@@ -40,8 +40,7 @@ from .isolation import Autocast, inner_model, is_sharded
 from .layers import check_reductions, checked_towers
 from .model import ProbedModel
 from .run import ProbeRun, describe, end_with_script
-from .scalars import Scalars, refusal
-from .tower import Tower
+from .tower import Tower, Towers
 
 __all__ = ["LoadProbe"]
 
@@ -106,11 +105,10 @@ class LoadProbe:
         named = checked_towers(towers, layers)
         self._every = config.every
         self._steps, self._measured_at = 0, -1
-        self._warned = self._paused = self._closed = False
-        self._scalars = Scalars()
+        self._warned = self._paused = self._closed = self._late = False
         self._began = time.monotonic()
         self._mark, self._cost = (self._began, 0), 0.0
-        self._towers = [Tower("", [], has_logits=False)]
+        self._towers = Towers([Tower("", [], has_logits=False)])
         self._probed: ProbedModel | None = None
         self._described: Description | None = None
         self._run: ProbeRun | None = None
@@ -131,10 +129,7 @@ class LoadProbe:
                 forward=forward,
                 keeps=writes,
             )
-            self._towers = [
-                Tower(found.path, [point.name for point in found.points], has_logits=found.points[-1].logits)
-                for found in self._probed.found.towers
-            ]
+            self._towers = self._probed.towers()
             self._described = self._probed.describe()
         if writes:
             self._attempt(lambda: self._open(None if home is None else Path(home), config))
@@ -150,27 +145,48 @@ class LoadProbe:
         Args:
             step: number of the step; default: the last one plus 1. Where numbers skip a multiple of ``every``, the
                 next one is measured.
-            scalars: numbers to record with the next measurement, as ``loss``; tensors are read only then.
+            scalars: numbers of this step, as ``loss``. The newest of each name is recorded at its own step: with
+                the curve where this step is measured, else at most once a second. A tensor is copied where it
+                lies, and read only when it is recorded.
         """
         before = self._steps
         self._steps = self._steps + 1 if step is None else max(0, int(step))
         if self._probed is None:
             return
-        self._keep(scalars)
         if self._run is not None:
             self._run.at = self._steps
+            self._keep(scalars)
             self._attempt(self._listen)
         if self._steps // self._every != before // self._every and not self._paused:
             self._attempt(self._measure)
+        elif self._run is not None:
+            self._attempt(self._run.write_kept_now_and_then)
 
-    def log(self, **scalars: Any) -> None:
-        """Record numbers with the next measurement; names that the probe itself uses are refused and warned of."""
-        self._keep(scalars)
+    def log(self, *, step: float | None = None, epoch: float | None = None, **scalars: Any) -> None:
+        """Record numbers now, every one of them; names that the probe itself uses are refused and warned of.
+
+        Args:
+            step: the step to which they belong; default: the present one.
+            epoch: epochs done by then, where that is known.
+            scalars: numbers, or tensors of one, which are read now.
+        """
+        run, warned = self._run, []
+        if run is None or not scalars:
+            return
+        if self._closed:
+            self._warn_of_late(scalars)
+            return
+        at = self._steps if step is None else step
+        self._attempt(lambda: warned.extend(run.log(scalars, max(0, int(at)), epoch)))
+        for text in warned:
+            self._warn(text, level=3)
 
     def measure(self, **scalars: Any) -> dict[str, float]:
-        """Measure now, and return ``metrics()``."""
+        """Measure now, and return ``metrics()``; the numbers are those of the present step."""
         self._keep(scalars)
         self._attempt(self._measure)
+        if self._run is not None:
+            self._attempt(self._run.write_kept)
         return self.metrics()
 
     def metrics(self, prefix: str = "load_probe/") -> dict[str, float]:
@@ -178,14 +194,16 @@ class LoadProbe:
 
         ``separation/LAYER`` and ``load/LAYER`` (trace ratio), ``fuzziness/LAYER``, ``inverse_fuzziness/LAYER``,
         all natural logs; ``cv``, ``asymmetry``, ``effective_friction``, ``friction_error`` and ``curve_error``,
-        dimensionless, the first four only where the curve's shape means something; and ``seconds`` that the
-        measurement took. Of towers but the main one, the names begin with ``TOWER/``.
+        dimensionless, the first four only where the curve's shape means something; ``seconds`` that the
+        measurement took; on the process that writes the run ``scalars/NAME``, the newest number of each name that
+        was recorded, ``usage/cpu`` in cores, and in bytes ``usage/memory``, ``usage/gpu0/memory`` and
+        ``usage/gpu0/reserved``. The names of further towers begin with ``TOWER/``.
         """
-        numbers = self._tower.metrics()
-        for tower in self._towers[1:]:
-            numbers |= {f"{tower.path}/{name}": value for name, value in tower.metrics().items()}
+        numbers = self._towers.metrics()
         if numbers:
             numbers["seconds"] = self._cost
+        if self._run is not None:
+            numbers |= self._run.metrics()
         return {prefix + name: value for name, value in numbers.items() if math.isfinite(value)}
 
     def close(self, error: BaseException | None = None) -> None:
@@ -195,8 +213,7 @@ class LoadProbe:
             error: the exception that ended the training; None where it finished.
         """
         self._closed = True
-        for tower in self._towers:
-            tower.ended = True
+        self._towers.end()
         if error is None or (isinstance(error, SystemExit) and not error.code):
             if not self._sharded:  # a sharded model's other processes may have ended
                 self._attempt(self._measure)
@@ -229,7 +246,7 @@ class LoadProbe:
     @property
     def towers(self) -> list[str]:
         """Names of the towers, the main one first; one empty name where the model is one chain."""
-        return [tower.path for tower in self._towers]
+        return self._towers.names
 
     def tower(self, name: str) -> Tower:
         """The newest measurement of one tower.
@@ -237,16 +254,13 @@ class LoadProbe:
         Raises:
             ConfigError: there is no tower of this name.
         """
-        for tower in self._towers:
-            if tower.path == name:
-                return tower
-        raise ConfigError(f"there is no tower {name!r}; allowed: {', '.join(map(repr, self.towers))}")
+        return self._towers[name]
 
     # the newest measurement, of the main tower
 
     @property
     def _tower(self) -> Tower:
-        return self._towers[0]
+        return self._towers.main
 
     @property
     def layers(self) -> list[str]:
@@ -297,8 +311,7 @@ class LoadProbe:
         return self._run.run.path if self._run is not None else None
 
     def __repr__(self) -> str:
-        count = sum(len(tower.layers) for tower in self._towers)
-        return f"<LoadProbe of {self._kind}, {count} points, {self.run_id or 'writes nothing'}>"
+        return f"<LoadProbe of {self._kind}, {self._towers.points} points, {self.run_id or 'writes nothing'}>"
 
     # internals
 
@@ -345,37 +358,35 @@ class LoadProbe:
         measured = self._probed.measure_towers()
         self._cost = time.monotonic() - began
         if measured[0].curves:
-            for tower, own in zip(self._towers, measured, strict=True):
-                tower.take(own)
+            self._towers.take(measured)
             self._write(began)
 
     def _write(self, began: float) -> None:
         numbers = self._tower.numbers()
         rate = (self._steps - self._mark[1]) / max(began - self._mark[0], 1e-9)
         self._mark = (time.monotonic(), self._steps)
-        scalars: dict[str, float | None] = {**numbers, "rate": rate, "probe_seconds": self._cost, **self._taken()}
+        scalars: dict[str, float | None] = {**numbers, "rate": rate, "probe_seconds": self._cost}
         if self._run is None:
             return
-        main, *others = [tower.summary() for tower in self._towers]
-        summary = {"steps": self._steps, "seconds": time.monotonic() - self._began, **main, **scalars}
-        if others:
-            summary["towers"] = {tower.path: own for tower, own in zip(self._towers[1:], others, strict=True)}
+        seconds = time.monotonic() - self._began
+        summary = {"steps": self._steps, "seconds": seconds, **self._towers.summary(), **scalars}
         for tower in self._towers:
-            own = scalars if tower is self._tower else tower.numbers()
+            own: dict[str, float | None] = {**(scalars if tower is self._tower else tower.numbers())}
             curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in tower.curves.items()}
-            curve = Curve(at=self._steps, step=self._steps, path=tower.path, curves=curves, scalars={**own})
+            curve = Curve(at=self._steps, step=self._steps, path=tower.path, curves=curves, scalars=own)
             self._run.write(curve, summary)
 
     def _keep(self, scalars: Mapping[str, Any]) -> None:
-        if refused := self._scalars.give(scalars):
-            self._warn(refusal(refused), level=4)
+        if self._run is not None and scalars:
+            for text in self._run.keep(scalars):
+                self._warn(text, level=4)
 
-    def _taken(self) -> dict[str, float | None]:
-        """Numbers given since the last measurement, the newest of each name; warns about those that are none."""
-        taken, wrong = self._scalars.take()
-        for error in wrong:
-            self._failed(error)
-        return taken
+    def _warn_of_late(self, scalars: Mapping[str, Any]) -> None:
+        """Warn, the first time only, that numbers came after the end of the run."""
+        if not self._late:
+            names = ", ".join(scalars)
+            self._warn(f"the load probe does not record {names}: its run has ended; log before close()", level=4)
+        self._late = True
 
     def _listen(self) -> None:
         assert self._run is not None

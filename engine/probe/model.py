@@ -19,6 +19,7 @@ from .layers import Found, Point, TowerPoints, Wanted
 from .left_out import LeftOutRow
 from .looks import Looks
 from .measurer import Measured, Measurer
+from .tower import Tower, Towers
 
 
 class ProbedModel:
@@ -75,6 +76,15 @@ class ProbedModel:
         chains = [[places[point] for point in tower.points] for tower in self.found.towers]
         self._measurer = Measurer(
             self._source, sizes, chains, measures=tuple(measures), chunk=chunk, memory=memory << 20, keeps=keeps
+        )
+
+    def towers(self) -> Towers:
+        """The towers, without a measurement yet."""
+        return Towers(
+            [
+                Tower(found.path, [point.name for point in found.points], has_logits=found.points[-1].logits)
+                for found in self.found.towers
+            ]
         )
 
     def measure(self) -> Measured:
