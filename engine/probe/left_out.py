@@ -16,6 +16,9 @@ from .trace import Call, Trace, modules_by_name
 
 __all__ = ["LeftOutRow", "left_out_of", "rows_of"]
 
+_SIZES = re.compile(r"(?<=: )\d+×[\d×, a-z]+$")
+"""Sizes at the end of a reason, which differ between modules that are left out for the same one."""
+
 
 @dataclass(frozen=True)
 class LeftOutRow:
@@ -145,13 +148,13 @@ def rows_of(calls: Iterable[Call]) -> list[LeftOutRow]:
 
 def _grouped(found: list[tuple[str, str, str, bool]]) -> list[LeftOutRow]:
     """One row for the modules of one class, reason and likeness of names."""
-    groups: dict[tuple[str, str, str], dict[str, bool]] = {}
+    groups: dict[tuple[str, str, str], tuple[str, dict[str, bool]]] = {}
     for name, kind, reason, missed in found:
-        like = re.sub(r"\d+", "*", name)
-        groups.setdefault((like, kind, reason), {})[name] = missed
+        alike = re.sub(r"\d+", "*", name), kind, _SIZES.sub("", reason)
+        groups.setdefault(alike, (reason, {}))[1][name] = missed
     return [
         LeftOutRow(_pattern(list(names)), kind, reason, any(names.values()))
-        for (_, kind, reason), names in groups.items()
+        for (_, kind, _), (reason, names) in groups.items()
     ]
 
 
