@@ -126,6 +126,8 @@ class LoadProbe:
             self._tower = Tower("", [point.name for point in points], has_logits=points[-1].logits)
         if writes:
             self._attempt(lambda: self._open(None if home is None else Path(home), config))
+            for text in self._probed.notes if self._probed is not None else []:
+                self._warn(text, level=3)
         self._attempt(self._measure)
 
     # called by the training
