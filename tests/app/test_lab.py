@@ -35,6 +35,7 @@ def acknowledged(run: Run) -> list[dict[str, object]]:
     return [e.settings for e in run.events() if isinstance(e, Acknowledged)]
 
 
+@pytest.mark.real_start
 async def test_both_systems_live_and_follow_the_sliders(home: Path) -> None:
     async with open_lab(home) as (lab, pilot):
         await until(pilot, lambda: all(p in lab.states and lab.states[p].latest for p in ("train", "chain")))
