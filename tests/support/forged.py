@@ -19,7 +19,7 @@ def forge() -> Iterator[Forge]:
 
 @pytest.fixture(autouse=True)
 def forged_workers(request: pytest.FixtureRequest, forge: Forge) -> Iterator[None]:
-    """What ``launch`` and ``launch_trial`` start in this process is forged, unless the test is marked ``real_start``."""
+    """What ``launch`` and ``launch_trial`` start here is forged, but in tests marked ``real_start``."""
     if sys.platform != "linux" or request.node.get_closest_marker("real_start"):
         yield
         return

@@ -132,7 +132,7 @@ class Forge:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def Popen(  # noqa: N802 (as subprocess has it)
+    def Popen(
         self,
         args: Sequence[str],
         *,
@@ -160,7 +160,7 @@ class Forge:
         request = {
             "args": list(args),
             "env": dict(env),
-            "cwd": os.getcwd(),
+            "cwd": str(Path.cwd()),
             "mask": [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])],
             "save_every": save_every,
         }
@@ -194,7 +194,8 @@ class Forge:
         try:
             return self.Popen(
                 [sys.executable, "-P", "-m", WORKERS, str(run)],
-                stdin=self.DEVNULL, stdout=log, stderr=log, env=os.environ, start_new_session=True, save_every=0.05,
+                stdin=self.DEVNULL, stdout=log, stderr=log, env=os.environ, start_new_session=True,
+                save_every=0.05,
             )  # fmt: skip
         finally:
             os.close(log)
@@ -286,7 +287,7 @@ def _work(module: str) -> int:
 
 
 def main() -> None:
-    """Fork a worker for each request, and write the exit status of each that ends to the pipe that came with it."""
+    """Fork a worker for each request; write the exit status of each that ends to the pipe that came with it."""
     _load()
     gc.collect()
     gc.freeze()  # else a worker's first collection copies all of it
