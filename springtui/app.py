@@ -60,6 +60,7 @@ WITH_BINDINGS = (
     "springtui.widgets.lines",
     "springtui.runs.table",
     "springtui.widgets.scroll",
+    "springtui.widgets.table",
     "springtui.lab.slider",
     "springtui.watch.time_bar",
 )

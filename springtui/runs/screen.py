@@ -26,11 +26,12 @@ from ..terminal import size
 from ..terminal.text import plain_text
 from ..widgets.curves_plot import CurvesPlot
 from ..widgets.keys_line import KeysLine
+from ..widgets.table import Line, Table
 from . import panels
 from .actions import RunActions, changed
 from .catalogue import FROM_NAMES, Catalogue, Row, make_filter, ordered
 from .overlay import LOAD_CURVE, Overlay
-from .table import Line, RunTable
+from .table import RunTable
 from .trash import Trash
 
 LOW = 30
@@ -275,19 +276,19 @@ class RunsScreen(BaseScreen[None]):
 
     # what is looked at
 
-    @on(RunTable.Moved)
+    @on(Table.Moved)
     def _moved(self) -> None:
         self._draw()
         self._wake.set()
 
-    @on(RunTable.Opened)
-    def _opened(self, message: RunTable.Opened) -> None:
-        row = self.catalogue.rows.get(message.run_id)
+    @on(Table.Opened)
+    def _opened(self, message: Table.Opened) -> None:
+        row = self.catalogue.rows.get(message.line)
         if row is not None:
             self.host.open_run(row.run, kind=row.kind)
 
-    @on(RunTable.HeadClicked)
-    def _head_clicked(self, message: RunTable.HeadClicked) -> None:
+    @on(Table.HeadClicked)
+    def _head_clicked(self, message: Table.HeadClicked) -> None:
         self.sort_by(message.column, reverse=self.sort == (message.column, False))
 
     def sort_by(self, column: str, *, reverse: bool) -> None:
