@@ -57,6 +57,7 @@ WITH_BINDINGS = (
     "springtui.lab.choice",
     "springtui.widgets.curves_plot",
     "springtui.widgets.heat_map",
+    "springtui.widgets.layer_map",
     "springtui.widgets.lines",
     "springtui.runs.table",
     "springtui.widgets.scroll",

@@ -6,12 +6,14 @@ import asyncio
 import subprocess
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.containers import Container
+from textual.containers import Container, Vertical
+from textual.content import Content
 from textual.geometry import Size
 from textual.widgets import Static, Tab, Tabs
 
@@ -34,17 +36,22 @@ from ..terminal.text import plain_text
 from ..widgets.chain_view import ChainView, show_chain
 from ..widgets.curves_plot import CurvesPlot
 from ..widgets.keys_line import KeysLine
+from ..widgets.layer_map import LayerMap
 from ..widgets.lines import Console
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot
+from ..widgets.table import Table
 from . import panels
 from .control import WatchControl
+from .layers import FIRST_COLUMNS, LayersView
 from .time_bar import TimeBar
 
 TICK = 0.1
 """Seconds between ticks. A tick draws one plot, so that no key waits longer."""
 SPEEDS = (1, 2, 5, 10, 20, 50, 100)
-GROUPS = ("curve", "history", "log")
+GROUPS = {"curve": "Curve", "history": "History", "log": "Log", "layers": "Layers", "times": "Over time"}
+"""The tabs by id. Where there is room the first shows what the next two show, and these are hidden."""
+OVERVIEW = ("curve", "history", "log")
 _ASKING = {"toggle_pause", "stop", "set"}
 """Actions that ask the worker for something."""
 TITLES = {
@@ -53,6 +60,8 @@ TITLES = {
     "#facts": "Settings in force",
     "#console": WORKER_LOG,
     "#usage": "Use of processor and memory",
+    "#layers": "Layers",
+    "#layer": "Selected layer",
 }
 
 
@@ -71,6 +80,8 @@ class WatchScreen(BaseScreen[None]):
         Binding("x", "stop", "Stop", id="watch.stop", tooltip="stop the worker; what it wrote is kept"),
         Binding("i", "set", "Set", id="watch.set", tooltip="change a setting while it runs"),
         Binding("c", "next_scalar", "Scalar", id="watch.scalar", tooltip="next quantity over time"),
+        Binding("P", "next_tower", "Tower", id="watch.tower", tooltip="next tower of a model with several",
+                show=False),
         Binding("m", "next_measure", "Measure", id="watch.measure", tooltip="next measure", show=False),
         Binding("v", "toggle_ruler", "View", id="watch.view", tooltip="springs or a folding ruler", show=False),
         Binding("right_square_bracket", "next_group(1)", "Next tab", id="watch.next_tab", key_display="]",
@@ -100,21 +111,33 @@ class WatchScreen(BaseScreen[None]):
         self.speed = SPEEDS[0]
         self.measure = last_session.measure if last_session.measure in NETWORK_MEASURES else DEFAULT_MEASURE
         self.scalar = ""
-        self.tab = GROUPS[0]
+        self.tab = "curve"
+        self.layers = LayersView(self)
         self._replayed: View | None = None
         self._replayed_at = -1
         self._credit = 0.0
         self._seeking = self._advancing = False
         self._drawn_version = -1
         self._turn = 0
+        self._towers: list[str] = []
         self._room = Size(0, 0)
         """Size of the settings' panel when its columns were made."""
         self._away: str | None = None
 
     @property
+    def layer_map(self) -> LayerMap:
+        """The heat map of layers over steps."""
+        return self.query_one(LayerMap)
+
+    @property
     def view(self) -> View:
         """The view that is shown: the newest, or the replay's."""
         return self.whole if self.position is None or self._replayed is None else self._replayed
+
+    @property
+    def path(self) -> str:
+        """The tower that is shown; empty where the model has one."""
+        return self.layers.path(self.whole.state)
 
     @property
     def kind(self) -> str:
@@ -126,7 +149,7 @@ class WatchScreen(BaseScreen[None]):
         yield Static(id="head", markup=False)
         yield Static(id="said", markup=False)
         with Container(id="watch"):
-            yield Tabs(*(Tab(group.capitalize(), id=group) for group in GROUPS), id="tabs")
+            yield Tabs(*(Tab(title, id=group) for group, title in GROUPS.items()), id="tabs")
             with Container(id="grid"):
                 yield CurvesPlot(id="curve", classes="curve")
                 yield CurvesPlot(id="history", classes="history")
@@ -135,6 +158,12 @@ class WatchScreen(BaseScreen[None]):
                 yield Static(id="facts", classes="history", markup=False)
                 yield Console(id="console", classes="log")
                 yield Static(id="usage", classes="log", markup=False)
+            with Vertical(id="layers-tab"):
+                yield Table(FIRST_COLUMNS, self.layers.line, id="layers")
+                yield Static(id="layer", markup=False)
+            with Container(id="times-tab"):
+                yield LayerMap(id="times")
+                yield CurvesPlot(id="layer-curve")
         yield Static(id="too-small", markup=False)
         yield TimeBar(id="time")
         yield KeysLine()
@@ -145,6 +174,7 @@ class WatchScreen(BaseScreen[None]):
         self.query_one("#time").focus()
         if self.last_session.run == self.run_dir.id and self.last_session.tab in GROUPS:
             self.query_one("#tabs", Tabs).active = self.last_session.tab
+        self._fit_tabs()
         self._shape()
         self.follower.start()
         self.set_interval(TICK, self._tick)
@@ -161,10 +191,15 @@ class WatchScreen(BaseScreen[None]):
         self.set_class(chain, "-of-chain")
         if chain:
             self.measure = DISTANCE
+        towers = [tower.path for tower in self.whole.state.towers]
+        tower = f" · tower {plain_text(self.path)}" if len(towers) > 1 else ""
         curve = self.query_one("#curve", CurvesPlot)
-        curve.heading = f"Load curve · {MEASURES[self.measure].label}"
+        curve.heading = f"Load curve · {MEASURES[self.measure].label}{tower}"
         curve.legend = legend_of("chain" if chain else "network")
+        if tower:
+            curve.legend = panels.towers_legend(towers, self.path)
         curve.axis = "block" if chain else "layer"
+        self.query_one(LoadBars).border_title = Content(f"{TITLES['#loads']}{tower}")
         self.query_one("#history", CurvesPlot).axis = UNITS.get(self.kind, "step")
 
     def on_unmount(self) -> None:
@@ -191,7 +226,7 @@ class WatchScreen(BaseScreen[None]):
             self._room = room
             self._take_view()
         self.draw_notices()
-        plots = list(self.query(Plot))
+        plots: list[Plot | LayerMap] = [*self.query(Plot), self.query_one(LayerMap)]
         stale = [plot for plot in plots[self._turn :] + plots[: self._turn] if plot.is_stale()]
         for plot in stale[:1]:
             plot.redraw()
@@ -208,18 +243,24 @@ class WatchScreen(BaseScreen[None]):
         if self.follower.complete:
             self.check_alerts(self.whole.state)
         self.control.requests.settle(list(self.follower.timeline.answers))
+        if (towers := [tower.path for tower in self.whole.state.towers]) != self._towers:
+            self._towers = towers
+            self._shape()
         if self._away is None and self.follower.complete:
             self._away = self.last_session.away(self.run_dir.id, self.whole.state.records, time.time())
         self._draw()
 
     def _draw(self) -> None:
         """Give every panel what it should show."""
-        view, replayed = self.view, self.position is not None
-        nothing = panels.why_no_curve(view.state)
-        for canvas in (*self.query(Plot), self.query_one(LoadBars), self.query_one(ChainView)):
+        whole, replayed = self.view, self.position is not None
+        nothing = panels.why_no_curve(whole.state)
+        for canvas in (*self.query(Plot), self.query_one(LoadBars), self.query_one(ChainView), self.layer_map):
             canvas.say_empty(nothing)
+        view = replace(whole, state=whole.state.of_tower(self.path))
         curves = panels.curve_series(view, self.measure)
-        self.query_one("#curve", CurvesPlot).show_curves(curves, (self.run_dir.id, self.measure))
+        curves += panels.tower_series(whole.state, self.path, self.measure)
+        about = self.run_dir.id, self.measure, *([self.path] if len(self._towers) > 1 else [])
+        self.query_one("#curve", CurvesPlot).show_curves(curves, about)
         found, names = panels.loads_of(view.state, self.measure)
         self.query_one(LoadBars).show(found, names)
         if self.kind == "chain":
@@ -232,9 +273,19 @@ class WatchScreen(BaseScreen[None]):
         until = view.histories if replayed else None
         shown = panels.history_series(self.whole.histories, until, groups.get(self.scalar, []))
         history.show_curves(shown, (self.run_dir.id, self.scalar))
+        self._draw_layers()
         self._draw_words(view)
         self.draw_notices()
         self._draw_bar()
+
+    def _draw_layers(self) -> None:
+        """Draw the tab on layers that is shown."""
+        if self.tab == "layers":
+            self.layers.draw_table(self.view.state, self.measure, self.kind)
+        elif self.tab == "times":
+            latest = self.view.state.latest
+            moment = latest.step if self.position is not None and latest is not None else None
+            self.layers.draw_times(self.whole.state, self.measure, self.kind, moment)
 
     def _draw_words(self, view: View) -> None:
         facts = self.query_one("#facts")
@@ -268,7 +319,8 @@ class WatchScreen(BaseScreen[None]):
         gone = "the run's directory is gone; what was read is still shown" if self.follower.gone else ""
         wrong = gone or self.control.trouble
         problem = "" if gone else panels.what_went_wrong(self.follower.observation)
-        regime = panels.regime_parts(self.view.state, self.measure) if self.has_class("-tabbed") else []
+        state = self.view.state.of_tower(self.path)
+        regime = panels.regime_parts(state, self.measure) if self.has_class("-tabbed") else []
         notes = [wrong, asked, self._away or "", problem, "read-only" if self.read_only else "", *regime]
         text = fitting([note for note in notes if note], self.size.width - 2)
         self.set_texts({"#said": plain_text(text)})
@@ -389,7 +441,11 @@ class WatchScreen(BaseScreen[None]):
     # what is shown
 
     def action_next_scalar(self) -> None:
-        """Show the next quantity over time."""
+        """Show the next quantity over time, of all layers in the heat map's tab."""
+        if self.tab == "times":
+            self.layers.next_quantity(self.whole.state)
+            self._draw_layers()
+            return
         groups = list(panels.groups_of(self.whole.histories))
         if groups:
             self.scalar = next_of(groups, self.scalar)
@@ -403,6 +459,25 @@ class WatchScreen(BaseScreen[None]):
             self._shape()
             self._draw()
 
+    def action_next_tower(self) -> None:
+        """Show the next tower of a model that has several."""
+        if not self.layers.next_tower(self.whole.state):
+            self.notify("the model of this run has one tower", timeout=4)
+            return
+        self._shape()
+        self._draw()
+
+    @on(Table.Moved, "#layers")
+    def _layer_pointed_at(self, message: Table.Moved) -> None:
+        if self.layers.pointed_at(message.table.current):
+            self._shape()
+        self._draw_layers()
+
+    @on(LayerMap.Selected)
+    def _layer_selected(self, message: LayerMap.Selected) -> None:
+        self.layers.select(message.layer)
+        self.layers.draw_selected(self.kind)
+
     def action_toggle_ruler(self) -> None:
         """Draw the chain as blocks and springs, or as a folding ruler."""
         view = self.query_one(ChainView)
@@ -411,14 +486,32 @@ class WatchScreen(BaseScreen[None]):
     def action_next_group(self, step: int) -> None:
         """Show the next tab, or the one before."""
         tabs = self.query_one("#tabs", Tabs)
-        tabs.active = next_of(GROUPS, tabs.active, step)
+        shown = [tab.id or "" for tab in tabs.query(Tab) if tab.display]
+        tabs.active = next_of(shown, tabs.active, step)
 
     @on(Tabs.TabActivated, "#tabs")
     def _tab_activated(self, event: Tabs.TabActivated) -> None:
         for group in GROUPS:
             self.set_class(event.tab.id == group, f"-{group}")
-        self.tab = event.tab.id or GROUPS[0]
+        self.tab = event.tab.id or "curve"
         self._drawn_version = -1
+        self.call_after_refresh(self._focus_tab)
+
+    def _focus_tab(self) -> None:
+        """Give the keys to what the tab shows: a list of layers, their heat map, or the bar of time."""
+        at = {"layers": "#layers-tab Table", "times": "#times-tab LayerMap"}.get(self.tab, "#time")
+        self.query_one(at).focus()
+        self._draw_layers()
+
+    def _fit_tabs(self) -> None:
+        """Hide the tabs whose panels the first one shows where there is room."""
+        wide = not self.has_class("-tabbed")
+        tabs = self.query_one("#tabs", Tabs)
+        for tab in tabs.query(Tab):
+            tab.set_class(wide and tab.id in OVERVIEW[1:], "-hidden")
+        tabs.query_one("Tab#curve", Tab).label = "Overview" if wide else GROUPS["curve"]  # type: ignore[assignment]
+        if wide and tabs.active in OVERVIEW[1:]:
+            tabs.active = OVERVIEW[0]
 
     def _fit(self, columns: int, rows: int) -> None:
         """Set the classes for this size; called before the first frame, which would flicker otherwise."""
@@ -428,6 +521,7 @@ class WatchScreen(BaseScreen[None]):
     def on_resize(self, event: events.Resize) -> None:
         columns, rows = event.size
         self._fit(columns, rows)
+        self._fit_tabs()
         self.query_one("#too-small", Static).update(size.too_small("Watching", columns, rows))
         self._drawn_version = -1
 
