@@ -11,9 +11,11 @@ from engine.runs.directory import Run
 from engine.runs.records import Curve
 
 from ..state.pictures import Series
+from ..state.run_state import RunState
 from ..state.sampling import LONG, newest_state, sampled_state
 from ..state.timeline import Points, Timeline
 from ..terminal.text import plain_text
+from .layer_match import TowerCurve
 
 LOAD_CURVE = "load curve"
 _KEPT = 48
@@ -24,10 +26,12 @@ ROLES = ("primary", "accent", "good", "warn", "muted", "fade1")
 
 @dataclass
 class Picture:
-    """A run's newest curve and its histories."""
+    """A run's newest curves and its histories."""
 
     curve: Curve | None = None
     histories: dict[str, Points] = field(default_factory=dict)
+    towers: list[TowerCurve] = field(default_factory=list)
+    """The newest curve of each tower, the main one first; empty where there is none."""
 
     @property
     def load_curve(self) -> list[float]:
@@ -92,5 +96,18 @@ def _read(run: Run) -> Picture:
         timeline.take(piece)
     if timeline.offset >= LONG:
         state = sampled_state(log, run.id)
-        return Picture(curve or state.latest, {name: history.points() for name, history in state.history.items()})
-    return Picture(curve, timeline.view().histories)
+        histories = {name: history.points() for name, history in state.history.items()}
+        newest = {tower.path: tower for tower in _towers(newest_state(run, _RECORDS, state.facts))}
+        towers = [newest.get(tower.path, tower) for tower in _towers(state)]
+        return Picture(curve or state.latest, histories, towers)
+    view = timeline.view()
+    return Picture(curve, view.histories, _towers(view.state))
+
+
+def _towers(state: RunState) -> list[TowerCurve]:
+    """The newest curves of a run, with the names of their points."""
+    found = []
+    for tower in state.towers:
+        if (curve := state.of_tower(tower.path).latest) is not None:
+            found.append(TowerCurve(tower.path, tower.layers, curve))
+    return found

@@ -38,7 +38,7 @@ COLORS = {
 NO_RUNS = "no runs yet: Escape, then the lab begins one"
 NONE_FITS = "no run fits the filter; / changes it"
 _HINTS = (
-    "x stops", "g resumes", "e names", "a notes", "* pins", "w duplicates", "D deletes", "S reverses the order",
+    "B compares two by layer", "x stops", "g resumes", "e names", "a notes", "* pins", "w duplicates", "D deletes", "S reverses the order",
 )  # fmt: skip
 
 

@@ -76,7 +76,7 @@ class LayerTables:
             return LayerTimes(quantity, _label(quantity), _unit(quantity), history.layers, steps, table.T)
         values = np.diff(table, axis=1) * (1.0 if rises(measure) else -1.0)
         names = history.layers[1 : 1 + values.shape[1]] or layer_names(state, values.shape[1])
-        return LayerTimes(LOAD, f"load in {_label(measure)}", _unit(measure), names, steps, values.T)
+        return LayerTimes(LOAD, f"load · {_label(measure)}", _unit(measure), names, steps, values.T)
 
     def _table(self, history: LayerHistory, measure: str) -> tuple[Floats, Floats] | None:
         """Steps, [T], and values, [T, points], of the steps that have the measure for every point."""

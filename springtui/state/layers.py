@@ -126,14 +126,18 @@ def _structs(cls: type[S], listed: Any) -> list[S]:
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """Names of layers without the parts between dots that all of them begin with; unlike before, unlike after."""
+    """Names of layers without the parts that all begin with: ``h.0``, ``h.1`` of ``decoder.h.0``, ``decoder.h.1``.
+
+    Names without a dot, as of the input and the logits, stay as they are and do not count.
+    """
     split = [name.split(".") for name in names]
+    dotted = [parts for parts in split if len(parts) > 1]
     shared = 0
-    while len(names) > 1 and all(len(parts) > shared + 1 for parts in split):
-        if len({parts[shared] for parts in split}) > 1:
+    while len(dotted) > 1 and all(len(parts) > shared + 1 for parts in dotted):
+        if len({parts[shared] for parts in dotted}) > 1:
             break
         shared += 1
-    return [".".join(parts[shared:]) for parts in split]
+    return [".".join(parts[shared:] if len(parts) > 1 else parts) for parts in split]
 
 
 def is_number(value: float | None) -> bool:

@@ -159,19 +159,17 @@ def about(row: Row | None, layers: Layers, measure: str) -> str:
 
 
 def _module(point: Point) -> list[str]:
-    parts = [point.module] if point.module else []
-    if point.shape:
-        parts.append(f"output {shape_in_words(point.shape)} when traced")
+    traced = f"{shape_in_words(point.shape)} when traced" if point.shape else ""
+    parts = [text for text in (" ".join((point.module, traced)).strip(),) if text]
+    features = "features" if point.features is None else f"{point.features} features"
     axes = [
-        f"{what} along axis {axis}"
-        for what, axis in (("samples", point.samples_axis), ("features", point.features_axis))
+        f"{what} on axis {axis}"
+        for what, axis in (("samples", point.samples_axis), (features, point.features_axis))
         if axis is not None
     ]
-    if axes:
-        parts.append(", ".join(axes))
-    if point.features is not None:
-        parts.append(f"{point.features} features")
-    return parts
+    if point.features_axis is None and point.features is not None:
+        axes.append(features)
+    return [*parts, *([", ".join(axes)] if axes else [])]
 
 
 def _reduction(point: Point) -> str:

@@ -13,7 +13,7 @@ from ..state.layer_times import LOAD, LayerTables, LayerTimes, quantities_of
 from ..state.layers import Layers, layers_of
 from ..state.pictures import Series
 from ..state.run_state import RunState
-from ..state.wording import UNITS, number
+from ..state.wording import UNITS, fitting, number
 from ..terminal.text import plain_text
 from ..widgets.curves_plot import CurvesPlot
 from ..widgets.layer_map import LayerMap
@@ -34,8 +34,12 @@ class LayersView:
         self._layer = ""
         self._rows: dict[str, Row] = {}
         self._layers = Layers([], [], described=False)
+        self._key: str | None = None
+        """The table's line under the cursor when it was last drawn or moved."""
         self._tables = LayerTables()
         self._title = ""
+        self._curve_of = ""
+        """The quantity that the selected layer's curve was last scaled for."""
 
     # what is selected
 
@@ -61,8 +65,9 @@ class LayersView:
     def pointed_at(self, key: str | None) -> bool:
         """Select the layer on a line of the table; whether its tower is another one than before."""
         row = self._rows.get(key or "")
-        if row is None or row.point is None:
+        if key == self._key or row is None or row.point is None:
             return False
+        self._key = key
         changed, self._path = self._path != row.path, row.path
         self._layer = row.point.name
         return changed
@@ -80,11 +85,17 @@ class LayersView:
         self._rows = rows_of(self._layers, kind)
         table.columns = columns_of(self._rows, table.size.width - 2)
         table.show(list(self._rows))
-        wanted = id_of(self.path(state), self._layer)
         here = self._rows.get(table.current or "")
-        if wanted in self._rows and (here is None or here.left_out is None):
-            table.point_at(wanted)
+        if here is None or here.left_out is None:
+            table.point_at(self._wanted(self.path(state)))
+        self._key = table.current
         self.draw_about(measure)
+
+    def _wanted(self, path: str) -> str:
+        """The line of the selected layer; of a tower without it, that of its first point."""
+        wanted = id_of(path, self._layer)
+        first = (key for key, row in self._rows.items() if row.point is not None and row.path == path)
+        return wanted if wanted in self._rows else next(first, "")
 
     def draw_about(self, measure: str) -> None:
         """Draw what is known of the layer under the table's cursor."""
@@ -109,8 +120,13 @@ class LayersView:
         times = self._tables.of(state, path, self.quantity, measure)
         picture = self._screen.query_one(LayerMap)
         picture.show(times, self._layer, moment)
-        self._title = _title(times, path, several=len(state.towers) > 1)
+        self._title = _title(
+            times, path, self._screen.query_one(LayerMap).size.width, several=len(state.towers) > 1
+        )
         self.draw_selected(kind)
+        if times is not None and self.quantity != self._curve_of:
+            self._curve_of = self.quantity
+            self._screen.query_one("#layer-curve", CurvesPlot).log_y = picture.is_log
 
     def draw_selected(self, kind: str) -> None:
         """Draw the title, the read-out, and the curve of the layer that is selected in the heat map."""
@@ -126,12 +142,11 @@ class LayersView:
         plot.show_curves(_curve(times, name), (self._title, name))
 
 
-def _title(times: LayerTimes | None, path: str, *, several: bool) -> str:
+def _title(times: LayerTimes | None, path: str, width: int, *, several: bool) -> str:
     if times is None:
         return "Layers over time"
-    tower = f" · tower {path}" if several else ""
     what = times.title[:1].upper() + times.title[1:]
-    return f"{what} of each layer{tower}"
+    return fitting([what, *([f"tower {plain_text(path)}"] if several else []), times.unit], width)
 
 
 def _curve(times: LayerTimes | None, name: str) -> Sequence[Series]:

@@ -133,6 +133,14 @@ def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> s
     return plain_text(fitting([part for part in parts if part], width))
 
 
+def warning_lines(state: RunState) -> list[str]:
+    """The worker's warnings, oldest first, each with the time since the run began."""
+    return [
+        f"after {duration(max(0.0, note.time - state.started))}: {note.level}: {note.text}"
+        for note in state.warnings
+    ]
+
+
 def what_went_wrong(observation: Observation | None) -> str:
     """Status and reason of a run that did not end well or cannot be observed; else empty."""
     if observation is None or observation.status not in _SHOW_REASON:

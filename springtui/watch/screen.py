@@ -112,7 +112,7 @@ class WatchScreen(BaseScreen[None]):
         self.measure = last_session.measure if last_session.measure in NETWORK_MEASURES else DEFAULT_MEASURE
         self.scalar = ""
         self.tab = "curve"
-        self.layers = LayersView(self)
+        self.layers_view = LayersView(self)
         self._replayed: View | None = None
         self._replayed_at = -1
         self._credit = 0.0
@@ -137,7 +137,7 @@ class WatchScreen(BaseScreen[None]):
     @property
     def path(self) -> str:
         """The tower that is shown; empty where the model has one."""
-        return self.layers.path(self.whole.state)
+        return self.layers_view.path(self.whole.state)
 
     @property
     def kind(self) -> str:
@@ -159,7 +159,7 @@ class WatchScreen(BaseScreen[None]):
                 yield Console(id="console", classes="log")
                 yield Static(id="usage", classes="log", markup=False)
             with Vertical(id="layers-tab"):
-                yield Table(FIRST_COLUMNS, self.layers.line, id="layers")
+                yield Table(FIRST_COLUMNS, self.layers_view.line, id="layers")
                 yield Static(id="layer", markup=False)
             with Container(id="times-tab"):
                 yield LayerMap(id="times")
@@ -281,11 +281,11 @@ class WatchScreen(BaseScreen[None]):
     def _draw_layers(self) -> None:
         """Draw the tab on layers that is shown."""
         if self.tab == "layers":
-            self.layers.draw_table(self.view.state, self.measure, self.kind)
+            self.layers_view.draw_table(self.view.state, self.measure, self.kind)
         elif self.tab == "times":
             latest = self.view.state.latest
             moment = latest.step if self.position is not None and latest is not None else None
-            self.layers.draw_times(self.whole.state, self.measure, self.kind, moment)
+            self.layers_view.draw_times(self.whole.state, self.measure, self.kind, moment)
 
     def _draw_words(self, view: View) -> None:
         facts = self.query_one("#facts")
@@ -304,7 +304,7 @@ class WatchScreen(BaseScreen[None]):
             width=self.size.width - 2,
         )
         self.set_texts({"#facts": "\n".join(lines), "#usage": "\n".join(usage), "#head": head})
-        self.query_one(Console).show(follower.log)
+        self.query_one(Console).show([*follower.log, *panels.warning_lines(self.whole.state)])
 
     def _draw_bar(self) -> None:
         whole = self.whole
@@ -443,7 +443,7 @@ class WatchScreen(BaseScreen[None]):
     def action_next_scalar(self) -> None:
         """Show the next quantity over time, of all layers in the heat map's tab."""
         if self.tab == "times":
-            self.layers.next_quantity(self.whole.state)
+            self.layers_view.next_quantity(self.whole.state)
             self._draw_layers()
             return
         groups = list(panels.groups_of(self.whole.histories))
@@ -461,7 +461,7 @@ class WatchScreen(BaseScreen[None]):
 
     def action_next_tower(self) -> None:
         """Show the next tower of a model that has several."""
-        if not self.layers.next_tower(self.whole.state):
+        if not self.layers_view.next_tower(self.whole.state):
             self.notify("the model of this run has one tower", timeout=4)
             return
         self._shape()
@@ -469,14 +469,14 @@ class WatchScreen(BaseScreen[None]):
 
     @on(Table.Moved, "#layers")
     def _layer_pointed_at(self, message: Table.Moved) -> None:
-        if self.layers.pointed_at(message.table.current):
+        if self.layers_view.pointed_at(message.table.current):
             self._shape()
         self._draw_layers()
 
     @on(LayerMap.Selected)
     def _layer_selected(self, message: LayerMap.Selected) -> None:
-        self.layers.select(message.layer)
-        self.layers.draw_selected(self.kind)
+        self.layers_view.select(message.layer)
+        self.layers_view.draw_selected(self.kind)
 
     def action_toggle_ruler(self) -> None:
         """Draw the chain as blocks and springs, or as a folding ruler."""

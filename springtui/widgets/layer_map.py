@@ -95,6 +95,13 @@ class LayerMap(Canvas, can_focus=True):
             self._version += 1
 
     @property
+    def is_log(self) -> bool:
+        """Whether the colours are on a logarithmic scale."""
+        from .layer_cells import scale_of  # needs NumPy, which no first frame waits for
+
+        return self._times is not None and scale_of(self._times.values).log
+
+    @property
     def times(self) -> LayerTimes | None:
         """The table that is shown; None where there is none."""
         return self._times
@@ -224,7 +231,7 @@ class LayerMap(Canvas, can_focus=True):
         return min(width - 1, max(0, int(part * width)))
 
     def _legend(self, times: LayerTimes, cells: Cells) -> Strip:
-        """Colours with the values at their ends, the unit, and how layers share lines."""
+        """Colours with the values at their ends, and how layers share lines."""
         from .layer_cells import levels
 
         dim, scale, plain = self.rich_style + self._dim(), cells.scale, ascii_only()
@@ -238,8 +245,6 @@ class LayerMap(Canvas, can_focus=True):
         if len(times.layers) > len(cells.rows):
             each = -(-len(times.layers) // len(cells.rows))
             more.append(f"{len(times.layers)} layers, the extreme of each {each}")
-        if times.unit:
-            more.append(times.unit)
         block = 2 if self.size.width >= 100 else 1
         bars = [
             Segment((_SHADES[n * len(_SHADES) // count] if plain else " ") * block, style)
