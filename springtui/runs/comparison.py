@@ -35,7 +35,7 @@ COLUMNS = (
     Column("difference", "B - A", 9, right=True),
     Column("bar", "", 14, shown_from=56, colored=True),
 )
-SHIFTED = "* follows another layer there, so that the two loads are of unlike stretches"
+SHIFTED = "* follows another layer in B: loads of unlike stretches"
 REFRESH_SECONDS = 1.0
 """Seconds between looks at the two runs' records."""
 
@@ -97,6 +97,7 @@ class ComparisonScreen(BaseScreen[None]):
         towers = _tower_pairs(first, second)
         if towers != self._towers or self.comparison is None:
             self._towers = towers
+            self.refresh_bindings()
             self._draw(missing=[name for name, known in (("A", first), ("B", second)) if not known])
 
     # drawing
@@ -104,7 +105,7 @@ class ComparisonScreen(BaseScreen[None]):
     def _shown(self) -> tuple[TowerCurve, TowerCurve] | None:
         """The two towers' curves that are compared."""
         found = [pair for pair in self._towers if pair[0].path == self.path]
-        return (found or self._towers or [None])[0]
+        return next(iter(found or self._towers), None)
 
     def _draw(self, missing: list[str] | None = None) -> None:
         shown, table, plot = self._shown(), self.query_one(Table), self.query_one(CurvesPlot)
@@ -120,8 +121,6 @@ class ComparisonScreen(BaseScreen[None]):
             self.comparison = compare(*shown, self.measure)
             self._lines = _lines(self.comparison)
             words = self.comparison.words
-            if any(pair.is_shifted for pair in self.comparison.both):
-                words += f" · {SHIFTED}"
         table.show(list(self._lines))
         plot.axis = "layer"
         plot.show_curves(_series(self.comparison), (self.measure, self.path))
@@ -148,7 +147,7 @@ class ComparisonScreen(BaseScreen[None]):
             {
                 "#head": plain_text(fitting(head, width)),
                 "#runs": "\n".join(runs),
-                "#said": plain_text(fitting(words.split(" · "), width)),
+                "#said": plain_text(fitting([words], width)),
             }
         )
 
@@ -171,6 +170,10 @@ class ComparisonScreen(BaseScreen[None]):
 
     # what is shown
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """False for the next tower where the models have one in common, which hides its key."""
+        return action != "next_tower" or len(self._towers) > 1
+
     def action_next_measure(self) -> None:
         """Compare in the next measure that both runs have."""
         if (shown := self._shown()) is not None and (measures := measures_of_both(*shown)):
@@ -180,9 +183,6 @@ class ComparisonScreen(BaseScreen[None]):
     def action_next_tower(self) -> None:
         """Compare the next tower that both models have."""
         paths = [first.path for first, _ in self._towers]
-        if len(paths) < 2:
-            self.notify("these models have one tower in common", timeout=4)
-            return
         shown = self._shown()
         self.path = next_of(paths, shown[0].path if shown is not None else None)
         self._draw()
@@ -205,6 +205,8 @@ def _lines(comparison: Comparison) -> dict[str, Line]:
     """The lines of the table by id: layers of both runs, then those of one alone, under headings."""
     most = max((abs(p.difference) for p in comparison.both if math.isfinite(p.difference)), default=0.0)
     lines = {f"both\n{i}": _pair_line(pair, most) for i, pair in enumerate(comparison.both)}
+    if any(pair.is_shifted for pair in comparison.both):
+        lines["shifted"] = Line({"name": SHIFTED}, heading=True)
     for which, pairs in (("A", comparison.only_first), ("B", comparison.only_second)):
         if pairs:
             lines[which] = Line({"name": f"only in {which} ({len(pairs)})"}, heading=True)

@@ -116,16 +116,14 @@ def _inner(names: Sequence[str]) -> list[str]:
 def _by_place(names: Sequence[Sequence[str]], loads_of: Sequence[Sequence[float]]) -> Comparison:
     """Matched from the input on where there are as many layers, else not at all."""
     counts = len(names[0]), len(names[1])
-    pairs = [
-        [Pair(name, load, math.nan) for name, load in zip(names[0], loads_of[0], strict=True)],
-        [Pair(name, math.nan, load) for name, load in zip(names[1], loads_of[1], strict=True)],
-    ]
+    first = [Pair(name, load, math.nan) for name, load in zip(names[0], loads_of[0], strict=True)]
+    second = [Pair(name, math.nan, load) for name, load in zip(names[1], loads_of[1], strict=True)]
     if counts[0] != counts[1]:
         words = (
             f"no layer has the same name in both, and there are {counts[0]} and {counts[1]}: none can be matched"
         )
-        return Comparison([], *pairs, words)
-    both = [a._replace(second=b.second) for a, b in zip(*pairs, strict=True)]
+        return Comparison([], first, second, words)
+    both = [a._replace(second=b.second) for a, b in zip(first, second, strict=True)]
     return Comparison(
         both, [], [], f"no layer has the same name in both: the {counts[0]} are matched by their place"
     )

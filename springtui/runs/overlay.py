@@ -90,15 +90,16 @@ class Overlay:
 def _read(run: Run) -> Picture:
     """Curves of a run; a short log is read whole, a long one sampled."""
     log = run.log()
-    curve = newest_state(run, _RECORDS).latest
+    newest = newest_state(run, _RECORDS)
+    curve = newest.latest
     timeline = Timeline(log, run.id)
     while timeline.offset < LONG and (piece := log.read(timeline.offset, _PIECE)).end != timeline.offset:
         timeline.take(piece)
     if timeline.offset >= LONG:
         state = sampled_state(log, run.id)
         histories = {name: history.points() for name, history in state.history.items()}
-        newest = {tower.path: tower for tower in _towers(newest_state(run, _RECORDS, state.facts))}
-        towers = [newest.get(tower.path, tower) for tower in _towers(state)]
+        curves = {tower.path: tower.curve for tower in _towers(newest)}
+        towers = [tower._replace(curve=curves.get(tower.path, tower.curve)) for tower in _towers(state)]
         return Picture(curve or state.latest, histories, towers)
     view = timeline.view()
     return Picture(curve, view.histories, _towers(view.state))
@@ -106,8 +107,8 @@ def _read(run: Run) -> Picture:
 
 def _towers(state: RunState) -> list[TowerCurve]:
     """The newest curves of a run, with the names of their points."""
-    found = []
-    for tower in state.towers:
-        if (curve := state.of_tower(tower.path).latest) is not None:
-            found.append(TowerCurve(tower.path, tower.layers, curve))
-    return found
+    return [
+        TowerCurve(tower.path, tower.layers, curve)
+        for tower in state.towers
+        if (curve := state.of_tower(tower.path).latest) is not None
+    ]

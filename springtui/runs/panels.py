@@ -38,7 +38,7 @@ COLORS = {
 NO_RUNS = "no runs yet: Escape, then the lab begins one"
 NONE_FITS = "no run fits the filter; / changes it"
 _HINTS = (
-    "B compares two by layer", "x stops", "g resumes", "e names", "a notes", "* pins", "w duplicates", "D deletes", "S reverses the order",
+    "x stops", "g resumes", "e names", "a notes", "* pins", "w duplicates", "D deletes", "S reverses the order",
 )  # fmt: skip
 
 
@@ -98,6 +98,8 @@ def head(catalogue: Catalogue, shown: int, sort: tuple[str, bool], wanted: str, 
 def hint(marked: int, deleted: int, width: int, *, runs: int, read_only: bool = False) -> str:
     """The line on what keys do with the runs, and on marked and deleted ones; cut to ``width``."""
     parts = [f"{marked} marked"] if marked else []
+    if marked == 2:
+        parts[0] += ": o overlays them, B compares them by layer"
     if deleted:
         parts.append(f"{deleted} deleted, U brings back")
     hints = ("read-only: runs are looked at, and none is changed",) if read_only else _HINTS if runs else ()

@@ -48,11 +48,9 @@ class LayersView:
         known = [tower.path for tower in state.towers]
         return self._path if self._path in known else known[0] if known else ""
 
-    def next_tower(self, state: RunState) -> bool:
-        """Choose the next tower; whether there is another one."""
-        known = [tower.path for tower in state.towers]
-        self._path = next_of(known, self.path(state))
-        return len(known) > 1
+    def next_tower(self, state: RunState) -> None:
+        """Choose the next tower."""
+        self._path = next_of([tower.path for tower in state.towers], self.path(state))
 
     def next_quantity(self, state: RunState) -> None:
         """Show the next quantity in the heat map."""

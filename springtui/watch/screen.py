@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import time
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.geometry import Size
-from textual.widgets import Static, Tab, Tabs
+from textual.widgets import Static, Tabs
 
 from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURES, NETWORK_MEASURES
 from engine.runs.directory import Run
@@ -44,14 +43,12 @@ from ..widgets.table import Table
 from . import panels
 from .control import WatchControl
 from .layers import FIRST_COLUMNS, LayersView
+from .replay import Replay
+from .tabs import GROUPS, WatchTabs
 from .time_bar import TimeBar
 
 TICK = 0.1
 """Seconds between ticks. A tick draws one plot, so that no key waits longer."""
-SPEEDS = (1, 2, 5, 10, 20, 50, 100)
-GROUPS = {"curve": "Curve", "history": "History", "log": "Log", "layers": "Layers", "times": "Over time"}
-"""The tabs by id. Where there is room the first shows what the next two show, and these are hidden."""
-OVERVIEW = ("curve", "history", "log")
 _ASKING = {"toggle_pause", "stop", "set"}
 """Actions that ask the worker for something."""
 TITLES = {
@@ -80,12 +77,11 @@ class WatchScreen(BaseScreen[None]):
         Binding("x", "stop", "Stop", id="watch.stop", tooltip="stop the worker; what it wrote is kept"),
         Binding("i", "set", "Set", id="watch.set", tooltip="change a setting while it runs"),
         Binding("c", "next_scalar", "Scalar", id="watch.scalar", tooltip="next quantity over time"),
-        Binding("P", "next_tower", "Tower", id="watch.tower", tooltip="next tower of a model with several",
-                show=False),
+        Binding("P", "next_tower", "Tower", id="watch.tower", tooltip="next tower of a model with several"),
         Binding("m", "next_measure", "Measure", id="watch.measure", tooltip="next measure", show=False),
         Binding("v", "toggle_ruler", "View", id="watch.view", tooltip="springs or a folding ruler", show=False),
         Binding("right_square_bracket", "next_group(1)", "Next tab", id="watch.next_tab", key_display="]",
-                tooltip="next tab", show=False),
+                tooltip="next tab"),
         Binding("left_square_bracket", "next_group(-1)", "Previous tab", id="watch.previous_tab", key_display="[",
                 tooltip="previous tab", show=False),
         Binding("escape", "app.back", "Back", id="watch.back", tooltip="back to the runs"),
@@ -105,18 +101,11 @@ class WatchScreen(BaseScreen[None]):
         self.control = WatchControl(run, self)
         self.whole = View(self.follower.timeline.view().state, {}, 0)
         """The run up to its newest record."""
-        self.position: int | None = None
-        """Number of the curve that a replay shows; None shows the newest."""
-        self.playing = False
-        self.speed = SPEEDS[0]
+        self.replay = Replay(self)
         self.measure = last_session.measure if last_session.measure in NETWORK_MEASURES else DEFAULT_MEASURE
         self.scalar = ""
         self.tab = "curve"
         self.layers_view = LayersView(self)
-        self._replayed: View | None = None
-        self._replayed_at = -1
-        self._credit = 0.0
-        self._seeking = self._advancing = False
         self._drawn_version = -1
         self._turn = 0
         self._towers: list[str] = []
@@ -132,7 +121,7 @@ class WatchScreen(BaseScreen[None]):
     @property
     def view(self) -> View:
         """The view that is shown: the newest, or the replay's."""
-        return self.whole if self.position is None or self._replayed is None else self._replayed
+        return self.replay.view or self.whole
 
     @property
     def path(self) -> str:
@@ -149,7 +138,7 @@ class WatchScreen(BaseScreen[None]):
         yield Static(id="head", markup=False)
         yield Static(id="said", markup=False)
         with Container(id="watch"):
-            yield Tabs(*(Tab(title, id=group) for group, title in GROUPS.items()), id="tabs")
+            yield WatchTabs(id="tabs")
             with Container(id="grid"):
                 yield CurvesPlot(id="curve", classes="curve")
                 yield CurvesPlot(id="history", classes="history")
@@ -173,8 +162,8 @@ class WatchScreen(BaseScreen[None]):
             self.query_one(selector).border_title = title
         self.query_one("#time").focus()
         if self.last_session.run == self.run_dir.id and self.last_session.tab in GROUPS:
-            self.query_one("#tabs", Tabs).active = self.last_session.tab
-        self._fit_tabs()
+            self.query_one(WatchTabs).active = self.last_session.tab
+        self.query_one(WatchTabs).fit(wide=not self.has_class("-tabbed"))
         self._shape()
         self.follower.start()
         self.set_interval(TICK, self._tick)
@@ -218,8 +207,7 @@ class WatchScreen(BaseScreen[None]):
     async def _tick(self) -> None:
         if not self.is_current and self._drawn_version >= 0:
             return
-        if self.playing and not self._advancing:
-            await self._advance()
+        await self.replay.advance(TICK)
         room = self.query_one("#facts").size
         bare = self.whole.state.latest is None
         if (bare or self._turn == 0) and (self.follower.version != self._drawn_version or room != self._room):
@@ -245,6 +233,7 @@ class WatchScreen(BaseScreen[None]):
         self.control.requests.settle(list(self.follower.timeline.answers))
         if (towers := [tower.path for tower in self.whole.state.towers]) != self._towers:
             self._towers = towers
+            self.refresh_bindings()
             self._shape()
         if self._away is None and self.follower.complete:
             self._away = self.last_session.away(self.run_dir.id, self.whole.state.records, time.time())
@@ -252,7 +241,7 @@ class WatchScreen(BaseScreen[None]):
 
     def _draw(self) -> None:
         """Give every panel what it should show."""
-        whole, replayed = self.view, self.position is not None
+        whole, replayed = self.view, self.replay.position is not None
         nothing = panels.why_no_curve(whole.state)
         for canvas in (*self.query(Plot), self.query_one(LoadBars), self.query_one(ChainView), self.layer_map):
             canvas.say_empty(nothing)
@@ -284,7 +273,7 @@ class WatchScreen(BaseScreen[None]):
             self.layers_view.draw_table(self.view.state, self.measure, self.kind)
         elif self.tab == "times":
             latest = self.view.state.latest
-            moment = latest.step if self.position is not None and latest is not None else None
+            moment = latest.step if self.replay.position is not None and latest is not None else None
             self.layers_view.draw_times(self.whole.state, self.measure, self.kind, moment)
 
     def _draw_words(self, view: View) -> None:
@@ -300,16 +289,16 @@ class WatchScreen(BaseScreen[None]):
             view,
             self.run_dir.id,
             self.kind,
-            replayed=self.position is not None,
+            replayed=self.replay.position is not None,
             width=self.size.width - 2,
         )
         self.set_texts({"#facts": "\n".join(lines), "#usage": "\n".join(usage), "#head": head})
         self.query_one(Console).show([*follower.log, *panels.warning_lines(self.whole.state)])
 
     def _draw_bar(self) -> None:
-        whole = self.whole
-        words = panels.bar_words(self.view, self.position, whole, playing=self.playing, speed=self.speed)
-        at = whole.curves - 1 if self.position is None else self.position
+        whole, replay = self.whole, self.replay
+        words = panels.bar_words(self.view, replay.position, whole, playing=replay.playing, speed=replay.speed)
+        at = whole.curves - 1 if replay.position is None else replay.position
         moves = [move.curves for move in whole.moves]
         self.query_one(TimeBar).show(max(0, at), whole.curves, moves, *words)
 
@@ -339,7 +328,9 @@ class WatchScreen(BaseScreen[None]):
         self.draw_notices()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """False for actions that ask the worker of a run that has ended, which hides their keys."""
+        """False for what cannot be done, which hides its key: to ask an ended run's worker, another tower."""
+        if action == "next_tower":
+            return len(self._towers) > 1
         return self.read_only or action not in _ASKING or not self.whole.state.is_over
 
     async def action_toggle_pause(self) -> None:
@@ -365,78 +356,33 @@ class WatchScreen(BaseScreen[None]):
 
     # replay
 
-    def go_to(self, position: int | None) -> None:
-        """Show the run as it was when curve number ``position`` was recorded; None shows the newest."""
-        if position is not None and not self.whole.curves:
-            return
-        if position is not None and self.follower.gone:
-            self.notify("the run's directory is gone: there is nothing to replay from", timeout=4)
-            return
-        self.position = position if position is None else min(self.whole.curves - 1, max(0, position))
-        if self.position is None:
-            self.playing = False
-            self._replayed, self._replayed_at = None, -1
-            self._draw()
-        elif not self._seeking:
-            self.run_worker(self._seek(), group="seek")
+    def replay_moved(self) -> None:
+        """Draw the moment that the replay shows."""
+        self._draw()
 
-    async def _seek(self) -> None:
-        """Read and draw the wanted position, again while another one was wanted meanwhile."""
-        self._seeking = True
-        try:
-            while self.position is not None and self.position != self._replayed_at:
-                wanted = self.position
-                self._replayed = await asyncio.to_thread(self.follower.timeline.view_at, wanted)
-                self._replayed_at = wanted
-                if self.position is not None:
-                    self._draw()
-        finally:
-            self._seeking = False
-
-    async def _advance(self) -> None:
-        self._advancing = True
-        try:
-            start = self.position or 0
-            self._credit += TICK * self.speed
-            reached, self._credit = await asyncio.to_thread(
-                self.follower.timeline.position_after, start, self._credit
-            )
-        finally:
-            self._advancing = False
-        if not self.playing or self.position is None:
-            return
-        if reached >= self.whole.curves - 1:
-            self._credit = 0.0
-            self.go_to(None)
-        elif reached != start:
-            self.go_to(reached)
+    def replay_changed(self) -> None:
+        """Draw how the replay goes."""
+        self._draw_bar()
 
     @on(TimeBar.Scrubbed)
     def _scrubbed(self, message: TimeBar.Scrubbed) -> None:
-        self.go_to(message.position)
+        self.replay.go_to(message.position)
 
     def action_toggle_play(self) -> None:
         """Start the replay, at the first curve where the newest is shown; or pause it."""
-        self.playing = not self.playing
-        self._credit = 0.0
-        if self.playing and self.position is None:
-            self.go_to(0)
-        self._draw_bar()
+        self.replay.toggle()
 
     def action_step(self, step: int) -> None:
         """Go one curve back or forward."""
-        self.playing = False
-        at = self.whole.curves - 1 if self.position is None else self.position
-        self.go_to(at + step)
+        self.replay.step(step)
 
     def action_speed(self, step: int) -> None:
         """Replay faster or slower."""
-        self.speed = SPEEDS[min(len(SPEEDS) - 1, max(0, SPEEDS.index(self.speed) + step))]
-        self._draw_bar()
+        self.replay.change_speed(step)
 
     def action_live(self) -> None:
         """Show the newest state."""
-        self.go_to(None)
+        self.replay.go_to(None)
 
     # what is shown
 
@@ -461,9 +407,7 @@ class WatchScreen(BaseScreen[None]):
 
     def action_next_tower(self) -> None:
         """Show the next tower of a model that has several."""
-        if not self.layers_view.next_tower(self.whole.state):
-            self.notify("the model of this run has one tower", timeout=4)
-            return
+        self.layers_view.next_tower(self.whole.state)
         self._shape()
         self._draw()
 
@@ -485,9 +429,7 @@ class WatchScreen(BaseScreen[None]):
 
     def action_next_group(self, step: int) -> None:
         """Show the next tab, or the one before."""
-        tabs = self.query_one("#tabs", Tabs)
-        shown = [tab.id or "" for tab in tabs.query(Tab) if tab.display]
-        tabs.active = next_of(shown, tabs.active, step)
+        self.query_one(WatchTabs).go(step)
 
     @on(Tabs.TabActivated, "#tabs")
     def _tab_activated(self, event: Tabs.TabActivated) -> None:
@@ -503,16 +445,6 @@ class WatchScreen(BaseScreen[None]):
         self.query_one(at).focus()
         self._draw_layers()
 
-    def _fit_tabs(self) -> None:
-        """Hide the tabs whose panels the first one shows where there is room."""
-        wide = not self.has_class("-tabbed")
-        tabs = self.query_one("#tabs", Tabs)
-        for tab in tabs.query(Tab):
-            tab.set_class(wide and tab.id in OVERVIEW[1:], "-hidden")
-        tabs.query_one("Tab#curve", Tab).label = "Overview" if wide else GROUPS["curve"]  # type: ignore[assignment]
-        if wide and tabs.active in OVERVIEW[1:]:
-            tabs.active = OVERVIEW[0]
-
     def _fit(self, columns: int, rows: int) -> None:
         """Set the classes for this size; called before the first frame, which would flicker otherwise."""
         self.set_class(size.is_small(columns, rows), "-small")
@@ -521,7 +453,7 @@ class WatchScreen(BaseScreen[None]):
     def on_resize(self, event: events.Resize) -> None:
         columns, rows = event.size
         self._fit(columns, rows)
-        self._fit_tabs()
+        self.query_one(WatchTabs).fit(wide=not self.has_class("-tabbed"))
         self.query_one("#too-small", Static).update(size.too_small("Watching", columns, rows))
         self._drawn_version = -1
 

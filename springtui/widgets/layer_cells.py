@@ -63,7 +63,7 @@ def scale_of(values: Floats) -> Scale:
     log = bool(positive.size > known.size / 2 and known.min() >= 0 and _decades(positive) >= DECADES)
     places = np.log10(positive) if log else known
     low, high = float(places.min()), float(places.max())
-    inner = [float(end) for end in np.quantile(_some(places), [_SHARE, 1.0 - _SHARE])]
+    inner = _inner(places)
     if inner[1] - inner[0] < _FLAT * (high - low) and inner[1] > inner[0]:
         low, high = inner
     every = places_on(values, log=log)
@@ -77,7 +77,14 @@ def _some(values: Floats) -> Floats:
 
 
 def _decades(positive: Floats) -> float:
-    return float(np.log10(positive.max() / positive.min()))
+    low, high = _inner(np.log10(positive))
+    return high - low
+
+
+def _inner(places: Floats) -> tuple[float, float]:
+    """The ends of all values but a small share at either side."""
+    low, high = np.quantile(_some(places), [_SHARE, 1.0 - _SHARE])
+    return float(low), float(high)
 
 
 def places_on(values: Floats, *, log: bool) -> Floats:

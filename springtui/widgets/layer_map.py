@@ -41,7 +41,7 @@ _SHADES = " .:-=+*#%@"
 class LayerMap(Canvas, can_focus=True):
     """Layers over steps, one of them selected. ``show`` notes what is to be drawn, ``redraw`` draws it."""
 
-    DEFAULT_CSS = "LayerMap:focus { border: round $primary; }"
+    DEFAULT_CSS = "LayerMap { height: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Up", id="layer_map.up", show=False, tooltip="the layer above"),
         Binding("down,j", "move(1)", "Down", id="layer_map.down", show=False, tooltip="the layer below"),

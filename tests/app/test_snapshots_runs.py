@@ -37,7 +37,7 @@ def watched(*keys: str) -> Callable[[Pilot[int]], Awaitable[None]]:
         assert isinstance(screen, WatchScreen)
         await settled(pilot, lambda: screen.follower.complete and screen._drawn_version == screen.follower.version)
         await pilot.press(*keys)
-        await settled(pilot, lambda: screen.position is None or screen._replayed_at == screen.position)
+        await settled(pilot, lambda: screen.replay.is_settled)
 
     return draw
 
