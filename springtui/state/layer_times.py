@@ -31,6 +31,8 @@ class LayerTimes:
     """Not decreasing, [T]."""
     values: Floats
     """[L, T]; NaN where a value is not known."""
+    stride: int = 1
+    """One of so many recorded steps is among these, and the newest; memory is bounded."""
 
     def of_layer(self, name: str) -> Floats:
         """The values of a layer, [T]; NaN where there is no such layer."""
@@ -71,12 +73,12 @@ class LayerTables:
         found = self._table(history, key) if history is not None else None
         if found is None or history is None:
             return None
-        steps, table = found
+        (steps, table), stride = found, history.stride
         if quantity != LOAD:
-            return LayerTimes(quantity, _label(quantity), _unit(quantity), history.layers, steps, table.T)
+            return LayerTimes(quantity, _label(quantity), _unit(quantity), history.layers, steps, table.T, stride)
         values = np.diff(table, axis=1) * (1.0 if rises(measure) else -1.0)
         names = history.layers[1 : 1 + values.shape[1]] or layer_names(state, values.shape[1])
-        return LayerTimes(LOAD, f"load · {_label(measure)}", _unit(measure), names, steps, values.T)
+        return LayerTimes(LOAD, f"load · {_label(measure)}", _unit(measure), names, steps, values.T, stride)
 
     def _table(self, history: LayerHistory, measure: str) -> tuple[Floats, Floats] | None:
         """Steps, [T], and values, [T, points], of the steps that have the measure for every point."""

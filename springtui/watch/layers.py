@@ -17,9 +17,11 @@ from ..state.wording import UNITS, fitting, number
 from ..terminal.text import plain_text
 from ..widgets.curves_plot import CurvesPlot
 from ..widgets.layer_map import LayerMap
-from ..widgets.table import Column, Line, Table
+from ..widgets.table import Column, Line, Table, beginning
 from .layer_words import Row, about, columns_of, id_of, rows_of
 
+_LEAST_UNIT = 10
+"""Cells that a unit needs at least to be shown."""
 FIRST_COLUMNS = (Column("name", "LAYER", 0, cut_left=True),)
 
 
@@ -144,7 +146,9 @@ def _title(times: LayerTimes | None, path: str, width: int, *, several: bool) ->
     if times is None:
         return "Layers over time"
     what = times.title[:1].upper() + times.title[1:]
-    return fitting([what, *([f"tower {plain_text(path)}"] if several else []), times.unit], width)
+    title = fitting([what, f"tower {plain_text(path)}"] if several else [what], width)
+    room = width - len(title) - 3
+    return f"{title} · {beginning(times.unit, room)}" if times.unit and room >= _LEAST_UNIT else title
 
 
 def _curve(times: LayerTimes | None, name: str) -> Sequence[Series]:

@@ -188,7 +188,7 @@ class WatchScreen(BaseScreen[None]):
         if tower:
             curve.legend = panels.towers_legend(towers, self.path)
         curve.axis = "block" if chain else "layer"
-        self.query_one(LoadBars).border_title = Content(f"{TITLES['#loads']}{tower}")
+        self.query_one(LoadBars).border_title = Content(f"Load{tower}" if tower else TITLES["#loads"])
         self.query_one("#history", CurvesPlot).axis = UNITS.get(self.kind, "step")
 
     def on_unmount(self) -> None:

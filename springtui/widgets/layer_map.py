@@ -242,9 +242,11 @@ class LayerMap(Canvas, can_focus=True):
             more.append(f"{UNKNOWN_PLAIN if plain else UNKNOWN} not known")
         if scale.log:
             more.append("log scale")
+        if times.stride > 1:
+            more.append(f"one of {times.stride} records")
         if len(times.layers) > len(cells.rows):
             each = -(-len(times.layers) // len(cells.rows))
-            more.append(f"{len(times.layers)} layers, the extreme of each {each}")
+            more.append(f"{len(times.layers)} layers, a line the extreme of {each}")
         block = 2 if self.size.width >= 100 else 1
         bars = [
             Segment((_SHADES[n * len(_SHADES) // count] if plain else " ") * block, style)

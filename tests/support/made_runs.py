@@ -79,8 +79,8 @@ def probe_records(
 ) -> Iterator[Event]:
     """Records of a probe, ten steps apart: a curve for each tower, and layer health where it is wanted.
 
-    Each layer comes to a load of ``slope``, the third to twice that. The gradient of the last is not known, that of
-    the second has a spike of 50 in the middle. ``described`` gives points, towers and what is left out.
+    Each layer comes to a load of ``slope``, the third to twice that. The gradient of the last is not known, that
+    of the second has a spike of 50 in the middle. ``described`` gives points, towers and what is left out.
     """
     points = {tower: ["input", *(f"{tower}.{name}" if tower else name for name in layers)] for tower in towers}
     main = points[towers[0]]
