@@ -58,21 +58,32 @@ class TowerLayers:
     """By measure of layer health, the newest value by name of a layer; NaN where it has none."""
 
 
+class Described(NamedTuple):
+    """What the probe recorded about its layers; older runs and runs of other kinds hold nothing of it."""
+
+    points: list[Point]
+    left_out: list[LeftOut]
+
+
+def described_in(facts: Mapping[str, Any]) -> Described:
+    """What a run's facts say about its layers; what has the wrong form is left out."""
+    return Described(_structs(Point, facts.get("points")), _structs(LeftOut, facts.get("left_out")))
+
+
 class Layers(NamedTuple):
     """All that is known of a run's layers."""
 
     towers: list[TowerLayers]
     left_out: list[LeftOut]
     described: bool
-    """Whether the probe recorded how each point is measured; older runs and other kinds do not."""
+    """Whether the probe recorded how each point is measured."""
 
 
-def layers_of(state: RunState, measure: str) -> Layers:
+def layers_of(state: RunState, measure: str, described: Described) -> Layers:
     """The layers of every tower, the main one first, with their newest loads in a measure."""
-    described = _structs(Point, state.facts.get("points"))
     towers = []
     for tower in state.towers:
-        own = [point for point in described if point.path == tower.path]
+        own = [point for point in described.points if point.path == tower.path]
         seen = state.of_tower(tower.path)
         names = tower.layers or seen.layers
         points = own or [_older(name, state) for name in names]
@@ -81,7 +92,7 @@ def layers_of(state: RunState, measure: str) -> Layers:
         for health in history.measures if history is not None else ():
             found.health[health] = newest_health(state, tower.path, health)
         towers.append(found)
-    return Layers(towers, _structs(LeftOut, state.facts.get("left_out")), bool(described))
+    return Layers(towers, described.left_out, bool(described.points))
 
 
 def loads_by_name(state: RunState, measure: str) -> dict[str, float]:
@@ -103,8 +114,10 @@ def newest_health(state: RunState, path: str, measure: str) -> dict[str, float]:
     history = state.health.get(path)
     if history is None:
         return {}
-    _, table = history.table(measure)
-    return dict(zip(history.layers, table[-1], strict=True)) if table else {}
+    newest = next((column for column in reversed(history.columns) if measure in column.measures), None)
+    values = newest.measures[measure] if newest is not None else []
+    known = (math.nan if value is None else float(value) for value in values)
+    return dict(zip(history.layers, known, strict=False))
 
 
 def _older(name: str, state: RunState) -> Point:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rich.cells import cell_len
-
 from engine.measures.registry import MEASURES
 
 from ..state.layers import Layers, LeftOut, Point, TowerLayers, is_number
@@ -77,6 +75,7 @@ def _heading(text: str) -> Row:
 
 
 def _cells(point: Point, tower: TowerLayers) -> dict[str, str]:
+    load = tower.loads.get(point.name)
     found = {
         "name": point.name,
         "module": point.module,
@@ -85,7 +84,7 @@ def _cells(point: Point, tower: TowerLayers) -> dict[str, str]:
         "reduction": point.reduction,
         "why": point.why,
         "role": point.role,
-        "load": decimals(tower.loads.get(point.name), 3) if point.name in tower.loads else "",
+        "load": "" if load is None else decimals(load, 3),
     }
     for measure, values in tower.health.items():
         value = values.get(point.name)
@@ -113,26 +112,25 @@ def columns_of(rows: dict[str, Row], width: int) -> list[Column]:
     health = [key for key in dict.fromkeys(key for cells in lines for key in cells) if key not in _TITLES]
     health.remove("name") if "name" in health else None
     titles = {**_TITLES, **{key: _short(key) for key in health}}
-    longest = max((cell_len(plain_text(cells["name"])) for cells in lines), default=0)
+    longest = max((len(cells["name"]) for cells in lines), default=0)
     room = width - 2 - max(8, min(_NAME_LEAST, longest))
-    chosen = set()
+    chosen: dict[str, int] = {}
     for key in (*_IMPORTANCE, *health):
-        texts = [cells[key] for cells in lines if cells.get(key)]
+        texts = [text for cells in lines if (text := cells.get(key))]
         wide = _width(key, titles[key], texts)
         if texts and room >= wide + 2:
-            chosen.add(key)
+            chosen[key] = wide
             room -= wide + 2
-    found = [Column("name", "LAYER", 0, cut_left=True)]
-    for key, title in titles.items():
-        if key in chosen:
-            texts = [cells[key] for cells in lines if cells.get(key)]
-            right = key == "load" or key in health
-            found.append(Column(key, title, _width(key, title, texts), right=right))
-    return found
+    shown = [
+        Column(key, title, chosen[key], right=key == "load" or key in health)
+        for key, title in titles.items()
+        if key in chosen
+    ]
+    return [Column("name", "LAYER", 0, cut_left=True), *shown]
 
 
 def _width(key: str, title: str, texts: Sequence[str]) -> int:
-    longest = max((cell_len(plain_text(text)) for text in texts), default=0)
+    longest = max(map(len, texts), default=0)
     least = _HEALTH_WIDTH if key not in _TITLES else 7 if key == "load" else 0
     return max(len(title), least, min(longest, _MOST.get(key, 14)))
 

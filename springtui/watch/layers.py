@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from textual.screen import Screen
 from textual.widgets import Static
 
 from ..state.cycling import next_of
 from ..state.layer_times import LOAD, LayerTables, LayerTimes, quantities_of
-from ..state.layers import Layers, layers_of
+from ..state.layers import Layers, described_in, layers_of
 from ..state.pictures import Series
 from ..state.run_state import RunState
 from ..state.wording import UNITS, fitting, number
@@ -38,6 +39,9 @@ class LayersView:
         self._layers = Layers([], [], described=False)
         self._key: str | None = None
         """The table's line under the cursor when it was last drawn or moved."""
+        self._facts: dict[str, Any] = {}
+        self._described = described_in({})
+        """What these facts say about layers."""
         self._tables = LayerTables()
         self._title = ""
         self._curve_of = ""
@@ -81,7 +85,9 @@ class LayersView:
     def draw_table(self, state: RunState, measure: str, kind: str) -> None:
         """Draw the Layers tab."""
         table = self._screen.query_one("#layers", Table)
-        self._layers = layers_of(state, measure)
+        if state.facts is not self._facts:
+            self._facts, self._described = state.facts, described_in(state.facts)
+        self._layers = layers_of(state, measure, self._described)
         self._rows = rows_of(self._layers, kind)
         table.columns = columns_of(self._rows, table.size.width - 2)
         table.show(list(self._rows))

@@ -240,13 +240,12 @@ class LayerMap(Canvas, can_focus=True):
         more = []
         if bool((levels(cells.places, scale, count) == count).any()):
             more.append(f"{UNKNOWN_PLAIN if plain else UNKNOWN} not known")
+        if len(times.layers) > len(cells.rows):
+            more.append(f"extreme of {-(-len(times.layers) // len(cells.rows))} a line")
         if scale.log:
             more.append("log scale")
         if times.stride > 1:
             more.append(f"one of {times.stride} records")
-        if len(times.layers) > len(cells.rows):
-            each = -(-len(times.layers) // len(cells.rows))
-            more.append(f"{len(times.layers)} layers, a line the extreme of {each}")
         block = 2 if self.size.width >= 100 else 1
         bars = [
             Segment((_SHADES[n * len(_SHADES) // count] if plain else " ") * block, style)

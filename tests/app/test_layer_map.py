@@ -158,6 +158,14 @@ def test_rows_made_before_are_the_same_as_new_ones() -> None:
     assert np.isnan(again.values[1, -1])
 
 
+def test_of_a_long_run_it_is_said_how_many_records_are_shown() -> None:
+    times = LayerTables().of(state_with([0.5, 1.0], 1500), "", LOAD, "trace_ratio")
+    assert times is not None
+    assert times.stride == 4
+    assert 375 <= len(times.steps) <= 513
+    assert (times.steps[0], times.steps[-1]) == (0, 14990)
+
+
 class MapApp(AppBase):
     """A heat map of its own."""
 

@@ -16,7 +16,7 @@ from engine.runs.records import Curve, Note, Started, encode
 from springtui.app import Opening, SpringApp
 from springtui.runs.catalogue import Row
 from springtui.runs.screen import RunsScreen
-from springtui.state.layers import layers_of
+from springtui.state.layers import Layers, described_in, layers_of
 from springtui.state.run_state import RunState
 from springtui.watch.layer_words import NOT_DESCRIBED, columns_of, rows_of
 from springtui.watch.screen import WatchScreen
@@ -27,6 +27,10 @@ from springtui.widgets.load_bars import LoadBars
 from springtui.widgets.table import Table
 
 NAMES = [*(f"model.h.{i}.mlp" for i in range(5)), "logits"]
+
+
+def layers_in(state: RunState) -> Layers:
+    return layers_of(state, "trace_ratio", described_in(state.facts))
 
 
 def table_lines(screen: WatchScreen) -> list[str]:
@@ -200,7 +204,7 @@ async def test_towers_are_drawn_one_by_one_and_their_curves_together(home: Path)
         assert "im\\[red]age" in str(curve.border_subtitle)  # as text, not as markup
         assert bars._loads[0] == pytest.approx(0.3 * (1 - 0.9**39))
         await pilot.press("P")
-        await until(pilot, lambda: "tower im[red]age" in str(curve.border_title))
+        await until(pilot, lambda: "tower im\\[red]age" in str(curve.border_title))
         assert bars._loads[0] == pytest.approx(0.4 * (1 - 0.9**39))
         assert bars._names[0] == "im[red]age.model.h.0.mlp"
         assert "text" in [one.name for one in curve.curves]
@@ -244,10 +248,10 @@ def test_columns_that_do_not_fit_or_are_empty_are_left_out() -> None:
     state = RunState("r")
     for event in probe_records(NAMES, 3):
         state.fold(event)
-    rows = rows_of(layers_of(state, "trace_ratio"), "probe")
-    keys = {width: [column.key for column in columns_of(rows, width)] for width in (30, 74, 114, 200)}
+    rows = rows_of(layers_in(state), "probe")
+    keys = {width: [column.key for column in columns_of(rows, width)] for width in (30, 60, 114, 200)}
     assert keys[30] == ["name", "load"]
-    assert keys[74] == ["name", "module", "shape", "reduction", "role", "load"]
+    assert keys[60] == ["name", "module", "axes", "reduction", "role", "load"]
     assert {"why", "axes", "grad_norm"} <= set(keys[114])
     assert keys[200] == [
         "name", "module", "shape", "axes", "reduction", "why", "role", "load", "grad_norm", "dead",
@@ -257,15 +261,15 @@ def test_columns_that_do_not_fit_or_are_empty_are_left_out() -> None:
         assert sum(column.width + 2 for column in columns[1:]) + 15 <= width
     bare = RunState("r")
     bare.fold(Started(pid=1, host="h", settings={}, layers=["input", "a"], total=0))
-    assert [c.key for c in columns_of(rows_of(layers_of(bare, "trace_ratio"), "train"), 200)] == ["name"]
-    assert columns_of(rows_of(layers_of(RunState("new"), "trace_ratio"), "probe"), 80)
+    assert [c.key for c in columns_of(rows_of(layers_in(bare), "train"), 200)] == ["name"]
+    assert columns_of(rows_of(layers_in(RunState("new")), "probe"), 80)
 
 
 def test_newest_health_is_of_the_newest_record_and_nan_is_not_known() -> None:
     state = RunState("r")
     for event in probe_records(NAMES, 21):
         state.fold(event)
-    (tower,) = layers_of(state, "trace_ratio").towers
+    (tower,) = layers_in(state).towers
     assert tower.health["grad_norm"]["model.h.1.mlp"] == pytest.approx(10**-0.5)
     assert math.isnan(tower.health["grad_norm"]["logits"])
     assert "input" not in tower.loads
