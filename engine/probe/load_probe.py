@@ -26,8 +26,8 @@ import torch
 from torch import nn
 
 from ..errors import ConfigError, ProbeWarning
-from ..measures.friction import CurveFit, hidden, twin_fit
-from ..measures.load_curve import LoadStatistics, loads, statistics
+from ..measures.friction import CurveFit
+from ..measures.load_curve import LoadStatistics
 from ..measures.registry import DEFAULT_MEASURE, SEPARATIONS
 from ..runs.home import default_home, preferred_home
 from ..runs.label import checked_name
@@ -39,7 +39,7 @@ from .isolation import Autocast, inner_model, is_sharded
 from .layers import check_reductions
 from .model import ProbedModel
 from .run import ProbeRun, describe, end_with_script
-from .scalars import Scalars, refusal
+from .tower import Tower
 
 __all__ = ["LoadProbe"]
 
@@ -100,14 +100,10 @@ class LoadProbe:
         check_reductions(reductions)
         self._every = config.every
         self._steps, self._measured_at = 0, -1
-        self._warned = self._paused = self._closed = False
-        self._scalars = Scalars()
-        self._curves: dict[str, list[float]] = {}
-        self._errors: dict[str, float] = {}
+        self._warned = self._paused = self._closed = self._late = False
         self._began = time.monotonic()
         self._mark, self._cost = (self._began, 0), 0.0
-        self._layers: list[str] = []
-        self._has_logits = False
+        self._tower = Tower("", [], has_logits=False)
         self._probed: ProbedModel | None = None
         self._run: ProbeRun | None = None
         writes = _rank() == 0
@@ -126,10 +122,12 @@ class LoadProbe:
                 forward=forward,
                 keeps=writes,
             )
-            self._layers = [point.name for point in self._probed.points]
-            self._has_logits = self._probed.points[-1].logits
+            points = self._probed.points
+            self._tower = Tower("", [point.name for point in points], has_logits=points[-1].logits)
         if writes:
             self._attempt(lambda: self._open(None if home is None else Path(home), config))
+            for text in self._probed.notes if self._probed is not None else []:
+                self._warn(text, level=3)
         self._attempt(self._measure)
 
     # called by the training
@@ -140,27 +138,48 @@ class LoadProbe:
         Args:
             step: number of the step; default: the last one plus 1. Where numbers skip a multiple of ``every``, the
                 next one is measured.
-            scalars: numbers to record with the next measurement, as ``loss``; tensors are read only then.
+            scalars: numbers of this step, as ``loss``. The newest of each name is recorded at its own step: with
+                the curve where this step is measured, else at most once a second. A tensor is copied where it
+                lies, and read only when it is recorded.
         """
         before = self._steps
         self._steps = self._steps + 1 if step is None else max(0, int(step))
         if self._probed is None:
             return
-        self._keep(scalars)
         if self._run is not None:
             self._run.at = self._steps
+            self._keep(scalars)
             self._attempt(self._listen)
         if self._steps // self._every != before // self._every and not self._paused:
             self._attempt(self._measure)
+        if self._run is not None:
+            self._attempt(self._run.write_kept_now_and_then)
 
-    def log(self, **scalars: Any) -> None:
-        """Record numbers with the next measurement; names that the probe itself uses are refused and warned of."""
-        self._keep(scalars)
+    def log(self, *, step: float | None = None, epoch: float | None = None, **scalars: Any) -> None:
+        """Record numbers now, every one of them; names that the probe itself uses are refused and warned of.
+
+        Args:
+            step: the step to which they belong; default: the present one.
+            epoch: epochs done by then, where that is known.
+            scalars: numbers, or tensors of one, which are read now.
+        """
+        run, warned = self._run, []
+        if run is None or not scalars:
+            return
+        if self._closed:
+            self._warn_of_late(scalars)
+            return
+        at = self._steps if step is None else step
+        self._attempt(lambda: warned.extend(run.log(scalars, max(0, int(at)), epoch)))
+        for text in warned:
+            self._warn(text, level=3)
 
     def measure(self, **scalars: Any) -> dict[str, float]:
-        """Measure now, and return ``metrics()``."""
+        """Measure now, and return ``metrics()``; the numbers are those of the present step."""
         self._keep(scalars)
         self._attempt(self._measure)
+        if self._run is not None:
+            self._attempt(self._run.write_kept)
         return self.metrics()
 
     def metrics(self, prefix: str = "load_probe/") -> dict[str, float]:
@@ -168,16 +187,16 @@ class LoadProbe:
 
         ``separation/LAYER`` and ``load/LAYER`` (trace ratio), ``fuzziness/LAYER``, ``inverse_fuzziness/LAYER``,
         all natural logs; ``cv``, ``asymmetry``, ``effective_friction``, ``friction_error`` and ``curve_error``,
-        dimensionless, the first four only where the curve's shape means something; and ``seconds`` that the
-        measurement took.
+        dimensionless, the first four only where the curve's shape means something; ``seconds`` that the
+        measurement took; on the process that writes the run ``scalars/NAME``, the newest number of each name that
+        was recorded, ``usage/cpu`` in cores, and in bytes ``usage/memory``, ``usage/gpu0/memory`` and
+        ``usage/gpu0/reserved``.
         """
-        numbers: dict[str, float] = {}
-        for measure, curve in self._curves.items():
-            kind = "separation" if measure == DEFAULT_MEASURE else measure
-            numbers |= {f"{kind}/{layer}": value for layer, value in zip(self.layers, curve, strict=True)}
-        numbers |= {f"load/{layer}": value for layer, value in self.loads.items()}
-        if self._curves:
-            numbers |= self._numbers() | {"seconds": self._cost}
+        numbers = self._tower.metrics()
+        if numbers:
+            numbers["seconds"] = self._cost
+        if self._run is not None:
+            numbers |= self._run.metrics()
         return {prefix + name: value for name, value in numbers.items() if math.isfinite(value)}
 
     def close(self, error: BaseException | None = None) -> None:
@@ -186,7 +205,7 @@ class LoadProbe:
         Args:
             error: the exception that ended the training; None where it finished.
         """
-        self._closed = True
+        self._closed = self._tower.ended = True
         if error is None or (isinstance(error, SystemExit) and not error.code):
             if not self._sharded:  # a sharded model's other processes may have ended
                 self._attempt(self._measure)
@@ -209,18 +228,17 @@ class LoadProbe:
     @property
     def layers(self) -> list[str]:
         """Names of the points of the curve, input first; empty on processes that write no run."""
-        return list(self._layers)
+        return list(self._tower.layers)
 
     @property
     def curves(self) -> dict[str, list[float]]:
         """The newest D_0 … D_L by measure, [L + 1] each, in natural logs."""
-        return {name: list(curve) for name, curve in self._curves.items()}
+        return {name: list(curve) for name, curve in self._tower.curves.items()}
 
     @property
     def loads(self) -> dict[str, float]:
         """The newest load of each layer, D_(l-1) - D_l of the trace ratio (Shi et al., arXiv:2407.19353)."""
-        curve = self._curves.get(DEFAULT_MEASURE, [])
-        return dict(zip(self.layers[1:], loads(curve).tolist(), strict=True)) if curve else {}
+        return self._tower.loads
 
     @property
     def statistics(self) -> LoadStatistics:
@@ -228,25 +246,22 @@ class LoadProbe:
 
         Where the curve's shape means nothing the numbers are NaN, and ``reason`` says why.
         """
-        curve, error = self._curves.get(DEFAULT_MEASURE, []), self._errors.get("curve_error")
-        return statistics(curve, logits=self._has_logits, error=error, ended=self._closed)
+        return self._tower.statistics
 
     @property
     def regime(self) -> str:
         """balanced, concave, convex, uneven or unclear; ``statistics.words`` says it to a person."""
-        return self.statistics.regime
+        return self._tower.regime
 
     @property
     def twin(self) -> CurveFit | None:
         """The chain fitted to the newest curve; None where its shape means nothing: see ``statistics.reason``."""
-        curve = self._curves.get(DEFAULT_MEASURE, [])
-        points = hidden(curve) if self._has_logits else curve
-        return twin_fit(points, self.statistics.reason, error=self._errors.get("friction_error"))
+        return self._tower.twin
 
     @property
     def effective_friction(self) -> float:
         """F*/k of the twin, its length 1: > 0 where shallow layers are lazy, < 0 where deep ones are; else NaN."""
-        return math.nan if (twin := self.twin) is None else twin.effective_friction
+        return self._tower.effective_friction
 
     @property
     def run_id(self) -> str | None:
@@ -259,7 +274,7 @@ class LoadProbe:
         return self._run.run.path if self._run is not None else None
 
     def __repr__(self) -> str:
-        return f"<LoadProbe of {self._kind}, {len(self._layers)} points, {self.run_id or 'writes nothing'}>"
+        return f"<LoadProbe of {self._kind}, {len(self._tower.layers)} points, {self.run_id or 'writes nothing'}>"
 
     # internals
 
@@ -306,17 +321,17 @@ class LoadProbe:
         measured = self._probed.measure()
         self._cost = time.monotonic() - began
         if measured.curves:
-            self._curves, self._errors = measured
+            self._tower.take(measured)
             self._write(began)
 
     def _write(self, began: float) -> None:
-        numbers = self._numbers()
+        numbers = self._tower.numbers()
         rate = (self._steps - self._mark[1]) / max(began - self._mark[0], 1e-9)
         self._mark = (time.monotonic(), self._steps)
-        scalars: dict[str, float | None] = {**numbers, "rate": rate, "probe_seconds": self._cost, **self._taken()}
+        scalars: dict[str, float | None] = {**numbers, "rate": rate, "probe_seconds": self._cost}
         if self._run is None:
             return
-        curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in self._curves.items()}
+        curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in self._tower.curves.items()}
         summary = {
             "steps": self._steps,
             "seconds": time.monotonic() - self._began,
@@ -328,25 +343,16 @@ class LoadProbe:
         self._run.write(Curve(at=self._steps, step=self._steps, curves=curves, scalars=scalars), summary)
 
     def _keep(self, scalars: Mapping[str, Any]) -> None:
-        if refused := self._scalars.give(scalars):
-            self._warn(refusal(refused), level=4)
+        if self._run is not None and scalars:
+            for text in self._run.keep(scalars):
+                self._warn(text, level=4)
 
-    def _taken(self) -> dict[str, float | None]:
-        """Numbers given since the last measurement, the newest of each name; warns about those that are none."""
-        taken, wrong = self._scalars.take()
-        for error in wrong:
-            self._failed(error)
-        return taken
-
-    def _numbers(self) -> dict[str, float]:
-        shape, twin = self.statistics, self.twin
-        return {
-            "cv": shape.cv,
-            "asymmetry": shape.asymmetry,
-            "effective_friction": twin.effective_friction if twin else math.nan,
-            "friction_error": twin.standard_error if twin else math.nan,
-            "curve_error": self._errors.get("curve_error", math.nan),
-        }
+    def _warn_of_late(self, scalars: Mapping[str, Any]) -> None:
+        """Warn, the first time only, that numbers came after the end of the run."""
+        if not self._late:
+            names = ", ".join(scalars)
+            self._warn(f"the load probe does not record {names}: its run has ended; log before close()", level=4)
+        self._late = True
 
     def _listen(self) -> None:
         assert self._run is not None

@@ -1,0 +1,92 @@
+"""The newest measurement of one tower of a probed model: its load curve, and the numbers that follow from it."""
+
+from __future__ import annotations
+
+import math
+
+from ..measures.friction import CurveFit, hidden, twin_fit
+from ..measures.load_curve import LoadStatistics, loads, statistics
+from ..measures.registry import DEFAULT_MEASURE
+from .measurer import Measured
+
+__all__ = ["Tower"]
+
+
+class Tower:
+    """One chain of layers from an input to an output; most models have one.
+
+    Args:
+        path: name of the tower; "" where the model has only one.
+        layers: names of the points of its curve, input first.
+        has_logits: whether the last point is the model's output.
+    """
+
+    def __init__(self, path: str, layers: list[str], *, has_logits: bool) -> None:
+        self.path = path
+        self.layers = layers
+        self.has_logits = has_logits
+        self.curves: dict[str, list[float]] = {}
+        """D_0 … D_L by measure, [L + 1] each, in natural logs; empty before the first measurement."""
+        self.errors: dict[str, float] = {}
+        """``friction_error`` and ``curve_error``, where known."""
+        self.ended = False
+        """Whether the training has ended, so that an unclear curve will not become clear."""
+
+    def take(self, measured: Measured) -> None:
+        """Keep a measurement as the newest one."""
+        self.curves, self.errors = measured
+
+    @property
+    def curve(self) -> list[float]:
+        """The newest D_0 … D_L of the trace ratio; empty before the first measurement."""
+        return self.curves.get(DEFAULT_MEASURE, [])
+
+    @property
+    def loads(self) -> dict[str, float]:
+        """The newest load of each layer, D_(l-1) - D_l of the trace ratio (Shi et al., arXiv:2407.19353)."""
+        return dict(zip(self.layers[1:], loads(self.curve).tolist(), strict=True)) if self.curve else {}
+
+    @property
+    def statistics(self) -> LoadStatistics:
+        """Coefficient of variation, asymmetry and regime of the newest curve without the logits.
+
+        Where the curve's shape means nothing the numbers are NaN, and ``reason`` says why.
+        """
+        error = self.errors.get("curve_error")
+        return statistics(self.curve, logits=self.has_logits, error=error, ended=self.ended)
+
+    @property
+    def regime(self) -> str:
+        """balanced, concave, convex, uneven or unclear; ``statistics.words`` says it to a person."""
+        return self.statistics.regime
+
+    @property
+    def twin(self) -> CurveFit | None:
+        """The chain fitted to the newest curve; None where its shape means nothing: see ``statistics.reason``."""
+        points = hidden(self.curve) if self.has_logits else self.curve
+        return twin_fit(points, self.statistics.reason, error=self.errors.get("friction_error"))
+
+    @property
+    def effective_friction(self) -> float:
+        """F*/k of the twin, its length 1: > 0 where shallow layers are lazy, < 0 where deep ones are; else NaN."""
+        return math.nan if (twin := self.twin) is None else twin.effective_friction
+
+    def numbers(self) -> dict[str, float]:
+        """Statistics, friction and errors by name, dimensionless; NaN where the curve's shape means nothing."""
+        shape, twin = self.statistics, self.twin
+        return {
+            "cv": shape.cv,
+            "asymmetry": shape.asymmetry,
+            "effective_friction": twin.effective_friction if twin else math.nan,
+            "friction_error": twin.standard_error if twin else math.nan,
+            "curve_error": self.errors.get("curve_error", math.nan),
+        }
+
+    def metrics(self) -> dict[str, float]:
+        """The newest measurement by name, as ``LoadProbe.metrics`` lists it; empty before the first one."""
+        metrics: dict[str, float] = {}
+        for measure, curve in self.curves.items():
+            kind = "separation" if measure == DEFAULT_MEASURE else measure
+            metrics |= {f"{kind}/{layer}": value for layer, value in zip(self.layers, curve, strict=True)}
+        metrics |= {f"load/{layer}": value for layer, value in self.loads.items()}
+        return metrics | self.numbers() if self.curves else {}
