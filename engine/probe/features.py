@@ -16,6 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from ..errors import ConfigError
 from .axes import canonical
 from .batch import ProbeBatch, first_real
+from .flow import tensors_in
 from .groupings import Groups
 from .isolation import hooked
 from .layers import Point
@@ -70,10 +71,10 @@ class Source:
         args, kwargs = self.batch.chunk(start, stop, self.device, self.dtype)
         taker = _Taker({i: (self.points[i], columns) for i, columns in wanted.items()}, self.groups.tokens)
         taker.rows = self._rows(start, stop, measured)
-        taker.take_end("batch", first_real((args, kwargs)))  # before the model can overwrite it
+        taker.take_batch((args, kwargs))  # before the model can overwrite it
         with hooked(taker.hooks()):
             output = run(args, kwargs)
-        taker.take_end("model", feature_tensor(output))
+        taker.take_output(feature_tensor(output))
         for i, width in taker.widths.items() if self.sizes else ():
             if width != self.sizes[i]:
                 raise WidthError(
@@ -178,10 +179,18 @@ class _Taker:
             return module.register_forward_pre_hook(before, with_kwargs=True)
         return module.register_forward_hook(after)
 
-    def take_end(self, where: str, value: Tensor | None) -> None:
-        """Capture points that need no hook: the model's input (``batch``) or its output (``model``)."""
+    def take_batch(self, inputs: Any) -> None:
+        """Capture points that are inputs of the model."""
+        wanted = [(index, point.number) for index, (point, _) in self._points.items() if point.where == "batch"]
+        real = [tensor for tensor in tensors_in(inputs) if tensor.is_floating_point()] if wanted else []
+        for index, number in wanted:
+            if number < len(real):
+                self._take(index, real[number])
+
+    def take_output(self, value: Tensor | None) -> None:
+        """Capture points that are the model's output."""
         for index, (point, _) in self._points.items():
-            if point.where == where and value is not None:
+            if point.where == "model" and value is not None:
                 self._take(index, value)
 
     def _take(self, index: int, x: Tensor) -> None:

@@ -19,10 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from .batch import chunk_bounds
-from .trace import Call, Inspect, Trace, Where, bare_name, trace
+from .trace import Call, Inspect, Trace, Where, bare_name, trace, trace_flow
 
-Run = Callable[[int, int], Any]
-"""Runs the model on samples start … stop - 1 of the probe batch and returns its output."""
+Run = Callable[[Any, Any], Any]
+"""Runs the model on positional and named arguments and returns its output."""
+Take = Callable[[int, int], tuple[Any, Any]]
+"""The arguments of samples start … stop - 1 of the probe batch, anew each time."""
 _FIRST, _SECOND, _FEWEST = 31, 7, 3
 """Samples of the two looks: few and prime, so that other sizes are seldom multiples of them; and the fewest of the
 first one, whatever the chunk."""
@@ -62,7 +64,8 @@ class Looks:
 
     Args:
         model: the inner model.
-        run: runs samples of the probe batch.
+        run: runs the model.
+        take: gives samples of the probe batch.
         total: samples of the probe batch, at least 3.
         chunk: samples that may go through the model at once.
 
@@ -70,19 +73,19 @@ class Looks:
         Exception: the model's, where it runs neither few samples nor a whole chunk.
     """
 
-    def __init__(self, model: nn.Module, run: Run, total: int, chunk: int) -> None:
+    def __init__(self, model: nn.Module, run: Run, take: Take, total: int, chunk: int) -> None:
         self.model = model
-        self._run = run
+        self._call, self._take = run, take
         self.n = min(total, max(chunk, _FEWEST), _FIRST)
         whole = chunk_bounds(total, chunk)[0][1]
         try:
-            self.first = trace(model, lambda: run(0, self.n))
+            self.first = trace_flow(model, run, lambda: take(0, self.n))
         except Exception:  # the model's own, of any type: it may take only batches of one size
             if whole == self.n:
                 raise
             first = whole
             try:
-                self.first = trace(model, lambda: run(0, first))
+                self.first = trace_flow(model, run, lambda: take(0, first))
             except Exception:
                 first = 0
             if not first:
@@ -91,7 +94,7 @@ class Looks:
         self.m = _SECOND if self.n > _SECOND else self.n - 1
         try:
             # the last samples, since their texts may be longer than those of the first
-            self._second: Trace | None = trace(model, lambda: run(total - self.m, total))
+            self._second: Trace | None = trace(model, lambda: self._run(total - self.m, total))
         except Exception:  # as above
             self._second = None
         self._others = {} if self._second is None else {call.label: call for call in self._second.calls}
@@ -99,6 +102,10 @@ class Looks:
         self._shifted: _Content | None = None
         self._scopes: dict[str, tuple[str, int, int] | None] = {}
         self._known: dict[tuple[str, Where], Samples | str] = {}
+
+    def _run(self, start: int, stop: int) -> Any:
+        """The model's output for samples start … stop - 1 of the probe batch."""
+        return self._call(*self._take(start, stop))
 
     @property
     def are_two(self) -> bool:
