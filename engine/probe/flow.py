@@ -39,7 +39,7 @@ class DataFlow:
         return len(self.made_from)
 
     def add(self, operation: str, made_from: Iterable[int], outputs: Iterable[Tensor]) -> int:
-        """Append an operation, and return its number."""
+        """Append an operation whose outputs have any shape, and return its number."""
         outputs = list(outputs)
         self.made_from.append(tuple(sorted(set(made_from))))
         self.operations.append(operation)
@@ -105,7 +105,7 @@ class Recording(_Observer, TorchDispatchMode):
             self._by_memory[self._memory(tensor)] = self.flow.inputs[-1]
 
     def number_of(self, tensor: Tensor | None) -> int | None:
-        """The operation that a tensor comes from now; None where it does not depend on the model's inputs."""
+        """The operation that a tensor of any shape comes from; None where that is no input's."""
         if tensor is None:
             return None
         try:
@@ -115,7 +115,7 @@ class Recording(_Observer, TorchDispatchMode):
             return None
 
     def has_read(self, tensor: Tensor) -> bool:
-        """Whether an operation has read a tensor's memory."""
+        """Whether an operation has read the memory of a tensor of any shape."""
         return self._memory(tensor) in self._read
 
     def bridge(self, outputs: Any, made_from: Iterable[int]) -> None:
@@ -179,7 +179,7 @@ def _name(function: Any) -> str:
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
-    """Every tensor in nested containers and data classes, in order."""
+    """Every tensor in nested containers and data classes, of any shape, in order."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):
