@@ -370,11 +370,12 @@ class LoadProbe:
             return
         seconds = time.monotonic() - self._began
         summary = {"steps": self._steps, "seconds": seconds, **self._towers.summary(), **scalars}
+        found = []
         for tower in self._towers:
             own: dict[str, float | None] = {**(scalars if tower is self._tower else tower.numbers())}
             curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in tower.curves.items()}
-            curve = Curve(at=self._steps, step=self._steps, path=tower.path, curves=curves, scalars=own)
-            self._run.write(curve, summary)
+            found.append(Curve(at=self._steps, step=self._steps, path=tower.path, curves=curves, scalars=own))
+        self._run.write_curves(found, summary)
 
     def _keep(self, scalars: Mapping[str, Any]) -> None:
         if self._run is not None and scalars:
