@@ -35,6 +35,8 @@ from ..runs.records import Control, Curve, Started
 from ..runs.status import Status
 from ..settings.fields import make
 from ..settings.probe import ProbeConfig
+from .events import Events
+from .health import LayerHealth, known_health, note_limits
 from .isolation import Autocast, inner_model, is_sharded
 from .layers import check_reductions
 from .model import ProbedModel
@@ -57,6 +59,11 @@ class LoadProbe:
         layers: patterns of module names, as ``["blocks.*", "fc?"]``; found automatically by default.
         reductions: how features become vectors: one name for all points, or names by pattern.
         measures: measures of separation beside ``trace_ratio``.
+        health: measures of layer health: ``grad_norm``, ``update_ratio``, ``dead``, ``saturated``, ``scale``,
+            ``effective_rank``, or ``all``; none by default. The first two need ``optimizer``.
+        optimizer: the optimiser that trains the model, or a list of several; its steps are only read.
+        notes: whether the run gets a warning when something happens to a layer; or limits by name, as
+            ``{"idle_load": 0.05}``.
         groups: number of bins of a target, or of most frequent next tokens.
         chunk: samples that go through the model at once.
         memory: MiB (2²⁰ bytes) of features kept at once.
@@ -80,6 +87,9 @@ class LoadProbe:
         layers: str | Sequence[str] | None = None,
         reductions: str | Mapping[str, str] = "auto",
         measures: str | Sequence[str] = SEPARATIONS,
+        health: str | Sequence[str] = (),
+        optimizer: Any = None,
+        notes: bool | Mapping[str, float] = True,
         groups: int = 10,
         chunk: int = 128,
         memory: int = 256,
@@ -96,8 +106,11 @@ class LoadProbe:
         except ConfigError as error:
             warnings.warn(f"{error}. The load probe's run has no name", ProbeWarning, 2)
             name = ""
+        wanted = known_health(health)
         options = {"every": every, "chunk": chunk, "memory": memory, "name": name, "measures": _known(measures)}
-        config = make(ProbeConfig, options)
+        config = make(ProbeConfig, {**options, "health": wanted, **note_limits(notes)})
+        self._health = LayerHealth(wanted, optimizer, sharded=self._sharded)
+        self._events: Events | None = None
         check_reductions(reductions)
         self._every = config.every
         self._steps, self._measured_at = 0, -1
@@ -118,6 +131,7 @@ class LoadProbe:
                 reductions=reductions,
                 groups=groups,
                 measures=config.measures,
+                health=wanted,
                 chunk=config.chunk,
                 memory=config.memory,
                 autocast=autocast,
@@ -127,6 +141,11 @@ class LoadProbe:
             points = self._probed.points
             self._tower = Tower("", [point.name for point in points], has_logits=points[-1].logits)
         if writes:
+            assert self._probed is not None
+            self._health.watch(self._probed.parameters)
+            self._health.expect(self._every, paused=False)
+            if config.notes:
+                self._events = Events(self.layers, config, logits=self._tower.has_logits)
             self._attempt(lambda: self._open(None if home is None else Path(home), config))
         self._attempt(self._measure)
 
@@ -145,6 +164,7 @@ class LoadProbe:
         if self._probed is None:
             return
         self._keep(scalars)
+        self._health.stepped(self._steps, self._every, paused=self._paused)
         if self._run is not None:
             self._run.at = self._steps
             self._attempt(self._listen)
@@ -166,8 +186,8 @@ class LoadProbe:
 
         ``separation/LAYER`` and ``load/LAYER`` (trace ratio), ``fuzziness/LAYER``, ``inverse_fuzziness/LAYER``,
         all natural logs; ``cv``, ``asymmetry``, ``effective_friction``, ``friction_error`` and ``curve_error``,
-        dimensionless, the first four only where the curve's shape means something; and ``seconds`` that the
-        measurement took.
+        dimensionless, the first four only where the curve's shape means something; measures of layer health, as
+        ``grad_norm/LAYER``; and ``seconds`` that the measurement took.
         """
         numbers = self._tower.metrics()
         if numbers:
@@ -294,10 +314,23 @@ class LoadProbe:
         began = time.monotonic()
         self._measured_at = self._steps
         measured = self._probed.measure()
+        if problem := self._health.problem(self._steps):
+            self._warn(f"layer health: {problem}", level=4)
+        health = self._health.take(measured.health, self._steps, last=self._closed)
         self._cost = time.monotonic() - began
         if measured.curves:
-            self._tower.take(measured)
+            self._tower.take(measured._replace(health=health))
             self._write(began)
+            self._look()
+
+    def _look(self) -> None:
+        """Note in the run what has happened to a layer since the last measurement."""
+        if self._events is None or self._run is None:
+            return
+        tower = self._tower
+        clear = not tower.statistics.reason
+        for text in self._events.see(self._steps, tower.curve, clear=clear, health=tower.health):
+            self._run.note(text)
 
     def _write(self, began: float) -> None:
         numbers = self._tower.numbers()
@@ -344,9 +377,11 @@ class LoadProbe:
             if unknown:
                 raise ConfigError(f"{unknown[0]!r} cannot change while a probe watches; this can: every")
             self._every = make(ProbeConfig, control.settings).every
+            self._health.expect(self._every, paused=self._paused)
             return {"every": self._every}
         if control.action in {"pause", "resume"}:
             self._paused = control.action == "pause"
+            self._health.expect(self._every, paused=self._paused)
         elif control.action != "stop":
             raise ConfigError(f"unknown request {control.action!r}; allowed: set, pause, resume, stop")
         return {}
@@ -373,6 +408,7 @@ class LoadProbe:
 
     def _end(self, reason: Status, text: str) -> None:
         self._probed = None
+        self._health.close()
         if self._run is not None:
             self._run.end(reason, text)
 

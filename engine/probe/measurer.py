@@ -18,12 +18,15 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from ..measures.curve_error import errors_over_samples
-from ..measures.registry import DEFAULT_MEASURE
+from ..measures.effective_rank import effective_rank
+from ..measures.registry import DEFAULT_MEASURE, EFFECTIVE_RANK, HEALTH
 from ..measures.separation import separation_and_influence
 from ..measures.separation_wide import GramSeparation
+from .activations import Activations
 from .batch import chunk_bounds
-from .features import Forward, Source
+from .features import Forward, Seen, Source
 from .isolation import full_precision
+from .reductions import Rows
 
 _NUMBER = 4
 """Bytes of one feature in a table."""
@@ -76,6 +79,8 @@ class Measured(NamedTuple):
     """D_0 … D_L by measure, [L + 1] each, in natural logs."""
     errors: dict[str, float]
     """``friction_error`` and ``curve_error`` over the probe batch, where known: ``errors_over_samples``."""
+    health: dict[str, list[float]]
+    """One value a point, [L + 1], of each measure of layer health that is read from activations and features."""
 
 
 class Measurer:
@@ -105,12 +110,19 @@ class Measurer:
         self._measures = measures
         self._bounds = chunk_bounds(source.batch.n, chunk)
         self._memory = memory
+        self._activations: Activations | None = None
+        self._ranks: dict[int, float] | None = None
         self._keeps = keeps
         self._y_M = source.groups.y_M.to(source.device)
         self._classes = source.groups.count
 
-    def measure(self, run: Forward) -> Measured:
+    def measure(self, run: Forward, activations: Activations | None = None, *, ranks: bool = False) -> Measured:
         """The load curve now, computed on the features' devices; no curves where this process does not measure.
+
+        Args:
+            run: runs the model.
+            activations: takes in the activations of all points; None where no measure needs them.
+            ranks: whether to measure the effective rank of the features.
 
         Raises:
             ConfigError: a layer's features have another shape than at first.
@@ -118,6 +130,8 @@ class Measurer:
         values: dict[int, dict[str, float]] = {}
         influences: dict[int, Tensor] = {}
         grams: dict[int, GramSeparation] = {}
+        self._activations = activations if self._keeps else None
+        self._ranks = {} if ranks else None
         for tables in plan_passes(self.sizes, len(self._y_M), self._memory):
             self._collect(tables, run)
             for table in tables if self._keeps else []:
@@ -126,7 +140,19 @@ class Measurer:
                 table.values = None
         values |= {point: gram.measures() for point, gram in grams.items()}
         curves = {name: [values[i][name] for i in range(len(values))] for name in self._measures if self._keeps}
-        return Measured(curves, self._errors(curves.get(DEFAULT_MEASURE, []), influences))
+        if self._ranks is not None:
+            self._ranks |= {point: gram.effective_rank() for point, gram in grams.items()}
+        return Measured(
+            curves, self._errors(curves.get(DEFAULT_MEASURE, []), influences), self._health() if curves else {}
+        )
+
+    def _health(self) -> dict[str, list[float]]:
+        """Layer health by measure, in the order of the registry."""
+        taken = {} if self._activations is None else self._activations.values()
+        if self._ranks is not None:
+            taken[EFFECTIVE_RANK] = [self._ranks[i] for i in range(len(self.sizes))]
+        self._activations = self._ranks = None
+        return {name: taken[name] for name in HEALTH if name in taken}
 
     def _errors(self, curve: list[float], influences: dict[int, Tensor]) -> dict[str, float]:
         """The errors by name; none where a hidden layer's features needed several tables."""
@@ -148,6 +174,8 @@ class Measurer:
         if table.width == self.sizes[table.point]:
             measured = separation_and_influence(table.values, y_M, self._classes, self._measures)
             values[table.point], influence = measured
+            if self._ranks is not None:
+                self._ranks[table.point] = effective_rank(table.values)
             if influence is not None:
                 influences[table.point] = influence
             return
@@ -158,9 +186,21 @@ class Measurer:
     def _collect(self, tables: list[Table], run: Forward) -> None:
         wanted = {table.point: table.columns for table in tables}
         for start, stop in self._bounds:
-            rows, features = self._source.features(wanted, start, stop, run)
+            rows, features = self._source.features(wanted, start, stop, run, self._seer(tables, start))
             for table in tables if self._keeps else []:
                 self._put(table, rows, features.get(table.point))
+
+    def _seer(self, tables: list[Table], start: int) -> Seen | None:
+        """Shows a chunk's activations to ``Activations``, in the first pass that collects a point."""
+        if (activations := self._activations) is None:
+            return None
+        first = {table.point for table in tables if table.columns.start == 0}
+
+        def seen(index: int, x: Tensor, rows: Rows) -> None:
+            if index in first:
+                activations.see(index, start, x, rows)
+
+        return seen
 
     def _put(self, table: Table, rows: slice, x: Tensor | None) -> None:
         shape = (rows.stop - rows.start, table.width)

@@ -10,12 +10,16 @@ import torch
 from torch import nn
 
 from ..errors import DataError, InputError
+from ..measures.registry import EFFECTIVE_RANK
+from ..measures.saturated import Ends
+from .activations import TAKEN, Activations, all_ends
 from .batch import ProbeBatch, first_real
 from .features import Source
 from .groupings import group
 from .isolation import Autocast, Buffers, computing_in, home_of, isolated
 from .layers import Point, Wanted, find_points
 from .measurer import Measured, Measurer
+from .parameters import layer_parameters
 from .trace import trace
 
 _TRACE_SAMPLES = 31
@@ -31,6 +35,7 @@ class ProbedModel:
         layers, reductions: as ``LoadProbe``.
         groups: number of bins of a target, or of most frequent next tokens.
         measures: names of the measures to take.
+        health: names of the measures of layer health to take.
         chunk: samples that go through the model at once.
         memory: MiB of features kept at once.
         autocast, forward: as ``LoadProbe``.
@@ -50,6 +55,7 @@ class ProbedModel:
         reductions: str | Mapping[str, str],
         groups: int,
         measures: Sequence[str],
+        health: Sequence[str] = (),
         chunk: int,
         memory: int,
         autocast: Autocast,
@@ -62,6 +68,10 @@ class ProbedModel:
         self.device, self.dtype = home_of(model)
         self._autocast, self._forward = autocast, forward
         self._buffers = Buffers()
+        self._health = tuple(health)
+        self._ends: list[Ends | None] = []
+        self.parameters: list[list[nn.Parameter]] = []
+        """The parameters of each point's layer; empty where no layer health is wanted."""
         wanted = Wanted(layers, reductions, self.groups.length)
         with self._isolated():
             self.points = self._find(wanted, min(self.batch.n, chunk, _TRACE_SAMPLES))
@@ -76,7 +86,8 @@ class ProbedModel:
         self.device, self.dtype = home_of(self.model)  # the user may have moved it
         self._source.device, self._source.dtype = self.device, self.dtype
         with self._isolated():
-            return self._measurer.measure(self._run)
+            taken = Activations(self.points, self._ends, self._health) if set(self._health) & set(TAKEN) else None
+            return self._measurer.measure(self._run, taken, ranks=EFFECTIVE_RANK in self._health)
 
     def facts(self) -> dict[str, Any]:
         """Facts for the run's first record: samples, classes and their origin, reductions, device …"""
@@ -108,7 +119,11 @@ class ProbedModel:
         args, kwargs = self.batch.chunk(0, n, self.device, self.dtype)
         with self._as_data_errors("the probe batch"):
             traced = trace(self.model, lambda: self._run(args, kwargs))
-        return find_points(self.model, traced, _real_batch(args, kwargs), n, wanted)
+        points = find_points(self.model, traced, _real_batch(args, kwargs), n, wanted)
+        if self._health:
+            self._ends = all_ends(points, traced)
+            self.parameters = layer_parameters(self.model, traced, points)
+        return points
 
     def _sizes(self) -> list[int]:
         with self._as_data_errors("a few samples of the probe batch"):
