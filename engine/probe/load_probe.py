@@ -31,7 +31,7 @@ from ..measures.load_curve import LoadStatistics
 from ..measures.registry import DEFAULT_MEASURE, SEPARATIONS
 from ..runs.home import default_home, preferred_home
 from ..runs.label import checked_name
-from ..runs.records import Control, Curve, Started
+from ..runs.records import Control, Curve, Health, Started
 from ..runs.status import Status
 from ..settings.fields import make
 from ..settings.probe import ProbeConfig
@@ -321,13 +321,19 @@ class LoadProbe:
         if measured.curves:
             self._tower.take(measured._replace(health=health))
             self._write(began)
-            self._look()
+            self._write_health()
 
-    def _look(self) -> None:
-        """Note in the run what has happened to a layer since the last measurement."""
-        if self._events is None or self._run is None:
+    def _write_health(self) -> None:
+        """Write the layer health, and note what has happened to a layer since the last measurement."""
+        if self._run is None:
             return
         tower = self._tower
+        if tower.health:
+            self._run.write_health(
+                Health(step=self._steps, path=tower.path, layers=tower.layers, measures=tower.health)
+            )
+        if self._events is None:
+            return
         clear = not tower.statistics.reason
         for text in self._events.see(self._steps, tower.curve, clear=clear, health=tower.health):
             self._run.note(text)

@@ -26,7 +26,6 @@ from ..measures.registry import GRAD_NORM, OF_OPTIMISER, UPDATE_RATIO
 from ..measures.scale import length
 from ..measures.update_ratio import update_ratio
 
-_HOOKS = ("register_step_pre_hook", "register_step_post_hook", "param_groups")
 _PATIENCE = 2
 """Measurements in a row that no step led to before gradients are read at every step."""
 _REMEDY = "give the torch.optim.Optimizer that trains the model, or a list of several"
@@ -59,15 +58,25 @@ def optimisers_of(given: Any, names: Sequence[str]) -> list[Any]:
 
 def _unwrapped(given: Any) -> Any:
     optimiser = given
-    while not all(hasattr(optimiser, name) for name in _HOOKS[:2]):
+    while not _takes_hooks(optimiser):
         inner = getattr(optimiser, "optimizer", None)
         if inner is None or inner is optimiser:
             raise ConfigError(
-                f"optimizer is a {type(given).__name__}, which has no {_HOOKS[0]}, so that its steps cannot be "
+                f"optimizer is a {type(given).__name__}, which takes no step hooks, so that its steps cannot be "
                 f"seen; allowed: a torch.optim.Optimizer, or a wrapper that holds one as .optimizer"
             )
         optimiser = inner
     return optimiser
+
+
+def _takes_hooks(optimiser: Any) -> bool:
+    """Whether an optimiser has PyTorch's hooks; Accelerate's wrapper only inherits the functions that add them."""
+    try:
+        optimiser.register_step_pre_hook(lambda *_: None).remove()
+        optimiser.register_step_post_hook(lambda *_: None).remove()
+    except AttributeError:
+        return False
+    return hasattr(optimiser, "param_groups")
 
 
 class OptimiserWatch:

@@ -20,7 +20,7 @@ from ..errors import ConfigError
 from ..runs.controls import ControlReader
 from ..runs.directory import Run
 from ..runs.listing import open_home
-from ..runs.records import Acknowledged, Control, Curve, Ended, Event, Note, Started
+from ..runs.records import Acknowledged, Control, Curve, Ended, Event, Health, Note, Started
 from ..runs.status import Status
 from ..runs.writer import RunWriter
 from ..settings.probe import ProbeConfig
@@ -83,6 +83,14 @@ class ProbeRun:
         """
         self.last = dict(summary)
         self._write(curve)
+
+    def write_health(self, health: Health) -> None:
+        """Write the layer health of a measurement.
+
+        Raises:
+            OSError, DiskFullError: it cannot be written.
+        """
+        self._write(health)
 
     def note(self, text: str) -> None:
         """Write a warning for the user; errors of writing are ignored."""
