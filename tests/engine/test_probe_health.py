@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
+from torch.utils.data import DataLoader, TensorDataset
 
 from engine.errors import ConfigError, ProbeWarning
 from engine.measures.registry import HEALTH, OF_OPTIMISER
@@ -876,6 +877,71 @@ class TestNotes:
         probe = LoadProbe(model, x, y, every=1, health="all", optimizer=optimiser)
         train(model, optimiser, (x, y), 1, probe.step)
         assert "gradients vanish below 5 since step 1" in notes(probe)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries about themselves
+class TestTrainers:
+    """Both trainers' optimisers are taken by themselves."""
+
+    def test_lightning_steps_with_a_closure(self, task: Any, tmp_path: Path) -> None:
+        pl = pytest.importorskip("lightning.pytorch")
+        from springtui.adapters.lightning import LoadProbeCallback
+
+        class Module(pl.LightningModule):  # type: ignore[misc]
+            def __init__(self) -> None:
+                super().__init__()
+                self.net = net()
+
+            def forward(self, x: Tensor) -> Any:
+                return self.net(x)
+
+            def training_step(self, batch: Any, index: int) -> Any:
+                return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+            def configure_optimizers(self) -> Any:
+                return torch.optim.Adam(self.parameters(), 1e-2)
+
+        def fit(*callbacks: Any) -> Any:
+            pl.seed_everything(3, verbose=False)
+            module = Module()
+            trainer = pl.Trainer(
+                max_epochs=2, accelerator="cpu", default_root_dir=tmp_path, callbacks=list(callbacks), logger=False,
+                enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+            )  # fmt: skip
+            trainer.fit(module, DataLoader(TensorDataset(*task), batch_size=20, shuffle=True))
+            return module
+
+        callback = LoadProbeCallback(*task, health="all")
+        probed, plain = fit(callback), fit()
+        assert all(torch.equal(a, b) for a, b in zip(probed.parameters(), plain.parameters(), strict=True))
+        assert callback.probe is not None
+        found = records(callback.probe, Health)
+        assert [record.step for record in found] == [0, 6, 12]
+        for record in found[1:]:
+            for name in OF_OPTIMISER:
+                known = [not math.isnan(value) for value in record.measures[name]]
+                assert known == [False, *[True] * 4]
+
+    def test_hugging_face(self, tmp_path: Path) -> None:
+        hub = pytest.importorskip("transformers")
+        from springtui.adapters.transformers import LoadProbeCallback
+
+        ids = torch.randint(5, 30, (64, 8), generator=torch.Generator().manual_seed(0))
+        hub.set_seed(1)
+        sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+        model = hub.BertForSequenceClassification(hub.BertConfig(vocab_size=32, num_labels=3, **sizes))
+        callback = LoadProbeCallback({"input_ids": ids}, ids[:, 0] % 3, health="all")
+        arguments = hub.TrainingArguments(
+            output_dir=str(tmp_path), num_train_epochs=2, per_device_train_batch_size=16, save_strategy="no",
+            report_to=[], disable_tqdm=True, use_cpu=True,
+        )  # fmt: skip
+        data = [{"input_ids": row, "labels": int(row[0]) % 3} for row in ids]
+        hub.Trainer(model=model, args=arguments, train_dataset=data, callbacks=[callback]).train()
+        assert callback.probe is not None
+        found = records(callback.probe, Health)
+        assert [record.step for record in found] == [0, 4, 8]
+        for name in OF_OPTIMISER:
+            assert not any(map(math.isnan, found[-1].measures[name])), name
 
 
 def records(probe: LoadProbe, kind: type) -> list[Any]:
