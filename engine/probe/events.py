@@ -2,7 +2,8 @@
 
 A condition is looked at for each layer at every measurement, against a limit of ``ProbeConfig``. It is said once
 when it begins to hold, and again only after it was gone: not as soon as the limit is crossed back, but some way
-beyond it, so that a value at the limit is not said over and over. An unknown value changes nothing. Layers that
+beyond it, so that a value at the limit is not said over and over. Most conditions must hold at several
+measurements in a row; the step that is said is that of the first. An unknown value changes nothing. Layers that
 follow each other and meet the same condition are named in one sentence.
 
 Shapes: a curve is D_0 … D_L; health has one value a point, [L + 1].
@@ -156,7 +157,9 @@ _WORDS = {
         "{of} have features that are all alike, or not finite",
     ),
 }
-"""By condition, in the order in which they are said."""
+"""By condition."""
+_AT_ONCE = ("not finite", "unmeasured", "exploding")
+"""Conditions that are said at the first measurement at which they hold."""
 
 
 @dataclass
@@ -190,7 +193,7 @@ class Events:
         """
         said = []
         for kind, looks in self._looks(curve, clear=clear, health=health).items():
-            patience = self.limits.idle_measurements if kind == "idle" else 1
+            patience = self._patience(kind)
             new = {}
             for at, one in enumerate(looks):
                 since = self._begun(kind, at, one, step, patience)
@@ -221,6 +224,12 @@ class Events:
             DEAD: above(health.get(DEAD, unknown), limits.dead_units),
             SATURATED: above(health.get(SATURATED, unknown), limits.saturated_activations),
         }
+
+    def _patience(self, kind: str) -> int:
+        """Measurements in a row at which a condition must hold before it is said."""
+        if kind in _AT_ONCE:
+            return 1
+        return self.limits.idle_measurements if kind == "idle" else self.limits.note_measurements
 
     def _hidden(self, looks: Looks) -> Looks:
         """The looks without those at the input and the logits."""

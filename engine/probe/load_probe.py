@@ -332,7 +332,7 @@ class LoadProbe:
             self._run.write_health(
                 Health(step=self._steps, path=tower.path, layers=tower.layers, measures=tower.health)
             )
-        if self._events is None:
+        if self._events is None or self._steps == 0:  # an untrained network is no news
             return
         clear = not tower.statistics.reason
         for text in self._events.see(self._steps, tower.curve, clear=clear, health=tower.health):

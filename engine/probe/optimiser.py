@@ -1,7 +1,8 @@
 """Layer health that is read from the optimiser, by its own hooks: gradient norms, and what a step did to the
 weights.
 
-The hooks only read. The gradient norms are those of the step that leads to a measurement. A layer's update needs
+The hooks only read. The gradient norms are those of the step that leads to a measurement (of several between two
+calls of ``LoadProbe.step``, the first). A layer's update needs
 its weights from before the step; so that only one layer's are kept at a time, the layers take turns, one a step,
 over the last steps before a measurement, the one whose number is oldest first. A model of L layers that is
 measured every L steps or less often therefore has all its updates from the last L steps.
@@ -108,6 +109,7 @@ class OptimiserWatch:
         self._newest_step = -1
         self._measured_step = 0
         self._turn = _Turn(-1)
+        self._turns = 0
         self._updates: dict[int, _Turn] = {}
         self._order = [index for index, layer in enumerate(self._layers) if layer]
         known = {id(p) for one in optimisers for p in _parameters(one)}
@@ -145,6 +147,11 @@ class OptimiserWatch:
         """Take note that the training counted its ``step``-th step: what the hooks have read belongs to it."""
         if self._gradients:
             self._newest, self._newest_step, self._gradients = self._gradients, step, {}
+        self._end_turn()
+        self._turns = 0
+
+    def _end_turn(self) -> None:
+        """Keep what the present turn found, and let the next layer have its turn."""
         turn, self._turn = self._turn, _Turn(-1)
         if turn.layer >= 0 and turn.done:
             turn.old.clear()
@@ -197,10 +204,14 @@ class OptimiserWatch:
         own = id(optimiser)
         if not has_closure:
             self._read_gradients(optimiser)
-        if UPDATE_RATIO not in self._wanted or own in self._turn.done:
+        if UPDATE_RATIO not in self._wanted:
             return
-        if self._turn.layer < 0 and self._order and (self._always or self._left <= len(self._order)):
+        if own in self._turn.done:
+            self._end_turn()
+        is_due = self._always or self._left <= len(self._order)
+        if self._turn.layer < 0 and is_due and self._turns < len(self._order):
             self._turn = _Turn(self._order[0])
+            self._turns += 1
         if self._turn.layer >= 0:
             held = {id(p) for p in _parameters(optimiser)}
             layer = self._layers[self._turn.layer]

@@ -44,6 +44,9 @@ class ProbeConfig(SettingsStruct, frozen=True, kw_only=True, tag="probe"):
     notes: Annotated[
         bool, Meta(description="whether the run gets a warning when something happens to a layer")
     ] = True
+    note_measurements: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="measurements in a row before most of these are noted")
+    ] = 2
     idle_load: Annotated[
         float, Meta(ge=0, le=1, description="fraction of the mean load below which a layer carries no load")
     ] = 0.1
@@ -60,7 +63,7 @@ class ProbeConfig(SettingsStruct, frozen=True, kw_only=True, tag="probe"):
     ] = 1e-4
     exploding_gradient: Annotated[
         float, Meta(gt=1, le=1e30, description="gradients explode above this multiple of their usual norm")
-    ] = 100.0
+    ] = 1000.0
     dead_units: Annotated[
         float, Meta(ge=0, le=1, description="fraction of dead units above which a layer is dead")
     ] = 0.9

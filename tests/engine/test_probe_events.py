@@ -31,7 +31,7 @@ class Tower:
     """Events of twelve blocks between input and logits, with measurements at multiples of 1000."""
 
     def __init__(self, **limits: Any) -> None:
-        self.events = Events(NAMES, ProbeConfig(**limits), logits=True)
+        self.events = Events(NAMES, ProbeConfig(**{"note_measurements": 1, **limits}), logits=True)
         self.step = -1000
 
     def see(
@@ -167,12 +167,12 @@ class TestGradients:
         tower = Tower()
         for k in range(6):
             assert tower.see(grad_norm=[1.0 + 0.1 * k] * 14) == []
-        assert tower.see(grad_norm={7: 500.0}) == [
-            "gradients explode in blocks.7: 400 times the usual norm since step 6000"
+        assert tower.see(grad_norm={7: 5000.0}) == [
+            "gradients explode in blocks.7: 4000 times the usual norm since step 6000"
         ]
-        assert tower.see(grad_norm={7: 500.0}) == []
+        assert tower.see(grad_norm={7: 5000.0}) == []
         assert tower.see(grad_norm=[1.0] * 14) == []
-        assert len(tower.see(grad_norm={7: 500.0})) == 1, "the explosion is not part of what is usual"
+        assert len(tower.see(grad_norm={7: 5000.0})) == 1, "the explosion is not part of what is usual"
 
     def test_what_is_usual_is_unknown_at_first(self) -> None:
         tower = Tower()
@@ -198,6 +198,14 @@ class TestFractions:
         assert not above([1.0], 1.0)[0].holds
 
 
+def test_most_must_hold_at_several_measurements_in_a_row() -> None:
+    tower = Tower(note_measurements=3)
+    dead = [0.0] * 4 + [1.0] + [0.0] * 9
+    said = [tower.see(dead=fractions) for fractions in (dead, dead, [0.0] * 14, dead, dead, dead, dead)]
+    assert said == [[]] * 5 + [["blocks.4 is dead: 100 % of its units do not respond since step 3000"], []]
+    assert len(tower.see(scale={4: math.inf})) == 1, "what is not finite is said at once"
+
+
 class TestNotFinite:
     def test_any_infinite_measure(self) -> None:
         looks = not_finite([1.0, math.inf, NAN], [1.0, NAN, NAN])
@@ -218,7 +226,8 @@ class TestNotFinite:
 
 
 def test_a_tower_is_named() -> None:
-    events = Events(["input", "a", "b", "c"], ProbeConfig(dead_units=0.5), logits=False, path="text")
+    limits = ProbeConfig(dead_units=0.5, note_measurements=1)
+    events = Events(["input", "a", "b", "c"], limits, logits=False, path="text")
     said = events.see(7, [3.0, 2.0, 1.0, 0.0], clear=True, health={DEAD: [NAN, 0.6, 0.1, 0.1]})
     assert said == ["text: a is dead: 60 % of its units do not respond since step 7"]
 

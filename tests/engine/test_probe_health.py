@@ -831,17 +831,23 @@ class TestNotes:
         model[1] = nn.Identity()
         said = {}
         for limit in (0.4, 0.6):
-            probe = LoadProbe(model, *task, health="dead", notes={"dead_units": limit})
+            probe = LoadProbe(model, *task, health="dead", notes={"dead_units": limit}, every=1)
+            probe.step()
+            assert notes(probe) == [], "it must hold twice"
+            probe.step()
             said[limit] = notes(probe)
             (started,) = records(probe, Started)
             assert started.settings["dead_units"] == limit
-        assert said == {0.4: ["2 is dead: 50 % of its units do not respond since step 0"], 0.6: []}
-        assert notes(LoadProbe(model, *task, health="dead", notes=False)) == []
+        assert said == {0.4: ["2 is dead: 50 % of its units do not respond since step 1"], 0.6: []}
+        silent = LoadProbe(model, *task, health="dead", notes=False, every=1)
+        for _ in range(3):
+            silent.step()
+        assert notes(silent) == []
 
     @pytest.mark.parametrize(
         ("given", "words"),
         [
-            ({"dead": 0.5}, "notes: 'dead' is no limit.*allowed: idle_load"),
+            ({"dead": 0.5}, "notes: 'dead' is no limit.*allowed: note_measurements"),
             ({"dead_units": 1.5}, "dead_units"),
             ({"idle_measurements": 0}, "idle_measurements"),
             ({"every": 3}, "'every' is no limit"),
@@ -873,9 +879,9 @@ class TestNotes:
         )
         with torch.no_grad():
             model[4].weight.mul_(1e-7)
-        optimiser = torch.optim.SGD(model.parameters(), 0.1)
+        optimiser = torch.optim.SGD(model.parameters(), 1e-9)
         probe = LoadProbe(model, x, y, every=1, health="all", optimizer=optimiser)
-        train(model, optimiser, (x, y), 1, probe.step)
+        train(model, optimiser, (x, y), 2, probe.step)
         assert "gradients vanish below 5 since step 1" in notes(probe)
 
 
@@ -905,8 +911,8 @@ class TestTrainers:
             pl.seed_everything(3, verbose=False)
             module = Module()
             trainer = pl.Trainer(
-                max_epochs=2, accelerator="cpu", default_root_dir=tmp_path, callbacks=list(callbacks), logger=False,
-                enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+                max_epochs=2, accelerator="cpu", default_root_dir=tmp_path, callbacks=list(callbacks),
+                logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
             )  # fmt: skip
             trainer.fit(module, DataLoader(TensorDataset(*task), batch_size=20, shuffle=True))
             return module
