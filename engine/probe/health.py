@@ -3,7 +3,7 @@
 Those of activations and features come from the measurement's own forward passes (``activations``, ``measurer``),
 those of the optimiser from its hooks (``optimiser``).
 
-Shape legend: L + 1 points of a curve.
+Shape legend: L + 1 points of a tower's curve.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ..errors import ConfigError, nearest
 from ..measures.registry import HEALTH, OF_OPTIMISER
 from ..settings.fields import make
 from ..settings.probe import LIMITS, ProbeConfig
+from .measurer import Measured
 from .optimiser import UNSEEN, OptimiserWatch, optimisers_of
 
 ALL = "all"
@@ -65,7 +66,7 @@ def note_limits(notes: bool | Mapping[str, float]) -> dict[str, Any]:
 
 
 class LayerHealth:
-    """The measures of layer health of one model, whose towers' points are in one list.
+    """The measures of layer health of one model's towers.
 
     Args:
         names: the wanted measures, from ``known_health``.
@@ -91,13 +92,17 @@ class LayerHealth:
     def _of_optimiser(self) -> list[str]:
         return [name for name in self.names if name in OF_OPTIMISER]
 
-    def watch(self, layers: Sequence[Sequence[nn.Parameter]]) -> None:
-        """Hook the optimiser, to read the layers' gradients and updates.
+    def watch(self, towers: Sequence[Sequence[Sequence[nn.Parameter]]]) -> None:
+        """Hook the optimiser, to read gradients and updates.
+
+        Args:
+            towers: by tower, the parameters of each point's layer.
 
         Raises:
             ConfigError: it holds no parameter of the layers.
         """
         if self._optimisers:
+            layers = [layer for tower in towers for layer in tower]
             self._watch = OptimiserWatch(self._optimisers, layers, self.names)
 
     def stepped(self, step: int, every: int, *, paused: bool) -> None:
@@ -116,18 +121,22 @@ class LayerHealth:
             left = math.ceil((every - self._step % every) / self._stride)
             self._watch.expect(math.inf if paused else left)
 
-    def take(self, measured: Mapping[str, list[float]], step: int, *, last: bool) -> dict[str, list[float]]:
-        """All wanted measures at a measurement, [L + 1] each, in the order of the registry.
+    def take(self, towers: Sequence[Measured], step: int, *, last: bool) -> list[Measured]:
+        """A measurement of each tower with all wanted measures, [L + 1] each, in the order of the registry.
 
         Args:
-            measured: those of activations and features.
+            towers: the measurement, with the measures of activations and features.
             step: of the training.
             last: whether the training has ended.
         """
-        values = dict(measured)
-        if self._watch is not None:
-            values |= self._watch.values(step, last=last)
-        return {name: values[name] for name in HEALTH if name in values}
+        of_optimiser = {} if self._watch is None else self._watch.values(step, last=last)
+        full, start = [], 0
+        for measured in towers:
+            end = start + len(next(iter(measured.curves.values()), []))
+            values = measured.health | {name: values[start:end] for name, values in of_optimiser.items()}
+            full.append(measured._replace(health={name: values[name] for name in HEALTH if name in values}))
+            start = end
+        return full
 
     def problem(self, step: int) -> str:
         """Why the optimiser cannot be watched, for a warning; empty where it can, and once it was said."""

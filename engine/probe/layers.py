@@ -1,38 +1,22 @@
-"""Finds the points of a model's load curve: its layers in forward order, automatically or by pattern.
-
-The rules, in this order (docs/probe.md describes them for users):
-1. blocks: composite modules of a class that is called at least twice, the outermost ones (residual blocks,
-   transformer layers); stages and encoders do not count as blocks, what is in them does;
-2. else activations: every activation module, or the pooling right after it, as in the authors' networks;
-3. else every linear, convolution or recurrent module, or the normalisation right after it.
-"""
+"""The points of a model's load curve: what is measured at each, and how its features become vectors."""
 
 from __future__ import annotations
 
 import fnmatch
-import itertools
-import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor, nn
 
-from ..errors import ConfigError, nearest
+from ..errors import ConfigError
+from .axes import Axis, FeatureAxes, numbers_a_sample
+from .left_out import LeftOutRow
+from .looks import Looks, Samples
 from .reductions import FLAT, REDUCTIONS
-from .trace import Call, Trace
+from .trace import Call, Where
 
 INPUT, OUTPUT = "input", "logits"
-_LOOKED_THROUGH = re.compile(r"(Stage|Stages|Encoder|Decoder|Stack|Trunk|Backbone|Group|Model)$")
-_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-_ACTIVATION = re.compile(
-    r"relu|elu|gelu|silu|swish|mish|tanh|sigmoid|softplus|softsign|hardswish|activation$", re.I
-)
-_NORM = re.compile(r"(BatchNorm|LayerNorm|GroupNorm|InstanceNorm|RMSNorm)", re.I)
-_POOLING = re.compile(r"Pool(ing)?\d?d?$")
-_MAPS = (nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd, nn.RNNBase)
-_CLASS_TOKEN = re.compile(r"(^|\.)(cls_token|class_token|class_embedding|cls)$")
 
 
 @dataclass(frozen=True)
@@ -48,9 +32,23 @@ class Point:
     number: int = 0
     """Number of the module's call, from 0."""
     reduction: str = "flatten"
-    samples_first: bool = True
-    features_last: bool | None = None
+    samples_axis: int = 0
+    features_axis: int | None = None
+    """None where all numbers of a sample are taken in any order."""
+    rows: int = 1
+    """Rows of each sample in the samples' axis; more than 1 where another axis is folded into it."""
+    interleaved: bool = False
+    """Whether rows of a sample lie N apart in it, instead of side by side."""
+    varying: bool = False
+    """Whether the number of its features depended on which samples ran together."""
+    why: str = ""
+    """How the axes were told, in words."""
     logits: bool = False
+    layer: str = ""
+    """Class of the layer that it stands for; "" where that is the model."""
+    role: Literal["input", "block", "activation", "map", "named", "logits"] = "input"
+    note: str = ""
+    """Where its features are taken, if not at the layer's output."""
 
 
 @dataclass(frozen=True)
@@ -61,126 +59,32 @@ class Wanted:
     reductions: str | Mapping[str, str]
     tokens: int = 0
     """T where samples are token positions, else 0."""
+    towers: Mapping[str, Sequence[str]] | bool | None = None
+    """Patterns of each tower's layers; None: towers are found; False: one chain."""
+    grouped: Tensor | None = None
+    """The token ids of the probe batch, [N, T], where groups are the tokens that follow them; else None."""
 
 
-def find_points(model: nn.Module, traced: Trace, batch: Tensor | None, n: int, wanted: Wanted) -> list[Point]:
-    """The points of the load curve in forward order: input, layers, logits.
+@dataclass(frozen=True)
+class TowerPoints:
+    """The points of one tower."""
 
-    Args:
-        model: the inner model.
-        traced: a forward pass of n samples.
-        batch: the model's floating-point input, [n, …], or None.
-        n: samples in the pass.
-        wanted: patterns and reductions.
-
-    Raises:
-        ConfigError: a pattern matches no module, or no layer was found.
-    """
-    usable = [call for call in traced.calls if _holds(call.shape, n, wanted.tokens)]
-    blocks = _blocks(usable)
-    chosen = _named(usable, wanted.layers) if wanted.layers is not None else blocks or _single_layers(usable)
-    # a layer that gives the output would be the same point twice; a last block is kept, as of a headless encoder
-    chosen = [call for call in chosen if call in blocks or not _is_output(call, traced)]
-    if wanted.layers is None and len(chosen) > 1 and _is_map(chosen[-1]) and _is_of_output(chosen[-1], traced):
-        chosen.pop()
-    if not chosen:
-        raise ConfigError(
-            "no layer was found between input and output: name modules with layers=['fc1', 'blocks.*'], or use "
-            f"modules as activations; it runs {_some(sorted({c.label for c in traced.calls})) or 'no module'}"
-        )
-    first = chosen[0]
-    embedded = (first in blocks or wanted.layers is not None) and (batch is None or _is_tokens(first))
-    points = [_entry(usable, first if embedded else None, batch), *(_after(call) for call in chosen)]
-    out = traced.output
-    if out is not None and _holds(tuple(out.shape), n, wanted.tokens):
-        end = Point(OUTPUT, "model", tuple(out.shape), logits=True, features_last=traced.features_last)
-        points.append(replace(end, samples_first=out.shape[0] == n))
-    return _with_unique_names(_reduced(model, points, wanted))
+    path: str
+    """Name of the tower; "" where the model has only one."""
+    points: list[Point]
 
 
-def _is_output(call: Call, traced: Trace) -> bool:
-    """Whether the call's output is the model's output, or a tensor that the model's output is a view of."""
-    tensor = None if call.output is None else call.output()
-    return tensor is not None and any(tensor is end for end in [traced.output, *traced.ends])
+@dataclass
+class Found:
+    """What is measured of a model, and what is not."""
 
-
-def _is_of_output(call: Call, traced: Trace) -> bool:
-    """Whether the call's output has the shape of the model's, as where only ``log_softmax`` comes after it."""
-    return traced.output is not None and call.shape == tuple(traced.output.shape)
-
-
-def _with_unique_names(points: list[Point]) -> list[Point]:
-    """The points with input and logits in parentheses where a module of the user's has the same name."""
-    last = len(points) - points[-1].logits
-    taken = {point.name for point in points[1:last]}
-    ends = [points[0], *points[last:]]
-    first, *end = [replace(point, name=f"({point.name})") if point.name in taken else point for point in ends]
-    return [first, *points[1:last], *end]
-
-
-def _holds(shape: tuple[int, ...], n: int, tokens: int) -> bool:
-    """Whether features of this shape have a dimension of n samples, and one of their tokens if ``tokens`` > 0."""
-    if tokens:
-        return len(shape) > 2 and sorted(shape[:2]) == sorted((n, tokens))
-    return n in shape[:2]
-
-
-def _single_layers(calls: list[Call]) -> list[Call]:
-    """Activations with pooling after them; where there are none, maps with normalisation after them."""
-    return _with_next(calls, _is_activation, _POOLING) or _with_next(calls, _is_map, _NORM)
-
-
-def _blocks(calls: list[Call]) -> list[Call]:
-    """Outermost composite modules whose class is called more than once."""
-    counts = Counter(call.kind for call in calls if _is_composite(call))
-
-    def is_block(call: Call) -> bool:
-        return _is_composite(call) and counts[call.kind] > 1
-
-    return [call for call in calls if is_block(call) and not any(is_block(parent) for parent in call.parents)]
-
-
-def _is_composite(call: Call) -> bool:
-    if call.inner < 2 or isinstance(call.module, _CONTAINERS) or _LOOKED_THROUGH.search(call.kind):
-        return False
-    return next(call.module.parameters(), None) is not None
-
-
-def _with_next(calls: list[Call], wanted: Callable[[Call], bool], extension: re.Pattern[str]) -> list[Call]:
-    """Innermost calls of a kind; where a call of the extending kind comes right after one, that call instead."""
-    innermost = [call for call in calls if call.inner == 0]
-    chosen = []
-    for call, following in itertools.zip_longest(innermost, innermost[1:]):
-        if wanted(call):
-            extends = following is not None and extension.search(following.kind) and len(following.shape) > 1
-            chosen.append(following if extends and following is not None else call)
-    return chosen
-
-
-def _is_activation(call: Call) -> bool:
-    plain = next(call.module.parameters(), None) is None or isinstance(call.module, nn.PReLU)
-    return plain and bool(_ACTIVATION.search(call.kind))
-
-
-def _is_map(call: Call) -> bool:
-    return isinstance(call.module, _MAPS)
-
-
-def _is_tokens(call: Call) -> bool:
-    return len(call.input_shape) == 3 and call.features_last is not False
-
-
-def _named(calls: list[Call], patterns: Sequence[str]) -> list[Call]:
-    """Calls whose label matches a pattern, in forward order; raises ConfigError where a pattern matches none."""
-    labels = [call.label for call in calls]
-    for pattern in patterns:
-        if not any(fits(label, pattern) for label in labels):
-            near = nearest(pattern, labels)
-            raise ConfigError(
-                f"layers: {pattern!r} matches no module that runs and returns features"
-                f"{f'; the nearest is {near!r}' if near else ''}. Known: {_some(labels)}"
-            )
-    return [call for call in calls if any(fits(call.label, pattern) for pattern in patterns)]
+    towers: list[TowerPoints]
+    """The main one first."""
+    left_out: list[LeftOutRow]
+    open: list[str]
+    """Names of points where it stayed open which axis is the features'."""
+    by_order: str = ""
+    """Why the layers are in the order of calls; "" where the flow of data is known."""
 
 
 def fits(label: str, pattern: str) -> bool:
@@ -199,70 +103,90 @@ def _fit(parts: list[str], patterns: list[str]) -> bool:
     return bool(parts) and fnmatch.fnmatchcase(parts[0], patterns[0]) and _fit(parts[1:], patterns[1:])
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:12]) + (f" … ({len(names)} in all)" if len(names) > 12 else "")
-
-
-def _entry(calls: list[Call], first: Call | None, batch: Tensor | None) -> Point:
-    """The point of D_0: the input of the ``first`` layer of tokens; else the model's, after normalisation if any.
-
-    Where the model's input is no floating-point tensor, the first module's output.
-    """
-    if first is not None and len(first.input_shape) > 1:
-        return replace(_after(first), name=INPUT, where="before", shape=first.input_shape)
-    innermost = next(call for call in calls if call.inner == 0)
-    if batch is None or (_NORM.search(innermost.kind) and innermost.input_shape == tuple(batch.shape)):
-        return replace(_after(innermost), name=INPUT)
-    return Point(INPUT, "batch", tuple(batch.shape))
-
-
-def _after(call: Call) -> Point:
-    """The point of a call's output."""
-    return Point(
-        call.label,
-        "after",
-        call.shape,
-        call.module,
-        call.number,
-        samples_first=_samples_first(call.module),
-        features_last=call.features_last,
-    )
-
-
-def _samples_first(module: nn.Module) -> bool:
-    """Whether samples are the first dimension: not where a recurrent or attention module puts tokens first."""
-    for part in (module, getattr(module, "self_attn", None)):
-        if isinstance(getattr(part, "batch_first", None), bool):
-            return bool(part.batch_first)  # type: ignore[union-attr]
-    return True
-
-
-def _reduced(model: nn.Module, points: list[Point], wanted: Wanted) -> list[Point]:
-    """The points with their reductions: the user's, or by the shape of the features."""
-    has_class_token = any(_CLASS_TOKEN.search(name) for name, _ in model.named_parameters())
-    images = [p for p in points if p.where != "batch" and len(p.shape) > 3 and not p.features_last]
-    small = all(_size(p.shape) <= FLAT for p in images)
-    reduced = []
+def reduced(points: list[Point], looks: Looks, axes: FeatureAxes, wanted: Wanted) -> tuple[list[Point], list[str]]:
+    """The points with axes and reductions, the user's or by the axes; and names of those that stayed open."""
+    calls = {(call.module, call.number): call for call in looks.first.calls}
+    told: list[tuple[Point, Samples, Axis, Call | None]] = []
     for point in points:
-        how = _given_reduction(point.name, wanted.reductions)
-        if how == "auto":
-            how = _choice(point, small, has_class_token, bool(wanted.tokens))
-        reduced.append(replace(point, reduction=how))
-    return reduced
+        call = looks.first.whole if point.where == "model" else calls.get((point.module, point.number))  # type: ignore[arg-type]
+        where: Where = "before" if point.where == "before" else "after"
+        found = Samples(0) if call is None or point.where == "batch" else looks.samples(call, where)
+        if isinstance(found, str):
+            raise ConfigError(f"layer {point.name!r} cannot be measured: it {found}; leave it out with layers=")
+        axis = Axis(None, "the model's input, whole") if call is None else axes.find(call, where, found)
+        told.append((point, found, axis, call))
+    images = [(p, found, axis) for p, found, axis, call in told if call and _is_image(p, found, axis)]
+    small = all(
+        numbers_a_sample(p.shape, found) <= FLAT and not axis.is_linear and not found.varying
+        for p, found, axis in images
+    )
+    told_how, still_open = [], []
+    for point, found, axis, call in told:
+        how, why = _given_reduction(point.name, wanted.reductions), axis.why
+        number = axis.number
+        if how != "auto":
+            number, why = _given_axis(point, found, how), "given by reductions="
+        elif wanted.tokens:
+            how = "position"
+        elif call is None:
+            how = "flatten"
+        else:
+            how, more = _choice(point, found, axis, looks, call, small=small)
+            why = f"{why}; {more}" if more else why
+        if axis.is_open and why.startswith("open") and how != "flatten":
+            still_open.append(point.name)
+        why = f"samples: {found.why}; {why}" if found.why else why
+        told_how.append(
+            replace(
+                point,
+                reduction=how,
+                samples_axis=found.axis,
+                features_axis=number,
+                rows=found.rows,
+                interleaved=found.interleaved,
+                varying=bool(found.varying),
+                why=why,
+            )
+        )
+    return told_how, still_open
 
 
-def _choice(point: Point, small: bool, has_class_token: bool, by_position: bool) -> str:
-    """A reduction by the shape of the features; never class_token at the input, where all samples share it."""
-    if by_position:
-        return "position"
-    if point.where == "batch" or len(point.shape) < 3:
-        return "flatten"
-    if len(point.shape) > 3 and not point.features_last:
-        return "flatten" if small else "spatial_mean"
-    if point.features_last is False:
-        return "spatial_mean"
-    ranked = has_class_token and point.name != INPUT and len(point.shape) == 3
-    return "class_token" if ranked else "token_mean"
+def _axes_of_a_sample(point: Point, found: Samples) -> int:
+    return len(point.shape) - 1 + (found.rows > 1)
+
+
+def _is_last(point: Point, found: Samples, number: int | None) -> bool:
+    """Whether an axis is the last one but for the samples'."""
+    last = len(point.shape) - 1
+    return number == (last if found.axis != last else last - 1)
+
+
+def _is_image(point: Point, found: Samples, axis: Axis) -> bool:
+    """Whether features are [N, C, …] with several axes of positions."""
+    return _axes_of_a_sample(point, found) > 2 and not _is_last(point, found, axis.number)
+
+
+def _choice(point: Point, found: Samples, axis: Axis, looks: Looks, call: Call, *, small: bool) -> tuple[str, str]:
+    """A reduction by the axes, and what else decided it, in words."""
+    where: Where = "before" if point.where == "before" else "after"
+    if _axes_of_a_sample(point, found) < 2:
+        return "flatten", ""
+    if _is_image(point, found, axis):
+        return ("flatten", f"no layer has more than {FLAT} numbers") if small else ("spatial_mean", "")
+    if not _is_last(point, found, axis.number):
+        return "spatial_mean", ""
+    if len(point.shape) == 3 and found.rows == 1:
+        ranked, more = looks.class_token(call, where)
+        return ("class_token" if ranked else "token_mean"), more
+    return "token_mean", ""
+
+
+def _given_axis(point: Point, found: Samples, how: str) -> int | None:
+    """The axis of the features as the user's reduction has it: [N, C, …], or [N, …, D]; None where it has none."""
+    rest = [axis for axis in range(len(point.shape)) if axis != found.axis]
+    if how == "flatten" or not rest:
+        return None
+    return rest[0] if how == "spatial_mean" else rest[-1]
 
 
 def _given_reduction(name: str, reductions: str | Mapping[str, str]) -> str:
@@ -282,9 +206,21 @@ def check_reductions(reductions: str | Mapping[str, str]) -> None:
             raise ConfigError(f"reductions: {how!r} is not allowed; allowed: {', '.join(REDUCTIONS)}")
 
 
-def _size(shape: tuple[int, ...]) -> int:
-    """Numbers a sample in features of a shape."""
-    size = 1
-    for length in shape[1:]:
-        size *= length
-    return size
+def checked_towers(
+    towers: Mapping[str, str | Sequence[str]] | bool | None, layers: object
+) -> Mapping[str, Sequence[str]] | bool | None:
+    """The towers that the user named, each with a list of patterns; True counts as None, to find them.
+
+    Raises:
+        ConfigError: it is no mapping of names to patterns, or layers are named too.
+    """
+    if towers is None or isinstance(towers, bool):
+        return False if towers is False else None
+    if layers is not None:
+        raise ConfigError("layers and towers are both given; allowed: one of them, towers={'name': [patterns]}")
+    if not isinstance(towers, Mapping) or not towers:
+        raise ConfigError(f"towers = {towers!r} is not allowed; allowed: {{'name': [patterns]}}, None or False")
+    for name in towers:
+        if not isinstance(name, str) or not name or "/" in name:
+            raise ConfigError(f"towers: the name {name!r} is not allowed; allowed: text without '/'")
+    return {name: [own] if isinstance(own, str) else list(own) for name, own in towers.items()}

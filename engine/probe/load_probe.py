@@ -35,14 +35,14 @@ from ..runs.records import Control, Curve, Health, Started
 from ..runs.status import Status
 from ..settings.fields import make
 from ..settings.probe import ProbeConfig
+from .description import Description
 from .events import Events
 from .health import LayerHealth, known_health, note_limits
 from .isolation import Autocast, inner_model, is_sharded
-from .layers import check_reductions
+from .layers import check_reductions, checked_towers
 from .model import ProbedModel
 from .run import ProbeRun, describe, end_with_script
-from .scalars import Scalars, refusal
-from .tower import Tower
+from .tower import Tower, Towers
 
 __all__ = ["LoadProbe"]
 
@@ -57,6 +57,8 @@ class LoadProbe:
             ``next_token``; or None for the next token of a language model's inputs.
         every: optimiser steps between measurements.
         layers: patterns of module names, as ``["blocks.*", "fc?"]``; found automatically by default.
+        towers: chains of layers that are measured apart, by name, as ``{"image": ["visual.blocks.*"], "text":
+            ["text.blocks.*"]}``; found automatically by default where they are plain; False for one chain.
         reductions: how features become vectors: one name for all points, or names by pattern.
         measures: measures of separation beside ``trace_ratio``.
         health: measures of layer health: ``grad_norm``, ``update_ratio``, ``dead``, ``saturated``, ``scale``,
@@ -85,6 +87,7 @@ class LoadProbe:
         *,
         every: int = 100,
         layers: str | Sequence[str] | None = None,
+        towers: Mapping[str, str | Sequence[str]] | bool | None = None,
         reductions: str | Mapping[str, str] = "auto",
         measures: str | Sequence[str] = SEPARATIONS,
         health: str | Sequence[str] = (),
@@ -110,16 +113,17 @@ class LoadProbe:
         options = {"every": every, "chunk": chunk, "memory": memory, "name": name, "measures": _known(measures)}
         config = make(ProbeConfig, {**options, "health": wanted, **note_limits(notes)})
         self._health = LayerHealth(wanted, optimizer, sharded=self._sharded)
-        self._events: Events | None = None
+        self._events: list[Events] = []
         check_reductions(reductions)
+        named = checked_towers(towers, layers)
         self._every = config.every
         self._steps, self._measured_at = 0, -1
-        self._warned = self._paused = self._closed = False
-        self._scalars = Scalars()
+        self._warned = self._paused = self._closed = self._late = False
         self._began = time.monotonic()
         self._mark, self._cost = (self._began, 0), 0.0
-        self._tower = Tower("", [], has_logits=False)
+        self._towers = Towers([Tower("", [], has_logits=False)])
         self._probed: ProbedModel | None = None
+        self._described: Description | None = None
         self._run: ProbeRun | None = None
         writes = _rank() == 0
         if writes or self._sharded:
@@ -128,6 +132,7 @@ class LoadProbe:
                 inputs,
                 labels,
                 layers=[layers] if isinstance(layers, str) else layers,
+                towers=named,
                 reductions=reductions,
                 groups=groups,
                 measures=config.measures,
@@ -138,15 +143,20 @@ class LoadProbe:
                 forward=forward,
                 keeps=writes,
             )
-            points = self._probed.points
-            self._tower = Tower("", [point.name for point in points], has_logits=points[-1].logits)
+            self._towers = self._probed.towers()
+            self._described = self._probed.describe()
         if writes:
             assert self._probed is not None
             self._health.watch(self._probed.parameters)
             self._health.expect(self._every, paused=False)
             if config.notes:
-                self._events = Events(self.layers, config, logits=self._tower.has_logits)
+                self._events = [
+                    Events(tower.layers, config, logits=tower.has_logits, path=tower.path)
+                    for tower in self._towers
+                ]
             self._attempt(lambda: self._open(None if home is None else Path(home), config))
+            for text in self._probed.notes if self._probed is not None else []:
+                self._warn(text, level=3)
         self._attempt(self._measure)
 
     # called by the training
@@ -157,28 +167,49 @@ class LoadProbe:
         Args:
             step: number of the step; default: the last one plus 1. Where numbers skip a multiple of ``every``, the
                 next one is measured.
-            scalars: numbers to record with the next measurement, as ``loss``; tensors are read only then.
+            scalars: numbers of this step, as ``loss``. The newest of each name is recorded at its own step: with
+                the curve where this step is measured, else at most once a second. A tensor is copied where it
+                lies, and read only when it is recorded.
         """
         before = self._steps
         self._steps = self._steps + 1 if step is None else max(0, int(step))
         if self._probed is None:
             return
-        self._keep(scalars)
         self._health.stepped(self._steps, self._every, paused=self._paused)
         if self._run is not None:
             self._run.at = self._steps
+            self._keep(scalars)
             self._attempt(self._listen)
         if self._steps // self._every != before // self._every and not self._paused:
             self._attempt(self._measure)
+        elif self._run is not None:
+            self._attempt(self._run.write_kept_now_and_then)
 
-    def log(self, **scalars: Any) -> None:
-        """Record numbers with the next measurement; names that the probe itself uses are refused and warned of."""
-        self._keep(scalars)
+    def log(self, *, step: float | None = None, epoch: float | None = None, **scalars: Any) -> None:
+        """Record numbers now, every one of them; names that the probe itself uses are refused and warned of.
+
+        Args:
+            step: the step to which they belong; default: the present one.
+            epoch: epochs done by then, where that is known.
+            scalars: numbers, or tensors of one, which are read now.
+        """
+        run, warned = self._run, []
+        if run is None or not scalars:
+            return
+        if self._closed:
+            self._warn_of_late(scalars)
+            return
+        at = self._steps if step is None else step
+        self._attempt(lambda: warned.extend(run.log(scalars, max(0, int(at)), epoch)))
+        for text in warned:
+            self._warn(text, level=3)
 
     def measure(self, **scalars: Any) -> dict[str, float]:
-        """Measure now, and return ``metrics()``."""
+        """Measure now, and return ``metrics()``; the numbers are those of the present step."""
         self._keep(scalars)
         self._attempt(self._measure)
+        if self._run is not None:
+            self._attempt(self._run.write_kept)
         return self.metrics()
 
     def metrics(self, prefix: str = "load_probe/") -> dict[str, float]:
@@ -187,11 +218,16 @@ class LoadProbe:
         ``separation/LAYER`` and ``load/LAYER`` (trace ratio), ``fuzziness/LAYER``, ``inverse_fuzziness/LAYER``,
         all natural logs; ``cv``, ``asymmetry``, ``effective_friction``, ``friction_error`` and ``curve_error``,
         dimensionless, the first four only where the curve's shape means something; measures of layer health, as
-        ``grad_norm/LAYER``; and ``seconds`` that the measurement took.
+        ``grad_norm/LAYER``; ``seconds`` that the measurement took; on the process that writes the run
+        ``scalars/NAME``, the newest number of each name that was recorded, ``usage/cpu`` in cores, and in bytes
+        ``usage/memory``, ``usage/gpu0/memory`` and ``usage/gpu0/reserved``. The names of further towers begin with
+        ``TOWER/``.
         """
-        numbers = self._tower.metrics()
+        numbers = self._towers.metrics()
         if numbers:
             numbers["seconds"] = self._cost
+        if self._run is not None:
+            numbers |= self._run.metrics()
         return {prefix + name: value for name, value in numbers.items() if math.isfinite(value)}
 
     def close(self, error: BaseException | None = None) -> None:
@@ -200,7 +236,8 @@ class LoadProbe:
         Args:
             error: the exception that ended the training; None where it finished.
         """
-        self._closed = self._tower.ended = True
+        self._closed = True
+        self._towers.end()
         if error is None or (isinstance(error, SystemExit) and not error.code):
             if not self._sharded:  # a sharded model's other processes may have ended
                 self._attempt(self._measure)
@@ -218,7 +255,36 @@ class LoadProbe:
     ) -> None:
         self.close(error)
 
-    # the newest measurement
+    # what is measured
+
+    def describe(self) -> Description:
+        """Every point with its module, shape, reduction and role, and what is left out and why; print it.
+
+        Raises:
+            ConfigError: the probe does not measure in this process.
+        """
+        if self._described is None:
+            raise ConfigError("this process measures nothing; ask the probe of rank 0 to describe()")
+        return self._described
+
+    @property
+    def towers(self) -> list[str]:
+        """Names of the towers, the main one first; one empty name where the model is one chain."""
+        return self._towers.names
+
+    def tower(self, name: str) -> Tower:
+        """The newest measurement of one tower.
+
+        Raises:
+            ConfigError: there is no tower of this name.
+        """
+        return self._towers[name]
+
+    # the newest measurement, of the main tower
+
+    @property
+    def _tower(self) -> Tower:
+        return self._towers.main
 
     @property
     def layers(self) -> list[str]:
@@ -269,7 +335,7 @@ class LoadProbe:
         return self._run.run.path if self._run is not None else None
 
     def __repr__(self) -> str:
-        return f"<LoadProbe of {self._kind}, {len(self._tower.layers)} points, {self.run_id or 'writes nothing'}>"
+        return f"<LoadProbe of {self._kind}, {self._towers.points} points, {self.run_id or 'writes nothing'}>"
 
     # internals
 
@@ -313,13 +379,13 @@ class LoadProbe:
             return
         began = time.monotonic()
         self._measured_at = self._steps
-        measured = self._probed.measure()
+        measured = self._probed.measure_towers()
         if problem := self._health.problem(self._steps):
             self._warn(f"layer health: {problem}", level=4)
-        health = self._health.take(measured.health, self._steps, last=self._closed)
+        measured = self._health.take(measured, self._steps, last=self._closed)
         self._cost = time.monotonic() - began
-        if measured.curves:
-            self._tower.take(measured._replace(health=health))
+        if measured[0].curves:
+            self._towers.take(measured)
             self._write(began)
             self._write_health()
 
@@ -327,45 +393,44 @@ class LoadProbe:
         """Write the layer health, and note what has happened to a layer since the last measurement."""
         if self._run is None:
             return
-        tower = self._tower
-        if tower.health:
-            self._run.write_health(
-                Health(step=self._steps, path=tower.path, layers=tower.layers, measures=tower.health)
-            )
-        if self._events is None or self._steps == 0:  # an untrained network is no news
+        for tower in self._towers:
+            if tower.health:
+                self._run.write_health(
+                    Health(step=self._steps, path=tower.path, layers=tower.layers, measures=tower.health)
+                )
+        if self._steps == 0:  # an untrained network is no news
             return
-        clear = not tower.statistics.reason
-        for text in self._events.see(self._steps, tower.curve, clear=clear, health=tower.health):
-            self._run.note(text)
+        for tower, events in zip(self._towers, self._events, strict=False):
+            clear = not tower.statistics.reason
+            for text in events.see(self._steps, tower.curve, clear=clear, health=tower.health):
+                self._run.note(text)
 
     def _write(self, began: float) -> None:
         numbers = self._tower.numbers()
         rate = (self._steps - self._mark[1]) / max(began - self._mark[0], 1e-9)
         self._mark = (time.monotonic(), self._steps)
-        scalars: dict[str, float | None] = {**numbers, "rate": rate, "probe_seconds": self._cost, **self._taken()}
+        scalars: dict[str, float | None] = {**numbers, "rate": rate, "probe_seconds": self._cost}
         if self._run is None:
             return
-        curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in self._tower.curves.items()}
-        summary = {
-            "steps": self._steps,
-            "seconds": time.monotonic() - self._began,
-            "load_curve": curves,
-            "regime": self.regime,
-            "regime_reason": self.statistics.reason,
-            **scalars,
-        }
-        self._run.write(Curve(at=self._steps, step=self._steps, curves=curves, scalars=scalars), summary)
+        seconds = time.monotonic() - self._began
+        summary = {"steps": self._steps, "seconds": seconds, **self._towers.summary(), **scalars}
+        for tower in self._towers:
+            own: dict[str, float | None] = {**(scalars if tower is self._tower else tower.numbers())}
+            curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in tower.curves.items()}
+            curve = Curve(at=self._steps, step=self._steps, path=tower.path, curves=curves, scalars=own)
+            self._run.write(curve, summary)
 
     def _keep(self, scalars: Mapping[str, Any]) -> None:
-        if refused := self._scalars.give(scalars):
-            self._warn(refusal(refused), level=4)
+        if self._run is not None and scalars:
+            for text in self._run.keep(scalars):
+                self._warn(text, level=4)
 
-    def _taken(self) -> dict[str, float | None]:
-        """Numbers given since the last measurement, the newest of each name; warns about those that are none."""
-        taken, wrong = self._scalars.take()
-        for error in wrong:
-            self._failed(error)
-        return taken
+    def _warn_of_late(self, scalars: Mapping[str, Any]) -> None:
+        """Warn, the first time only, that numbers came after the end of the run."""
+        if not self._late:
+            names = ", ".join(scalars)
+            self._warn(f"the load probe does not record {names}: its run has ended; log before close()", level=4)
+        self._late = True
 
     def _listen(self) -> None:
         assert self._run is not None

@@ -18,13 +18,12 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from ..measures.curve_error import errors_over_samples
-from ..measures.effective_rank import effective_rank
-from ..measures.registry import DEFAULT_MEASURE, EFFECTIVE_RANK, HEALTH
+from ..measures.registry import DEFAULT_MEASURE
 from ..measures.separation import separation_and_influence
 from ..measures.separation_wide import GramSeparation
 from .activations import Activations
 from .batch import chunk_bounds
-from .features import Forward, Seen, Source
+from .features import Forward, Seen, Source, WidthError
 from .isolation import full_precision
 from .reductions import Rows
 
@@ -73,7 +72,7 @@ def plan_passes(sizes: list[int], samples: int, memory: int) -> list[list[Table]
 
 
 class Measured(NamedTuple):
-    """One measurement."""
+    """One measurement of one tower."""
 
     curves: dict[str, list[float]]
     """D_0 … D_L by measure, [L + 1] each, in natural logs."""
@@ -89,9 +88,11 @@ class Measurer:
     Args:
         source: gives the features.
         sizes: number of features of each point.
+        chains: the points of each tower, by number, in order.
         measures: names of the measures to take.
         chunk: samples that go through the model at once.
         memory: bytes of features kept at once.
+        health: takes in activations and features for layer health; None where none is wanted.
         keeps: whether this process measures; other processes of a sharded model only run the forward pass.
     """
 
@@ -99,39 +100,50 @@ class Measurer:
         self,
         source: Source,
         sizes: list[int],
+        chains: list[list[int]],
         *,
         measures: tuple[str, ...],
         chunk: int,
         memory: int,
+        health: Activations | None = None,
         keeps: bool = True,
     ) -> None:
         self.sizes = sizes
+        self._chains = chains
         self._source = source
         self._measures = measures
         self._bounds = chunk_bounds(source.batch.n, chunk)
         self._memory = memory
-        self._activations: Activations | None = None
-        self._ranks: dict[int, float] | None = None
+        self._health = health if keeps else None
         self._keeps = keeps
         self._y_M = source.groups.y_M.to(source.device)
         self._classes = source.groups.count
 
-    def measure(self, run: Forward, activations: Activations | None = None, *, ranks: bool = False) -> Measured:
-        """The load curve now, computed on the features' devices; no curves where this process does not measure.
+    def measure(self, run: Forward) -> list[Measured]:
+        """The load curve of each tower now, computed on the features' devices.
+
+        There are no curves where this process does not measure.
 
         Args:
             run: runs the model.
-            activations: takes in the activations of all points; None where no measure needs them.
-            ranks: whether to measure the effective rank of the features.
 
         Raises:
             ConfigError: a layer's features have another shape than at first.
         """
+        try:
+            return self._measure(run)
+        except (
+            WidthError
+        ):  # layers can be as wide as the longest text of a chunk, of which few samples tell nothing
+            self.sizes = self._source.recount(run, self._bounds)
+            return self._measure(run)
+
+    def _measure(self, run: Forward) -> list[Measured]:
         values: dict[int, dict[str, float]] = {}
         influences: dict[int, Tensor] = {}
         grams: dict[int, GramSeparation] = {}
-        self._activations = activations if self._keeps else None
-        self._ranks = {} if ranks else None
+        if self._health is not None:
+            self._health.begin()
         for tables in plan_passes(self.sizes, len(self._y_M), self._memory):
             self._collect(tables, run)
             for table in tables if self._keeps else []:
@@ -139,27 +151,24 @@ class Measurer:
                     self._separate(table, values, influences, grams)
                 table.values = None
         values |= {point: gram.measures() for point, gram in grams.items()}
-        curves = {name: [values[i][name] for i in range(len(values))] for name in self._measures if self._keeps}
-        if self._ranks is not None:
-            self._ranks |= {point: gram.effective_rank() for point, gram in grams.items()}
-        return Measured(
-            curves, self._errors(curves.get(DEFAULT_MEASURE, []), influences), self._health() if curves else {}
-        )
+        for point, gram in grams.items() if self._health is not None else ():
+            self._health.take_gram(point, gram)
+        return [self._measured(chain, values, influences) for chain in self._chains]
 
-    def _health(self) -> dict[str, list[float]]:
-        """Layer health by measure, in the order of the registry."""
-        taken = {} if self._activations is None else self._activations.values()
-        if self._ranks is not None:
-            taken[EFFECTIVE_RANK] = [self._ranks[i] for i in range(len(self.sizes))]
-        self._activations = self._ranks = None
-        return {name: taken[name] for name in HEALTH if name in taken}
+    def _measured(
+        self, chain: list[int], values: dict[int, dict[str, float]], influences: dict[int, Tensor]
+    ) -> Measured:
+        """One tower's share of what was measured at all points."""
+        curves = {name: [values[i][name] for i in chain] for name in self._measures if self._keeps}
+        health = {} if self._health is None else self._health.values(chain)
+        return Measured(curves, self._errors(chain, curves.get(DEFAULT_MEASURE, []), influences), health)
 
-    def _errors(self, curve: list[float], influences: dict[int, Tensor]) -> dict[str, float]:
+    def _errors(self, chain: list[int], curve: list[float], influences: dict[int, Tensor]) -> dict[str, float]:
         """The errors by name; none where a hidden layer's features needed several tables."""
-        hidden = len(curve) - self._source.points[-1].logits
-        if not curve or any(point not in influences for point in range(hidden)):
+        hidden = [point for point in chain if not self._source.points[point].logits]
+        if not curve or any(point not in influences for point in hidden):
             return {}
-        return errors_over_samples(curve[:hidden], [influences[point].cpu().numpy() for point in range(hidden)])
+        return errors_over_samples(curve[: len(hidden)], [influences[point].cpu().numpy() for point in hidden])
 
     def _separate(
         self,
@@ -174,8 +183,8 @@ class Measurer:
         if table.width == self.sizes[table.point]:
             measured = separation_and_influence(table.values, y_M, self._classes, self._measures)
             values[table.point], influence = measured
-            if self._ranks is not None:
-                self._ranks[table.point] = effective_rank(table.values)
+            if self._health is not None:
+                self._health.take_features(table.point, table.values)
             if influence is not None:
                 influences[table.point] = influence
             return
@@ -191,14 +200,14 @@ class Measurer:
                 self._put(table, rows, features.get(table.point))
 
     def _seer(self, tables: list[Table], start: int) -> Seen | None:
-        """Shows a chunk's activations to ``Activations``, in the first pass that collects a point."""
-        if (activations := self._activations) is None:
+        """Shows a chunk's activations to layer health, in the first pass that collects a point."""
+        if (health := self._health) is None:
             return None
         first = {table.point for table in tables if table.columns.start == 0}
 
         def seen(index: int, x: Tensor, rows: Rows) -> None:
             if index in first:
-                activations.see(index, start, x, rows)
+                health.see(index, start, x, rows)
 
         return seen
 

@@ -514,7 +514,7 @@ class TestWhoseParameters:
         assert probe._probed is not None
         return {
             point: {names[id(p)] for p in own}
-            for point, own in zip(probe.layers, probe._probed.parameters, strict=True)
+            for point, own in zip(probe.layers, probe._probed.parameters[0], strict=True)
         }
 
     def test_of_blocks_embeddings_and_heads(self) -> None:
@@ -578,6 +578,50 @@ class TestWhoseParameters:
         found = self.held(model, *task)
         weights = {f"4.parametrizations.weight.original{i}" for i in (0, 1)}
         assert found["5"] == {"4.bias", *weights}
+
+    def test_of_towers(self) -> None:
+        """Each tower has the parameters that lead to its own points, though all are called one after the other."""
+
+        class Encoder(nn.Module):
+            def __init__(self, width: int) -> None:
+                super().__init__()
+                self.first, self.second = nn.Linear(width, 8), nn.Linear(8, 8)
+                self.act1, self.act2, self.out = nn.ReLU(), nn.ReLU(), nn.Linear(8, 4)
+
+            def forward(self, x: Tensor) -> Tensor:
+                return self.out(self.act2(self.second(self.act1(self.first(x)))))  # type: ignore[no-any-return]
+
+        class Pair(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.image, self.text, self.head = Encoder(6), Encoder(5), nn.Linear(8, 2)
+
+            def forward(self, image: Tensor, text: Tensor) -> Tensor:
+                return self.head(torch.cat([self.image(image), self.text(text)], 1))  # type: ignore[no-any-return]
+
+        model = Pair()
+        optimiser = torch.optim.SGD(model.parameters(), 0.1)
+        inputs, y = (torch.randn(40, 6), torch.randn(40, 5)), torch.arange(40) % 2
+        probe = LoadProbe(model, inputs, y, every=1, health="all", optimizer=optimiser, notes={"dead_units": 0.0})
+        assert probe.towers == ["image", "text"]
+        assert probe._probed is not None
+        names = {id(p): name for name, p in model.named_parameters()}
+        held = [[{names[id(p)] for p in own} for own in tower] for tower in probe._probed.parameters]
+        for own, path in zip(held, probe.towers, strict=True):
+            assert own[0] == set()
+            assert own[1] == {f"{path}.first.weight", f"{path}.first.bias"}
+            assert own[2] == {f"{path}.second.weight", f"{path}.second.bias"}
+        nn.functional.cross_entropy(model(*inputs), y).backward()
+        optimiser.step()
+        probe.step()
+        found = [record for record in records(probe, Health) if record.step == 1]
+        assert [record.path for record in found] == ["image", "text"]
+        assert [record.layers for record in found] == [probe.tower(path).layers for path in probe.towers]
+        weight = model.text.second
+        assert weight.weight.grad is not None
+        wanted = math.hypot(float(weight.weight.grad.norm()), float(weight.bias.grad.norm()))
+        assert found[1].measures["grad_norm"][2] == pytest.approx(wanted, rel=1e-5)
+        assert f"text/grad_norm/{found[1].layers[2]}" in probe.metrics(prefix="")
 
 
 class TestOptimisers:
