@@ -128,7 +128,7 @@ def notes_of(found: Found) -> list[str]:
     """What the user is to be told once: parts with a share in the output that are not measured, and open axes."""
     notes = []
     if missed := [row for row in found.left_out if row.is_missed]:
-        named = "; ".join(f"{row.name!r} ({row.module}): {row.reason}" for row in missed[:_FEW])
+        named = "; ".join(f"{row.name!r}, which {row.reason}" for row in missed[:_FEW])
         more = f"; and {len(missed) - _FEW} more" if len(missed) > _FEW else ""
         notes.append(f"the load probe leaves out {named}{more}. probe.describe() lists what it measures")
     if still_open := found.open:

@@ -59,7 +59,7 @@ def find_points(looks: Looks, inputs: Any, wanted: Wanted) -> Found:
         if not chain.stops:
             continue
         if wanted.grouped is not None and _reads_other_tokens(looks, chain, inputs, wanted.grouped):
-            reason = "its tokens are others than those that are grouped"
+            reason = "reads other tokens than those that are grouped"
             rows = rows_of(stop.layer for stop in chain.stops)
             found.left_out += [replace(row, reason=reason, is_missed=True) for row in rows]
             continue

@@ -55,7 +55,7 @@ def left_out_of(model: nn.Module, traced: Trace, selection: Selection, fit: Fit)
     inside = {stop.layer.name for stop in stops}
     for name, module in _never_called(model, traced):
         if not any(name == own or name.startswith(f"{own}.") for own in inside):
-            found.append((name, type(module).__name__, "never called", False))
+            found.append((name, type(module).__name__, "was never called", False))
     return _grouped(found)
 
 

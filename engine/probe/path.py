@@ -312,7 +312,7 @@ class _Walk:
         others = [s for s in flow.made_from[merge] if s not in branch and flow.is_real[s]]
         how = _JOINED.get(flow.operations[merge], "joined")
         if self._is_gate(merge, branch, others):
-            self._leave(inner, "a gate: it scales the path")
+            self._leave(inner, "is a gate: it scales the path")
             return []
         inside = following is not None and following.call.opened <= merge < following.call.closed
         most = _SHORT if beside else layers.deep
@@ -321,18 +321,16 @@ class _Walk:
             stop = self._joined(entry, merge, inner, line, following, how)
             if isinstance(stop, Stop):
                 replaced = [c for c in line if c.call is not stop.layer]
-                self._leave(replaced, f"inside a branch that is {how}: measured with {stop.label}")
-                self._leave(beside, f"branches side by side: measured where they are {how}, as {stop.label}")
+                self._leave(replaced, f"is in a branch that is {how}: measured with {stop.label}")
+                self._leave(beside, f"is one of several branches: measured where they are {how}, as {stop.label}")
                 return [stop]
             if stop is not None and (passed or beside):
                 name = stop.call.label
-                self._leave(line, f"inside a branch that is {how} to the path: measured with {name}")
-                self._leave(beside, f"branches side by side: measured where they are {how}, as {name}")
+                self._leave(line, f"is in a branch that is {how} to the path: measured with {name}")
+                self._leave(beside, f"is one of several branches: measured where they are {how}, as {name}")
                 return []
         if beside:
-            self._leave(
-                beside, f"branches side by side{'' if line else ', joined where no module begins or ends'}"
-            )
+            self._leave(beside, "is one of several branches, joined where no module begins or ends")
         if not line:
             return []
         stops = [_after(line[0]), *self.between(line[0].node, merge, line[1:], following)]

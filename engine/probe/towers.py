@@ -64,7 +64,7 @@ def without_repetitions(layers: FlowOfLayers) -> tuple[list[Candidate], list[Lef
             seen.append((modules, group))
             kept += group
         else:
-            reason = "another call of the same modules: measured on its first input"
+            reason = "is another call of the same modules: they are measured on their first input"
             left += [LeftOut(candidate.call, reason) for candidate in group]
     return sorted(kept, key=lambda c: (c.node, c.number)), left
 

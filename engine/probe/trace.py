@@ -90,7 +90,16 @@ class Trace:
     """The operations that the model's outputs come from, that of ``output`` first where it has one."""
 
 
-Inspect = Callable[[Call, Where, Tensor], None]
+Inspect = Callable[[Call, Where, Tensor], Tensor | None]
+
+
+def _with(output: Any, old: Tensor | None, new: Tensor) -> Any:
+    """A module's output with one tensor in place of another; as it is where that is in no tuple or list."""
+    if output is old:
+        return new
+    if type(output) in (tuple, list):
+        return type(output)(_with(part, old, new) for part in output)
+    return output
 
 
 def _is_view(a: Tensor, b: Tensor) -> bool:
@@ -156,7 +165,8 @@ def trace(
     Args:
         model: the inner model.
         run: runs it and returns its output.
-        inspect: called with each call, "before" or "after", and its input or output tensor, which it may change.
+        inspect: called with each call, "before" or "after", and its input or output tensor; a tensor that it
+            returns is handed on in place of an output.
         recording: records the flow of data meanwhile.
     """
     traced = Trace()
@@ -192,7 +202,7 @@ def trace(
 
         return hook
 
-    def finish(call: Call, output: Any) -> Tensor | None:
+    def finish(call: Call, output: Any) -> tuple[Tensor | None, Tensor | None]:
         call.ended = next(clock)
         tensor = feature_tensor(output)
         if recording is not None:
@@ -200,21 +210,21 @@ def trace(
                 recording.bridge(output, given.pop(id(call), ()))
             call.closed = len(recording.flow)
             call.left = _numbers(recording, (tensor, output))
-        if tensor is not None:
-            call.output, call.shape = weakref.ref(tensor), tuple(tensor.shape)
-            call.end = owner(tensor)
-            if call.end is None:
-                owners[id(tensor)] = (call.output, call)
-            if inspect is not None:
-                inspect(call, "after", tensor)
-        return tensor
+        if tensor is None:
+            return None, None
+        call.output, call.shape = weakref.ref(tensor), tuple(tensor.shape)
+        call.end = owner(tensor)
+        if call.end is None:
+            owners[id(tensor)] = (call.output, call)
+        return tensor, None if inspect is None else inspect(call, "after", tensor)
 
-    def leaving(_module: nn.Module, _args: Any, output: Any) -> None:
+    def leaving(_module: nn.Module, _args: Any, output: Any) -> Any:
         call = stack.pop()
-        tensor = finish(call, output)
+        tensor, other = finish(call, output)
         if tensor is not None:
             newest.append(tensor)
         traced.calls.append(call)
+        return None if other is None else _with(output, tensor, other)
 
     handles = []
     for name, module in modules_by_name(model).items():
@@ -223,7 +233,7 @@ def trace(
     with hooked(handles), recording or contextlib.nullcontext():
         output = run()
     traced.whole = Call("", 0, model, [], inner=len(traced.calls))
-    traced.output = finish(traced.whole, output)
+    traced.output, _ = finish(traced.whole, output)
     if recording is not None and recording.number_of(traced.output) is not None:
         traced.left = traced.whole.left
     if traced.output is not None:

@@ -157,7 +157,7 @@ class TestBranches:
             model(IMAGES)
         assert probe.curves["trace_ratio"][2] == pytest.approx(separation(got[0]), abs=1e-4)
         assert left_out(probe) == dict.fromkeys(
-            ["a.2", "b.*.2 (2)"], "branches side by side: measured where they are concatenated, as last.in"
+            ["a.2", "b.*.2 (2)"], "is one of several branches: measured where they are concatenated, as last.in"
         )
 
     def test_one_inception_module(self) -> None:
@@ -179,7 +179,7 @@ class TestBranches:
         model = Net(run, stem=conv(3, 8), a=conv(8, 8), b=conv(8, 8), last=last, head=nn.Linear(8, 4))
         probe = probe_of(model, IMAGES)
         assert probe.layers == ["input", "stem.2", "last.1", "logits"]
-        assert left_out(probe)["a.2"] == "branches side by side: measured where they are added, as last.1"
+        assert left_out(probe)["a.2"] == "is one of several branches: measured where they are added, as last.1"
 
     @pytest.mark.parametrize("sparse", [False, True])
     def test_mixture_of_experts(self, sparse: bool) -> None:
@@ -198,7 +198,7 @@ class TestBranches:
         if not sparse:
             assert points(model, ROWS) == ["1", "2", "4"]
             return
-        with pytest.warns(ProbeWarning, match=r"leaves out '2\.experts\.\S+( \(\d\))?' \(Feed\): ") as told:
+        with pytest.warns(ProbeWarning, match=r"leaves out '2\.experts\.\S+( \(\d\))?', which ") as told:
             probe = LoadProbe(model, ROWS, Y)
         assert len(told) == 1
         assert probe.layers == ["input", "1", "4", "logits"]
@@ -219,7 +219,7 @@ class TestGates:
         gate = nn.Sequential(nn.Linear(8, 2), nn.ReLU(), nn.Linear(2, 8), nn.Sigmoid())
         probe = probe_of(Net(run, body=conv(3, 8), gate=gate, last=conv(8, 8), head=nn.Linear(8, 4)), IMAGES)
         assert probe.layers == ["input", "body.2", "last.2", "logits"]
-        assert left_out(probe) == dict.fromkeys(["gate.1", "gate.3"], "a gate: it scales the path")
+        assert left_out(probe) == dict.fromkeys(["gate.1", "gate.3"], "is a gate: it scales the path")
 
     def test_attention_pooling(self) -> None:
         def run(net: Any, x: Tensor) -> Any:
@@ -295,7 +295,7 @@ class TestSkips:
         acts = {f"act{i}": nn.ReLU() for i in range(5)}
         probe = probe_of(Net(run, stem=nn.Conv2d(3, 8, 3), **convs, **acts, head=nn.Linear(8, 4)), IMAGES)
         assert probe.layers == ["input", "act0", "act2", "act4", "logits"]
-        assert left_out(probe)["act1"] == "inside a branch that is added to the path: measured with act2"
+        assert left_out(probe)["act1"] == "is in a branch that is added to the path: measured with act2"
 
     @pytest.mark.parametrize("dense", [False, True])
     def test_one_map_a_branch(self, dense: bool) -> None:
@@ -430,7 +430,7 @@ class TestOtherOutputs:
         probe = probe_of(model, IMAGES)
         assert probe.layers == ["input", "body1.2", "body2.2", "logits"]
         assert left_out(probe) == {
-            "aux": "leads to another output than the one measured", "spare": "never called",
+            "aux": "leads to another output than the one measured", "spare": "was never called",
         }  # fmt: skip
 
     def test_of_several_outputs_the_first_is_measured(self) -> None:
@@ -540,7 +540,7 @@ class TestTowers:
     @pytest.mark.parametrize("length", [5, 12])
     def test_a_decoder_whose_tokens_are_not_grouped_is_named(self, length: int) -> None:
         inputs = {"input_ids": IDS, "decoder_input_ids": IDS.flip(1)[:, :length]}
-        with pytest.warns(ProbeWarning, match=r"leaves out 'decoder\.\* \(2\)' \(DecoderLayer\)") as told:
+        with pytest.warns(ProbeWarning, match=r"leaves out 'decoder\.\* \(2\)', which ") as told:
             probe = LoadProbe(translator(), inputs)
         assert len(told) == 1
         assert probe.towers == ["encoder" if length == 12 else ""]
@@ -568,7 +568,7 @@ class TestTowers:
         probe = probe_of(model, (ROWS, ROWS.flip(0)))
         assert probe.towers == [""]
         assert probe.layers == ["input", "body.1", "body.3", "head.1", "logits"]
-        reason = "another call of the same modules: measured on its first input"
+        reason = "is another call of the same modules: they are measured on their first input"
         assert left_out(probe) == {"body.*#2 (2)": reason}
         named = probe_of(model, (ROWS, ROWS.flip(0)), towers={"one": "body.[13]", "other": ["body.[13]#2"]})
         assert named.tower("other").layers == ["input", "body.1#2", "body.3#2"]
