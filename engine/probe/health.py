@@ -152,6 +152,13 @@ class LayerHealth:
         """Bytes that are kept of the model's weights, at most, and what they are in words."""
         return (0, "no copy of weights") if self._watch is None else (self._watch.memory(), self._watch.words())
 
+    def words(self) -> str:
+        """Which measures are taken, and what is kept of the model's weights, for ``LoadProbe.describe``."""
+        if not self.names:
+            return ""
+        kept = self.memory()[1]
+        return f"Layer health: {', '.join(self.names)}; the probe keeps {kept}."
+
     def close(self) -> None:
         """Remove the optimiser's hooks."""
         if self._watch is not None:

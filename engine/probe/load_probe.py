@@ -17,6 +17,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -149,6 +150,7 @@ class LoadProbe:
             assert self._probed is not None
             self._health.watch(self._probed.parameters)
             self._health.expect(self._every, paused=False)
+            self._described = replace(self.describe(), health=self._health.words())
             if config.notes:
                 self._events = [
                     Events(tower.layers, config, logits=tower.has_logits, path=tower.path)

@@ -151,8 +151,9 @@ class Measurer:
                     self._separate(table, values, influences, grams)
                 table.values = None
         values |= {point: gram.measures() for point, gram in grams.items()}
-        for point, gram in grams.items() if self._health is not None else ():
-            self._health.take_gram(point, gram)
+        if self._health is not None:
+            for point, gram in grams.items():
+                self._health.take_gram(point, gram)
         return [self._measured(chain, values, influences) for chain in self._chains]
 
     def _measured(

@@ -276,6 +276,8 @@ class TestUpdates:
         size, words = probe._health.memory()
         assert size == 4 * (12 * 16 + 12)
         assert words == "a copy of one layer's weights at a time, at most 0.0 MiB"
+        assert "the probe keeps a copy of one layer's weights at a time" in " ".join(str(probe.describe()).split())
+        assert "Layer health" not in str(LoadProbe(model, *task).describe())
 
     def test_schedules_and_groups(self, task: Any) -> None:
         """Each group has its own rate, and the schedule changes both."""
