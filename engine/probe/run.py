@@ -24,7 +24,19 @@ from ..errors import ConfigError
 from ..runs.controls import ControlReader
 from ..runs.directory import Run
 from ..runs.listing import open_home
-from ..runs.records import Acknowledged, Control, Curve, Ended, Event, Note, Scalars, Started, Usage, finite
+from ..runs.records import (
+    Acknowledged,
+    Control,
+    Curve,
+    Ended,
+    Event,
+    Health,
+    Note,
+    Scalars,
+    Started,
+    Usage,
+    finite,
+)
 from ..runs.status import Status
 from ..runs.writer import RunWriter
 from ..settings.probe import ProbeConfig
@@ -213,6 +225,14 @@ class ProbeRun:
             except Exception:
                 self._pending += [later for later in events[index + 1 :] if isinstance(later, Scalars)]
                 raise
+
+    def write_health(self, health: Health) -> None:
+        """Write the layer health of a measurement.
+
+        Raises:
+            OSError, DiskFullError: it cannot be written.
+        """
+        self._write(health)
 
     def note(self, text: str) -> None:
         """Write a warning for the user; errors of writing are ignored."""

@@ -37,7 +37,7 @@ class LoadProbeCallback(Callback):
         every: optimiser steps between measurements; by default once an epoch.
         part: name of the submodule that is measured; by default the whole module through its ``forward``.
         log: whether the metrics also go to the trainer's loggers, once an epoch.
-        options: other arguments of ``LoadProbe``.
+        options: other arguments of ``LoadProbe``. ``health`` needs no ``optimizer``: the trainer's are taken.
 
     Strategies that shard the model (FSDP, DeepSpeed, ModelParallel) are refused at the start: they train another
     module than the one that a callback gets. DDP works; rank 0 writes.
@@ -74,7 +74,8 @@ class LoadProbeCallback(Callback):
                 f"strategy {strategy} shards the model, which this callback does not follow; allowed: one device "
                 f"or DDP, or call LoadProbe in a training loop of your own"
             )
-        options = {"autocast": trainer.precision_plugin.forward_context, **self._options}
+        given = {"autocast": trainer.precision_plugin.forward_context, "optimizer": trainer.optimizers}
+        options = {**given, **self._options}
         self._step, self._epoch = trainer.global_step, float(trainer.current_epoch)
         self._fresh(trainer)
         self.probe = springtui.LoadProbe(
