@@ -16,6 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from ..errors import ConfigError
 from .axes import canonical
 from .batch import ProbeBatch, first_real
+from .flow import tensors_in
 from .groupings import Groups
 from .isolation import hooked
 from .layers import Point
@@ -23,6 +24,9 @@ from .reductions import Rows, feature_tensor, reduce
 
 Forward = Callable[[Any, Any], Any]
 """Runs the model on positional and named arguments and returns its output."""
+Seen = Callable[[int, Tensor, Rows], None]
+"""Is shown a point's activations before they are reduced: number of the point, [n, …] with samples first, the
+mask."""
 _SIZE_SAMPLES = 4
 """Samples of the forward pass that counts each point's features."""
 REMEDY = (
@@ -54,7 +58,7 @@ class Source:
         self._widths: dict[int, int] = {}
 
     def features(
-        self, wanted: Mapping[int, slice], start: int, stop: int, run: Forward
+        self, wanted: Mapping[int, slice], start: int, stop: int, run: Forward, seen: Seen | None = None
     ) -> tuple[slice, dict[int, Tensor]]:
         """Features of samples start … stop - 1: the slice of the M measured samples, and [m, D] by point.
 
@@ -62,18 +66,19 @@ class Source:
             wanted: by number of a point, the slice of its features.
             start, stop: samples of the probe batch.
             run: runs the model; its exceptions are passed on.
+            seen: is shown the activations of each wanted point.
 
         Raises:
             WidthError: a point has another number of features than in ``sizes``.
         """
         measured = self._measured(start, stop)
         args, kwargs = self.batch.chunk(start, stop, self.device, self.dtype)
-        taker = _Taker({i: (self.points[i], columns) for i, columns in wanted.items()}, self.groups.tokens)
+        taker = _Taker({i: (self.points[i], columns) for i, columns in wanted.items()}, self.groups.tokens, seen)
         taker.rows = self._rows(start, stop, measured)
-        taker.take_end("batch", first_real((args, kwargs)))  # before the model can overwrite it
+        taker.take_batch((args, kwargs))  # before the model can overwrite it
         with hooked(taker.hooks()):
             output = run(args, kwargs)
-        taker.take_end("model", feature_tensor(output))
+        taker.take_output(feature_tensor(output))
         for i, width in taker.widths.items() if self.sizes else ():
             if width != self.sizes[i]:
                 raise WidthError(
@@ -140,8 +145,11 @@ class Source:
 class _Taker:
     """Captures the features of some points in one forward pass."""
 
-    def __init__(self, points: dict[int, tuple[Point, slice]], tokens: Tensor | None) -> None:
+    def __init__(
+        self, points: dict[int, tuple[Point, slice]], tokens: Tensor | None, seen: Seen | None = None
+    ) -> None:
         self.features: dict[int, Tensor] = {}
+        self._seen = seen
         self.widths: dict[int, int] = {}
         """Number of features of each point, D, before the wanted ones are taken."""
         self.rows = Rows()
@@ -178,10 +186,18 @@ class _Taker:
             return module.register_forward_pre_hook(before, with_kwargs=True)
         return module.register_forward_hook(after)
 
-    def take_end(self, where: str, value: Tensor | None) -> None:
-        """Capture points that need no hook: the model's input (``batch``) or its output (``model``)."""
+    def take_batch(self, inputs: Any) -> None:
+        """Capture points that are inputs of the model."""
+        wanted = [(index, point.number) for index, (point, _) in self._points.items() if point.where == "batch"]
+        real = [tensor for tensor in tensors_in(inputs) if tensor.is_floating_point()] if wanted else []
+        for index, number in wanted:
+            if number < len(real):
+                self._take(index, real[number])
+
+    def take_output(self, value: Tensor | None) -> None:
+        """Capture points that are the model's output."""
         for index, (point, _) in self._points.items():
-            if point.where == where and value is not None:
+            if point.where == "model" and value is not None:
                 self._take(index, value)
 
     def _take(self, index: int, x: Tensor) -> None:
@@ -190,6 +206,8 @@ class _Taker:
         x = canonical(x, point.samples_axis, point.features_axis, point.rows, point.interleaved, point.reduction)
         if point.logits and self._tokens is not None and x.shape[-1] > int(self._tokens.max()):
             x = x[..., self._tokens.to(x.device)]  # of the vocabulary's logits only those of the groups' tokens
+        if self._seen is not None:
+            self._seen(index, x, self.rows)
         vectors = reduce(x, point.reduction, self.rows)
         self.widths[index] = vectors.shape[1]
         vectors = vectors[:, columns]

@@ -17,6 +17,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,15 +32,18 @@ from ..measures.load_curve import LoadStatistics
 from ..measures.registry import DEFAULT_MEASURE, SEPARATIONS
 from ..runs.home import default_home, preferred_home
 from ..runs.label import checked_name
-from ..runs.records import Control, Curve, Started
+from ..runs.records import Control, Curve, Health, Started
 from ..runs.status import Status
 from ..settings.fields import make
 from ..settings.probe import ProbeConfig
+from .description import Description
+from .events import Events
+from .health import LayerHealth, known_health, note_limits
 from .isolation import Autocast, inner_model, is_sharded
-from .layers import check_reductions
+from .layers import check_reductions, checked_towers
 from .model import ProbedModel
 from .run import ProbeRun, describe, end_with_script
-from .tower import Tower
+from .tower import Tower, Towers
 
 __all__ = ["LoadProbe"]
 
@@ -54,8 +58,15 @@ class LoadProbe:
             ``next_token``; or None for the next token of a language model's inputs.
         every: optimiser steps between measurements.
         layers: patterns of module names, as ``["blocks.*", "fc?"]``; found automatically by default.
+        towers: chains of layers that are measured apart, by name, as ``{"image": ["visual.blocks.*"], "text":
+            ["text.blocks.*"]}``; found automatically by default where they are plain; False for one chain.
         reductions: how features become vectors: one name for all points, or names by pattern.
         measures: measures of separation beside ``trace_ratio``.
+        health: measures of layer health: ``grad_norm``, ``update_ratio``, ``dead``, ``saturated``, ``scale``,
+            ``effective_rank``, or ``all``; none by default. The first two need ``optimizer``.
+        optimizer: the optimiser that trains the model, or a list of several; its steps are only read.
+        notes: whether the run gets a warning when something happens to a layer; or limits by name, as
+            ``{"idle_load": 0.05}``.
         groups: number of bins of a target, or of most frequent next tokens.
         chunk: samples that go through the model at once.
         memory: MiB (2²⁰ bytes) of features kept at once.
@@ -77,8 +88,12 @@ class LoadProbe:
         *,
         every: int = 100,
         layers: str | Sequence[str] | None = None,
+        towers: Mapping[str, str | Sequence[str]] | bool | None = None,
         reductions: str | Mapping[str, str] = "auto",
         measures: str | Sequence[str] = SEPARATIONS,
+        health: str | Sequence[str] = (),
+        optimizer: Any = None,
+        notes: bool | Mapping[str, float] = True,
         groups: int = 10,
         chunk: int = 128,
         memory: int = 256,
@@ -95,16 +110,21 @@ class LoadProbe:
         except ConfigError as error:
             warnings.warn(f"{error}. The load probe's run has no name", ProbeWarning, 2)
             name = ""
+        wanted = known_health(health)
         options = {"every": every, "chunk": chunk, "memory": memory, "name": name, "measures": _known(measures)}
-        config = make(ProbeConfig, options)
+        config = make(ProbeConfig, {**options, "health": wanted, **note_limits(notes)})
+        self._health = LayerHealth(wanted, optimizer, sharded=self._sharded)
+        self._events: list[Events] = []
         check_reductions(reductions)
+        named = checked_towers(towers, layers)
         self._every = config.every
         self._steps, self._measured_at = 0, -1
         self._warned = self._paused = self._closed = self._late = False
         self._began = time.monotonic()
         self._mark, self._cost = (self._began, 0), 0.0
-        self._tower = Tower("", [], has_logits=False)
+        self._towers = Towers([Tower("", [], has_logits=False)])
         self._probed: ProbedModel | None = None
+        self._described: Description | None = None
         self._run: ProbeRun | None = None
         writes = _rank() == 0
         if writes or self._sharded:
@@ -113,18 +133,29 @@ class LoadProbe:
                 inputs,
                 labels,
                 layers=[layers] if isinstance(layers, str) else layers,
+                towers=named,
                 reductions=reductions,
                 groups=groups,
                 measures=config.measures,
+                health=wanted,
                 chunk=config.chunk,
                 memory=config.memory,
                 autocast=autocast,
                 forward=forward,
                 keeps=writes,
             )
-            points = self._probed.points
-            self._tower = Tower("", [point.name for point in points], has_logits=points[-1].logits)
+            self._towers = self._probed.towers()
+            self._described = self._probed.describe()
         if writes:
+            assert self._probed is not None
+            self._health.watch(self._probed.parameters)
+            self._health.expect(self._every, paused=False)
+            self._described = replace(self.describe(), health=self._health.words())
+            if config.notes:
+                self._events = [
+                    Events(tower.layers, config, logits=tower.has_logits, path=tower.path)
+                    for tower in self._towers
+                ]
             self._attempt(lambda: self._open(None if home is None else Path(home), config))
             for text in self._probed.notes if self._probed is not None else []:
                 self._warn(text, level=3)
@@ -146,6 +177,7 @@ class LoadProbe:
         self._steps = self._steps + 1 if step is None else max(0, int(step))
         if self._probed is None:
             return
+        self._health.stepped(self._steps, self._every, paused=self._paused)
         if self._run is not None:
             self._run.at = self._steps
             self._keep(scalars)
@@ -187,12 +219,13 @@ class LoadProbe:
 
         ``separation/LAYER`` and ``load/LAYER`` (trace ratio), ``fuzziness/LAYER``, ``inverse_fuzziness/LAYER``,
         all natural logs; ``cv``, ``asymmetry``, ``effective_friction``, ``friction_error`` and ``curve_error``,
-        dimensionless, the first four only where the curve's shape means something; ``seconds`` that the
-        measurement took; on the process that writes the run ``scalars/NAME``, the newest number of each name that
-        was recorded, ``usage/cpu`` in cores, and in bytes ``usage/memory``, ``usage/gpu0/memory`` and
-        ``usage/gpu0/reserved``.
+        dimensionless, the first four only where the curve's shape means something; measures of layer health, as
+        ``grad_norm/LAYER``; ``seconds`` that the measurement took; on the process that writes the run
+        ``scalars/NAME``, the newest number of each name that was recorded, ``usage/cpu`` in cores, and in bytes
+        ``usage/memory``, ``usage/gpu0/memory`` and ``usage/gpu0/reserved``. The names of further towers begin with
+        ``TOWER/``.
         """
-        numbers = self._tower.metrics()
+        numbers = self._towers.metrics()
         if numbers:
             numbers["seconds"] = self._cost
         if self._run is not None:
@@ -205,7 +238,8 @@ class LoadProbe:
         Args:
             error: the exception that ended the training; None where it finished.
         """
-        self._closed = self._tower.ended = True
+        self._closed = True
+        self._towers.end()
         if error is None or (isinstance(error, SystemExit) and not error.code):
             if not self._sharded:  # a sharded model's other processes may have ended
                 self._attempt(self._measure)
@@ -223,7 +257,36 @@ class LoadProbe:
     ) -> None:
         self.close(error)
 
-    # the newest measurement
+    # what is measured
+
+    def describe(self) -> Description:
+        """Every point with its module, shape, reduction and role, and what is left out and why; print it.
+
+        Raises:
+            ConfigError: the probe does not measure in this process.
+        """
+        if self._described is None:
+            raise ConfigError("this process measures nothing; ask the probe of rank 0 to describe()")
+        return self._described
+
+    @property
+    def towers(self) -> list[str]:
+        """Names of the towers, the main one first; one empty name where the model is one chain."""
+        return self._towers.names
+
+    def tower(self, name: str) -> Tower:
+        """The newest measurement of one tower.
+
+        Raises:
+            ConfigError: there is no tower of this name.
+        """
+        return self._towers[name]
+
+    # the newest measurement, of the main tower
+
+    @property
+    def _tower(self) -> Tower:
+        return self._towers.main
 
     @property
     def layers(self) -> list[str]:
@@ -274,7 +337,7 @@ class LoadProbe:
         return self._run.run.path if self._run is not None else None
 
     def __repr__(self) -> str:
-        return f"<LoadProbe of {self._kind}, {len(self._tower.layers)} points, {self.run_id or 'writes nothing'}>"
+        return f"<LoadProbe of {self._kind}, {self._towers.points} points, {self.run_id or 'writes nothing'}>"
 
     # internals
 
@@ -318,11 +381,31 @@ class LoadProbe:
             return
         began = time.monotonic()
         self._measured_at = self._steps
-        measured = self._probed.measure()
+        measured = self._probed.measure_towers()
+        if problem := self._health.problem(self._steps):
+            self._warn(f"layer health: {problem}", level=4)
+        measured = self._health.take(measured, self._steps, last=self._closed)
         self._cost = time.monotonic() - began
-        if measured.curves:
-            self._tower.take(measured)
+        if measured[0].curves:
+            self._towers.take(measured)
             self._write(began)
+            self._write_health()
+
+    def _write_health(self) -> None:
+        """Write the layer health, and note what has happened to a layer since the last measurement."""
+        if self._run is None:
+            return
+        for tower in self._towers:
+            if tower.health:
+                self._run.write_health(
+                    Health(step=self._steps, path=tower.path, layers=tower.layers, measures=tower.health)
+                )
+        if self._steps == 0:  # an untrained network is no news
+            return
+        for tower, events in zip(self._towers, self._events, strict=False):
+            clear = not tower.statistics.reason
+            for text in events.see(self._steps, tower.curve, clear=clear, health=tower.health):
+                self._run.note(text)
 
     def _write(self, began: float) -> None:
         numbers = self._tower.numbers()
@@ -331,16 +414,14 @@ class LoadProbe:
         scalars: dict[str, float | None] = {**numbers, "rate": rate, "probe_seconds": self._cost}
         if self._run is None:
             return
-        curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in self._tower.curves.items()}
-        summary = {
-            "steps": self._steps,
-            "seconds": time.monotonic() - self._began,
-            "load_curve": curves,
-            "regime": self.regime,
-            "regime_reason": self.statistics.reason,
-            **scalars,
-        }
-        self._run.write(Curve(at=self._steps, step=self._steps, curves=curves, scalars=scalars), summary)
+        seconds = time.monotonic() - self._began
+        summary = {"steps": self._steps, "seconds": seconds, **self._towers.summary(), **scalars}
+        found = []
+        for tower in self._towers:
+            own: dict[str, float | None] = {**(scalars if tower is self._tower else tower.numbers())}
+            curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in tower.curves.items()}
+            found.append(Curve(at=self._steps, step=self._steps, path=tower.path, curves=curves, scalars=own))
+        self._run.write_curves(found, summary)
 
     def _keep(self, scalars: Mapping[str, Any]) -> None:
         if self._run is not None and scalars:
@@ -370,9 +451,11 @@ class LoadProbe:
             if unknown:
                 raise ConfigError(f"{unknown[0]!r} cannot change while a probe watches; this can: every")
             self._every = make(ProbeConfig, control.settings).every
+            self._health.expect(self._every, paused=self._paused)
             return {"every": self._every}
         if control.action in {"pause", "resume"}:
             self._paused = control.action == "pause"
+            self._health.expect(self._every, paused=self._paused)
         elif control.action != "stop":
             raise ConfigError(f"unknown request {control.action!r}; allowed: set, pause, resume, stop")
         return {}
@@ -399,6 +482,7 @@ class LoadProbe:
 
     def _end(self, reason: Status, text: str) -> None:
         self._probed = None
+        self._health.close()
         if self._run is not None:
             self._run.end(reason, text)
 

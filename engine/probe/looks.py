@@ -19,10 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from .batch import chunk_bounds
-from .trace import Call, Trace, Where, bare_name, trace
+from .trace import Call, Inspect, Trace, Where, bare_name, trace, trace_flow
 
-Run = Callable[[int, int], Any]
-"""Runs the model on samples start … stop - 1 of the probe batch and returns its output."""
+Run = Callable[[Any, Any], Any]
+"""Runs the model on positional and named arguments and returns its output."""
+Take = Callable[[int, int], tuple[Any, Any]]
+"""The arguments of samples start … stop - 1 of the probe batch, anew each time."""
 _FIRST, _SECOND, _FEWEST = 31, 7, 3
 """Samples of the two looks: few and prime, so that other sizes are seldom multiples of them; and the fewest of the
 first one, whatever the chunk."""
@@ -62,7 +64,8 @@ class Looks:
 
     Args:
         model: the inner model.
-        run: runs samples of the probe batch.
+        run: runs the model.
+        take: gives samples of the probe batch.
         total: samples of the probe batch, at least 3.
         chunk: samples that may go through the model at once.
 
@@ -70,19 +73,19 @@ class Looks:
         Exception: the model's, where it runs neither few samples nor a whole chunk.
     """
 
-    def __init__(self, model: nn.Module, run: Run, total: int, chunk: int) -> None:
+    def __init__(self, model: nn.Module, run: Run, take: Take, total: int, chunk: int) -> None:
         self.model = model
-        self._run = run
+        self._call, self._take = run, take
         self.n = min(total, max(chunk, _FEWEST), _FIRST)
         whole = chunk_bounds(total, chunk)[0][1]
         try:
-            self.first = trace(model, lambda: run(0, self.n))
+            self.first = trace_flow(model, run, lambda: take(0, self.n))
         except Exception:  # the model's own, of any type: it may take only batches of one size
             if whole == self.n:
                 raise
             first = whole
             try:
-                self.first = trace(model, lambda: run(0, first))
+                self.first = trace_flow(model, run, lambda: take(0, first))
             except Exception:
                 first = 0
             if not first:
@@ -91,7 +94,7 @@ class Looks:
         self.m = _SECOND if self.n > _SECOND else self.n - 1
         try:
             # the last samples, since their texts may be longer than those of the first
-            self._second: Trace | None = trace(model, lambda: run(total - self.m, total))
+            self._second: Trace | None = trace(model, lambda: self._run(total - self.m, total))
         except Exception:  # as above
             self._second = None
         self._others = {} if self._second is None else {call.label: call for call in self._second.calls}
@@ -99,6 +102,10 @@ class Looks:
         self._shifted: _Content | None = None
         self._scopes: dict[str, tuple[str, int, int] | None] = {}
         self._known: dict[tuple[str, Where], Samples | str] = {}
+
+    def _run(self, start: int, stop: int) -> Any:
+        """The model's output for samples start … stop - 1 of the probe batch."""
+        return self._call(*self._take(start, stop))
 
     @property
     def are_two(self) -> bool:
@@ -233,8 +240,15 @@ class Looks:
                     content.first_alike.setdefault(key, _equal(x[:, 0]) and not _equal(x[:, -1]))
 
             for start in (0, 1) if self.are_two else ():
-                trace(self.model, lambda start=start: self._run(start, start + self.m), inspect)  # type: ignore[misc]
+                self._pass(start, start + self.m, inspect)
         return self._shifted
+
+    def _pass(self, start: int, stop: int, inspect: Inspect) -> None:
+        """Run some samples, each time with the same random numbers, which a model may draw even in eval mode."""
+        first = next(self.model.parameters(), None)
+        devices = [first.device] if first is not None and first.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            trace(self.model, lambda: self._run(start, stop), inspect)
 
     def followed(self, producer: Call, axis: int, target: Call, where: Where) -> set[int]:
         """Axes of a target's features along which a change of one feature of a producer stays at one index.
@@ -256,7 +270,7 @@ class Looks:
                 x.select(axis, index).add_(delta * (1 + float(x.abs().amax())))
                 return x
 
-            trace(self.model, lambda: self._run(0, self.m if self.are_two else self.n), inspect)
+            self._pass(0, self.m if self.are_two else self.n, inspect)
             return got[0] if got else None
 
         plain = passed(None, 0.0)
@@ -320,7 +334,8 @@ def _owners(model: nn.Module) -> list[str]:
 
 def _signs(x: Tensor) -> Tensor:
     """Three numbers of each row of x [rows, …] that tell it from others, [rows, 3]."""
-    flat = x.flatten(1).double() if x.ndim > 1 else x[:, None].double()
+    flat = x.flatten(1) if x.ndim > 1 else x[:, None]
+    flat = flat if flat.dtype == torch.float64 else flat.float()
     weights = torch.linspace(0.5, 1.5, flat.shape[1], dtype=flat.dtype, device=flat.device)
     return torch.stack([flat.mean(1), flat.pow(2).mean(1), (flat * weights).mean(1)], 1)
 

@@ -6,17 +6,23 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from ..errors import ConfigError, DataError, InputError
-from .batch import ProbeBatch, chunk_bounds, first_real
+from .activations import Activations, all_ends
+from .batch import ProbeBatch, chunk_bounds
+from .description import Description, describe, notes_of
 from .features import REMEDY, Source
+from .find import find_points
 from .groupings import group
 from .isolation import Autocast, Buffers, computing_in, home_of, isolated
-from .layers import Found, Wanted, find_points
+from .layers import Found, Point, TowerPoints, Wanted
+from .left_out import LeftOutRow
 from .looks import Looks
 from .measurer import Measured, Measurer
+from .parameters import layer_parameters
+from .tower import Tower, Towers
+from .trace import Trace
 
 
 class ProbedModel:
@@ -25,9 +31,10 @@ class ProbedModel:
     Args:
         model: the inner model, without wrappers.
         inputs, labels: as ``LoadProbe``.
-        layers, reductions: as ``LoadProbe``.
+        layers, towers, reductions: as ``LoadProbe``.
         groups: number of bins of a target, or of most frequent next tokens.
         measures: names of the measures to take.
+        health: names of the measures of layer health to take.
         chunk: samples that go through the model at once.
         memory: MiB of features kept at once.
         autocast, forward: as ``LoadProbe``.
@@ -44,9 +51,11 @@ class ProbedModel:
         labels: Any,
         *,
         layers: Sequence[str] | None,
+        towers: Mapping[str, Sequence[str]] | bool | None = None,
         reductions: str | Mapping[str, str],
         groups: int,
         measures: Sequence[str],
+        health: Sequence[str] = (),
         chunk: int,
         memory: int,
         autocast: Autocast,
@@ -59,28 +68,65 @@ class ProbedModel:
         self.device, self.dtype = home_of(model)
         self._autocast, self._forward = autocast, forward
         self._buffers = Buffers()
-        wanted = Wanted(layers, reductions, self.groups.length)
+        self._traced: Trace | None = None
+        ids = self.batch.token_ids if labels is None else None
+        wanted = Wanted(layers, reductions, self.groups.length, towers, None if ids is None else ids.cpu())
         with self._isolated():
-            found = self._find(wanted, chunk)
-            self.points, self.left_out = found.points, found.left_out
+            self.found = self._find(wanted, chunk)
+            self.points = _points_of(self.found)
             self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
             sizes = self._sizes(chunk)
-        self.notes = _notes(self.left_out, found.open)
+        self.notes = notes_of(self.found)
         """What the user is to be told once, in words."""
+        places = {point: number for number, point in enumerate(self.points)}
+        chains = [[places[point] for point in tower.points] for tower in self.found.towers]
         self._measurer = Measurer(
-            self._source, sizes, measures=tuple(measures), chunk=chunk, memory=memory << 20, keeps=keeps
+            self._source,
+            sizes,
+            chains,
+            measures=tuple(measures),
+            chunk=chunk,
+            memory=memory << 20,
+            health=self._activations(health),
+            keeps=keeps,
+        )
+        self.parameters = self._parameters() if health else []
+        """By tower, the parameters of each point's layer; empty where no layer health is wanted."""
+        self._traced = None
+
+    def towers(self) -> Towers:
+        """The towers, without a measurement yet."""
+        return Towers(
+            [
+                Tower(found.path, [point.name for point in found.points], has_logits=found.points[-1].logits)
+                for found in self.found.towers
+            ]
         )
 
     def measure(self) -> Measured:
-        """The load curve now; no curves where this process does not measure."""
+        """The main tower's load curve now; no curves where this process does not measure."""
+        return self.measure_towers()[0]
+
+    def measure_towers(self) -> list[Measured]:
+        """The load curve of each tower now; no curves where this process does not measure."""
         self.device, self.dtype = home_of(self.model)  # the user may have moved it
         self._source.device, self._source.dtype = self.device, self.dtype
         with self._isolated():
             return self._measurer.measure(self._run)
 
+    def describe(self) -> Description:
+        """Every point with what is measured there and why, and what is left out."""
+        return describe(self.model, self.found, self._widths)
+
+    @property
+    def _widths(self) -> dict[Point, int]:
+        """The number of features of each point."""
+        return dict(zip(self.points, self._measurer.sizes, strict=True))
+
     def facts(self) -> dict[str, Any]:
         """Facts for the run's first record: samples, classes and their origin, reductions, device …"""
         own = list(self.model.parameters())
+        main = self.found.towers[0].points
         return {
             "samples": len(self.groups.y_M),
             "classes": self.groups.count,
@@ -88,25 +134,10 @@ class ProbedModel:
             "device": str(self.device),
             "parameters": sum(p.numel() for p in own),
             "frozen_parameters": sum(p.numel() for p in own if not p.requires_grad),
-            "features": self._measurer.sizes,
-            "reductions": {point.name: point.reduction for point in self.points},
-            "points": [
-                {
-                    "name": point.name,
-                    "module": type(point.module or self.model).__name__,
-                    "shape": list(point.shape),
-                    "samples_axis": point.samples_axis,
-                    "features_axis": point.features_axis,
-                    "reduction": point.reduction,
-                    "why": point.why,
-                    "features": size,
-                }
-                for point, size in zip(self.points, self._measurer.sizes, strict=True)
-            ],
-            "left_out": [
-                {"name": name, "module": kind, "reason": reason} for name, (kind, reason) in self.left_out.items()
-            ],
-            "logits": self.points[-1].logits,
+            "features": [self._widths[point] for point in main],
+            "reductions": {point.name: point.reduction for point in main},
+            "logits": main[-1].logits,
+            **self.describe().facts(),
         }
 
     @contextlib.contextmanager
@@ -121,14 +152,26 @@ class ProbedModel:
             return self.model(*args, **kwargs)
 
     def _find(self, wanted: Wanted, chunk: int) -> Found:
-        def look(start: int, stop: int) -> Any:
-            return self._run(*self.batch.chunk(start, stop, self.device, self.dtype))
+        def take(start: int, stop: int) -> tuple[Any, Any]:
+            return self.batch.chunk(start, stop, self.device, self.dtype)
 
         with self._as_data_errors("the probe batch"):
-            looks = Looks(self.model, look, self.batch.n, chunk)
+            looks = Looks(self.model, self._run, take, self.batch.n, chunk)
             self._fixed = not looks.are_two
-            inputs = self.batch.chunk(0, looks.n, self.device, self.dtype)
-            return find_points(looks, _real_batch(*inputs), wanted)
+            self._traced = looks.first
+            return find_points(looks, take(0, looks.n), wanted)
+
+    def _activations(self, health: Sequence[str]) -> Activations | None:
+        """What reads layer health off activations; None where none is wanted."""
+        traced = self._traced
+        return Activations(self.points, all_ends(self.points, traced), health) if health and traced else None
+
+    def _parameters(self) -> list[list[list[nn.Parameter]]]:
+        """By tower, the parameters of each point's layer."""
+        towers, traced = self.found.towers, self._traced
+        assert traced is not None
+        is_only = len(towers) == 1
+        return [layer_parameters(self.model, traced, tower.points, is_only=is_only) for tower in towers]
 
     def _sizes(self, chunk: int) -> list[int]:
         """The number of features of each point; points are left out where chunks do not agree about it."""
@@ -136,19 +179,28 @@ class ProbedModel:
         varying = any(point.varying for point in self.points)
         with self._as_data_errors("a few samples of the probe batch"):
             found = self._source.count(self._run, bounds if varying else bounds[:1] if self._fixed else ())
-        kept = [(point, min(widths)) for point, widths in zip(self.points, found, strict=True) if len(widths) == 1]
-        if len(kept) < len(self.points):
-            for point, widths in zip(self.points, found, strict=True):
-                if len(widths) > 1:
-                    some = " or ".join(map(str, sorted(widths)[:2]))
-                    reason = f"has {some} features, depending on which samples run together"
-                    if point is self.points[0] or len(kept) < 2 + self.points[-1].logits:
-                        raise ConfigError(f"layer {point.name!r} {reason}: {REMEDY}")
-                    self.left_out[point.name] = (type(point.module or self.model).__name__, reason)
-            self.points = [point for point, _ in kept]
+        widths_of = dict(zip(self.points, found, strict=True))
+        for point, widths in widths_of.items():
+            if len(widths) > 1:
+                some = " or ".join(map(str, sorted(widths)[:2]))
+                self._leave_out(point, f"has {some} features, depending on which samples run together")
+        if len(kept := _points_of(self.found)) < len(self.points):
+            self.points = kept
             self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
-        self._source.sizes = [size for _, size in kept]
+        self._source.sizes = [min(widths_of[point]) for point in self.points]
         return self._source.sizes
+
+    def _leave_out(self, point: Point, reason: str) -> None:
+        """Take a point out of its towers; raises ConfigError where a tower cannot do without it."""
+        for at, tower in enumerate(self.found.towers):
+            kept = [other for other in tower.points if other is not point]
+            if len(kept) == len(tower.points):
+                continue
+            if point is tower.points[0] or len(kept) < 2 + kept[-1].logits:
+                raise ConfigError(f"layer {point.name!r} {reason}: {REMEDY}")
+            self.found.towers[at] = TowerPoints(tower.path, kept)
+        kind = point.layer or type(self.model).__name__
+        self.found.left_out.append(LeftOutRow(point.name, kind, reason, is_missed=True))
 
     @contextlib.contextmanager
     def _as_data_errors(self, what: str) -> Iterator[None]:
@@ -165,24 +217,6 @@ class ProbedModel:
             ) from error
 
 
-def _real_batch(args: Any, kwargs: Any) -> torch.Tensor | None:
-    """The model's floating-point input, [n, …]; None where its first tensor is of whole numbers, as token ids."""
-    first = next((value for value in [*args, *kwargs.values()] if isinstance(value, torch.Tensor)), None)
-    return None if first is not None and not first.is_floating_point() else first_real((args, kwargs))
-
-
-def _notes(left_out: Mapping[str, tuple[str, str]], still_open: Sequence[str]) -> list[str]:
-    """What the user is to be told of points that were left out, and of axes that stayed open."""
-    notes = []
-    if left_out:
-        (name, (_, reason)), *others = left_out.items()
-        more = f", and leaves out {len(others)} more (see probe.describe())" if others else ""
-        notes.append(f"the load probe leaves out {name!r}, which {reason}{more}")
-    if still_open:
-        names = ", ".join(map(repr, still_open[:4])) + (f" … ({len(still_open)} in all)" if still_open[4:] else "")
-        notes.append(
-            f"which axis holds the features is open at {names}: sizes do not tell. Check what probe.describe() "
-            f"says, or choose with reductions={{{still_open[0]!r}: 'spatial_mean'}} for [N, C, …], 'token_mean' "
-            f"for [N, …, D]"
-        )
-    return notes
+def _points_of(found: Found) -> list[Point]:
+    """The points of all towers, each once."""
+    return list(dict.fromkeys(point for tower in found.towers for point in tower.points))
