@@ -20,6 +20,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ..errors import ConfigError, nearest
+from .modules import is_adapted, passes_on
 from .reductions import FLAT, REDUCTIONS
 from .trace import Call, Trace
 
@@ -141,14 +142,14 @@ def _blocks(calls: list[Call]) -> list[Call]:
 
 
 def _is_composite(call: Call) -> bool:
-    if call.inner < 2 or isinstance(call.module, _CONTAINERS) or _LOOKED_THROUGH.search(call.kind):
+    if call.inner < 2 or call.hands_on or isinstance(call.layer, _CONTAINERS) or _LOOKED_THROUGH.search(call.kind):
         return False
     return next(call.module.parameters(), None) is not None
 
 
 def _with_next(calls: list[Call], wanted: Callable[[Call], bool], extension: re.Pattern[str]) -> list[Call]:
     """Innermost calls of a kind; where a call of the extending kind comes right after one, that call instead."""
-    innermost = [call for call in calls if call.inner == 0]
+    innermost = [call for call in calls if call.inner == 0 and not passes_on(call.module)]
     chosen = []
     for call, following in itertools.zip_longest(innermost, innermost[1:]):
         if wanted(call):
@@ -158,12 +159,12 @@ def _with_next(calls: list[Call], wanted: Callable[[Call], bool], extension: re.
 
 
 def _is_activation(call: Call) -> bool:
-    plain = next(call.module.parameters(), None) is None or isinstance(call.module, nn.PReLU)
+    plain = next(call.module.parameters(), None) is None or isinstance(call.layer, nn.PReLU)
     return plain and bool(_ACTIVATION.search(call.kind))
 
 
 def _is_map(call: Call) -> bool:
-    return isinstance(call.module, _MAPS)
+    return isinstance(call.layer, _MAPS) or is_adapted(call.layer)
 
 
 def _is_tokens(call: Call) -> bool:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from .batch import first_real
 from .isolation import hooked
+from .modules import class_name, layer_of, modules_by_name, passes_on
 from .reductions import feature_tensor
 
-_WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _NEWEST = 4
 """Number of last outputs that are kept alive, to find the one that is the model's."""
 
@@ -33,6 +33,10 @@ class Call:
     """The calls that it is part of, outermost first, without the model's own."""
     inner: int = 0
     """Number of calls of modules inside it, at any depth."""
+    direct: list[Call] = field(default_factory=list)
+    """The calls directly inside it, without those that hand on their input, as of dropout."""
+    hands_on: bool = False
+    """Whether its output is that of the only layer inside it."""
     input: weakref.ref[Tensor] | None = None
     input_shape: tuple[int, ...] = ()
     output: weakref.ref[Tensor] | None = None
@@ -49,8 +53,13 @@ class Call:
 
     @property
     def kind(self) -> str:
-        """Class of the module."""
-        return type(self.module).__name__
+        """Class of the module, without parametrizations and adapters."""
+        return class_name(self.module)
+
+    @property
+    def layer(self) -> nn.Module:
+        """The module, or the one inside its adapter, whose class says what it computes."""
+        return layer_of(self.module)
 
 
 @dataclass
@@ -73,14 +82,13 @@ def _is_view(a: Tensor, b: Tensor) -> bool:
     return plain and a.numel() == b.numel() and a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
 
 
-def modules_by_name(model: nn.Module) -> dict[str, nn.Module]:
-    """Every inner module by its qualified name; a wrapped module under its wrapper's name, without the wrapper."""
-    modules: dict[str, nn.Module] = {}
-    for name, module in model.named_modules():
-        clean = ".".join(part for part in name.split(".") if part not in _WRAPPERS)
-        if clean:
-            modules[clean] = module
-    return modules
+def _hands_on(call: Call, output: Tensor) -> bool:
+    """Whether a call's output is that of the only layer inside it, as where dropout alone follows a linear map."""
+    if len(call.direct) != 1:
+        return False
+    inner = call.direct[0]
+    given = None if inner.output is None else inner.output()
+    return given is output and (inner.inner == 0 or inner.hands_on)
 
 
 def trace(model: nn.Module, run: Callable[[], Any]) -> Trace:
@@ -99,19 +107,22 @@ def trace(model: nn.Module, run: Callable[[], Any]) -> Trace:
                 call.input, call.input_shape = weakref.ref(tensor), tuple(tensor.shape)
             for parent in stack:
                 parent.inner += 1
+            if stack and not passes_on(module):
+                stack[-1].direct.append(call)
             stack.append(call)
 
         return hook
 
     def leaving(_module: nn.Module, _args: Any, output: Any) -> None:
         call = stack.pop()
-        if isinstance(call.module, nn.Linear | nn.RNNBase | nn.modules.conv._ConvNd):
-            traced.features_last = not isinstance(call.module, nn.modules.conv._ConvNd)
+        if isinstance(call.layer, nn.Linear | nn.RNNBase | nn.modules.conv._ConvNd):
+            traced.features_last = not isinstance(call.layer, nn.modules.conv._ConvNd)
         call.features_last = traced.features_last
         tensor = feature_tensor(output)
         if tensor is not None:
             call.output, call.shape = weakref.ref(tensor), tuple(tensor.shape)
             newest.append(tensor)
+            call.hands_on = _hands_on(call, tensor)
         traced.calls.append(call)
 
     handles = []
