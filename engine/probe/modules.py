@@ -39,7 +39,7 @@ _BASES = (nn.Linear, nn.Bilinear, nn.Embedding, nn.modules.conv._ConvNd, nn.RNNB
 def modules_by_name(model: nn.Module) -> dict[str, nn.Module]:
     """The model's inner modules by name, outer ones first: the layers of its own.
 
-    A wrapped module goes by its wrapper's name, and the wrapper is left out. Modules inside a layer with an adapter
+    A wrapped module goes by its wrapper's name; the wrapper is left out. Modules inside a layer with an adapter
     or a parametrization are left out too. A module with several names goes by the first.
     """
     modules: dict[str, nn.Module] = {}
