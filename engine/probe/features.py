@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import ConfigError
-from .batch import ProbeBatch, first_real
+from .batch import ProbeBatch, first_features
 from .groupings import Groups
 from .isolation import hooked
 from .layers import Point
-from .reductions import Rows, feature_tensor, reduce
+from .masks import Part
+from .ragged import PackedSequence
+from .reductions import MASKED, Rows, features_in, reduce
 
 Forward = Callable[[Any, Any], Any]
 """Runs the model on positional and named arguments and returns its output."""
@@ -53,12 +55,13 @@ class Source:
         """
         measured = self._measured(start, stop)
         args, kwargs = self.batch.chunk(start, stop, self.device, self.dtype)
-        taker = _Taker({i: (self.points[i], columns) for i, columns in wanted.items()}, self.groups.tokens)
-        taker.rows = self._rows(start, stop, measured)
-        taker.take_end("batch", first_real((args, kwargs)))  # before the model can overwrite it
+        chosen = {i: (self.points[i], columns) for i, columns in wanted.items()}
+        masks, rows = self.batch.masks.part(start, stop, self.device), self._rows(start, measured)
+        taker = _Taker(chosen, self.groups.tokens, self.batch.by_sample, masks, rows)
+        taker.take_end("batch", self.batch.entry(args, kwargs))  # before the model can overwrite it
         with hooked(taker.hooks()):
             output = run(args, kwargs)
-        taker.take_end("model", feature_tensor(output))
+        taker.take_end("model", features_in(output))
         return measured, taker.features
 
     def sizes(self, run: Forward) -> list[int]:
@@ -68,7 +71,8 @@ class Source:
             ConfigError: a layer was not called in this pass.
         """
         all_columns = {i: slice(None) for i in range(len(self.points))}
-        _, features = self.features(all_columns, 0, min(self.batch.n, _SIZE_SAMPLES), run)
+        few = self.batch.n if self.batch.is_whole else min(self.batch.n, _SIZE_SAMPLES)
+        _, features = self.features(all_columns, 0, few, run)
         missing = [point.name for i, point in enumerate(self.points) if i not in features]
         if missing:
             raise ConfigError(
@@ -83,23 +87,28 @@ class Source:
         edges = np.searchsorted(self.groups.positions[0].numpy(), (start, stop))
         return slice(int(edges[0]), int(edges[1]))
 
-    def _rows(self, start: int, stop: int, measured: slice) -> Rows:
-        """Mask and measured positions of a chunk."""
-        mask = self.batch.mask
-        part = None if mask is None else mask[start:stop].to(self.device)
+    def _rows(self, start: int, measured: slice) -> Rows:
+        """Measured positions of a chunk."""
         if self.groups.positions is None:
-            return Rows(part)
+            return Rows()
         rows, cols = self.groups.positions
         at = ((rows[measured] - start).to(self.device), cols[measured].to(self.device))
-        return Rows(part, at, self.groups.length)
+        return Rows(None, at, self.groups.length)
 
 
 class _Taker:
     """Captures the features of some points in one forward pass."""
 
-    def __init__(self, points: dict[int, tuple[Point, slice]], tokens: Tensor | None) -> None:
+    def __init__(
+        self,
+        points: dict[int, tuple[Point, slice]],
+        tokens: Tensor | None,
+        by_sample: Callable[[Any], tuple[Tensor | None, Tensor | None]],
+        masks: Part,
+        rows: Rows,
+    ) -> None:
         self.features: dict[int, Tensor] = {}
-        self.rows = Rows()
+        self._by_sample, self._masks, self._rows = by_sample, masks, rows
         self._points = points
         self._tokens = tokens
 
@@ -117,35 +126,41 @@ class _Taker:
     def _hook(self, module: nn.Module, calls: dict[int, int], where: str) -> RemovableHandle:
         count = 0
 
-        def seen(value: Tensor | None) -> None:
+        def seen(value: Tensor | PackedSequence | None) -> None:
             nonlocal count
             if count in calls and value is not None:
                 self._take(calls[count], value)
             count += 1
 
         def before(_module: nn.Module, args: Any, kwargs: Any) -> None:
-            seen(first_real((args, kwargs)))
+            seen(first_features((args, kwargs)))
 
         def after(_module: nn.Module, _args: Any, output: Any) -> None:
-            seen(feature_tensor(output))
+            seen(features_in(output))
 
         if where == "before":
             return module.register_forward_pre_hook(before, with_kwargs=True)
         return module.register_forward_hook(after)
 
-    def take_end(self, where: str, value: Tensor | None) -> None:
+    def take_end(self, where: str, value: Tensor | PackedSequence | None) -> None:
         """Capture points that need no hook: the model's input (``batch``) or its output (``model``)."""
         for index, (point, _) in self._points.items():
             if point.where == where and value is not None:
                 self._take(index, value)
 
-    def _take(self, index: int, x: Tensor) -> None:
+    def _take(self, index: int, value: Tensor | PackedSequence) -> None:
         """Keep one point's features, reduced to one vector a sample."""
         point, columns = self._points[index]
+        x, own_mask = self._by_sample(value)
+        if x is None:
+            return
         x = x if point.samples_first else x.transpose(0, 1)
+        mask = own_mask
+        if mask is None and x.ndim > 2 and point.reduction in MASKED:
+            mask = self._masks.fitting(point.name, x.shape)
         if point.logits and self._tokens is not None and x.shape[-1] > int(self._tokens.max()):
             x = x[..., self._tokens.to(x.device)]  # of the vocabulary's logits only those of the groups' tokens
-        vectors = reduce(x, point.reduction, self.rows)[:, columns]
+        vectors = reduce(x, point.reduction, self._rows._replace(mask_nT=mask))[:, columns]
         # a copy where the memory is the model's: later operations may overwrite it
         shared = vectors.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
         self.features[index] = vectors.clone() if shared else vectors

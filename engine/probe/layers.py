@@ -92,10 +92,9 @@ def find_points(model: nn.Module, traced: Trace, batch: Tensor | None, n: int, w
     first = chosen[0]
     embedded = (first in blocks or wanted.layers is not None) and (batch is None or _is_tokens(first))
     points = [_entry(usable, first if embedded else None, batch), *(_after(call) for call in chosen)]
-    out = traced.output
-    if out is not None and _holds(tuple(out.shape), n, wanted.tokens):
-        end = Point(OUTPUT, "model", tuple(out.shape), logits=True, features_last=traced.features_last)
-        points.append(replace(end, samples_first=out.shape[0] == n))
+    if traced.output is not None and _holds(traced.shape, n, wanted.tokens):
+        end = Point(OUTPUT, "model", traced.shape, logits=True, features_last=traced.features_last)
+        points.append(replace(end, samples_first=traced.shape[0] == n))
     return _with_unique_names(_reduced(model, points, wanted))
 
 
@@ -107,7 +106,7 @@ def _is_output(call: Call, traced: Trace) -> bool:
 
 def _is_of_output(call: Call, traced: Trace) -> bool:
     """Whether the call's output has the shape of the model's, as where only ``log_softmax`` comes after it."""
-    return traced.output is not None and call.shape == tuple(traced.output.shape)
+    return traced.output is not None and call.shape == traced.shape
 
 
 def _with_unique_names(points: list[Point]) -> list[Point]:
@@ -225,7 +224,7 @@ def _after(call: Call) -> Point:
         call.shape,
         call.module,
         call.number,
-        samples_first=_samples_first(call.module),
+        samples_first=call.is_packed or _samples_first(call.module),
         features_last=call.features_last,
     )
 

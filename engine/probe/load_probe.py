@@ -65,6 +65,9 @@ class LoadProbe:
             data directory.
         autocast: a dtype to compute in, or a function that returns a context; default: the autocast in force.
         forward: called in place of the model: ``forward(model, *args, **kwargs)``.
+        mask: True where a token is real, [N, T]; by default from the masks and lengths among the inputs.
+        samples: of graphs, the number of the graph of each node, [R]; a mask [R] of nodes that are samples; or
+            "nodes"; by default from the inputs' ``batch``. The model then runs on all samples at once.
 
     Raises:
         ConfigError, DataError: an argument is not allowed; the message says what is. Later errors only warn.
@@ -87,6 +90,8 @@ class LoadProbe:
         home: str | os.PathLike[str] | None = None,
         autocast: Autocast = None,
         forward: Any = None,
+        mask: Any = None,
+        samples: Any = None,
     ) -> None:
         inner = inner_model(model)
         self._sharded = is_sharded(inner)
@@ -123,11 +128,15 @@ class LoadProbe:
                 autocast=autocast,
                 forward=forward,
                 keeps=writes,
+                mask=mask,
+                samples=samples,
             )
             points = self._probed.points
             self._tower = Tower("", [point.name for point in points], has_logits=points[-1].logits)
         if writes:
             self._attempt(lambda: self._open(None if home is None else Path(home), config))
+            for text in self._probed.notes if self._probed is not None else ():
+                self._warn(text, level=3)
         self._attempt(self._measure)
 
     # called by the training

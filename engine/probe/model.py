@@ -6,16 +6,18 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from ..errors import DataError, InputError
-from .batch import ProbeBatch, first_real
+from .batch import ProbeBatch
 from .features import Source
-from .groupings import group
+from .groupings import group, label_count
 from .isolation import Autocast, Buffers, computing_in, home_of, isolated
 from .layers import Point, Wanted, find_points
+from .masks import parameter_names
 from .measurer import Measured, Measurer
+from .ragged import dense_attention
+from .reductions import MASKED
 from .trace import trace
 
 _TRACE_SAMPLES = 31
@@ -33,7 +35,7 @@ class ProbedModel:
         measures: names of the measures to take.
         chunk: samples that go through the model at once.
         memory: MiB of features kept at once.
-        autocast, forward: as ``LoadProbe``.
+        autocast, forward, mask, samples: as ``LoadProbe``.
         keeps: whether this process measures; other processes of a sharded model only run the forward pass.
 
     Raises:
@@ -55,18 +57,30 @@ class ProbedModel:
         autocast: Autocast,
         forward: Callable[..., Any] | None,
         keeps: bool,
+        mask: Any = None,
+        samples: Any = None,
     ) -> None:
         self.model = model
-        self.batch = ProbeBatch(inputs)
+        names = parameter_names(model.forward if forward is None else forward, skip=forward is not None)
+        count = label_count(labels)
+        self.batch = ProbeBatch(inputs, mask=mask, samples=samples, names=names, labels=count)
+        if self.batch.rows is not None:
+            labels = self.batch.rows.labels(labels, count)
         self.groups = group(labels, self.batch.n, self.batch.token_ids, self.batch.mask, groups)
         self.device, self.dtype = home_of(model)
         self._autocast, self._forward = autocast, forward
         self._buffers = Buffers()
         wanted = Wanted(layers, reductions, self.groups.length)
         with self._isolated():
-            self.points = self._find(wanted, min(self.batch.n, chunk, _TRACE_SAMPLES))
+            chunk = self.batch.n if self.batch.is_whole else chunk
+            few = self.batch.n if self.batch.is_whole else min(self.batch.n, chunk, _TRACE_SAMPLES)
+            self.points = self._find(wanted, few)
             self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
             sizes = self._sizes()
+        self.notes = self.batch.masks.notes(
+            point.name for point in self.points[1:] if point.reduction in MASKED and len(point.shape) > 2
+        )
+        """What the user is to be told once, in words."""
         self._measurer = Measurer(
             self._source, sizes, measures=tuple(measures), chunk=chunk, memory=memory << 20, keeps=keeps
         )
@@ -95,7 +109,7 @@ class ProbedModel:
 
     @contextlib.contextmanager
     def _isolated(self) -> Iterator[None]:
-        with isolated(self.model), self._buffers.kept(self.model):
+        with isolated(self.model), dense_attention(), self._buffers.kept(self.model):
             yield
 
     def _run(self, args: Any, kwargs: Any) -> Any:
@@ -107,8 +121,9 @@ class ProbedModel:
     def _find(self, wanted: Wanted, n: int) -> list[Point]:
         args, kwargs = self.batch.chunk(0, n, self.device, self.dtype)
         with self._as_data_errors("the probe batch"):
-            traced = trace(self.model, lambda: self._run(args, kwargs))
-        return find_points(self.model, traced, _real_batch(args, kwargs), n, wanted)
+            traced = trace(self.model, lambda: self._run(args, kwargs), self.batch.by_sample)
+        entry, _ = self.batch.by_sample(self.batch.entry(*self.batch.chunk(0, n, self.device, self.dtype)))
+        return find_points(self.model, traced, entry, n, wanted)
 
     def _sizes(self) -> list[int]:
         with self._as_data_errors("a few samples of the probe batch"):
@@ -127,9 +142,3 @@ class ProbedModel:
                 f"give inputs= as the model takes them (a tuple of arguments, a dict of named ones), samples "
                 f"first, in any number"
             ) from error
-
-
-def _real_batch(args: Any, kwargs: Any) -> torch.Tensor | None:
-    """The model's floating-point input, [n, …]; None where its first tensor is of whole numbers, as token ids."""
-    first = next((value for value in [*args, *kwargs.values()] if isinstance(value, torch.Tensor)), None)
-    return None if first is not None and not first.is_floating_point() else first_real((args, kwargs))

@@ -14,8 +14,11 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from ..settings.probe import ReductionName
+from .ragged import PackedSequence
 
 REDUCTIONS: tuple[str, ...] = get_args(ReductionName)
+MASKED = ("token_mean", "last_token")
+"""Reductions in which padding does not count."""
 FLAT = 4096
 """Features of images are flattened whole where no layer has more numbers a sample than this."""
 _PREFERRED = ("logits", "last_hidden_state", "hidden_states", "sample", "out")
@@ -35,6 +38,14 @@ class Rows(NamedTuple):
 
 def feature_tensor(value: Any) -> Tensor | None:
     """The measured tensor of a module's output, [n, …]: the first floating-point one, in ``_PREFERRED`` order."""
+    found = features_in(value)
+    return found.data if isinstance(found, PackedSequence) else found
+
+
+def features_in(value: Any) -> Tensor | PackedSequence | None:
+    """As ``feature_tensor``, but packed sequences whole."""
+    if isinstance(value, PackedSequence):
+        return value if value.data.is_floating_point() else None
     if isinstance(value, Tensor):
         return value if value.is_floating_point() and value.ndim else None
     if isinstance(value, Mapping):
@@ -43,12 +54,12 @@ def feature_tensor(value: Any) -> Tensor | None:
     if isinstance(value, tuple | list):
         return _first(value)
     if is_dataclass(value):
-        return feature_tensor({field.name: getattr(value, field.name) for field in fields(value)})
+        return features_in({field.name: getattr(value, field.name) for field in fields(value)})
     return None
 
 
-def _first(values: Any) -> Tensor | None:
-    return next((t for value in values if (t := feature_tensor(value)) is not None), None)
+def _first(values: Any) -> Tensor | PackedSequence | None:
+    return next((t for value in values if (t := features_in(value)) is not None), None)
 
 
 def reduce(x: Tensor, how: str, rows: Rows) -> Tensor:
@@ -61,8 +72,6 @@ def reduce(x: Tensor, how: str, rows: Rows) -> Tensor:
     Raises:
         ConfigError: the features have no dimension of tokens, or another number of tokens than the groups.
     """
-    if x.is_nested:
-        x = x.to_padded_tensor(0.0)
     if how == "flatten" or (x.ndim <= 2 and how != "position"):
         return x.flatten(1) if x.ndim > 1 else x[:, None]
     if x.ndim < 3:

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .batch import first_real
+from .batch import first_features, first_real
 from .isolation import hooked
 from .modules import class_name, layer_of, modules_by_name, passes_on
-from .reductions import feature_tensor
+from .ragged import PackedSequence
+from .reductions import feature_tensor, features_in
 
 _NEWEST = 4
 """Number of last outputs that are kept alive, to find the one that is the model's."""
@@ -35,6 +36,8 @@ class Call:
     """Number of calls of modules inside it, at any depth."""
     direct: list[Call] = field(default_factory=list)
     """The calls directly inside it, without those that hand on their input, as of dropout."""
+    is_packed: bool = False
+    """Whether its output is a packed sequence; then samples are in front, as it is padded."""
     hands_on: bool = False
     """Whether its output is that of the only layer inside it."""
     input: weakref.ref[Tensor] | None = None
@@ -70,6 +73,8 @@ class Trace:
     features_last: bool | None = None
     """As ``Call.features_last``, of the model's output."""
     output: Tensor | None = None
+    shape: tuple[int, ...] = ()
+    """Shape of the output, as ``Call.shape``."""
     ends: list[Tensor] = field(default_factory=list)
     """Outputs of the last modules that the model's output is a view of, as after ``squeeze``; kept alive."""
 
@@ -91,12 +96,26 @@ def _hands_on(call: Call, output: Tensor) -> bool:
     return given is output and (inner.inner == 0 or inner.hands_on)
 
 
-def trace(model: nn.Module, run: Callable[[], Any]) -> Trace:
-    """Run the model once and record every call of its modules; tensors are kept by weak reference."""
+def trace(
+    model: nn.Module,
+    run: Callable[[], Any],
+    by_sample: Callable[[Any], tuple[Tensor | None, Tensor | None]] = lambda value: (value, None),
+) -> Trace:
+    """Run the model once and record every call of its modules; tensors are kept by weak reference.
+
+    Args:
+        model: the inner model.
+        run: runs it.
+        by_sample: gives features one row a sample, as ``ProbeBatch.by_sample``; shapes are of these.
+    """
     traced = Trace()
     counts: dict[str, int] = {}
     stack: list[Call] = []
     newest: deque[Tensor] = deque(maxlen=_NEWEST)
+
+    def shape_of(features: Tensor | PackedSequence | None) -> tuple[int, ...]:
+        x, _ = by_sample(features)
+        return () if x is None else tuple(x.shape)
 
     def entering(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
@@ -104,7 +123,7 @@ def trace(model: nn.Module, run: Callable[[], Any]) -> Trace:
             counts[name] = call.number + 1
             tensor = first_real((args, kwargs))
             if tensor is not None:
-                call.input, call.input_shape = weakref.ref(tensor), tuple(tensor.shape)
+                call.input, call.input_shape = weakref.ref(tensor), shape_of(first_features((args, kwargs)))
             for parent in stack:
                 parent.inner += 1
             if stack and not passes_on(module):
@@ -120,7 +139,9 @@ def trace(model: nn.Module, run: Callable[[], Any]) -> Trace:
         call.features_last = traced.features_last
         tensor = feature_tensor(output)
         if tensor is not None:
-            call.output, call.shape = weakref.ref(tensor), tuple(tensor.shape)
+            features = features_in(output)
+            call.output, call.shape = weakref.ref(tensor), shape_of(features)
+            call.is_packed = isinstance(features, PackedSequence)
             newest.append(tensor)
             call.hands_on = _hands_on(call, tensor)
         traced.calls.append(call)
@@ -130,7 +151,9 @@ def trace(model: nn.Module, run: Callable[[], Any]) -> Trace:
         handles.append(module.register_forward_pre_hook(entering(name), with_kwargs=True))
         handles.append(module.register_forward_hook(leaving))
     with hooked(handles):
-        traced.output = output = feature_tensor(run())
+        result = run()
+    traced.output = output = feature_tensor(result)
+    traced.shape = shape_of(features_in(result))
     if output is not None:
         traced.ends = [tensor for tensor in newest if _is_view(tensor, output)]
     return traced
