@@ -37,6 +37,7 @@ from ..settings.fields import make
 from ..settings.probe import ProbeConfig
 from .isolation import Autocast, inner_model, is_sharded
 from .layers import check_reductions
+from .loader import Split, gather
 from .model import ProbedModel
 from .run import ProbeRun, describe, end_with_script
 from .scalars import Scalars, refusal
@@ -138,6 +139,28 @@ class LoadProbe:
             for text in self._probed.notes if self._probed is not None else ():
                 self._warn(text, level=3)
         self._attempt(self._measure)
+
+    @classmethod
+    def from_loader(
+        cls, model: nn.Module, loader: Any, n: int = 512, *, split: Split | None = None, **options: Any
+    ) -> LoadProbe:
+        """A probe whose batch is the first ``n`` samples of a loader, with at least two of each class among them.
+
+        The training's batches and random numbers stay as they would be without it.
+
+        Args:
+            model: as ``LoadProbe``.
+            loader: a DataLoader of ``(inputs, labels)``, of mappings with ``labels``, ``label``, ``target`` or
+                ``y``, or of PyTorch Geometric's batches; or another iterable that can be iterated again.
+            n: number of samples.
+            split: returns ``(inputs, labels)`` of a batch of another form.
+            options: of ``LoadProbe``.
+
+        Raises:
+            ConfigError, DataError: the loader can be iterated only once, or its batches have no known form.
+        """
+        inputs, labels = gather(inner_model(model), loader, n, split)
+        return cls(model, inputs, labels, **options)
 
     # called by the training
 

@@ -224,9 +224,21 @@ def _given(mask: Any, n: int) -> Tensor:
 
 def parameter_names(function: Callable[..., Any], *, skip: bool = False) -> list[str]:
     """Names of a function's positional parameters, without the first where ``skip``; empty where unknown."""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        return []
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [parameter.name for parameter in parameters if parameter.kind in positional][1 if skip else 0 :]
+    names = [parameter.name for parameter in _parameters(function) if parameter.kind in positional]
+    return names[1 if skip else 0 :]
+
+
+def keyword_names(function: Callable[..., Any]) -> tuple[set[str], bool]:
+    """Names of a function's parameters that can be given by name, and whether it takes any other name too."""
+    named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = _parameters(function)
+    takes_any = any(parameter.kind == inspect.Parameter.VAR_KEYWORD for parameter in parameters)
+    return {parameter.name for parameter in parameters if parameter.kind in named}, takes_any
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # of functions that are not written in Python
+        return []
