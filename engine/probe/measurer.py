@@ -22,7 +22,7 @@ from ..measures.registry import DEFAULT_MEASURE
 from ..measures.separation import separation_and_influence
 from ..measures.separation_wide import GramSeparation
 from .batch import chunk_bounds
-from .features import Forward, Source
+from .features import Forward, Source, WidthError
 from .isolation import full_precision
 
 _NUMBER = 4
@@ -115,6 +115,15 @@ class Measurer:
         Raises:
             ConfigError: a layer's features have another shape than at first.
         """
+        try:
+            return self._measure(run)
+        except (
+            WidthError
+        ):  # layers can be as wide as the longest text of a chunk, of which few samples tell nothing
+            self.sizes = self._source.recount(run, self._bounds)
+            return self._measure(run)
+
+    def _measure(self, run: Forward) -> Measured:
         values: dict[int, dict[str, float]] = {}
         influences: dict[int, Tensor] = {}
         grams: dict[int, GramSeparation] = {}

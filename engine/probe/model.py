@@ -8,20 +8,16 @@ from typing import Any
 
 from torch import nn
 
-from ..errors import DataError, InputError
-from .batch import ProbeBatch
-from .features import Source
+from ..errors import ConfigError, DataError, InputError
+from .batch import ProbeBatch, chunk_bounds
+from .features import REMEDY, Source
 from .groupings import group, label_count
 from .isolation import Autocast, Buffers, computing_in, home_of, isolated
-from .layers import Point, Wanted, find_points
+from .layers import Found, Point, Wanted, find_points
+from .looks import Looks
 from .masks import parameter_names
 from .measurer import Measured, Measurer
 from .ragged import dense_attention
-from .reductions import MASKED
-from .trace import trace
-
-_TRACE_SAMPLES = 31
-"""Samples of the traced forward pass: few, and a number that no other dimension is likely to have."""
 
 
 class ProbedModel:
@@ -66,20 +62,18 @@ class ProbedModel:
         self.batch = ProbeBatch(inputs, mask=mask, samples=samples, names=names, labels=count)
         if self.batch.rows is not None:
             labels = self.batch.rows.labels(labels, count)
+            chunk = self.batch.n
         self.groups = group(labels, self.batch.n, self.batch.token_ids, self.batch.mask, groups)
         self.device, self.dtype = home_of(model)
         self._autocast, self._forward = autocast, forward
         self._buffers = Buffers()
         wanted = Wanted(layers, reductions, self.groups.length)
         with self._isolated():
-            chunk = self.batch.n if self.batch.is_whole else chunk
-            few = self.batch.n if self.batch.is_whole else min(self.batch.n, chunk, _TRACE_SAMPLES)
-            self.points = self._find(wanted, few)
+            found = self._find(wanted, chunk)
+            self.points, self.left_out = found.points, found.left_out
             self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
-            sizes = self._sizes()
-        self.notes = self.batch.masks.notes(
-            point.name for point in self.points[1:] if point.reduction in MASKED and len(point.shape) > 2
-        )
+            sizes = self._sizes(chunk)
+        self.notes = [*_notes(self.left_out, found.open), *self.batch.masks.notes(_averaged(self.points))]
         """What the user is to be told once, in words."""
         self._measurer = Measurer(
             self._source, sizes, measures=tuple(measures), chunk=chunk, memory=memory << 20, keeps=keeps
@@ -104,6 +98,22 @@ class ProbedModel:
             "frozen_parameters": sum(p.numel() for p in own if not p.requires_grad),
             "features": self._measurer.sizes,
             "reductions": {point.name: point.reduction for point in self.points},
+            "points": [
+                {
+                    "name": point.name,
+                    "module": type(point.module or self.model).__name__,
+                    "shape": list(point.shape),
+                    "samples_axis": point.samples_axis,
+                    "features_axis": point.features_axis,
+                    "reduction": point.reduction,
+                    "why": point.why,
+                    "features": size,
+                }
+                for point, size in zip(self.points, self._measurer.sizes, strict=True)
+            ],
+            "left_out": [
+                {"name": name, "module": kind, "reason": reason} for name, (kind, reason) in self.left_out.items()
+            ],
             "logits": self.points[-1].logits,
         }
 
@@ -118,16 +128,37 @@ class ProbedModel:
                 return self._forward(self.model, *args, **kwargs)
             return self.model(*args, **kwargs)
 
-    def _find(self, wanted: Wanted, n: int) -> list[Point]:
-        args, kwargs = self.batch.chunk(0, n, self.device, self.dtype)
-        with self._as_data_errors("the probe batch"):
-            traced = trace(self.model, lambda: self._run(args, kwargs), self.batch.by_sample)
-        entry, _ = self.batch.by_sample(self.batch.entry(*self.batch.chunk(0, n, self.device, self.dtype)))
-        return find_points(self.model, traced, entry, n, wanted)
+    def _find(self, wanted: Wanted, chunk: int) -> Found:
+        def look(start: int, stop: int) -> Any:
+            return self._run(*self.batch.chunk(start, stop, self.device, self.dtype))
 
-    def _sizes(self) -> list[int]:
+        with self._as_data_errors("the probe batch"):
+            whole = self.batch.is_whole
+            looks = Looks(self.model, look, self.batch.n, chunk, self.batch.by_sample, is_whole=whole)
+            self._fixed = not looks.are_two
+            inputs = self.batch.chunk(0, looks.n, self.device, self.dtype)
+            entry, _ = self.batch.by_sample(self.batch.entry(*inputs))
+            return find_points(looks, entry, wanted)
+
+    def _sizes(self, chunk: int) -> list[int]:
+        """The number of features of each point; points are left out where chunks do not agree about it."""
+        bounds = chunk_bounds(self.batch.n, chunk)
+        varying = any(point.varying for point in self.points)
         with self._as_data_errors("a few samples of the probe batch"):
-            return self._source.sizes(self._run)
+            found = self._source.count(self._run, bounds if varying else bounds[:1] if self._fixed else ())
+        kept = [(point, min(widths)) for point, widths in zip(self.points, found, strict=True) if len(widths) == 1]
+        if len(kept) < len(self.points):
+            for point, widths in zip(self.points, found, strict=True):
+                if len(widths) > 1:
+                    some = " or ".join(map(str, sorted(widths)[:2]))
+                    reason = f"has {some} features, depending on which samples run together"
+                    if point is self.points[0] or len(kept) < 2 + self.points[-1].logits:
+                        raise ConfigError(f"layer {point.name!r} {reason}: {REMEDY}")
+                    self.left_out[point.name] = (type(point.module or self.model).__name__, reason)
+            self.points = [point for point, _ in kept]
+            self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
+        self._source.sizes = [size for _, size in kept]
+        return self._source.sizes
 
     @contextlib.contextmanager
     def _as_data_errors(self, what: str) -> Iterator[None]:
@@ -142,3 +173,28 @@ class ProbedModel:
                 f"give inputs= as the model takes them (a tuple of arguments, a dict of named ones), samples "
                 f"first, in any number"
             ) from error
+
+
+def _averaged(points: Sequence[Point]) -> Iterator[str]:
+    """Names of layers whose features are a mean over tokens or over one axis of positions, or the last token's."""
+    for point in points[1:]:
+        axes = len(point.shape) + (point.rows > 1)
+        if axes == 3 and point.reduction in ("token_mean", "last_token", "spatial_mean"):
+            yield point.name
+
+
+def _notes(left_out: Mapping[str, tuple[str, str]], still_open: Sequence[str]) -> list[str]:
+    """What the user is to be told of points that were left out, and of axes that stayed open."""
+    notes = []
+    if left_out:
+        (name, (_, reason)), *others = left_out.items()
+        more = f", and leaves out {len(others)} more (see probe.describe())" if others else ""
+        notes.append(f"the load probe leaves out {name!r}, which {reason}{more}")
+    if still_open:
+        names = ", ".join(map(repr, still_open[:4])) + (f" … ({len(still_open)} in all)" if still_open[4:] else "")
+        notes.append(
+            f"which axis holds the features is open at {names}: sizes do not tell. Check what probe.describe() "
+            f"says, or choose with reductions={{{still_open[0]!r}: 'spatial_mean'}} for [N, C, …], 'token_mean' "
+            f"for [N, …, D]"
+        )
+    return notes

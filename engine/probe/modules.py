@@ -42,6 +42,18 @@ def modules_by_name(model: nn.Module) -> dict[str, nn.Module]:
     A wrapped module goes by its wrapper's name; the wrapper is left out. Modules inside a layer with an adapter
     or a parametrization are left out too. A module with several names goes by the first.
     """
+    return {name: module for name, module in _modules(model) if name}
+
+
+def owners(model: nn.Module) -> list[tuple[str, str]]:
+    """The owner's name and the own name of each parameter, "" for the model's own."""
+    modules = _modules(model)
+    return [(owner, name) for owner, module in modules for name, _ in module.named_parameters(recurse=False)]
+
+
+def _modules(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """As ``modules_by_name``, also those whose name is empty: the model, and what its wrappers wrap."""
+    roots: list[tuple[str, nn.Module]] = [("", model)]
     modules: dict[str, nn.Module] = {}
     seen = {model}
 
@@ -56,10 +68,12 @@ def modules_by_name(model: nn.Module) -> dict[str, nn.Module]:
                 own = path  # a wrapper's other child has the same name as one inside the wrapped module
             if own:
                 modules[own] = child
+            else:
+                roots.append(("", child))
             collect(child, own, path)
 
     collect(model, "", "")
-    return modules
+    return [*roots, *modules.items()]
 
 
 def layer_of(module: nn.Module) -> nn.Module:

@@ -17,8 +17,6 @@ from ..settings.probe import ReductionName
 from .ragged import PackedSequence
 
 REDUCTIONS: tuple[str, ...] = get_args(ReductionName)
-MASKED = ("token_mean", "last_token")
-"""Reductions in which padding does not count."""
 FLAT = 4096
 """Features of images are flattened whole where no layer has more numbers a sample than this."""
 _PREFERRED = ("logits", "last_hidden_state", "hidden_states", "sample", "out")
@@ -62,10 +60,20 @@ def _first(values: Any) -> Tensor | PackedSequence | None:
     return next((t for value in values if (t := features_in(value)) is not None), None)
 
 
+def positions(x: Tensor, how: str) -> int:
+    """Number of tokens, or positions in one dimension, that a reduction takes the mean or the last of; else 0."""
+    if x.ndim < 3:
+        return 0
+    if how == "spatial_mean":
+        return x.shape[2] if x.ndim == 3 else 0
+    return x.shape[1] if how in ("token_mean", "last_token") else 0
+
+
 def reduce(x: Tensor, how: str, rows: Rows) -> Tensor:
     """One vector a sample, [M, D], from features [n, …].
 
-    ``flatten`` takes all numbers; ``spatial_mean`` the mean over all dimensions after the channels, [n, C, …];
+    ``flatten`` takes all numbers; ``spatial_mean`` the mean over all dimensions after the channels, [n, C, …],
+    in one dimension without padding;
     ``token_mean`` the mean over all dimensions between samples and features, [n, …, D], without padding;
     ``class_token`` the first token; ``last_token`` the last one without padding; ``position`` each measured token.
 
@@ -76,8 +84,11 @@ def reduce(x: Tensor, how: str, rows: Rows) -> Tensor:
         return x.flatten(1) if x.ndim > 1 else x[:, None]
     if x.ndim < 3:
         raise ConfigError(f"features of shape {tuple(x.shape)} have no token positions; leave this layer out")
+    mask = rows.mask_nT if rows.mask_nT is not None and rows.mask_nT.shape == (len(x), positions(x, how)) else None
     if how == "spatial_mean":
-        return x.flatten(2).mean(2)
+        if mask is None:
+            return x.flatten(2).mean(2)
+        x = x.mT
     if how == "position":
         if rows.at is None or x.shape[1] != rows.length:
             raise ConfigError(
@@ -87,13 +98,13 @@ def reduce(x: Tensor, how: str, rows: Rows) -> Tensor:
         return x[rows.at].flatten(1)
     if how == "class_token":
         return x[:, 0].flatten(1)
-    mask = rows.mask_nT if rows.mask_nT is not None and rows.mask_nT.shape == x.shape[:2] else None
     if how == "last_token":
         return (x[:, -1] if mask is None else x[torch.arange(len(x), device=x.device), _last(mask)]).flatten(1)
     if mask is None:
         return x.flatten(1, -2).mean(1)
+    x = x if x.ndim == 3 else x.flatten(2, -2).mean(2)
     weights = mask.to(x.dtype)[..., None]
-    return (x.flatten(2) * weights).sum(1) / weights.sum(1).clamp(min=1)
+    return (x * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
 def _last(mask_nT: Tensor) -> Tensor:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,8 @@ from .reductions import feature_tensor, features_in
 
 _NEWEST = 4
 """Number of last outputs that are kept alive, to find the one that is the model's."""
+
+Where = Literal["before", "after"]
 
 
 @dataclass
@@ -36,8 +39,6 @@ class Call:
     """Number of calls of modules inside it, at any depth."""
     direct: list[Call] = field(default_factory=list)
     """The calls directly inside it, without those that hand on their input, as of dropout."""
-    is_packed: bool = False
-    """Whether its output is a packed sequence; then samples are in front, as it is padded."""
     hands_on: bool = False
     """Whether its output is that of the only layer inside it."""
     input: weakref.ref[Tensor] | None = None
@@ -45,9 +46,13 @@ class Call:
     output: weakref.ref[Tensor] | None = None
     shape: tuple[int, ...] = ()
     """Shape of its output's feature tensor; empty where it has none."""
-    features_last: bool | None = None
-    """Whether features are the last dimension: True after a linear or recurrent module, False after a convolution,
-    None before either."""
+    began: int = 0
+    """When it began and ended: numbers that rise with each beginning and each end of a call."""
+    ended: int = 0
+    source: Call | None = None
+    """The innermost call whose output its input is; None where the input was computed outside of modules."""
+    end: Call | None = None
+    """The innermost earlier call whose output its own output is; None where it computed the output itself."""
 
     @property
     def label(self) -> str:
@@ -70,13 +75,16 @@ class Trace:
     """The calls of a forward pass, in the order in which they end."""
 
     calls: list[Call] = field(default_factory=list)
-    features_last: bool | None = None
-    """As ``Call.features_last``, of the model's output."""
+    whole: Call | None = None
+    """The call of the model itself, with its output; not among ``calls``."""
     output: Tensor | None = None
-    shape: tuple[int, ...] = ()
-    """Shape of the output, as ``Call.shape``."""
     ends: list[Tensor] = field(default_factory=list)
     """Outputs of the last modules that the model's output is a view of, as after ``squeeze``; kept alive."""
+
+
+Inspect = Callable[[Call, Where, Tensor], None]
+BySample = Callable[[Tensor | PackedSequence | None], tuple[Tensor | None, Tensor | None]]
+"""Gives features with samples in front, and their own mask: ``ProbeBatch.by_sample``."""
 
 
 def _is_view(a: Tensor, b: Tensor) -> bool:
@@ -99,31 +107,46 @@ def _hands_on(call: Call, output: Tensor) -> bool:
 def trace(
     model: nn.Module,
     run: Callable[[], Any],
-    by_sample: Callable[[Any], tuple[Tensor | None, Tensor | None]] = lambda value: (value, None),
+    inspect: Inspect | None = None,
+    by_sample: BySample = lambda value: (value.data if isinstance(value, PackedSequence) else value, None),
 ) -> Trace:
     """Run the model once and record every call of its modules; tensors are kept by weak reference.
 
     Args:
         model: the inner model.
-        run: runs it.
-        by_sample: gives features one row a sample, as ``ProbeBatch.by_sample``; shapes are of these.
+        run: runs it and returns its output.
+        inspect: called with each call, "before" or "after", and its input or output tensor, which it may change;
+            not with features whose samples lie otherwise in memory, as of packed sequences.
+        by_sample: gives features with samples in front; shapes are of these.
     """
     traced = Trace()
     counts: dict[str, int] = {}
     stack: list[Call] = []
     newest: deque[Tensor] = deque(maxlen=_NEWEST)
+    owners: dict[int, tuple[weakref.ref[Tensor], Call]] = {}
+    clock = itertools.count(1)
 
-    def shape_of(features: Tensor | PackedSequence | None) -> tuple[int, ...]:
+    def owner(tensor: Tensor) -> Call | None:
+        reference, call = owners.get(id(tensor), (None, None))
+        return call if reference is not None and reference() is tensor else None
+
+    def shape_of(tensor: Tensor, features: Tensor | PackedSequence | None) -> tuple[tuple[int, ...], bool]:
+        """Shape of the features by sample, and whether they are the tensor itself."""
         x, _ = by_sample(features)
-        return () if x is None else tuple(x.shape)
+        if x is None and not tensor.is_nested:  # of no samples, as of the edges of graphs
+            return tuple(tensor.shape), False
+        return (() if x is None else tuple(x.shape)), x is tensor
 
     def entering(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
-            call = Call(name, counts.get(name, 0), module, list(stack))
+            call = Call(name, counts.get(name, 0), module, list(stack), began=next(clock))
             counts[name] = call.number + 1
             tensor = first_real((args, kwargs))
             if tensor is not None:
-                call.input, call.input_shape = weakref.ref(tensor), shape_of(first_features((args, kwargs)))
+                call.input_shape, is_plain = shape_of(tensor, first_features((args, kwargs)))
+                call.input, call.source = weakref.ref(tensor), owner(tensor)
+                if inspect is not None and is_plain:
+                    inspect(call, "before", tensor)
             for parent in stack:
                 parent.inner += 1
             if stack and not passes_on(module):
@@ -132,18 +155,25 @@ def trace(
 
         return hook
 
-    def leaving(_module: nn.Module, _args: Any, output: Any) -> None:
-        call = stack.pop()
-        if isinstance(call.layer, nn.Linear | nn.RNNBase | nn.modules.conv._ConvNd):
-            traced.features_last = not isinstance(call.layer, nn.modules.conv._ConvNd)
-        call.features_last = traced.features_last
+    def finish(call: Call, output: Any) -> Tensor | None:
+        call.ended = next(clock)
         tensor = feature_tensor(output)
         if tensor is not None:
-            features = features_in(output)
-            call.output, call.shape = weakref.ref(tensor), shape_of(features)
-            call.is_packed = isinstance(features, PackedSequence)
-            newest.append(tensor)
+            call.shape, is_plain = shape_of(tensor, features_in(output))
+            call.output = weakref.ref(tensor)
             call.hands_on = _hands_on(call, tensor)
+            call.end = owner(tensor)
+            if call.end is None:
+                owners[id(tensor)] = (call.output, call)
+            if inspect is not None and is_plain:
+                inspect(call, "after", tensor)
+        return tensor
+
+    def leaving(_module: nn.Module, _args: Any, output: Any) -> None:
+        call = stack.pop()
+        tensor = finish(call, output)
+        if tensor is not None:
+            newest.append(tensor)
         traced.calls.append(call)
 
     handles = []
@@ -151,9 +181,9 @@ def trace(
         handles.append(module.register_forward_pre_hook(entering(name), with_kwargs=True))
         handles.append(module.register_forward_hook(leaving))
     with hooked(handles):
-        result = run()
-    traced.output = output = feature_tensor(result)
-    traced.shape = shape_of(features_in(result))
-    if output is not None:
-        traced.ends = [tensor for tensor in newest if _is_view(tensor, output)]
+        output = run()
+    traced.whole = Call("", 0, model, [], inner=len(traced.calls))
+    traced.output = finish(traced.whole, output)
+    if traced.output is not None:
+        traced.ends = [tensor for tensor in newest if _is_view(tensor, traced.output)]
     return traced
