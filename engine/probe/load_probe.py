@@ -39,6 +39,7 @@ from .isolation import Autocast, inner_model, is_sharded
 from .layers import check_reductions
 from .loader import Split, gather
 from .model import ProbedModel
+from .reporting import Reporter
 from .run import ProbeRun, describe, end_with_script
 from .tower import Tower
 
@@ -110,6 +111,7 @@ class LoadProbe:
         self._began = time.monotonic()
         self._mark, self._cost = (self._began, 0), 0.0
         self._tower = Tower("", [], has_logits=False)
+        self._reporters: list[Reporter] = []
         self._probed: ProbedModel | None = None
         self._run: ProbeRun | None = None
         writes = _rank() == 0
@@ -228,6 +230,22 @@ class LoadProbe:
         if self._run is not None:
             numbers |= self._run.metrics()
         return {prefix + name: value for name, value in numbers.items() if math.isfinite(value)}
+
+    def report_to(self, tracker: Any, *, prefix: str = "load_probe/", run_id: str | None = None) -> None:
+        """Send ``metrics()`` to a tracker now and after each measurement; a failing tracker only warns, once.
+
+        Args:
+            tracker: a run of wandb, or wandb itself; MLflow, or its client; a TensorBoard SummaryWriter; trackio;
+                a logger with ``log_metrics`` or ``log``; or a function of a dict of numbers and a step.
+            prefix: of the names.
+            run_id: MLflow's run; by default the active one.
+
+        Raises:
+            ConfigError: nothing can be sent to the tracker.
+        """
+        reporter = Reporter(tracker, prefix, run_id)
+        self._reporters.append(reporter)
+        self._report([reporter])
 
     def close(self, error: BaseException | None = None) -> None:
         """End the run: as finished, after a last measurement; after an exception as stopped or failed.
@@ -352,7 +370,10 @@ class LoadProbe:
         self._cost = time.monotonic() - began
         if measured.curves:
             self._tower.take(measured)
-            self._write(began)
+            try:
+                self._write(began)
+            finally:
+                self._report(self._reporters)
 
     def _write(self, began: float) -> None:
         numbers = self._tower.numbers()
@@ -383,6 +404,16 @@ class LoadProbe:
             names = ", ".join(scalars)
             self._warn(f"the load probe does not record {names}: its run has ended; log before close()", level=4)
         self._late = True
+
+    def _report(self, reporters: Sequence[Reporter]) -> None:
+        """Send the newest measurement; warns of a tracker that fails, the first time only."""
+        for reporter in reporters:
+            try:
+                reporter.send(self.metrics(reporter.prefix), self._steps)
+            except Exception as error:  # of another library, of any type; the training goes on
+                if not reporter.has_failed:
+                    reporter.has_failed = True
+                    self._warn(f"the load probe could not report to {reporter.name}: {describe(error)}")
 
     def _listen(self) -> None:
         assert self._run is not None
