@@ -18,7 +18,7 @@ from support.real_terminal import stop_workers  # noqa: E402
 
 from springtui.terminal import text  # noqa: E402
 
-pytest_plugins = ["strict_skips", "tally", "support.phase"]
+pytest_plugins = ["strict_skips", "tally", "support.phase", "support.forged"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -184,7 +184,7 @@ class LoadProbe:
             self._attempt(self._listen)
         if self._steps // self._every != before // self._every and not self._paused:
             self._attempt(self._measure)
-        elif self._run is not None:
+        if self._run is not None:
             self._attempt(self._run.write_kept_now_and_then)
 
     def log(self, *, step: float | None = None, epoch: float | None = None, **scalars: Any) -> None:

@@ -103,6 +103,7 @@ class Looks:
         self._others = {} if self._second is None else {call.label: call for call in self._second.calls}
         self._class_tokens = _owners(model)
         self._shifted: _Content | None = None
+        self._scopes: dict[str, tuple[str, int, int] | None] = {}
         self._known: dict[tuple[str, Where], Samples | str] = {}
 
     @property
@@ -175,7 +176,9 @@ class Looks:
         """
         for owner in self._class_tokens:
             at = call.began if where == "before" else call.ended
-            joined = self._joined(owner)
+            if owner not in self._scopes:
+                self._scopes[owner] = self._joined(owner)
+            joined = self._scopes[owner]
             if joined is None or not _within(call.name, joined[0]) or at < joined[1]:
                 continue
             shape, found = _shape(call, where), self.samples(call, where)
@@ -222,11 +225,13 @@ class Looks:
         if self._shifted is None:
             self._shifted = content = _Content()
 
+            firsts = {call.label: call for call in [*self.first.calls, self.first.whole] if call is not None}
+
             def inspect(call: Call, where: Where, x: Tensor) -> None:
-                if x.is_nested or not x.numel():
+                if x.is_nested or not x.numel() or call.label not in firsts:
                     return
                 shape = tuple(x.shape)
-                found = _following(_shape(self._like(call), where), shape, self.n, self.m)
+                found = _following(_shape(firsts[call.label], where), shape, self.n, self.m)
                 if isinstance(found, str):
                     return
                 key, x = (call.label, where), x.detach().movedim(found.axis, 0)
@@ -244,12 +249,6 @@ class Looks:
                 )
         return self._shifted
 
-    def _like(self, call: Call) -> Call:
-        """The same call in the first look; the call itself where there is none."""
-        if call.name == "" and self.first.whole is not None:
-            return self.first.whole
-        return next((c for c in self.first.calls if c.name == call.name and c.number == call.number), call)
-
     def followed(self, producer: Call, axis: int, target: Call, where: Where) -> set[int]:
         """Axes of a target's features along which a change of one feature of a producer stays at one index.
 
@@ -261,11 +260,14 @@ class Looks:
         def passed(index: int | None, delta: float) -> Tensor | None:
             got: list[Tensor] = []
 
-            def inspect(call: Call, side: Where, x: Tensor) -> None:
-                if call.label == producer.label and side == "after" and index is not None:
-                    x.select(axis, index).add_(delta * (1 + float(x.abs().amax())))
+            def inspect(call: Call, side: Where, x: Tensor) -> Tensor | None:
                 if call.label == target.label and side == where:
                     got.append(x.detach().clone())
+                if call.label != producer.label or side != "after" or index is None:
+                    return None
+                x = x.detach().clone()  # the tensor itself may be a view of a weight
+                x.select(axis, index).add_(delta * (1 + float(x.abs().amax())))
+                return x
 
             n = self.m if self.are_two else self.n
             trace(self.model, lambda: self._run(0, n), inspect, self._by_sample)
@@ -299,9 +301,9 @@ def _following(a: tuple[int, ...], b: tuple[int, ...], n: int, m: int) -> Sample
     if not changed:
         return f"has no axis of samples: {_words(a)}, however many samples run"
     if not rows:
-        return f"its shape does not follow the samples: {_words(a)} with {n}, {_words(b)} with {m}"
+        return f"does not follow the samples: {_words(a)} with {n}, {_words(b)} with {m}"
     if len(rows) > 1:
-        return f"its features grow with the batch: {_words(a)} with {n} samples, {_words(b)} with {m}"
+        return f"grows with the batch: {_words(a)} with {n} samples, {_words(b)} with {m}"
     axis = next(iter(rows))
     return Samples(axis, rows[axis], varying=frozenset(changed) - {axis})
 

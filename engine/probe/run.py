@@ -58,6 +58,9 @@ class ProbeRun:
         """Records of numbers that could not be written, oldest first."""
         self._kept = KeptScalars()
         self._next_scalars = time.monotonic() + _SCALARS_SECONDS
+        self._early: tuple[int, dict[str, float]] = (-1, {})
+        """The newest step of which kept numbers were written, and these: should it be measured yet, its curve has
+        them as well."""
         self._usage = ProcessUsage()
         self._used: Usage | None = None
         """The newest measurement of what the process uses."""
@@ -130,7 +133,8 @@ class ProbeRun:
             OSError, DiskFullError, ConfigError: as ``log``.
         """
         self._next_scalars = time.monotonic() + _SCALARS_SECONDS
-        self._write_numbers(self._kept, before)
+        if early := self._write_numbers(self._kept, before):
+            self._early = next(reversed(early.items()))
 
     def write_kept_now_and_then(self) -> None:
         """Write the numbers that are kept, at most once a second.
@@ -138,17 +142,21 @@ class ProbeRun:
         Raises:
             OSError, DiskFullError, ConfigError: as ``log``.
         """
-        if time.monotonic() >= self._next_scalars:
+        if not self._kept.is_empty and time.monotonic() >= self._next_scalars:
             self.write_kept()
 
-    def _write_numbers(self, kept: KeptScalars, before: int | None = None, epoch: float | None = None) -> None:
+    def _write_numbers(
+        self, kept: KeptScalars, before: int | None = None, epoch: float | None = None
+    ) -> dict[int, dict[str, float]]:
+        """Write kept numbers; what was written, by step."""
         if kept.is_empty or not self.is_open:
-            return
+            return {}
         taken, wrong = kept.take(before)
         self.newest |= {name: value for numbers in taken.values() for name, value in numbers.items()}
         self._write_all([Scalars(step=step, epoch=epoch, scalars=numbers) for step, numbers in taken.items()])
         if wrong:
             raise wrong[0]
+        return taken
 
     # measurements
 
@@ -172,7 +180,8 @@ class ProbeRun:
         if self._used is None or self._used.step != curve.step:
             self._used = self._usage.measure(curve.step)
             events.append(self._used)
-        scalars = {**curve.scalars, **{name: finite(value) for name, value in own.items()}}
+        whole = {**self._early[1], **own} if self._early[0] == curve.step else own
+        scalars = {**curve.scalars, **{name: finite(value) for name, value in whole.items()}}
         events.append(msgspec.structs.replace(curve, scalars=scalars))
         if odd := {name: value for name, value in own.items() if not math.isfinite(value)}:
             events.append(Scalars(step=curve.step, scalars=odd))

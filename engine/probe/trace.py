@@ -82,9 +82,18 @@ class Trace:
     """Outputs of the last modules that the model's output is a view of, as after ``squeeze``; kept alive."""
 
 
-Inspect = Callable[[Call, Where, Tensor], None]
+Inspect = Callable[[Call, Where, Tensor], Tensor | None]
 BySample = Callable[[Tensor | PackedSequence | None], tuple[Tensor | None, Tensor | None]]
 """Gives features with samples in front, and their own mask: ``ProbeBatch.by_sample``."""
+
+
+def _with(output: Any, old: Tensor | None, new: Tensor) -> Any:
+    """A module's output with one tensor in place of another; as it is where that is in no tuple or list."""
+    if output is old:
+        return new
+    if type(output) in (tuple, list):
+        return type(output)(_with(part, old, new) for part in output)
+    return output
 
 
 def _is_view(a: Tensor, b: Tensor) -> bool:
@@ -115,8 +124,9 @@ def trace(
     Args:
         model: the inner model.
         run: runs it and returns its output.
-        inspect: called with each call, "before" or "after", and its input or output tensor, which it may change;
-            not with features whose samples lie otherwise in memory, as of packed sequences.
+        inspect: called with each call, "before" or "after", and its input or output tensor; a tensor that it
+            returns is handed on in place of an output. Not called with features whose samples lie otherwise in
+            memory, as of packed sequences.
         by_sample: gives features with samples in front; shapes are of these.
     """
     traced = Trace()
@@ -155,26 +165,26 @@ def trace(
 
         return hook
 
-    def finish(call: Call, output: Any) -> Tensor | None:
+    def finish(call: Call, output: Any) -> tuple[Tensor | None, Tensor | None]:
         call.ended = next(clock)
         tensor = feature_tensor(output)
-        if tensor is not None:
-            call.shape, is_plain = shape_of(tensor, features_in(output))
-            call.output = weakref.ref(tensor)
-            call.hands_on = _hands_on(call, tensor)
-            call.end = owner(tensor)
-            if call.end is None:
-                owners[id(tensor)] = (call.output, call)
-            if inspect is not None and is_plain:
-                inspect(call, "after", tensor)
-        return tensor
+        if tensor is None:
+            return None, None
+        call.shape, is_plain = shape_of(tensor, features_in(output))
+        call.output = weakref.ref(tensor)
+        call.hands_on = _hands_on(call, tensor)
+        call.end = owner(tensor)
+        if call.end is None:
+            owners[id(tensor)] = (call.output, call)
+        return tensor, None if inspect is None or not is_plain else inspect(call, "after", tensor)
 
-    def leaving(_module: nn.Module, _args: Any, output: Any) -> None:
+    def leaving(_module: nn.Module, _args: Any, output: Any) -> Any:
         call = stack.pop()
-        tensor = finish(call, output)
+        tensor, other = finish(call, output)
         if tensor is not None:
             newest.append(tensor)
         traced.calls.append(call)
+        return None if other is None else _with(output, tensor, other)
 
     handles = []
     for name, module in modules_by_name(model).items():
@@ -183,7 +193,7 @@ def trace(
     with hooked(handles):
         output = run()
     traced.whole = Call("", 0, model, [], inner=len(traced.calls))
-    traced.output = finish(traced.whole, output)
+    traced.output, _ = finish(traced.whole, output)
     if traced.output is not None:
         traced.ends = [tensor for tensor in newest if _is_view(tensor, traced.output)]
     return traced

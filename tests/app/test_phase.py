@@ -150,6 +150,7 @@ async def test_a_lost_worker_is_said_and_stays_in_sight(app: SpringApp, home: Pa
         await let_go(phase.control.sweeps.run_workers)
 
 
+@pytest.mark.real_start
 async def test_a_diagram_is_made_stopped_and_gone_on_with(
     app: SpringApp, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -205,6 +205,7 @@ def pool_of(pid: int) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
+@pytest.mark.real_start
 def test_a_killed_process_costs_a_slice_and_none_outlives_its_sweep(
     home: Path, config: SweepConfig, whole: Run
 ) -> None:

@@ -365,13 +365,13 @@ class TestSamples:
 
 
 class Video(nn.Module):
-    """Frames of a video in the batch of a convolutional network; ``frames_first`` puts sample and frame the other way."""
+    """Frames of a video in the batch of a convolutional network, sample by sample or frame by frame."""
 
     def __init__(self, *, frames_first: bool) -> None:
         super().__init__()
         self.cnn = nn.Sequential(
-            nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-            nn.Linear(8, 12), nn.ReLU(),
+            nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(), nn.Linear(8, 12), nn.ReLU(),
         )  # fmt: skip
         self.fc, self.act, self.head = nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 4)
         self.frames_first = frames_first
@@ -466,7 +466,7 @@ class TestWidths:
                 z = nn.functional.normalize(self.net(x), dim=1)
                 return {"logits": 10 * z @ z.T}
 
-        with pytest.warns(ProbeWarning, match=r"leaves out 'logits', which .*grow with the batch: 31×31 with 31"):
+        with pytest.warns(ProbeWarning, match=r"leaves out 'logits', which grows with the batch: 31×31 with 31"):
             probe = LoadProbe(Contrastive(), torch.randn(N, 16), Y)
         assert probe.layers == ["input", "net.1"]
         (row,) = probe._probed.facts()["left_out"]  # type: ignore[union-attr]
@@ -634,14 +634,51 @@ class TestClassTokens:
         assert value(found, "stem.2") == pytest.approx(separation(own["stem.2"].mean((2, 3))), abs=1e-4)
 
 
+class Positions(nn.Embedding):
+    """Hands out a view of its weight."""
+
+    def forward(self, ids: Tensor) -> Any:
+        return self.weight[: ids.shape[1]]
+
+
+class Placed(nn.Module):
+    """Blocks on 16 tokens of 16 features, the sum of two embeddings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token, self.position = nn.Embedding(64, 16), Positions(16, 16)
+        self.blocks = nn.ModuleList(
+            [nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, norm_first=True) for _ in range(2)]
+        )
+        self.head, self.dropout = nn.Linear(16, 4), nn.Dropout()
+
+    def forward(self, ids: Tensor) -> Any:
+        x = self.token(ids) + self.position(ids)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.dropout(x.mean(1)))
+
+
 def test_the_looks_leave_no_trace() -> None:
     """Weights, buffers and random numbers are as before, though one look changes features to see what follows."""
-    model = image_classifier(ChannelsMLP, 8)
-    model.insert(1, nn.BatchNorm2d(8))
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    state = torch.get_rng_state()
-    found = probed(model, images(3, 32, 32)) if torch.equal(state, torch.get_rng_state()) else None
-    assert found is not None
-    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    assert model.training
+    batches: list[tuple[nn.Module, Tensor]] = [
+        (image_classifier(ChannelsMLP, 8).insert(1, nn.BatchNorm2d(8)), images(3, 32, 32)),
+        (Placed(), torch.randint(5, 60, (N, 16))),
+    ]
+    for model, inputs in batches:
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        state = torch.get_rng_state()
+        found = probed(model, inputs)
+        assert any("a change of one feature" in row["why"] for row in found.facts()["points"])
+        assert torch.equal(state, torch.get_rng_state())
+        assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+        assert all(module.training for module in model.modules())
+        assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    assert "position" in fact(found, "input")["why"]
+
+
+def test_hooks_are_gone_after_an_error() -> None:
+    model = image_classifier(Gate)
+    with pytest.raises(DataError):
+        probed(model, images(4, 32, 32))
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())

@@ -8,8 +8,9 @@ core-seconds.
 from __future__ import annotations
 
 import random
+import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,6 @@ def test_they_are_a_hundred() -> None:
     assert sum(KILLS.values()) == 100
 
 
-@pytest.fixture(scope="module")
-def forge() -> Iterator[Forge]:
-    with Forge() as forge:
-        yield forge
-
-
 def killed_often(forge: Forge, home: Path, settings: Settings, name: str, *moves: dict[str, Any]) -> list[Run]:
     """Kill workers as often as ``KILLS`` says, moving sliders on the way, and let one finish.
 
@@ -66,12 +61,13 @@ def kill_one(forge: Forge, run: Run, chance: random.Random, most: int, moves: Se
     """Kill a run's workers until it has finished all the same, or ``most`` times; how often."""
     kills, before = 0, b""
     while kills < most:
-        pid = forge.start(run.path)
+        worker = forge.start(run.path)
         time.sleep(chance.uniform(0.0, LIFE))
         if moves:
             run.ask("set", **moves[kills % len(moves)])
             time.sleep(chance.choice([0.0, 0.1]))
-        if not forge.kill(pid) or run.status() == "finished":
+        worker.kill()
+        if worker.wait(20) != -signal.SIGKILL or run.status() == "finished":
             break
         kills += 1
         assert not run.is_live()
@@ -79,8 +75,8 @@ def kill_one(forge: Forge, run: Run, chance: random.Random, most: int, moves: Se
         after = (run.path / "events.jsonl").read_bytes()
         assert after.startswith(before), "an earlier record changed"
         before = after
-    forge.outwait(forge.start(run.path), 500.0)
-    assert run.status() == "finished", run.last_log_lines()
+    assert forge.start(run.path).wait(500.0) == 0, run.last_log_lines()
+    assert run.status() == "finished"
     assert_records_are_whole(run)
     return kills
 
