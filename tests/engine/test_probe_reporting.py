@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import struct
+import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -174,6 +175,8 @@ def log_records(data: bytes) -> Iterator[bytes]:
             at += 32768 - at % 32768
             continue
         _, length, kind = struct.unpack_from("<IHB", data, at)
+        if at + 7 + length > len(data):
+            return  # still being written
         part += data[at + 7 : at + 7 + length]
         at += 7 + length
         if kind in (1, 4):  # whole, or the last part
@@ -189,16 +192,22 @@ class TestWandb:
         return pytest.importorskip("wandb", reason="wandb is not installed")
 
     def rows(self, tmp_path: Path) -> list[dict[str, Any]]:
-        """The history of an offline run, from its file."""
+        """The history of an offline run, from its file, which wandb goes on writing for a while."""
         from wandb.proto import wandb_internal_pb2
 
-        rows = []
-        for data in log_records(next(tmp_path.glob("wandb/offline-run-*/*.wandb")).read_bytes()):
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(data)
-            if record.WhichOneof("record_type") == "history":
-                items = record.history.item
-                rows.append({item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items})
+        rows: list[dict[str, Any]] = []
+        for _ in range(300):
+            rows, ended = [], False
+            for data in log_records(next(tmp_path.glob("wandb/offline-run-*/*.wandb")).read_bytes()):
+                record = wandb_internal_pb2.Record()
+                record.ParseFromString(data)
+                ended = ended or record.WhichOneof("record_type") == "exit"
+                if record.WhichOneof("record_type") == "history":
+                    items = record.history.item
+                    rows.append({i.key or "/".join(i.nested_key): json.loads(i.value_json) for i in items})
+            if ended:
+                break
+            time.sleep(0.1)
         return rows
 
     @pytest.mark.parametrize("given", ["run", "module"])
