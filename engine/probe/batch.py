@@ -60,7 +60,7 @@ class ProbeBatch:
             self._args = tuple(_copied(value) for value in inputs)
         else:
             self._args = (_copied(inputs),)
-        tensors = [tensor for tensor in _leaves((self._args, self._kwargs)) if sample_count(tensor)]
+        tensors = [tensor for tensor in leaves_of((self._args, self._kwargs)) if sample_count(tensor)]
         if not tensors:
             raise DataError(f"inputs hold no tensor (they are a {type(inputs).__name__}); allowed: {_ALLOWED}")
         named = list(_named(self._args, self._kwargs, names))
@@ -125,20 +125,15 @@ class ProbeBatch:
         x, mask = padded(value, self.masks.length or self._longest)
         return (x if self.rows is None else self.rows.pooled(x)), mask
 
-    def entry(self, args: Any, kwargs: Any) -> Tensor | PackedSequence | None:
-        """The model's floating-point input; None where its first tensor is of whole numbers, as token ids."""
-        leaves = list(_leaves((args, kwargs)))
-        if self.rows is not None:
-            leaves = [leaf for leaf in leaves if sample_count(leaf) in (self.rows.rows, self.rows.count)]
-        leaves = [leaf for leaf in leaves if isinstance(leaf, PackedSequence) or leaf.dim() > 1] or leaves
-        if not leaves or (not leaves[0].data.is_floating_point() and leaves[0].data.dtype != torch.bool):
-            return None
-        return first_features(leaves)
+
+def real_leaves(value: Any) -> list[Tensor | PackedSequence]:
+    """The floating-point tensors and packed sequences in nested containers, in order."""
+    return [leaf for leaf in leaves_of(value) if leaf.data.is_floating_point()]
 
 
 def first_features(value: Any) -> Tensor | PackedSequence | None:
     """The first floating-point tensor or packed sequence of any shape in nested containers, or None."""
-    return next((leaf for leaf in _leaves(value) if leaf.data.is_floating_point()), None)
+    return next((leaf for leaf in leaves_of(value) if leaf.data.is_floating_point()), None)
 
 
 def first_real(value: Any) -> Tensor | None:
@@ -170,23 +165,23 @@ def _mapped(value: Any, change: Any) -> Any:
     return value
 
 
-def _leaves(value: Any) -> Iterator[Tensor | PackedSequence]:
+def leaves_of(value: Any) -> Iterator[Tensor | PackedSequence]:
     """Every tensor and packed sequence in nested containers, in order."""
     if isinstance(value, Tensor | PackedSequence):
         yield value
     elif isinstance(value, Mapping):
         for inner in value.values():
-            yield from _leaves(inner)
+            yield from leaves_of(inner)
     elif isinstance(value, tuple | list):
         for inner in value:
-            yield from _leaves(inner)
+            yield from leaves_of(inner)
     elif is_graph(value):
-        yield from _leaves(value.to_dict())
+        yield from leaves_of(value.to_dict())
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
     """Every tensor in nested containers, in order; of packed sequences their numbers."""
-    return (leaf.data if isinstance(leaf, PackedSequence) else leaf for leaf in _leaves(value))
+    return (leaf.data if isinstance(leaf, PackedSequence) else leaf for leaf in leaves_of(value))
 
 
 def _named(args: Sequence[Any], kwargs: Mapping[str, Any], names: Sequence[str]) -> Iterator[tuple[str, Any]]:

@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..errors import ConfigError
 from .axes import canonical
-from .batch import ProbeBatch, first_features
+from .batch import ProbeBatch, first_features, real_leaves
 from .groupings import Groups
 from .isolation import hooked
 from .layers import Point
@@ -74,10 +74,10 @@ class Source:
         chosen = {i: (self.points[i], columns) for i, columns in wanted.items()}
         masks, rows = self.batch.masks.part(start, stop, self.device), self._rows(start, measured)
         taker = _Taker(chosen, self.groups.tokens, self.batch.by_sample, masks, rows)
-        taker.take_end("batch", self.batch.entry(args, kwargs))  # before the model can overwrite it
+        taker.take_batch((args, kwargs))  # before the model can overwrite it
         with hooked(taker.hooks()):
             output = run(args, kwargs)
-        taker.take_end("model", features_in(output))
+        taker.take_output(features_in(output))
         for i, width in taker.widths.items() if self.sizes else ():
             if width != self.sizes[i]:
                 raise WidthError(
@@ -187,10 +187,18 @@ class _Taker:
             return module.register_forward_pre_hook(before, with_kwargs=True)
         return module.register_forward_hook(after)
 
-    def take_end(self, where: str, value: Tensor | PackedSequence | None) -> None:
-        """Capture points that need no hook: the model's input (``batch``) or its output (``model``)."""
+    def take_batch(self, inputs: Any) -> None:
+        """Capture points that are inputs of the model."""
+        wanted = [(index, point.number) for index, (point, _) in self._points.items() if point.where == "batch"]
+        real = real_leaves(inputs) if wanted else []
+        for index, number in wanted:
+            if number < len(real):
+                self._take(index, real[number])
+
+    def take_output(self, value: Tensor | PackedSequence | None) -> None:
+        """Capture points that are the model's output."""
         for index, (point, _) in self._points.items():
-            if point.where == where and value is not None:
+            if point.where == "model" and value is not None:
                 self._take(index, value)
 
     def _take(self, index: int, value: Tensor | PackedSequence) -> None:

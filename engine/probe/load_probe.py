@@ -35,13 +35,14 @@ from ..runs.records import Control, Curve, Started
 from ..runs.status import Status
 from ..settings.fields import make
 from ..settings.probe import ProbeConfig
+from .description import Description
 from .isolation import Autocast, inner_model, is_sharded
-from .layers import check_reductions
+from .layers import check_reductions, checked_towers
 from .loader import Split, gather
 from .model import ProbedModel
 from .reporting import Reporter
 from .run import ProbeRun, describe, end_with_script
-from .tower import Tower
+from .tower import Tower, Towers
 
 __all__ = ["LoadProbe"]
 
@@ -56,6 +57,8 @@ class LoadProbe:
             ``next_token``; or None for the next token of a language model's inputs.
         every: optimiser steps between measurements.
         layers: patterns of module names, as ``["blocks.*", "fc?"]``; found automatically by default.
+        towers: chains of layers that are measured apart, by name, as ``{"image": ["visual.blocks.*"], "text":
+            ["text.blocks.*"]}``; found automatically by default where they are plain; False for one chain.
         reductions: how features become vectors: one name for all points, or names by pattern.
         measures: measures of separation beside ``trace_ratio``.
         groups: number of bins of a target, or of most frequent next tokens.
@@ -82,6 +85,7 @@ class LoadProbe:
         *,
         every: int = 100,
         layers: str | Sequence[str] | None = None,
+        towers: Mapping[str, str | Sequence[str]] | bool | None = None,
         reductions: str | Mapping[str, str] = "auto",
         measures: str | Sequence[str] = SEPARATIONS,
         groups: int = 10,
@@ -105,14 +109,16 @@ class LoadProbe:
         options = {"every": every, "chunk": chunk, "memory": memory, "name": name, "measures": _known(measures)}
         config = make(ProbeConfig, options)
         check_reductions(reductions)
+        named = checked_towers(towers, layers)
         self._every = config.every
         self._steps, self._measured_at = 0, -1
         self._warned = self._paused = self._closed = self._late = False
         self._began = time.monotonic()
         self._mark, self._cost = (self._began, 0), 0.0
-        self._tower = Tower("", [], has_logits=False)
+        self._towers = Towers([Tower("", [], has_logits=False)])
         self._reporters: list[Reporter] = []
         self._probed: ProbedModel | None = None
+        self._described: Description | None = None
         self._run: ProbeRun | None = None
         writes = _rank() == 0
         if writes or self._sharded:
@@ -121,6 +127,7 @@ class LoadProbe:
                 inputs,
                 labels,
                 layers=[layers] if isinstance(layers, str) else layers,
+                towers=named,
                 reductions=reductions,
                 groups=groups,
                 measures=config.measures,
@@ -132,8 +139,8 @@ class LoadProbe:
                 mask=mask,
                 samples=samples,
             )
-            points = self._probed.points
-            self._tower = Tower("", [point.name for point in points], has_logits=points[-1].logits)
+            self._towers = self._probed.towers()
+            self._described = self._probed.describe()
         if writes:
             self._attempt(lambda: self._open(None if home is None else Path(home), config))
             for text in self._probed.notes if self._probed is not None else []:
@@ -222,9 +229,9 @@ class LoadProbe:
         dimensionless, the first four only where the curve's shape means something; ``seconds`` that the
         measurement took; on the process that writes the run ``scalars/NAME``, the newest number of each name that
         was recorded, ``usage/cpu`` in cores, and in bytes ``usage/memory``, ``usage/gpu0/memory`` and
-        ``usage/gpu0/reserved``.
+        ``usage/gpu0/reserved``. The names of further towers begin with ``TOWER/``.
         """
-        numbers = self._tower.metrics()
+        numbers = self._towers.metrics()
         if numbers:
             numbers["seconds"] = self._cost
         if self._run is not None:
@@ -253,7 +260,8 @@ class LoadProbe:
         Args:
             error: the exception that ended the training; None where it finished.
         """
-        self._closed = self._tower.ended = True
+        self._closed = True
+        self._towers.end()
         if error is None or (isinstance(error, SystemExit) and not error.code):
             if not self._sharded:  # a sharded model's other processes may have ended
                 self._attempt(self._measure)
@@ -271,7 +279,36 @@ class LoadProbe:
     ) -> None:
         self.close(error)
 
-    # the newest measurement
+    # what is measured
+
+    def describe(self) -> Description:
+        """Every point with its module, shape, reduction and role, and what is left out and why; print it.
+
+        Raises:
+            ConfigError: the probe does not measure in this process.
+        """
+        if self._described is None:
+            raise ConfigError("this process measures nothing; ask the probe of rank 0 to describe()")
+        return self._described
+
+    @property
+    def towers(self) -> list[str]:
+        """Names of the towers, the main one first; one empty name where the model is one chain."""
+        return self._towers.names
+
+    def tower(self, name: str) -> Tower:
+        """The newest measurement of one tower.
+
+        Raises:
+            ConfigError: there is no tower of this name.
+        """
+        return self._towers[name]
+
+    # the newest measurement, of the main tower
+
+    @property
+    def _tower(self) -> Tower:
+        return self._towers.main
 
     @property
     def layers(self) -> list[str]:
@@ -322,7 +359,7 @@ class LoadProbe:
         return self._run.run.path if self._run is not None else None
 
     def __repr__(self) -> str:
-        return f"<LoadProbe of {self._kind}, {len(self._tower.layers)} points, {self.run_id or 'writes nothing'}>"
+        return f"<LoadProbe of {self._kind}, {self._towers.points} points, {self.run_id or 'writes nothing'}>"
 
     # internals
 
@@ -366,10 +403,10 @@ class LoadProbe:
             return
         began = time.monotonic()
         self._measured_at = self._steps
-        measured = self._probed.measure()
+        measured = self._probed.measure_towers()
         self._cost = time.monotonic() - began
-        if measured.curves:
-            self._tower.take(measured)
+        if measured[0].curves:
+            self._towers.take(measured)
             try:
                 self._write(began)
             finally:
@@ -382,16 +419,13 @@ class LoadProbe:
         scalars: dict[str, float | None] = {**numbers, "rate": rate, "probe_seconds": self._cost}
         if self._run is None:
             return
-        curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in self._tower.curves.items()}
-        summary = {
-            "steps": self._steps,
-            "seconds": time.monotonic() - self._began,
-            "load_curve": curves,
-            "regime": self.regime,
-            "regime_reason": self.statistics.reason,
-            **scalars,
-        }
-        self._run.write(Curve(at=self._steps, step=self._steps, curves=curves, scalars=scalars), summary)
+        seconds = time.monotonic() - self._began
+        summary = {"steps": self._steps, "seconds": seconds, **self._towers.summary(), **scalars}
+        for tower in self._towers:
+            own: dict[str, float | None] = {**(scalars if tower is self._tower else tower.numbers())}
+            curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in tower.curves.items()}
+            curve = Curve(at=self._steps, step=self._steps, path=tower.path, curves=curves, scalars=own)
+            self._run.write(curve, summary)
 
     def _keep(self, scalars: Mapping[str, Any]) -> None:
         if self._run is not None and scalars:

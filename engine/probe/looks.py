@@ -10,6 +10,7 @@ Shape legend: n, m samples of the two looks, T tokens, D features.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import re
 from collections.abc import Callable
@@ -21,10 +22,12 @@ from torch import Tensor, nn
 
 from .batch import chunk_bounds
 from .modules import owners
-from .trace import BySample, Call, Trace, Where, trace
+from .trace import BySample, Call, Trace, Where, trace, trace_flow
 
-Run = Callable[[int, int], Any]
-"""Runs the model on samples start … stop - 1 of the probe batch and returns its output."""
+Run = Callable[[Any, Any], Any]
+"""Runs the model on positional and named arguments and returns its output."""
+Take = Callable[[int, int], tuple[Any, Any]]
+"""The arguments of samples start … stop - 1 of the probe batch, anew each time."""
 _FIRST, _SECOND, _FEWEST = 31, 7, 3
 """Samples of the two looks: few and prime, so that other sizes are seldom multiples of them; and the fewest of the
 first one, whatever the chunk."""
@@ -64,7 +67,8 @@ class Looks:
 
     Args:
         model: the inner model.
-        run: runs samples of the probe batch.
+        run: runs the model.
+        take: gives samples of the probe batch.
         total: samples of the probe batch, at least 3.
         chunk: samples that may go through the model at once.
         by_sample: gives features with samples in front: ``ProbeBatch.by_sample``.
@@ -75,20 +79,28 @@ class Looks:
     """
 
     def __init__(
-        self, model: nn.Module, run: Run, total: int, chunk: int, by_sample: BySample, *, is_whole: bool = False
+        self,
+        model: nn.Module,
+        run: Run,
+        take: Take,
+        total: int,
+        chunk: int,
+        by_sample: BySample,
+        *,
+        is_whole: bool = False,
     ) -> None:
         self.model = model
-        self._run, self._by_sample, self._is_whole = run, by_sample, is_whole
+        self._call, self._take, self.by_sample, self._is_whole = run, take, by_sample, is_whole
         self.n = total if is_whole else min(total, max(chunk, _FEWEST), _FIRST)
         whole = chunk_bounds(total, chunk)[0][1]
         try:
-            self.first = trace(model, lambda: run(0, self.n), by_sample=by_sample)
+            self.first = trace_flow(model, run, lambda: take(0, self.n), by_sample)
         except Exception:  # the model's own, of any type: it may take only batches of one size
             if whole == self.n:
                 raise
             first = whole
             try:
-                self.first = trace(model, lambda: run(0, first), by_sample=by_sample)
+                self.first = trace_flow(model, run, lambda: take(0, first), by_sample)
             except Exception:
                 first = 0
             if not first:
@@ -99,12 +111,16 @@ class Looks:
         if not is_whole:
             with contextlib.suppress(Exception):  # as above
                 # the last samples, since their texts may be longer than those of the first
-                self._second = trace(model, lambda: run(total - self.m, total), by_sample=by_sample)
+                self._second = trace(model, lambda: self._run(total - self.m, total), by_sample=by_sample)
         self._others = {} if self._second is None else {call.label: call for call in self._second.calls}
         self._class_tokens = _owners(model)
         self._shifted: _Content | None = None
         self._scopes: dict[str, tuple[str, int, int] | None] = {}
         self._known: dict[tuple[str, Where], Samples | str] = {}
+
+    def _run(self, start: int, stop: int) -> Any:
+        """The model's output for samples start … stop - 1 of the probe batch."""
+        return self._call(*self._take(start, stop))
 
     @property
     def are_two(self) -> bool:
@@ -241,12 +257,8 @@ class Looks:
                     content.first_alike.setdefault(key, _equal(x[:, 0]) and not _equal(x[:, -1]))
 
             for start in (0, 1) if self.are_two else ():
-                trace(
-                    self.model,
-                    lambda start=start: self._run(start, start + self.m),  # type: ignore[misc]
-                    inspect,
-                    self._by_sample,
-                )
+                run = functools.partial(self._run, start, start + self.m)
+                trace(self.model, run, inspect, by_sample=self.by_sample)
         return self._shifted
 
     def followed(self, producer: Call, axis: int, target: Call, where: Where) -> set[int]:
@@ -269,8 +281,8 @@ class Looks:
                 x.select(axis, index).add_(delta * (1 + float(x.abs().amax())))
                 return x
 
-            n = self.m if self.are_two else self.n
-            trace(self.model, lambda: self._run(0, n), inspect, self._by_sample)
+            run = functools.partial(self._run, 0, self.m if self.are_two else self.n)
+            trace(self.model, run, inspect, by_sample=self.by_sample)
             return got[0] if got else None
 
         plain = passed(None, 0.0)

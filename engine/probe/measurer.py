@@ -70,7 +70,7 @@ def plan_passes(sizes: list[int], samples: int, memory: int) -> list[list[Table]
 
 
 class Measured(NamedTuple):
-    """One measurement."""
+    """One measurement of one tower."""
 
     curves: dict[str, list[float]]
     """D_0 … D_L by measure, [L + 1] each, in natural logs."""
@@ -84,6 +84,7 @@ class Measurer:
     Args:
         source: gives the features.
         sizes: number of features of each point.
+        chains: the points of each tower, by number, in order.
         measures: names of the measures to take.
         chunk: samples that go through the model at once.
         memory: bytes of features kept at once.
@@ -94,6 +95,7 @@ class Measurer:
         self,
         source: Source,
         sizes: list[int],
+        chains: list[list[int]],
         *,
         measures: tuple[str, ...],
         chunk: int,
@@ -101,6 +103,7 @@ class Measurer:
         keeps: bool = True,
     ) -> None:
         self.sizes = sizes
+        self._chains = chains
         self._source = source
         self._measures = measures
         self._bounds = chunk_bounds(source.batch.n, chunk)
@@ -109,8 +112,10 @@ class Measurer:
         self._y_M = source.groups.y_M.to(source.device)
         self._classes = source.groups.count
 
-    def measure(self, run: Forward) -> Measured:
-        """The load curve now, computed on the features' devices; no curves where this process does not measure.
+    def measure(self, run: Forward) -> list[Measured]:
+        """The load curve of each tower now, computed on the features' devices.
+
+        There are no curves where this process does not measure.
 
         Raises:
             ConfigError: a layer's features have another shape than at first.
@@ -123,7 +128,7 @@ class Measurer:
             self.sizes = self._source.recount(run, self._bounds)
             return self._measure(run)
 
-    def _measure(self, run: Forward) -> Measured:
+    def _measure(self, run: Forward) -> list[Measured]:
         values: dict[int, dict[str, float]] = {}
         influences: dict[int, Tensor] = {}
         grams: dict[int, GramSeparation] = {}
@@ -134,15 +139,21 @@ class Measurer:
                     self._separate(table, values, influences, grams)
                 table.values = None
         values |= {point: gram.measures() for point, gram in grams.items()}
-        curves = {name: [values[i][name] for i in range(len(values))] for name in self._measures if self._keeps}
-        return Measured(curves, self._errors(curves.get(DEFAULT_MEASURE, []), influences))
+        return [self._measured(chain, values, influences) for chain in self._chains]
 
-    def _errors(self, curve: list[float], influences: dict[int, Tensor]) -> dict[str, float]:
+    def _measured(
+        self, chain: list[int], values: dict[int, dict[str, float]], influences: dict[int, Tensor]
+    ) -> Measured:
+        """One tower's share of what was measured at all points."""
+        curves = {name: [values[i][name] for i in chain] for name in self._measures if self._keeps}
+        return Measured(curves, self._errors(chain, curves.get(DEFAULT_MEASURE, []), influences))
+
+    def _errors(self, chain: list[int], curve: list[float], influences: dict[int, Tensor]) -> dict[str, float]:
         """The errors by name; none where a hidden layer's features needed several tables."""
-        hidden = len(curve) - self._source.points[-1].logits
-        if not curve or any(point not in influences for point in range(hidden)):
+        hidden = [point for point in chain if not self._source.points[point].logits]
+        if not curve or any(point not in influences for point in hidden):
             return {}
-        return errors_over_samples(curve[:hidden], [influences[point].cpu().numpy() for point in range(hidden)])
+        return errors_over_samples(curve[: len(hidden)], [influences[point].cpu().numpy() for point in hidden])
 
     def _separate(
         self,

@@ -76,6 +76,15 @@ def _modules(model: nn.Module) -> list[tuple[str, nn.Module]]:
     return [*roots, *modules.items()]
 
 
+def every_module_by_name(model: nn.Module) -> dict[str, nn.Module]:
+    """As ``modules_by_name``, also those inside layers with an adapter or a parametrization: they own parameters."""
+    found = modules_by_name(model)
+    for name, module in list(found.items()):
+        for inner, part in module.named_modules(prefix=name):
+            found.setdefault(inner, part)
+    return found
+
+
 def layer_of(module: nn.Module) -> nn.Module:
     """The layer that an adapter adapts, as the ``nn.Linear`` inside a LoRA layer; else the module itself."""
     while is_adapted(module):

@@ -1,7 +1,9 @@
-"""Traces a model's forward pass: the calls of its modules, their order, nesting and output shapes."""
+"""Traces a model's forward pass: the calls of its modules, their order, nesting, shapes and flow of data."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import weakref
 from collections import deque
@@ -13,8 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from .batch import first_features, first_real
+from .flow import DataFlow, Recording, tensors_in
 from .isolation import hooked
-from .modules import class_name, layer_of, modules_by_name, passes_on
+from .modules import class_name, layer_of, passes_on
+from .modules import modules_by_name as modules_by_name
 from .ragged import PackedSequence
 from .reductions import feature_tensor, features_in
 
@@ -46,6 +50,13 @@ class Call:
     output: weakref.ref[Tensor] | None = None
     shape: tuple[int, ...] = ()
     """Shape of its output's feature tensor; empty where it has none."""
+    opened: int = 0
+    closed: int = 0
+    """Number of operations in the flow of data when it began and when it ended."""
+    entered: int | None = None
+    """The operation that its input comes from; None where that does not depend on the model's inputs."""
+    left: tuple[int, ...] = ()
+    """The operations that its outputs come from, that of the feature tensor first."""
     began: int = 0
     """When it began and ended: numbers that rise with each beginning and each end of a call."""
     ended: int = 0
@@ -80,11 +91,24 @@ class Trace:
     output: Tensor | None = None
     ends: list[Tensor] = field(default_factory=list)
     """Outputs of the last modules that the model's output is a view of, as after ``squeeze``; kept alive."""
+    flow: DataFlow | None = None
+    """What was made from what; None where that could not be recorded."""
+    flow_failure: str = ""
+    """Why there is no flow."""
+    idle: set[int] = field(default_factory=set)
+    """Ids of the parameters that no operation read."""
+    left: tuple[int, ...] = ()
+    """The operations that the model's outputs come from, that of ``output`` first where it has one."""
 
 
 Inspect = Callable[[Call, Where, Tensor], Tensor | None]
 BySample = Callable[[Tensor | PackedSequence | None], tuple[Tensor | None, Tensor | None]]
 """Gives features with samples in front, and their own mask: ``ProbeBatch.by_sample``."""
+
+
+def as_it_is(value: Tensor | PackedSequence | None) -> tuple[Tensor | None, Tensor | None]:
+    """Features as a module gives them."""
+    return (value.data if isinstance(value, PackedSequence) else value), None
 
 
 def _with(output: Any, old: Tensor | None, new: Tensor) -> Any:
@@ -113,11 +137,50 @@ def _hands_on(call: Call, output: Tensor) -> bool:
     return given is output and (inner.inner == 0 or inner.hands_on)
 
 
+def trace_flow(
+    model: nn.Module,
+    run: Callable[[Any, Any], Any],
+    take: Callable[[], tuple[Any, Any]],
+    by_sample: BySample = as_it_is,
+) -> Trace:
+    """Run the model once and record the calls of its modules and the flow of data.
+
+    Where the flow is not seen from the inputs to the output, the model is run again: with modules as links of the
+    flow, and at last without the flow.
+
+    Args:
+        model: the inner model.
+        run: runs it on positional and named arguments.
+        take: returns these arguments, anew each time.
+        by_sample: gives features with samples in front; shapes are of these.
+    """
+    for bridges in (False, True):
+        args, kwargs = take()
+        recording = Recording((args, kwargs), bridges=bridges)
+        try:
+            traced = trace(model, functools.partial(run, args, kwargs), recording=recording, by_sample=by_sample)
+        except Exception as error:  # of the recording, or else the model raises it again below
+            failure = f"{type(error).__name__}: {error}"
+            break
+        if recording.failure is not None:
+            traced.flow_failure = f"{type(recording.failure).__name__}: {recording.failure}"
+            return traced
+        if traced.left:
+            traced.flow = recording.flow
+            traced.idle = {id(p) for p in model.parameters() if not recording.has_read(p)}
+            return traced
+        failure = "the output is not made from the inputs by operations that PyTorch dispatches"
+    traced = trace(model, functools.partial(run, *take()), by_sample=by_sample)
+    traced.flow_failure = failure
+    return traced
+
+
 def trace(
     model: nn.Module,
     run: Callable[[], Any],
     inspect: Inspect | None = None,
-    by_sample: BySample = lambda value: (value.data if isinstance(value, PackedSequence) else value, None),
+    recording: Recording | None = None,
+    by_sample: BySample = as_it_is,
 ) -> Trace:
     """Run the model once and record every call of its modules; tensors are kept by weak reference.
 
@@ -127,12 +190,14 @@ def trace(
         inspect: called with each call, "before" or "after", and its input or output tensor; a tensor that it
             returns is handed on in place of an output. Not called with features whose samples lie otherwise in
             memory, as of packed sequences.
+        recording: records the flow of data meanwhile.
         by_sample: gives features with samples in front; shapes are of these.
     """
     traced = Trace()
     counts: dict[str, int] = {}
     stack: list[Call] = []
     newest: deque[Tensor] = deque(maxlen=_NEWEST)
+    given: dict[int, tuple[int, ...]] = {}
     owners: dict[int, tuple[weakref.ref[Tensor], Call]] = {}
     clock = itertools.count(1)
 
@@ -152,6 +217,11 @@ def trace(
             call = Call(name, counts.get(name, 0), module, list(stack), began=next(clock))
             counts[name] = call.number + 1
             tensor = first_real((args, kwargs))
+            if recording is not None:
+                call.opened = len(recording.flow)
+                call.entered = recording.number_of(tensor)
+                if recording.bridges:
+                    given[id(call)] = _numbers(recording, (args, kwargs))
             if tensor is not None:
                 call.input_shape, is_plain = shape_of(tensor, first_features((args, kwargs)))
                 call.input, call.source = weakref.ref(tensor), owner(tensor)
@@ -168,6 +238,11 @@ def trace(
     def finish(call: Call, output: Any) -> tuple[Tensor | None, Tensor | None]:
         call.ended = next(clock)
         tensor = feature_tensor(output)
+        if recording is not None:
+            if recording.bridges:
+                recording.bridge(output, given.pop(id(call), ()))
+            call.closed = len(recording.flow)
+            call.left = _numbers(recording, (tensor, output))
         if tensor is None:
             return None, None
         call.shape, is_plain = shape_of(tensor, features_in(output))
@@ -190,10 +265,18 @@ def trace(
     for name, module in modules_by_name(model).items():
         handles.append(module.register_forward_pre_hook(entering(name), with_kwargs=True))
         handles.append(module.register_forward_hook(leaving))
-    with hooked(handles):
+    with hooked(handles), recording or contextlib.nullcontext():
         output = run()
     traced.whole = Call("", 0, model, [], inner=len(traced.calls))
     traced.output, _ = finish(traced.whole, output)
+    if recording is not None and recording.number_of(traced.output) is not None:
+        traced.left = traced.whole.left
     if traced.output is not None:
         traced.ends = [tensor for tensor in newest if _is_view(tensor, traced.output)]
     return traced
+
+
+def _numbers(recording: Recording, value: Any) -> tuple[int, ...]:
+    """The operations that the tensors in nested containers come from, each once, in order."""
+    numbers = (recording.number_of(tensor) for tensor in tensors_in(value))
+    return tuple(dict.fromkeys(number for number in numbers if number is not None))

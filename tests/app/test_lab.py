@@ -19,7 +19,6 @@ from engine.runs.launch import launch
 from engine.runs.listing import list_runs
 from engine.runs.records import Acknowledged, Curve, Started
 from engine.runs.status import Status
-from engine.settings.recipes import RECIPES
 from springtui.app import SpringApp
 from springtui.help.screen import HelpScreen
 from springtui.lab.choice import Choice, Choices
@@ -30,13 +29,6 @@ from springtui.lab.settings import moved, network_settings
 from springtui.lab.slider import Slider
 from springtui.state.knobs import NOISE_KINDS
 from springtui.state.run_state import RunState
-
-
-@pytest.fixture
-def quick_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lab opens with a smaller network, for tests that wait until it is held or saved."""
-    quick = {**RECIPES["lab"].settings, "width": 24, "train_size": 300, "checkpoint_every": 0.5}
-    monkeypatch.setitem(RECIPES, "lab", RECIPES["lab"]._replace(settings=quick))
 
 
 def acknowledged(run: Run) -> list[dict[str, object]]:

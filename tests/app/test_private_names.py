@@ -29,6 +29,8 @@ ALLOWED = {
     "engine/networks/network.py": {"_conv_forward"},  # a convolution whose weights are scaled has no other way in
     # The module inside a compiled one; buffers that are put back, and how often each was changed.
     "engine/probe/isolation.py": {"_orig_mod", "_buffers", "_version"},
+    # The mode that sees every operation, and which of an operation's arguments it writes to.
+    "engine/probe/flow.py": {"_python_dispatch", "_schema"},
     # Wrappers' modules, by the names that PyTorch gives them in a model's tree.
     "engine/probe/trace.py": {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"},
     "engine/sweep/backends.py": {"_max_workers"},  # how many slices a caller's executor takes at once

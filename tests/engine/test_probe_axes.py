@@ -442,8 +442,9 @@ class TestFolded:
 
         found = probed(Mixing(), torch.randn(N, 16))
         assert [p.name for p in found.points] == ["input", "act", "logits"]
-        assert found.left_out["act2"][0] == "ReLU"
-        assert "mixes samples: 2 rows for each" in found.left_out["act2"][1]
+        (row,) = found.found.left_out
+        assert (row.name, row.module) == ("act2", "ReLU")
+        assert "mixes samples: 2 rows for each" in row.reason
         assert "'act2'" in found.notes[0]
 
     def test_canonical(self) -> None:

@@ -22,8 +22,8 @@ SMALL: dict[str, Any] = {
     "early_stop": False, "hessian": False, "seed": 5,
 }  # fmt: skip
 PATHS: dict[str, dict[str, Any]] = {
-    "compiled": {"batch_size": 2, "epochs": 150},
-    "torch": {"activation": "tanh", "batch_size": 32, "epochs": 50},
+    "compiled": {"batch_size": 2, "epochs": 100},
+    "torch": {"activation": "tanh", "batch_size": 32, "epochs": 50, "train_size": 640},
 }
 """Who takes the steps. Compiled steps are so quick that there must be many, else a run ends before its kill."""
 BOTH = pytest.mark.parametrize("path", PATHS)
@@ -143,7 +143,10 @@ class TestStopped:
     @pytest.mark.slow
     @pytest.mark.parametrize(
         ("path", "size"),
-        [("compiled", {"width": 100, "depth": 8, "epochs": 60}), ("torch", {"epochs": 4})],
+        [
+            ("compiled", {"width": 100, "depth": 8, "epochs": 30, "train_size": 1280}),
+            ("torch", {"epochs": 4, "train_size": 640}),
+        ],
         ids=["compiled", "torch"],
     )
     def test_within_an_epoch(self, path: str, size: dict[str, int], begin: Begin) -> None:
@@ -154,7 +157,7 @@ class TestStopped:
         broken = begin(**PATHS[path] | {"batch_size": 2, "checkpoint_every": 0} | size)
         broken.curves_beyond(2)
         stops = 0
-        while stops < 2 or not any(curve.step % 640 for curve in broken.all(Curve)):
+        while stops < 2 or not any(curve.step % (size["train_size"] // 2) for curve in broken.all(Curve)):
             stops += 1
             broken.run.ask("set", lr=0.002)
             broken.run.ask("stop")

@@ -1,7 +1,7 @@
 """A hundred SIGKILLs at random moments: no record is lost or changed, and the end is that of an unbroken run.
 
 Workers come from a forge, which imports once; they are real processes, killed between their first instruction and
-some tenths of a second later, so also while they start, replay, write a record or a checkpoint. Costs some 70
+some tenths of a second later, so also while they start, replay, write a record or a checkpoint. Costs some 45
 core-seconds.
 """
 
@@ -31,7 +31,7 @@ from engine.sweep.diagrams import make_sweep
 from engine.workers.work import work
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixtures("one_thread")]
-LIFE = 0.45
+LIFE = 0.35
 """Seconds that a worker lives at most."""
 NETWORK: dict[str, Any] = {
     "width": 12, "depth": 3, "batch_size": 3, "dropout": 0.1, "data_noise": 0.2, "early_stop": False,
@@ -103,7 +103,7 @@ def test_a_network(name: str, forge: Forge, home: Path) -> None:
         {"batch_size": 4},
     )
     moves = moves if name == "train-moved" else ()
-    torchs = {"activation": "tanh", "batch_size": 64} if name == "train-torch" else {}
+    torchs = {"activation": "tanh", "batch_size": 64, "epochs": 120} if name == "train-torch" else {}
     runs = killed_often(forge, home, TrainConfig(**{**NETWORK, **torchs}), name, *moves)
     assert were_moved(runs) == bool(moves)
     for run in runs:
@@ -117,7 +117,7 @@ def were_moved(runs: Sequence[Run]) -> bool:
 @pytest.mark.parametrize("name", ["chain", "chain-moved"])
 def test_a_chain(name: str, forge: Forge, home: Path) -> None:
     """One compiled and at full speed, one in NumPy, as the lab's is, with moved sliders."""
-    config = ChainConfig(steps=24_000_000, replicas=64, blocks=7, noise=0.05, frames=20.0)
+    config = ChainConfig(steps=15_000_000, replicas=64, blocks=7, noise=0.05, frames=20.0)
     moves: tuple[dict[str, Any], ...] = ()
     if name == "chain-moved":
         config = ChainConfig(steps=60_000, replicas=8, blocks=5, noise=0.05, frames=20.0, pace=30_000.0)
