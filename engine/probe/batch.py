@@ -89,7 +89,8 @@ class ProbeBatch:
                 tensor = samples_of(tensor, start, stop, shared)
             lowered = dtype in _HALF and tensor.data.dtype == torch.float32
             if isinstance(tensor, PackedSequence):
-                return tensor.to(device, dtype if lowered else tensor.data.dtype)
+                packed: Any = tensor  # its stub knows of no device
+                return packed.to(device, dtype if lowered else tensor.data.dtype)
             return tensor.to(device, dtype if lowered else tensor.dtype, non_blocking=True, copy=True)
 
         return _mapped(self._args, part), _mapped(self._kwargs, part)

@@ -77,7 +77,7 @@ def _modules(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def every_module_by_name(model: nn.Module) -> dict[str, nn.Module]:
-    """As ``modules_by_name``, also those inside layers with an adapter or a parametrization: they own parameters."""
+    """As ``modules_by_name``, also those inside adapted and parametrised layers, which own parameters."""
     found = modules_by_name(model)
     for name, module in list(found.items()):
         for inner, part in module.named_modules(prefix=name):

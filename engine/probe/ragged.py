@@ -98,7 +98,8 @@ def samples_of(value: Tensor | PackedSequence, start: int, stop: int, shared: di
         return torch.nested.as_nested_tensor(parts)
     if any(part.shape[1:] != parts[0].shape[1:] for part in parts):
         return torch.nested.as_nested_tensor(parts, layout=torch.jagged)
-    known = id(value.offsets())
+    jagged: Any = value  # of a subclass with methods of its own
+    known = id(jagged.offsets())
     if known not in shared:
         shared[known] = torch.tensor([0, *map(len, parts)], device=value.device).cumsum(0)
     return torch.nested.nested_tensor_from_jagged(torch.cat(parts), shared[known])
