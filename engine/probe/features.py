@@ -26,6 +26,9 @@ from .trace import BySample
 
 Forward = Callable[[Any, Any], Any]
 """Runs the model on positional and named arguments and returns its output."""
+Seen = Callable[[int, Tensor, Rows], None]
+"""Is shown a point's activations before they are reduced: number of the point, [n, …] with samples first, the
+mask."""
 _SIZE_SAMPLES = 4
 """Samples of the forward pass that counts each point's features."""
 REMEDY = (
@@ -57,7 +60,7 @@ class Source:
         self._widths: dict[int, int] = {}
 
     def features(
-        self, wanted: Mapping[int, slice], start: int, stop: int, run: Forward
+        self, wanted: Mapping[int, slice], start: int, stop: int, run: Forward, seen: Seen | None = None
     ) -> tuple[slice, dict[int, Tensor]]:
         """Features of samples start … stop - 1: the slice of the M measured samples, and [m, D] by point.
 
@@ -65,6 +68,7 @@ class Source:
             wanted: by number of a point, the slice of its features.
             start, stop: samples of the probe batch.
             run: runs the model; its exceptions are passed on.
+            seen: is shown the activations of each wanted point.
 
         Raises:
             WidthError: a point has another number of features than in ``sizes``.
@@ -73,7 +77,7 @@ class Source:
         args, kwargs = self.batch.chunk(start, stop, self.device, self.dtype)
         chosen = {i: (self.points[i], columns) for i, columns in wanted.items()}
         masks, rows = self.batch.masks.part(start, stop, self.device), self._rows(start, measured)
-        taker = _Taker(chosen, self.groups.tokens, self.batch.by_sample, masks, rows)
+        taker = _Taker(chosen, self.groups.tokens, self.batch.by_sample, masks, rows, seen)
         taker.take_batch((args, kwargs))  # before the model can overwrite it
         with hooked(taker.hooks()):
             output = run(args, kwargs)
@@ -149,8 +153,10 @@ class _Taker:
         by_sample: BySample,
         masks: Part,
         rows: Rows,
+        seen: Seen | None = None,
     ) -> None:
         self.features: dict[int, Tensor] = {}
+        self._seen = seen
         self.widths: dict[int, int] = {}
         """Number of features of each point, D, before the wanted ones are taken."""
         self._by_sample, self._masks, self._rows = by_sample, masks, rows
@@ -212,7 +218,11 @@ class _Taker:
             x = x[..., self._tokens.to(x.device)]  # of the vocabulary's logits only those of the groups' tokens
         if mask is None and (counted := positions(x, point.reduction)):
             mask = self._masks.fitting(point.name, (len(x), counted))
-        vectors = reduce(x, point.reduction, self._rows._replace(mask_nT=mask))
+        rows = self._rows._replace(mask_nT=mask)
+        if self._seen is not None:
+            real = mask if mask is not None or x.ndim < 3 else self._masks.fitting(point.name, x.shape)
+            self._seen(index, x, rows._replace(mask_nT=real))
+        vectors = reduce(x, point.reduction, rows)
         self.widths[index] = vectors.shape[1]
         vectors = vectors[:, columns]
         # a copy where the memory is the model's: later operations may overwrite it

@@ -10,7 +10,6 @@ Shape legend: n, m samples of the two looks, T tokens, D features.
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import re
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from .batch import chunk_bounds
 from .modules import owners
-from .trace import BySample, Call, Trace, Where, trace, trace_flow
+from .trace import BySample, Call, Inspect, Trace, Where, trace, trace_flow
 
 Run = Callable[[Any, Any], Any]
 """Runs the model on positional and named arguments and returns its output."""
@@ -257,9 +256,15 @@ class Looks:
                     content.first_alike.setdefault(key, _equal(x[:, 0]) and not _equal(x[:, -1]))
 
             for start in (0, 1) if self.are_two else ():
-                run = functools.partial(self._run, start, start + self.m)
-                trace(self.model, run, inspect, by_sample=self.by_sample)
+                self._pass(start, start + self.m, inspect)
         return self._shifted
+
+    def _pass(self, start: int, stop: int, inspect: Inspect) -> None:
+        """Run some samples, each time with the same random numbers, which a model may draw even in eval mode."""
+        first = next(self.model.parameters(), None)
+        devices = [first.device] if first is not None and first.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            trace(self.model, lambda: self._run(start, stop), inspect, by_sample=self.by_sample)
 
     def followed(self, producer: Call, axis: int, target: Call, where: Where) -> set[int]:
         """Axes of a target's features along which a change of one feature of a producer stays at one index.
@@ -281,8 +286,7 @@ class Looks:
                 x.select(axis, index).add_(delta * (1 + float(x.abs().amax())))
                 return x
 
-            run = functools.partial(self._run, 0, self.m if self.are_two else self.n)
-            trace(self.model, run, inspect, by_sample=self.by_sample)
+            self._pass(0, self.m if self.are_two else self.n, inspect)
             return got[0] if got else None
 
         plain = passed(None, 0.0)
@@ -345,7 +349,8 @@ def _owners(model: nn.Module) -> list[str]:
 
 def _signs(x: Tensor) -> Tensor:
     """Three numbers of each row of x [rows, …] that tell it from others, [rows, 3]."""
-    flat = x.flatten(1).double() if x.ndim > 1 else x[:, None].double()
+    flat = x.flatten(1) if x.ndim > 1 else x[:, None]
+    flat = flat if flat.dtype == torch.float64 else flat.float()
     weights = torch.linspace(0.5, 1.5, flat.shape[1], dtype=flat.dtype, device=flat.device)
     return torch.stack([flat.mean(1), flat.pow(2).mean(1), (flat * weights).mean(1)], 1)
 

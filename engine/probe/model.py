@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from ..errors import ConfigError, DataError, InputError
+from .activations import Activations, all_ends
 from .batch import ProbeBatch, chunk_bounds
 from .description import Description, describe, notes_of
 from .features import REMEDY, Source
@@ -20,8 +21,10 @@ from .left_out import LeftOutRow
 from .looks import Looks
 from .masks import parameter_names
 from .measurer import Measured, Measurer
+from .parameters import layer_parameters
 from .ragged import dense_attention
 from .tower import Tower, Towers
+from .trace import Trace
 
 
 class ProbedModel:
@@ -33,6 +36,7 @@ class ProbedModel:
         layers, towers, reductions: as ``LoadProbe``.
         groups: number of bins of a target, or of most frequent next tokens.
         measures: names of the measures to take.
+        health: names of the measures of layer health to take.
         chunk: samples that go through the model at once.
         memory: MiB of features kept at once.
         autocast, forward, mask, samples: as ``LoadProbe``.
@@ -53,6 +57,7 @@ class ProbedModel:
         reductions: str | Mapping[str, str],
         groups: int,
         measures: Sequence[str],
+        health: Sequence[str] = (),
         chunk: int,
         memory: int,
         autocast: Autocast,
@@ -72,6 +77,7 @@ class ProbedModel:
         self.device, self.dtype = home_of(model)
         self._autocast, self._forward = autocast, forward
         self._buffers = Buffers()
+        self._traced: Trace | None = None
         ids = self.batch.token_ids if labels is None else None
         wanted = Wanted(layers, reductions, self.groups.length, towers, None if ids is None else ids.cpu())
         with self._isolated():
@@ -84,8 +90,18 @@ class ProbedModel:
         places = {point: number for number, point in enumerate(self.points)}
         chains = [[places[point] for point in tower.points] for tower in self.found.towers]
         self._measurer = Measurer(
-            self._source, sizes, chains, measures=tuple(measures), chunk=chunk, memory=memory << 20, keeps=keeps
+            self._source,
+            sizes,
+            chains,
+            measures=tuple(measures),
+            chunk=chunk,
+            memory=memory << 20,
+            health=self._activations(health),
+            keeps=keeps,
         )
+        self.parameters = self._parameters() if health else []
+        """By tower, the parameters of each point's layer; empty where no layer health is wanted."""
+        self._traced = None
 
     def towers(self) -> Towers:
         """The towers, without a measurement yet."""
@@ -152,7 +168,20 @@ class ProbedModel:
             whole = self.batch.is_whole
             looks = Looks(self.model, self._run, take, self.batch.n, chunk, self.batch.by_sample, is_whole=whole)
             self._fixed = not looks.are_two
+            self._traced = looks.first
             return find_points(looks, take(0, looks.n), wanted)
+
+    def _activations(self, health: Sequence[str]) -> Activations | None:
+        """What reads layer health off activations; None where none is wanted."""
+        traced = self._traced
+        return Activations(self.points, all_ends(self.points, traced), health) if health and traced else None
+
+    def _parameters(self) -> list[list[list[nn.Parameter]]]:
+        """By tower, the parameters of each point's layer."""
+        towers, traced = self.found.towers, self._traced
+        assert traced is not None
+        is_only = len(towers) == 1
+        return [layer_parameters(self.model, traced, tower.points, is_only=is_only) for tower in towers]
 
     def _sizes(self, chunk: int) -> list[int]:
         """The number of features of each point; points are left out where chunks do not agree about it."""

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from .batch import first_features, first_real
 from .flow import DataFlow, Recording, tensors_in
 from .isolation import hooked
-from .modules import class_name, layer_of, passes_on
-from .modules import modules_by_name as modules_by_name
+from .modules import class_name, layer_of, modules_by_name, passes_on
 from .ragged import PackedSequence
 from .reductions import feature_tensor, features_in
 
