@@ -67,6 +67,8 @@ class Description:
     left_out: list[LeftOutRow]
     order: str
     """How the points were ordered, in words."""
+    health: str = ""
+    """Which layer health is measured beside, and what is kept for it, in words."""
 
     def facts(self) -> dict[str, Any]:
         """Towers, points and what is left out as plain data, for the run's first record."""
@@ -82,7 +84,7 @@ class Description:
         lines = [f"{self.model}: {_counted(self.points, 'point')}"]
         if len(self.towers) > 1:
             lines[0] += f" in {len(self.towers)} towers: {', '.join(tower.path for tower in self.towers)}"
-        lines += textwrap.wrap(self.order, _WIDTH)
+        lines += textwrap.wrap(self.order, _WIDTH) + textwrap.wrap(self.health, _WIDTH)
         for tower in self.towers:
             lines += ["", *([f"Tower {tower.path}"] if tower.path else [])]
             lines += _table(_HEADS, [_cells(point) for point in self.points if point.path == tower.path])

@@ -17,6 +17,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,14 +32,18 @@ from ..measures.load_curve import LoadStatistics
 from ..measures.registry import DEFAULT_MEASURE, SEPARATIONS
 from ..runs.home import default_home, preferred_home
 from ..runs.label import checked_name
-from ..runs.records import Control, Curve, Started
+from ..runs.records import Control, Curve, Health, Started
 from ..runs.status import Status
 from ..settings.fields import make
 from ..settings.probe import ProbeConfig
 from .description import Description
+from .events import Events
+from .health import LayerHealth, known_health, note_limits
 from .isolation import Autocast, inner_model, is_sharded
 from .layers import check_reductions, checked_towers
+from .loader import Split, gather
 from .model import ProbedModel
+from .reporting import Reporter
 from .run import ProbeRun, describe, end_with_script
 from .tower import Tower, Towers
 
@@ -59,6 +64,11 @@ class LoadProbe:
             ["text.blocks.*"]}``; found automatically by default where they are plain; False for one chain.
         reductions: how features become vectors: one name for all points, or names by pattern.
         measures: measures of separation beside ``trace_ratio``.
+        health: measures of layer health: ``grad_norm``, ``update_ratio``, ``dead``, ``saturated``, ``scale``,
+            ``effective_rank``, or ``all``; none by default. The first two need ``optimizer``.
+        optimizer: the optimiser that trains the model, or a list of several; its steps are only read.
+        notes: whether the run gets a warning when something happens to a layer; or limits by name, as
+            ``{"idle_load": 0.05}``.
         groups: number of bins of a target, or of most frequent next tokens.
         chunk: samples that go through the model at once.
         memory: MiB (2²⁰ bytes) of features kept at once.
@@ -67,6 +77,9 @@ class LoadProbe:
             data directory.
         autocast: a dtype to compute in, or a function that returns a context; default: the autocast in force.
         forward: called in place of the model: ``forward(model, *args, **kwargs)``.
+        mask: True where a token is real, [N, T]; by default from the masks and lengths among the inputs.
+        samples: of graphs, the number of the graph of each node, [R]; a mask [R] of nodes that are samples; or
+            "nodes"; by default from the inputs' ``batch``. The model then runs on all samples at once.
 
     Raises:
         ConfigError, DataError: an argument is not allowed; the message says what is. Later errors only warn.
@@ -83,6 +96,9 @@ class LoadProbe:
         towers: Mapping[str, str | Sequence[str]] | bool | None = None,
         reductions: str | Mapping[str, str] = "auto",
         measures: str | Sequence[str] = SEPARATIONS,
+        health: str | Sequence[str] = (),
+        optimizer: Any = None,
+        notes: bool | Mapping[str, float] = True,
         groups: int = 10,
         chunk: int = 128,
         memory: int = 256,
@@ -90,6 +106,8 @@ class LoadProbe:
         home: str | os.PathLike[str] | None = None,
         autocast: Autocast = None,
         forward: Any = None,
+        mask: Any = None,
+        samples: Any = None,
     ) -> None:
         inner = inner_model(model)
         self._sharded = is_sharded(inner)
@@ -99,8 +117,11 @@ class LoadProbe:
         except ConfigError as error:
             warnings.warn(f"{error}. The load probe's run has no name", ProbeWarning, 2)
             name = ""
+        wanted = known_health(health)
         options = {"every": every, "chunk": chunk, "memory": memory, "name": name, "measures": _known(measures)}
-        config = make(ProbeConfig, options)
+        config = make(ProbeConfig, {**options, "health": wanted, **note_limits(notes)})
+        self._health = LayerHealth(wanted, optimizer, sharded=self._sharded)
+        self._events: list[Events] = []
         check_reductions(reductions)
         named = checked_towers(towers, layers)
         self._every = config.every
@@ -109,6 +130,7 @@ class LoadProbe:
         self._began = time.monotonic()
         self._mark, self._cost = (self._began, 0), 0.0
         self._towers = Towers([Tower("", [], has_logits=False)])
+        self._reporters: list[Reporter] = []
         self._probed: ProbedModel | None = None
         self._described: Description | None = None
         self._run: ProbeRun | None = None
@@ -123,19 +145,53 @@ class LoadProbe:
                 reductions=reductions,
                 groups=groups,
                 measures=config.measures,
+                health=wanted,
                 chunk=config.chunk,
                 memory=config.memory,
                 autocast=autocast,
                 forward=forward,
                 keeps=writes,
+                mask=mask,
+                samples=samples,
             )
             self._towers = self._probed.towers()
             self._described = self._probed.describe()
         if writes:
+            assert self._probed is not None
+            self._health.watch(self._probed.parameters)
+            self._health.expect(self._every, paused=False)
+            self._described = replace(self.describe(), health=self._health.words())
+            if config.notes:
+                self._events = [
+                    Events(tower.layers, config, logits=tower.has_logits, path=tower.path)
+                    for tower in self._towers
+                ]
             self._attempt(lambda: self._open(None if home is None else Path(home), config))
             for text in self._probed.notes if self._probed is not None else []:
                 self._warn(text, level=3)
         self._attempt(self._measure)
+
+    @classmethod
+    def from_loader(
+        cls, model: nn.Module, loader: Any, n: int = 512, *, split: Split | None = None, **options: Any
+    ) -> LoadProbe:
+        """A probe whose batch is the first ``n`` samples of a loader, with at least two of each class among them.
+
+        The training's batches and random numbers stay as they would be without it.
+
+        Args:
+            model: as ``LoadProbe``.
+            loader: a DataLoader of ``(inputs, labels)``, of mappings with ``labels``, ``label``, ``target`` or
+                ``y``, or of PyTorch Geometric's batches; or another iterable that can be iterated again.
+            n: number of samples.
+            split: returns ``(inputs, labels)`` of a batch of another form.
+            options: of ``LoadProbe``.
+
+        Raises:
+            ConfigError, DataError: the loader can be iterated only once, or its batches have no known form.
+        """
+        inputs, labels = gather(inner_model(model), loader, n, split)
+        return cls(model, inputs, labels, **options)
 
     # called by the training
 
@@ -153,6 +209,7 @@ class LoadProbe:
         self._steps = self._steps + 1 if step is None else max(0, int(step))
         if self._probed is None:
             return
+        self._health.stepped(self._steps, self._every, paused=self._paused)
         if self._run is not None:
             self._run.at = self._steps
             self._keep(scalars)
@@ -194,10 +251,11 @@ class LoadProbe:
 
         ``separation/LAYER`` and ``load/LAYER`` (trace ratio), ``fuzziness/LAYER``, ``inverse_fuzziness/LAYER``,
         all natural logs; ``cv``, ``asymmetry``, ``effective_friction``, ``friction_error`` and ``curve_error``,
-        dimensionless, the first four only where the curve's shape means something; ``seconds`` that the
-        measurement took; on the process that writes the run ``scalars/NAME``, the newest number of each name that
-        was recorded, ``usage/cpu`` in cores, and in bytes ``usage/memory``, ``usage/gpu0/memory`` and
-        ``usage/gpu0/reserved``. The names of further towers begin with ``TOWER/``.
+        dimensionless, the first four only where the curve's shape means something; measures of layer health, as
+        ``grad_norm/LAYER``; ``seconds`` that the measurement took; on the process that writes the run
+        ``scalars/NAME``, the newest number of each name that was recorded, ``usage/cpu`` in cores, and in bytes
+        ``usage/memory``, ``usage/gpu0/memory`` and ``usage/gpu0/reserved``. The names of further towers begin with
+        ``TOWER/``.
         """
         numbers = self._towers.metrics()
         if numbers:
@@ -205,6 +263,22 @@ class LoadProbe:
         if self._run is not None:
             numbers |= self._run.metrics()
         return {prefix + name: value for name, value in numbers.items() if math.isfinite(value)}
+
+    def report_to(self, tracker: Any, *, prefix: str = "load_probe/", run_id: str | None = None) -> None:
+        """Send ``metrics()`` to a tracker now and after each measurement; a failing tracker only warns, once.
+
+        Args:
+            tracker: a run of wandb, or wandb itself; MLflow, or its client; a TensorBoard SummaryWriter; trackio;
+                a logger with ``log_metrics`` or ``log``; or a function of a dict of numbers and a step.
+            prefix: of the names.
+            run_id: MLflow's run; by default the active one.
+
+        Raises:
+            ConfigError: nothing can be sent to the tracker.
+        """
+        reporter = Reporter(tracker, prefix, run_id)
+        self._reporters.append(reporter)
+        self._report([reporter])
 
     def close(self, error: BaseException | None = None) -> None:
         """End the run: as finished, after a last measurement; after an exception as stopped or failed.
@@ -356,10 +430,33 @@ class LoadProbe:
         began = time.monotonic()
         self._measured_at = self._steps
         measured = self._probed.measure_towers()
+        if problem := self._health.problem(self._steps):
+            self._warn(f"layer health: {problem}", level=4)
+        measured = self._health.take(measured, self._steps, last=self._closed)
         self._cost = time.monotonic() - began
         if measured[0].curves:
             self._towers.take(measured)
-            self._write(began)
+            try:
+                self._write(began)
+                self._write_health()
+            finally:
+                self._report(self._reporters)
+
+    def _write_health(self) -> None:
+        """Write the layer health, and note what has happened to a layer since the last measurement."""
+        if self._run is None:
+            return
+        for tower in self._towers:
+            if tower.health:
+                self._run.write_health(
+                    Health(step=self._steps, path=tower.path, layers=tower.layers, measures=tower.health)
+                )
+        if self._steps == 0:  # an untrained network is no news
+            return
+        for tower, events in zip(self._towers, self._events, strict=False):
+            clear = not tower.statistics.reason
+            for text in events.see(self._steps, tower.curve, clear=clear, health=tower.health):
+                self._run.note(text)
 
     def _write(self, began: float) -> None:
         numbers = self._tower.numbers()
@@ -370,11 +467,12 @@ class LoadProbe:
             return
         seconds = time.monotonic() - self._began
         summary = {"steps": self._steps, "seconds": seconds, **self._towers.summary(), **scalars}
+        found = []
         for tower in self._towers:
             own: dict[str, float | None] = {**(scalars if tower is self._tower else tower.numbers())}
             curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in tower.curves.items()}
-            curve = Curve(at=self._steps, step=self._steps, path=tower.path, curves=curves, scalars=own)
-            self._run.write(curve, summary)
+            found.append(Curve(at=self._steps, step=self._steps, path=tower.path, curves=curves, scalars=own))
+        self._run.write_curves(found, summary)
 
     def _keep(self, scalars: Mapping[str, Any]) -> None:
         if self._run is not None and scalars:
@@ -387,6 +485,16 @@ class LoadProbe:
             names = ", ".join(scalars)
             self._warn(f"the load probe does not record {names}: its run has ended; log before close()", level=4)
         self._late = True
+
+    def _report(self, reporters: Sequence[Reporter]) -> None:
+        """Send the newest measurement; warns of a tracker that fails, the first time only."""
+        for reporter in reporters:
+            try:
+                reporter.send(self.metrics(reporter.prefix), self._steps)
+            except Exception as error:  # of another library, of any type; the training goes on
+                if not reporter.has_failed:
+                    reporter.has_failed = True
+                    self._warn(f"the load probe could not report to {reporter.name}: {describe(error)}")
 
     def _listen(self) -> None:
         assert self._run is not None
@@ -404,9 +512,11 @@ class LoadProbe:
             if unknown:
                 raise ConfigError(f"{unknown[0]!r} cannot change while a probe watches; this can: every")
             self._every = make(ProbeConfig, control.settings).every
+            self._health.expect(self._every, paused=self._paused)
             return {"every": self._every}
         if control.action in {"pause", "resume"}:
             self._paused = control.action == "pause"
+            self._health.expect(self._every, paused=self._paused)
         elif control.action != "stop":
             raise ConfigError(f"unknown request {control.action!r}; allowed: set, pause, resume, stop")
         return {}
@@ -433,6 +543,7 @@ class LoadProbe:
 
     def _end(self, reason: Status, text: str) -> None:
         self._probed = None
+        self._health.close()
         if self._run is not None:
             self._run.end(reason, text)
 

@@ -21,9 +21,11 @@ from ..measures.curve_error import errors_over_samples
 from ..measures.registry import DEFAULT_MEASURE
 from ..measures.separation import separation_and_influence
 from ..measures.separation_wide import GramSeparation
+from .activations import Activations
 from .batch import chunk_bounds
-from .features import Forward, Source, WidthError
+from .features import Forward, Seen, Source, WidthError
 from .isolation import full_precision
+from .reductions import Rows
 
 _NUMBER = 4
 """Bytes of one feature in a table."""
@@ -76,6 +78,8 @@ class Measured(NamedTuple):
     """D_0 … D_L by measure, [L + 1] each, in natural logs."""
     errors: dict[str, float]
     """``friction_error`` and ``curve_error`` over the probe batch, where known: ``errors_over_samples``."""
+    health: dict[str, list[float]]
+    """One value a point, [L + 1], of each measure of layer health that is read from activations and features."""
 
 
 class Measurer:
@@ -88,6 +92,7 @@ class Measurer:
         measures: names of the measures to take.
         chunk: samples that go through the model at once.
         memory: bytes of features kept at once.
+        health: takes in activations and features for layer health; None where none is wanted.
         keeps: whether this process measures; other processes of a sharded model only run the forward pass.
     """
 
@@ -100,6 +105,7 @@ class Measurer:
         measures: tuple[str, ...],
         chunk: int,
         memory: int,
+        health: Activations | None = None,
         keeps: bool = True,
     ) -> None:
         self.sizes = sizes
@@ -108,6 +114,7 @@ class Measurer:
         self._measures = measures
         self._bounds = chunk_bounds(source.batch.n, chunk)
         self._memory = memory
+        self._health = health if keeps else None
         self._keeps = keeps
         self._y_M = source.groups.y_M.to(source.device)
         self._classes = source.groups.count
@@ -116,6 +123,9 @@ class Measurer:
         """The load curve of each tower now, computed on the features' devices.
 
         There are no curves where this process does not measure.
+
+        Args:
+            run: runs the model.
 
         Raises:
             ConfigError: a layer's features have another shape than at first.
@@ -132,6 +142,8 @@ class Measurer:
         values: dict[int, dict[str, float]] = {}
         influences: dict[int, Tensor] = {}
         grams: dict[int, GramSeparation] = {}
+        if self._health is not None:
+            self._health.begin()
         for tables in plan_passes(self.sizes, len(self._y_M), self._memory):
             self._collect(tables, run)
             for table in tables if self._keeps else []:
@@ -139,6 +151,9 @@ class Measurer:
                     self._separate(table, values, influences, grams)
                 table.values = None
         values |= {point: gram.measures() for point, gram in grams.items()}
+        if self._health is not None:
+            for point, gram in grams.items():
+                self._health.take_gram(point, gram)
         return [self._measured(chain, values, influences) for chain in self._chains]
 
     def _measured(
@@ -146,7 +161,8 @@ class Measurer:
     ) -> Measured:
         """One tower's share of what was measured at all points."""
         curves = {name: [values[i][name] for i in chain] for name in self._measures if self._keeps}
-        return Measured(curves, self._errors(chain, curves.get(DEFAULT_MEASURE, []), influences))
+        health = {} if self._health is None else self._health.values(chain)
+        return Measured(curves, self._errors(chain, curves.get(DEFAULT_MEASURE, []), influences), health)
 
     def _errors(self, chain: list[int], curve: list[float], influences: dict[int, Tensor]) -> dict[str, float]:
         """The errors by name; none where a hidden layer's features needed several tables."""
@@ -168,6 +184,8 @@ class Measurer:
         if table.width == self.sizes[table.point]:
             measured = separation_and_influence(table.values, y_M, self._classes, self._measures)
             values[table.point], influence = measured
+            if self._health is not None:
+                self._health.take_features(table.point, table.values)
             if influence is not None:
                 influences[table.point] = influence
             return
@@ -178,9 +196,21 @@ class Measurer:
     def _collect(self, tables: list[Table], run: Forward) -> None:
         wanted = {table.point: table.columns for table in tables}
         for start, stop in self._bounds:
-            rows, features = self._source.features(wanted, start, stop, run)
+            rows, features = self._source.features(wanted, start, stop, run, self._seer(tables, start))
             for table in tables if self._keeps else []:
                 self._put(table, rows, features.get(table.point))
+
+    def _seer(self, tables: list[Table], start: int) -> Seen | None:
+        """Shows a chunk's activations to layer health, in the first pass that collects a point."""
+        if (health := self._health) is None:
+            return None
+        first = {table.point for table in tables if table.columns.start == 0}
+
+        def seen(index: int, x: Tensor, rows: Rows) -> None:
+            if index in first:
+                health.see(index, start, x, rows)
+
+        return seen
 
     def _put(self, table: Table, rows: slice, x: Tensor | None) -> None:
         shape = (rows.stop - rows.start, table.width)

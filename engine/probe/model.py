@@ -9,17 +9,22 @@ from typing import Any
 from torch import nn
 
 from ..errors import ConfigError, DataError, InputError
+from .activations import Activations, all_ends
 from .batch import ProbeBatch, chunk_bounds
 from .description import Description, describe, notes_of
 from .features import REMEDY, Source
 from .find import find_points
-from .groupings import group
+from .groupings import group, label_count
 from .isolation import Autocast, Buffers, computing_in, home_of, isolated
 from .layers import Found, Point, TowerPoints, Wanted
 from .left_out import LeftOutRow
 from .looks import Looks
+from .masks import parameter_names
 from .measurer import Measured, Measurer
+from .parameters import layer_parameters
+from .ragged import dense_attention
 from .tower import Tower, Towers
+from .trace import Trace
 
 
 class ProbedModel:
@@ -31,9 +36,10 @@ class ProbedModel:
         layers, towers, reductions: as ``LoadProbe``.
         groups: number of bins of a target, or of most frequent next tokens.
         measures: names of the measures to take.
+        health: names of the measures of layer health to take.
         chunk: samples that go through the model at once.
         memory: MiB of features kept at once.
-        autocast, forward: as ``LoadProbe``.
+        autocast, forward, mask, samples: as ``LoadProbe``.
         keeps: whether this process measures; other processes of a sharded model only run the forward pass.
 
     Raises:
@@ -51,18 +57,27 @@ class ProbedModel:
         reductions: str | Mapping[str, str],
         groups: int,
         measures: Sequence[str],
+        health: Sequence[str] = (),
         chunk: int,
         memory: int,
         autocast: Autocast,
         forward: Callable[..., Any] | None,
         keeps: bool,
+        mask: Any = None,
+        samples: Any = None,
     ) -> None:
         self.model = model
-        self.batch = ProbeBatch(inputs)
+        names = parameter_names(model.forward if forward is None else forward, skip=forward is not None)
+        count = label_count(labels)
+        self.batch = ProbeBatch(inputs, mask=mask, samples=samples, names=names, labels=count)
+        if self.batch.rows is not None:
+            labels = self.batch.rows.labels(labels, count)
+            chunk = self.batch.n
         self.groups = group(labels, self.batch.n, self.batch.token_ids, self.batch.mask, groups)
         self.device, self.dtype = home_of(model)
         self._autocast, self._forward = autocast, forward
         self._buffers = Buffers()
+        self._traced: Trace | None = None
         ids = self.batch.token_ids if labels is None else None
         wanted = Wanted(layers, reductions, self.groups.length, towers, None if ids is None else ids.cpu())
         with self._isolated():
@@ -70,13 +85,23 @@ class ProbedModel:
             self.points = _points_of(self.found)
             self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
             sizes = self._sizes(chunk)
-        self.notes = notes_of(self.found)
+        self.notes = [*notes_of(self.found), *self.batch.masks.notes(_averaged(self.points))]
         """What the user is to be told once, in words."""
         places = {point: number for number, point in enumerate(self.points)}
         chains = [[places[point] for point in tower.points] for tower in self.found.towers]
         self._measurer = Measurer(
-            self._source, sizes, chains, measures=tuple(measures), chunk=chunk, memory=memory << 20, keeps=keeps
+            self._source,
+            sizes,
+            chains,
+            measures=tuple(measures),
+            chunk=chunk,
+            memory=memory << 20,
+            health=self._activations(health),
+            keeps=keeps,
         )
+        self.parameters = self._parameters() if health else []
+        """By tower, the parameters of each point's layer; empty where no layer health is wanted."""
+        self._traced = None
 
     def towers(self) -> Towers:
         """The towers, without a measurement yet."""
@@ -126,7 +151,7 @@ class ProbedModel:
 
     @contextlib.contextmanager
     def _isolated(self) -> Iterator[None]:
-        with isolated(self.model), self._buffers.kept(self.model):
+        with isolated(self.model), dense_attention(), self._buffers.kept(self.model):
             yield
 
     def _run(self, args: Any, kwargs: Any) -> Any:
@@ -140,9 +165,23 @@ class ProbedModel:
             return self.batch.chunk(start, stop, self.device, self.dtype)
 
         with self._as_data_errors("the probe batch"):
-            looks = Looks(self.model, self._run, take, self.batch.n, chunk)
+            whole = self.batch.is_whole
+            looks = Looks(self.model, self._run, take, self.batch.n, chunk, self.batch.by_sample, is_whole=whole)
             self._fixed = not looks.are_two
+            self._traced = looks.first
             return find_points(looks, take(0, looks.n), wanted)
+
+    def _activations(self, health: Sequence[str]) -> Activations | None:
+        """What reads layer health off activations; None where none is wanted."""
+        traced = self._traced
+        return Activations(self.points, all_ends(self.points, traced), health) if health and traced else None
+
+    def _parameters(self) -> list[list[list[nn.Parameter]]]:
+        """By tower, the parameters of each point's layer."""
+        towers, traced = self.found.towers, self._traced
+        assert traced is not None
+        is_only = len(towers) == 1
+        return [layer_parameters(self.model, traced, tower.points, is_only=is_only) for tower in towers]
 
     def _sizes(self, chunk: int) -> list[int]:
         """The number of features of each point; points are left out where chunks do not agree about it."""
@@ -186,6 +225,15 @@ class ProbedModel:
                 f"give inputs= as the model takes them (a tuple of arguments, a dict of named ones), samples "
                 f"first, in any number"
             ) from error
+
+
+def _averaged(points: Sequence[Point]) -> Iterator[str]:
+    """Names of layers whose features are a mean over tokens or over one axis of positions, or the last token's."""
+    for point in points:
+        axes = len(point.shape) + (point.rows > 1)
+        averages = point.reduction in ("token_mean", "last_token", "spatial_mean")
+        if axes == 3 and averages and point.role != "input":
+            yield point.name
 
 
 def _points_of(found: Found) -> list[Point]:

@@ -32,12 +32,14 @@ class Tower:
         """D_0 … D_L by measure, [L + 1] each, in natural logs; empty before the first measurement."""
         self.errors: dict[str, float] = {}
         """``friction_error`` and ``curve_error``, where known."""
+        self.health: dict[str, list[float]] = {}
+        """One value a point, [L + 1], by measure of layer health; NaN where it is unknown."""
         self.ended = False
         """Whether the training has ended, so that an unclear curve will not become clear."""
 
     def take(self, measured: Measured) -> None:
         """Keep a measurement as the newest one."""
-        self.curves, self.errors = measured
+        self.curves, self.errors, self.health = measured
 
     @property
     def curve(self) -> list[float]:
@@ -101,6 +103,8 @@ class Tower:
             kind = "separation" if measure == DEFAULT_MEASURE else measure
             metrics |= {f"{kind}/{layer}": value for layer, value in zip(self.layers, curve, strict=True)}
         metrics |= {f"load/{layer}": value for layer, value in self.loads.items()}
+        for measure, values in self.health.items():
+            metrics |= {f"{measure}/{layer}": value for layer, value in zip(self.layers, values, strict=True)}
         return metrics | self.numbers() if self.curves else {}
 
 
