@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .graphs import is_graph
+
 __all__ = ["DataFlow", "Recording", "tensors_in"]
 
 _OF_SHAPE_ONLY = ("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "randint_like")
@@ -188,6 +190,8 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, tuple | list):
         for inner in value:
             yield from tensors_in(inner)
+    elif is_graph(value):
+        yield from tensors_in(value.to_dict())
     elif is_dataclass(value):
         for field in fields(value):
             yield from tensors_in(getattr(value, field.name))

@@ -102,7 +102,7 @@ class FlowOfLayers:
             self.entering.setdefault(call.entered, []).append(call)
             for node in call.left[:1]:
                 self.leaving.setdefault(node, []).append(call)
-            if isinstance(call.module, MAPS):
+            if isinstance(call.layer, MAPS):
                 self.is_of_map[call.opened : call.closed] = b"\1" * (call.closed - call.opened)
         self._next: list[list[int]] = [[] for _ in range(len(flow))]
         for number, made_from in enumerate(flow.made_from):
