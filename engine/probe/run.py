@@ -172,33 +172,37 @@ class ProbeRun:
 
     # measurements
 
-    def write(self, curve: Curve, summary: Mapping[str, Any]) -> None:
-        """Write a measurement, and keep its summary for the last record.
+    def write_curves(self, curves: Sequence[Curve], summary: Mapping[str, Any]) -> None:
+        """Write the curves of one step, the main tower's first, and keep the summary for the last record.
 
-        Before it, numbers kept of earlier steps and what the process uses. The numbers of its own step become part
-        of it; those that are not finite follow it.
+        Before them, numbers kept of earlier steps and what the process uses. The numbers of their own step become
+        part of the first; those that are not finite follow.
 
         Raises:
-            OSError, DiskFullError: it cannot be written.
-            ConfigError: a number cannot be read; all others are written.
+            OSError, DiskFullError: they cannot be written; the numbers are written before the next record.
+            ConfigError: a number cannot be read; all else is written.
         """
         self.last = dict(summary)
         if not self.is_open:
             return
+        first, step = curves[0], curves[0].step
         taken, wrong = self._kept.take()
-        own = taken.pop(curve.step, {})
+        own = taken.pop(step, {})
         self.newest |= {name: value for numbers in (*taken.values(), own) for name, value in numbers.items()}
-        events: list[Event] = [Scalars(step=step, scalars=numbers) for step, numbers in taken.items()]
-        if self._used is None or self._used.step != curve.step:
-            self._used = self._usage.measure(curve.step)
+        events: list[Event] = [Scalars(step=at, scalars=numbers) for at, numbers in taken.items()]
+        if self._used is None or self._used.step != step:
+            self._used = self._usage.measure(step)
             events.append(self._used)
-        whole = {**self._early[1], **own} if self._early[0] == curve.step else own
-        scalars = {**curve.scalars, **{name: finite(value) for name, value in whole.items()}}
-        events.append(msgspec.structs.replace(curve, scalars=scalars))
-        if odd := {name: value for name, value in own.items() if not math.isfinite(value)}:
-            events.append(Scalars(step=curve.step, scalars=odd))
+        whole = {**self._early[1], **own} if self._early[0] == step else own
+        scalars = {**first.scalars, **{name: finite(value) for name, value in whole.items()}}
         self._next_scalars = time.monotonic() + _SCALARS_SECONDS
-        self._write_all(events)
+        try:
+            self._write_all([*events, msgspec.structs.replace(first, scalars=scalars), *curves[1:]])
+        except Exception:
+            self._pending += [Scalars(step=step, scalars=own)] if own else []
+            raise
+        if odd := {name: value for name, value in own.items() if not math.isfinite(value)}:
+            self._write(Scalars(step=step, scalars=odd))
         if wrong:
             raise wrong[0]
 

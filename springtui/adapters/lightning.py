@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from engine.probe.load_probe import LoadProbe
 
 _NEVER = 10**12
+_SCALARS = "load_probe/scalars/"
+"""In front of the numbers that the trainer logged itself, which its loggers have already."""
 
 
 class LoadProbeCallback(Callback):
@@ -113,7 +115,7 @@ class LoadProbeCallback(Callback):
         if self._every is None:
             self.probe.measure()
         if self._log and (metrics := self.probe.metrics()):
-            own = {name: value for name, value in metrics.items() if "/scalars/" not in name}  # it has them itself
+            own = {name: value for name, value in metrics.items() if not name.startswith(_SCALARS)}
             for logger in trainer.loggers:
                 logger.log_metrics(own, step=trainer.global_step)
 

@@ -432,7 +432,6 @@ class RunsScreen(BaseScreen[None]):
     def commands(self) -> Iterable[SystemCommand]:
         """The command palette's entries of this screen."""
         yield SystemCommand("Filter", "Runs that hold a text or match an expression", self.action_filter)
-        yield SystemCommand("By layer", "Two marked runs beside each other, layer by layer", self.action_compare)
         yield SystemCommand("Pin", "Keep the run on top, or no longer", self.action_pin)
         yield SystemCommand("Name", "Give the run a name", self.action_rename)
         yield SystemCommand("Note", "Write a note to the run", self.action_note)

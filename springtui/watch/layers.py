@@ -14,15 +14,13 @@ from ..state.layer_times import LOAD, LayerTables, LayerTimes, quantities_of
 from ..state.layers import Layers, described_in, layers_of
 from ..state.pictures import Series
 from ..state.run_state import RunState
-from ..state.wording import UNITS, fitting, number
+from ..state.wording import UNITS, number
 from ..terminal.text import plain_text
 from ..widgets.curves_plot import CurvesPlot
 from ..widgets.layer_map import LayerMap
-from ..widgets.table import Column, Line, Table, beginning
+from ..widgets.table import Column, Line, Table
 from .layer_words import Row, about, columns_of, id_of, rows_of
 
-_LEAST_UNIT = 10
-"""Cells that a unit needs at least to be shown."""
 FIRST_COLUMNS = (Column("name", "LAYER", 0, cut_left=True),)
 
 
@@ -126,9 +124,7 @@ class LayersView:
         times = self._tables.of(state, path, self.quantity, measure)
         picture = self._screen.query_one(LayerMap)
         picture.show(times, self._layer, moment)
-        self._title = _title(
-            times, path, self._screen.query_one(LayerMap).size.width, several=len(state.towers) > 1
-        )
+        self._title = _title(times, path, several=len(state.towers) > 1)
         self.draw_selected(kind)
         if times is not None and self.quantity != self._curve_of:
             self._curve_of = self.quantity
@@ -142,19 +138,17 @@ class LayersView:
         unit = UNITS.get(kind, "step")
         found = picture.readout()
         shown = f"{name} · {unit} {number(found[0], 6)} · {number(found[1], 4)}" if found is not None else ""
-        picture.say(self._title, shown)
+        picture.say(self._title, times.unit if times is not None else "", shown)
         plot.heading = plain_text(name) or "Selected layer"
         plot.axis = unit
         plot.show_curves(_curve(times, name), (self._title, name))
 
 
-def _title(times: LayerTimes | None, path: str, width: int, *, several: bool) -> str:
+def _title(times: LayerTimes | None, path: str, *, several: bool) -> str:
     if times is None:
         return "Layers over time"
     what = times.title[:1].upper() + times.title[1:]
-    title = fitting([what, f"tower {plain_text(path)}"] if several else [what], width)
-    room = width - len(title) - 3
-    return f"{title} · {beginning(times.unit, room)}" if times.unit and room >= _LEAST_UNIT else title
+    return f"{what} · tower {path}" if several else what
 
 
 def _curve(times: LayerTimes | None, name: str) -> Sequence[Series]:

@@ -22,7 +22,7 @@ from ..state.layers import short_names
 from ..state.wording import number
 from .canvas import Canvas
 from .palette import Palette
-from .table import ending
+from .table import beginning, ending
 from .ticks import round_ticks
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 CHROME_ROWS = 2
 """Lines under the cells: the steps and the legend."""
 _LONGEST_LABEL = 24
+_LEAST_UNIT = 10
+"""Cells that a unit needs at least to be shown."""
 _SMALLEST = (24, 4)
 UNKNOWN, UNKNOWN_PLAIN = "░", "?"
 """Texture of a cell whose value is not known."""
@@ -75,6 +77,7 @@ class LayerMap(Canvas, can_focus=True):
         self._palette = Palette(())
         self._drawn: object = None
         self._version = 0
+        self._texts = ("", "", "")
         self._border_texts = ("", "")
 
     # what is shown
@@ -120,11 +123,18 @@ class LayerMap(Canvas, can_focus=True):
             at = int(self._cells.columns[self._column])
         return float(self._times.steps[at]), float(self._times.values[self._index, at])
 
-    def say(self, title: str, below: str) -> None:
-        """Show texts on the border; markup in names from files has no effect."""
+    def say(self, title: str, unit: str, below: str) -> None:
+        """Show texts on the border, the unit as far as there is room; markup in names from files has no effect."""
+        self._texts = plain_text(title), unit, plain_text(below)
+        self._draw_border()
+
+    def _draw_border(self) -> None:
+        title, unit, below = self._texts
+        room = self.size.width - cell_len(title) - 3
+        title = f"{title} · {beginning(unit, room)}" if unit and room >= _LEAST_UNIT else title
         if (title, below) != self._border_texts:  # setting either repaints the whole
-            self._border_texts = (title, below)
-            self.border_title, self.border_subtitle = Content(plain_text(title)), Content(plain_text(below))
+            self._border_texts = title, below
+            self.border_title, self.border_subtitle = Content(title), Content(below)
 
     def is_stale(self) -> bool:
         """Whether it is visible, and what it shows, its size or the theme changed since it was drawn."""
@@ -138,6 +148,7 @@ class LayerMap(Canvas, can_focus=True):
 
     def redraw(self) -> None:
         """Draw the table."""
+        self._draw_border()
         self._drawn = (self._version, self.size, self.app.theme)
         self._palette = Palette.of_theme(self.app.theme_variables)
         times, (width, height) = self._times, self.size

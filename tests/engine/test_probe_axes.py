@@ -252,6 +252,41 @@ class TestFeatures:
             assert (row["features_axis"], row["reduction"]) == (2, "token_mean"), row
             assert value(found, f"blocks.{i}") == pytest.approx(separation(own[f"blocks.{i}"].mean(1)), abs=1e-4)
 
+    def test_a_model_that_draws_random_numbers_in_eval_mode(self) -> None:
+        class Noisy(ChannelsMLP):
+            def forward(self, x: Tensor) -> Any:
+                return super().forward(x + 0.01 * torch.randn_like(x))
+
+        found = probed(image_classifier(Noisy, 8), images(3, 32, 32))
+        assert [fact(found, name)["features_axis"] for name in ("1", "2", "3")] == [1, 1, 1]
+        assert found.notes == []
+
+    @pytest.mark.parametrize("layout", ["channels first", "sequence first"])
+    @pytest.mark.parametrize("tokens", [12, 16])
+    def test_token_positions_in_any_layout(self, layout: str, tokens: int) -> None:
+        """Language models on [N, D, T] and [T, N, D], with as many tokens as features too."""
+
+        class Language(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.embedding, self.head = nn.Embedding(64, 16), nn.Linear(16, 64)
+                wide = layout == "channels first"
+                self.map: nn.Module = nn.Conv1d(16, 16, 3, padding=1) if wide else nn.LSTM(16, 16)
+                self.act = nn.Tanh()
+
+            def forward(self, ids: Tensor) -> Any:
+                x = self.embedding(ids)
+                if layout == "channels first":
+                    return self.head(self.act(self.map(x.transpose(1, 2))).transpose(1, 2))
+                return self.head(self.act(self.map(x.transpose(0, 1))[0]).transpose(0, 1))
+
+        model, ids = Language(), torch.randint(5, 20, (N, tokens))
+        found = probed(model, ids, None)
+        rows, cols = found.groups.positions  # type: ignore[misc]
+        own = outputs(model, ids)["act"]
+        own = own.transpose(1, 2) if layout == "channels first" else own.transpose(0, 1)
+        assert value(found, "act") == pytest.approx(separation(own[rows, cols], found.groups.y_M), abs=1e-4)
+
     def test_what_stays_open_is_said_once_and_can_be_chosen(self, home: Any) -> None:
         class Maps(nn.Module):
             """Weights without a module: no size to go by."""

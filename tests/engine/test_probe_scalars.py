@@ -340,17 +340,53 @@ def test_numbers_that_could_not_be_written_are_written_later_in_order(home: Path
     for step in (1, 2):
         with pytest.raises(Exception, match="events"):
             run.log({"loss": float(step)}, step)
-    run.at = 3
-    run.keep({"loss": 3.0})
+    for run.at in (3, 4):
+        run.keep({"loss": float(run.at), **({"once": math.nan} if run.at == 3 else {})})
     with pytest.raises(Exception, match="events"):
-        run.write(Curve(at=4, step=4, curves={"trace_ratio": [1.0, 0.0]}), {})
+        run.write_curves([Curve(at=4, step=4, curves={"trace_ratio": [1.0, 0.0]})], {})
     events.unlink()
     aside.rename(events)
     run.log({"loss": 5.0}, 5)
     run.end("finished", "done")
-    found = [event for event in run.run.events() if isinstance(event, Scalars)]
-    assert [(event.step, event.scalars["loss"]) for event in found] == [(1, 1.0), (2, 2.0), (3, 3.0), (5, 5.0)]
-    assert [event.seq for event in run.run.events()] == list(range(6))
+    found = [(event.step, event.scalars) for event in run.run.events() if isinstance(event, Scalars)]
+    assert [(step, list(numbers)) for step, numbers in found] == [
+        (1, ["loss"]), (2, ["loss"]), (3, ["once"]), (4, ["loss"]), (5, ["loss"]),
+    ]  # fmt: skip
+    assert [numbers["loss"] for _, numbers in found if "loss" in numbers] == [1.0, 2.0, 4.0, 5.0]
+    assert [event.seq for event in run.run.events()] == list(range(7))
+
+
+def test_a_model_of_two_towers_has_the_numbers_with_the_curve_of_the_first() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.image, self.text = net(), net()
+
+        def forward(self, image: Tensor, text: Tensor) -> Any:
+            return self.image(image) @ self.text(text).T
+
+    towers = {"image": ["image.*"], "text": ["text.*"]}
+    with (
+        warnings.catch_warnings(action="ignore"),
+        LoadProbe(Two(), (X, X), Y, every=2, towers=towers) as probe,
+    ):
+        for step in (1, 2, 3):
+            probe.step(loss=float(step), odd=math.nan)
+    shown = [
+        (event.step, getattr(event, "path", ""), type(event).__name__, "loss" in getattr(event, "scalars", {}))
+        for event in events_of(probe)
+        if isinstance(event, Curve | Usage | Scalars)
+    ]
+    assert shown == [
+        step
+        for at in (0, 2, 3)
+        for step in (
+            (at, "", "Usage", False),
+            (at, "image", "Curve", at > 0),
+            (at, "text", "Curve", False),
+            *([(at, "", "Scalars", False)] if at else []),
+        )
+    ]
 
 
 class TestUsage:
