@@ -27,7 +27,7 @@ class Ends:
         self.high = most - margin
 
     def count(self, x: Tensor) -> Tensor:
-        """Number of saturated activations, a tensor of one number on the activations' device."""
+        """Number of saturated activations of any shape: a tensor of shape [], on their device."""
         return torch.count_nonzero((x <= self.low) | (x >= self.high))
 
 

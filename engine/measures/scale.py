@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def length(x: Tensor) -> Tensor:
-    """Euclidean length of all numbers of a tensor, in float32 at least: one number on the tensor's device."""
+    """Euclidean length of a tensor of any shape, in float32 at least: a tensor of shape [], on its device."""
     x = x.detach()
     if x.layout != torch.strided:
         x = x.coalesce().values()

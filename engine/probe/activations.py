@@ -89,7 +89,7 @@ class Activations:
         )
 
     def take_features(self, index: int, x_MD: Tensor) -> None:
-        """Take in a point's features of all samples."""
+        """Take in a point's features of all samples, [M, D]."""
         if EFFECTIVE_RANK in self._wanted:
             self._ranks[index] = effective_rank(x_MD)
 

@@ -111,7 +111,7 @@ class FeatureAxes:
 
     def __init__(self, looks: Looks, tokens: int = 0) -> None:
         self._looks, self._tokens = looks, tokens
-        said = [(call, width(call.module)) for call in looks.first.calls]
+        said = [(call, width(call.layer)) for call in looks.first.calls]
         self._sized = [(call, sizes) for call, sizes in said if sizes is not None]
         self._found: dict[tuple[str, Where], Axis] = {}
         self._moved: dict[tuple[str, Where, tuple[int, ...]], set[int]] = {}
@@ -211,7 +211,7 @@ class FeatureAxes:
         for _ in itertools.repeat(None, 99):
             if call is None:
                 return None
-            sizes = width(call.module)
+            sizes = width(call.layer)
             if sizes is not None and sizes.axis is not None:
                 axis = sizes.axis % len(call.shape) if call.shape else 0
                 fits = call.shape and axis < len(call.shape) and call.shape[axis] == sizes.given
@@ -253,7 +253,7 @@ def _usual(shape: tuple[int, ...], rest: list[int], last: bool | None) -> int:
 
 def _keeps_axes(call: Call) -> bool:
     """Whether a module computes element by element, or pools positions, so that its axes are its input's."""
-    has_weights = next(call.module.parameters(), None) is not None and not isinstance(call.module, nn.PReLU)
+    has_weights = next(call.module.parameters(), None) is not None and not isinstance(call.layer, nn.PReLU)
     if call.inner or has_weights:
         return False
     if _ELEMENTWISE.search(call.kind):

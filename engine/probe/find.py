@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import ConfigError, nearest
 from . import rules
 from .axes import FeatureAxes
-from .batch import first_real
+from .batch import leaves_of, real_leaves
 from .flow import tensors_in
 from .layers import INPUT, OUTPUT, Found, Point, TowerPoints, Wanted, fits, reduced
 from .left_out import LeftOutRow, left_out_of, rows_of
@@ -156,7 +156,7 @@ def _entry(looks: Looks, axes: FeatureAxes, usable: list[Call], chain: Chain, in
     Where the tower's input is no floating-point tensor, the first module's output.
     """
     traced = looks.first
-    batch, number = _batch_of(traced, chain, inputs)
+    batch, number = _batch_of(looks, chain, inputs)
     first = chain.stops[0]
     if chain.starts_embedded and (batch is None or _is_tokens(first.layer, looks, axes)):
         taker = entering(traced, first, fit)
@@ -177,15 +177,19 @@ def _reads_other_tokens(looks: Looks, chain: Chain, inputs: Any, grouped: Tensor
     return not own.is_floating_point() and own.ndim == 2 and not same
 
 
-def _batch_of(traced: Trace, chain: Chain, inputs: Any) -> tuple[Tensor | None, int]:
+def _batch_of(looks: Looks, chain: Chain, inputs: Any) -> tuple[Tensor | None, int]:
     """A tower's floating-point input, [n, …], with its number among the model's; None where it is not."""
-    tensors = list(tensors_in(inputs))
-    if traced.flow is None or chain.root is None:
-        given = next((tensor for tensor in tensors if tensor.ndim), None)
-        return (None if given is not None and not given.is_floating_point() else first_real(inputs)), 0
-    at = traced.flow.inputs.index(chain.root)
-    real = [tensor.is_floating_point() for tensor in tensors]
-    return (tensors[at], sum(real[:at])) if real[at] and tensors[at].ndim else (None, 0)
+    flow = looks.first.flow
+    real = real_leaves(inputs)
+    if flow is None or chain.root is None:
+        leaves = [leaf for leaf in leaves_of(inputs) if looks.by_sample(leaf)[0] is not None]
+        given = next((leaf for leaf in leaves if leaf.data.dim() > 1), next(iter(leaves), None))
+    else:
+        at = flow.inputs.index(chain.root)  # of a packed sequence, any of its tensors
+        given = [leaf for leaf in leaves_of(inputs) for _ in tensors_in(leaf)][at]
+        given = given if given.data.dim() else None
+    number = next((i for i, leaf in enumerate(real) if leaf is given), None)
+    return (None, 0) if number is None else (looks.by_sample(real[number])[0], number)
 
 
 def _point(stop: Stop, chain: Chain) -> Point:

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .graphs import is_graph
+
 __all__ = ["DataFlow", "Recording", "tensors_in"]
 
 _OF_SHAPE_ONLY = ("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "randint_like")
@@ -39,7 +41,7 @@ class DataFlow:
         return len(self.made_from)
 
     def add(self, operation: str, made_from: Iterable[int], outputs: Iterable[Tensor]) -> int:
-        """Append an operation, and return its number."""
+        """Append an operation whose outputs have any shape, and return its number."""
         outputs = list(outputs)
         self.made_from.append(tuple(sorted(set(made_from))))
         self.operations.append(operation)
@@ -105,7 +107,7 @@ class Recording(_Observer, TorchDispatchMode):
             self._by_memory[self._memory(tensor)] = self.flow.inputs[-1]
 
     def number_of(self, tensor: Tensor | None) -> int | None:
-        """The operation that a tensor comes from now; None where it does not depend on the model's inputs."""
+        """The operation that a tensor of any shape comes from; None where that is no input's."""
         if tensor is None:
             return None
         try:
@@ -115,7 +117,7 @@ class Recording(_Observer, TorchDispatchMode):
             return None
 
     def has_read(self, tensor: Tensor) -> bool:
-        """Whether an operation has read a tensor's memory."""
+        """Whether an operation has read the memory of a tensor of any shape."""
         return self._memory(tensor) in self._read
 
     def bridge(self, outputs: Any, made_from: Iterable[int]) -> None:
@@ -179,7 +181,7 @@ def _name(function: Any) -> str:
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
-    """Every tensor in nested containers and data classes, in order."""
+    """Every tensor in nested containers and data classes, of any shape, in order."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):
@@ -188,6 +190,8 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, tuple | list):
         for inner in value:
             yield from tensors_in(inner)
+    elif is_graph(value):
+        yield from tensors_in(value.to_dict())
     elif is_dataclass(value):
         for field in fields(value):
             yield from tensors_in(getattr(value, field.name))

@@ -156,6 +156,13 @@ def group(labels: Any, n: int, token_ids: Tensor | None, mask: Tensor | None, k:
     return _checked(_numbered(values, "labels"))
 
 
+def label_count(labels: Any) -> int | None:
+    """Number of labels; None where it is not known."""
+    if isinstance(labels, Groups):
+        return len(labels.y_M) if labels.positions is None else None
+    return len(labels) if hasattr(labels, "__len__") and getattr(labels, "ndim", 1) > 0 else None
+
+
 def _from_rows(values: Tensor, ids: Tensor | None, k: int) -> Groups:
     """Groups from labels with several columns, [N, C] or [N, T]."""
     if values.is_floating_point() or ids is None or values.shape != ids.shape:

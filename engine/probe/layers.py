@@ -104,7 +104,11 @@ def _fit(parts: list[str], patterns: list[str]) -> bool:
 
 
 def reduced(points: list[Point], looks: Looks, axes: FeatureAxes, wanted: Wanted) -> tuple[list[Point], list[str]]:
-    """The points with axes and reductions, the user's or by the axes; and names of those that stayed open."""
+    """The points with axes and reductions, the user's or by the axes; and names of those that stayed open.
+
+    Raises:
+        ConfigError: a point has no axis of samples.
+    """
     calls = {(call.module, call.number): call for call in looks.first.calls}
     told: list[tuple[Point, Samples, Axis, Call | None]] = []
     for point in points:

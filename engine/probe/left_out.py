@@ -10,9 +10,10 @@ from torch import nn
 
 from . import rules
 from .flow import DataFlow
+from .modules import modules_by_name
 from .path import ancestors
 from .selection import Fit, Selection
-from .trace import Call, Trace, modules_by_name
+from .trace import Call, Trace
 
 __all__ = ["LeftOutRow", "left_out_of", "rows_of"]
 
@@ -128,15 +129,14 @@ def _off_the_path(traced: Trace, missed: _Missed, listed: set[int]) -> Iterable[
 def _never_called(model: nn.Module, traced: Trace) -> Iterable[tuple[str, nn.Module]]:
     """Outermost modules with parameters of which none was called and no parameter read."""
     called = {call.name for call in traced.calls}
-    read = {name for name, _ in model.named_parameters()} - traced.idle
     found: list[str] = []
     for name, module in modules_by_name(model).items():
         if any(name.startswith(f"{outer}.") for outer in found):
             continue
-        own = [parameter for parameter, _ in module.named_parameters(prefix=name)]
+        own = {id(parameter) for parameter in module.parameters()}
         if not own or any(c == name or c.startswith(f"{name}.") for c in called):
             continue
-        if traced.flow is None or not read & set(own):
+        if traced.flow is None or own <= traced.idle:
             found.append(name)
             yield name, module
 

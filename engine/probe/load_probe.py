@@ -41,7 +41,9 @@ from .events import Events
 from .health import LayerHealth, known_health, note_limits
 from .isolation import Autocast, inner_model, is_sharded
 from .layers import check_reductions, checked_towers
+from .loader import Split, gather
 from .model import ProbedModel
+from .reporting import Reporter
 from .run import ProbeRun, describe, end_with_script
 from .tower import Tower, Towers
 
@@ -75,6 +77,9 @@ class LoadProbe:
             data directory.
         autocast: a dtype to compute in, or a function that returns a context; default: the autocast in force.
         forward: called in place of the model: ``forward(model, *args, **kwargs)``.
+        mask: True where a token is real, [N, T]; by default from the masks and lengths among the inputs.
+        samples: of graphs, the number of the graph of each node, [R]; a mask [R] of nodes that are samples; or
+            "nodes"; by default from the inputs' ``batch``. The model then runs on all samples at once.
 
     Raises:
         ConfigError, DataError: an argument is not allowed; the message says what is. Later errors only warn.
@@ -101,6 +106,8 @@ class LoadProbe:
         home: str | os.PathLike[str] | None = None,
         autocast: Autocast = None,
         forward: Any = None,
+        mask: Any = None,
+        samples: Any = None,
     ) -> None:
         inner = inner_model(model)
         self._sharded = is_sharded(inner)
@@ -123,6 +130,7 @@ class LoadProbe:
         self._began = time.monotonic()
         self._mark, self._cost = (self._began, 0), 0.0
         self._towers = Towers([Tower("", [], has_logits=False)])
+        self._reporters: list[Reporter] = []
         self._probed: ProbedModel | None = None
         self._described: Description | None = None
         self._run: ProbeRun | None = None
@@ -143,6 +151,8 @@ class LoadProbe:
                 autocast=autocast,
                 forward=forward,
                 keeps=writes,
+                mask=mask,
+                samples=samples,
             )
             self._towers = self._probed.towers()
             self._described = self._probed.describe()
@@ -160,6 +170,28 @@ class LoadProbe:
             for text in self._probed.notes if self._probed is not None else []:
                 self._warn(text, level=3)
         self._attempt(self._measure)
+
+    @classmethod
+    def from_loader(
+        cls, model: nn.Module, loader: Any, n: int = 512, *, split: Split | None = None, **options: Any
+    ) -> LoadProbe:
+        """A probe whose batch is the first ``n`` samples of a loader, with at least two of each class among them.
+
+        The training's batches and random numbers stay as they would be without it.
+
+        Args:
+            model: as ``LoadProbe``.
+            loader: a DataLoader of ``(inputs, labels)``, of mappings with ``labels``, ``label``, ``target`` or
+                ``y``, or of PyTorch Geometric's batches; or another iterable that can be iterated again.
+            n: number of samples.
+            split: returns ``(inputs, labels)`` of a batch of another form.
+            options: of ``LoadProbe``.
+
+        Raises:
+            ConfigError, DataError: the loader can be iterated only once, or its batches have no known form.
+        """
+        inputs, labels = gather(inner_model(model), loader, n, split)
+        return cls(model, inputs, labels, **options)
 
     # called by the training
 
@@ -231,6 +263,22 @@ class LoadProbe:
         if self._run is not None:
             numbers |= self._run.metrics()
         return {prefix + name: value for name, value in numbers.items() if math.isfinite(value)}
+
+    def report_to(self, tracker: Any, *, prefix: str = "load_probe/", run_id: str | None = None) -> None:
+        """Send ``metrics()`` to a tracker now and after each measurement; a failing tracker only warns, once.
+
+        Args:
+            tracker: a run of wandb, or wandb itself; MLflow, or its client; a TensorBoard SummaryWriter; trackio;
+                a logger with ``log_metrics`` or ``log``; or a function of a dict of numbers and a step.
+            prefix: of the names.
+            run_id: MLflow's run; by default the active one.
+
+        Raises:
+            ConfigError: nothing can be sent to the tracker.
+        """
+        reporter = Reporter(tracker, prefix, run_id)
+        self._reporters.append(reporter)
+        self._report([reporter])
 
     def close(self, error: BaseException | None = None) -> None:
         """End the run: as finished, after a last measurement; after an exception as stopped or failed.
@@ -388,8 +436,11 @@ class LoadProbe:
         self._cost = time.monotonic() - began
         if measured[0].curves:
             self._towers.take(measured)
-            self._write(began)
-            self._write_health()
+            try:
+                self._write(began)
+                self._write_health()
+            finally:
+                self._report(self._reporters)
 
     def _write_health(self) -> None:
         """Write the layer health, and note what has happened to a layer since the last measurement."""
@@ -434,6 +485,16 @@ class LoadProbe:
             names = ", ".join(scalars)
             self._warn(f"the load probe does not record {names}: its run has ended; log before close()", level=4)
         self._late = True
+
+    def _report(self, reporters: Sequence[Reporter]) -> None:
+        """Send the newest measurement; warns of a tracker that fails, the first time only."""
+        for reporter in reporters:
+            try:
+                reporter.send(self.metrics(reporter.prefix), self._steps)
+            except Exception as error:  # of another library, of any type; the training goes on
+                if not reporter.has_failed:
+                    reporter.has_failed = True
+                    self._warn(f"the load probe could not report to {reporter.name}: {describe(error)}")
 
     def _listen(self) -> None:
         assert self._run is not None

@@ -9,6 +9,7 @@ Shape legend: n, m samples of the two looks, T tokens, D features.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Callable
@@ -19,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from .batch import chunk_bounds
-from .trace import Call, Inspect, Trace, Where, bare_name, trace, trace_flow
+from .modules import owners
+from .trace import BySample, Call, Inspect, Trace, Where, trace, trace_flow
 
 Run = Callable[[Any, Any], Any]
 """Runs the model on positional and named arguments and returns its output."""
@@ -68,35 +70,47 @@ class Looks:
         take: gives samples of the probe batch.
         total: samples of the probe batch, at least 3.
         chunk: samples that may go through the model at once.
+        by_sample: gives features with samples in front: ``ProbeBatch.by_sample``.
+        is_whole: whether the model must run on all samples at once, as on graphs.
 
     Raises:
         Exception: the model's, where it runs neither few samples nor a whole chunk.
     """
 
-    def __init__(self, model: nn.Module, run: Run, take: Take, total: int, chunk: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        run: Run,
+        take: Take,
+        total: int,
+        chunk: int,
+        by_sample: BySample,
+        *,
+        is_whole: bool = False,
+    ) -> None:
         self.model = model
-        self._call, self._take = run, take
-        self.n = min(total, max(chunk, _FEWEST), _FIRST)
+        self._call, self._take, self.by_sample, self._is_whole = run, take, by_sample, is_whole
+        self.n = total if is_whole else min(total, max(chunk, _FEWEST), _FIRST)
         whole = chunk_bounds(total, chunk)[0][1]
         try:
-            self.first = trace_flow(model, run, lambda: take(0, self.n))
+            self.first = trace_flow(model, run, lambda: take(0, self.n), by_sample)
         except Exception:  # the model's own, of any type: it may take only batches of one size
             if whole == self.n:
                 raise
             first = whole
             try:
-                self.first = trace_flow(model, run, lambda: take(0, first))
+                self.first = trace_flow(model, run, lambda: take(0, first), by_sample)
             except Exception:
                 first = 0
             if not first:
                 raise
             self.n = first
         self.m = _SECOND if self.n > _SECOND else self.n - 1
-        try:
-            # the last samples, since their texts may be longer than those of the first
-            self._second: Trace | None = trace(model, lambda: self._run(total - self.m, total))
-        except Exception:  # as above
-            self._second = None
+        self._second: Trace | None = None
+        if not is_whole:
+            with contextlib.suppress(Exception):  # as above
+                # the last samples, since their texts may be longer than those of the first
+                self._second = trace(model, lambda: self._run(total - self.m, total), by_sample=by_sample)
         self._others = {} if self._second is None else {call.label: call for call in self._second.calls}
         self._class_tokens = _owners(model)
         self._shifted: _Content | None = None
@@ -136,6 +150,8 @@ class Looks:
     def _by_rule(self, call: Call, shape: tuple[int, ...]) -> Samples | str:
         """By the one look: the first of two axes that has n rows, or the second where a module says so."""
         axes = [axis for axis in range(min(2, len(shape))) if shape[axis] == self.n]
+        if self._is_whole:
+            return Samples(0) if 0 in axes else f"has rows of no sample: {_words(shape)} for {self.n} samples"
         if not axes:
             return f"has no axis of {self.n} samples, the only batch that the model ran"
         said = [
@@ -248,7 +264,7 @@ class Looks:
         first = next(self.model.parameters(), None)
         devices = [first.device] if first is not None and first.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
-            trace(self.model, lambda: self._run(start, stop), inspect)
+            trace(self.model, lambda: self._run(start, stop), inspect, by_sample=self.by_sample)
 
     def followed(self, producer: Call, axis: int, target: Call, where: Where) -> set[int]:
         """Axes of a target's features along which a change of one feature of a producer stays at one index.
@@ -328,8 +344,7 @@ def _within(name: str, owner: str) -> bool:
 
 def _owners(model: nn.Module) -> list[str]:
     """Names of the modules that own a class token."""
-    names = [bare_name(name) for name, _ in model.named_parameters()]
-    return list(dict.fromkeys(name.rpartition(".")[0] for name in names if _CLASS_TOKEN.search(name)))
+    return list(dict.fromkeys(owner for owner, name in owners(model) if _CLASS_TOKEN.search(name)))
 
 
 def _signs(x: Tensor) -> Tensor:

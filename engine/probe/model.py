@@ -14,13 +14,15 @@ from .batch import ProbeBatch, chunk_bounds
 from .description import Description, describe, notes_of
 from .features import REMEDY, Source
 from .find import find_points
-from .groupings import group
+from .groupings import group, label_count
 from .isolation import Autocast, Buffers, computing_in, home_of, isolated
 from .layers import Found, Point, TowerPoints, Wanted
 from .left_out import LeftOutRow
 from .looks import Looks
+from .masks import parameter_names
 from .measurer import Measured, Measurer
 from .parameters import layer_parameters
+from .ragged import dense_attention
 from .tower import Tower, Towers
 from .trace import Trace
 
@@ -37,7 +39,7 @@ class ProbedModel:
         health: names of the measures of layer health to take.
         chunk: samples that go through the model at once.
         memory: MiB of features kept at once.
-        autocast, forward: as ``LoadProbe``.
+        autocast, forward, mask, samples: as ``LoadProbe``.
         keeps: whether this process measures; other processes of a sharded model only run the forward pass.
 
     Raises:
@@ -61,9 +63,16 @@ class ProbedModel:
         autocast: Autocast,
         forward: Callable[..., Any] | None,
         keeps: bool,
+        mask: Any = None,
+        samples: Any = None,
     ) -> None:
         self.model = model
-        self.batch = ProbeBatch(inputs)
+        names = parameter_names(model.forward if forward is None else forward, skip=forward is not None)
+        count = label_count(labels)
+        self.batch = ProbeBatch(inputs, mask=mask, samples=samples, names=names, labels=count)
+        if self.batch.rows is not None:
+            labels = self.batch.rows.labels(labels, count)
+            chunk = self.batch.n
         self.groups = group(labels, self.batch.n, self.batch.token_ids, self.batch.mask, groups)
         self.device, self.dtype = home_of(model)
         self._autocast, self._forward = autocast, forward
@@ -76,7 +85,7 @@ class ProbedModel:
             self.points = _points_of(self.found)
             self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
             sizes = self._sizes(chunk)
-        self.notes = notes_of(self.found)
+        self.notes = [*notes_of(self.found), *self.batch.masks.notes(_averaged(self.points))]
         """What the user is to be told once, in words."""
         places = {point: number for number, point in enumerate(self.points)}
         chains = [[places[point] for point in tower.points] for tower in self.found.towers]
@@ -142,7 +151,7 @@ class ProbedModel:
 
     @contextlib.contextmanager
     def _isolated(self) -> Iterator[None]:
-        with isolated(self.model), self._buffers.kept(self.model):
+        with isolated(self.model), dense_attention(), self._buffers.kept(self.model):
             yield
 
     def _run(self, args: Any, kwargs: Any) -> Any:
@@ -156,7 +165,8 @@ class ProbedModel:
             return self.batch.chunk(start, stop, self.device, self.dtype)
 
         with self._as_data_errors("the probe batch"):
-            looks = Looks(self.model, self._run, take, self.batch.n, chunk)
+            whole = self.batch.is_whole
+            looks = Looks(self.model, self._run, take, self.batch.n, chunk, self.batch.by_sample, is_whole=whole)
             self._fixed = not looks.are_two
             self._traced = looks.first
             return find_points(looks, take(0, looks.n), wanted)
@@ -215,6 +225,15 @@ class ProbedModel:
                 f"give inputs= as the model takes them (a tuple of arguments, a dict of named ones), samples "
                 f"first, in any number"
             ) from error
+
+
+def _averaged(points: Sequence[Point]) -> Iterator[str]:
+    """Names of layers whose features are a mean over tokens or over one axis of positions, or the last token's."""
+    for point in points:
+        axes = len(point.shape) + (point.rows > 1)
+        averages = point.reduction in ("token_mean", "last_token", "spatial_mean")
+        if axes == 3 and averages and point.role != "input":
+            yield point.name
 
 
 def _points_of(found: Found) -> list[Point]:

@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from torch import nn
 
 from .layers import Point
-from .trace import Call, Trace, modules_by_name
+from .modules import every_module_by_name
+from .trace import Call, Trace
 
 
 def layer_parameters(
@@ -38,7 +39,7 @@ def layer_parameters(
     for call, owner in _Owners(traced, points, is_only=is_only).all():
         owners.setdefault(call.name, []).extend([] if owner is None else [owner])
     held: list[dict[int, nn.Parameter]] = [{} for _ in points]
-    for name, module in modules_by_name(model).items():
+    for name, module in every_module_by_name(model).items():
         for index in owners.get(_called(name, owners), ()):
             held[index] |= {id(p): p for p in module.parameters(recurse=False)}
     return [list(parameters.values()) for parameters in held]

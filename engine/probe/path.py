@@ -22,7 +22,7 @@ from torch import nn
 from .flow import DataFlow
 from .trace import Call, Where
 
-__all__ = ["Candidate", "FlowOfLayers", "LeftOut", "Stop", "ancestors", "descendants"]
+__all__ = ["Candidate", "FlowOfLayers", "LeftOut", "Stop", "ancestors", "bits", "descendants"]
 
 _SHORT = 3
 """Most activations or maps in a branch that counts as one layer; blocks are followed from the second on."""
@@ -54,7 +54,7 @@ class Stop:
     """The operation that the branches of joined layers begin at."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidate:
     """A layer that may be measured."""
 
@@ -91,7 +91,7 @@ class FlowOfLayers:
         places = [(call, node) for call in layers if (node := self.node_of(call)) is not None]
         places.sort(key=lambda place: place[1])
         self.candidates = [Candidate(call, node, number) for number, (call, node) in enumerate(places)]
-        self.above = self._bits()
+        self.above, self._below = self._bits()
         self.entering: dict[int | None, list[Call]] = {}
         """By operation, the calls whose input comes from it."""
         self.leaving: dict[int, list[Call]] = {}
@@ -102,7 +102,7 @@ class FlowOfLayers:
             self.entering.setdefault(call.entered, []).append(call)
             for node in call.left[:1]:
                 self.leaving.setdefault(node, []).append(call)
-            if isinstance(call.module, MAPS):
+            if isinstance(call.layer, MAPS):
                 self.is_of_map[call.opened : call.closed] = b"\1" * (call.closed - call.opened)
         self._next: list[list[int]] = [[] for _ in range(len(flow))]
         for number, made_from in enumerate(flow.made_from):
@@ -140,9 +140,18 @@ class FlowOfLayers:
         chain = self.dominators(start, end)
         return chain is not None and candidate.node in chain[0]
 
+    def earlier(self, candidate: Candidate) -> int:
+        """The layers that one is made from, itself included, as bits by number."""
+        return self.above[candidate.node]
+
+    def later(self, candidate: Candidate) -> int:
+        """The layers that are made from one, itself included, as bits by number."""
+        return self._below[candidate.node]
+
     def common(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Those that are ordered with all the others."""
-        return [c for c in candidates if all(other is c or self.are_ordered(c, other) for other in candidates)]
+        every = bits(candidates)
+        return [c for c in candidates if not every & ~(self.earlier(c) | self.later(c))]
 
     def longest_chain(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """The longest chain of layers of which each is made from the one before."""
@@ -190,15 +199,19 @@ class FlowOfLayers:
         """The one operation of features that is made from an operation's; None where there are more."""
         return self._next[node][0] if len(self._next[node]) == 1 else None
 
-    def _bits(self) -> list[int]:
-        """For each operation the candidates that it is made from, itself included, as bits."""
-        own = [0] * len(self.flow)
+    def _bits(self) -> tuple[list[int], list[int]]:
+        """For each operation the layers that it is made from, and those made from it, itself included, as bits."""
+        above, below = [0] * len(self.flow), [0] * len(self.flow)
         for candidate in self.candidates:
-            own[candidate.node] |= 1 << candidate.number
+            above[candidate.node] |= 1 << candidate.number
+            below[candidate.node] |= 1 << candidate.number
         for number, made_from in enumerate(self.flow.made_from):
             for source in made_from:
-                own[number] |= own[source]
-        return own
+                above[number] |= above[source]
+        for number in range(len(self.flow) - 1, -1, -1):
+            for source in self.flow.made_from[number]:
+                below[source] |= below[number]
+        return above, below
 
     def dominators(self, start: int, end: int) -> tuple[list[int], set[int]] | None:
         """The operations on every path of features from one operation to another, and those on any; None: no path.
@@ -308,7 +321,8 @@ class _Walk:
             if len(longest) > _SHORT and 3 * len(layers.longest_chain(rest)) <= len(longest):
                 self._leave(rest, f"runs beside {longest[-1].call.label}")
                 line, beside = longest, []
-        branch = [s for s in flow.made_from[merge] if any(layers.above[s] >> c.number & 1 for c in inner)]
+        within = bits(inner)
+        branch = [s for s in flow.made_from[merge] if layers.above[s] & within]
         others = [s for s in flow.made_from[merge] if s not in branch and flow.is_real[s]]
         how = _JOINED.get(flow.operations[merge], "joined")
         if self._is_gate(merge, branch, others):
@@ -316,7 +330,8 @@ class _Walk:
             return []
         inside = following is not None and following.call.opened <= merge < following.call.closed
         most = _SHORT if beside else layers.deep
-        joins_late = how == "concatenated" and not beside and (len(line) > 1 or branch != [line[-1].node])
+        at_once = len(line) == 1 and branch == [line[0].node] and len(others) == 1
+        joins_late = how == "concatenated" and not beside and not at_once
         if len(line) <= most and not inside and not joins_late:
             stop = self._joined(entry, merge, inner, line, following, how)
             if isinstance(stop, Stop):
@@ -387,6 +402,14 @@ class _Walk:
 
     def _leave(self, candidates: Iterable[Candidate], reason: str) -> None:
         self.left += [LeftOut(candidate.call, reason) for candidate in candidates]
+
+
+def bits(candidates: Iterable[Candidate]) -> int:
+    """Layers as bits by number."""
+    found = 0
+    for candidate in candidates:
+        found |= 1 << candidate.number
+    return found
 
 
 def _after(candidate: Candidate) -> Stop:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
+from .modules import is_adapted, passes_on
 from .path import MAPS
 from .trace import Call
 
@@ -83,14 +84,14 @@ def _outermost(calls: Sequence[Call]) -> list[Call]:
 
 def is_composite(call: Call) -> bool:
     """Whether a call may be a block: of several modules, with parameters, and no container of blocks."""
-    if call.inner < 2 or isinstance(call.module, _CONTAINERS) or _LOOKED_THROUGH.search(call.kind):
+    if call.inner < 2 or call.hands_on or isinstance(call.layer, _CONTAINERS) or _LOOKED_THROUGH.search(call.kind):
         return False
     return next(call.module.parameters(), None) is not None
 
 
 def _with_next(calls: Sequence[Call], wanted: Callable[[Call], bool], extension: re.Pattern[str]) -> list[Call]:
     """Innermost calls of a kind; where a call of the extending kind takes its output next, that call instead."""
-    innermost = [call for call in calls if call.inner == 0]
+    innermost = [call for call in calls if call.inner == 0 and not passes_on(call.module)]
     chosen = []
     for call, following in itertools.zip_longest(innermost, innermost[1:]):
         if wanted(call):
@@ -103,10 +104,10 @@ def _with_next(calls: Sequence[Call], wanted: Callable[[Call], bool], extension:
 
 def is_activation(call: Call) -> bool:
     """Whether a call is of an activation module."""
-    plain = next(call.module.parameters(), None) is None or isinstance(call.module, nn.PReLU)
+    plain = next(call.module.parameters(), None) is None or isinstance(call.layer, nn.PReLU)
     return plain and bool(_ACTIVATION.search(call.kind))
 
 
 def is_map(call: Call) -> bool:
     """Whether a call is of a linear, convolution or recurrent module."""
-    return isinstance(call.module, MAPS)
+    return isinstance(call.layer, MAPS) or is_adapted(call.layer)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from . import rules
-from .path import Candidate, FlowOfLayers, LeftOut, Stop, descendants
+from .path import Candidate, FlowOfLayers, LeftOut, Stop, bits, descendants
 from .towers import Branch, best_input, named_branches, split, without_repetitions
 from .trace import Call, Trace, Where
 
@@ -142,10 +142,11 @@ def _towers(traced: Trace, usable: list[Call], fit: Fit) -> Selection | None:
     chosen: list[Candidate] = []
     role_of: dict[str, Role] = {}
     for rule in _RULES:
+        taken = bits(chosen)
         beside = [
             c
             for c in every.candidates
-            if (c.call.label, rule.role) in roles and not any(every.are_ordered(c, other) for other in chosen)
+            if (c.call.label, rule.role) in roles and not (every.earlier(c) | every.later(c)) & taken
         ]
         role_of |= {c.call.label: rule.role for c in beside}
         chosen += beside

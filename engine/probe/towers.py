@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .path import Candidate, FlowOfLayers, LeftOut
+from .path import Candidate, FlowOfLayers, LeftOut, bits
 from .trace import Call
 
 __all__ = ["Branch", "best_input", "named_branches", "split", "without_repetitions"]
@@ -55,7 +55,8 @@ def best_input(layers: FlowOfLayers, candidates: Sequence[Candidate], end: int |
 def without_repetitions(layers: FlowOfLayers) -> tuple[list[Candidate], list[LeftOut]]:
     """The layers without those of the same modules' calls on further inputs, and these."""
     groups = _side_by_side(layers, layers.candidates)
-    kept, left = [c for c in layers.candidates if not any(c in group for group in groups)], []
+    aside = bits(c for group in groups for c in group)
+    kept, left = [c for c in layers.candidates if not aside >> c.number & 1], []
     seen: list[tuple[frozenset[int], list[Candidate]]] = []
     fed = _modules_of(layers, groups)
     for modules, group in zip(fed, groups, strict=True):
@@ -75,9 +76,9 @@ def split(layers: FlowOfLayers, candidates: Sequence[Candidate]) -> list[Branch]
     groups = _side_by_side(layers, candidates)
     towers = [group for group in groups if len(layers.longest_chain(group)) > 1]
     if 2 <= len(towers) <= MOST:
-        aside = {c.number for group in groups for c in group}
-        rest = [c for c in candidates if c.number not in aside]
-        if all(layers.is_made_from(c, member) for c in rest for group in towers for member in group):
+        aside, members = bits(c for group in groups for c in group), bits(c for tower in towers for c in tower)
+        rest = [c for c in candidates if not aside >> c.number & 1]
+        if not any(members & ~layers.earlier(c) for c in rest):
             return [Branch(group, rest if i == 0 else [], i == 0) for i, group in enumerate(towers)]
         return []
     return _encoder_and_decoder(layers, candidates)
@@ -86,16 +87,15 @@ def split(layers: FlowOfLayers, candidates: Sequence[Candidate]) -> list[Branch]
 def _without_side_heads(layers: FlowOfLayers, candidates: Sequence[Candidate]) -> list[Candidate]:
     """The layers without those that lead to none and branch off where others follow, as a pooler."""
 
+    every = bits(candidates)
+
     def is_side_head(candidate: Candidate) -> bool:
-        if any(layers.is_made_from(other, candidate) for other in candidates if other is not candidate):
+        own = 1 << candidate.number
+        before = layers.earlier(candidate) & every & ~own
+        if layers.later(candidate) & every != own or not before:
             return False
-        before = [
-            other for other in candidates if layers.is_made_from(candidate, other) and other is not candidate
-        ]
-        return bool(before) and any(
-            layers.is_made_from(other, before[-1]) and not layers.are_ordered(other, candidate)
-            for other in candidates
-        )
+        last = max((c for c in candidates if before >> c.number & 1), key=lambda c: c.node)
+        return bool(layers.later(last) & every & ~layers.earlier(candidate))
 
     return [candidate for candidate in candidates if not is_side_head(candidate)]
 
@@ -109,7 +109,7 @@ def _encoder_and_decoder(layers: FlowOfLayers, candidates: Sequence[Candidate]) 
         if len(encoder) < 2 or len(decoder) < 2 or best_input(layers, encoder) is None:
             continue
         first, last = decoder[0], max(decoder, key=lambda c: c.node)
-        ordered = all(layers.is_made_from(d, e) for d in decoder for e in encoder)
+        ordered = not any(bits(encoder) & ~layers.earlier(layer) for layer in decoder)
         own = ordered and layers.is_on_every_path(first, source, last.node)
         if own and not layers.is_on_every_path(first, encoder[-1].node, last.node):
             return [Branch(encoder, [], False), Branch(decoder, [], True)]
@@ -118,15 +118,17 @@ def _encoder_and_decoder(layers: FlowOfLayers, candidates: Sequence[Candidate]) 
 
 def _side_by_side(layers: FlowOfLayers, candidates: Sequence[Candidate]) -> list[list[Candidate]]:
     """Layers that run beside others, in groups of which no two are ordered; empty where all are ordered."""
-    common = {c.number for c in layers.common(candidates)}
-    groups: list[list[Candidate]] = []
-    for candidate in candidates:
-        if candidate.number in common:
-            continue
-        touched = [group for group in groups if any(layers.are_ordered(candidate, other) for other in group)]
-        merged = [c for group in touched for c in group] + [candidate]
-        groups = [group for group in groups if not any(group is t for t in touched)] + [merged]
-    groups = [sorted(group, key=lambda c: (c.node, c.number)) for group in groups]
+    common = bits(layers.common(candidates))
+    aside = [c for c in candidates if not common >> c.number & 1]
+    found: list[int] = []
+    for candidate in aside:
+        merged = 1 << candidate.number
+        ordered = layers.earlier(candidate) | layers.later(candidate)
+        for group in [group for group in found if group & ordered]:
+            found.remove(group)
+            merged |= group
+        found.append(merged)
+    groups = [[c for c in aside if group >> c.number & 1] for group in found]
     return sorted(groups, key=lambda group: group[0].node)
 
 

@@ -14,12 +14,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .batch import first_real
+from .batch import first_features, first_real
 from .flow import DataFlow, Recording, tensors_in
 from .isolation import hooked
-from .reductions import feature_tensor
+from .modules import class_name, layer_of, modules_by_name, passes_on
+from .ragged import PackedSequence
+from .reductions import feature_tensor, features_in
 
-_WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _NEWEST = 4
 """Number of last outputs that are kept alive, to find the one that is the model's."""
 
@@ -39,6 +40,10 @@ class Call:
     """The calls that it is part of, outermost first, without the model's own."""
     inner: int = 0
     """Number of calls of modules inside it, at any depth."""
+    direct: list[Call] = field(default_factory=list)
+    """The calls directly inside it, without those that hand on their input, as of dropout."""
+    hands_on: bool = False
+    """Whether its output is that of the only layer inside it."""
     input: weakref.ref[Tensor] | None = None
     input_shape: tuple[int, ...] = ()
     output: weakref.ref[Tensor] | None = None
@@ -66,8 +71,13 @@ class Call:
 
     @property
     def kind(self) -> str:
-        """Class of the module."""
-        return type(self.module).__name__
+        """Class of the module, without parametrizations and adapters."""
+        return class_name(self.module)
+
+    @property
+    def layer(self) -> nn.Module:
+        """The module, or the one inside its adapter, whose class says what it computes."""
+        return layer_of(self.module)
 
 
 @dataclass
@@ -84,13 +94,20 @@ class Trace:
     """What was made from what; None where that could not be recorded."""
     flow_failure: str = ""
     """Why there is no flow."""
-    idle: set[str] = field(default_factory=set)
-    """Names of the parameters that no operation read."""
+    idle: set[int] = field(default_factory=set)
+    """Ids of the parameters that no operation read."""
     left: tuple[int, ...] = ()
     """The operations that the model's outputs come from, that of ``output`` first where it has one."""
 
 
 Inspect = Callable[[Call, Where, Tensor], Tensor | None]
+BySample = Callable[[Tensor | PackedSequence | None], tuple[Tensor | None, Tensor | None]]
+"""Gives features with samples in front, and their own mask: ``ProbeBatch.by_sample``."""
+
+
+def as_it_is(value: Tensor | PackedSequence | None) -> tuple[Tensor | None, Tensor | None]:
+    """Features as a module gives them."""
+    return (value.data if isinstance(value, PackedSequence) else value), None
 
 
 def _with(output: Any, old: Tensor | None, new: Tensor) -> Any:
@@ -110,22 +127,21 @@ def _is_view(a: Tensor, b: Tensor) -> bool:
     return plain and a.numel() == b.numel() and a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
 
 
-def bare_name(name: str) -> str:
-    """A qualified name of a module or parameter without the wrappers' parts."""
-    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+def _hands_on(call: Call, output: Tensor) -> bool:
+    """Whether a call's output is that of the only layer inside it, as where dropout alone follows a linear map."""
+    if len(call.direct) != 1:
+        return False
+    inner = call.direct[0]
+    given = None if inner.output is None else inner.output()
+    return given is output and (inner.inner == 0 or inner.hands_on)
 
 
-def modules_by_name(model: nn.Module) -> dict[str, nn.Module]:
-    """Every inner module by its qualified name; a wrapped module under its wrapper's name, without the wrapper."""
-    modules: dict[str, nn.Module] = {}
-    for name, module in model.named_modules():
-        clean = bare_name(name)
-        if clean:
-            modules[clean] = module
-    return modules
-
-
-def trace_flow(model: nn.Module, run: Callable[[Any, Any], Any], take: Callable[[], tuple[Any, Any]]) -> Trace:
+def trace_flow(
+    model: nn.Module,
+    run: Callable[[Any, Any], Any],
+    take: Callable[[], tuple[Any, Any]],
+    by_sample: BySample = as_it_is,
+) -> Trace:
     """Run the model once and record the calls of its modules and the flow of data.
 
     Where the flow is not seen from the inputs to the output, the model is run again: with modules as links of the
@@ -135,12 +151,13 @@ def trace_flow(model: nn.Module, run: Callable[[Any, Any], Any], take: Callable[
         model: the inner model.
         run: runs it on positional and named arguments.
         take: returns these arguments, anew each time.
+        by_sample: gives features with samples in front; shapes are of these.
     """
     for bridges in (False, True):
         args, kwargs = take()
         recording = Recording((args, kwargs), bridges=bridges)
         try:
-            traced = trace(model, functools.partial(run, args, kwargs), recording=recording)
+            traced = trace(model, functools.partial(run, args, kwargs), recording=recording, by_sample=by_sample)
         except Exception as error:  # of the recording, or else the model raises it again below
             failure = f"{type(error).__name__}: {error}"
             break
@@ -149,16 +166,20 @@ def trace_flow(model: nn.Module, run: Callable[[Any, Any], Any], take: Callable[
             return traced
         if traced.left:
             traced.flow = recording.flow
-            traced.idle = {bare_name(name) for name, p in model.named_parameters() if not recording.has_read(p)}
+            traced.idle = {id(p) for p in model.parameters() if not recording.has_read(p)}
             return traced
         failure = "the output is not made from the inputs by operations that PyTorch dispatches"
-    traced = trace(model, functools.partial(run, *take()))
+    traced = trace(model, functools.partial(run, *take()), by_sample=by_sample)
     traced.flow_failure = failure
     return traced
 
 
 def trace(
-    model: nn.Module, run: Callable[[], Any], inspect: Inspect | None = None, recording: Recording | None = None
+    model: nn.Module,
+    run: Callable[[], Any],
+    inspect: Inspect | None = None,
+    recording: Recording | None = None,
+    by_sample: BySample = as_it_is,
 ) -> Trace:
     """Run the model once and record every call of its modules; tensors are kept by weak reference.
 
@@ -166,8 +187,10 @@ def trace(
         model: the inner model.
         run: runs it and returns its output.
         inspect: called with each call, "before" or "after", and its input or output tensor; a tensor that it
-            returns is handed on in place of an output.
+            returns is handed on in place of an output. Not called with features whose samples lie otherwise in
+            memory, as of packed sequences.
         recording: records the flow of data meanwhile.
+        by_sample: gives features with samples in front; shapes are of these.
     """
     traced = Trace()
     counts: dict[str, int] = {}
@@ -181,6 +204,13 @@ def trace(
         reference, call = owners.get(id(tensor), (None, None))
         return call if reference is not None and reference() is tensor else None
 
+    def shape_of(tensor: Tensor, features: Tensor | PackedSequence | None) -> tuple[tuple[int, ...], bool]:
+        """Shape of the features by sample, and whether they are the tensor itself."""
+        x, _ = by_sample(features)
+        if x is None and not tensor.is_nested:  # of no samples, as of the edges of graphs
+            return tuple(tensor.shape), False
+        return (() if x is None else tuple(x.shape)), x is tensor
+
     def entering(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
             call = Call(name, counts.get(name, 0), module, list(stack), began=next(clock))
@@ -192,12 +222,14 @@ def trace(
                 if recording.bridges:
                     given[id(call)] = _numbers(recording, (args, kwargs))
             if tensor is not None:
-                call.input, call.input_shape = weakref.ref(tensor), tuple(tensor.shape)
-                call.source = owner(tensor)
-                if inspect is not None:
+                call.input_shape, is_plain = shape_of(tensor, first_features((args, kwargs)))
+                call.input, call.source = weakref.ref(tensor), owner(tensor)
+                if inspect is not None and is_plain:
                     inspect(call, "before", tensor)
             for parent in stack:
                 parent.inner += 1
+            if stack and not passes_on(module):
+                stack[-1].direct.append(call)
             stack.append(call)
 
         return hook
@@ -212,11 +244,13 @@ def trace(
             call.left = _numbers(recording, (tensor, output))
         if tensor is None:
             return None, None
-        call.output, call.shape = weakref.ref(tensor), tuple(tensor.shape)
+        call.shape, is_plain = shape_of(tensor, features_in(output))
+        call.output = weakref.ref(tensor)
+        call.hands_on = _hands_on(call, tensor)
         call.end = owner(tensor)
         if call.end is None:
             owners[id(tensor)] = (call.output, call)
-        return tensor, None if inspect is None else inspect(call, "after", tensor)
+        return tensor, None if inspect is None or not is_plain else inspect(call, "after", tensor)
 
     def leaving(_module: nn.Module, _args: Any, output: Any) -> Any:
         call = stack.pop()
