@@ -24,15 +24,19 @@ class ProbeBatch:
 
     Args:
         inputs: a tensor or array [N, …]; a tuple or list of positional arguments; or a mapping of named arguments.
-            Tensors whose first dimension is N are split into chunks; everything else is passed whole.
+            Tensors whose first dimension is N are split into chunks; everything else is passed whole. A list of N
+            tensors, one a sample, as models for detection take it, is an argument of its own.
+        samples: N as the labels tell it; None where they do not.
 
     Raises:
         DataError: the inputs have no tensor, or fewer than 3 samples.
     """
 
-    def __init__(self, inputs: Any) -> None:
+    def __init__(self, inputs: Any, samples: int | None = None) -> None:
         self._args: tuple[Any, ...] = ()
         self._kwargs: dict[str, Any] = {}
+        if isinstance(inputs, list) and _is_list_of_samples(inputs, samples):
+            inputs = (inputs,)
         if isinstance(inputs, Mapping):
             self._kwargs = {str(name): _copied(value) for name, value in inputs.items()}
         elif isinstance(inputs, tuple | list):
@@ -42,7 +46,9 @@ class ProbeBatch:
         tensors = [tensor for tensor in _tensors((self._args, self._kwargs)) if tensor.ndim]
         if not tensors:
             raise DataError(f"inputs hold no tensor (they are a {type(inputs).__name__}); allowed: {_ALLOWED}")
-        self.n = tensors[0].shape[0]
+        arguments = [*self._args, *self._kwargs.values()]
+        self._lists = any(isinstance(value, list) and _is_list_of_samples(value, samples) for value in arguments)
+        self.n = samples if self._lists and samples is not None else tensors[0].shape[0]
         if self.n < 3:
             raise DataError(f"inputs hold {self.n} samples; a load curve needs at least 3, better some hundred")
 
@@ -56,9 +62,15 @@ class ProbeBatch:
             if tensor.ndim and tensor.shape[0] == self.n:
                 tensor = tensor[start:stop]
             lowered = dtype in _HALF and tensor.dtype == torch.float32
-            return tensor.to(device, dtype if lowered else tensor.dtype, non_blocking=True, copy=True)
+            own = tensor.detach().to(device, dtype if lowered else tensor.dtype, non_blocking=True, copy=True)
+            return own.requires_grad_(tensor.requires_grad)
 
-        return _mapped(self._args, part), _mapped(self._kwargs, part)
+        def argument(value: Any) -> Any:
+            if self._lists and isinstance(value, list) and _is_list_of_samples(value, self.n):
+                value = value[start:stop]
+            return _mapped(value, part)
+
+        return tuple(map(argument, self._args)), {name: argument(value) for name, value in self._kwargs.items()}
 
     @property
     def token_ids(self) -> Tensor | None:
@@ -76,17 +88,33 @@ class ProbeBatch:
 
 
 def first_real(value: Any) -> Tensor | None:
-    """The first floating-point tensor, of any shape, in nested containers; None where there is none."""
-    return next((t for t in _tensors(value) if t.is_floating_point()), None)
+    """The first tensor of real or complex numbers in nested containers, of any shape; None without one."""
+    return next((t for t in _tensors(value) if t.is_floating_point() or t.is_complex()), None)
+
+
+def _is_list_of_samples(value: list[Any], samples: int | None) -> bool:
+    """Whether a list holds one tensor a sample, and not one argument each with all samples in front."""
+    return len(value) == samples and all(
+        isinstance(one, Tensor | np.ndarray) and one.ndim > 0 and one.shape[0] != samples for one in value
+    )
 
 
 def _copied(value: Any) -> Any:
     """A copy of an argument, arrays as tensors on the CPU."""
+    if hasattr(value, "__array__") and not isinstance(value, Tensor | np.generic):
+        value = np.asarray(value)  # also of pandas, Arrow and JAX
     if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "fiub":
-            raise DataError(f"inputs hold an array of type {value.dtype}; allowed: real numbers")
-        return torch.tensor(value, device="cpu")
-    return _mapped(value, lambda tensor: tensor.detach().clone())
+        if value.dtype.kind not in "fiubc":
+            raise DataError(
+                f"inputs hold an array of type {value.dtype}; allowed: numbers. Turn columns or rows of other "
+                f"objects into one array of numbers, as np.stack(rows) or frame.to_numpy(float)"
+            )
+        if value.dtype.kind == "f" and value.dtype.itemsize > 8:
+            value = value.astype(np.float64)
+        return torch.tensor(value.astype(value.dtype.newbyteorder("=")), device="cpu")
+    if isinstance(value, list):
+        value = [_copied(one) for one in value]
+    return _mapped(value, lambda tensor: tensor.detach().clone().requires_grad_(tensor.requires_grad))
 
 
 def _mapped(value: Any, change: Any) -> Any:

@@ -61,14 +61,18 @@ class Source:
         taker.take_end("model", feature_tensor(output))
         return measured, taker.features
 
-    def sizes(self, run: Forward) -> list[int]:
+    def sizes(self, run: Forward, samples: int) -> list[int]:
         """The number of features of each point, D, from a forward pass of few samples.
+
+        Args:
+            run: runs the model.
+            samples: most samples that fit into memory at once.
 
         Raises:
             ConfigError: a layer was not called in this pass.
         """
         all_columns = {i: slice(None) for i in range(len(self.points))}
-        _, features = self.features(all_columns, 0, min(self.batch.n, _SIZE_SAMPLES), run)
+        _, features = self.features(all_columns, 0, min(self.batch.n, samples, _SIZE_SAMPLES), run)
         missing = [point.name for i, point in enumerate(self.points) if i not in features]
         if missing:
             raise ConfigError(
@@ -142,10 +146,19 @@ class _Taker:
     def _take(self, index: int, x: Tensor) -> None:
         """Keep one point's features, reduced to one vector a sample."""
         point, columns = self._points[index]
+        x = x.detach()
         x = x if point.samples_first else x.transpose(0, 1)
         if point.logits and self._tokens is not None and x.shape[-1] > int(self._tokens.max()):
             x = x[..., self._tokens.to(x.device)]  # of the vocabulary's logits only those of the groups' tokens
-        vectors = reduce(x, point.reduction, self.rows)[:, columns]
+        vectors = _as_real(reduce(x, point.reduction, self.rows))[:, columns]
         # a copy where the memory is the model's: later operations may overwrite it
         shared = vectors.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
         self.features[index] = vectors.clone() if shared else vectors
+
+
+def _as_real(x: Tensor) -> Tensor:
+    """Features [m, D] of complex numbers as real and imaginary parts, [m, 2 D]; real ones as they are.
+
+    Squared distances stay the same, and so does the trace ratio; with absolute values the phases would be lost.
+    """
+    return torch.view_as_real(x.resolve_conj()).flatten(1) if x.is_complex() else x

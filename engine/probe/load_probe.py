@@ -22,7 +22,6 @@ from types import TracebackType
 from typing import Any
 
 import msgspec
-import torch
 from torch import nn
 
 from ..errors import ConfigError, ProbeWarning
@@ -35,12 +34,13 @@ from ..runs.records import Control, Curve, Started
 from ..runs.status import Status
 from ..settings.fields import make
 from ..settings.probe import ProbeConfig
-from .isolation import Autocast, inner_model, is_sharded
+from .isolation import Autocast
 from .layers import check_reductions
 from .model import ProbedModel
 from .run import ProbeRun, describe, end_with_script
 from .scalars import Scalars, refusal
 from .tower import Tower
+from .wrappers import inner_model, is_sharded, rank
 
 __all__ = ["LoadProbe"]
 
@@ -58,8 +58,9 @@ class LoadProbe:
         reductions: how features become vectors: one name for all points, or names by pattern.
         measures: measures of separation beside ``trace_ratio``.
         groups: number of bins of a target, or of most frequent next tokens.
-        chunk: samples that go through the model at once.
-        memory: MiB (2²⁰ bytes) of features kept at once.
+        chunk: samples that go through the model at once; by default as many as fit into ``memory``. Where memory
+            runs out it is halved.
+        memory: MiB (2²⁰ bytes) of features kept at once, and of one forward pass.
         name: name of this training.
         home: where runs are kept; by default ``SPRINGTUI_HOME``, else ``home`` of config.toml, else the user's
             data directory.
@@ -81,7 +82,7 @@ class LoadProbe:
         reductions: str | Mapping[str, str] = "auto",
         measures: str | Sequence[str] = SEPARATIONS,
         groups: int = 10,
-        chunk: int = 128,
+        chunk: int | None = None,
         memory: int = 256,
         name: str = "",
         home: str | os.PathLike[str] | None = None,
@@ -96,8 +97,8 @@ class LoadProbe:
         except ConfigError as error:
             warnings.warn(f"{error}. The load probe's run has no name", ProbeWarning, 2)
             name = ""
-        options = {"every": every, "chunk": chunk, "memory": memory, "name": name, "measures": _known(measures)}
-        config = make(ProbeConfig, options)
+        options = {"every": every, "memory": memory, "name": name, "measures": _known(measures)}
+        config = make(ProbeConfig, options if chunk is None else {**options, "chunk": chunk})
         check_reductions(reductions)
         self._every = config.every
         self._steps, self._measured_at = 0, -1
@@ -108,7 +109,7 @@ class LoadProbe:
         self._tower = Tower("", [], has_logits=False)
         self._probed: ProbedModel | None = None
         self._run: ProbeRun | None = None
-        writes = _rank() == 0
+        writes = rank() == 0
         if writes or self._sharded:
             self._probed = ProbedModel(
                 inner,
@@ -118,8 +119,9 @@ class LoadProbe:
                 reductions=reductions,
                 groups=groups,
                 measures=config.measures,
-                chunk=config.chunk,
+                chunk=None if chunk is None else config.chunk,
                 memory=config.memory,
+                sharded=self._sharded,
                 autocast=autocast,
                 forward=forward,
                 keeps=writes,
@@ -264,6 +266,7 @@ class LoadProbe:
             grouping=facts["grouping"],
             classes=facts["classes"],
             samples=facts["samples"],
+            chunk=self._probed.chunk,
         )
         run = ProbeRun(home or self._home(), filled)
         self._run = run
@@ -293,7 +296,11 @@ class LoadProbe:
             return
         began = time.monotonic()
         self._measured_at = self._steps
-        measured = self._probed.measure()
+        try:
+            measured = self._probed.measure()
+        finally:
+            for text in self._probed.take_news():
+                self._warn(text)
         self._cost = time.monotonic() - began
         if measured.curves:
             self._tower.take(measured)
@@ -384,11 +391,3 @@ def _known(measures: str | Sequence[str]) -> tuple[str, ...]:
     if unknown:
         raise ConfigError(f"measures: {unknown[0]!r} is not allowed; allowed: {', '.join(SEPARATIONS)}")
     return tuple(name for name in SEPARATIONS if name == DEFAULT_MEASURE or name in measures)
-
-
-def _rank() -> int:
-    """Rank of this process in distributed training; 0 without it."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank()
-    named = os.environ.get("RANK", "0")
-    return int(named) if named.isdigit() else 0

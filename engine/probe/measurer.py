@@ -9,7 +9,10 @@ Shape legend: M samples that are measured, D features.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,9 +27,12 @@ from ..measures.separation_wide import GramSeparation
 from .batch import chunk_bounds
 from .features import Forward, Source
 from .isolation import full_precision
+from .memory import is_out_of_memory
 
 _NUMBER = 4
 """Bytes of one feature in a table."""
+_LEAST = 1 << 20
+"""Bytes of features below which a measurement that runs out of memory is given up."""
 
 
 @dataclass
@@ -88,6 +94,8 @@ class Measurer:
         chunk: samples that go through the model at once.
         memory: bytes of features kept at once.
         keeps: whether this process measures; other processes of a sharded model only run the forward pass.
+        halves: whether ``chunk``, and then ``memory``, are halved where memory runs out.
+        around: makes a context for each pass of the model.
     """
 
     def __init__(
@@ -99,13 +107,16 @@ class Measurer:
         chunk: int,
         memory: int,
         keeps: bool = True,
+        halves: bool = True,
+        around: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         self.sizes = sizes
+        self.chunk = chunk
         self._source = source
         self._measures = measures
-        self._bounds = chunk_bounds(source.batch.n, chunk)
         self._memory = memory
-        self._keeps = keeps
+        self._keeps, self._halves = keeps, halves
+        self._around = around
         self._y_M = source.groups.y_M.to(source.device)
         self._classes = source.groups.count
 
@@ -115,6 +126,15 @@ class Measurer:
         Raises:
             ConfigError: a layer's features have another shape than at first.
         """
+        while True:
+            try:
+                return self._measure(run)
+            except Exception as error:  # of any device's own class
+                if not self._halves or self._memory < 2 * _LEAST or not is_out_of_memory(error):
+                    raise
+            self._memory //= 2
+
+    def _measure(self, run: Forward) -> Measured:
         values: dict[int, dict[str, float]] = {}
         influences: dict[int, Tensor] = {}
         grams: dict[int, GramSeparation] = {}
@@ -156,8 +176,24 @@ class Measurer:
         grams[table.point].add(table.values)
 
     def _collect(self, tables: list[Table], run: Forward) -> None:
+        """Fill the tables, chunk by chunk; where memory runs out, what is left goes in chunks of half the size."""
+        n = self._source.batch.n
+        left = deque(chunk_bounds(n, self.chunk))
+        while left:
+            start, stop = left[0]
+            try:
+                self._collect_chunk(tables, start, stop, run)
+            except Exception as error:  # of any device's own class
+                if not self._halves or stop - start < 2 or not is_out_of_memory(error):
+                    raise
+                self.chunk = (stop - start) // 2
+                left = deque((start + a, start + b) for a, b in chunk_bounds(n - start, self.chunk))
+            else:
+                left.popleft()
+
+    def _collect_chunk(self, tables: list[Table], start: int, stop: int, run: Forward) -> None:
         wanted = {table.point: table.columns for table in tables}
-        for start, stop in self._bounds:
+        with self._around():
             rows, features = self._source.features(wanted, start, stop, run)
             for table in tables if self._keeps else []:
                 self._put(table, rows, features.get(table.point))
