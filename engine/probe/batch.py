@@ -47,8 +47,10 @@ class ProbeBatch:
         if not tensors:
             raise DataError(f"inputs hold no tensor (they are a {type(inputs).__name__}); allowed: {_ALLOWED}")
         arguments = [*self._args, *self._kwargs.values()]
-        self._lists = any(isinstance(value, list) and _is_list_of_samples(value, samples) for value in arguments)
-        self.n = samples if self._lists and samples is not None else tensors[0].shape[0]
+        self.has_lists = any(
+            isinstance(value, list) and _is_list_of_samples(value, samples) for value in arguments
+        )
+        self.n = samples if self.has_lists and samples is not None else tensors[0].shape[0]
         if self.n < 3:
             raise DataError(f"inputs hold {self.n} samples; a load curve needs at least 3, better some hundred")
 
@@ -66,7 +68,7 @@ class ProbeBatch:
             return own.requires_grad_(tensor.requires_grad)
 
         def argument(value: Any) -> Any:
-            if self._lists and isinstance(value, list) and _is_list_of_samples(value, self.n):
+            if self.has_lists and isinstance(value, list) and _is_list_of_samples(value, self.n):
                 value = value[start:stop]
             return _mapped(value, part)
 

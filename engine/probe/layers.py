@@ -83,6 +83,11 @@ def find_points(model: nn.Module, traced: Trace, batch: Tensor | None, n: int, w
     chosen = [call for call in chosen if call in blocks or not _is_output(call, traced)]
     if wanted.layers is None and len(chosen) > 1 and _is_map(chosen[-1]) and _is_of_output(chosen[-1], traced):
         chosen.pop()
+    if not traced.calls:
+        raise ConfigError(
+            f"{type(model).__name__} calls no module, and nothing else can be seen from outside; call an "
+            f"nn.Identity() of its own on the features wherever a point should be"
+        )
     if not chosen:
         raise ConfigError(
             "no layer was found between input and output: name modules with layers=['fc1', 'blocks.*'], or use "
@@ -277,6 +282,8 @@ def check_reductions(reductions: str | Mapping[str, str]) -> None:
     Raises:
         ConfigError: a name is unknown.
     """
+    if not isinstance(reductions, str | Mapping):
+        raise ConfigError(f"reductions = {reductions!r} is not allowed; allowed: one name, or names by pattern")
     for how in [reductions] if isinstance(reductions, str) else reductions.values():
         if how not in REDUCTIONS:
             raise ConfigError(f"reductions: {how!r} is not allowed; allowed: {', '.join(REDUCTIONS)}")

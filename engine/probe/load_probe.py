@@ -16,7 +16,7 @@ import socket
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -37,6 +37,7 @@ from ..settings.probe import ProbeConfig
 from .isolation import Autocast
 from .layers import check_reductions
 from .model import ProbedModel
+from .refusals import check_arguments
 from .run import ProbeRun, describe, end_with_script
 from .scalars import Scalars, refusal
 from .tower import Tower
@@ -100,6 +101,7 @@ class LoadProbe:
         options = {"every": every, "memory": memory, "name": name, "measures": _known(measures)}
         config = make(ProbeConfig, options if chunk is None else {**options, "chunk": chunk})
         check_reductions(reductions)
+        check_arguments(layers, groups, autocast, forward)
         self._every = config.every
         self._steps, self._measured_at = 0, -1
         self._warned = self._paused = self._closed = False
@@ -387,6 +389,9 @@ class LoadProbe:
 def _known(measures: str | Sequence[str]) -> tuple[str, ...]:
     """The measures in their usual order, trace_ratio always; raises ConfigError for an unknown one."""
     measures = [measures] if isinstance(measures, str) else measures
+    if not isinstance(measures, Iterable):
+        raise ConfigError(f"measures = {measures!r} is not allowed; allowed: names of {', '.join(SEPARATIONS)}")
+    measures = list(measures)
     unknown = [name for name in measures if name not in SEPARATIONS]
     if unknown:
         raise ConfigError(f"measures: {unknown[0]!r} is not allowed; allowed: {', '.join(SEPARATIONS)}")

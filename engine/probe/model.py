@@ -82,10 +82,14 @@ class ProbedModel:
         bytes_a_sample = self._first_look()
         if chunk is None:  # processes that run the model together must agree on it
             chunk = UNKNOWN if sharded else samples_at_once(bytes_a_sample, memory << 20, model)
-        with self._isolated():
-            self.points = self._find(wanted, min(self.batch.n, max(chunk, _FEWEST), _TRACE_SAMPLES))
-            self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
-            sizes = self._sizes(chunk)
+        while True:
+            try:
+                sizes = self._look(wanted, chunk)
+                break
+            except InputError as error:
+                if sharded or chunk <= _FEWEST or not is_out_of_memory(error):
+                    raise
+            chunk = min(chunk, _TRACE_SAMPLES) // 2
         self._measurer = Measurer(
             self._source,
             sizes,
@@ -155,49 +159,55 @@ class ProbedModel:
         Raises:
             ConfigError, DataError: the model cannot run the probe batch.
         """
-        for samples in (_LOOK_SAMPLES, 1):
-            try:
-                with self._isolated() as look:
-                    peak = self._try(0, samples)
-                    look.mark()
-                    last = min(2 * samples, self.batch.n)
-                    self._try(last - samples, last)
-                return peak / samples
-            except InputError as error:
-                if samples == 1 or not is_out_of_memory(error):
+        errors: list[Exception] = []
+        for self._gradients, self._sees_operations in _ATTEMPTS:
+            for samples in (_LOOK_SAMPLES, 1):
+                try:
+                    return self._two_passes(samples) / samples
+                except InputError:
                     raise
-        raise AssertionError("unreachable")
+                except Exception as error:  # of any class: it is the user's code
+                    errors.append(error)
+                if not is_out_of_memory(errors[-1]):
+                    break
+            if is_out_of_memory(errors[-1]):
+                break
+        args, kwargs = self.batch.chunk(0, _LOOK_SAMPLES, self.device, self.dtype)
+        raise cannot_run(self.model, "a few samples of the probe batch", errors[0], args, kwargs) from errors[0]
 
-    def _try(self, start: int, stop: int) -> int:
-        """Run some samples, in the first way that works; the most bytes in use at once, 0: unknown."""
-        attempts = _ATTEMPTS if start == 0 else ((self._gradients, self._sees_operations),)
-        first: Exception | None = None
-        for self._gradients, self._sees_operations in attempts:
-            args, kwargs = self.batch.chunk(start, stop, self.device, self.dtype)
-            operations = Operations(self._state.before_write, counts_memory=True)
-            try:
+    def _two_passes(self, samples: int) -> int:
+        """Run the first samples, then others, between which nothing is put back; the most bytes in use at once."""
+        last = min(2 * samples, self.batch.n)
+        peak = 0
+        with self._isolated() as look:
+            for start in (0, last - samples):
+                args, kwargs = self.batch.chunk(start, start + samples, self.device, self.dtype)
+                operations = Operations(self._state.before_write, counts_memory=True)
                 with (
                     computing_in(self._autocast, self.device),
                     taking_gradients(self.model, self._gradients),
                     operations if self._sees_operations else contextlib.nullcontext(),
                 ):
                     self._call(args, kwargs)
-                return operations.peak
-            except InputError:
-                raise
-            except Exception as error:  # of any class: it is the user's code
-                first = first or error
-                if is_out_of_memory(error):
-                    break
-        assert first is not None
-        args, kwargs = self.batch.chunk(start, stop, self.device, self.dtype)
-        raise cannot_run(self.model, "a few samples of the probe batch", first, args, kwargs) from first
+                peak = max(peak, operations.peak)
+                if start == 0:
+                    look.mark()
+        return peak
+
+    def _look(self, wanted: Wanted, chunk: int) -> list[int]:
+        """Find the points; the number of features of each."""
+        with self._isolated():
+            self.points = self._find(wanted, min(self.batch.n, max(chunk, _FEWEST), _TRACE_SAMPLES))
+            self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
+            return self._sizes(chunk)
 
     def _find(self, wanted: Wanted, n: int) -> list[Point]:
         args, kwargs = self.batch.chunk(0, n, self.device, self.dtype)
         with self._as_data_errors("the probe batch"):
             traced = trace(self.model, lambda: self._run(args, kwargs))
-        return find_points(self.model, traced, _real_batch(args, kwargs), n, wanted)
+        return find_points(
+            self.model, traced, None if self.batch.has_lists else _real_batch(args, kwargs), n, wanted
+        )
 
     def _sizes(self, chunk: int) -> list[int]:
         with self._as_data_errors("a few samples of the probe batch"):

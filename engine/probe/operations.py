@@ -44,13 +44,15 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._before_write(tensor)
         out = func(*args, **(kwargs or {}))
         if self._counts:
+            given = {id(storage_of(tensor)) for tensor in _tensors([*args, *(kwargs or {}).values()])}
             for tensor in _tensors(out):
-                self._count(tensor)
+                self._count(tensor, given)
         return out
 
-    def _count(self, tensor: Tensor) -> None:
+    def _count(self, tensor: Tensor, given: set[int]) -> None:
+        """Count a tensor's memory where the operation made it: not of views, as of a weight."""
         storage = storage_of(tensor)
-        if storage is None or id(storage) in self._alive:
+        if storage is None or id(storage) in self._alive or id(storage) in given:
             return
         key, size = id(storage), storage.nbytes()
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
+import torch
 from torch import Tensor, nn
 
-from ..errors import DataError, SpringtuiError
+from ..errors import ConfigError, DataError, SpringtuiError
+from .isolation import Autocast
 from .memory import is_out_of_memory
 
 _USUAL = (
     "give inputs= as the model takes them (a tuple of arguments, a dict of named ones), samples first, in any "
     "number"
 )
+_FEW = 8
+"""Tensors in a list of inputs that may well be arguments; more are samples."""
 _ARGUMENTS = re.compile(r"argument|parameter|forward\(\)|unexpected keyword", re.I)
 _GRADIENTS = re.compile(r"require(s)? grad|requires_grad|grad_fn|gradient", re.I)
 _TYPES = re.compile(
@@ -25,6 +29,26 @@ _TYPES = re.compile(
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+
+def check_arguments(layers: Any, groups: Any, autocast: Autocast, forward: Any) -> None:
+    """Check the kinds of a probe's arguments that no record holds.
+
+    Raises:
+        ConfigError: one is of a kind that is not allowed.
+    """
+    named = [layers] if isinstance(layers, str) else layers
+    if named is not None and not (isinstance(named, Sequence) and all(isinstance(one, str) for one in named)):
+        raise ConfigError(f"layers = {layers!r} is not allowed; allowed: patterns of names, as ['blocks.*']")
+    if not isinstance(groups, int) or groups < 2:
+        raise ConfigError(f"groups = {groups!r} is not allowed; allowed: a whole number >= 2")
+    if autocast is not None and not isinstance(autocast, torch.dtype) and not callable(autocast):
+        raise ConfigError(
+            f"autocast = {autocast!r} is not allowed; allowed: a dtype, as torch.bfloat16, or a function that "
+            f"returns a context, as fabric.autocast"
+        )
+    if forward is not None and not callable(forward):
+        raise ConfigError(f"forward = {forward!r} is not allowed; allowed: a function of the model and its inputs")
 
 
 def foreseen(function: Callable[_P, _T]) -> Callable[_P, _T]:
@@ -71,7 +95,7 @@ def _remedy(model: nn.Module, error: Exception, args: Any, kwargs: Mapping[str, 
     text = str(error)
     if is_out_of_memory(error):
         return "give shorter or smaller inputs=, or a smaller memory=; few samples at once did not fit"
-    if len(args) > _most_arguments(model) and all(isinstance(arg, Tensor) for arg in args):
+    if len(args) > max(_FEW, _most_arguments(model)) and all(isinstance(arg, Tensor) for arg in args):
         return (
             f"inputs is a list of {len(args)} tensors, each of which is given as an argument; for a batch of "
             f"samples give torch.stack(inputs)"

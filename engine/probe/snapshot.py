@@ -24,6 +24,8 @@ _INTERNAL = frozenset(vars(nn.Module()))
 """Attributes of every module that PyTorch itself keeps, as hooks and the training mode."""
 _WHOLE: dict[Kind, int] = {"buffer": 1 << 20, "attribute": 1 << 20, "parameter": 1 << 16}
 """Bytes up to which a tensor is copied before each look; larger ones are copied when something writes to them."""
+_FIRST = 1 << 30
+"""Bytes of larger buffers and attributes that are copied before the first look."""
 _MOST = 100_000
 """Most values that are looked into; more are told from others only by being replaced."""
 _DICTS = (dict, collections.OrderedDict, collections.defaultdict, collections.Counter)
@@ -50,16 +52,24 @@ class Snapshot:
     Args:
         model: the inner model.
         known: names that changed in earlier looks; these are copied whole.
+        is_first: whether larger buffers and attributes are copied too.
         buffers_only: for sharded models, whose wrappers exchange parameters and keep attributes of their own.
     """
 
     def __init__(
-        self, model: nn.Module, known: frozenset[str] = frozenset(), *, buffers_only: bool = False
+        self,
+        model: nn.Module,
+        known: frozenset[str] = frozenset(),
+        *,
+        is_first: bool = False,
+        buffers_only: bool = False,
     ) -> None:
         self._contents = Contents()
         self._kinds: dict[str, Kind] = {}
         """Kinds of the tensors by name."""
         self._known, self._buffers_only = known, buffers_only
+        self._room = _FIRST if is_first else 0
+        """Bytes of larger buffers and attributes that may still be copied."""
         self._seen: dict[int, object] = {}
         self._checks: list[Callable[[], Iterator[Difference]]] = []
         self._hold_modules(type(model).__name__, model)
@@ -178,7 +188,7 @@ class Snapshot:
         if id(tensor) in self._seen:
             return
         self._seen[id(tensor)] = tensor
-        self._contents.add(name, tensor, lambda size: size <= _WHOLE[kind] or name in self._known)
+        self._contents.add(name, tensor, lambda size: self._is_copied(name, kind, size))
         alias, needs_grad = tensor.data, tensor.requires_grad
 
         def put_back() -> None:
@@ -191,6 +201,15 @@ class Snapshot:
                 yield Difference(name, kind, lambda: tensor.requires_grad_(needs_grad))
 
         self._checks.append(check)
+
+    def _is_copied(self, name: str, kind: Kind, size: int) -> bool:
+        """Whether a tensor's memory is copied whole."""
+        if size <= _WHOLE[kind] or name in self._known:
+            return True
+        if kind == "parameter" or size > self._room:
+            return False
+        self._room -= size
+        return True
 
 
 def _replaced(

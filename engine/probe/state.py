@@ -30,16 +30,18 @@ class ModelState:
         self._model, self._buffers_only = model, buffers_only
         self._changing: frozenset[str] = frozenset()
         """Names of what has changed in any look."""
-        self._first_use: set[str] = set()
-        """Names of what a model makes once, on its first pass, and then leaves alone, as a table of positions."""
+        self._derived: set[str] = set()
+        """Names of what all passes make alike, as a table of positions, or a weight of its norm and direction."""
         self._reported: set[str] = set()
         self._news: list[str] = []
         self._open: list[Snapshot] = []
+        self._is_first = True
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[Look]:
         """Put back everything that changes within."""
         look = Look(self._snapshot)
+        self._is_first = False
         self._open.append(look.before)
         made: list[str] = []
         try:
@@ -59,7 +61,7 @@ class ModelState:
 
         Each pass then starts from the state that the training left, so that features do not depend on the chunks.
         """
-        if self._changing - self._first_use:
+        if self._changing - self._derived:
             with self.kept():
                 yield
         else:
@@ -76,7 +78,8 @@ class ModelState:
         return news
 
     def _snapshot(self) -> Snapshot:
-        return Snapshot(self._model, self._changing, buffers_only=self._buffers_only)
+        first = self._is_first
+        return Snapshot(self._model, self._changing, is_first=first, buffers_only=self._buffers_only)
 
     def _put_back(self, look: Look) -> list[str]:
         """Put back all that changed; names of the modules and parameters that the first look made."""
@@ -90,8 +93,8 @@ class ModelState:
                 failed.append((difference.name, error))
             if not difference.is_equal:
                 changed.append(difference)
-        if moving is not None:
-            self._first_use |= {d.name for d in changed if d.kind == "attribute" and d.name not in moving}
+            if moving is not None and difference.kind == "attribute" and difference.name not in moving:
+                self._derived.add(difference.name)
         self._changing |= {d.name for d in changed}
         self._report(changed, failed)
         if moving is None:
@@ -102,7 +105,7 @@ class ModelState:
         model = type(self._model).__name__
         lost = {name: error for name, error in failed if name not in self._reported}
         names = [d.name for d in changed if d.kind in _REPORTED and d.name not in lost]
-        names = [name for name in dict.fromkeys(names) if name not in self._reported | self._first_use]
+        names = [name for name in dict.fromkeys(names) if name not in self._reported | self._derived]
         self._reported |= {*names, *lost}
         if names:
             self._news.append(
@@ -128,7 +131,7 @@ class Look:
         self.middle: Snapshot | None = None
 
     def mark(self) -> None:
-        """Note the state after the first of two like passes: what the second leaves alone is made once."""
+        """Note the state after the first of two like passes: what the second leaves alone is no state."""
         self.middle = self._snapshot()
 
 
