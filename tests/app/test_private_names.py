@@ -158,7 +158,8 @@ def test_torchs_modules_have_what_the_probe_puts_back() -> None:
 
 def test_torchs_dispatcher_tells_what_an_operation_writes_to() -> None:
     """The probe's own class of the dispatcher's modes is used, so that a new way of calling it fails here."""
-    buffer, written = torch.zeros(2), []
+    buffer = torch.zeros(2)
+    written: list[torch.Tensor] = []
     with Operations(written.append):
         buffer.data.mul_(2.0)
         torch.add(buffer, 1, out=torch.empty(2))
