@@ -116,8 +116,7 @@ class BaseScreen(PacedScreen[ScreenResultType]):
 
     def check_alerts(self, state: RunState, *, new: bool = False) -> None:
         """Check the person's alert rules against a run's state."""
-        values = state.latest.scalars if state.latest is not None else {}
-        self.host.check_alerts(state.run_id, state.status, values, heard=state.heard, new=new)
+        self.host.check_alerts(state.run_id, state.status, state.values, heard=state.heard, new=new)
 
 
 NOTHING_ASKED = "nothing is asked of the worker"

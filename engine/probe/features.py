@@ -5,7 +5,7 @@ Shape legend: N samples of the probe batch, M samples that are measured (N, or t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import ConfigError
+from .axes import canonical
 from .batch import ProbeBatch, first_real
 from .groupings import Groups
 from .isolation import hooked
@@ -24,6 +25,14 @@ Forward = Callable[[Any, Any], Any]
 """Runs the model on positional and named arguments and returns its output."""
 _SIZE_SAMPLES = 4
 """Samples of the forward pass that counts each point's features."""
+REMEDY = (
+    "average it, as with reductions='token_mean' or 'spatial_mean', run the probe batch as one chunk with chunk=, "
+    "or leave the layer out with layers="
+)
+
+
+class WidthError(ConfigError):
+    """A layer has another number of features than before."""
 
 
 class Source:
@@ -40,6 +49,9 @@ class Source:
     ) -> None:
         self.points, self.groups = points, groups
         self.batch, self.device, self.dtype = batch, device, dtype
+        self.sizes: list[int] = []
+        """Number of features of each point, D, that every chunk must have; empty before they are counted."""
+        self._widths: dict[int, int] = {}
 
     def features(
         self, wanted: Mapping[int, slice], start: int, stop: int, run: Forward
@@ -50,6 +62,9 @@ class Source:
             wanted: by number of a point, the slice of its features.
             start, stop: samples of the probe batch.
             run: runs the model; its exceptions are passed on.
+
+        Raises:
+            WidthError: a point has another number of features than in ``sizes``.
         """
         measured = self._measured(start, stop)
         args, kwargs = self.batch.chunk(start, stop, self.device, self.dtype)
@@ -59,26 +74,50 @@ class Source:
         with hooked(taker.hooks()):
             output = run(args, kwargs)
         taker.take_end("model", feature_tensor(output))
+        for i, width in taker.widths.items() if self.sizes else ():
+            if width != self.sizes[i]:
+                raise WidthError(
+                    f"layer {self.points[i].name!r} gave {width} features where {self.sizes[i]} were expected; "
+                    f"its width depends on which samples run together: {REMEDY}"
+                )
+        self._widths = taker.widths
         return measured, taker.features
 
-    def sizes(self, run: Forward, samples: int) -> list[int]:
-        """The number of features of each point, D, from a forward pass of few samples.
-
-        Args:
-            run: runs the model.
-            samples: most samples that fit into memory at once.
+    def count(self, run: Forward, bounds: Sequence[tuple[int, int]] = ()) -> list[set[int]]:
+        """The numbers of features D that each point has in some chunks, by default one of few samples.
 
         Raises:
-            ConfigError: a layer was not called in this pass.
+            ConfigError: a layer was not called in a chunk.
         """
-        all_columns = {i: slice(None) for i in range(len(self.points))}
-        _, features = self.features(all_columns, 0, min(self.batch.n, samples, _SIZE_SAMPLES), run)
-        missing = [point.name for i, point in enumerate(self.points) if i not in features]
-        if missing:
-            raise ConfigError(
-                f"layer {missing[0]!r} gave no features when it was run again; leave it out with layers="
-            )
-        return [features[i].shape[1] for i in range(len(self.points))]
+        self.sizes = []
+        found: list[set[int]] = [set() for _ in self.points]
+        none = {i: slice(0, 0) for i in range(len(self.points))}
+        for start, stop in bounds or [(0, min(self.batch.n, _SIZE_SAMPLES))]:
+            self.features(none, start, stop, run)
+            missing = [point.name for i, point in enumerate(self.points) if i not in self._widths]
+            if missing:
+                raise ConfigError(
+                    f"layer {missing[0]!r} gave no features when it was run again; leave it out with layers="
+                )
+            for i, widths in enumerate(found):
+                widths.add(self._widths[i])
+        return found
+
+    def recount(self, run: Forward, bounds: Sequence[tuple[int, int]]) -> list[int]:
+        """The number of features of each point, D, from all chunks of the probe batch.
+
+        Raises:
+            ConfigError: a layer has another number in another chunk.
+        """
+        found = self.count(run, bounds)
+        for point, widths in zip(self.points, found, strict=True):
+            if len(widths) > 1:
+                some = ", ".join(map(str, sorted(widths)[:4]))
+                raise ConfigError(
+                    f"layer {point.name!r} has {some} features, depending on which samples run together: {REMEDY}"
+                )
+        self.sizes = [next(iter(widths)) for widths in found]
+        return self.sizes
 
     def _measured(self, start: int, stop: int) -> slice:
         """The measured samples that lie in samples start … stop - 1 of the probe batch."""
@@ -103,6 +142,8 @@ class _Taker:
 
     def __init__(self, points: dict[int, tuple[Point, slice]], tokens: Tensor | None) -> None:
         self.features: dict[int, Tensor] = {}
+        self.widths: dict[int, int] = {}
+        """Number of features of each point, D, before the wanted ones are taken."""
         self.rows = Rows()
         self._points = points
         self._tokens = tokens
@@ -147,10 +188,12 @@ class _Taker:
         """Keep one point's features, reduced to one vector a sample."""
         point, columns = self._points[index]
         x = x.detach()
-        x = x if point.samples_first else x.transpose(0, 1)
+        x = canonical(x, point.samples_axis, point.features_axis, point.rows, point.interleaved, point.reduction)
         if point.logits and self._tokens is not None and x.shape[-1] > int(self._tokens.max()):
             x = x[..., self._tokens.to(x.device)]  # of the vocabulary's logits only those of the groups' tokens
-        vectors = _as_real(reduce(x, point.reduction, self.rows))[:, columns]
+        vectors = _as_real(reduce(x, point.reduction, self.rows))
+        self.widths[index] = vectors.shape[1]
+        vectors = vectors[:, columns]
         # a copy where the memory is the model's: later operations may overwrite it
         shared = vectors.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
         self.features[index] = vectors.clone() if shared else vectors

@@ -20,8 +20,10 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ..errors import ConfigError, nearest
+from .axes import Axis, FeatureAxes, numbers_a_sample
+from .looks import Looks, Samples
 from .reductions import FLAT, REDUCTIONS
-from .trace import Call, Trace
+from .trace import Call, Trace, Where
 
 INPUT, OUTPUT = "input", "logits"
 _LOOKED_THROUGH = re.compile(r"(Stage|Stages|Encoder|Decoder|Stack|Trunk|Backbone|Group|Model)$")
@@ -32,7 +34,6 @@ _ACTIVATION = re.compile(
 _NORM = re.compile(r"(BatchNorm|LayerNorm|GroupNorm|InstanceNorm|RMSNorm)", re.I)
 _POOLING = re.compile(r"Pool(ing)?\d?d?$")
 _MAPS = (nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd, nn.RNNBase)
-_CLASS_TOKEN = re.compile(r"(^|\.)(cls_token|class_token|class_embedding|cls)$")
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,17 @@ class Point:
     number: int = 0
     """Number of the module's call, from 0."""
     reduction: str = "flatten"
-    samples_first: bool = True
-    features_last: bool | None = None
+    samples_axis: int = 0
+    features_axis: int | None = None
+    """None where all numbers of a sample are taken in any order."""
+    rows: int = 1
+    """Rows of each sample in the samples' axis; more than 1 where another axis is folded into it."""
+    interleaved: bool = False
+    """Whether rows of a sample lie N apart in it, instead of side by side."""
+    varying: bool = False
+    """Whether the number of its features depended on which samples ran together."""
+    why: str = ""
+    """How the axes were told, in words."""
     logits: bool = False
 
 
@@ -63,29 +73,44 @@ class Wanted:
     """T where samples are token positions, else 0."""
 
 
-def find_points(model: nn.Module, traced: Trace, batch: Tensor | None, n: int, wanted: Wanted) -> list[Point]:
+@dataclass
+class Found:
+    """The points of a model, and what was not measured."""
+
+    points: list[Point]
+    left_out: dict[str, tuple[str, str]]
+    """By name, the class of a module that would have been a point, and the reason in words."""
+    open: list[str]
+    """Names of points where it stayed open which axis is the features'."""
+
+
+def find_points(looks: Looks, batch: Tensor | None, wanted: Wanted) -> Found:
     """The points of the load curve in forward order: input, layers, logits.
 
     Args:
-        model: the inner model.
-        traced: a forward pass of n samples.
+        looks: passes with different numbers of samples.
         batch: the model's floating-point input, [n, …], or None.
-        n: samples in the pass.
         wanted: patterns and reductions.
 
     Raises:
         ConfigError: a pattern matches no module, or no layer was found.
     """
-    usable = [call for call in traced.calls if _holds(call.shape, n, wanted.tokens)]
+    traced, axes = looks.first, FeatureAxes(looks, wanted.tokens)
+    reasons = {call.label: _unfit(call, looks, wanted.tokens) for call in traced.calls if call.shape}
+    usable = [call for call in traced.calls if reasons.get(call.label) == ""]
     blocks = _blocks(usable)
-    chosen = _named(usable, wanted.layers) if wanted.layers is not None else blocks or _single_layers(usable)
+    if wanted.layers is not None:
+        chosen = _named(usable, wanted.layers, reasons)
+    else:
+        chosen = blocks or _single_layers(usable)
+    left_out = _left_out(traced, usable, reasons, wanted)
     # a layer that gives the output would be the same point twice; a last block is kept, as of a headless encoder
     chosen = [call for call in chosen if call in blocks or not _is_output(call, traced)]
     if wanted.layers is None and len(chosen) > 1 and _is_map(chosen[-1]) and _is_of_output(chosen[-1], traced):
         chosen.pop()
-    if not traced.calls:
+    if not traced.calls and not type(looks.model).__module__.startswith("torch.nn."):
         raise ConfigError(
-            f"{type(model).__name__} calls no module, and nothing else can be seen from outside; call an "
+            f"{type(looks.model).__name__} calls no module, and nothing else can be seen from outside; call an "
             f"nn.Identity() of its own on the features wherever a point should be"
         )
     if not chosen:
@@ -94,13 +119,16 @@ def find_points(model: nn.Module, traced: Trace, batch: Tensor | None, n: int, w
             f"modules as activations; it runs {_some(sorted({c.label for c in traced.calls})) or 'no module'}"
         )
     first = chosen[0]
-    embedded = (first in blocks or wanted.layers is not None) and (batch is None or _is_tokens(first))
+    embedded = (first in blocks or wanted.layers is not None) and (batch is None or _is_tokens(first, looks, axes))
     points = [_entry(usable, first if embedded else None, batch), *(_after(call) for call in chosen)]
-    out = traced.output
-    if out is not None and _holds(tuple(out.shape), n, wanted.tokens):
-        end = Point(OUTPUT, "model", tuple(out.shape), logits=True, features_last=traced.features_last)
-        points.append(replace(end, samples_first=out.shape[0] == n))
-    return _with_unique_names(_reduced(model, points, wanted))
+    if traced.whole is not None and traced.whole.shape:
+        reason = _unfit(traced.whole, looks, wanted.tokens)
+        if not reason:
+            points.append(Point(OUTPUT, "model", traced.whole.shape, logits=True))
+        elif wanted.layers is None:
+            left_out[OUTPUT] = (traced.whole.kind, reason)
+    points, still_open = _reduced(_with_unique_names(points), looks, axes, wanted)
+    return Found(points, left_out, still_open)
 
 
 def _is_output(call: Call, traced: Trace) -> bool:
@@ -123,11 +151,28 @@ def _with_unique_names(points: list[Point]) -> list[Point]:
     return [first, *points[1:last], *end]
 
 
-def _holds(shape: tuple[int, ...], n: int, tokens: int) -> bool:
-    """Whether features of this shape have a dimension of n samples, and one of their tokens if ``tokens`` > 0."""
-    if tokens:
-        return len(shape) > 2 and sorted(shape[:2]) == sorted((n, tokens))
-    return n in shape[:2]
+def _unfit(call: Call, looks: Looks, tokens: int) -> str:
+    """Why a call's output cannot be measured, in words; "" where it has samples, and tokens if ``tokens`` > 0."""
+    found = looks.samples(call)
+    if isinstance(found, str):
+        return found
+    if not tokens or found.rows == tokens:
+        return ""
+    rest = [size for axis, size in enumerate(call.shape) if axis != found.axis]
+    if (len(rest) == 2 and tokens in rest) or (len(rest) > 2 and rest[0] == tokens):
+        return ""
+    return f"has no axis of the {tokens} tokens that are grouped"
+
+
+def _left_out(
+    traced: Trace, usable: list[Call], reasons: Mapping[str, str], wanted: Wanted
+) -> dict[str, tuple[str, str]]:
+    """The calls that would be points if only their axes were not in the way, and the reasons."""
+    if wanted.layers is not None:
+        return {}
+    shaped = [call for call in traced.calls if call.shape]
+    would = _blocks(shaped) or _single_layers(shaped)
+    return {call.label: (call.kind, reasons[call.label]) for call in would if call not in usable}
 
 
 def _single_layers(calls: list[Call]) -> list[Call]:
@@ -171,15 +216,31 @@ def _is_map(call: Call) -> bool:
     return isinstance(call.module, _MAPS)
 
 
-def _is_tokens(call: Call) -> bool:
-    return len(call.input_shape) == 3 and call.features_last is not False
+def _is_tokens(call: Call, looks: Looks, axes: FeatureAxes) -> bool:
+    """Whether a call takes [N, T, D], in whatever place the samples are."""
+    found = looks.samples(call, "before")
+    if isinstance(found, str) or len(call.input_shape) != 3 or found.rows > 1:
+        return False
+    return axes.find(call, "before", found).number == (1 if found.axis == 2 else 2)
 
 
-def _named(calls: list[Call], patterns: Sequence[str]) -> list[Call]:
-    """Calls whose label matches a pattern, in forward order; raises ConfigError where a pattern matches none."""
+def _named(calls: list[Call], patterns: Sequence[str], reasons: Mapping[str, str]) -> list[Call]:
+    """Calls whose label matches a pattern, in forward order; raises ConfigError where a pattern matches none.
+
+    Args:
+        calls: those that can be measured.
+        patterns: of the user.
+        reasons: by label, why others cannot.
+    """
     labels = [call.label for call in calls]
     for pattern in patterns:
         if not any(fits(label, pattern) for label in labels):
+            unfit = next((label for label, why in reasons.items() if why and fits(label, pattern)), None)
+            if unfit is not None:
+                raise ConfigError(
+                    f"layers: {pattern!r} matches {unfit!r}, which cannot be measured: it {reasons[unfit]}. "
+                    f"Known: {_some(labels)}"
+                )
             near = nearest(pattern, labels)
             raise ConfigError(
                 f"layers: {pattern!r} matches no module that runs and returns features"
@@ -223,51 +284,95 @@ def _entry(calls: list[Call], first: Call | None, batch: Tensor | None) -> Point
 
 def _after(call: Call) -> Point:
     """The point of a call's output."""
-    return Point(
-        call.label,
-        "after",
-        call.shape,
-        call.module,
-        call.number,
-        samples_first=_samples_first(call.module),
-        features_last=call.features_last,
-    )
+    return Point(call.label, "after", call.shape, call.module, call.number)
 
 
-def _samples_first(module: nn.Module) -> bool:
-    """Whether samples are the first dimension: not where a recurrent or attention module puts tokens first."""
-    for part in (module, getattr(module, "self_attn", None)):
-        if isinstance(getattr(part, "batch_first", None), bool):
-            return bool(part.batch_first)  # type: ignore[union-attr]
-    return True
-
-
-def _reduced(model: nn.Module, points: list[Point], wanted: Wanted) -> list[Point]:
-    """The points with their reductions: the user's, or by the shape of the features."""
-    has_class_token = any(_CLASS_TOKEN.search(name) for name, _ in model.named_parameters())
-    images = [p for p in points if p.where != "batch" and len(p.shape) > 3 and not p.features_last]
-    small = all(_size(p.shape) <= FLAT for p in images)
-    reduced = []
+def _reduced(
+    points: list[Point], looks: Looks, axes: FeatureAxes, wanted: Wanted
+) -> tuple[list[Point], list[str]]:
+    """The points with axes and reductions, the user's or by the axes; and names of those that stayed open."""
+    calls = {(call.module, call.number): call for call in looks.first.calls}
+    told: list[tuple[Point, Samples, Axis, Call | None]] = []
     for point in points:
-        how = _given_reduction(point.name, wanted.reductions)
-        if how == "auto":
-            how = _choice(point, small, has_class_token, bool(wanted.tokens))
-        reduced.append(replace(point, reduction=how))
-    return reduced
+        call = looks.first.whole if point.where == "model" else calls.get((point.module, point.number))  # type: ignore[arg-type]
+        where: Where = "before" if point.where == "before" else "after"
+        found = Samples(0) if call is None or point.where == "batch" else looks.samples(call, where)
+        if isinstance(found, str):
+            raise ConfigError(f"layer {point.name!r} cannot be measured: it {found}; leave it out with layers=")
+        axis = Axis(None, "the model's input, whole") if call is None else axes.find(call, where, found)
+        told.append((point, found, axis, call))
+    images = [(p, found, axis) for p, found, axis, call in told if call and _is_image(p, found, axis)]
+    small = all(
+        numbers_a_sample(p.shape, found) <= FLAT and not axis.is_linear and not found.varying
+        for p, found, axis in images
+    )
+    reduced, still_open = [], []
+    for point, found, axis, call in told:
+        how, why = _given_reduction(point.name, wanted.reductions), axis.why
+        number = axis.number
+        if how != "auto":
+            number, why = _given_axis(point, found, how), "given by reductions="
+        elif wanted.tokens:
+            how = "position"
+        elif call is None:
+            how = "flatten"
+        else:
+            how, more = _choice(point, found, axis, looks, call, small=small)
+            why = f"{why}; {more}" if more else why
+        if axis.is_open and why.startswith("open") and how != "flatten":
+            still_open.append(point.name)
+        why = f"samples: {found.why}; {why}" if found.why else why
+        reduced.append(
+            replace(
+                point,
+                reduction=how,
+                samples_axis=found.axis,
+                features_axis=number,
+                rows=found.rows,
+                interleaved=found.interleaved,
+                varying=bool(found.varying),
+                why=why,
+            )
+        )
+    return reduced, still_open
 
 
-def _choice(point: Point, small: bool, has_class_token: bool, by_position: bool) -> str:
-    """A reduction by the shape of the features; never class_token at the input, where all samples share it."""
-    if by_position:
-        return "position"
-    if point.where == "batch" or len(point.shape) < 3:
-        return "flatten"
-    if len(point.shape) > 3 and not point.features_last:
-        return "flatten" if small else "spatial_mean"
-    if point.features_last is False:
-        return "spatial_mean"
-    ranked = has_class_token and point.name != INPUT and len(point.shape) == 3
-    return "class_token" if ranked else "token_mean"
+def _axes_of_a_sample(point: Point, found: Samples) -> int:
+    return len(point.shape) - 1 + (found.rows > 1)
+
+
+def _is_last(point: Point, found: Samples, number: int | None) -> bool:
+    """Whether an axis is the last one but for the samples'."""
+    last = len(point.shape) - 1
+    return number == (last if found.axis != last else last - 1)
+
+
+def _is_image(point: Point, found: Samples, axis: Axis) -> bool:
+    """Whether features are [N, C, …] with several axes of positions."""
+    return _axes_of_a_sample(point, found) > 2 and not _is_last(point, found, axis.number)
+
+
+def _choice(point: Point, found: Samples, axis: Axis, looks: Looks, call: Call, *, small: bool) -> tuple[str, str]:
+    """A reduction by the axes, and what else decided it, in words."""
+    where: Where = "before" if point.where == "before" else "after"
+    if _axes_of_a_sample(point, found) < 2:
+        return "flatten", ""
+    if _is_image(point, found, axis):
+        return ("flatten", f"no layer has more than {FLAT} numbers") if small else ("spatial_mean", "")
+    if not _is_last(point, found, axis.number):
+        return "spatial_mean", ""
+    if len(point.shape) == 3 and found.rows == 1:
+        ranked, more = looks.class_token(call, where)
+        return ("class_token" if ranked else "token_mean"), more
+    return "token_mean", ""
+
+
+def _given_axis(point: Point, found: Samples, how: str) -> int | None:
+    """The axis of the features as the user's reduction has it: [N, C, …], or [N, …, D]; None where it has none."""
+    rest = [axis for axis in range(len(point.shape)) if axis != found.axis]
+    if how == "flatten" or not rest:
+        return None
+    return rest[0] if how == "spatial_mean" else rest[-1]
 
 
 def _given_reduction(name: str, reductions: str | Mapping[str, str]) -> str:
@@ -287,11 +392,3 @@ def check_reductions(reductions: str | Mapping[str, str]) -> None:
     for how in [reductions] if isinstance(reductions, str) else reductions.values():
         if how not in REDUCTIONS:
             raise ConfigError(f"reductions: {how!r} is not allowed; allowed: {', '.join(REDUCTIONS)}")
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    """Numbers a sample in features of a shape."""
-    size = 1
-    for length in shape[1:]:
-        size *= length
-    return size

@@ -39,7 +39,6 @@ from .layers import check_reductions
 from .model import ProbedModel
 from .refusals import check_arguments
 from .run import ProbeRun, describe, end_with_script
-from .scalars import Scalars, refusal
 from .tower import Tower
 from .wrappers import inner_model, is_sharded, rank
 
@@ -104,8 +103,7 @@ class LoadProbe:
         check_arguments(layers, groups, autocast, forward)
         self._every = config.every
         self._steps, self._measured_at = 0, -1
-        self._warned = self._paused = self._closed = False
-        self._scalars = Scalars()
+        self._warned = self._paused = self._closed = self._late = False
         self._began = time.monotonic()
         self._mark, self._cost = (self._began, 0), 0.0
         self._tower = Tower("", [], has_logits=False)
@@ -132,6 +130,8 @@ class LoadProbe:
             self._tower = Tower("", [point.name for point in points], has_logits=points[-1].logits)
         if writes:
             self._attempt(lambda: self._open(None if home is None else Path(home), config))
+            for text in self._probed.notes if self._probed is not None else []:
+                self._warn(text, level=3)
         self._attempt(self._measure)
 
     # called by the training
@@ -142,27 +142,48 @@ class LoadProbe:
         Args:
             step: number of the step; default: the last one plus 1. Where numbers skip a multiple of ``every``, the
                 next one is measured.
-            scalars: numbers to record with the next measurement, as ``loss``; tensors are read only then.
+            scalars: numbers of this step, as ``loss``. The newest of each name is recorded at its own step: with
+                the curve where this step is measured, else at most once a second. A tensor is copied where it
+                lies, and read only when it is recorded.
         """
         before = self._steps
         self._steps = self._steps + 1 if step is None else max(0, int(step))
         if self._probed is None:
             return
-        self._keep(scalars)
         if self._run is not None:
             self._run.at = self._steps
+            self._keep(scalars)
             self._attempt(self._listen)
         if self._steps // self._every != before // self._every and not self._paused:
             self._attempt(self._measure)
+        elif self._run is not None:
+            self._attempt(self._run.write_kept_now_and_then)
 
-    def log(self, **scalars: Any) -> None:
-        """Record numbers with the next measurement; names that the probe itself uses are refused and warned of."""
-        self._keep(scalars)
+    def log(self, *, step: float | None = None, epoch: float | None = None, **scalars: Any) -> None:
+        """Record numbers now, every one of them; names that the probe itself uses are refused and warned of.
+
+        Args:
+            step: the step to which they belong; default: the present one.
+            epoch: epochs done by then, where that is known.
+            scalars: numbers, or tensors of one, which are read now.
+        """
+        run, warned = self._run, []
+        if run is None or not scalars:
+            return
+        if self._closed:
+            self._warn_of_late(scalars)
+            return
+        at = self._steps if step is None else step
+        self._attempt(lambda: warned.extend(run.log(scalars, max(0, int(at)), epoch)))
+        for text in warned:
+            self._warn(text, level=3)
 
     def measure(self, **scalars: Any) -> dict[str, float]:
-        """Measure now, and return ``metrics()``."""
+        """Measure now, and return ``metrics()``; the numbers are those of the present step."""
         self._keep(scalars)
         self._attempt(self._measure)
+        if self._run is not None:
+            self._attempt(self._run.write_kept)
         return self.metrics()
 
     def metrics(self, prefix: str = "load_probe/") -> dict[str, float]:
@@ -170,12 +191,16 @@ class LoadProbe:
 
         ``separation/LAYER`` and ``load/LAYER`` (trace ratio), ``fuzziness/LAYER``, ``inverse_fuzziness/LAYER``,
         all natural logs; ``cv``, ``asymmetry``, ``effective_friction``, ``friction_error`` and ``curve_error``,
-        dimensionless, the first four only where the curve's shape means something; and ``seconds`` that the
-        measurement took.
+        dimensionless, the first four only where the curve's shape means something; ``seconds`` that the
+        measurement took; on the process that writes the run ``scalars/NAME``, the newest number of each name that
+        was recorded, ``usage/cpu`` in cores, and in bytes ``usage/memory``, ``usage/gpu0/memory`` and
+        ``usage/gpu0/reserved``.
         """
         numbers = self._tower.metrics()
         if numbers:
             numbers["seconds"] = self._cost
+        if self._run is not None:
+            numbers |= self._run.metrics()
         return {prefix + name: value for name, value in numbers.items() if math.isfinite(value)}
 
     def close(self, error: BaseException | None = None) -> None:
@@ -312,7 +337,7 @@ class LoadProbe:
         numbers = self._tower.numbers()
         rate = (self._steps - self._mark[1]) / max(began - self._mark[0], 1e-9)
         self._mark = (time.monotonic(), self._steps)
-        scalars: dict[str, float | None] = {**numbers, "rate": rate, "probe_seconds": self._cost, **self._taken()}
+        scalars: dict[str, float | None] = {**numbers, "rate": rate, "probe_seconds": self._cost}
         if self._run is None:
             return
         curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in self._tower.curves.items()}
@@ -327,15 +352,16 @@ class LoadProbe:
         self._run.write(Curve(at=self._steps, step=self._steps, curves=curves, scalars=scalars), summary)
 
     def _keep(self, scalars: Mapping[str, Any]) -> None:
-        if refused := self._scalars.give(scalars):
-            self._warn(refusal(refused), level=4)
+        if self._run is not None and scalars:
+            for text in self._run.keep(scalars):
+                self._warn(text, level=4)
 
-    def _taken(self) -> dict[str, float | None]:
-        """Numbers given since the last measurement, the newest of each name; warns about those that are none."""
-        taken, wrong = self._scalars.take()
-        for error in wrong:
-            self._failed(error)
-        return taken
+    def _warn_of_late(self, scalars: Mapping[str, Any]) -> None:
+        """Warn, the first time only, that numbers came after the end of the run."""
+        if not self._late:
+            names = ", ".join(scalars)
+            self._warn(f"the load probe does not record {names}: its run has ended; log before close()", level=4)
+        self._late = True
 
     def _listen(self) -> None:
         assert self._run is not None

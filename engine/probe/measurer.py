@@ -25,7 +25,7 @@ from ..measures.registry import DEFAULT_MEASURE
 from ..measures.separation import separation_and_influence
 from ..measures.separation_wide import GramSeparation
 from .batch import chunk_bounds
-from .features import Forward, Source
+from .features import Forward, Source, WidthError
 from .isolation import full_precision
 from .memory import is_out_of_memory
 
@@ -128,11 +128,19 @@ class Measurer:
         """
         while True:
             try:
-                return self._measure(run)
+                return self._measure_at_any_width(run)
             except Exception as error:  # of any device's own class
                 if not self._halves or self._memory < 2 * _LEAST or not is_out_of_memory(error):
                     raise
             self._memory //= 2
+
+    def _measure_at_any_width(self, run: Forward) -> Measured:
+        """The load curve; layers can be as wide as the longest text of a chunk, which few samples do not tell."""
+        try:
+            return self._measure(run)
+        except WidthError:
+            self.sizes = self._source.recount(run, chunk_bounds(self._source.batch.n, self.chunk))
+        return self._measure(run)
 
     def _measure(self, run: Forward) -> Measured:
         values: dict[int, dict[str, float]] = {}

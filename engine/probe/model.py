@@ -9,26 +9,26 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import InputError
-from .batch import ProbeBatch, first_real
-from .features import Source
+from ..errors import ConfigError, InputError
+from .batch import ProbeBatch, chunk_bounds, first_real
+from .features import REMEDY, Source
 from .groupings import group, sample_count
 from .isolation import Autocast, Gradients, computing_in, isolated, taking_gradients
-from .layers import Point, Wanted, find_points
+from .layers import Found, Wanted, find_points
+from .looks import Looks
 from .measurer import Measured, Measurer
 from .memory import UNKNOWN, is_out_of_memory, samples_at_once
 from .operations import Operations
 from .refusals import cannot_run, foreseen
 from .state import Look, ModelState
-from .trace import trace
 from .wrappers import home_of
 
-_TRACE_SAMPLES = 31
-"""Samples of the traced forward pass: few, and a number that no other dimension is likely to have."""
-_FEWEST = 3
-"""Samples that are traced even where they do not fit into memory: fewer tell no axis of samples."""
+_FEWEST = 4
+"""Samples at once below which few samples are as many as fit into memory."""
 _LOOK_SAMPLES = 2
 """Samples of each pass of the first look, which measures the memory that a sample takes."""
+_TRIED = 31
+"""Most samples that a look runs at once, where the model takes any number."""
 _ATTEMPTS: tuple[tuple[Gradients, bool], ...] = (("none", True), ("inputs", True), ("all", True), ("none", False))
 """Ways to run a model, and whether its operations are seen: the first that it does not refuse is taken."""
 
@@ -76,20 +76,23 @@ class ProbedModel:
         self.device, self.dtype = home_of(model)
         self._autocast, self._forward = autocast, forward
         self._gradients: Gradients = "none"
-        self._sees_operations = self._is_first_pass = True
+        self._sees_operations = self._is_first_pass = self._sees_every_pass = True
         self._state = ModelState(model, buffers_only=sharded)
         wanted = Wanted(layers, reductions, self.groups.length)
-        bytes_a_sample = self._first_look()
+        bytes_a_sample = self._first_look(chunk)
         if chunk is None:  # processes that run the model together must agree on it
             chunk = UNKNOWN if sharded else samples_at_once(bytes_a_sample, memory << 20, model)
         while True:
             try:
-                sizes = self._look(wanted, chunk)
+                found, sizes = self._look(wanted, chunk)
                 break
             except InputError as error:
-                if sharded or chunk <= _FEWEST or not is_out_of_memory(error):
+                if sharded or chunk < _FEWEST or not is_out_of_memory(error):
                     raise
-            chunk = min(chunk, _TRACE_SAMPLES) // 2
+            chunk = max(1, min(chunk, self.batch.n, _TRIED) // 2)
+        self._sees_every_pass = False
+        self.notes = _notes(self.left_out, found.open)
+        """What the user is to be told once, in words."""
         self._measurer = Measurer(
             self._source,
             sizes,
@@ -129,6 +132,22 @@ class ProbedModel:
             "frozen_parameters": sum(p.numel() for p in own if not p.requires_grad),
             "features": self._measurer.sizes,
             "reductions": {point.name: point.reduction for point in self.points},
+            "points": [
+                {
+                    "name": point.name,
+                    "module": type(point.module or self.model).__name__,
+                    "shape": list(point.shape),
+                    "samples_axis": point.samples_axis,
+                    "features_axis": point.features_axis,
+                    "reduction": point.reduction,
+                    "why": point.why,
+                    "features": size,
+                }
+                for point, size in zip(self.points, self._measurer.sizes, strict=True)
+            ],
+            "left_out": [
+                {"name": name, "module": kind, "reason": reason} for name, (kind, reason) in self.left_out.items()
+            ],
             "logits": self.points[-1].logits,
         }
 
@@ -142,7 +161,8 @@ class ProbedModel:
         with contextlib.ExitStack() as stack:
             stack.enter_context(computing_in(self._autocast, self.device))
             stack.enter_context(taking_gradients(self.model, self._gradients))
-            if self._sees_operations and self._is_first_pass:  # what a pass writes to, the first one does
+            # what a pass writes to, the first one does; but looks also change features to follow them
+            if self._sees_operations and (self._is_first_pass or self._sees_every_pass):
                 stack.enter_context(Operations(self._state.before_write))
             output = self._call(args, kwargs)
         self._is_first_pass = False
@@ -153,17 +173,20 @@ class ProbedModel:
             return self._forward(self.model, *args, **kwargs)
         return self.model(*args, **kwargs)
 
-    def _first_look(self) -> float:
+    def _first_look(self, chunk: int | None) -> float:
         """Find how the model can be run and what it changes; the bytes that a sample takes in a pass, 0: unknown.
 
         Raises:
             ConfigError, DataError: the model cannot run the probe batch.
         """
         errors: list[Exception] = []
-        for self._gradients, self._sees_operations in _ATTEMPTS:
-            for samples in (_LOOK_SAMPLES, 1):
+        whole = chunk_bounds(self.batch.n, chunk or UNKNOWN)[0][1]  # some models take batches of one size only
+        ways = [(*way, _LOOK_SAMPLES) for way in _ATTEMPTS] + [(*way, whole) for way in _ATTEMPTS]
+        for self._gradients, self._sees_operations, most in ways:
+            for samples in (most, 1) if most == _LOOK_SAMPLES else (most,):
                 try:
-                    return self._two_passes(samples) / samples
+                    peak = self._two_passes(samples)
+                    return peak / samples if most == _LOOK_SAMPLES else 0.0
                 except InputError:
                     raise
                 except Exception as error:  # of any class: it is the user's code
@@ -194,24 +217,44 @@ class ProbedModel:
                     look.mark()
         return peak
 
-    def _look(self, wanted: Wanted, chunk: int) -> list[int]:
-        """Find the points; the number of features of each."""
+    def _look(self, wanted: Wanted, chunk: int) -> tuple[Found, list[int]]:
+        """Find the points; also the number of features of each."""
         with self._isolated():
-            self.points = self._find(wanted, min(self.batch.n, max(chunk, _FEWEST), _TRACE_SAMPLES))
+            found = self._find(wanted, chunk)
+            self.points, self.left_out = found.points, found.left_out
             self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
-            return self._sizes(chunk)
+            return found, self._sizes(chunk)
 
-    def _find(self, wanted: Wanted, n: int) -> list[Point]:
-        args, kwargs = self.batch.chunk(0, n, self.device, self.dtype)
+    def _find(self, wanted: Wanted, chunk: int) -> Found:
+        def look(start: int, stop: int) -> Any:
+            return self._run(*self.batch.chunk(start, stop, self.device, self.dtype))
+
         with self._as_data_errors("the probe batch"):
-            traced = trace(self.model, lambda: self._run(args, kwargs))
-        return find_points(
-            self.model, traced, None if self.batch.has_lists else _real_batch(args, kwargs), n, wanted
-        )
+            looks = Looks(self.model, look, self.batch.n, chunk)
+            self._fixed = not looks.are_two
+            inputs = self.batch.chunk(0, looks.n, self.device, self.dtype)
+            return find_points(looks, None if self.batch.has_lists else _real_batch(*inputs), wanted)
 
     def _sizes(self, chunk: int) -> list[int]:
+        """The number of features of each point; points are left out where chunks do not agree about it."""
+        bounds = chunk_bounds(self.batch.n, chunk)
+        varying = any(point.varying for point in self.points)
+        one = self._fixed or chunk < _FEWEST
         with self._as_data_errors("a few samples of the probe batch"):
-            return self._source.sizes(self._run, chunk)
+            found = self._source.count(self._run, bounds if varying else bounds[:1] if one else ())
+        kept = [(point, min(widths)) for point, widths in zip(self.points, found, strict=True) if len(widths) == 1]
+        if len(kept) < len(self.points):
+            for point, widths in zip(self.points, found, strict=True):
+                if len(widths) > 1:
+                    some = " or ".join(map(str, sorted(widths)[:2]))
+                    reason = f"has {some} features, depending on which samples run together"
+                    if point is self.points[0] or len(kept) < 2 + self.points[-1].logits:
+                        raise ConfigError(f"layer {point.name!r} {reason}: {REMEDY}")
+                    self.left_out[point.name] = (type(point.module or self.model).__name__, reason)
+            self.points = [point for point, _ in kept]
+            self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
+        self._source.sizes = [size for _, size in kept]
+        return self._source.sizes
 
     @contextlib.contextmanager
     def _as_data_errors(self, what: str) -> Iterator[None]:
@@ -228,3 +271,20 @@ def _real_batch(args: Any, kwargs: Any) -> torch.Tensor | None:
     """The model's floating-point input, [n, …]; None where its first tensor is of whole numbers, as token ids."""
     first = next((value for value in [*args, *kwargs.values()] if isinstance(value, torch.Tensor)), None)
     return None if first is not None and not first.is_floating_point() else first_real((args, kwargs))
+
+
+def _notes(left_out: Mapping[str, tuple[str, str]], still_open: Sequence[str]) -> list[str]:
+    """What the user is to be told of points that were left out, and of axes that stayed open."""
+    notes = []
+    if left_out:
+        (name, (_, reason)), *others = left_out.items()
+        more = f", and leaves out {len(others)} more (see probe.describe())" if others else ""
+        notes.append(f"the load probe leaves out {name!r}, which {reason}{more}")
+    if still_open:
+        names = ", ".join(map(repr, still_open[:4])) + (f" … ({len(still_open)} in all)" if still_open[4:] else "")
+        notes.append(
+            f"which axis holds the features is open at {names}: sizes do not tell. Check what probe.describe() "
+            f"says, or choose with reductions={{{still_open[0]!r}: 'spatial_mean'}} for [N, C, …], 'token_mean' "
+            f"for [N, …, D]"
+        )
+    return notes

@@ -7,26 +7,36 @@ ends by an exception ``failed`` with its text; a killed one records nothing, and
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing.util
 import os
 import sys
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from ..errors import ConfigError
 from ..runs.controls import ControlReader
 from ..runs.directory import Run
 from ..runs.listing import open_home
-from ..runs.records import Acknowledged, Control, Curve, Ended, Event, Note, Started
+from ..runs.records import Acknowledged, Control, Curve, Ended, Event, Note, Scalars, Started, Usage, finite
 from ..runs.status import Status
 from ..runs.writer import RunWriter
 from ..settings.probe import ProbeConfig
+from .scalars import KeptScalars
+from .usage import ProcessUsage
 
 _POLL_SECONDS = 1.0
 """Seconds between reads of the control file."""
+_SCALARS_SECONDS = 1.0
+"""Least seconds between records of the numbers given with steps, but for those written with a measurement."""
+_PENDING = 1000
+"""Number of records of numbers that are kept while they cannot be written."""
 
 
 class ProbeRun:
@@ -44,6 +54,15 @@ class ProbeRun:
         self._pid = os.getpid()
         self._next_look = 0.0
         self._started: Started | None = None
+        self._pending: deque[Scalars] = deque(maxlen=_PENDING)
+        """Records of numbers that could not be written, oldest first."""
+        self._kept = KeptScalars()
+        self._next_scalars = time.monotonic() + _SCALARS_SECONDS
+        self._usage = ProcessUsage()
+        self._used: Usage | None = None
+        """The newest measurement of what the process uses."""
+        self.newest: dict[str, float] = {}
+        """The newest recorded number of each name that the training gave."""
         self.at = 0
         """Number of the training's last step."""
         self.last: dict[str, Any] = {}
@@ -68,21 +87,119 @@ class ProbeRun:
             OSError, DiskFullError: it cannot be written now.
         """
         self._started = started
-        self._write_started()
+        if (writer := self._own_writer()) is not None:
+            self._write_delayed(writer)
 
-    def _write_started(self) -> None:
-        if self._started is not None and (writer := self._own_writer()) is not None:
+    def _write_delayed(self, writer: RunWriter) -> None:
+        """Write what could not be written before."""
+        if self._started is not None:
             writer.write(self._started)
             self._started = None
+        while self._pending:
+            writer.write(self._pending[0])
+            self._pending.popleft()
+
+    # the training's numbers
+
+    def keep(self, scalars: Mapping[str, Any]) -> list[str]:
+        """Keep numbers of the present step, to be written soon; a warning for each name that is refused."""
+        return self._kept.give(self.at, scalars) if self.is_open else []
+
+    def log(self, scalars: Mapping[str, Any], step: int, epoch: Any = None) -> list[str]:
+        """Write numbers of a step now, after those kept of earlier steps; a warning for each name that is refused.
+
+        Raises:
+            OSError, DiskFullError: they cannot be written now; they are written before the next record.
+            ConfigError: a number cannot be read; the others are written.
+        """
+        if not self.is_open:
+            return []
+        given, epochs = KeptScalars(), KeptScalars()
+        warned = given.give(step, scalars)
+        if epoch is not None:
+            warned += epochs.give(step, {"epoch": epoch})
+        done = epochs.take()[0].get(step, {}).get("epoch", math.nan)
+        self.write_kept(before=step)
+        self._write_numbers(given, epoch=finite(done))
+        return warned
+
+    def write_kept(self, before: int | None = None) -> None:
+        """Write the numbers that are kept, each at its step; of steps before ``before`` alone where it is given.
+
+        Raises:
+            OSError, DiskFullError, ConfigError: as ``log``.
+        """
+        self._next_scalars = time.monotonic() + _SCALARS_SECONDS
+        self._write_numbers(self._kept, before)
+
+    def write_kept_now_and_then(self) -> None:
+        """Write the numbers that are kept, at most once a second.
+
+        Raises:
+            OSError, DiskFullError, ConfigError: as ``log``.
+        """
+        if time.monotonic() >= self._next_scalars:
+            self.write_kept()
+
+    def _write_numbers(self, kept: KeptScalars, before: int | None = None, epoch: float | None = None) -> None:
+        if kept.is_empty or not self.is_open:
+            return
+        taken, wrong = kept.take(before)
+        self.newest |= {name: value for numbers in taken.values() for name, value in numbers.items()}
+        self._write_all([Scalars(step=step, epoch=epoch, scalars=numbers) for step, numbers in taken.items()])
+        if wrong:
+            raise wrong[0]
+
+    # measurements
 
     def write(self, curve: Curve, summary: Mapping[str, Any]) -> None:
         """Write a measurement, and keep its summary for the last record.
 
+        Before it, numbers kept of earlier steps and what the process uses. The numbers of its own step become part
+        of it; those that are not finite follow it.
+
         Raises:
             OSError, DiskFullError: it cannot be written.
+            ConfigError: a number cannot be read; all others are written.
         """
         self.last = dict(summary)
-        self._write(curve)
+        if not self.is_open:
+            return
+        taken, wrong = self._kept.take()
+        own = taken.pop(curve.step, {})
+        self.newest |= {name: value for numbers in (*taken.values(), own) for name, value in numbers.items()}
+        events: list[Event] = [Scalars(step=step, scalars=numbers) for step, numbers in taken.items()]
+        if self._used is None or self._used.step != curve.step:
+            self._used = self._usage.measure(curve.step)
+            events.append(self._used)
+        scalars = {**curve.scalars, **{name: finite(value) for name, value in own.items()}}
+        events.append(msgspec.structs.replace(curve, scalars=scalars))
+        if odd := {name: value for name, value in own.items() if not math.isfinite(value)}:
+            events.append(Scalars(step=curve.step, scalars=odd))
+        self._next_scalars = time.monotonic() + _SCALARS_SECONDS
+        self._write_all(events)
+        if wrong:
+            raise wrong[0]
+
+    def metrics(self) -> dict[str, float]:
+        """The newest numbers that the training gave, and what the process used, by name; perhaps not finite."""
+        metrics = {f"scalars/{name}": value for name, value in self.newest.items()}
+        used = self._used
+        if used is None:
+            return metrics
+        amounts: dict[str, float | None] = {"cpu": used.cpu, "memory": used.memory}
+        for gpu in used.gpus:
+            amounts |= {f"gpu{gpu.index}/memory": gpu.memory, f"gpu{gpu.index}/reserved": gpu.reserved}
+        return metrics | {f"usage/{name}": float(value) for name, value in amounts.items() if value is not None}
+
+    def _write_all(self, events: Sequence[Event]) -> None:
+        """Write records in order; where one cannot be written, the numbers after it are kept for later."""
+        for index, event in enumerate(events):
+            try:
+                self._write(event)
+            except Exception:
+                self._pending += [later for later in events[index + 1 :] if isinstance(later, Scalars)]
+                raise
 
     def note(self, text: str) -> None:
         """Write a warning for the user; errors of writing are ignored."""
@@ -116,8 +233,12 @@ class ProbeRun:
         writer, self._writer = self._writer, None
         if writer is None or os.getpid() != self._pid:
             return
+        taken, _ = self._kept.take()
+        self._pending += [Scalars(step=step, scalars=numbers) for step, numbers in taken.items()]
+        self.newest |= {name: value for numbers in taken.values() for name, value in numbers.items()}
         try:
-            writer.write(Ended(reason=reason, text=text, at=self.at, summary=self.last))
+            self._write_delayed(writer)
+            writer.write(Ended(reason=reason, text=text, at=self.at, summary={**self.last, **self.newest}))
         except Exception:
             writer.release(reason, text)  # the lock file's space is allocated, so it can be written on a full disk
         else:
@@ -130,9 +251,15 @@ class ProbeRun:
             self._writer = None
 
     def _write(self, event: Event) -> None:
-        if (writer := self._own_writer()) is not None:
-            self._write_started()
+        if (writer := self._own_writer()) is None:
+            return
+        try:
+            self._write_delayed(writer)
             writer.write(event)
+        except Exception:
+            if isinstance(event, Scalars):
+                self._pending.append(event)
+            raise
 
 
 def _forget_in_children(probe_run: ProbeRun) -> None:

@@ -1,9 +1,9 @@
-"""Keeps the numbers that a user gives to the load probe until the next measurement records them."""
+"""Keeps the numbers that a training gives with its steps, each with its own step, until they are recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -14,40 +14,98 @@ OWN = (
     "rate", "regime", "regime_reason", "seconds", "steps",
 )  # fmt: skip
 """Names that the probe itself writes with a curve or in the summary; a user's numbers cannot have them."""
+_SHOWN = 60
+"""Characters of a value that a warning shows."""
 
 
-class Scalars:
-    """The newest number of each name."""
+class _Kept(NamedTuple):
+    """A number that is not recorded yet."""
+
+    step: int
+    value: float | torch.Tensor
+    """A tensor where it lies on a device: a copy, so that it stays as it was and need not be waited for."""
+
+
+class KeptScalars:
+    """The newest number of each name that is not recorded yet, with its step."""
 
     def __init__(self) -> None:
-        self._given: dict[str, Any] = {}
+        self._kept: dict[str, _Kept] = {}
         self._refused: set[str] = set()
 
-    def give(self, scalars: Mapping[str, Any]) -> list[str]:
-        """Keep numbers, tensors without their graph; the names in ``OWN`` that are refused for the first time."""
-        refused = [name for name in scalars if name in OWN]
-        self._given |= {
-            name: value.detach() if isinstance(value, torch.Tensor) else value
-            for name, value in scalars.items()
-            if name not in OWN
-        }
-        new = [name for name in refused if name not in self._refused]
-        self._refused.update(new)
-        return new
+    def give(self, step: int, scalars: Mapping[str, Any]) -> list[str]:
+        """Keep numbers that belong to a step; a warning for each name that is refused for the first time.
 
-    def take(self) -> tuple[dict[str, float | None], list[ConfigError]]:
-        """The numbers given since the last call, and an error for each value that is no number."""
-        given, self._given = self._given, {}
-        taken: dict[str, float | None] = {}
-        wrong = []
-        for name, value in given.items():
+        A number that is changed in place afterwards keeps the value that it has now. Nothing waits for a device.
+        """
+        taken, warned = [], []
+        for name, value in scalars.items():
+            if name in OWN:
+                taken.append(name)
+                continue
             try:
-                taken[name] = float(value)
-            except (TypeError, ValueError, RuntimeError):
-                wrong.append(
-                    ConfigError(f"{name} = {value!r} is no number; allowed: a number, or a tensor of one")
-                )
-        return taken, wrong
+                self._kept[name] = _Kept(step, _copied(value))
+            except Exception as error:  # a value's own float() may raise anything, and the training goes on
+                if name not in self._refused:
+                    warned.append(f"{name} = {_shown(value)} is no number{_reason(error)}")
+                self._refused.add(name)
+        new = [name for name in taken if name not in self._refused]
+        self._refused.update(new)
+        return [*warned, *([refusal(new)] if new else [])]
+
+    def take(self, before: int | None = None) -> tuple[dict[int, dict[str, float]], list[ConfigError]]:
+        """The kept numbers by step, in the order of the steps, and an error for each that cannot be read.
+
+        They are kept no longer.
+
+        Args:
+            before: only those of earlier steps than this; default: all.
+        """
+        taken: dict[int, dict[str, float]] = {}
+        wrong = []
+        chosen = {name: kept for name, kept in self._kept.items() if before is None or kept.step < before}
+        for name, kept in sorted(chosen.items(), key=lambda item: item[1].step):
+            del self._kept[name]
+            try:
+                taken.setdefault(kept.step, {})[name] = float(kept.value)
+            except Exception as error:  # of a device that failed, for one
+                wrong.append(ConfigError(f"{name} of step {kept.step} cannot be read{_reason(error)}"))
+        return {step: numbers for step, numbers in taken.items() if numbers}, wrong
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no number is kept."""
+        return not self._kept
+
+
+def _copied(value: Any) -> float | torch.Tensor:
+    """A number that no later change in place changes.
+
+    Raises:
+        ValueError: a tensor does not hold one number.
+        TypeError, or what the value raises: it is no number.
+    """
+    if not isinstance(value, torch.Tensor):
+        return float(value)
+    if value.numel() != 1:
+        raise ValueError
+    found = value.detach()
+    return float(found) if found.device.type == "cpu" else found.clone()
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"a tensor of shape {list(value.shape)}"
+    try:
+        text = repr(value)
+    except Exception:  # any class may have a repr of its own
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def _reason(error: Exception) -> str:
+    known = isinstance(error, (TypeError, ValueError))
+    return "; allowed: a number, or a tensor of one" if known else f": {type(error).__name__}: {error}"
 
 
 def refusal(names: list[str]) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from .reductions import feature_tensor
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _NEWEST = 4
 """Number of last outputs that are kept alive, to find the one that is the model's."""
+
+Where = Literal["before", "after"]
 
 
 @dataclass
@@ -38,9 +41,13 @@ class Call:
     output: weakref.ref[Tensor] | None = None
     shape: tuple[int, ...] = ()
     """Shape of its output's feature tensor; empty where it has none."""
-    features_last: bool | None = None
-    """Whether features are the last dimension: True after a linear or recurrent module, False after a convolution,
-    None before either."""
+    began: int = 0
+    """When it began and ended: numbers that rise with each beginning and each end of a call."""
+    ended: int = 0
+    source: Call | None = None
+    """The innermost call whose output its input is; None where the input was computed outside of modules."""
+    end: Call | None = None
+    """The innermost earlier call whose output its own output is; None where it computed the output itself."""
 
     @property
     def label(self) -> str:
@@ -58,11 +65,14 @@ class Trace:
     """The calls of a forward pass, in the order in which they end."""
 
     calls: list[Call] = field(default_factory=list)
-    features_last: bool | None = None
-    """As ``Call.features_last``, of the model's output."""
+    whole: Call | None = None
+    """The call of the model itself, with its output; not among ``calls``."""
     output: Tensor | None = None
     ends: list[Tensor] = field(default_factory=list)
     """Outputs of the last modules that the model's output is a view of, as after ``squeeze``; kept alive."""
+
+
+Inspect = Callable[[Call, Where, Tensor], None]
 
 
 def _is_view(a: Tensor, b: Tensor) -> bool:
@@ -73,44 +83,72 @@ def _is_view(a: Tensor, b: Tensor) -> bool:
     return plain and a.numel() == b.numel() and a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
 
 
+def bare_name(name: str) -> str:
+    """A qualified name of a module or parameter without the wrappers' parts."""
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+
+
 def modules_by_name(model: nn.Module) -> dict[str, nn.Module]:
     """Every inner module by its qualified name; a wrapped module under its wrapper's name, without the wrapper."""
     modules: dict[str, nn.Module] = {}
     for name, module in model.named_modules():
-        clean = ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+        clean = bare_name(name)
         if clean:
             modules[clean] = module
     return modules
 
 
-def trace(model: nn.Module, run: Callable[[], Any]) -> Trace:
-    """Run the model once and record every call of its modules; tensors are kept by weak reference."""
+def trace(model: nn.Module, run: Callable[[], Any], inspect: Inspect | None = None) -> Trace:
+    """Run the model once and record every call of its modules; tensors are kept by weak reference.
+
+    Args:
+        model: the inner model.
+        run: runs it and returns its output.
+        inspect: called with each call, "before" or "after", and its input or output tensor, which it may change.
+    """
     traced = Trace()
     counts: dict[str, int] = {}
     stack: list[Call] = []
     newest: deque[Tensor] = deque(maxlen=_NEWEST)
+    owners: dict[int, tuple[weakref.ref[Tensor], Call]] = {}
+    clock = itertools.count(1)
+
+    def owner(tensor: Tensor) -> Call | None:
+        reference, call = owners.get(id(tensor), (None, None))
+        return call if reference is not None and reference() is tensor else None
 
     def entering(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
-            call = Call(name, counts.get(name, 0), module, list(stack))
+            call = Call(name, counts.get(name, 0), module, list(stack), began=next(clock))
             counts[name] = call.number + 1
             tensor = first_real((args, kwargs))
             if tensor is not None:
                 call.input, call.input_shape = weakref.ref(tensor), tuple(tensor.shape)
+                call.source = owner(tensor)
+                if inspect is not None:
+                    inspect(call, "before", tensor)
             for parent in stack:
                 parent.inner += 1
             stack.append(call)
 
         return hook
 
-    def leaving(_module: nn.Module, _args: Any, output: Any) -> None:
-        call = stack.pop()
-        if isinstance(call.module, nn.Linear | nn.RNNBase | nn.modules.conv._ConvNd):
-            traced.features_last = not isinstance(call.module, nn.modules.conv._ConvNd)
-        call.features_last = traced.features_last
+    def finish(call: Call, output: Any) -> Tensor | None:
+        call.ended = next(clock)
         tensor = feature_tensor(output)
         if tensor is not None:
             call.output, call.shape = weakref.ref(tensor), tuple(tensor.shape)
+            call.end = owner(tensor)
+            if call.end is None:
+                owners[id(tensor)] = (call.output, call)
+            if inspect is not None:
+                inspect(call, "after", tensor)
+        return tensor
+
+    def leaving(_module: nn.Module, _args: Any, output: Any) -> None:
+        call = stack.pop()
+        tensor = finish(call, output)
+        if tensor is not None:
             newest.append(tensor)
         traced.calls.append(call)
 
@@ -119,7 +157,9 @@ def trace(model: nn.Module, run: Callable[[], Any]) -> Trace:
         handles.append(module.register_forward_pre_hook(entering(name), with_kwargs=True))
         handles.append(module.register_forward_hook(leaving))
     with hooked(handles):
-        traced.output = output = feature_tensor(run())
-    if output is not None:
-        traced.ends = [tensor for tensor in newest if _is_view(tensor, output)]
+        output = run()
+    traced.whole = Call("", 0, model, [], inner=len(traced.calls))
+    traced.output = finish(traced.whole, output)
+    if traced.output is not None:
+        traced.ends = [tensor for tensor in newest if _is_view(tensor, traced.output)]
     return traced

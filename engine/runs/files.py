@@ -17,6 +17,8 @@ from ..errors import DiskFullError, RunDirectoryError
 
 LINE_LIMIT = 1 << 25
 """Bytes of the longest line that is read; the longest that springtui writes is a quarter of it."""
+LOOK_BACK = 1 << 20
+"""Bytes from the end in which lines between many others are looked for."""
 PIECE = 1 << 20
 """Bytes that are read of a file at once, unless a caller says otherwise."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -223,10 +225,14 @@ def _up_to_a_newline(fd: int, start: int, limit: int) -> bytes:
     return b"".join(pieces)
 
 
-def last_lines(path: Path, count: int, window: int = 1 << 16) -> list[bytes]:
+def last_lines(
+    path: Path, count: int, window: int = 1 << 16, *, passing: tuple[bytes, ...] = (), enough: int = 1
+) -> list[bytes]:
     """At most ``count`` whole lines from the end of a file, oldest first; none where it cannot be read.
 
-    Reads ``window`` bytes from the end, and four times as many as long as they hold not one whole line.
+    Reads ``window`` bytes from the end, and four times as many as long as they hold not one whole line. Lines that
+    begin with one of ``passing`` are left out; as long as fewer than ``enough`` others are found, four times as
+    many bytes are read, up to ``LOOK_BACK``.
     """
     try:
         with os.fdopen(open_plain(path, os.O_RDONLY), "rb", buffering=0) as file:
@@ -236,8 +242,10 @@ def last_lines(path: Path, count: int, window: int = 1 << 16) -> list[bytes]:
                 *lines, _unended = file.read(window).split(b"\n")
                 if window < size:
                     lines = lines[1:]  # its beginning may lie before the window
-                if lines or window >= min(size, 2 * LINE_LIMIT):
-                    return lines[-count:]
+                others = [line for line in lines if not line.startswith(passing)] if passing else lines
+                whole = window >= min(size, LOOK_BACK if lines else 2 * LINE_LIMIT)
+                if whole or (lines and len(others) >= min(count, enough)) or (lines and not passing):
+                    return others[-count:]
                 window *= 4
     except OSError:
         return []

@@ -18,7 +18,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from .files import PIECE, last_lines, open_plain, read_lines, read_lines_of
-from .records import CurveScalars, Event, decode_scalars, read_event
+from .records import SERIES_LINES, CurveScalars, Event, decode_scalars, read_event
+
+_ENOUGH = 16
+"""Lines that are none of ``Series`` after which no more of the log is read to find others."""
 
 
 class Signature(NamedTuple):
@@ -146,6 +149,10 @@ class RunLog(EventLog):
     def last(self, count: int) -> list[bytes]:
         """At most ``count`` of the last lines."""
         return last_lines(self._path, count)
+
+    def last_others(self, count: int) -> list[bytes]:
+        """At most ``count`` of the last lines that are none of ``Series``, of the last MiB."""
+        return last_lines(self._path, count, passing=SERIES_LINES, enough=_ENOUGH)
 
     def sample(self, offsets: Iterable[int], limit: int) -> list[bytes]:
         """For each offset the first line that begins there or a little later; the file is opened once."""

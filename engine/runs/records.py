@@ -1,13 +1,15 @@
 """The records of ``events.jsonl`` and ``control.jsonl``, one JSON object a line.
 
-A network, a chain and a user's own model all record their load curves as ``Curve``. Numbers that are not finite
-are written as null and read back as None.
+A network, a chain and a user's own model all record their load curves as ``Curve``. Numbers of a curve or a cell
+that are not finite are written as null and read back as None. Those of ``Scalars`` and ``Health`` are written as
+the strings "nan", "inf" and "-inf", and read back as floats, so that a loss that became NaN is seen as such.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -21,6 +23,10 @@ Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A whole number that springtui may write; a larger one comes from a damaged file."""
 Moment = Annotated[float, Meta(ge=0.0, le=1e11)]
 """Seconds since the epoch, up to the year 5138, which Python's calendar can still show."""
+if TYPE_CHECKING:
+    Number = float
+else:  # on a line a string where it is not finite; ``__post_init__`` of the record makes it a float
+    Number = float | Literal["nan", "inf", "-inf"]
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
@@ -51,7 +57,9 @@ class Curve(_Event, frozen=True, kw_only=True, tag="curve"):
     at: Count
     """Epochs (train) or steps (chain) done."""
     step: Count
-    """Optimiser steps, or steps of the chain, done."""
+    """Optimiser steps, or steps of the chain, done. At most one curve is recorded for a step and a path."""
+    path: str = ""
+    """Name of the tower of a probed model that was measured; empty where the model has one."""
     curves: dict[str, list[float | None]]
     """By measure: ``trace_ratio``, ``fuzziness``, ``inverse_fuzziness`` (natural log); of a chain
     ``distance``, the mean over replicas of y - x_l for l = 0 … L+1, in the unit of ``target``."""
@@ -63,6 +71,70 @@ class Curve(_Event, frozen=True, kw_only=True, tag="curve"):
     """Chain only: x_1 … x_L of the first replica."""
     spread: list[float] | None = None
     """Chain only: s.d. over replicas of x_1 … x_L."""
+
+
+class Scalars(_Event, frozen=True, kw_only=True, tag="scalars"):
+    """Numbers at the step to which they belong, as a training logs them between its curves."""
+
+    step: Count
+    """Optimiser steps done."""
+    epoch: float | None = None
+    """Epochs done, where the training says so."""
+    scalars: dict[str, Number]
+    """By name; not finite where the number was not."""
+
+    def __post_init__(self) -> None:
+        for name, value in self.scalars.items():
+            if isinstance(value, str):
+                self.scalars[name] = float(value)
+
+
+class Health(_Event, frozen=True, kw_only=True, tag="health"):
+    """Measures of each layer's health at a step: norms of gradients, dead units and the like."""
+
+    step: Count
+    """Optimiser steps done."""
+    path: str = ""
+    """Name of the tower, as in ``Curve``."""
+    layers: list[str]
+    """Names of the layers, L of them."""
+    measures: dict[str, list[Number]]
+    """By measure, [L] each, in the order of ``layers``; NaN where a layer has no value."""
+
+    def __post_init__(self) -> None:
+        for name, values in self.measures.items():
+            if len(values) != len(self.layers):
+                raise ValueError(f"{name}: {len(values)} values for {len(self.layers)} layers; give one a layer")
+            self.measures[name] = [float(value) for value in values]
+
+
+class Gpu(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process uses of one GPU."""
+
+    index: Count
+    name: str = ""
+    memory: Count | None = None
+    """Bytes in tensors."""
+    reserved: Count | None = None
+    """Bytes held by the allocator, those in tensors included."""
+
+
+class Usage(_Event, frozen=True, kw_only=True, tag="usage"):
+    """What the process that writes the run uses of its machine."""
+
+    step: Count = 0
+    cpu: float | None = None
+    """Cores in use, on average since the record before; None where that is not known."""
+    memory: Count | None = None
+    """Resident bytes."""
+    gpus: list[Gpu] = []
+
+
+class Console(_Event, frozen=True, kw_only=True, tag="console"):
+    """How much the program had printed by then."""
+
+    offset: Count
+    """Bytes of ``console.log``."""
 
 
 class Cell(_Event, frozen=True, kw_only=True, tag="cell"):
@@ -117,7 +189,11 @@ class Ended(_Event, frozen=True, kw_only=True, tag="ended"):
     summary: dict[str, Any] = {}
 
 
-Event = Started | Curve | Cell | Acknowledged | Note | Ended
+Series = Scalars | Health | Usage | Console
+"""Records of which a run may write many between two of the other kinds; no status follows from them."""
+SERIES_LINES = (b'{"kind":"scalars"', b'{"kind":"health"', b'{"kind":"usage"', b'{"kind":"console"')
+"""How the lines of such records begin."""
+Event = Started | Curve | Cell | Acknowledged | Note | Ended | Series
 
 
 class CurveScalars(msgspec.Struct, frozen=True, tag_field="kind", tag="curve"):
@@ -125,6 +201,7 @@ class CurveScalars(msgspec.Struct, frozen=True, tag_field="kind", tag="curve"):
 
     at: Count
     curves: msgspec.Raw
+    path: str = ""
     time: Moment = 0.0
     scalars: dict[str, float | None] = {}
 
@@ -143,15 +220,30 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
 
 _encoder = msgspec.json.Encoder()
 _events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
-_scalars: msgspec.json.Decoder[CurveScalars | Started | Cell | Acknowledged | Note | Ended] = msgspec.json.Decoder(
-    CurveScalars | Started | Cell | Acknowledged | Note | Ended
+_scalars: msgspec.json.Decoder[CurveScalars | Started | Cell | Acknowledged | Note | Ended | Series] = (
+    msgspec.json.Decoder(CurveScalars | Started | Cell | Acknowledged | Note | Ended | Series)
 )
 _controls = msgspec.json.Decoder(Control)
 
 
 def encode(record: Event | Control) -> bytes:
     """One line, its newline included."""
-    return _encoder.encode(record) + b"\n"
+    return _encoder.encode(plain(record) if isinstance(record, Scalars | Health) else record) + b"\n"
+
+
+def plain(record: Event | Control) -> dict[str, Any]:
+    """The object on a record's line, as plain values; a number of a curve or a cell may be NaN, for null."""
+    found: dict[str, Any] = msgspec.to_builtins(record)
+    if isinstance(record, Scalars):
+        found["scalars"] = dict(zip(record.scalars, words(record.scalars.values()), strict=True))
+    elif isinstance(record, Health):
+        found["measures"] = {name: words(values) for name, values in record.measures.items()}
+    return found
+
+
+def words(values: Iterable[float]) -> list[float | str]:
+    """Numbers as ``Scalars`` and ``Health`` write them: as the strings nan, inf and -inf where not finite."""
+    return [value if math.isfinite(value) else str(float(value)) for value in values]
 
 
 def decode_event(line: bytes) -> Event:

@@ -18,7 +18,7 @@ import msgspec
 from .lock import Owner, boot, is_held, read_owner
 from .log import RunLog
 from .names import EVENTS, LOCK
-from .records import Acknowledged, Ended, Event, Started
+from .records import SERIES_LINES, Acknowledged, Ended, Event, Started
 
 
 class Status(StrEnum):
@@ -109,9 +109,18 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def last_events(path: Path, count: int) -> list[Event]:
-    """The ``count`` newest records of a run's directory, oldest first, at the same cost for every length."""
+    """The ``count`` newest records of a run's directory, oldest first, at the same cost for every length.
+
+    Where some of these are of ``Series``, of which there may be any number, as many of the other kinds come before
+    them, so that the newest curve and a pause are found between a training's numbers.
+    """
     log = RunLog(path / EVENTS)
-    return [event for record in log.last(count) if (event := log.decode(record)) is not None]
+    records = log.last(count)
+    if any(record.startswith(SERIES_LINES) for record in records):
+        others, records = log.last_others(count), log.last(count)  # in this order: the log may grow in between
+        known = set(records)
+        records = [*(record for record in others if record not in known), *records]
+    return [event for record in records if (event := log.decode(record)) is not None]
 
 
 def observe(path: Path) -> Observation:

@@ -9,7 +9,8 @@ from .probe import ProbeConfig
 from .sweep import SweepConfig
 from .train import TrainConfig
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of the runs that are made now. A run keeps the version with which it was made, also where it is resumed."""
 
 
 Settings = TrainConfig | ChainConfig | SweepConfig | ProbeConfig

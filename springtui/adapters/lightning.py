@@ -26,8 +26,9 @@ _NEVER = 10**12
 class LoadProbeCallback(Callback):
     """Measures a LightningModule, or a part of it, while ``Trainer.fit`` trains it.
 
-    The loss that the training step returns and the module's logged metrics are recorded with the curve. Training
-    is the same bit for bit with and without it. ``probe`` is the ``LoadProbe``, from the start of the training on.
+    The loss that the training step returns and the module's logged metrics are recorded at the steps to which they
+    belong: those of a validation and of an epoch at its end. Training is the same bit for bit with and without it.
+    ``probe`` is the ``LoadProbe``, from the start of the training on.
 
     Args:
         inputs, labels: the fixed probe batch, N samples and their classes [N], as ``LoadProbe`` takes them.
@@ -54,7 +55,9 @@ class LoadProbeCallback(Callback):
         self._inputs, self._labels = inputs, labels
         self._every, self._part, self._log = every, part, log
         self._options = options
-        self._step = 0
+        self._step, self._epoch = 0, 0.0
+        self._seen: dict[str, torch.Tensor] = {}
+        """The newest value of each logged metric that was recorded, or was there before the training."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the layers and measure the model before the first step.
@@ -70,7 +73,8 @@ class LoadProbeCallback(Callback):
                 f"or DDP, or call LoadProbe in a training loop of your own"
             )
         options = {"autocast": trainer.precision_plugin.forward_context, **self._options}
-        self._step = trainer.global_step
+        self._step, self._epoch = trainer.global_step, float(trainer.current_epoch)
+        self._fresh(trainer)
         self.probe = springtui.LoadProbe(
             pl_module.get_submodule(self._part),
             self._inputs,
@@ -83,6 +87,8 @@ class LoadProbeCallback(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count an optimiser step where this batch took one; with accumulated gradients not every batch does."""
+        if trainer.num_training_batches != float("inf"):
+            self._epoch = trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches
         if self.probe is None or trainer.global_step == self._step:
             return
         self._step = trainer.global_step
@@ -90,23 +96,29 @@ class LoadProbeCallback(Callback):
         self.probe.step(step=self._step, **({} if loss is None else {"loss": loss}))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Record what validation logged with the next measurement."""
-        if self.probe is not None:
-            self.probe.log(**_logged(trainer))
+        """Record what validation logged."""
+        self._record(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Record what others logged at the end of the last epoch, after this callback's turn."""
+        self._record(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure, where ``every`` was not given, and log the metrics."""
+        """Record the epoch's metrics; measure, where ``every`` was not given, and log the measurement."""
+        self._epoch = trainer.current_epoch + 1.0
+        self._record(trainer)
         if self.probe is None:
             return
-        self.probe.log(epoch=trainer.current_epoch, **_logged(trainer))
         if self._every is None:
             self.probe.measure()
         if self._log and (metrics := self.probe.metrics()):
+            own = {name: value for name, value in metrics.items() if "/scalars/" not in name}  # it has them itself
             for logger in trainer.loggers:
-                logger.log_metrics(metrics, step=trainer.global_step)
+                logger.log_metrics(own, step=trainer.global_step)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure the trained model and end the run."""
+        self._record(trainer)
         if self.probe is not None:
             self.probe.close()
 
@@ -115,6 +127,25 @@ class LoadProbeCallback(Callback):
         if self.probe is not None:
             self.probe.close(exception)
 
+    def _record(self, trainer: Trainer) -> None:
+        """Record the metrics that the module logged since the last call, at the present step."""
+        if self.probe is not None and (fresh := self._fresh(trainer)):
+            self.probe.log(epoch=self._epoch, **fresh)
+
+    def _fresh(self, trainer: Trainer) -> dict[str, Any]:
+        """The logged metrics of one number that were computed since the last call.
+
+        The trainer keeps those of earlier epochs beside the new ones: they are told by the memory they lie in.
+        """
+        fresh = {}
+        for name, value in trainer.callback_metrics.items():
+            before = self._seen.get(name)
+            if isinstance(value, torch.Tensor) and value.numel() == 1:
+                if before is None or before.data_ptr() != value.data_ptr():
+                    fresh[name] = value
+                self._seen[name] = value
+        return fresh
+
 
 def _steps_in_epoch(trainer: Trainer) -> int:
     """Optimiser steps of an epoch; 10¹² where the loader has no length, so that only ``measure`` measures."""
@@ -122,12 +153,3 @@ def _steps_in_epoch(trainer: Trainer) -> int:
     if batches == float("inf"):
         return _NEVER
     return max(1, -(-int(batches) // trainer.accumulate_grad_batches))
-
-
-def _logged(trainer: Trainer) -> dict[str, float]:
-    """The module's logged metrics that are single numbers."""
-    metrics = {}
-    for name, value in trainer.callback_metrics.items():
-        if isinstance(value, torch.Tensor) and value.numel() == 1:
-            metrics[name] = float(value.detach())
-    return metrics

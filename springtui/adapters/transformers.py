@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class LoadProbeCallback(TrainerCallback):
-    """Measures the model while ``Trainer.train`` trains it, and records what the Trainer logs with the curve.
+    """Measures the model while ``Trainer.train`` trains it, and records what the Trainer logs, at its own steps.
 
     Training is the same bit for bit with and without it. ``probe`` is the ``LoadProbe``, from the start of the
     training on.
@@ -75,10 +75,13 @@ class LoadProbeCallback(TrainerCallback):
             self.probe.step(step=state.global_step)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
-        """Record the numbers that the Trainer logs with the next measurement."""
+        """Record the numbers that the Trainer logs."""
         logs = given.get("logs") or {}
+        numbers = {
+            name: value for name, value in logs.items() if isinstance(value, int | float) and name != "epoch"
+        }
         if self.probe is not None:
-            self.probe.log(**{name: value for name, value in logs.items() if isinstance(value, int | float)})
+            self.probe.log(**{**numbers, "step": state.global_step, "epoch": state.epoch})
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any

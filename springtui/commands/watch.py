@@ -8,12 +8,11 @@ import time
 from pathlib import Path
 
 import click
-import msgspec
 
 from engine.errors import RunDirectoryError
 from engine.runs.directory import Run
 from engine.runs.listing import find_run, list_runs
-from engine.runs.records import Ended
+from engine.runs.records import Ended, plain
 from engine.runs.status import Status
 
 from ..preferences.preferences import load_preferences
@@ -93,7 +92,7 @@ def _stream(run: Run, created: float) -> int:
         read, offset = piece.end != offset, piece.end
         for record in piece.records:
             if (event := log.decode(record)) is not None:
-                print_json(msgspec.to_builtins(event))
+                print_json(plain(event))
                 reason = event.reason if isinstance(event, Ended) else ""
         if read:
             sys.stdout.flush()

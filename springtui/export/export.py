@@ -213,7 +213,7 @@ def _drawer(material: Material, wanted: Wanted, figure: str, ending: str) -> Cal
             return lambda: films.replay_phase(settings, _stages(settings, material.events, wanted.frames), colour)
         return lambda: figures.encode(figures.phase(settings, summaries_of(settings, state), colour), ending)
     if figure == "replay":
-        curves = [event for event in material.events if isinstance(event, Curve)]
+        curves = [event for event in material.events if isinstance(event, Curve) and event.path == state.main]
         return lambda: films.replay(state, curves, measure, wanted.frames)
     draw = {"load-curve": figures.load_curve, "chain": figures.chain, "loss": figures.loss}[figure]
     return lambda: figures.encode(draw(state, measure), ending)

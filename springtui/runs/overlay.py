@@ -11,7 +11,7 @@ from engine.runs.directory import Run
 from engine.runs.records import Curve
 
 from ..state.pictures import Series
-from ..state.sampling import LONG, sampled_state
+from ..state.sampling import LONG, newest_state, sampled_state
 from ..state.timeline import Points, Timeline
 from ..terminal.text import plain_text
 
@@ -86,8 +86,7 @@ class Overlay:
 def _read(run: Run) -> Picture:
     """Curves of a run; a short log is read whole, a long one sampled."""
     log = run.log()
-    last = [event for event in run.last_events(_RECORDS) if isinstance(event, Curve)]
-    curve = last[-1] if last else None
+    curve = newest_state(run, _RECORDS).latest
     timeline = Timeline(log, run.id)
     while timeline.offset < LONG and (piece := log.read(timeline.offset, _PIECE)).end != timeline.offset:
         timeline.take(piece)

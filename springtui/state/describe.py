@@ -11,6 +11,7 @@ from typing import Any
 from engine.errors import RunDirectoryError
 from engine.runs.directory import Run
 from engine.runs.label import given_names, read_label
+from engine.runs.records import finite
 from engine.runs.status import Status
 from engine.settings.chain import ChainConfig
 from engine.settings.run import RunConfig, kind_of
@@ -18,7 +19,7 @@ from engine.settings.sweep import SweepConfig
 from engine.settings.train import TrainConfig
 from engine.sweep.grid import cell_count, members
 
-from .run_state import RunState
+from .sampling import newest_state
 
 _RECORDS = 64
 
@@ -33,10 +34,7 @@ def describe(run: Run) -> dict[str, Any]:
         return {"run": run.id, "kind": None, "status": Status.DAMAGED, "text": str(error), **shared}
     shared["name"] = next(iter(given_names(label, config.settings)), "")
     found = run.observe()
-    state = RunState(run.id)
-    for event in run.last_events(_RECORDS):
-        state.fold(event)
-    latest = state.latest
+    state = newest_state(run, _RECORDS)
     return {
         "run": run.id,
         "kind": kind_of(config.settings),
@@ -51,7 +49,7 @@ def describe(run: Run) -> dict[str, Any]:
         "age": max(0.0, time.time() - config.created),
         "at": state.at,
         "total": _total(config),
-        "values": dict(latest.scalars) if latest else {},
+        "values": {name: None if v is None else finite(v) for name, v in state.values.items()},
         "heard": state.heard,
         **shared,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import copy
 from typing import NamedTuple
 
 HISTORY_POINTS = 1200
@@ -80,6 +81,12 @@ class History:
             kept = [point for i, point in enumerate(found) if i == 0 or point != found[i - 1]]
             self._points = [x for x, _ in kept], [y for _, y in kept]
         return self._points
+
+    def copy(self) -> History:
+        """A history with the same points, which stays as it is when this one grows."""
+        same = copy.copy(self)
+        same._buckets = list(self._buckets)
+        return same
 
     def until(self, x: float) -> tuple[list[float], list[float]]:
         """x and y of the kept points up to this x."""

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.measures.registry import DISTANCE, PROBES, rises
-from engine.runs.records import Acknowledged, Cell, Curve, Ended, Event, Note, Started
+from engine.runs.records import (
+    Acknowledged,
+    Cell,
+    Console,
+    Curve,
+    Ended,
+    Event,
+    Health,
+    Note,
+    Scalars,
+    Started,
+    Usage,
+)
 from engine.runs.status import Status
 
 from .history import HISTORY_POINTS, History
+from .layer_history import LayerHistory
+from .tower import ECHOES, Tower, TowerCurves, add_echo, finite_numbers, point_names, towers_of
 
 __all__ = ["ECHOES", "HISTORY_POINTS", "History", "RunState", "has_logits", "points_of", "signed_curve"]
 
-ECHOES = 3
-"""Number of earlier curves drawn behind the newest."""
-ECHO_SECONDS = 1.5
-"""Least seconds between the curves that are kept as echoes."""
+USAGES = 240
+"""Number of measurements of the machine's use that are kept."""
 
 
 @dataclass
@@ -34,9 +46,25 @@ class RunState:
     facts: dict[str, Any] = field(default_factory=dict)
     initial: Curve | None = None
     latest: Curve | None = None
+    """The first and the newest curve, of the main tower where a model has several."""
     echoes: deque[Curve] = field(default_factory=lambda: deque(maxlen=ECHOES))
     """Earlier curves, oldest first."""
     history: dict[str, History] = field(default_factory=dict)
+    """Finite numbers by name: those of curves over epochs or steps, those logged between curves over steps."""
+    logged: dict[str, float] = field(default_factory=dict)
+    """The newest number of each name that was logged after the newest curve with that name; perhaps not finite."""
+    epoch: float | None = None
+    """The epochs done when the training last logged them; over steps they are in ``history``."""
+    others: dict[str, TowerCurves] = field(default_factory=dict)
+    """By path, the curves of towers other than the main one."""
+    separations: dict[str, LayerHistory] = field(default_factory=dict)
+    """By path, the curves D_0 … D_L by measure over steps, one value for each point of the curve."""
+    health: dict[str, LayerHistory] = field(default_factory=dict)
+    """By path, the measures of layer health over steps."""
+    usage: deque[Usage] = field(default_factory=lambda: deque(maxlen=USAGES))
+    """What the process that writes the run used of its machine, oldest first."""
+    console: int = 0
+    """Bytes of ``console.log`` that had been written by the newest record."""
     started: float = 0.0
     resumed: float = 0.0
     """Times when the first worker and the present one began, in seconds since the epoch."""
@@ -78,6 +106,42 @@ class RunState:
         if self.latest is not None and "epochs" in self.latest.scalars:
             return int(hold) if isinstance(hold, int) else 0
         return self.total
+
+    @property
+    def values(self) -> dict[str, float | None]:
+        """The newest number of each name, of the newest curve or logged since; None or NaN where not finite."""
+        return {**(self.latest.scalars if self.latest is not None else {}), **self.logged}
+
+    @property
+    def towers(self) -> list[Tower]:
+        """The towers of a probed model, the main one first; of any other run one without a name."""
+        if named := towers_of(self.facts):
+            return named
+        logits = bool(self.facts.get("logits", True))
+        return [Tower(self.main, self.layers, logits), *(Tower(path, [], logits) for path in self.others)]
+
+    @property
+    def main(self) -> str:
+        """Path of the main tower, whose curves are ``initial``, ``latest`` and ``echoes``."""
+        named = towers_of(self.facts)
+        return named[0].path if named else self.initial.path if self.initial is not None else ""
+
+    def of_tower(self, path: str) -> RunState:
+        """The run as if the tower with this path were its main one; without a curve where it has none."""
+        if path == self.main:
+            return self
+        tower = next((tower for tower in self.towers if tower.path == path), Tower(path, [], has_logits=True))
+        own = self.others.get(path, TowerCurves())
+        of_curves = set(self.latest.scalars if self.latest is not None else ())
+        shared = {name: history for name, history in self.history.items() if name not in of_curves}
+        return replace(
+            self,
+            layers=tower.layers,
+            initial=own.initial,
+            latest=own.latest,
+            echoes=own.echoes,
+            history={**shared, **own.history},
+        )
 
     @property
     def is_held(self) -> bool:
@@ -125,6 +189,14 @@ class RunState:
             self.lost += event.lost
         elif isinstance(event, Note):
             self.note = event.text
+        elif isinstance(event, Scalars):
+            self._fold_scalars(event)
+        elif isinstance(event, Health):
+            self.health.setdefault(event.path, LayerHistory()).add(event.step, event.layers, event.measures)
+        elif isinstance(event, Usage):
+            self.usage.append(event)
+        elif isinstance(event, Console):
+            self.console = event.offset
 
     def worker_is_gone(self, status: Status = Status.CRASHED) -> None:
         """Set the status that was observed after the worker ended."""
@@ -143,18 +215,36 @@ class RunState:
         self.started = self.started or event.time
         self.resumed = event.time
 
+    def _fold_scalars(self, event: Scalars) -> None:
+        self.logged = {**self.logged, **event.scalars}
+        self.epoch = self.epoch if event.epoch is None else event.epoch
+        for name, value in finite_numbers(event).items():
+            self.history.setdefault(name, History()).add(event.step, value)
+
     def _fold_curve(self, event: Curve) -> None:
+        first = self.main if self.initial is not None or towers_of(self.facts) else event.path
+        is_main = event.path == first
+        if is_main:
+            self._fold_main(event)
+        else:
+            self.others.setdefault(event.path, TowerCurves()).fold(event)
+        if names := point_names(event, self.facts, self.layers if is_main else []):
+            self.separations.setdefault(event.path, LayerHistory()).add(event.step, names, event.curves)
+
+    def _fold_main(self, event: Curve) -> None:
         self.is_behind = False
         before = self.latest.scalars.get("epochs") if self.latest is not None else None
         epochs = event.scalars.get("epochs")
         if before is not None and epochs is not None and epochs < before:  # trained anew
             self.history.clear()
-            self.initial = None
+            self.separations.clear()
+            self.initial, self.logged = None, {}
         if self.initial is None:
             self.initial = event
-        elif self.latest and (not self.echoes or self.latest.time - self.echoes[-1].time >= ECHO_SECONDS):
-            self.echoes.append(self.latest)
+        elif self.latest:
+            add_echo(self.echoes, self.latest)
         self.latest = event
+        self.logged = {name: value for name, value in self.logged.items() if name not in event.scalars}
         for name, value in event.scalars.items():
             if value is not None:
                 self.history.setdefault(name, History()).add(self.at, value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from engine.runs.directory import Run
 from engine.runs.log import EventLog
+from engine.runs.records import Curve, Started
 
 from .run_state import RunState
 
@@ -24,6 +26,21 @@ def sampled_state(log: EventLog, run_id: str) -> RunState:
     for record in _sample(log, log.signature().size):
         if (event := log.decode(record)) is not None:
             state.fold(event)
+    return state
+
+
+def newest_state(run: Run, count: int) -> RunState:
+    """A state folded from the ``count`` newest records, as ``Run.last_events`` finds them.
+
+    Where the curves are of several towers, from the run's beginning as well, which says which is the main one.
+    """
+    state, events = RunState(run.id), run.last_events(count)
+    if any(isinstance(event, Curve) and event.path for event in events):
+        log = run.log()
+        begun = (log.decode(record) for record in log.read(0, _ENDS).records)
+        events = [*(event for event in begun if isinstance(event, Started) and event not in events), *events]
+    for event in events:
+        state.fold(event)
     return state
 
 

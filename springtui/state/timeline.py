@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from engine.runs.log import EventLog, Slice
-from engine.runs.records import Acknowledged, Curve, CurveScalars, Event
+from engine.runs.records import Acknowledged, Curve, CurveScalars, Event, Health, Scalars, Usage
 
 from .history import History
-from .run_state import ECHO_SECONDS, ECHOES, RunState
+from .layer_history import LayerHistory
+from .run_state import USAGES, RunState
+from .tower import ECHO_SECONDS, ECHOES, TowerCurves, finite_numbers, point_names, towers_of
 
 MARKS = 2048
 """Most marks; beyond them every second one is dropped and the distance doubled."""
@@ -37,11 +39,11 @@ class Mark(NamedTuple):
 
     offset: int
     curves: int
-    """Number of curves before it."""
+    """Number of curves of the main tower before it."""
     time: float
     """Time of the newest record before it, in seconds since the epoch."""
     state: RunState
-    """The state without curves and histories; shared between marks and never changed."""
+    """The state without curves, histories, health and usage; shared between marks and never changed."""
 
 
 class Move(NamedTuple):
@@ -60,12 +62,34 @@ class View:
     state: RunState
     histories: dict[str, Points]
     curves: int
-    """Number of curves that a replay can show."""
+    """Number of curves, of the main tower, that a replay can show."""
     read: float = 1.0
     """Fraction of the log that has been read."""
     damaged: int = 0
     """Records that could not be decoded."""
     moves: list[Move] = field(default_factory=list)
+
+
+@dataclass
+class _Lines:
+    """The records of one tower's curves that stay undecoded, and the histories of their scalars."""
+
+    first: bytes = b""
+    latest: bytes = b""
+    echoes: deque[bytes] = field(default_factory=lambda: deque(maxlen=ECHOES))
+    echo_time: float = 0.0
+    histories: dict[str, History] = field(default_factory=dict)
+
+    def take(self, curve: CurveScalars | Curve, record: bytes) -> None:
+        """Add a newer curve."""
+        for name, value in curve.scalars.items():
+            if value is not None:
+                self.histories.setdefault(name, History()).add(curve.at, value)
+        if self.latest and curve.time - self.echo_time >= ECHO_SECONDS:
+            self.echoes.append(self.latest)
+            self.echo_time = curve.time
+        self.first = self.first or record
+        self.latest = record
 
 
 class Timeline:
@@ -81,10 +105,15 @@ class Timeline:
         self._lock = threading.RLock()
         self._state = RunState(run_id)
         self._bare: RunState | None = None
-        self._histories: dict[str, History] = {}
-        self._first = self._latest = b""
-        self._echoes: deque[bytes] = deque(maxlen=ECHOES)
-        self._echo_time = self._time = 0.0
+        self._path: str | None = None
+        """Path of the main tower; None before the first curve."""
+        self._main = _Lines()
+        """Of the main tower; its histories also hold the numbers that were logged between curves."""
+        self._others: dict[str, _Lines] = {}
+        self._separations: dict[str, LayerHistory] = {}
+        self._health: dict[str, LayerHistory] = {}
+        self._usage: deque[Usage] = deque(maxlen=USAGES)
+        self._time = 0.0
         self._marks: list[Mark] = []
         self._stride = _FIRST_STRIDE
         self._chunks: OrderedDict[tuple[int, int], list[Event]] = OrderedDict()
@@ -100,33 +129,62 @@ class Timeline:
             return len(piece.records)
 
     def _take_record(self, record: bytes, start: int) -> None:
-        if not self._marks or start - self._marks[-1].offset >= self._stride:
-            self._mark(start)
         event = self.log.decode_scalars(record)
+        other = isinstance(event, (CurveScalars, Curve)) and event.path != self._path_with(event)
+        if (not self._marks or start - self._marks[-1].offset >= self._stride) and not other:
+            self._mark(start)  # never between the curves of several towers at one step
         if event is None:
             self.damaged += 1
             return
         if isinstance(event, (CurveScalars, Curve)):
             self._take_curve(event, record)
+        elif isinstance(event, Scalars):
+            self._take_scalars(event)
+        elif isinstance(event, Health):
+            self._health.setdefault(event.path, LayerHistory()).add(event.step, event.layers, event.measures)
+        elif isinstance(event, Usage):
+            self._usage.append(event)
         else:
             self._take_event(event)
         self.records += 1
         self._time = event.time
 
     def _take_curve(self, curve: CurveScalars | Curve, record: bytes) -> None:
-        for name, value in curve.scalars.items():
-            if value is not None:
-                self._histories.setdefault(name, History()).add(curve.at, value)
-        if self._latest and curve.time - self._echo_time >= ECHO_SECONDS:
-            self._echoes.append(self._latest)
-            self._echo_time = curve.time
-        self._first = self._first or record
-        self._latest = record
-        self.curves += 1
+        self._path = self._path_with(curve)
+        is_main = curve.path == self._path
+        (self._main if is_main else self._others.setdefault(curve.path, _Lines())).take(curve, record)
+        if is_main:
+            self.curves += 1
+        if is_main and self._state.logged:
+            self._set_logged({n: v for n, v in self._state.logged.items() if n not in curve.scalars})
+        history = self._separations.setdefault(curve.path, LayerHistory())
+        whole = self._curve(record) if history.is_due() else None
+        if whole is None:
+            history.skip()
+        elif names := point_names(whole, self._state.facts, self._state.layers if is_main else []):
+            history.add(whole.step, names, whole.curves)
+
+    def _path_with(self, curve: CurveScalars | Curve) -> str:
+        """Path of the main tower, which is the first curve's where the run does not name it."""
+        return curve.path if self._path is None else self._path
+
+    def _take_scalars(self, event: Scalars) -> None:
+        self._set_logged({**self._state.logged, **event.scalars})
+        if event.epoch is not None:
+            self._state.epoch = event.epoch
+        for name, value in finite_numbers(event).items():
+            self._main.histories.setdefault(name, History()).add(event.step, value)
+
+    def _set_logged(self, logged: dict[str, float]) -> None:
+        if logged != self._state.logged:
+            self._state.logged = logged  # a new dict: marks keep the old one
+            self._bare = None
 
     def _take_event(self, event: Event) -> None:
         self._state.fold(event)
         self._bare = None
+        if named := towers_of(self._state.facts):
+            self._path = named[0].path
         if isinstance(event, Acknowledged):
             self.answers.append(event)
             if not event.error and event.action != "stop":
@@ -149,10 +207,18 @@ class Timeline:
         with self._lock:
             state = copy.copy(self._state)
             state.records = self.records
-            state.initial = self._curve(self._first)
-            state.latest = self._curve(self._latest) or state.initial
-            state.echoes = deque((c for record in self._echoes if (c := self._curve(record))), maxlen=ECHOES)
-            histories = {name: history.points() for name, history in self._histories.items()}
+            main = self._curves(self._main)
+            state.initial, state.latest, state.echoes, state.history = (
+                main.initial, main.latest, main.echoes, main.history,
+            )  # fmt: skip
+            state.others = {path: self._curves(lines) for path, lines in self._others.items()}
+            state.separations = {path: history.until() for path, history in self._separations.items()}
+            for curve in (state.latest, *(other.latest for other in state.others.values())):
+                if curve is not None and curve.path in state.separations:
+                    state.separations[curve.path].set_newest(curve.step, curve.curves)
+            state.health = {path: history.until() for path, history in self._health.items()}
+            state.usage = self._usage.copy()
+            histories = {name: history.points() for name, history in self._main.histories.items()}
             return View(state, histories, self.curves, damaged=self.damaged, moves=list(self.moves))
 
     def view_at(self, position: int) -> View:
@@ -160,21 +226,26 @@ class Timeline:
         with self._lock:
             position = min(max(0, position), self.curves - 1)
             mark, end = self._span(position)
-            first, moves, curves = self._first, list(self.moves), self.curves
-            histories = dict(self._histories)
+            first, moves, curves, path = self._main.first, list(self.moves), self.curves, self._path
+            firsts = {name: lines.first for name, lines in self._others.items()}
+            histories = dict(self._main.histories)
         state = copy.copy(mark.state)
         state.initial, state.latest = self._curve(first), None
         state.echoes, state.history = deque(maxlen=ECHOES), {}
+        state.others = {name: TowerCurves(self._curve(record)) for name, record in firsts.items()}
+        state.separations, state.health, state.usage = {}, {}, deque(maxlen=USAGES)
         number = mark.curves
         for event in self._between(mark.offset, end):
-            if isinstance(event, Curve):
+            if isinstance(event, Curve) and event.path == path:
                 if number > position:
                     break
                 number += 1
             state.fold(event)
-        at = state.latest.at if state.latest else 0
+        at, step = (state.latest.at, state.latest.step) if state.latest else (0, 0)
         with self._lock:
             parts = {name: history.until(at) for name, history in histories.items()}
+            state.separations = {name: history.until(step) for name, history in self._separations.items()}
+            state.health = {name: history.until(step) for name, history in self._health.items()}
         return View(state, parts, curves, damaged=self.damaged, moves=moves)
 
     def position_after(self, position: int, seconds: float) -> tuple[int, float]:
@@ -196,7 +267,7 @@ class Timeline:
         for _ in range(_CHUNKS):
             number = mark.curves
             for event in self._between(mark.offset, end):
-                if isinstance(event, Curve):
+                if isinstance(event, Curve) and event.path == self._path:
                     if number >= position:
                         yield number, event.time
                     number += 1
@@ -227,6 +298,13 @@ class Timeline:
             while len(self._chunks) > _CHUNKS:
                 self._chunks.popitem(last=False)
         return events
+
+    def _curves(self, lines: _Lines) -> TowerCurves:
+        """The curves of a tower, decoded."""
+        echoes = deque((c for record in lines.echoes if (c := self._curve(record))), maxlen=ECHOES)
+        initial = self._curve(lines.first)
+        histories = {name: history.copy() for name, history in lines.histories.items()}
+        return TowerCurves(initial, self._curve(lines.latest) or initial, echoes, histories)
 
     def _curve(self, record: bytes) -> Curve | None:
         event = self.log.decode(record) if record else None

@@ -63,6 +63,7 @@ def test_they_are_exported(kind: str, old: Path, capsys: Capture) -> None:
 @pytest.mark.parametrize("kind", ["train", "chain"])
 def test_one_is_gone_on_with_from_its_checkpoint(kind: str, old: Path, capsys: Capture) -> None:
     run = find_run(old, id_of(kind))
+    config = (run.path / "config.json").read_bytes()
     before = [event.at for event in run.events() if isinstance(event, Curve)]
     (told,) = answer(capsys, "resume", id_of(kind))
     assert told["run"] == run.id
@@ -73,6 +74,8 @@ def test_one_is_gone_on_with_from_its_checkpoint(kind: str, old: Path, capsys: C
     assert after[len(before)] >= before[-1]
     assert after[-1] == {"train": 400, "chain": 4_000_000}[kind]
     assert [event.seq for event in events] == list(range(len(events)))
+    assert (run.path / "config.json").read_bytes() == config, "the run keeps the schema with which it was made"
+    assert run.config().schema == 1
 
 
 def test_a_sweep_makes_the_cells_that_it_lacks(old: Path, capsys: Capture) -> None:

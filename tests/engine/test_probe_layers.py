@@ -113,7 +113,7 @@ class TestAutomatic:
             ("input", "token_mean"), ("encoder.layers.0", "token_mean"), ("encoder.layers.1", "token_mean"),
             ("logits", "flatten"),
         ]  # fmt: skip
-        assert found.points[1].samples_first is batch_first
+        assert (found.points[1].samples_axis == 0) is batch_first
 
     def test_functional_activations_leave_the_maps_or_their_norms(self) -> None:
         class Plain(nn.Module):

@@ -175,8 +175,13 @@ def test_lightning_fabric(precision: Any, compiles: bool, home: Path) -> None:
 @pytest.mark.filterwarnings("ignore")  # of Accelerate about itself
 def test_accelerate(home: Path) -> None:
     """Its forward computes in the precision that was asked for."""
-    accelerator = pytest.importorskip("accelerate").Accelerator(mixed_precision="bf16", cpu=True)
-    probe = LoadProbe(accelerator.prepare(plain()), X, Y)
+    accelerate = pytest.importorskip("accelerate")
+    accelerate.state.AcceleratorState._reset_state(True)  # an earlier test's trainer may have made one
+    try:
+        accelerator = accelerate.Accelerator(mixed_precision="bf16", cpu=True)
+        probe = LoadProbe(accelerator.prepare(plain()), X, Y)
+    finally:
+        accelerate.state.AcceleratorState._reset_state(True)
     wanted = LoadProbe(plain(), X, Y, autocast=torch.bfloat16)
     assert probe.layers == wanted.layers
     assert probe.curves["trace_ratio"][:-1] == wanted.curves["trace_ratio"][:-1]

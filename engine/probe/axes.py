@@ -1,0 +1,291 @@
+"""Decides at each point which axis holds the features, and so how they become one vector a sample.
+
+The evidence, in this order:
+1. what computed the tensor: the output of a linear map has its features last, that of a convolution in axis 1;
+   activations, dropout and pooling keep the axis of what they are given;
+2. sizes: the features are as many as the last map gives, and as normalisations and the next map take;
+3. where several axes have that size: one feature of the last map is changed, and the axis is the one along which
+   the change stays at one index;
+4. else the axis is open: that of the last map, or by the number of axes. It is then named and warned of.
+
+Shape legend: n samples, T tokens or other positions, D features, C channels.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from .looks import Looks, Samples
+from .trace import Call, Where
+
+_CONV, _NORMS = nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase
+_POOLING = re.compile(r"Pool(ing)?\d?d?$")
+_NORM = re.compile(r"(BatchNorm|LayerNorm|GroupNorm|InstanceNorm|RMSNorm|Norm(2d)?$)")
+_ELEMENTWISE = re.compile(
+    r"relu|elu|gelu|silu|swish|mish|tanh|sigmoid|softplus|softsign|hardswish|activation$|dropout|identity", re.I
+)
+
+
+class Width(NamedTuple):
+    """Numbers of features that a module takes and gives, where it says so."""
+
+    taken: int
+    given: int
+    axis: int | None
+    """Axis of its features where it is certain, as -1 after a linear map; else None."""
+    is_norm: bool
+    last: bool | None
+    """Whether a map has its features last, as a linear or recurrent one, or in axis 1; None for other modules."""
+    words: str
+    """Names of the attributes that say so."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The axis of the features in one tensor."""
+
+    number: int | None
+    """None where there is only one number a sample."""
+    why: str
+    is_open: bool = False
+    """Whether the evidence did not decide."""
+    is_linear: bool = False
+    """Whether the last map before is linear or recurrent, so that features of images are no convolution's."""
+
+
+def width(module: nn.Module) -> Width | None:
+    """What a module says about its number of features; None where it says nothing."""
+    certain = _is_torch(module)
+    if isinstance(module, nn.RNNBase):
+        given = (module.proj_size or module.hidden_size) * (1 + module.bidirectional)
+        return Width(module.input_size, given, -1, False, True, "hidden_size")
+    if isinstance(module, nn.MultiheadAttention):
+        return Width(module.embed_dim, module.embed_dim, -1, False, True, "embed_dim")
+    if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+        return Width(0, module.embedding_dim, -1 if certain else None, False, None, "embedding_dim")
+    if isinstance(module, _CONV):
+        return Width(
+            module.in_channels,
+            module.out_channels,
+            1 if certain else None,
+            False,
+            False,
+            "in_channels, out_channels",
+        )
+    if isinstance(module, nn.Bilinear):
+        return Width(module.in1_features, module.out_features, -1, False, True, "in1_features, out_features")
+    if isinstance(module, nn.LayerNorm | nn.RMSNorm):
+        if len(module.normalized_shape) != 1:
+            return None
+        size = module.normalized_shape[0]
+        return Width(size, size, -1 if certain else None, True, None, "normalized_shape")
+    if isinstance(module, _NORMS):
+        return Width(module.num_features, module.num_features, 1 if certain else None, True, None, "num_features")
+    if isinstance(module, nn.GroupNorm):
+        return Width(module.num_channels, module.num_channels, 1 if certain else None, True, None, "num_channels")
+    return _said(module, certain=certain)
+
+
+def _said(module: nn.Module, *, certain: bool) -> Width | None:
+    """By attributes that other libraries' modules have too; certain about the axis only for PyTorch's Linear."""
+    pairs = (("in_features", "out_features"), ("in_channels", "out_channels"), ("nx", "nf"))
+    for taken, given in pairs:
+        a, b = getattr(module, taken, None), getattr(module, given, None)
+        if isinstance(b, int) and not isinstance(b, bool):
+            linear = isinstance(module, nn.Linear)
+            last = taken != "in_channels"
+            axis = -1 if linear and certain else None
+            return Width(a if isinstance(a, int) else 0, b, axis, False, last, f"{taken}, {given}")
+    weight = getattr(module, "weight", None)
+    if _NORM.search(type(module).__name__) and isinstance(weight, Tensor) and weight.ndim == 1:
+        return Width(len(weight), len(weight), None, True, None, "the size of weight")
+    return None
+
+
+def _is_torch(module: nn.Module) -> bool:
+    """Whether a module's ``forward`` is PyTorch's own, so that the axis of its features is known."""
+    owner = next(cls for cls in type(module).__mro__ if "forward" in vars(cls))
+    return owner.__module__.startswith("torch.nn.")
+
+
+class FeatureAxes:
+    """Finds the axis of the features at any place of a looked-at model.
+
+    Args:
+        looks: the passes.
+        tokens: T where samples are token positions, else 0.
+    """
+
+    def __init__(self, looks: Looks, tokens: int = 0) -> None:
+        self._looks, self._tokens = looks, tokens
+        said = [(call, width(call.module)) for call in looks.first.calls]
+        self._sized = [(call, sizes) for call, sizes in said if sizes is not None]
+        self._found: dict[tuple[str, Where], Axis] = {}
+        self._moved: dict[tuple[str, Where, tuple[int, ...]], set[int]] = {}
+
+    def find(self, call: Call, where: Where, samples: Samples) -> Axis:
+        """The axis of the features in a call's input or output."""
+        key = call.label, where
+        if key not in self._found:
+            self._found[key] = self._find(call, where, samples)
+        return self._found[key]
+
+    def _find(self, call: Call, where: Where, samples: Samples) -> Axis:
+        shape = call.input_shape if where == "before" else call.shape
+        last = self._last_map(call, where)
+        linear = last is not None and last[1].last is True
+        rest = [axis for axis in range(len(shape)) if axis != samples.axis]
+        if not rest:
+            return Axis(None, "one number a sample")
+        if len(rest) == 1:
+            return Axis(rest[0], "the one other axis", is_linear=linear)
+        certain = self._certain(call.source if where == "before" else call)
+        if certain is not None and certain[0] in rest:
+            return Axis(certain[0], f"as {certain[1]}", is_linear=linear)
+        if len(rest) == 2 and self._tokens and [shape[axis] for axis in rest].count(self._tokens) == 1:
+            other = next(axis for axis in rest if shape[axis] != self._tokens)
+            return Axis(other, f"beside the {self._tokens} tokens that are grouped", is_linear=linear)
+        return self._by_size(call, where, shape, rest, last, linear=linear)
+
+    def _by_size(
+        self,
+        call: Call,
+        where: Where,
+        shape: tuple[int, ...],
+        rest: list[int],
+        last: tuple[Call, Width] | None,
+        *,
+        linear: bool,
+    ) -> Axis:
+        votes: dict[int, list[str]] = {axis: [] for axis in rest}
+        for size, who, weight in self._neighbours(call, where, last):
+            for axis in rest:
+                if shape[axis] == size:
+                    votes[axis] += [who] * weight
+        most = max(len(who) for who in votes.values())
+        best = [axis for axis in rest if len(votes[axis]) == most] if most else []
+        if len(best) == 1:
+            names = list(dict.fromkeys(votes[best[0]]))
+            return Axis(best[0], f"{shape[best[0]]} as {', '.join(names[:2])}", is_linear=linear)
+        near = self._latest(call, where, {shape[axis] for axis in best})
+        if near is not None and len(moved := self._moving(call, where, near) & set(best)) == 1:
+            why = f"a change of one feature of {near[0].label} moves one index of it"
+            return Axis(moved.pop(), why, is_linear=linear)
+        by_map = None if last is None else last[1].last
+        is_last = len(rest) == 2 if by_map is None else by_map
+        sizes = ", ".join(str(shape[axis]) for axis in best or rest)
+        why = f"open: axes of {sizes} fit alike" if best else f"open: no axis of {sizes} fits the maps around"
+        return Axis(rest[-1] if is_last else rest[0], why, is_open=True, is_linear=linear)
+
+    def _neighbours(self, call: Call, where: Where, last: tuple[Call, Width] | None) -> list[tuple[int, str, int]]:
+        """(number of features, who has it, votes) of the maps and normalisations before and after a place."""
+        at = call.began if where == "before" else call.ended
+        found: list[tuple[int, str, int]] = []
+        if last is not None:
+            found.append((last[1].given, _named(*last), 1))
+        norms = [(c, w) for c, w in self._sized if w.is_norm and c.ended <= at and c.began >= call.began]
+        if norms:
+            found.append((norms[-1][1].given, _named(*norms[-1]), 1))
+        after = sorted(((c, w) for c, w in self._sized if c.began > at), key=lambda pair: pair[0].began)
+        for wanted in (True, False):
+            following = next(((c, w) for c, w in after if w.is_norm is wanted and w.taken), None)
+            if following is not None:
+                found.append((following[1].taken, _named(*following), 1))
+        return found
+
+    def _last_map(self, call: Call, where: Where) -> tuple[Call, Width] | None:
+        """The last map, recurrent layer or embedding that ended at or before a place."""
+        at = call.began if where == "before" else call.ended
+        before = [(c, w) for c, w in self._sized if c.ended <= at and not w.is_norm]
+        return max(before, key=lambda pair: pair[0].ended, default=None)
+
+    def _latest(self, call: Call, where: Where, sizes: set[int]) -> tuple[Call, Width] | None:
+        """The last module before a place that gives as many features as one of the sizes."""
+        at = call.began if where == "before" else call.ended
+        before = [(c, w) for c, w in self._sized if c.ended <= at and w.given in sizes and c is not call]
+        return max(before, key=lambda pair: pair[0].ended, default=None)
+
+    def _certain(self, call: Call | None) -> tuple[int, str] | None:
+        """The axis of an output's features where what computed it leaves no doubt, and what that is."""
+        for _ in itertools.repeat(None, 99):
+            if call is None:
+                return None
+            sizes = width(call.module)
+            if sizes is not None and sizes.axis is not None and call.end in (None, call):
+                axis = sizes.axis % len(call.shape) if call.shape else 0
+                fits = call.shape and axis < len(call.shape) and call.shape[axis] == sizes.given
+                return (axis, f"{call.label} gives them") if fits else None
+            if call.end is not None:
+                call = call.end
+            elif _keeps_axes(call):
+                call = call.source
+            else:
+                return None
+        return None
+
+    def _moving(self, call: Call, where: Where, last: tuple[Call, Width]) -> set[int]:
+        """Axes along which a change of one feature of the last map stays at one index."""
+        producer, sizes = last
+        shape = call.input_shape if where == "before" else call.shape
+        own = [axis for axis, size in enumerate(producer.shape) if size == sizes.given]
+        axis = sizes.axis % len(producer.shape) if sizes.axis is not None and producer.shape else None
+        if axis is None or axis not in own:
+            axis = own[-1 if sizes.last in (True, None) else 0] if own else None
+        if axis is None:
+            return set()
+        key = f"{call.kind} {producer.kind} {producer.shape}", where, shape  # alike blocks are alike
+        if key not in self._moved:
+            self._moved[key] = self._looks.followed(producer, axis, call, where)
+        return self._moved[key]
+
+
+def _keeps_axes(call: Call) -> bool:
+    """Whether a module computes element by element, or pools positions, so that its axes are its input's."""
+    has_weights = next(call.module.parameters(), None) is not None and not isinstance(call.module, nn.PReLU)
+    if call.inner or has_weights:
+        return False
+    if _ELEMENTWISE.search(call.kind):
+        return call.shape == call.input_shape
+    return bool(_POOLING.search(call.kind)) and len(call.shape) == len(call.input_shape)
+
+
+def _named(call: Call, sizes: Width) -> str:
+    return f"{call.label} ({sizes.words})"
+
+
+def canonical(
+    x: Tensor, samples_axis: int, features_axis: int | None, rows: int, interleaved: bool, how: str
+) -> Tensor:
+    """Features with samples first: [n, T, …, D] for means over tokens, [n, C, …] for means over positions.
+
+    Args:
+        x: features as a module gave them.
+        samples_axis, features_axis: their axes in x; features None where their place does not matter.
+        rows, interleaved: as ``Samples``.
+        how: the reduction that follows.
+    """
+    samples, features = samples_axis, features_axis
+    if rows > 1:
+        sizes = (rows, -1) if interleaved else (-1, rows)
+        x = x.reshape(*x.shape[:samples], *sizes, *x.shape[samples + 1 :])
+        if features is not None and features > samples:
+            features += 1
+        samples += interleaved
+    if features is not None and features < samples:
+        features += 1
+    x = x.movedim(samples, 0) if samples else x
+    if features is None or how == "flatten":
+        return x
+    target = 1 if how == "spatial_mean" else x.ndim - 1
+    return x if features == target else x.movedim(features, target)
+
+
+def numbers_a_sample(shape: tuple[int, ...], samples: Samples) -> int:
+    """How many numbers features of a shape have for each sample."""
+    return math.prod(size for axis, size in enumerate(shape) if axis != samples.axis) * samples.rows
