@@ -28,6 +28,11 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     supports_higher_order_operators = True
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False: nothing is compiled within, and PyTorch would import its compiler, which takes seconds."""
+        return False
+
     def __init__(self, before_write: Callable[[Tensor], None], *, counts_memory: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0

@@ -19,6 +19,7 @@ from textual.app import App
 from textual.drivers._writer_thread import WriterThread
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from engine.probe.operations import Operations
 from springtui.terminal.textual_private import FooterKey, key_of_character, keymap_of
@@ -164,6 +165,8 @@ def test_torchs_dispatcher_tells_what_an_operation_writes_to() -> None:
         buffer.data.mul_(2.0)
         torch.add(buffer, 1, out=torch.empty(2))
         buffer + 1
+    assert not hasattr(Operations.__torch_dispatch__, "__wrapped__")  # not wrapped for the compiler
+    assert callable(TorchDispatchMode._should_skip_dynamo)
     assert [tensor.data_ptr() == buffer.data_ptr() for tensor in written] == [True, False]
 
 
