@@ -21,7 +21,8 @@ help: ## what there is to make
 run: $(WARM) ## open the lab on the embedded data
 	@$(BIN)/springtui
 
-test: check $(WARM) ## every check: ruff, mypy, pytest
+test: $(DEV_STAMP) ## every check: ruff, mypy, pytest
+	@$(MAKE) --no-print-directory -j2 check $(WARM)
 	@rm -f $(TALLY)
 	@-$(PYTEST) -n $(JOBS) --dist worksteal -m "not terminal"
 	@-$(PYTEST) -n 0 -m terminal

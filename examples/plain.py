@@ -42,7 +42,7 @@ def main() -> None:
 
     with LoadProbe(model, x[train][:384], y[train][:384], every=batches, name="plain") as probe:  # springtui's
         print(f"watch it: springtui watch {probe.run_id}")
-        for _ in range(epochs):
+        for epoch in range(1, epochs + 1):
             model.train()
             for rows in torch.randperm(1440).split(96):
                 loss = nn.functional.cross_entropy(model(x[rows]), y[rows])
@@ -53,7 +53,7 @@ def main() -> None:
             model.eval()
             with torch.no_grad():
                 accuracy = (model(x[held_out]).argmax(1) == y[held_out]).float().mean()
-            probe.log(test_accuracy=accuracy)
+            probe.log(test_accuracy=accuracy, epoch=epoch)
 
     print(f"test accuracy {accuracy:.3f}; the curve says: {probe.statistics.words}")
     for layer, load in probe.loads.items():

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -17,10 +17,11 @@ from textual.screen import Screen
 
 from engine.errors import SpringtuiError
 from engine.runs.directory import Run
+from engine.runs.records import Note
 from engine.twin.maps import TwinMap
 
 from .alerts.ledger import AlertLedger
-from .alerts.rules import Alert, Alerts, deliver
+from .alerts.rules import Alert, Alerts, Warned, deliver
 from .app_base import AppBase
 from .export.screenshot import picture_of, save_picture, screen_name
 from .follow.workers import Workers
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 SAVE_SECONDS = 3.0
 """Seconds between saves of what the app shows, so that it is known after a kill; saved only where it changed."""
+MOST_WARNINGS = 3
+"""Notices of warnings that one look at a run shows."""
 NO_LAB = "no lab is opened, as it would begin runs; q leaves"
 WITH_BINDINGS = (
     "springtui.app",
@@ -51,15 +54,18 @@ WITH_BINDINGS = (
     "springtui.lab.screen",
     "springtui.phase.screen",
     "springtui.dialogs",
+    "springtui.runs.comparison",
     "springtui.runs.screen",
     "springtui.help.tour",
     "springtui.watch.screen",
     "springtui.lab.choice",
     "springtui.widgets.curves_plot",
     "springtui.widgets.heat_map",
+    "springtui.widgets.layer_map",
     "springtui.widgets.lines",
     "springtui.runs.table",
     "springtui.widgets.scroll",
+    "springtui.widgets.table",
     "springtui.lab.slider",
     "springtui.watch.time_bar",
 )
@@ -264,14 +270,36 @@ class SpringApp(AppBase):
             self.push_screen(HelpScreen())
 
     def check_alerts(
-        self, run_id: str, state: str, values: Mapping[str, float | None], *, heard: float, new: bool = False
+        self,
+        run_id: str,
+        state: str,
+        values: Mapping[str, float | None],
+        *,
+        heard: float,
+        warnings: Sequence[Note] = (),
+        new: bool = False,
     ) -> None:
-        """Check the person's alert rules against a run's state; those that fire show, ring and run commands."""
+        """Check the person's alert rules against a run's state; those that fire show, ring and run commands.
+
+        Warnings among the run's records that are new are shown, with or without a rule on them.
+        """
         fired = self.alerts.seen(run_id, state, values, heard=heard, new=new)
         for alert in fired:
             self.notify(plain_text(alert.text), title="alert", severity="warning", timeout=15, markup=False)
+        told = [Warned(note.seq, note.time, note.text) for note in warnings]
+        fresh, more = self.alerts.warned(run_id, told, new=new)
+        self._show_warnings(run_id, [warning.text for warning in fresh])
+        fired += more
         if fired:
             threading.Thread(target=self._fire, args=(fired,), name="alerts", daemon=True).start()
+
+    def _show_warnings(self, run_id: str, texts: Sequence[str]) -> None:
+        """Show warnings of a run; of many at once the first few, and how many more there are."""
+        shown = [f"{run_id}: {text}" for text in texts[:MOST_WARNINGS]]
+        if len(texts) > MOST_WARNINGS:
+            shown.append(f"{run_id}: {len(texts) - MOST_WARNINGS} more warnings, in the log that Watch shows")
+        for text in shown:
+            self.notify(plain_text(text), title="warning", severity="warning", timeout=15, markup=False)
 
     def forget_alerts(self, run_id: str) -> None:
         """Drop what alert rules keep of a deleted run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from textual.app import SystemCommand
@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from engine.errors import SpringtuiError
 from engine.runs.directory import Run
+from engine.runs.records import Note
 
 from .state.run_state import RunState
 from .terminal.paced import PacedScreen
@@ -32,9 +33,16 @@ class Host(Protocol):
         """Whether the app is read-only; then the person is notified. ``instead`` says what is not done."""
 
     def check_alerts(
-        self, run_id: str, state: str, values: Mapping[str, float | None], *, heard: float, new: bool = False
+        self,
+        run_id: str,
+        state: str,
+        values: Mapping[str, float | None],
+        *,
+        heard: float,
+        warnings: Sequence[Note] = (),
+        new: bool = False,
     ) -> None:
-        """Check the person's alert rules against a run's state."""
+        """Check the person's alert rules against a run's state, and show its warnings that are new."""
 
     def forget_alerts(self, run_id: str) -> None:
         """Drop what alert rules keep of a deleted run."""
@@ -115,8 +123,10 @@ class BaseScreen(PacedScreen[ScreenResultType]):
                 self.query_one(selector, Static).update(text)
 
     def check_alerts(self, state: RunState, *, new: bool = False) -> None:
-        """Check the person's alert rules against a run's state."""
-        self.host.check_alerts(state.run_id, state.status, state.values, heard=state.heard, new=new)
+        """Check the person's alert rules against a run's state, and show its warnings that are new."""
+        self.host.check_alerts(
+            state.run_id, state.status, state.values, heard=state.heard, warnings=state.warnings, new=new
+        )
 
 
 NOTHING_ASKED = "nothing is asked of the worker"

@@ -16,9 +16,10 @@ import pytest  # noqa: E402
 from support.paths import ROOT  # noqa: E402
 from support.real_terminal import stop_workers  # noqa: E402
 
+from engine.settings.recipes import RECIPES  # noqa: E402
 from springtui.terminal import text  # noqa: E402
 
-pytest_plugins = ["strict_skips", "tally", "support.phase"]
+pytest_plugins = ["strict_skips", "tally", "support.phase", "support.forged"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -76,6 +77,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def quick_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lab opens with a smaller network, for tests that wait until it is held or saved."""
+    quick = {**RECIPES["lab"].settings, "width": 24, "train_size": 300, "checkpoint_every": 0.5}
+    monkeypatch.setitem(RECIPES, "lab", RECIPES["lab"]._replace(settings=quick))
 
 
 @pytest.fixture

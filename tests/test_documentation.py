@@ -283,7 +283,9 @@ def test_the_table_of_preferences_is_the_preferences() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
     told = {key.strip("[]") for key in re.findall(r"^\| `(\[*\w+\]*)` \|", page, re.MULTILINE)}
     assert told == set(preferences.names())
-    known = {f"SPRINGTUI_{key.upper()}" for key in (*preferences.names(), "config", "run", "event", "value")}
+    known = {
+        f"SPRINGTUI_{key.upper()}" for key in (*preferences.names(), "config", "run", "event", "value", "text")
+    }
     for variable in set(re.findall(r"\bSPRINGTUI_[A-Z_]+", page + manual(cli))):
         assert variable in known, f"{variable} is none that is looked at"
 

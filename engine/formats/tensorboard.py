@@ -1,6 +1,7 @@
-"""Writes a run's records as TensorBoard event files: curves, loads, regime and scalars, at their own times.
+"""Writes a run's records as TensorBoard event files: curves, loads, regime, scalars, layer health and use.
 
-Needs the package ``tensorboard``, but no torch. Values that are not finite are left out.
+Each number stands at its own step and time. Needs the package ``tensorboard``, but no torch. Values that are not
+finite are left out, but for those that the training logged itself, which TensorBoard marks.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ..measures.friction import hidden, twin_fit
 from ..measures.load_curve import loads, statistics
 from ..measures.registry import DEFAULT_MEASURE, DISTANCE, PROBES
 from ..runs.directory import Run
-from ..runs.records import Cell, Curve, Event, Started
+from ..runs.records import Cell, Curve, Event, Health, Scalars, Started, Usage
 from ..settings.sweep import SweepConfig
 from ..sweep.grid import cell_values
 
@@ -38,9 +39,9 @@ def export_tensorboard(run: Run, folder: Path) -> Path:
 
     Tags: ``trace_ratio/00 input`` … for each measure and point, ``load/01 LAYER``, ``regime/cv``,
     ``regime/asymmetry``, ``regime/effective_friction`` where the curve's shape means something, and the scalars by
-    their own names; of a chain
-    ``distance/…`` and ``spring/…``; of a sweep ``test_accuracy/negative_slope=0.2 data_noise=0.4`` …, where the
-    step is the member.
+    their own names; ``health/MEASURE/LAYER``; ``usage/cpu``, ``usage/memory``, ``usage/gpu0/memory``. Curves and
+    health of a tower with a name have ``TOWER/`` in front. Of a chain ``distance/…`` and ``spring/…``; of a sweep
+    ``test_accuracy/negative_slope=0.2 data_noise=0.4`` …, where the step is the member.
 
     Raises:
         ConfigError: tensorboard is not installed.
@@ -70,16 +71,62 @@ def export_tensorboard(run: Run, folder: Path) -> Path:
 
 def scalars_of(events: Iterable[Event], settings: Any) -> Iterator[Scalar]:
     """Every finite number in the records of a run with these settings."""
-    layers: list[str] = []
-    logits = True
+    towers: dict[str, tuple[list[str], bool]] = {}
+    only: tuple[list[str], bool] = [], True
+    main = ""
     for event in events:
         if isinstance(event, Started):
-            layers, logits = event.layers, bool(event.facts.get("logits", True))
+            only = event.layers, bool(event.facts.get("logits", True))
+            towers = _towers(event.facts)
+            main = next(iter(towers), "")
         elif isinstance(event, Curve):
-            numbers = {**_of_curve(event, layers, logits=logits), **event.scalars}
-            yield from _finite_scalars(numbers, event.step, event.time)
+            layers, logits = towers.get(event.path, only)
+            inner = _in_front(event.path, _of_curve(event, layers, logits=logits))
+            own = event.scalars if event.path == main else _in_front(event.path, event.scalars)
+            yield from _finite_scalars({**inner, **own}, event.step, event.time)
+        elif isinstance(event, Scalars):
+            for tag, value in event.scalars.items():
+                yield Scalar(tag, value, event.step, event.time)
+        elif isinstance(event, Health):
+            yield from _finite_scalars(_in_front(event.path, _of_health(event)), event.step, event.time)
+        elif isinstance(event, Usage):
+            yield from _finite_scalars(_of_usage(event), event.step, event.time)
         elif isinstance(event, Cell) and event.final and isinstance(settings, SweepConfig):
             yield from _finite_scalars(_of_cell(event, settings), event.member, event.time)
+
+
+def _towers(facts: Mapping[str, Any]) -> dict[str, tuple[list[str], bool]]:
+    """By path the layers of each tower, and whether the last one is the output; the main tower is the first."""
+    found: dict[str, tuple[list[str], bool]] = {}
+    named = facts.get("towers")
+    for tower in named if isinstance(named, list) else []:
+        if (
+            isinstance(tower, dict)
+            and isinstance(tower.get("path"), str)
+            and isinstance(tower.get("layers"), list)
+        ):
+            found[tower["path"]] = [str(name) for name in tower["layers"]], bool(tower.get("logits", True))
+    return found
+
+
+def _in_front(path: str, numbers: Mapping[str, float | None]) -> dict[str, float | None]:
+    """The numbers with the tower's name in front of theirs, where it has one."""
+    return {f"{path}/{name}" if path else name: value for name, value in numbers.items()}
+
+
+def _of_health(event: Health) -> dict[str, float | None]:
+    return {
+        f"health/{measure}/{_name(i, event.layers)}": value
+        for measure, values in event.measures.items()
+        for i, value in enumerate(values)
+    }
+
+
+def _of_usage(event: Usage) -> dict[str, float | None]:
+    numbers: dict[str, float | None] = {"usage/cpu": event.cpu, "usage/memory": event.memory}
+    for gpu in event.gpus:
+        numbers |= {f"usage/gpu{gpu.index}/memory": gpu.memory, f"usage/gpu{gpu.index}/reserved": gpu.reserved}
+    return numbers
 
 
 def _finite_scalars(numbers: Mapping[str, float | None], step: int, time: float) -> Iterator[Scalar]:

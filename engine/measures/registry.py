@@ -4,7 +4,8 @@ No other module names a measure. ``measures/NAME.py`` computes a measure of sepa
 into the settings, the command line, the screens, the help and the figures.
 
 Symbols: Σ_w and Σ_b are the covariance within and between the classes, ⁺ is the Moore-Penrose inverse, ℓ a layer
-or block, y the target that a chain is pulled to, x_ℓ the position of block ℓ.
+or block, y the target that a chain is pulled to, x_ℓ the position of block ℓ; a an activation, λ the eigenvalues
+of the covariance of a layer's features, w a layer's parameters, g the gradient of the loss with respect to them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ class Need(StrEnum):
     INVERSE = "a pseudo-inverse, from an eigendecomposition for every point of the curve"
     FIT = "a classifier that is fitted to the training set and tested on the test set"
     CHAIN = "positions of a chain's blocks, and no activations"
+    ACTIVATIONS = "activations of a layer, without class labels"
+    OPTIMISER = "the optimiser that trains the model"
 
 
 class Measure(NamedTuple):
@@ -111,6 +114,120 @@ NETWORK_MEASURES = (*SEPARATIONS, PROBES)
 """Names of the measures that a network's curve can be drawn in, in the order of the key for the next measure."""
 MEASURE_OF = {"network": DEFAULT_MEASURE, "chain": DISTANCE}
 """By system, the measure whose curve a phase diagram is about."""
+
+
+class Worse(StrEnum):
+    """Which values of a measure of layer health are bad."""
+
+    HIGH = "high"
+    LOW = "low"
+    BOTH = "high and low"
+
+
+class HealthMeasure(NamedTuple):
+    """One quantity of every layer that is trained, measured beside the load curve: one value a layer."""
+
+    name: str
+    """The key in records, JSON and settings; also the module that computes it."""
+    label: str
+    """As the screens show it."""
+    formula: str
+    """As help and documentation show it."""
+    axis: str
+    """Title of a figure's axis, in matplotlib's mathtext."""
+    words: str
+    """One or two sentences for the glossary."""
+    source: str
+    """Who defined it."""
+    unit: str
+    worse: Worse
+    needs: tuple[Need, ...]
+    is_fraction: bool = False
+    """Whether values lie in [0, 1]; others are positive and differ by orders of magnitude."""
+
+
+_HEALTH = (
+    HealthMeasure(
+        name="grad_norm",
+        label="gradient norm",
+        formula="‖g‖₂",
+        axis="gradient norm $\\|g\\|_2$",
+        words="Length of the gradient of a layer's trainable parameters, as the optimiser gets it: after clipping "
+        "and without the factor of a gradient scaler. Infinite where a gradient is not finite.",
+        source="Glorot & Bengio, 2010",
+        unit="the unit of the loss over that of the parameters",
+        worse=Worse.BOTH,
+        needs=(Need.OPTIMISER,),
+    ),
+    HealthMeasure(
+        name="update_ratio",
+        label="update ratio",
+        formula="‖w_new − w_old‖₂ / ‖w_old‖₂",
+        axis="update ratio $\\|\\Delta w\\|_2 / \\|w\\|_2$",
+        words="What one step of the optimiser did to a layer's trainable parameters, relative to their length: "
+        "with momentum, adaptive rates and weight decay. About 1e-3 is usual.",
+        source="Karpathy, CS231n notes, 2015",
+        unit="dimensionless",
+        worse=Worse.BOTH,
+        needs=(Need.OPTIMISER,),
+    ),
+    HealthMeasure(
+        name="dead",
+        label="dead units",
+        formula="units with the same a for all samples, over all units",
+        axis="fraction of dead units",
+        words="Fraction of units (channels, features) whose activation is zero, or the same, at every sample and "
+        "position of the probe batch.",
+        source="Lu et al., Dying ReLU, 2019",
+        unit="fraction of the units, in [0, 1]",
+        worse=Worse.HIGH,
+        needs=(Need.ACTIVATIONS,),
+        is_fraction=True,
+    ),
+    HealthMeasure(
+        name="saturated",
+        label="saturated",
+        formula="a within 1 % of its range from an end, over all a",
+        axis="fraction of saturated activations",
+        words="Fraction of activations at the ends of a bounded activation function (tanh, sigmoid, hardtanh …), "
+        "where its slope is below 4 % of the steepest. Unknown for functions without bounds.",
+        source="Glorot & Bengio, 2010",
+        unit="fraction of the activations, in [0, 1]",
+        worse=Worse.HIGH,
+        needs=(Need.ACTIVATIONS,),
+        is_fraction=True,
+    ),
+    HealthMeasure(
+        name="scale",
+        label="scale",
+        formula="√⟨a²⟩",
+        axis="r.m.s. activation",
+        words="Root mean square of a layer's activations, over samples, positions and units. Infinite where one "
+        "is not finite.",
+        source="Glorot & Bengio, 2010",
+        unit="the unit of the activations",
+        worse=Worse.BOTH,
+        needs=(Need.ACTIVATIONS,),
+    ),
+    HealthMeasure(
+        name="effective_rank",
+        label="effective rank",
+        formula="(Σ λ)² / Σ λ²",
+        axis="effective rank $(\\sum\\lambda)^2 / \\sum\\lambda^2$",
+        words="Participation ratio of the features' covariance: in how many directions the samples differ. At "
+        "most the number of features, and of samples less one; 0 where all samples are alike.",
+        source="Gao et al., bioRxiv 214262, 2017",
+        unit="directions",
+        worse=Worse.LOW,
+        needs=(Need.ACTIVATIONS,),
+    ),
+)
+
+HEALTH = {measure.name: measure for measure in _HEALTH}
+"""Every measure of layer health by its name, in the order of records and screens."""
+GRAD_NORM, UPDATE_RATIO, DEAD, SATURATED, SCALE, EFFECTIVE_RANK = HEALTH
+OF_OPTIMISER = tuple(name for name, measure in HEALTH.items() if Need.OPTIMISER in measure.needs)
+"""Names of the measures that need the optimiser."""
 
 
 def rises(name: str) -> bool:

@@ -14,6 +14,7 @@ import math
 import torch
 from torch import Tensor
 
+from .effective_rank import participation, rounding_floor
 from .registry import SEPARATIONS
 from .scatter import Grams
 from .separation import logarithms, ratio_of
@@ -44,6 +45,13 @@ class GramSeparation:
         self._largest = max(self._largest, largest) if math.isfinite(largest) else math.nan
         x_ND = (x_ND - x_ND.mean(0)).double()  # else rounding of the products would count as spread
         self._k_NN.addmm_(x_ND, x_ND.T)
+
+    def effective_rank(self) -> float:
+        """The participation ratio of the features' covariance, in directions, as ``effective_rank``."""
+        if not math.isfinite(self._largest):
+            return math.nan
+        floor = rounding_floor(len(self._y_N), self._features, self._eps) * self._largest**2
+        return participation(self._k_NN, floor=floor)
 
     def measures(self) -> dict[str, float]:
         """The measures of separation by name, dimensionless; degenerate cases as in ``separation_measures``."""

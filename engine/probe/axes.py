@@ -16,15 +16,28 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from .looks import Looks, Samples
 from .trace import Call, Where
 
-_CONV, _NORMS = nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase
+_EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+_KINDS: tuple[tuple[Any, str, str, int, bool, bool | None], ...] = (
+    (nn.Linear, "in_features", "out_features", -1, False, True),
+    (nn.Bilinear, "in1_features", "out_features", -1, False, True),
+    (nn.MultiheadAttention, "embed_dim", "embed_dim", -1, False, True),
+    (_EMBEDDINGS, "embedding_dim", "embedding_dim", -1, False, None),
+    (nn.modules.conv._ConvNd, "in_channels", "out_channels", 1, False, False),
+    (nn.modules.batchnorm._NormBase, "num_features", "num_features", 1, True, None),
+    (nn.GroupNorm, "num_channels", "num_channels", 1, True, None),
+)
+"""PyTorch's modules: what they take and give, its axis, whether they are normalisations, and ``Width.last``."""
+_OTHERS = (("in_features", "out_features", True), ("in_channels", "out_channels", False), ("nx", "nf", True))
+"""Attributes by which modules of other libraries say it, and ``Width.last``."""
 _POOLING = re.compile(r"Pool(ing)?\d?d?$")
 _NORM = re.compile(r"(BatchNorm|LayerNorm|GroupNorm|InstanceNorm|RMSNorm|Norm(2d)?$)")
 _ELEMENTWISE = re.compile(
@@ -42,8 +55,8 @@ class Width(NamedTuple):
     is_norm: bool
     last: bool | None
     """Whether a map has its features last, as a linear or recurrent one, or in axis 1; None for other modules."""
-    words: str
-    """Names of the attributes that say so."""
+    words: tuple[str, str]
+    """Names of the attributes that say what it takes and gives."""
 
 
 @dataclass(frozen=True)
@@ -61,55 +74,29 @@ class Axis:
 
 def width(module: nn.Module) -> Width | None:
     """What a module says about its number of features; None where it says nothing."""
-    certain = _is_torch(module)
     if isinstance(module, nn.RNNBase):
         given = (module.proj_size or module.hidden_size) * (1 + module.bidirectional)
-        return Width(module.input_size, given, -1, False, True, "hidden_size")
-    if isinstance(module, nn.MultiheadAttention):
-        return Width(module.embed_dim, module.embed_dim, -1, False, True, "embed_dim")
-    if isinstance(module, nn.Embedding | nn.EmbeddingBag):
-        return Width(0, module.embedding_dim, -1 if certain else None, False, None, "embedding_dim")
-    if isinstance(module, _CONV):
-        return Width(
-            module.in_channels,
-            module.out_channels,
-            1 if certain else None,
-            False,
-            False,
-            "in_channels, out_channels",
-        )
-    if isinstance(module, nn.Bilinear):
-        return Width(module.in1_features, module.out_features, -1, False, True, "in1_features, out_features")
+        return Width(module.input_size, given, -1, False, True, ("input_size", "hidden_size"))
     if isinstance(module, nn.LayerNorm | nn.RMSNorm):
-        if len(module.normalized_shape) != 1:
-            return None
-        size = module.normalized_shape[0]
-        return Width(size, size, -1 if certain else None, True, None, "normalized_shape")
-    if isinstance(module, _NORMS):
-        return Width(module.num_features, module.num_features, 1 if certain else None, True, None, "num_features")
-    if isinstance(module, nn.GroupNorm):
-        return Width(module.num_channels, module.num_channels, 1 if certain else None, True, None, "num_channels")
-    return _said(module, certain=certain)
-
-
-def _said(module: nn.Module, *, certain: bool) -> Width | None:
-    """By attributes that other libraries' modules have too; certain about the axis only for PyTorch's Linear."""
-    pairs = (("in_features", "out_features"), ("in_channels", "out_channels"), ("nx", "nf"))
-    for taken, given in pairs:
-        a, b = getattr(module, taken, None), getattr(module, given, None)
+        axis = -1 if _is_torch(module) else None  # others' kinds of it turn images of channels first
+        sizes = module.normalized_shape
+        return Width(sizes[0], sizes[0], axis, True, None, ("normalized_shape",) * 2) if len(sizes) == 1 else None
+    for kind, taken, given_, axis_, is_norm, last in _KINDS:
+        if isinstance(module, kind):
+            a, b = getattr(module, taken), getattr(module, given_)
+            return Width(0 if isinstance(module, _EMBEDDINGS) else a, b, axis_, is_norm, last, (taken, given_))
+    for taken, given_, last in _OTHERS:
+        a, b = getattr(module, taken, None), getattr(module, given_, None)
         if isinstance(b, int) and not isinstance(b, bool):
-            linear = isinstance(module, nn.Linear)
-            last = taken != "in_channels"
-            axis = -1 if linear and certain else None
-            return Width(a if isinstance(a, int) else 0, b, axis, False, last, f"{taken}, {given}")
+            return Width(a if isinstance(a, int) else 0, b, None, False, last, (taken, given_))
     weight = getattr(module, "weight", None)
     if _NORM.search(type(module).__name__) and isinstance(weight, Tensor) and weight.ndim == 1:
-        return Width(len(weight), len(weight), None, True, None, "the size of weight")
+        return Width(len(weight), len(weight), None, True, None, ("its weight",) * 2)
     return None
 
 
 def _is_torch(module: nn.Module) -> bool:
-    """Whether a module's ``forward`` is PyTorch's own, so that the axis of its features is known."""
+    """Whether a module's ``forward`` is PyTorch's own."""
     owner = next(cls for cls in type(module).__mro__ if "forward" in vars(cls))
     return owner.__module__.startswith("torch.nn.")
 
@@ -124,7 +111,7 @@ class FeatureAxes:
 
     def __init__(self, looks: Looks, tokens: int = 0) -> None:
         self._looks, self._tokens = looks, tokens
-        said = [(call, width(call.module)) for call in looks.first.calls]
+        said = [(call, width(call.layer)) for call in looks.first.calls]
         self._sized = [(call, sizes) for call, sizes in said if sizes is not None]
         self._found: dict[tuple[str, Where], Axis] = {}
         self._moved: dict[tuple[str, Where, tuple[int, ...]], set[int]] = {}
@@ -164,39 +151,42 @@ class FeatureAxes:
         linear: bool,
     ) -> Axis:
         votes: dict[int, list[str]] = {axis: [] for axis in rest}
-        for size, who, weight in self._neighbours(call, where, last):
+        for size, who in self._neighbours(call, where, last):
             for axis in rest:
                 if shape[axis] == size:
-                    votes[axis] += [who] * weight
+                    votes[axis].append(who)
         most = max(len(who) for who in votes.values())
         best = [axis for axis in rest if len(votes[axis]) == most] if most else []
         if len(best) == 1:
-            names = list(dict.fromkeys(votes[best[0]]))
-            return Axis(best[0], f"{shape[best[0]]} as {', '.join(names[:2])}", is_linear=linear)
-        near = self._latest(call, where, {shape[axis] for axis in best})
-        if near is not None and len(moved := self._moving(call, where, near) & set(best)) == 1:
-            why = f"a change of one feature of {near[0].label} moves one index of it"
-            return Axis(moved.pop(), why, is_linear=linear)
-        by_map = None if last is None else last[1].last
-        is_last = len(rest) == 2 if by_map is None else by_map
+            return Axis(best[0], f"{shape[best[0]]} as {', '.join(votes[best[0]][:2])}", is_linear=linear)
+        open_to = set(best or rest)
+        tried = [
+            (near, self._moving(call, where, near) & open_to)
+            for near in self._latest(call, where, {shape[axis] for axis in open_to})
+        ]
+        for (producer, _), moved in tried:
+            if len(moved) == 1:
+                why = f"a change of one feature of {producer.label} moves one index of it"
+                return Axis(moved.pop(), why, is_linear=linear)
         sizes = ", ".join(str(shape[axis]) for axis in best or rest)
         why = f"open: axes of {sizes} fit alike" if best else f"open: no axis of {sizes} fits the maps around"
-        return Axis(rest[-1] if is_last else rest[0], why, is_open=True, is_linear=linear)
+        return Axis(_usual(shape, rest, None if last is None else last[1].last), why, True, linear)
 
-    def _neighbours(self, call: Call, where: Where, last: tuple[Call, Width] | None) -> list[tuple[int, str, int]]:
+    def _neighbours(self, call: Call, where: Where, last: tuple[Call, Width] | None) -> list[tuple[int, str]]:
         """(number of features, who has it, votes) of the maps and normalisations before and after a place."""
         at = call.began if where == "before" else call.ended
-        found: list[tuple[int, str, int]] = []
+        found: list[tuple[int, str]] = []
         if last is not None:
-            found.append((last[1].given, _named(*last), 1))
-        norms = [(c, w) for c, w in self._sized if w.is_norm and c.ended <= at and c.began >= call.began]
+            found.append((last[1].given, f"{last[0].label} ({last[1].words[1]})"))
+        inside = call.began if call is not self._looks.first.whole else at
+        norms = [(c, w) for c, w in self._sized if w.is_norm and c.ended <= at and c.began >= inside]
         if norms:
-            found.append((norms[-1][1].given, _named(*norms[-1]), 1))
+            found.append((norms[-1][1].given, f"{norms[-1][0].label} ({norms[-1][1].words[1]})"))
         after = sorted(((c, w) for c, w in self._sized if c.began > at), key=lambda pair: pair[0].began)
         for wanted in (True, False):
             following = next(((c, w) for c, w in after if w.is_norm is wanted and w.taken), None)
             if following is not None:
-                found.append((following[1].taken, _named(*following), 1))
+                found.append((following[1].taken, f"{following[0].label} ({following[1].words[0]})"))
         return found
 
     def _last_map(self, call: Call, where: Where) -> tuple[Call, Width] | None:
@@ -205,19 +195,24 @@ class FeatureAxes:
         before = [(c, w) for c, w in self._sized if c.ended <= at and not w.is_norm]
         return max(before, key=lambda pair: pair[0].ended, default=None)
 
-    def _latest(self, call: Call, where: Where, sizes: set[int]) -> tuple[Call, Width] | None:
-        """The last module before a place that gives as many features as one of the sizes."""
+    def _latest(self, call: Call, where: Where, sizes: set[int]) -> list[tuple[Call, Width]]:
+        """The last module before a place that gives as many features as one of the sizes, and the last of those
+        that give as many numbers as the place has: the first may be a gate, or lie on another branch.
+        """
         at = call.began if where == "before" else call.ended
+        numbers = math.prod(call.input_shape if where == "before" else call.shape)
         before = [(c, w) for c, w in self._sized if c.ended <= at and w.given in sizes and c is not call]
-        return max(before, key=lambda pair: pair[0].ended, default=None)
+        before.sort(key=lambda pair: pair[0].ended)
+        as_many = [pair for pair in before if math.prod(pair[0].shape) == numbers]
+        return before[-1:] + [pair for pair in as_many[-1:] if pair is not before[-1]]
 
     def _certain(self, call: Call | None) -> tuple[int, str] | None:
         """The axis of an output's features where what computed it leaves no doubt, and what that is."""
         for _ in itertools.repeat(None, 99):
             if call is None:
                 return None
-            sizes = width(call.module)
-            if sizes is not None and sizes.axis is not None and call.end in (None, call):
+            sizes = width(call.layer)
+            if sizes is not None and sizes.axis is not None:
                 axis = sizes.axis % len(call.shape) if call.shape else 0
                 fits = call.shape and axis < len(call.shape) and call.shape[axis] == sizes.given
                 return (axis, f"{call.label} gives them") if fits else None
@@ -235,9 +230,10 @@ class FeatureAxes:
         shape = call.input_shape if where == "before" else call.shape
         own = [axis for axis, size in enumerate(producer.shape) if size == sizes.given]
         axis = sizes.axis % len(producer.shape) if sizes.axis is not None and producer.shape else None
-        if axis is None or axis not in own:
-            axis = own[-1 if sizes.last in (True, None) else 0] if own else None
-        if axis is None:
+        if axis not in own:
+            usual = {True: len(producer.shape) - 1, False: 1}.get(sizes.last)  # type: ignore[arg-type]
+            axis = own[0] if len(own) == 1 else usual
+        if axis not in own:
             return set()
         key = f"{call.kind} {producer.kind} {producer.shape}", where, shape  # alike blocks are alike
         if key not in self._moved:
@@ -245,18 +241,24 @@ class FeatureAxes:
         return self._moved[key]
 
 
+def _usual(shape: tuple[int, ...], rest: list[int], last: bool | None) -> int:
+    """The axis that features have where nothing tells: that of the last map; before any, the last one of tokens
+    and the first of images. Where no convolution came last, the one that is no side of square images.
+    """
+    counts = Counter(shape[axis] for axis in rest)
+    if last is not False and len(rest) > 2 and sorted(counts.values()) == [1, len(rest) - 1]:
+        return next(axis for axis in rest if counts[shape[axis]] == 1)
+    return rest[-1] if last or (last is None and len(rest) == 2) else rest[0]
+
+
 def _keeps_axes(call: Call) -> bool:
     """Whether a module computes element by element, or pools positions, so that its axes are its input's."""
-    has_weights = next(call.module.parameters(), None) is not None and not isinstance(call.module, nn.PReLU)
+    has_weights = next(call.module.parameters(), None) is not None and not isinstance(call.layer, nn.PReLU)
     if call.inner or has_weights:
         return False
     if _ELEMENTWISE.search(call.kind):
         return call.shape == call.input_shape
     return bool(_POOLING.search(call.kind)) and len(call.shape) == len(call.input_shape)
-
-
-def _named(call: Call, sizes: Width) -> str:
-    return f"{call.label} ({sizes.words})"
 
 
 def canonical(

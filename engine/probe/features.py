@@ -15,14 +15,20 @@ from torch.utils.hooks import RemovableHandle
 
 from ..errors import ConfigError
 from .axes import canonical
-from .batch import ProbeBatch, first_real
+from .batch import ProbeBatch, first_features, real_leaves
 from .groupings import Groups
 from .isolation import hooked
 from .layers import Point
-from .reductions import Rows, feature_tensor, reduce
+from .masks import Part
+from .ragged import PackedSequence
+from .reductions import Rows, features_in, positions, reduce
+from .trace import BySample
 
 Forward = Callable[[Any, Any], Any]
 """Runs the model on positional and named arguments and returns its output."""
+Seen = Callable[[int, Tensor, Rows], None]
+"""Is shown a point's activations before they are reduced: number of the point, [n, …] with samples first, the
+mask."""
 _SIZE_SAMPLES = 4
 """Samples of the forward pass that counts each point's features."""
 REMEDY = (
@@ -54,7 +60,7 @@ class Source:
         self._widths: dict[int, int] = {}
 
     def features(
-        self, wanted: Mapping[int, slice], start: int, stop: int, run: Forward
+        self, wanted: Mapping[int, slice], start: int, stop: int, run: Forward, seen: Seen | None = None
     ) -> tuple[slice, dict[int, Tensor]]:
         """Features of samples start … stop - 1: the slice of the M measured samples, and [m, D] by point.
 
@@ -62,18 +68,20 @@ class Source:
             wanted: by number of a point, the slice of its features.
             start, stop: samples of the probe batch.
             run: runs the model; its exceptions are passed on.
+            seen: is shown the activations of each wanted point.
 
         Raises:
             WidthError: a point has another number of features than in ``sizes``.
         """
         measured = self._measured(start, stop)
         args, kwargs = self.batch.chunk(start, stop, self.device, self.dtype)
-        taker = _Taker({i: (self.points[i], columns) for i, columns in wanted.items()}, self.groups.tokens)
-        taker.rows = self._rows(start, stop, measured)
-        taker.take_end("batch", first_real((args, kwargs)))  # before the model can overwrite it
+        chosen = {i: (self.points[i], columns) for i, columns in wanted.items()}
+        masks, rows = self.batch.masks.part(start, stop, self.device), self._rows(start, measured)
+        taker = _Taker(chosen, self.groups.tokens, self.batch.by_sample, masks, rows, seen)
+        taker.take_batch((args, kwargs))  # before the model can overwrite it
         with hooked(taker.hooks()):
             output = run(args, kwargs)
-        taker.take_end("model", feature_tensor(output))
+        taker.take_output(features_in(output))
         for i, width in taker.widths.items() if self.sizes else ():
             if width != self.sizes[i]:
                 raise WidthError(
@@ -126,25 +134,32 @@ class Source:
         edges = np.searchsorted(self.groups.positions[0].numpy(), (start, stop))
         return slice(int(edges[0]), int(edges[1]))
 
-    def _rows(self, start: int, stop: int, measured: slice) -> Rows:
-        """Mask and measured positions of a chunk."""
-        mask = self.batch.mask
-        part = None if mask is None else mask[start:stop].to(self.device)
+    def _rows(self, start: int, measured: slice) -> Rows:
+        """Measured positions of a chunk."""
         if self.groups.positions is None:
-            return Rows(part)
+            return Rows()
         rows, cols = self.groups.positions
         at = ((rows[measured] - start).to(self.device), cols[measured].to(self.device))
-        return Rows(part, at, self.groups.length)
+        return Rows(None, at, self.groups.length)
 
 
 class _Taker:
     """Captures the features of some points in one forward pass."""
 
-    def __init__(self, points: dict[int, tuple[Point, slice]], tokens: Tensor | None) -> None:
+    def __init__(
+        self,
+        points: dict[int, tuple[Point, slice]],
+        tokens: Tensor | None,
+        by_sample: BySample,
+        masks: Part,
+        rows: Rows,
+        seen: Seen | None = None,
+    ) -> None:
         self.features: dict[int, Tensor] = {}
+        self._seen = seen
         self.widths: dict[int, int] = {}
         """Number of features of each point, D, before the wanted ones are taken."""
-        self.rows = Rows()
+        self._by_sample, self._masks, self._rows = by_sample, masks, rows
         self._points = points
         self._tokens = tokens
 
@@ -162,36 +177,53 @@ class _Taker:
     def _hook(self, module: nn.Module, calls: dict[int, int], where: str) -> RemovableHandle:
         count = 0
 
-        def seen(value: Tensor | None) -> None:
+        def seen(value: Tensor | PackedSequence | None) -> None:
             nonlocal count
             if count in calls and value is not None:
                 self._take(calls[count], value)
             count += 1
 
         def before(_module: nn.Module, args: Any, kwargs: Any) -> None:
-            seen(first_real((args, kwargs)))
+            seen(first_features((args, kwargs)))
 
         def after(_module: nn.Module, _args: Any, output: Any) -> None:
-            seen(feature_tensor(output))
+            seen(features_in(output))
 
         if where == "before":
             return module.register_forward_pre_hook(before, with_kwargs=True)
         return module.register_forward_hook(after)
 
-    def take_end(self, where: str, value: Tensor | None) -> None:
-        """Capture points that need no hook: the model's input (``batch``) or its output (``model``)."""
+    def take_batch(self, inputs: Any) -> None:
+        """Capture points that are inputs of the model."""
+        wanted = [(index, point.number) for index, (point, _) in self._points.items() if point.where == "batch"]
+        real = real_leaves(inputs) if wanted else []
+        for index, number in wanted:
+            if number < len(real):
+                self._take(index, real[number])
+
+    def take_output(self, value: Tensor | PackedSequence | None) -> None:
+        """Capture points that are the model's output."""
         for index, (point, _) in self._points.items():
-            if point.where == where and value is not None:
+            if point.where == "model" and value is not None:
                 self._take(index, value)
 
-    def _take(self, index: int, x: Tensor) -> None:
+    def _take(self, index: int, value: Tensor | PackedSequence) -> None:
         """Keep one point's features, reduced to one vector a sample."""
         point, columns = self._points[index]
+        x, mask = self._by_sample(value)
+        if x is None:
+            return
         x = x.detach()
         x = canonical(x, point.samples_axis, point.features_axis, point.rows, point.interleaved, point.reduction)
         if point.logits and self._tokens is not None and x.shape[-1] > int(self._tokens.max()):
             x = x[..., self._tokens.to(x.device)]  # of the vocabulary's logits only those of the groups' tokens
-        vectors = _as_real(reduce(x, point.reduction, self.rows))
+        if mask is None and (counted := positions(x, point.reduction)):
+            mask = self._masks.fitting(point.name, (len(x), counted))
+        rows = self._rows._replace(mask_nT=mask)
+        if self._seen is not None:
+            real = mask if mask is not None or x.ndim < 3 else self._masks.fitting(point.name, x.shape)
+            self._seen(index, x, rows._replace(mask_nT=real))
+        vectors = _as_real(reduce(x, point.reduction, rows))
         self.widths[index] = vectors.shape[1]
         vectors = vectors[:, columns]
         # a copy where the memory is the model's: later operations may overwrite it

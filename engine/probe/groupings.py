@@ -159,6 +159,13 @@ def group(labels: Any, n: int, token_ids: Tensor | None, mask: Tensor | None, k:
     return _checked(_numbered(values, "labels"))
 
 
+def label_count(labels: Any) -> int | None:
+    """Number of labels; None where it is not known."""
+    if isinstance(labels, Groups):
+        return len(labels.y_M) if labels.positions is None else None
+    return len(labels) if hasattr(labels, "__len__") and getattr(labels, "ndim", 1) > 0 else None
+
+
 def _from_rows(values: Tensor, ids: Tensor | None, k: int) -> Groups:
     """Groups from labels with several columns, [N, C] or [N, T]."""
     if values.is_floating_point() or ids is None or values.shape != ids.shape:
@@ -261,16 +268,6 @@ def _word(value: Any) -> str:
     """A value's shape or number in words."""
     shape = getattr(value, "shape", None)
     return f"[{', '.join(map(str, shape))}]" if shape else repr(value)[:20]
-
-
-def sample_count(labels: Any) -> int | None:
-    """N, as the labels tell it; None where they do not."""
-    if isinstance(labels, Groups):
-        return len(labels.y_M) if labels.positions is None else None
-    try:
-        return len(labels)
-    except TypeError:
-        return None
 
 
 def _numbered(values: Tensor, how: str) -> Groups:

@@ -29,7 +29,7 @@ def isolated(model: nn.Module) -> Iterator[None]:
     stay frozen and a user's own ``train()`` is not called.
     """
     training = [(module, module.training) for module in model.modules()]
-    with _random_kept(), torch.inference_mode(mode=False), torch.no_grad(), _eagerly():
+    with random_kept(), torch.inference_mode(mode=False), torch.no_grad(), _eagerly():
         try:
             for module, _ in training:
                 module.training = False
@@ -48,7 +48,7 @@ def _reshard(model: nn.Module) -> None:
 
 
 @contextlib.contextmanager
-def _random_kept() -> Iterator[None]:
+def random_kept() -> Iterator[None]:
     """Restore the random number generators of torch on all devices, of NumPy and of Python."""
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]

@@ -17,6 +17,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,16 +31,21 @@ from ..measures.load_curve import LoadStatistics
 from ..measures.registry import DEFAULT_MEASURE, SEPARATIONS
 from ..runs.home import default_home, preferred_home
 from ..runs.label import checked_name
-from ..runs.records import Control, Curve, Started
+from ..runs.records import Control, Curve, Health, Started
 from ..runs.status import Status
 from ..settings.fields import make
 from ..settings.probe import ProbeConfig
+from .description import Description
+from .events import Events
+from .health import LayerHealth, known_health, note_limits
 from .isolation import Autocast
-from .layers import check_reductions
+from .layers import check_reductions, checked_towers
+from .loader import Split, gather
 from .model import ProbedModel
 from .refusals import check_arguments
+from .reporting import Reporter
 from .run import ProbeRun, describe, end_with_script
-from .tower import Tower
+from .tower import Tower, Towers
 from .wrappers import inner_model, is_sharded, rank
 
 __all__ = ["LoadProbe"]
@@ -55,8 +61,15 @@ class LoadProbe:
             ``next_token``; or None for the next token of a language model's inputs.
         every: optimiser steps between measurements.
         layers: patterns of module names, as ``["blocks.*", "fc?"]``; found automatically by default.
+        towers: chains of layers that are measured apart, by name, as ``{"image": ["visual.blocks.*"], "text":
+            ["text.blocks.*"]}``; found automatically by default where they are plain; False for one chain.
         reductions: how features become vectors: one name for all points, or names by pattern.
         measures: measures of separation beside ``trace_ratio``.
+        health: measures of layer health: ``grad_norm``, ``update_ratio``, ``dead``, ``saturated``, ``scale``,
+            ``effective_rank``, or ``all``; none by default. The first two need ``optimizer``.
+        optimizer: the optimiser that trains the model, or a list of several; its steps are only read.
+        notes: whether the run gets a warning when something happens to a layer; or limits by name, as
+            ``{"idle_load": 0.05}``.
         groups: number of bins of a target, or of most frequent next tokens.
         chunk: samples that go through the model at once; by default as many as fit into ``memory``. Where memory
             runs out it is halved.
@@ -66,6 +79,9 @@ class LoadProbe:
             data directory.
         autocast: a dtype to compute in, or a function that returns a context; default: the autocast in force.
         forward: called in place of the model: ``forward(model, *args, **kwargs)``.
+        mask: True where a token is real, [N, T]; by default from the masks and lengths among the inputs.
+        samples: of graphs, the number of the graph of each node, [R]; a mask [R] of nodes that are samples; or
+            "nodes"; by default from the inputs' ``batch``. The model then runs on all samples at once.
 
     Raises:
         ConfigError, DataError: an argument is not allowed; the message says what is. Later errors only warn.
@@ -79,8 +95,12 @@ class LoadProbe:
         *,
         every: int = 100,
         layers: str | Sequence[str] | None = None,
+        towers: Mapping[str, str | Sequence[str]] | bool | None = None,
         reductions: str | Mapping[str, str] = "auto",
         measures: str | Sequence[str] = SEPARATIONS,
+        health: str | Sequence[str] = (),
+        optimizer: Any = None,
+        notes: bool | Mapping[str, float] = True,
         groups: int = 10,
         chunk: int | None = None,
         memory: int = 256,
@@ -88,6 +108,8 @@ class LoadProbe:
         home: str | os.PathLike[str] | None = None,
         autocast: Autocast = None,
         forward: Any = None,
+        mask: Any = None,
+        samples: Any = None,
     ) -> None:
         inner = inner_model(model)
         self._sharded = is_sharded(inner)
@@ -97,17 +119,24 @@ class LoadProbe:
         except ConfigError as error:
             warnings.warn(f"{error}. The load probe's run has no name", ProbeWarning, 2)
             name = ""
+        wanted = known_health(health)
         options = {"every": every, "memory": memory, "name": name, "measures": _known(measures)}
-        config = make(ProbeConfig, options if chunk is None else {**options, "chunk": chunk})
+        options |= {} if chunk is None else {"chunk": chunk}
+        config = make(ProbeConfig, {**options, "health": wanted, **note_limits(notes)})
+        self._health = LayerHealth(wanted, optimizer, sharded=self._sharded)
+        self._events: list[Events] = []
         check_reductions(reductions)
         check_arguments(layers, groups, autocast, forward)
+        named = checked_towers(towers, layers)
         self._every = config.every
         self._steps, self._measured_at = 0, -1
         self._warned = self._paused = self._closed = self._late = False
         self._began = time.monotonic()
         self._mark, self._cost = (self._began, 0), 0.0
-        self._tower = Tower("", [], has_logits=False)
+        self._towers = Towers([Tower("", [], has_logits=False)])
+        self._reporters: list[Reporter] = []
         self._probed: ProbedModel | None = None
+        self._described: Description | None = None
         self._run: ProbeRun | None = None
         writes = rank() == 0
         if writes or self._sharded:
@@ -116,23 +145,58 @@ class LoadProbe:
                 inputs,
                 labels,
                 layers=[layers] if isinstance(layers, str) else layers,
+                towers=named,
                 reductions=reductions,
                 groups=groups,
                 measures=config.measures,
+                health=wanted,
                 chunk=None if chunk is None else config.chunk,
                 memory=config.memory,
                 sharded=self._sharded,
                 autocast=autocast,
                 forward=forward,
                 keeps=writes,
+                mask=mask,
+                samples=samples,
             )
-            points = self._probed.points
-            self._tower = Tower("", [point.name for point in points], has_logits=points[-1].logits)
+            self._towers = self._probed.towers()
+            self._described = self._probed.describe()
         if writes:
+            assert self._probed is not None
+            self._health.watch(self._probed.parameters)
+            self._health.expect(self._every, paused=False)
+            self._described = replace(self.describe(), health=self._health.words())
+            if config.notes:
+                self._events = [
+                    Events(tower.layers, config, logits=tower.has_logits, path=tower.path)
+                    for tower in self._towers
+                ]
             self._attempt(lambda: self._open(None if home is None else Path(home), config))
             for text in self._probed.notes if self._probed is not None else []:
                 self._warn(text, level=3)
         self._attempt(self._measure)
+
+    @classmethod
+    def from_loader(
+        cls, model: nn.Module, loader: Any, n: int = 512, *, split: Split | None = None, **options: Any
+    ) -> LoadProbe:
+        """A probe whose batch is the first ``n`` samples of a loader, with at least two of each class among them.
+
+        The training's batches and random numbers stay as they would be without it.
+
+        Args:
+            model: as ``LoadProbe``.
+            loader: a DataLoader of ``(inputs, labels)``, of mappings with ``labels``, ``label``, ``target`` or
+                ``y``, or of PyTorch Geometric's batches; or another iterable that can be iterated again.
+            n: number of samples.
+            split: returns ``(inputs, labels)`` of a batch of another form.
+            options: of ``LoadProbe``.
+
+        Raises:
+            ConfigError, DataError: the loader can be iterated only once, or its batches have no known form.
+        """
+        inputs, labels = gather(inner_model(model), loader, n, split)
+        return cls(model, inputs, labels, **options)
 
     # called by the training
 
@@ -150,13 +214,14 @@ class LoadProbe:
         self._steps = self._steps + 1 if step is None else max(0, int(step))
         if self._probed is None:
             return
+        self._health.stepped(self._steps, self._every, paused=self._paused)
         if self._run is not None:
             self._run.at = self._steps
             self._keep(scalars)
             self._attempt(self._listen)
         if self._steps // self._every != before // self._every and not self._paused:
             self._attempt(self._measure)
-        elif self._run is not None:
+        if self._run is not None:
             self._attempt(self._run.write_kept_now_and_then)
 
     def log(self, *, step: float | None = None, epoch: float | None = None, **scalars: Any) -> None:
@@ -191,17 +256,34 @@ class LoadProbe:
 
         ``separation/LAYER`` and ``load/LAYER`` (trace ratio), ``fuzziness/LAYER``, ``inverse_fuzziness/LAYER``,
         all natural logs; ``cv``, ``asymmetry``, ``effective_friction``, ``friction_error`` and ``curve_error``,
-        dimensionless, the first four only where the curve's shape means something; ``seconds`` that the
-        measurement took; on the process that writes the run ``scalars/NAME``, the newest number of each name that
-        was recorded, ``usage/cpu`` in cores, and in bytes ``usage/memory``, ``usage/gpu0/memory`` and
-        ``usage/gpu0/reserved``.
+        dimensionless, the first four only where the curve's shape means something; measures of layer health, as
+        ``grad_norm/LAYER``; ``seconds`` that the measurement took; on the process that writes the run
+        ``scalars/NAME``, the newest number of each name that was recorded, ``usage/cpu`` in cores, and in bytes
+        ``usage/memory``, ``usage/gpu0/memory`` and ``usage/gpu0/reserved``. The names of further towers begin with
+        ``TOWER/``.
         """
-        numbers = self._tower.metrics()
+        numbers = self._towers.metrics()
         if numbers:
             numbers["seconds"] = self._cost
         if self._run is not None:
             numbers |= self._run.metrics()
         return {prefix + name: value for name, value in numbers.items() if math.isfinite(value)}
+
+    def report_to(self, tracker: Any, *, prefix: str = "load_probe/", run_id: str | None = None) -> None:
+        """Send ``metrics()`` to a tracker now and after each measurement; a failing tracker only warns, once.
+
+        Args:
+            tracker: a run of wandb, or wandb itself; MLflow, or its client; a TensorBoard SummaryWriter; trackio;
+                a logger with ``log_metrics`` or ``log``; or a function of a dict of numbers and a step.
+            prefix: of the names.
+            run_id: MLflow's run; by default the active one.
+
+        Raises:
+            ConfigError: nothing can be sent to the tracker.
+        """
+        reporter = Reporter(tracker, prefix, run_id)
+        self._reporters.append(reporter)
+        self._report([reporter])
 
     def close(self, error: BaseException | None = None) -> None:
         """End the run: as finished, after a last measurement; after an exception as stopped or failed.
@@ -209,7 +291,8 @@ class LoadProbe:
         Args:
             error: the exception that ended the training; None where it finished.
         """
-        self._closed = self._tower.ended = True
+        self._closed = True
+        self._towers.end()
         if error is None or (isinstance(error, SystemExit) and not error.code):
             if not self._sharded:  # a sharded model's other processes may have ended
                 self._attempt(self._measure)
@@ -227,7 +310,36 @@ class LoadProbe:
     ) -> None:
         self.close(error)
 
-    # the newest measurement
+    # what is measured
+
+    def describe(self) -> Description:
+        """Every point with its module, shape, reduction and role, and what is left out and why; print it.
+
+        Raises:
+            ConfigError: the probe does not measure in this process.
+        """
+        if self._described is None:
+            raise ConfigError("this process measures nothing; ask the probe of rank 0 to describe()")
+        return self._described
+
+    @property
+    def towers(self) -> list[str]:
+        """Names of the towers, the main one first; one empty name where the model is one chain."""
+        return self._towers.names
+
+    def tower(self, name: str) -> Tower:
+        """The newest measurement of one tower.
+
+        Raises:
+            ConfigError: there is no tower of this name.
+        """
+        return self._towers[name]
+
+    # the newest measurement, of the main tower
+
+    @property
+    def _tower(self) -> Tower:
+        return self._towers.main
 
     @property
     def layers(self) -> list[str]:
@@ -278,7 +390,7 @@ class LoadProbe:
         return self._run.run.path if self._run is not None else None
 
     def __repr__(self) -> str:
-        return f"<LoadProbe of {self._kind}, {len(self._tower.layers)} points, {self.run_id or 'writes nothing'}>"
+        return f"<LoadProbe of {self._kind}, {self._towers.points} points, {self.run_id or 'writes nothing'}>"
 
     # internals
 
@@ -324,14 +436,37 @@ class LoadProbe:
         began = time.monotonic()
         self._measured_at = self._steps
         try:
-            measured = self._probed.measure()
+            measured = self._probed.measure_towers()
         finally:
             for text in self._probed.take_news():
                 self._warn(text)
+        if problem := self._health.problem(self._steps):
+            self._warn(f"layer health: {problem}")
+        measured = self._health.take(measured, self._steps, last=self._closed)
         self._cost = time.monotonic() - began
-        if measured.curves:
-            self._tower.take(measured)
-            self._write(began)
+        if measured[0].curves:
+            self._towers.take(measured)
+            try:
+                self._write(began)
+                self._write_health()
+            finally:
+                self._report(self._reporters)
+
+    def _write_health(self) -> None:
+        """Write the layer health, and note what has happened to a layer since the last measurement."""
+        if self._run is None:
+            return
+        for tower in self._towers:
+            if tower.health:
+                self._run.write_health(
+                    Health(step=self._steps, path=tower.path, layers=tower.layers, measures=tower.health)
+                )
+        if self._steps == 0:  # an untrained network is no news
+            return
+        for tower, events in zip(self._towers, self._events, strict=False):
+            clear = not tower.statistics.reason
+            for text in events.see(self._steps, tower.curve, clear=clear, health=tower.health):
+                self._run.note(text)
 
     def _write(self, began: float) -> None:
         numbers = self._tower.numbers()
@@ -340,16 +475,14 @@ class LoadProbe:
         scalars: dict[str, float | None] = {**numbers, "rate": rate, "probe_seconds": self._cost}
         if self._run is None:
             return
-        curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in self._tower.curves.items()}
-        summary = {
-            "steps": self._steps,
-            "seconds": time.monotonic() - self._began,
-            "load_curve": curves,
-            "regime": self.regime,
-            "regime_reason": self.statistics.reason,
-            **scalars,
-        }
-        self._run.write(Curve(at=self._steps, step=self._steps, curves=curves, scalars=scalars), summary)
+        seconds = time.monotonic() - self._began
+        summary = {"steps": self._steps, "seconds": seconds, **self._towers.summary(), **scalars}
+        found = []
+        for tower in self._towers:
+            own: dict[str, float | None] = {**(scalars if tower is self._tower else tower.numbers())}
+            curves: dict[str, list[float | None]] = {name: [*curve] for name, curve in tower.curves.items()}
+            found.append(Curve(at=self._steps, step=self._steps, path=tower.path, curves=curves, scalars=own))
+        self._run.write_curves(found, summary)
 
     def _keep(self, scalars: Mapping[str, Any]) -> None:
         if self._run is not None and scalars:
@@ -362,6 +495,16 @@ class LoadProbe:
             names = ", ".join(scalars)
             self._warn(f"the load probe does not record {names}: its run has ended; log before close()", level=4)
         self._late = True
+
+    def _report(self, reporters: Sequence[Reporter]) -> None:
+        """Send the newest measurement; warns of a tracker that fails, the first time only."""
+        for reporter in reporters:
+            try:
+                reporter.send(self.metrics(reporter.prefix), self._steps)
+            except Exception as error:  # of another library, of any type; the training goes on
+                if not reporter.has_failed:
+                    reporter.has_failed = True
+                    self._warn(f"the load probe could not report to {reporter.name}: {describe(error)}")
 
     def _listen(self) -> None:
         assert self._run is not None
@@ -379,9 +522,11 @@ class LoadProbe:
             if unknown:
                 raise ConfigError(f"{unknown[0]!r} cannot change while a probe watches; this can: every")
             self._every = make(ProbeConfig, control.settings).every
+            self._health.expect(self._every, paused=self._paused)
             return {"every": self._every}
         if control.action in {"pause", "resume"}:
             self._paused = control.action == "pause"
+            self._health.expect(self._every, paused=self._paused)
         elif control.action != "stop":
             raise ConfigError(f"unknown request {control.action!r}; allowed: set, pause, resume, stop")
         return {}
@@ -408,6 +553,7 @@ class LoadProbe:
 
     def _end(self, reason: Status, text: str) -> None:
         self._probed = None
+        self._health.close()
         if self._run is not None:
             self._run.end(reason, text)
 

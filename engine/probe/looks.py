@@ -9,6 +9,7 @@ Shape legend: n, m samples of the two looks, T tokens, D features.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Callable
@@ -19,10 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from .batch import chunk_bounds
-from .trace import Call, Trace, Where, bare_name, trace
+from .modules import owners
+from .trace import BySample, Call, Inspect, Trace, Where, trace, trace_flow
 
-Run = Callable[[int, int], Any]
-"""Runs the model on samples start … stop - 1 of the probe batch and returns its output."""
+Run = Callable[[Any, Any], Any]
+"""Runs the model on positional and named arguments and returns its output."""
+Take = Callable[[int, int], tuple[Any, Any]]
+"""The arguments of samples start … stop - 1 of the probe batch, anew each time."""
 _FIRST, _SECOND, _FEWEST = 31, 7, 3
 """Samples of the two looks: few and prime, so that other sizes are seldom multiples of them; and the fewest of the
 first one, whatever the chunk."""
@@ -62,42 +66,60 @@ class Looks:
 
     Args:
         model: the inner model.
-        run: runs samples of the probe batch.
+        run: runs the model.
+        take: gives samples of the probe batch.
         total: samples of the probe batch, at least 3.
         chunk: samples that may go through the model at once.
+        by_sample: gives features with samples in front: ``ProbeBatch.by_sample``.
+        is_whole: whether the model must run on all samples at once, as on graphs.
 
     Raises:
         Exception: the model's, where it runs neither few samples nor a whole chunk.
     """
 
-    def __init__(self, model: nn.Module, run: Run, total: int, chunk: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        run: Run,
+        take: Take,
+        total: int,
+        chunk: int,
+        by_sample: BySample,
+        *,
+        is_whole: bool = False,
+    ) -> None:
         self.model = model
-        self._run = run
-        self.n = min(total, max(chunk, _FEWEST), _FIRST)
+        self._call, self._take, self.by_sample, self._is_whole = run, take, by_sample, is_whole
+        self.n = total if is_whole else min(total, max(chunk, _FEWEST), _FIRST)
         whole = chunk_bounds(total, chunk)[0][1]
         try:
-            self.first = trace(model, lambda: run(0, self.n))
+            self.first = trace_flow(model, run, lambda: take(0, self.n), by_sample)
         except Exception:  # the model's own, of any type: it may take only batches of one size
             if whole == self.n:
                 raise
             first = whole
             try:
-                self.first = trace(model, lambda: run(0, first))
+                self.first = trace_flow(model, run, lambda: take(0, first), by_sample)
             except Exception:
                 first = 0
             if not first:
                 raise
             self.n = first
         self.m = _SECOND if self.n > _SECOND else self.n - 1
-        try:
-            # the last samples, since their texts may be longer than those of the first
-            self._second: Trace | None = trace(model, lambda: run(total - self.m, total))
-        except Exception:  # as above
-            self._second = None
+        self._second: Trace | None = None
+        if not is_whole:
+            with contextlib.suppress(Exception):  # as above
+                # the last samples, since their texts may be longer than those of the first
+                self._second = trace(model, lambda: self._run(total - self.m, total), by_sample=by_sample)
         self._others = {} if self._second is None else {call.label: call for call in self._second.calls}
         self._class_tokens = _owners(model)
         self._shifted: _Content | None = None
+        self._scopes: dict[str, tuple[str, int, int] | None] = {}
         self._known: dict[tuple[str, Where], Samples | str] = {}
+
+    def _run(self, start: int, stop: int) -> Any:
+        """The model's output for samples start … stop - 1 of the probe batch."""
+        return self._call(*self._take(start, stop))
 
     @property
     def are_two(self) -> bool:
@@ -128,6 +150,8 @@ class Looks:
     def _by_rule(self, call: Call, shape: tuple[int, ...]) -> Samples | str:
         """By the one look: the first of two axes that has n rows, or the second where a module says so."""
         axes = [axis for axis in range(min(2, len(shape))) if shape[axis] == self.n]
+        if self._is_whole:
+            return Samples(0) if 0 in axes else f"has rows of no sample: {_words(shape)} for {self.n} samples"
         if not axes:
             return f"has no axis of {self.n} samples, the only batch that the model ran"
         said = [
@@ -167,7 +191,9 @@ class Looks:
         """
         for owner in self._class_tokens:
             at = call.began if where == "before" else call.ended
-            joined = self._joined(owner)
+            if owner not in self._scopes:
+                self._scopes[owner] = self._joined(owner)
+            joined = self._scopes[owner]
             if joined is None or not _within(call.name, joined[0]) or at < joined[1]:
                 continue
             shape, found = _shape(call, where), self.samples(call, where)
@@ -214,11 +240,13 @@ class Looks:
         if self._shifted is None:
             self._shifted = content = _Content()
 
+            firsts = {call.label: call for call in [*self.first.calls, self.first.whole] if call is not None}
+
             def inspect(call: Call, where: Where, x: Tensor) -> None:
-                if x.is_nested or not x.numel():
+                if x.is_nested or not x.numel() or call.label not in firsts:
                     return
                 shape = tuple(x.shape)
-                found = _following(_shape(self._like(call), where), shape, self.n, self.m)
+                found = _following(_shape(firsts[call.label], where), shape, self.n, self.m)
                 if isinstance(found, str):
                     return
                 key, x = (call.label, where), x.detach().movedim(found.axis, 0)
@@ -228,14 +256,15 @@ class Looks:
                     content.first_alike.setdefault(key, _equal(x[:, 0]) and not _equal(x[:, -1]))
 
             for start in (0, 1) if self.are_two else ():
-                trace(self.model, lambda start=start: self._run(start, start + self.m), inspect)  # type: ignore[misc]
+                self._pass(start, start + self.m, inspect)
         return self._shifted
 
-    def _like(self, call: Call) -> Call:
-        """The same call in the first look; the call itself where there is none."""
-        if call.name == "" and self.first.whole is not None:
-            return self.first.whole
-        return next((c for c in self.first.calls if c.name == call.name and c.number == call.number), call)
+    def _pass(self, start: int, stop: int, inspect: Inspect) -> None:
+        """Run some samples, each time with the same random numbers, which a model may draw even in eval mode."""
+        first = next(self.model.parameters(), None)
+        devices = [first.device] if first is not None and first.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            trace(self.model, lambda: self._run(start, stop), inspect, by_sample=self.by_sample)
 
     def followed(self, producer: Call, axis: int, target: Call, where: Where) -> set[int]:
         """Axes of a target's features along which a change of one feature of a producer stays at one index.
@@ -248,13 +277,16 @@ class Looks:
         def passed(index: int | None, delta: float) -> Tensor | None:
             got: list[Tensor] = []
 
-            def inspect(call: Call, side: Where, x: Tensor) -> None:
-                if call.label == producer.label and side == "after" and index is not None:
-                    x.select(axis, index).add_(delta * (1 + float(x.abs().amax())))
+            def inspect(call: Call, side: Where, x: Tensor) -> Tensor | None:
                 if call.label == target.label and side == where:
                     got.append(x.detach().clone())
+                if call.label != producer.label or side != "after" or index is None:
+                    return None
+                x = x.detach().clone()  # the tensor itself may be a view of a weight
+                x.select(axis, index).add_(delta * (1 + float(x.abs().amax())))
+                return x
 
-            trace(self.model, lambda: self._run(0, self.m if self.are_two else self.n), inspect)
+            self._pass(0, self.m if self.are_two else self.n, inspect)
             return got[0] if got else None
 
         plain = passed(None, 0.0)
@@ -285,9 +317,9 @@ def _following(a: tuple[int, ...], b: tuple[int, ...], n: int, m: int) -> Sample
     if not changed:
         return f"has no axis of samples: {_words(a)}, however many samples run"
     if not rows:
-        return f"its shape does not follow the samples: {_words(a)} with {n}, {_words(b)} with {m}"
+        return f"does not follow the samples: {_words(a)} with {n}, {_words(b)} with {m}"
     if len(rows) > 1:
-        return f"its features grow with the batch: {_words(a)} with {n} samples, {_words(b)} with {m}"
+        return f"grows with the batch: {_words(a)} with {n} samples, {_words(b)} with {m}"
     axis = next(iter(rows))
     return Samples(axis, rows[axis], varying=frozenset(changed) - {axis})
 
@@ -312,13 +344,13 @@ def _within(name: str, owner: str) -> bool:
 
 def _owners(model: nn.Module) -> list[str]:
     """Names of the modules that own a class token."""
-    names = [bare_name(name) for name, _ in model.named_parameters()]
-    return list(dict.fromkeys(name.rpartition(".")[0] for name in names if _CLASS_TOKEN.search(name)))
+    return list(dict.fromkeys(owner for owner, name in owners(model) if _CLASS_TOKEN.search(name)))
 
 
 def _signs(x: Tensor) -> Tensor:
     """Three numbers of each row of x [rows, …] that tell it from others, [rows, 3]."""
-    flat = x.flatten(1).double() if x.ndim > 1 else x[:, None].double()
+    flat = x.flatten(1) if x.ndim > 1 else x[:, None]
+    flat = flat if flat.dtype == torch.float64 else flat.float()
     weights = torch.linspace(0.5, 1.5, flat.shape[1], dtype=flat.dtype, device=flat.device)
     return torch.stack([flat.mean(1), flat.pow(2).mean(1), (flat * weights).mean(1)], 1)
 

@@ -24,10 +24,12 @@ from ..measures.curve_error import errors_over_samples
 from ..measures.registry import DEFAULT_MEASURE
 from ..measures.separation import separation_and_influence
 from ..measures.separation_wide import GramSeparation
+from .activations import Activations
 from .batch import chunk_bounds
-from .features import Forward, Source, WidthError
+from .features import Forward, Seen, Source, WidthError
 from .isolation import full_precision
 from .memory import is_out_of_memory
+from .reductions import Rows
 
 _NUMBER = 4
 """Bytes of one feature in a table."""
@@ -76,12 +78,14 @@ def plan_passes(sizes: list[int], samples: int, memory: int) -> list[list[Table]
 
 
 class Measured(NamedTuple):
-    """One measurement."""
+    """One measurement of one tower."""
 
     curves: dict[str, list[float]]
     """D_0 … D_L by measure, [L + 1] each, in natural logs."""
     errors: dict[str, float]
     """``friction_error`` and ``curve_error`` over the probe batch, where known: ``errors_over_samples``."""
+    health: dict[str, list[float]]
+    """One value a point, [L + 1], of each measure of layer health that is read from activations and features."""
 
 
 class Measurer:
@@ -90,9 +94,11 @@ class Measurer:
     Args:
         source: gives the features.
         sizes: number of features of each point.
+        chains: the points of each tower, by number, in order.
         measures: names of the measures to take.
         chunk: samples that go through the model at once.
         memory: bytes of features kept at once.
+        health: takes in activations and features for layer health; None where none is wanted.
         keeps: whether this process measures; other processes of a sharded model only run the forward pass.
         halves: whether ``chunk``, and then ``memory``, are halved where memory runs out.
         around: makes a context for each pass of the model.
@@ -102,26 +108,35 @@ class Measurer:
         self,
         source: Source,
         sizes: list[int],
+        chains: list[list[int]],
         *,
         measures: tuple[str, ...],
         chunk: int,
         memory: int,
+        health: Activations | None = None,
         keeps: bool = True,
         halves: bool = True,
         around: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         self.sizes = sizes
         self.chunk = chunk
+        self._chains = chains
         self._source = source
         self._measures = measures
         self._memory = memory
+        self._health = health if keeps else None
         self._keeps, self._halves = keeps, halves
         self._around = around
         self._y_M = source.groups.y_M.to(source.device)
         self._classes = source.groups.count
 
-    def measure(self, run: Forward) -> Measured:
-        """The load curve now, computed on the features' devices; no curves where this process does not measure.
+    def measure(self, run: Forward) -> list[Measured]:
+        """The load curve of each tower now, computed on the features' devices.
+
+        There are no curves where this process does not measure.
+
+        Args:
+            run: runs the model.
 
         Raises:
             ConfigError: a layer's features have another shape than at first.
@@ -134,18 +149,20 @@ class Measurer:
                     raise
             self._memory //= 2
 
-    def _measure_at_any_width(self, run: Forward) -> Measured:
-        """The load curve; layers can be as wide as the longest text of a chunk, which few samples do not tell."""
+    def _measure_at_any_width(self, run: Forward) -> list[Measured]:
+        """The load curves; layers can be as wide as the longest text of a chunk, which few samples do not tell."""
         try:
             return self._measure(run)
         except WidthError:
             self.sizes = self._source.recount(run, chunk_bounds(self._source.batch.n, self.chunk))
         return self._measure(run)
 
-    def _measure(self, run: Forward) -> Measured:
+    def _measure(self, run: Forward) -> list[Measured]:
         values: dict[int, dict[str, float]] = {}
         influences: dict[int, Tensor] = {}
         grams: dict[int, GramSeparation] = {}
+        if self._health is not None:
+            self._health.begin()
         for tables in plan_passes(self.sizes, len(self._y_M), self._memory):
             self._collect(tables, run)
             for table in tables if self._keeps else []:
@@ -153,15 +170,25 @@ class Measurer:
                     self._separate(table, values, influences, grams)
                 table.values = None
         values |= {point: gram.measures() for point, gram in grams.items()}
-        curves = {name: [values[i][name] for i in range(len(values))] for name in self._measures if self._keeps}
-        return Measured(curves, self._errors(curves.get(DEFAULT_MEASURE, []), influences))
+        if self._health is not None:
+            for point, gram in grams.items():
+                self._health.take_gram(point, gram)
+        return [self._measured(chain, values, influences) for chain in self._chains]
 
-    def _errors(self, curve: list[float], influences: dict[int, Tensor]) -> dict[str, float]:
+    def _measured(
+        self, chain: list[int], values: dict[int, dict[str, float]], influences: dict[int, Tensor]
+    ) -> Measured:
+        """One tower's share of what was measured at all points."""
+        curves = {name: [values[i][name] for i in chain] for name in self._measures if self._keeps}
+        health = {} if self._health is None else self._health.values(chain)
+        return Measured(curves, self._errors(chain, curves.get(DEFAULT_MEASURE, []), influences), health)
+
+    def _errors(self, chain: list[int], curve: list[float], influences: dict[int, Tensor]) -> dict[str, float]:
         """The errors by name; none where a hidden layer's features needed several tables."""
-        hidden = len(curve) - self._source.points[-1].logits
-        if not curve or any(point not in influences for point in range(hidden)):
+        hidden = [point for point in chain if not self._source.points[point].logits]
+        if not curve or any(point not in influences for point in hidden):
             return {}
-        return errors_over_samples(curve[:hidden], [influences[point].cpu().numpy() for point in range(hidden)])
+        return errors_over_samples(curve[: len(hidden)], [influences[point].cpu().numpy() for point in hidden])
 
     def _separate(
         self,
@@ -176,6 +203,8 @@ class Measurer:
         if table.width == self.sizes[table.point]:
             measured = separation_and_influence(table.values, y_M, self._classes, self._measures)
             values[table.point], influence = measured
+            if self._health is not None:
+                self._health.take_features(table.point, table.values)
             if influence is not None:
                 influences[table.point] = influence
             return
@@ -202,9 +231,21 @@ class Measurer:
     def _collect_chunk(self, tables: list[Table], start: int, stop: int, run: Forward) -> None:
         wanted = {table.point: table.columns for table in tables}
         with self._around():
-            rows, features = self._source.features(wanted, start, stop, run)
+            rows, features = self._source.features(wanted, start, stop, run, self._seer(tables, start))
             for table in tables if self._keeps else []:
                 self._put(table, rows, features.get(table.point))
+
+    def _seer(self, tables: list[Table], start: int) -> Seen | None:
+        """Shows a chunk's activations to layer health, in the first pass that collects a point."""
+        if (health := self._health) is None:
+            return None
+        first = {table.point for table in tables if table.columns.start == 0}
+
+        def seen(index: int, x: Tensor, rows: Rows) -> None:
+            if index in first:
+                health.see(index, start, x, rows)
+
+        return seen
 
     def _put(self, table: Table, rows: slice, x: Tensor | None) -> None:
         shape = (rows.stop - rows.start, table.width)

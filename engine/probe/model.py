@@ -6,21 +6,29 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from ..errors import ConfigError, InputError
-from .batch import ProbeBatch, chunk_bounds, first_real
+from .activations import Activations, all_ends
+from .batch import ProbeBatch, chunk_bounds
+from .description import Description, describe, notes_of
 from .features import REMEDY, Source
-from .groupings import group, sample_count
+from .find import find_points
+from .groupings import group, label_count
 from .isolation import Autocast, Gradients, computing_in, isolated, taking_gradients
-from .layers import Found, Wanted, find_points
+from .layers import Found, Point, TowerPoints, Wanted
+from .left_out import LeftOutRow
 from .looks import Looks
+from .masks import parameter_names
 from .measurer import Measured, Measurer
 from .memory import UNKNOWN, is_out_of_memory, samples_at_once
 from .operations import Operations
+from .parameters import layer_parameters
+from .ragged import dense_attention
 from .refusals import cannot_run, foreseen
 from .state import Look, ModelState
+from .tower import Tower, Towers
+from .trace import Trace
 from .wrappers import home_of
 
 _FEWEST = 4
@@ -39,12 +47,13 @@ class ProbedModel:
     Args:
         model: the inner model, without wrappers.
         inputs, labels: as ``LoadProbe``.
-        layers, reductions: as ``LoadProbe``.
+        layers, towers, reductions: as ``LoadProbe``.
         groups: number of bins of a target, or of most frequent next tokens.
         measures: names of the measures to take.
+        health: names of the measures of layer health to take.
         chunk: samples that go through the model at once; None: as many as fit into ``memory``.
         memory: MiB of features kept at once, and of one forward pass.
-        autocast, forward: as ``LoadProbe``.
+        autocast, forward, mask, samples: as ``LoadProbe``.
         keeps: whether this process measures; other processes of a sharded model only run the forward pass.
         sharded: whether all processes must run the model together.
 
@@ -60,48 +69,75 @@ class ProbedModel:
         labels: Any,
         *,
         layers: Sequence[str] | None,
+        towers: Mapping[str, Sequence[str]] | bool | None = None,
         reductions: str | Mapping[str, str],
         groups: int,
         measures: Sequence[str],
+        health: Sequence[str] = (),
         chunk: int | None,
         memory: int,
         autocast: Autocast,
         forward: Callable[..., Any] | None,
         keeps: bool,
         sharded: bool = False,
+        mask: Any = None,
+        samples: Any = None,
     ) -> None:
         self.model = model
-        self.batch = ProbeBatch(inputs, sample_count(labels))
+        names = parameter_names(model.forward if forward is None else forward, skip=forward is not None)
+        count = label_count(labels)
+        self.batch = ProbeBatch(inputs, mask=mask, samples=samples, names=names, labels=count)
+        if self.batch.rows is not None:
+            labels = self.batch.rows.labels(labels, count)
+            chunk = self.batch.n
         self.groups = group(labels, self.batch.n, self.batch.token_ids, self.batch.mask, groups)
         self.device, self.dtype = home_of(model)
         self._autocast, self._forward = autocast, forward
         self._gradients: Gradients = "none"
         self._sees_operations = self._is_first_pass = self._sees_every_pass = True
         self._state = ModelState(model, buffers_only=sharded)
-        wanted = Wanted(layers, reductions, self.groups.length)
+        self._traced: Trace | None = None
+        ids = self.batch.token_ids if labels is None else None
+        wanted = Wanted(layers, reductions, self.groups.length, towers, None if ids is None else ids.cpu())
         bytes_a_sample = self._first_look(chunk)
         if chunk is None:  # processes that run the model together must agree on it
             chunk = UNKNOWN if sharded else samples_at_once(bytes_a_sample, memory << 20, model)
         while True:
             try:
-                found, sizes = self._look(wanted, chunk)
+                sizes = self._look(wanted, chunk)
                 break
             except InputError as error:
-                if sharded or chunk < _FEWEST or not is_out_of_memory(error):
+                if sharded or self.batch.is_whole or chunk < _FEWEST or not is_out_of_memory(error):
                     raise
             chunk = max(1, min(chunk, self.batch.n, _TRIED) // 2)
         self._sees_every_pass = False
-        self.notes = _notes(self.left_out, found.open)
+        self.notes = [*notes_of(self.found), *self.batch.masks.notes(_averaged(self.points))]
         """What the user is to be told once, in words."""
+        places = {point: number for number, point in enumerate(self.points)}
+        chains = [[places[point] for point in tower.points] for tower in self.found.towers]
         self._measurer = Measurer(
             self._source,
             sizes,
+            chains,
             measures=tuple(measures),
             chunk=chunk,
             memory=memory << 20,
+            health=self._activations(health),
             keeps=keeps,
-            halves=not sharded,
+            halves=not sharded and not self.batch.is_whole,
             around=self._state.kept_in_pass,
+        )
+        self.parameters = self._parameters() if health else []
+        """By tower, the parameters of each point's layer; empty where no layer health is wanted."""
+        self._traced = None
+
+    def towers(self) -> Towers:
+        """The towers, without a measurement yet."""
+        return Towers(
+            [
+                Tower(found.path, [point.name for point in found.points], has_logits=found.points[-1].logits)
+                for found in self.found.towers
+            ]
         )
 
     @property
@@ -114,15 +150,29 @@ class ProbedModel:
         return self._state.take_news()
 
     def measure(self) -> Measured:
-        """The load curve now; no curves where this process does not measure."""
+        """The main tower's load curve now; no curves where this process does not measure."""
+        return self.measure_towers()[0]
+
+    def measure_towers(self) -> list[Measured]:
+        """The load curve of each tower now; no curves where this process does not measure."""
         self.device, self.dtype = home_of(self.model)  # the user may have moved it
         self._source.device, self._source.dtype = self.device, self.dtype
         with self._isolated():
             return self._measurer.measure(self._run)
 
+    def describe(self) -> Description:
+        """Every point with what is measured there and why, and what is left out."""
+        return describe(self.model, self.found, self._widths)
+
+    @property
+    def _widths(self) -> dict[Point, int]:
+        """The number of features of each point."""
+        return dict(zip(self.points, self._measurer.sizes, strict=True))
+
     def facts(self) -> dict[str, Any]:
         """Facts for the run's first record: samples, classes and their origin, reductions, device …"""
         own = list(self.model.parameters())
+        main = self.found.towers[0].points
         return {
             "samples": len(self.groups.y_M),
             "classes": self.groups.count,
@@ -130,31 +180,16 @@ class ProbedModel:
             "device": str(self.device),
             "parameters": sum(p.numel() for p in own),
             "frozen_parameters": sum(p.numel() for p in own if not p.requires_grad),
-            "features": self._measurer.sizes,
-            "reductions": {point.name: point.reduction for point in self.points},
-            "points": [
-                {
-                    "name": point.name,
-                    "module": type(point.module or self.model).__name__,
-                    "shape": list(point.shape),
-                    "samples_axis": point.samples_axis,
-                    "features_axis": point.features_axis,
-                    "reduction": point.reduction,
-                    "why": point.why,
-                    "features": size,
-                }
-                for point, size in zip(self.points, self._measurer.sizes, strict=True)
-            ],
-            "left_out": [
-                {"name": name, "module": kind, "reason": reason} for name, (kind, reason) in self.left_out.items()
-            ],
-            "logits": self.points[-1].logits,
+            "features": [self._widths[point] for point in main],
+            "reductions": {point.name: point.reduction for point in main},
+            "logits": main[-1].logits,
+            **self.describe().facts(),
         }
 
     @contextlib.contextmanager
     def _isolated(self) -> Iterator[Look]:
         self._is_first_pass = True
-        with isolated(self.model), self._state.kept() as look:
+        with isolated(self.model), dense_attention(), self._state.kept() as look:
             yield look
 
     def _run(self, args: Any, kwargs: Any) -> Any:
@@ -181,7 +216,8 @@ class ProbedModel:
         """
         errors: list[Exception] = []
         whole = chunk_bounds(self.batch.n, chunk or UNKNOWN)[0][1]  # some models take batches of one size only
-        ways = [(*way, _LOOK_SAMPLES) for way in _ATTEMPTS] + [(*way, whole) for way in _ATTEMPTS]
+        few = [] if self.batch.is_whole else [(*way, _LOOK_SAMPLES) for way in _ATTEMPTS]
+        ways = few + [(*way, whole) for way in _ATTEMPTS]
         for self._gradients, self._sees_operations, most in ways:
             for samples in (most, 1) if most == _LOOK_SAMPLES else (most,):
                 try:
@@ -217,23 +253,36 @@ class ProbedModel:
                     look.mark()
         return peak
 
-    def _look(self, wanted: Wanted, chunk: int) -> tuple[Found, list[int]]:
-        """Find the points; also the number of features of each."""
+    def _look(self, wanted: Wanted, chunk: int) -> list[int]:
+        """Find the points; the number of features of each."""
         with self._isolated():
-            found = self._find(wanted, chunk)
-            self.points, self.left_out = found.points, found.left_out
+            self.found = self._find(wanted, chunk)
+            self.points = _points_of(self.found)
             self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
-            return found, self._sizes(chunk)
+            return self._sizes(chunk)
 
     def _find(self, wanted: Wanted, chunk: int) -> Found:
-        def look(start: int, stop: int) -> Any:
-            return self._run(*self.batch.chunk(start, stop, self.device, self.dtype))
+        def take(start: int, stop: int) -> tuple[Any, Any]:
+            return self.batch.chunk(start, stop, self.device, self.dtype)
 
         with self._as_data_errors("the probe batch"):
-            looks = Looks(self.model, look, self.batch.n, chunk)
+            whole = self.batch.is_whole
+            looks = Looks(self.model, self._run, take, self.batch.n, chunk, self.batch.by_sample, is_whole=whole)
             self._fixed = not looks.are_two
-            inputs = self.batch.chunk(0, looks.n, self.device, self.dtype)
-            return find_points(looks, None if self.batch.has_lists else _real_batch(*inputs), wanted)
+            self._traced = looks.first
+            return find_points(looks, take(0, looks.n), wanted)
+
+    def _activations(self, health: Sequence[str]) -> Activations | None:
+        """What reads layer health off activations; None where none is wanted."""
+        traced = self._traced
+        return Activations(self.points, all_ends(self.points, traced), health) if health and traced else None
+
+    def _parameters(self) -> list[list[list[nn.Parameter]]]:
+        """By tower, the parameters of each point's layer."""
+        towers, traced = self.found.towers, self._traced
+        assert traced is not None
+        is_only = len(towers) == 1
+        return [layer_parameters(self.model, traced, tower.points, is_only=is_only) for tower in towers]
 
     def _sizes(self, chunk: int) -> list[int]:
         """The number of features of each point; points are left out where chunks do not agree about it."""
@@ -242,19 +291,28 @@ class ProbedModel:
         one = self._fixed or chunk < _FEWEST
         with self._as_data_errors("a few samples of the probe batch"):
             found = self._source.count(self._run, bounds if varying else bounds[:1] if one else ())
-        kept = [(point, min(widths)) for point, widths in zip(self.points, found, strict=True) if len(widths) == 1]
-        if len(kept) < len(self.points):
-            for point, widths in zip(self.points, found, strict=True):
-                if len(widths) > 1:
-                    some = " or ".join(map(str, sorted(widths)[:2]))
-                    reason = f"has {some} features, depending on which samples run together"
-                    if point is self.points[0] or len(kept) < 2 + self.points[-1].logits:
-                        raise ConfigError(f"layer {point.name!r} {reason}: {REMEDY}")
-                    self.left_out[point.name] = (type(point.module or self.model).__name__, reason)
-            self.points = [point for point, _ in kept]
+        widths_of = dict(zip(self.points, found, strict=True))
+        for point, widths in widths_of.items():
+            if len(widths) > 1:
+                some = " or ".join(map(str, sorted(widths)[:2]))
+                self._leave_out(point, f"has {some} features, depending on which samples run together")
+        if len(kept := _points_of(self.found)) < len(self.points):
+            self.points = kept
             self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
-        self._source.sizes = [size for _, size in kept]
+        self._source.sizes = [min(widths_of[point]) for point in self.points]
         return self._source.sizes
+
+    def _leave_out(self, point: Point, reason: str) -> None:
+        """Take a point out of its towers; raises ConfigError where a tower cannot do without it."""
+        for at, tower in enumerate(self.found.towers):
+            kept = [other for other in tower.points if other is not point]
+            if len(kept) == len(tower.points):
+                continue
+            if point is tower.points[0] or len(kept) < 2 + kept[-1].logits:
+                raise ConfigError(f"layer {point.name!r} {reason}: {REMEDY}")
+            self.found.towers[at] = TowerPoints(tower.path, kept)
+        kind = point.layer or type(self.model).__name__
+        self.found.left_out.append(LeftOutRow(point.name, kind, reason, is_missed=True))
 
     @contextlib.contextmanager
     def _as_data_errors(self, what: str) -> Iterator[None]:
@@ -267,24 +325,15 @@ class ProbedModel:
             raise cannot_run(self.model, what, error) from error
 
 
-def _real_batch(args: Any, kwargs: Any) -> torch.Tensor | None:
-    """The model's floating-point input, [n, …]; None where its first tensor is of whole numbers, as token ids."""
-    first = next((value for value in [*args, *kwargs.values()] if isinstance(value, torch.Tensor)), None)
-    return None if first is not None and not first.is_floating_point() else first_real((args, kwargs))
+def _averaged(points: Sequence[Point]) -> Iterator[str]:
+    """Names of layers whose features are a mean over tokens or over one axis of positions, or the last token's."""
+    for point in points:
+        axes = len(point.shape) + (point.rows > 1)
+        averages = point.reduction in ("token_mean", "last_token", "spatial_mean")
+        if axes == 3 and averages and point.role != "input":
+            yield point.name
 
 
-def _notes(left_out: Mapping[str, tuple[str, str]], still_open: Sequence[str]) -> list[str]:
-    """What the user is to be told of points that were left out, and of axes that stayed open."""
-    notes = []
-    if left_out:
-        (name, (_, reason)), *others = left_out.items()
-        more = f", and leaves out {len(others)} more (see probe.describe())" if others else ""
-        notes.append(f"the load probe leaves out {name!r}, which {reason}{more}")
-    if still_open:
-        names = ", ".join(map(repr, still_open[:4])) + (f" … ({len(still_open)} in all)" if still_open[4:] else "")
-        notes.append(
-            f"which axis holds the features is open at {names}: sizes do not tell. Check what probe.describe() "
-            f"says, or choose with reductions={{{still_open[0]!r}: 'spatial_mean'}} for [N, C, …], 'token_mean' "
-            f"for [N, …, D]"
-        )
-    return notes
+def _points_of(found: Found) -> list[Point]:
+    """The points of all towers, each once."""
+    return list(dict.fromkeys(point for tower in found.towers for point in tower.points))

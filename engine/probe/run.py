@@ -24,7 +24,19 @@ from ..errors import ConfigError
 from ..runs.controls import ControlReader
 from ..runs.directory import Run
 from ..runs.listing import open_home
-from ..runs.records import Acknowledged, Control, Curve, Ended, Event, Note, Scalars, Started, Usage, finite
+from ..runs.records import (
+    Acknowledged,
+    Control,
+    Curve,
+    Ended,
+    Event,
+    Health,
+    Note,
+    Scalars,
+    Started,
+    Usage,
+    finite,
+)
 from ..runs.status import Status
 from ..runs.writer import RunWriter
 from ..settings.probe import ProbeConfig
@@ -58,6 +70,9 @@ class ProbeRun:
         """Records of numbers that could not be written, oldest first."""
         self._kept = KeptScalars()
         self._next_scalars = time.monotonic() + _SCALARS_SECONDS
+        self._early: tuple[int, dict[str, float]] = (-1, {})
+        """The newest step of which kept numbers were written, and these: should it be measured yet, its curve has
+        them as well."""
         self._usage = ProcessUsage()
         self._used: Usage | None = None
         """The newest measurement of what the process uses."""
@@ -130,7 +145,8 @@ class ProbeRun:
             OSError, DiskFullError, ConfigError: as ``log``.
         """
         self._next_scalars = time.monotonic() + _SCALARS_SECONDS
-        self._write_numbers(self._kept, before)
+        if early := self._write_numbers(self._kept, before):
+            self._early = next(reversed(early.items()))
 
     def write_kept_now_and_then(self) -> None:
         """Write the numbers that are kept, at most once a second.
@@ -138,46 +154,55 @@ class ProbeRun:
         Raises:
             OSError, DiskFullError, ConfigError: as ``log``.
         """
-        if time.monotonic() >= self._next_scalars:
+        if not self._kept.is_empty and time.monotonic() >= self._next_scalars:
             self.write_kept()
 
-    def _write_numbers(self, kept: KeptScalars, before: int | None = None, epoch: float | None = None) -> None:
+    def _write_numbers(
+        self, kept: KeptScalars, before: int | None = None, epoch: float | None = None
+    ) -> dict[int, dict[str, float]]:
+        """Write kept numbers; what was written, by step."""
         if kept.is_empty or not self.is_open:
-            return
+            return {}
         taken, wrong = kept.take(before)
         self.newest |= {name: value for numbers in taken.values() for name, value in numbers.items()}
         self._write_all([Scalars(step=step, epoch=epoch, scalars=numbers) for step, numbers in taken.items()])
         if wrong:
             raise wrong[0]
+        return taken
 
     # measurements
 
-    def write(self, curve: Curve, summary: Mapping[str, Any]) -> None:
-        """Write a measurement, and keep its summary for the last record.
+    def write_curves(self, curves: Sequence[Curve], summary: Mapping[str, Any]) -> None:
+        """Write the curves of one step, the main tower's first, and keep the summary for the last record.
 
-        Before it, numbers kept of earlier steps and what the process uses. The numbers of its own step become part
-        of it; those that are not finite follow it.
+        Before them, numbers kept of earlier steps and what the process uses. The numbers of their own step become
+        part of the first; those that are not finite follow.
 
         Raises:
-            OSError, DiskFullError: it cannot be written.
-            ConfigError: a number cannot be read; all others are written.
+            OSError, DiskFullError: they cannot be written; the numbers are written before the next record.
+            ConfigError: a number cannot be read; all else is written.
         """
         self.last = dict(summary)
         if not self.is_open:
             return
+        first, step = curves[0], curves[0].step
         taken, wrong = self._kept.take()
-        own = taken.pop(curve.step, {})
+        own = taken.pop(step, {})
         self.newest |= {name: value for numbers in (*taken.values(), own) for name, value in numbers.items()}
-        events: list[Event] = [Scalars(step=step, scalars=numbers) for step, numbers in taken.items()]
-        if self._used is None or self._used.step != curve.step:
-            self._used = self._usage.measure(curve.step)
+        events: list[Event] = [Scalars(step=at, scalars=numbers) for at, numbers in taken.items()]
+        if self._used is None or self._used.step != step:
+            self._used = self._usage.measure(step)
             events.append(self._used)
-        scalars = {**curve.scalars, **{name: finite(value) for name, value in own.items()}}
-        events.append(msgspec.structs.replace(curve, scalars=scalars))
-        if odd := {name: value for name, value in own.items() if not math.isfinite(value)}:
-            events.append(Scalars(step=curve.step, scalars=odd))
+        whole = {**self._early[1], **own} if self._early[0] == step else own
+        scalars = {**first.scalars, **{name: finite(value) for name, value in whole.items()}}
         self._next_scalars = time.monotonic() + _SCALARS_SECONDS
-        self._write_all(events)
+        try:
+            self._write_all([*events, msgspec.structs.replace(first, scalars=scalars), *curves[1:]])
+        except Exception:
+            self._pending += [Scalars(step=step, scalars=own)] if own else []
+            raise
+        if odd := {name: value for name, value in own.items() if not math.isfinite(value)}:
+            self._write(Scalars(step=step, scalars=odd))
         if wrong:
             raise wrong[0]
 
@@ -200,6 +225,14 @@ class ProbeRun:
             except Exception:
                 self._pending += [later for later in events[index + 1 :] if isinstance(later, Scalars)]
                 raise
+
+    def write_health(self, health: Health) -> None:
+        """Write the layer health of a measurement.
+
+        Raises:
+            OSError, DiskFullError: it cannot be written.
+        """
+        self._write(health)
 
     def note(self, text: str) -> None:
         """Write a warning for the user; errors of writing are ignored."""

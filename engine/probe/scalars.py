@@ -11,7 +11,7 @@ from ..errors import ConfigError
 
 OWN = (
     "asymmetry", "curve_error", "cv", "effective_friction", "friction_error", "load_curve", "probe_seconds",
-    "rate", "regime", "regime_reason", "seconds", "steps",
+    "rate", "regime", "regime_reason", "seconds", "steps", "towers",
 )  # fmt: skip
 """Names that the probe itself writes with a curve or in the summary; a user's numbers cannot have them."""
 _SHOWN = 60

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
+from ..errors import ConfigError
 from ..measures.friction import CurveFit, hidden, twin_fit
 from ..measures.load_curve import LoadStatistics, loads, statistics
 from ..measures.registry import DEFAULT_MEASURE
 from .measurer import Measured
 
-__all__ = ["Tower"]
+__all__ = ["Tower", "Towers"]
 
 
 class Tower:
@@ -29,12 +32,14 @@ class Tower:
         """D_0 … D_L by measure, [L + 1] each, in natural logs; empty before the first measurement."""
         self.errors: dict[str, float] = {}
         """``friction_error`` and ``curve_error``, where known."""
+        self.health: dict[str, list[float]] = {}
+        """One value a point, [L + 1], by measure of layer health; NaN where it is unknown."""
         self.ended = False
         """Whether the training has ended, so that an unclear curve will not become clear."""
 
     def take(self, measured: Measured) -> None:
         """Keep a measurement as the newest one."""
-        self.curves, self.errors = measured
+        self.curves, self.errors, self.health = measured
 
     @property
     def curve(self) -> list[float]:
@@ -82,6 +87,15 @@ class Tower:
             "curve_error": self.errors.get("curve_error", math.nan),
         }
 
+    def summary(self) -> dict[str, Any]:
+        """The newest curves, the regime and why it is unclear, and ``numbers()``, for the run's last record."""
+        return {
+            "load_curve": {name: list(curve) for name, curve in self.curves.items()},
+            "regime": self.regime,
+            "regime_reason": self.statistics.reason,
+            **self.numbers(),
+        }
+
     def metrics(self) -> dict[str, float]:
         """The newest measurement by name, as ``LoadProbe.metrics`` lists it; empty before the first one."""
         metrics: dict[str, float] = {}
@@ -89,4 +103,59 @@ class Tower:
             kind = "separation" if measure == DEFAULT_MEASURE else measure
             metrics |= {f"{kind}/{layer}": value for layer, value in zip(self.layers, curve, strict=True)}
         metrics |= {f"load/{layer}": value for layer, value in self.loads.items()}
+        for measure, values in self.health.items():
+            metrics |= {f"{measure}/{layer}": value for layer, value in zip(self.layers, values, strict=True)}
         return metrics | self.numbers() if self.curves else {}
+
+
+class Towers:
+    """The towers of a model, the main one first."""
+
+    def __init__(self, towers: list[Tower]) -> None:
+        self._towers = towers
+
+    def __iter__(self) -> Iterator[Tower]:
+        return iter(self._towers)
+
+    def __getitem__(self, name: str) -> Tower:
+        for tower in self._towers:
+            if tower.path == name:
+                return tower
+        raise ConfigError(f"there is no tower {name!r}; allowed: {', '.join(map(repr, self.names))}")
+
+    @property
+    def main(self) -> Tower:
+        """The first one."""
+        return self._towers[0]
+
+    @property
+    def names(self) -> list[str]:
+        """Their names, in order; one empty name where the model has only one."""
+        return [tower.path for tower in self._towers]
+
+    @property
+    def points(self) -> int:
+        """Number of points of all curves."""
+        return sum(len(tower.layers) for tower in self._towers)
+
+    def take(self, measured: list[Measured]) -> None:
+        """Keep a measurement of each as the newest one."""
+        for tower, own in zip(self._towers, measured, strict=True):
+            tower.take(own)
+
+    def end(self) -> None:
+        """Note that the training has ended."""
+        for tower in self._towers:
+            tower.ended = True
+
+    def metrics(self) -> dict[str, float]:
+        """The newest measurement by name; the names of all but the main tower begin with their path."""
+        numbers = self.main.metrics()
+        for tower in self._towers[1:]:
+            numbers |= {f"{tower.path}/{name}": value for name, value in tower.metrics().items()}
+        return numbers
+
+    def summary(self) -> dict[str, Any]:
+        """The main tower's ``summary()``, and those of others by name as ``towers``, where there are any."""
+        others = {tower.path: tower.summary() for tower in self._towers[1:]}
+        return {**self.main.summary(), **({"towers": others} if others else {})}

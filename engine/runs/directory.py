@@ -285,5 +285,8 @@ class Run:
         return text.splitlines()[-count:]
 
     def last_events(self, count: int) -> list[Event]:
-        """At most ``count`` of the newest records, oldest first, at the same cost for every length of the log."""
+        """The ``count`` newest records, oldest first, at the same cost for every length of the log.
+
+        Where some of these are of ``Series``, up to ``count`` of the other kinds come before them.
+        """
         return last_events(self.path, count)

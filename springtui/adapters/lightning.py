@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from engine.probe.load_probe import LoadProbe
 
 _NEVER = 10**12
+_SCALARS = "load_probe/scalars/"
+"""In front of the numbers that the trainer logged itself, which its loggers have already."""
 
 
 class LoadProbeCallback(Callback):
@@ -35,7 +37,7 @@ class LoadProbeCallback(Callback):
         every: optimiser steps between measurements; by default once an epoch.
         part: name of the submodule that is measured; by default the whole module through its ``forward``.
         log: whether the metrics also go to the trainer's loggers, once an epoch.
-        options: other arguments of ``LoadProbe``.
+        options: other arguments of ``LoadProbe``. ``health`` needs no ``optimizer``: the trainer's are taken.
 
     Strategies that shard the model (FSDP, DeepSpeed, ModelParallel) are refused at the start: they train another
     module than the one that a callback gets. DDP works; rank 0 writes.
@@ -72,7 +74,8 @@ class LoadProbeCallback(Callback):
                 f"strategy {strategy} shards the model, which this callback does not follow; allowed: one device "
                 f"or DDP, or call LoadProbe in a training loop of your own"
             )
-        options = {"autocast": trainer.precision_plugin.forward_context, **self._options}
+        given = {"autocast": trainer.precision_plugin.forward_context, "optimizer": trainer.optimizers}
+        options = {**given, **self._options}
         self._step, self._epoch = trainer.global_step, float(trainer.current_epoch)
         self._fresh(trainer)
         self.probe = springtui.LoadProbe(
@@ -112,7 +115,7 @@ class LoadProbeCallback(Callback):
         if self._every is None:
             self.probe.measure()
         if self._log and (metrics := self.probe.metrics()):
-            own = {name: value for name, value in metrics.items() if "/scalars/" not in name}  # it has them itself
+            own = {name: value for name, value in metrics.items() if not name.startswith(_SCALARS)}
             for logger in trainer.loggers:
                 logger.log_metrics(own, step=trainer.global_step)
 

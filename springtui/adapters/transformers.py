@@ -32,7 +32,7 @@ class LoadProbeCallback(TrainerCallback):
         inputs: the fixed probe batch, as a tokenizer gives it: ``{"input_ids": …, "attention_mask": …}``.
         labels: classes [N]; or None for the next token of a language model's inputs [N, T].
         every: optimiser steps between measurements; by default once an epoch.
-        options: other arguments of ``LoadProbe``.
+        options: other arguments of ``LoadProbe``. ``health`` needs no ``optimizer``: the Trainer's is taken.
 
     Training arguments that shard the model (fsdp, deepspeed) are refused. Under DDP, rank 0 writes.
     """
@@ -64,7 +64,7 @@ class LoadProbeCallback(TrainerCallback):
             self._inputs,
             self._labels,
             every=self._every or once,
-            **{"autocast": kind, **self._options},
+            **{"autocast": kind, "optimizer": given.get("optimizer"), **self._options},
         )
 
     def on_step_end(

@@ -8,8 +8,12 @@ commands: see ``ledger``.
 
 A command is started without waiting for it. It is a list of words, started as they are, or a text, handed to
 ``/bin/sh``. In both cases no text from a run's files becomes part of the command; it is in the environment
-variables SPRINGTUI_RUN (the run's id), SPRINGTUI_EVENT (finished, crashed, diverged, …, or threshold) and
-SPRINGTUI_VALUE (the metric's value, or empty). In a shell write "$SPRINGTUI_RUN", with the quotes.
+variables SPRINGTUI_RUN (the run's id), SPRINGTUI_EVENT (finished, crashed, diverged, …, warning or threshold),
+SPRINGTUI_VALUE (the metric's value, or empty) and SPRINGTUI_TEXT (the alert in one sentence). In a shell write
+"$SPRINGTUI_RUN", with the quotes.
+
+``Alerts.warned`` is called with the warnings that a run's records hold. Each is new once; every app shows it, with
+or without a rule, and a rule on ``warning`` fires for it.
 """
 
 from __future__ import annotations
@@ -18,22 +22,27 @@ import math
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
 from engine.runs.status import Status
 
+from ..terminal.text import plain_text
+
+LONGEST = 1000
+"""Characters of a warning that an alert keeps."""
 THRESHOLD = "threshold"
+WARNING = "warning"
 ENDED = tuple(status.value for status in Status if status.is_over and status is not Status.DAMAGED)
 """How a run can end, in a word."""
 if TYPE_CHECKING:
     EventName = str
 else:  # msgspec accepts these words alone; mypy cannot read a Literal that is made of a tuple
-    EventName = Literal[(*ENDED, THRESHOLD)]
+    EventName = Literal[(*ENDED, WARNING, THRESHOLD)]
 
 
 class AlertRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,7 +50,10 @@ class AlertRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     on: Annotated[
         EventName,
-        Meta(description="the event: how a run ended, or threshold for a metric that crosses a value"),
+        Meta(
+            description="the event: how a run ended, warning for a warning among its records, or threshold for a "
+            "metric that crosses a value"
+        ),
     ]
     metric: Annotated[
         str, Meta(max_length=64, description="of a threshold: train_loss, test_accuracy, … as in a run's records")
@@ -53,7 +65,7 @@ class AlertRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         str | tuple[str, ...] | None,
         Meta(
             description="a command to start: a list of words, or a text for /bin/sh; "
-            "SPRINGTUI_RUN, SPRINGTUI_EVENT and SPRINGTUI_VALUE are in its environment"
+            "SPRINGTUI_RUN, SPRINGTUI_EVENT, SPRINGTUI_VALUE and SPRINGTUI_TEXT are in its environment"
         ),
     ] = None
 
@@ -85,6 +97,16 @@ class AlertRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return value > self._bound if self.above is not None else value < self._bound
 
 
+class Warned(NamedTuple):
+    """A warning among a run's records."""
+
+    seq: int
+    """Number of the record."""
+    time: float
+    """Seconds since the epoch."""
+    text: str
+
+
 @dataclass(frozen=True)
 class Alert:
     """A rule that fired for a run."""
@@ -97,10 +119,14 @@ class Alert:
     """Time of the newest record known when the rule fired, in seconds since the epoch."""
     clear: float = -math.inf
     """Time of the newest record known when the rule last did not hold for the run."""
+    words: str = ""
+    """The text of a warning."""
 
     @property
     def text(self) -> str:
         """The alert in one sentence."""
+        if self.event == WARNING:
+            return f"{self.run}: {self.words}"
         if self.event != THRESHOLD:
             return f"{self.run}: {self.event}"
         side = f"above {self.rule.above:g}" if self.rule.above is not None else f"below {self.rule.below:g}"
@@ -118,6 +144,8 @@ class Alerts:
     """Time of the newest record known when it last did not."""
     _heard: dict[str, float] = field(default_factory=dict)
     """By run, the time of its newest record; updates from a screen that has read less are ignored."""
+    _warned: dict[str, int] = field(default_factory=dict)
+    """By run, the number of the record of the newest warning that is known, -1 where there is none."""
 
     def seen(
         self,
@@ -142,6 +170,8 @@ class Alerts:
             return fired
         self._heard[run] = heard
         for number, rule in enumerate(self.rules):
+            if rule.on == WARNING:
+                continue
             holds = rule.holds(state, values)
             if holds is None:
                 continue
@@ -155,12 +185,31 @@ class Alerts:
                 fired.append(Alert(rule, run, rule.on, value, heard, clear))
         return fired
 
+    def warned(
+        self, run: str, warnings: Sequence[Warned], *, new: bool = False
+    ) -> tuple[list[Warned], list[Alert]]:
+        """The warnings that are new, and the alerts that fire for them.
+
+        Those that a run held when it was first seen are no news, unless this app made the run: ``new``.
+        """
+        newest = max((warning.seq for warning in warnings), default=-1)
+        known = self._warned.get(run, -1 if new else newest)
+        self._warned[run] = max(known, newest)
+        fresh = [warning for warning in warnings if warning.seq > known]
+        rules = [rule for rule in self.rules if rule.on == WARNING]
+        return fresh, [
+            Alert(rule, run, WARNING, None, warning.time, warning.time, warning.text[:LONGEST])
+            for warning in fresh
+            for rule in rules
+        ]
+
     def forget(self, run: str) -> None:
         """Drop what is known of a run that was deleted; should it come back, it is seen for the first time."""
         for key in [key for key in self._held if key[0] == run]:
             del self._held[key]
             self._clear.pop(key, None)
         self._heard.pop(run, None)
+        self._warned.pop(run, None)
 
 
 def deliver(alerts: Iterable[Alert], ring: Callable[[], object], complain: Callable[[str], object]) -> None:
@@ -187,6 +236,7 @@ def _run_command(alert: Alert, complain: Callable[[str], object]) -> None:
         "SPRINGTUI_RUN": alert.run,
         "SPRINGTUI_EVENT": alert.event,
         "SPRINGTUI_VALUE": "" if alert.value is None else repr(alert.value),
+        "SPRINGTUI_TEXT": plain_text(alert.text),
     }
     name = command if isinstance(command, str) else command[0]
     try:

@@ -100,7 +100,7 @@ def _colours() -> list[str]:
     "--tensorboard",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Write TensorBoard event files to DIR/RUN: curves, loads, regime and scalars.",
+    help="Write TensorBoard event files to DIR/RUN: curves, loads, regime, scalars, layer health, usage.",
 )
 @click.option("--records", is_flag=True, help="With --json: print all records, and write no file.")
 @json_option

@@ -32,7 +32,7 @@ def runs(session: Session, as_json: bool) -> int:
     lock, its worker's process and its last record; with --json, text says from which of them.
 
     With --json one object a line: run, kind, status, since, text, live, host, pid, exit_status, created, age, at,
-    total, values, heard (time of the newest record), size (bytes), name, note, pinned.
+    total, values, heard (time of the newest record), warnings, size (bytes), name, note, pinned.
     """
     home = session.look_home()
     found = list_runs(home)

@@ -7,21 +7,21 @@ Pictures need matplotlib, an optional extra. The app does not import it, but sta
 from __future__ import annotations
 
 import contextlib
-import csv
 import importlib.util
-import io
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from engine.errors import ConfigError, DataError, HomeError, RunError
-from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURE_OF, PROBES
+from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURE_OF
 from engine.runs.directory import Run
 from engine.runs.records import Cell, Curve, Event, finite
 from engine.settings.chain import ChainConfig
@@ -31,6 +31,7 @@ from engine.sweep.summary import Summary, summarise
 
 from ..state.diagram import COLOURS, Colour, summaries_of
 from ..state.run_state import RunState
+from .tables import csv_of, curve_rows, health_rows, usage_rows
 
 PICTURES, FILMS, DATA = ("png", "svg", "pdf"), ("gif",), ("csv", "json")
 FORMATS = (*PICTURES, *FILMS, *DATA)
@@ -120,6 +121,9 @@ def document(material: Material) -> dict[str, Any]:
 def export(material: Material, wanted: Wanted, folder: Path) -> list[Path]:
     """Write files named ``run-figure.ending``, and return their paths.
 
+    Of a model with several towers each has its own figures, ``run-figure-tower.ending`` but for the main one.
+    Layer health and the use of the machine, where they were recorded, are CSV files of their own.
+
     Raises:
         ConfigError: a figure or format is unknown, or not of this kind of run; matplotlib is not installed.
         DataError: the run has no record yet that a figure needs.
@@ -130,12 +134,17 @@ def export(material: Material, wanted: Wanted, folder: Path) -> list[Path]:
     encoders: dict[str, Callable[[], bytes]] = {}
     if "csv" in formats:
         encoders[f"{name}.csv"] = lambda: _csv(material).encode()
+        for part, rows in (("health", health_rows(material.events)), ("usage", usage_rows(material.events))):
+            if rows:
+                encoders[f"{name}-{part}.csv"] = partial(lambda rows: csv_of(rows).encode(), rows)
     if "json" in formats:
         encoders[f"{name}.json"] = lambda: json.dumps(document(material), indent=1).encode() + b"\n"
     for figure in figures:
         for ending in formats:
             if ending in (FILMS if figure == "replay" else PICTURES):
-                encoders[f"{name}-{figure}.{ending}"] = _drawer(material, wanted, figure, ending)
+                for tower, state in _towers(material.state, figure).items():
+                    drawer = _drawer(material._replace(state=state), wanted, figure, ending)
+                    encoders[f"{name}-{figure}{tower}.{ending}"] = drawer
     return [_write(folder / file, encode) for file, encode in encoders.items()]
 
 
@@ -201,6 +210,16 @@ def written(files: Sequence[Path]) -> str:
     return named if pictured else f"{named}; pictures need matplotlib: {INSTALL}"
 
 
+def _towers(state: RunState, figure: str) -> dict[str, RunState]:
+    """The towers of which a figure is drawn, by the part of the file's name; an empty one for the main tower."""
+    found = {"": state}
+    for tower in state.towers[1:] if figure != "loss" else []:
+        own = state.of_tower(tower.path)
+        if own.latest is not None:
+            found.setdefault("-" + re.sub(r"[^\w.-]+", "_", tower.path), own)
+    return found
+
+
 def _drawer(material: Material, wanted: Wanted, figure: str, ending: str) -> Callable[[], bytes]:
     """A function that draws a figure and returns the bytes of its file."""
     from . import figures, films
@@ -213,7 +232,8 @@ def _drawer(material: Material, wanted: Wanted, figure: str, ending: str) -> Cal
             return lambda: films.replay_phase(settings, _stages(settings, material.events, wanted.frames), colour)
         return lambda: figures.encode(figures.phase(settings, summaries_of(settings, state), colour), ending)
     if figure == "replay":
-        curves = [event for event in material.events if isinstance(event, Curve) and event.path == state.main]
+        path = state.latest.path if state.latest is not None else ""
+        curves = [event for event in material.events if isinstance(event, Curve) and event.path == path]
         return lambda: films.replay(state, curves, measure, wanted.frames)
     draw = {"load-curve": figures.load_curve, "chain": figures.chain, "loss": figures.loss}[figure]
     return lambda: figures.encode(draw(state, measure), ending)
@@ -263,38 +283,11 @@ def rows_of(config: SweepConfig, summaries: Sequence[Summary]) -> list[dict[str,
 
 
 def _csv(material: Material) -> str:
-    """CSV with a row for each cell of a sweep, or for each curve of another run; lists take a column a value."""
+    """CSV with a row for each cell of a sweep, or for each curve and record of numbers of another run."""
     settings = material.config.settings
     if isinstance(settings, SweepConfig):
-        rows: list[dict[str, Any]] = rows_of(settings, summaries_of(settings, material.state))
-    else:
-        rows = [_row(event) for event in material.events if isinstance(event, Curve)]
-    flat = [_flat(row) for row in rows]
-    columns = list(dict.fromkeys(name for row in flat for name in row))
-    out = io.StringIO()
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
-    return out.getvalue()
-
-
-def _row(curve: Curve) -> dict[str, Any]:
-    """A curve record as a flat record."""
-    lists = {"positions": curve.positions, "spread": curve.spread, PROBES: curve.linear_probes}
-    given = {name: values for name, values in lists.items() if values}
-    return {"at": curve.at, "step": curve.step, "time": curve.time, **curve.scalars, **curve.curves, **given}
-
-
-def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A record with lists as single values: ``load_curve`` as D_0, D_1 …, others as name_0, name_1 …"""
-    flat: dict[str, Any] = {}
-    for name, value in row.items():
-        if isinstance(value, list):
-            stem = "D" if name == "load_curve" else name
-            flat |= {f"{stem}_{i}": point for i, point in enumerate(value)}
-        else:
-            flat[name] = value
-    return flat
+        return csv_of(rows_of(settings, summaries_of(settings, material.state)))
+    return csv_of(curve_rows(material.events))
 
 
 def _write(path: Path, encode: Callable[[], bytes]) -> Path:

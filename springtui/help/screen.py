@@ -123,7 +123,9 @@ _HEADINGS = {
     "Console": "On the log",
     "CurvesPlot": "On a plot of curves",
     "HeatMap": "On a diagram",
+    "LayerMap": "On the heat map of layers",
     "RunTable": "On the table of runs",
+    "Table": "On a table of layers",
     "Slider": "On a slider",
     "TimeBar": "On the bar of time",
 }

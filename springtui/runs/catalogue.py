@@ -17,6 +17,7 @@ from engine.errors import ConfigError
 from engine.runs.directory import Run, parse_id
 from engine.runs.label import NO_LABEL, Label, label_changed, read_label
 from engine.runs.listing import list_runs
+from engine.runs.records import Note
 from engine.runs.status import Status
 
 from ..state.describe import describe
@@ -70,6 +71,11 @@ class Row:
         """The newest value of a scalar."""
         found = self.about.get("values", {}).get(name)
         return float(found) if isinstance(found, (int, float)) else None
+
+    @property
+    def warnings(self) -> list[Note]:
+        """The newest warnings among its records."""
+        return [Note(**warning) for warning in self.about.get("warnings", ())]
 
     @property
     def loss(self) -> float | None:

@@ -11,9 +11,11 @@ from engine.runs.directory import Run
 from engine.runs.records import Curve
 
 from ..state.pictures import Series
+from ..state.run_state import RunState
 from ..state.sampling import LONG, newest_state, sampled_state
 from ..state.timeline import Points, Timeline
 from ..terminal.text import plain_text
+from .layer_match import TowerCurve
 
 LOAD_CURVE = "load curve"
 _KEPT = 48
@@ -24,10 +26,12 @@ ROLES = ("primary", "accent", "good", "warn", "muted", "fade1")
 
 @dataclass
 class Picture:
-    """A run's newest curve and its histories."""
+    """A run's newest curves and its histories."""
 
     curve: Curve | None = None
     histories: dict[str, Points] = field(default_factory=dict)
+    towers: list[TowerCurve] = field(default_factory=list)
+    """The newest curve of each tower, the main one first; empty where there is none."""
 
     @property
     def load_curve(self) -> list[float]:
@@ -86,11 +90,25 @@ class Overlay:
 def _read(run: Run) -> Picture:
     """Curves of a run; a short log is read whole, a long one sampled."""
     log = run.log()
-    curve = newest_state(run, _RECORDS).latest
+    newest = newest_state(run, _RECORDS)
+    curve = newest.latest
     timeline = Timeline(log, run.id)
     while timeline.offset < LONG and (piece := log.read(timeline.offset, _PIECE)).end != timeline.offset:
         timeline.take(piece)
     if timeline.offset >= LONG:
         state = sampled_state(log, run.id)
-        return Picture(curve or state.latest, {name: history.points() for name, history in state.history.items()})
-    return Picture(curve, timeline.view().histories)
+        histories = {name: history.points() for name, history in state.history.items()}
+        curves = {tower.path: tower.curve for tower in _towers(newest)}
+        towers = [tower._replace(curve=curves.get(tower.path, tower.curve)) for tower in _towers(state)]
+        return Picture(curve or state.latest, histories, towers)
+    view = timeline.view()
+    return Picture(curve, view.histories, _towers(view.state))
+
+
+def _towers(state: RunState) -> list[TowerCurve]:
+    """The newest curves of a run, with the names of their points."""
+    return [
+        TowerCurve(tower.path, tower.layers, curve)
+        for tower in state.towers
+        if (curve := state.of_tower(tower.path).latest) is not None
+    ]

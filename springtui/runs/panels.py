@@ -16,14 +16,14 @@ from ..state.empty import why_empty
 from ..state.pictures import Series
 from ..state.wording import UNITS, age_in_words, fitting, number, percent
 from ..terminal.text import plain_text
+from ..widgets.table import Column, Line
 from .catalogue import SORTS, Catalogue, Row
 from .overlay import LOAD_CURVE
-from .table import Column, Line
 
 COLUMNS = (
     Column("name", "NAME", 30),
     Column("kind", "KIND", 6, shown_from=90),
-    Column("state", "STATE", 9),
+    Column("state", "STATE", 9, colored=True),
     Column("progress", "DONE", 6, right=True),
     Column("loss", "LOSS", 8, right=True),
     Column("accuracy", "ACCURACY", 9, right=True),
@@ -98,6 +98,8 @@ def head(catalogue: Catalogue, shown: int, sort: tuple[str, bool], wanted: str, 
 def hint(marked: int, deleted: int, width: int, *, runs: int, read_only: bool = False) -> str:
     """The line on what keys do with the runs, and on marked and deleted ones; cut to ``width``."""
     parts = [f"{marked} marked"] if marked else []
+    if marked == 2:
+        parts[0] += ": o overlays them, B compares them by layer"
     if deleted:
         parts.append(f"{deleted} deleted, U brings back")
     hints = ("read-only: runs are looked at, and none is changed",) if read_only else _HINTS if runs else ()

@@ -26,11 +26,13 @@ from ..terminal import size
 from ..terminal.text import plain_text
 from ..widgets.curves_plot import CurvesPlot
 from ..widgets.keys_line import KeysLine
+from ..widgets.table import Line, Table
 from . import panels
 from .actions import RunActions, changed
 from .catalogue import FROM_NAMES, Catalogue, Row, make_filter, ordered
+from .comparison import ComparisonScreen
 from .overlay import LOAD_CURVE, Overlay
-from .table import Line, RunTable
+from .table import RunTable
 from .trash import Trash
 
 LOW = 30
@@ -48,6 +50,8 @@ class RunsScreen(BaseScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "mark", "Mark", id="runs.mark", tooltip="mark the run, to overlay or act on several"),
         Binding("o", "overlay", "Overlay", id="runs.overlay", tooltip="curves of the marked runs in one picture"),
+        Binding("B", "compare", "By layer", id="runs.compare", show=False,
+                tooltip="two marked runs beside each other, layer by layer"),
         Binding("c", "next_quantity", "Quantity", id="runs.quantity", tooltip="another quantity", show=False),
         Binding("slash", "filter", "Filter", id="runs.filter", key_display="/",
                 tooltip="show runs that hold a text, or match a /regular expression/"),
@@ -157,8 +161,8 @@ class RunsScreen(BaseScreen[None]):
             self.table.draw()
         for name in live:
             if (row := self.catalogue.rows.get(name)) is not None:
-                about = row.about
-                self.host.check_alerts(name, row.status, about.get("values", {}), heard=about.get("heard", 0.0))
+                values, heard = row.about.get("values", {}), row.about.get("heard", 0.0)
+                self.host.check_alerts(name, row.status, values, heard=heard, warnings=row.warnings)
         if described or scanned or woken:
             await self._read_pictures()
             self._draw()
@@ -275,19 +279,19 @@ class RunsScreen(BaseScreen[None]):
 
     # what is looked at
 
-    @on(RunTable.Moved)
+    @on(Table.Moved)
     def _moved(self) -> None:
         self._draw()
         self._wake.set()
 
-    @on(RunTable.Opened)
-    def _opened(self, message: RunTable.Opened) -> None:
-        row = self.catalogue.rows.get(message.run_id)
+    @on(Table.Opened)
+    def _opened(self, message: Table.Opened) -> None:
+        row = self.catalogue.rows.get(message.line)
         if row is not None:
             self.host.open_run(row.run, kind=row.kind)
 
-    @on(RunTable.HeadClicked)
-    def _head_clicked(self, message: RunTable.HeadClicked) -> None:
+    @on(Table.HeadClicked)
+    def _head_clicked(self, message: Table.HeadClicked) -> None:
         self.sort_by(message.column, reverse=self.sort == (message.column, False))
 
     def sort_by(self, column: str, *, reverse: bool) -> None:
@@ -333,6 +337,15 @@ class RunsScreen(BaseScreen[None]):
         else:
             self.table.focus()
         self.call_after_refresh(self._moved)
+
+    def action_compare(self) -> None:
+        """Set the two marked runs beside each other, or the marked one and that under the cursor."""
+        chosen = list(dict.fromkeys([*self.marked, *([self.table.current] if len(self.marked) == 1 else [])]))
+        rows = [self.catalogue.rows[name] for name in chosen if name in self.catalogue.rows]
+        if len(rows) != 2:
+            self.notify(f"two runs are compared: Space marks them, and {len(self.marked)} are marked", timeout=4)
+            return
+        self.app.push_screen(ComparisonScreen((rows[0], rows[1]), self.overlay))
 
     def action_next_quantity(self) -> None:
         """Plot the next quantity."""

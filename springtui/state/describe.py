@@ -51,6 +51,7 @@ def describe(run: Run) -> dict[str, Any]:
         "total": _total(config),
         "values": {name: None if v is None else finite(v) for name, v in state.values.items()},
         "heard": state.heard,
+        "warnings": [{"seq": note.seq, "time": note.time, "text": note.text} for note in state.warnings],
         **shared,
     }
 

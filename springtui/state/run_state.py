@@ -29,6 +29,8 @@ from .tower import ECHOES, Tower, TowerCurves, add_echo, finite_numbers, point_n
 
 __all__ = ["ECHOES", "HISTORY_POINTS", "History", "RunState", "has_logits", "points_of", "signed_curve"]
 
+WARNINGS = 50
+"""Number of warnings that are kept."""
 USAGES = 240
 """Number of measurements of the machine's use that are kept."""
 
@@ -74,6 +76,8 @@ class RunState:
     refused: str = ""
     """Why the worker refused the last request."""
     note: str = ""
+    warnings: tuple[Note, ...] = ()
+    """The newest warnings of the worker, and its messages of errors."""
     lost: int = 0
     """Number of workers that a sweep's executor lost since the present worker began."""
     cells: dict[tuple[int, int], Cell] = field(default_factory=dict)
@@ -185,10 +189,8 @@ class RunState:
             self._fold_acknowledged(event)
         elif isinstance(event, Ended):
             self.status, self.ended, self.note = Status(event.reason), event, event.text
-        elif isinstance(event, Note) and event.lost:
-            self.lost += event.lost
         elif isinstance(event, Note):
-            self.note = event.text
+            self._fold_note(event)
         elif isinstance(event, Scalars):
             self._fold_scalars(event)
         elif isinstance(event, Health):
@@ -197,6 +199,14 @@ class RunState:
             self.usage.append(event)
         elif isinstance(event, Console):
             self.console = event.offset
+
+    def _fold_note(self, event: Note) -> None:
+        if event.level != "info":
+            self.warnings = (*self.warnings, event)[-WARNINGS:]
+        if event.lost:
+            self.lost += event.lost
+        else:
+            self.note = event.text
 
     def worker_is_gone(self, status: Status = Status.CRASHED) -> None:
         """Set the status that was observed after the worker ended."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from textual.markup import escape
+
 from engine.measures.load_curve import loads
 from engine.measures.registry import DISTANCE
 from engine.runs.status import Observation, Status
 from engine.settings.chain import PAST_THE_MAP, is_past_the_map
 from engine.settings.run import RunConfig, kind_of
 
-from ..state.curves import curves_of, theory_of, twin_of, twin_series
+from ..state.curves import curves_of, legend, theory_of, twin_of, twin_series
 from ..state.empty import why_empty
 from ..state.pictures import Series
-from ..state.run_state import RunState, signed_curve
+from ..state.run_state import RunState, points_of, signed_curve
 from ..state.timeline import Points, View
 from ..state.wording import (
     UNITS,
@@ -53,6 +55,32 @@ def curve_series(view: View, measure: str) -> list[Series]:
     if measure == DISTANCE:
         return [*theory_of(state), *curves_of(state, measure, "accent")]
     return [*twin_series(state, measure), *curves_of(state, measure, "primary")]
+
+
+TOWER_ROLES = (("accent", "$accent"), ("good", "$success"), ("warn", "$warning"), ("muted", "$secondary"))
+"""Roles and colours of the towers that are not selected, by their place among all."""
+
+
+def tower_series(state: RunState, path: str, measure: str) -> list[Series]:
+    """The newest load curves of the towers other than the selected one; empty where the model has one tower."""
+    found = []
+    for i, tower in enumerate(state.towers):
+        curve = state.of_tower(tower.path).latest
+        if tower.path == path or curve is None:
+            continue
+        values = [float("nan") if v is None else v for v in points_of(curve, measure)]
+        role = TOWER_ROLES[i % len(TOWER_ROLES)][0]
+        found.append(Series(list(range(len(values))), values, plain_text(tower.path), role))
+    return found
+
+
+def towers_legend(paths: Sequence[str], selected: str) -> str:
+    """The legend of a load curve with those of all towers, as markup."""
+    colors = [TOWER_ROLES[i % len(TOWER_ROLES)][1] for i in range(len(paths))]
+    return legend(
+        *((escape(plain_text(path)), "$primary" if path == selected else color)
+          for path, color in zip(paths, colors, strict=True))
+    )  # fmt: skip
 
 
 def loads_of(state: RunState, measure: str) -> tuple[list[float], list[str]]:
@@ -103,6 +131,14 @@ def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> s
     if view.damaged:
         parts.append(f"{view.damaged} damaged lines skipped")
     return plain_text(fitting([part for part in parts if part], width))
+
+
+def warning_lines(state: RunState) -> list[str]:
+    """The worker's warnings, oldest first, each with the time since the run began."""
+    return [
+        f"after {duration(max(0.0, note.time - state.started))}: {note.level}: {note.text}"
+        for note in state.warnings
+    ]
 
 
 def what_went_wrong(observation: Observation | None) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.containers import Container
+from textual.containers import Container, Vertical
+from textual.content import Content
 from textual.geometry import Size
-from textual.widgets import Static, Tab, Tabs
+from textual.widgets import Static, Tabs
 
 from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURES, NETWORK_MEASURES
 from engine.runs.directory import Run
@@ -34,17 +35,20 @@ from ..terminal.text import plain_text
 from ..widgets.chain_view import ChainView, show_chain
 from ..widgets.curves_plot import CurvesPlot
 from ..widgets.keys_line import KeysLine
+from ..widgets.layer_map import LayerMap
 from ..widgets.lines import Console
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot
+from ..widgets.table import Table
 from . import panels
 from .control import WatchControl
+from .layers import FIRST_COLUMNS, LayersView
+from .replay import Replay
+from .tabs import GROUPS, WatchTabs
 from .time_bar import TimeBar
 
 TICK = 0.1
 """Seconds between ticks. A tick draws one plot, so that no key waits longer."""
-SPEEDS = (1, 2, 5, 10, 20, 50, 100)
-GROUPS = ("curve", "history", "log")
 _ASKING = {"toggle_pause", "stop", "set"}
 """Actions that ask the worker for something."""
 TITLES = {
@@ -53,6 +57,8 @@ TITLES = {
     "#facts": "Settings in force",
     "#console": WORKER_LOG,
     "#usage": "Use of processor and memory",
+    "#layers": "Layers",
+    "#layer": "Selected layer",
 }
 
 
@@ -71,10 +77,11 @@ class WatchScreen(BaseScreen[None]):
         Binding("x", "stop", "Stop", id="watch.stop", tooltip="stop the worker; what it wrote is kept"),
         Binding("i", "set", "Set", id="watch.set", tooltip="change a setting while it runs"),
         Binding("c", "next_scalar", "Scalar", id="watch.scalar", tooltip="next quantity over time"),
+        Binding("P", "next_tower", "Tower", id="watch.tower", tooltip="next tower of a model with several"),
         Binding("m", "next_measure", "Measure", id="watch.measure", tooltip="next measure", show=False),
         Binding("v", "toggle_ruler", "View", id="watch.view", tooltip="springs or a folding ruler", show=False),
         Binding("right_square_bracket", "next_group(1)", "Next tab", id="watch.next_tab", key_display="]",
-                tooltip="next tab", show=False),
+                tooltip="next tab"),
         Binding("left_square_bracket", "next_group(-1)", "Previous tab", id="watch.previous_tab", key_display="[",
                 tooltip="previous tab", show=False),
         Binding("escape", "app.back", "Back", id="watch.back", tooltip="back to the runs"),
@@ -94,27 +101,32 @@ class WatchScreen(BaseScreen[None]):
         self.control = WatchControl(run, self)
         self.whole = View(self.follower.timeline.view().state, {}, 0)
         """The run up to its newest record."""
-        self.position: int | None = None
-        """Number of the curve that a replay shows; None shows the newest."""
-        self.playing = False
-        self.speed = SPEEDS[0]
+        self.replay = Replay(self)
         self.measure = last_session.measure if last_session.measure in NETWORK_MEASURES else DEFAULT_MEASURE
         self.scalar = ""
-        self.tab = GROUPS[0]
-        self._replayed: View | None = None
-        self._replayed_at = -1
-        self._credit = 0.0
-        self._seeking = self._advancing = False
+        self.tab = "curve"
+        self.layers_view = LayersView(self)
         self._drawn_version = -1
         self._turn = 0
+        self._towers: list[str] = []
         self._room = Size(0, 0)
         """Size of the settings' panel when its columns were made."""
         self._away: str | None = None
 
     @property
+    def layer_map(self) -> LayerMap:
+        """The heat map of layers over steps."""
+        return self.query_one(LayerMap)
+
+    @property
     def view(self) -> View:
         """The view that is shown: the newest, or the replay's."""
-        return self.whole if self.position is None or self._replayed is None else self._replayed
+        return self.replay.view or self.whole
+
+    @property
+    def path(self) -> str:
+        """The tower that is shown; empty where the model has one."""
+        return self.layers_view.path(self.whole.state)
 
     @property
     def kind(self) -> str:
@@ -126,7 +138,7 @@ class WatchScreen(BaseScreen[None]):
         yield Static(id="head", markup=False)
         yield Static(id="said", markup=False)
         with Container(id="watch"):
-            yield Tabs(*(Tab(group.capitalize(), id=group) for group in GROUPS), id="tabs")
+            yield WatchTabs(id="tabs")
             with Container(id="grid"):
                 yield CurvesPlot(id="curve", classes="curve")
                 yield CurvesPlot(id="history", classes="history")
@@ -135,6 +147,12 @@ class WatchScreen(BaseScreen[None]):
                 yield Static(id="facts", classes="history", markup=False)
                 yield Console(id="console", classes="log")
                 yield Static(id="usage", classes="log", markup=False)
+            with Vertical(id="layers-tab"):
+                yield Table(FIRST_COLUMNS, self.layers_view.line, id="layers")
+                yield Static(id="layer", markup=False)
+            with Container(id="times-tab"):
+                yield LayerMap(id="times")
+                yield CurvesPlot(id="layer-curve")
         yield Static(id="too-small", markup=False)
         yield TimeBar(id="time")
         yield KeysLine()
@@ -144,7 +162,8 @@ class WatchScreen(BaseScreen[None]):
             self.query_one(selector).border_title = title
         self.query_one("#time").focus()
         if self.last_session.run == self.run_dir.id and self.last_session.tab in GROUPS:
-            self.query_one("#tabs", Tabs).active = self.last_session.tab
+            self.query_one(WatchTabs).active = self.last_session.tab
+        self.query_one(WatchTabs).fit(wide=not self.has_class("-tabbed"))
         self._shape()
         self.follower.start()
         self.set_interval(TICK, self._tick)
@@ -161,10 +180,15 @@ class WatchScreen(BaseScreen[None]):
         self.set_class(chain, "-of-chain")
         if chain:
             self.measure = DISTANCE
+        towers = [tower.path for tower in self.whole.state.towers]
+        tower = f" · tower {plain_text(self.path)}" if len(towers) > 1 else ""
         curve = self.query_one("#curve", CurvesPlot)
-        curve.heading = f"Load curve · {MEASURES[self.measure].label}"
+        curve.heading = f"Load curve · {MEASURES[self.measure].label}{tower}"
         curve.legend = legend_of("chain" if chain else "network")
+        if tower:
+            curve.legend = panels.towers_legend(towers, self.path)
         curve.axis = "block" if chain else "layer"
+        self.query_one(LoadBars).border_title = Content(f"Load{tower}" if tower else TITLES["#loads"])
         self.query_one("#history", CurvesPlot).axis = UNITS.get(self.kind, "step")
 
     def on_unmount(self) -> None:
@@ -183,15 +207,14 @@ class WatchScreen(BaseScreen[None]):
     async def _tick(self) -> None:
         if not self.is_current and self._drawn_version >= 0:
             return
-        if self.playing and not self._advancing:
-            await self._advance()
+        await self.replay.advance(TICK)
         room = self.query_one("#facts").size
         bare = self.whole.state.latest is None
         if (bare or self._turn == 0) and (self.follower.version != self._drawn_version or room != self._room):
             self._room = room
             self._take_view()
         self.draw_notices()
-        plots = list(self.query(Plot))
+        plots: list[Plot | LayerMap] = [*self.query(Plot), self.query_one(LayerMap)]
         stale = [plot for plot in plots[self._turn :] + plots[: self._turn] if plot.is_stale()]
         for plot in stale[:1]:
             plot.redraw()
@@ -208,18 +231,25 @@ class WatchScreen(BaseScreen[None]):
         if self.follower.complete:
             self.check_alerts(self.whole.state)
         self.control.requests.settle(list(self.follower.timeline.answers))
+        if (towers := [tower.path for tower in self.whole.state.towers]) != self._towers:
+            self._towers = towers
+            self.refresh_bindings()
+            self._shape()
         if self._away is None and self.follower.complete:
             self._away = self.last_session.away(self.run_dir.id, self.whole.state.records, time.time())
         self._draw()
 
     def _draw(self) -> None:
         """Give every panel what it should show."""
-        view, replayed = self.view, self.position is not None
-        nothing = panels.why_no_curve(view.state)
-        for canvas in (*self.query(Plot), self.query_one(LoadBars), self.query_one(ChainView)):
+        whole, replayed = self.view, self.replay.position is not None
+        nothing = panels.why_no_curve(whole.state)
+        for canvas in (*self.query(Plot), self.query_one(LoadBars), self.query_one(ChainView), self.layer_map):
             canvas.say_empty(nothing)
+        view = replace(whole, state=whole.state.of_tower(self.path))
         curves = panels.curve_series(view, self.measure)
-        self.query_one("#curve", CurvesPlot).show_curves(curves, (self.run_dir.id, self.measure))
+        curves += panels.tower_series(whole.state, self.path, self.measure)
+        about = self.run_dir.id, self.measure, *([self.path] if len(self._towers) > 1 else [])
+        self.query_one("#curve", CurvesPlot).show_curves(curves, about)
         found, names = panels.loads_of(view.state, self.measure)
         self.query_one(LoadBars).show(found, names)
         if self.kind == "chain":
@@ -232,9 +262,19 @@ class WatchScreen(BaseScreen[None]):
         until = view.histories if replayed else None
         shown = panels.history_series(self.whole.histories, until, groups.get(self.scalar, []))
         history.show_curves(shown, (self.run_dir.id, self.scalar))
+        self._draw_layers()
         self._draw_words(view)
         self.draw_notices()
         self._draw_bar()
+
+    def _draw_layers(self) -> None:
+        """Draw the tab on layers that is shown."""
+        if self.tab == "layers":
+            self.layers_view.draw_table(self.view.state, self.measure, self.kind)
+        elif self.tab == "times":
+            latest = self.view.state.latest
+            moment = latest.step if self.replay.position is not None and latest is not None else None
+            self.layers_view.draw_times(self.whole.state, self.measure, self.kind, moment)
 
     def _draw_words(self, view: View) -> None:
         facts = self.query_one("#facts")
@@ -249,16 +289,16 @@ class WatchScreen(BaseScreen[None]):
             view,
             self.run_dir.id,
             self.kind,
-            replayed=self.position is not None,
+            replayed=self.replay.position is not None,
             width=self.size.width - 2,
         )
         self.set_texts({"#facts": "\n".join(lines), "#usage": "\n".join(usage), "#head": head})
-        self.query_one(Console).show(follower.log)
+        self.query_one(Console).show([*follower.log, *panels.warning_lines(self.whole.state)])
 
     def _draw_bar(self) -> None:
-        whole = self.whole
-        words = panels.bar_words(self.view, self.position, whole, playing=self.playing, speed=self.speed)
-        at = whole.curves - 1 if self.position is None else self.position
+        whole, replay = self.whole, self.replay
+        words = panels.bar_words(self.view, replay.position, whole, playing=replay.playing, speed=replay.speed)
+        at = whole.curves - 1 if replay.position is None else replay.position
         moves = [move.curves for move in whole.moves]
         self.query_one(TimeBar).show(max(0, at), whole.curves, moves, *words)
 
@@ -268,7 +308,8 @@ class WatchScreen(BaseScreen[None]):
         gone = "the run's directory is gone; what was read is still shown" if self.follower.gone else ""
         wrong = gone or self.control.trouble
         problem = "" if gone else panels.what_went_wrong(self.follower.observation)
-        regime = panels.regime_parts(self.view.state, self.measure) if self.has_class("-tabbed") else []
+        state = self.view.state.of_tower(self.path)
+        regime = panels.regime_parts(state, self.measure) if self.has_class("-tabbed") else []
         notes = [wrong, asked, self._away or "", problem, "read-only" if self.read_only else "", *regime]
         text = fitting([note for note in notes if note], self.size.width - 2)
         self.set_texts({"#said": plain_text(text)})
@@ -287,7 +328,9 @@ class WatchScreen(BaseScreen[None]):
         self.draw_notices()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """False for actions that ask the worker of a run that has ended, which hides their keys."""
+        """False for what cannot be done, which hides its key: to ask an ended run's worker, another tower."""
+        if action == "next_tower":
+            return len(self._towers) > 1
         return self.read_only or action not in _ASKING or not self.whole.state.is_over
 
     async def action_toggle_pause(self) -> None:
@@ -313,83 +356,42 @@ class WatchScreen(BaseScreen[None]):
 
     # replay
 
-    def go_to(self, position: int | None) -> None:
-        """Show the run as it was when curve number ``position`` was recorded; None shows the newest."""
-        if position is not None and not self.whole.curves:
-            return
-        if position is not None and self.follower.gone:
-            self.notify("the run's directory is gone: there is nothing to replay from", timeout=4)
-            return
-        self.position = position if position is None else min(self.whole.curves - 1, max(0, position))
-        if self.position is None:
-            self.playing = False
-            self._replayed, self._replayed_at = None, -1
-            self._draw()
-        elif not self._seeking:
-            self.run_worker(self._seek(), group="seek")
+    def replay_moved(self) -> None:
+        """Draw the moment that the replay shows."""
+        self._draw()
 
-    async def _seek(self) -> None:
-        """Read and draw the wanted position, again while another one was wanted meanwhile."""
-        self._seeking = True
-        try:
-            while self.position is not None and self.position != self._replayed_at:
-                wanted = self.position
-                self._replayed = await asyncio.to_thread(self.follower.timeline.view_at, wanted)
-                self._replayed_at = wanted
-                if self.position is not None:
-                    self._draw()
-        finally:
-            self._seeking = False
-
-    async def _advance(self) -> None:
-        self._advancing = True
-        try:
-            start = self.position or 0
-            self._credit += TICK * self.speed
-            reached, self._credit = await asyncio.to_thread(
-                self.follower.timeline.position_after, start, self._credit
-            )
-        finally:
-            self._advancing = False
-        if not self.playing or self.position is None:
-            return
-        if reached >= self.whole.curves - 1:
-            self._credit = 0.0
-            self.go_to(None)
-        elif reached != start:
-            self.go_to(reached)
+    def replay_changed(self) -> None:
+        """Draw how the replay goes."""
+        self._draw_bar()
 
     @on(TimeBar.Scrubbed)
     def _scrubbed(self, message: TimeBar.Scrubbed) -> None:
-        self.go_to(message.position)
+        self.replay.go_to(message.position)
 
     def action_toggle_play(self) -> None:
         """Start the replay, at the first curve where the newest is shown; or pause it."""
-        self.playing = not self.playing
-        self._credit = 0.0
-        if self.playing and self.position is None:
-            self.go_to(0)
-        self._draw_bar()
+        self.replay.toggle()
 
     def action_step(self, step: int) -> None:
         """Go one curve back or forward."""
-        self.playing = False
-        at = self.whole.curves - 1 if self.position is None else self.position
-        self.go_to(at + step)
+        self.replay.step(step)
 
     def action_speed(self, step: int) -> None:
         """Replay faster or slower."""
-        self.speed = SPEEDS[min(len(SPEEDS) - 1, max(0, SPEEDS.index(self.speed) + step))]
-        self._draw_bar()
+        self.replay.change_speed(step)
 
     def action_live(self) -> None:
         """Show the newest state."""
-        self.go_to(None)
+        self.replay.go_to(None)
 
     # what is shown
 
     def action_next_scalar(self) -> None:
-        """Show the next quantity over time."""
+        """Show the next quantity over time, of all layers in the heat map's tab."""
+        if self.tab == "times":
+            self.layers_view.next_quantity(self.whole.state)
+            self._draw_layers()
+            return
         groups = list(panels.groups_of(self.whole.histories))
         if groups:
             self.scalar = next_of(groups, self.scalar)
@@ -403,6 +405,23 @@ class WatchScreen(BaseScreen[None]):
             self._shape()
             self._draw()
 
+    def action_next_tower(self) -> None:
+        """Show the next tower of a model that has several."""
+        self.layers_view.next_tower(self.whole.state)
+        self._shape()
+        self._draw()
+
+    @on(Table.Moved, "#layers")
+    def _layer_pointed_at(self, message: Table.Moved) -> None:
+        if self.layers_view.pointed_at(message.table.current):
+            self._shape()
+        self._draw_layers()
+
+    @on(LayerMap.Selected)
+    def _layer_selected(self, message: LayerMap.Selected) -> None:
+        self.layers_view.select(message.layer)
+        self.layers_view.draw_selected(self.kind)
+
     def action_toggle_ruler(self) -> None:
         """Draw the chain as blocks and springs, or as a folding ruler."""
         view = self.query_one(ChainView)
@@ -410,15 +429,21 @@ class WatchScreen(BaseScreen[None]):
 
     def action_next_group(self, step: int) -> None:
         """Show the next tab, or the one before."""
-        tabs = self.query_one("#tabs", Tabs)
-        tabs.active = next_of(GROUPS, tabs.active, step)
+        self.query_one(WatchTabs).go(step)
 
     @on(Tabs.TabActivated, "#tabs")
     def _tab_activated(self, event: Tabs.TabActivated) -> None:
         for group in GROUPS:
             self.set_class(event.tab.id == group, f"-{group}")
-        self.tab = event.tab.id or GROUPS[0]
+        self.tab = event.tab.id or "curve"
         self._drawn_version = -1
+        self.call_after_refresh(self._focus_tab)
+
+    def _focus_tab(self) -> None:
+        """Give the keys to what the tab shows: a list of layers, their heat map, or the bar of time."""
+        at = {"layers": "#layers-tab Table", "times": "#times-tab LayerMap"}.get(self.tab, "#time")
+        self.query_one(at).focus()
+        self._draw_layers()
 
     def _fit(self, columns: int, rows: int) -> None:
         """Set the classes for this size; called before the first frame, which would flicker otherwise."""
@@ -428,6 +453,7 @@ class WatchScreen(BaseScreen[None]):
     def on_resize(self, event: events.Resize) -> None:
         columns, rows = event.size
         self._fit(columns, rows)
+        self.query_one(WatchTabs).fit(wide=not self.has_class("-tabbed"))
         self.query_one("#too-small", Static).update(size.too_small("Watching", columns, rows))
         self._drawn_version = -1
 

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from springtui.alerts.ledger import MOST, AlertLedger
-from springtui.alerts.rules import Alert, AlertRule, Alerts, deliver
+from springtui.alerts.rules import Alert, AlertRule, Alerts, Warned, deliver
 
 OVER = AlertRule(on="finished")
 LOW = AlertRule(on="threshold", metric="train_loss", below=0.1)
@@ -90,6 +90,63 @@ class TestFires:
         assert fired(alerts, ("running", {"train_loss": 0.0}), run="b") == [["threshold"]]
         alerts.forget("b")
         assert fired(alerts, ("running", {"train_loss": 0.0}), run="b") == [[]]
+
+
+class TestWarnings:
+    RULE = AlertRule(on="warning")
+
+    def of(self, *seqs: int) -> list[Warned]:
+        return [Warned(seq, float(seq), f"number {seq}") for seq in seqs]
+
+    def test_each_is_new_once(self) -> None:
+        alerts = Alerts((self.RULE, OVER))
+        assert alerts.warned("r", self.of(1, 2)) == ([], [])  # before the app was opened
+        fresh, fired_ = alerts.warned("r", self.of(2, 5, 7))
+        assert fresh == self.of(5, 7)
+        assert [(alert.event, alert.text) for alert in fired_] == [
+            ("warning", "r: number 5"), ("warning", "r: number 7"),
+        ]  # fmt: skip
+        assert alerts.warned("r", self.of(5, 7)) == ([], [])
+        assert alerts.warned("r", []) == ([], [])  # a screen that has read less
+        assert alerts.warned("other", self.of(3)) == ([], [])
+
+    def test_all_of_a_run_made_meanwhile_and_none_after_it_was_deleted(self) -> None:
+        alerts = Alerts((self.RULE,))
+        assert len(alerts.warned("r", self.of(1, 2), new=True)[1]) == 2
+        alerts.forget("r")
+        assert alerts.warned("r", self.of(1, 2, 3)) == ([], [])
+
+    def test_the_first_of_a_run_that_had_none(self) -> None:
+        alerts = Alerts()
+        assert alerts.warned("r", []) == ([], [])
+        assert alerts.warned("r", self.of(4)) == (self.of(4), [])  # shown without a rule
+
+    def test_a_rule_on_warnings_is_of_no_state(self) -> None:
+        alerts = Alerts((self.RULE,))
+        assert fired(alerts, ("running", {}), ("finished", {}), ("warning", {})) == [[], [], []]
+        with pytest.raises(msgspec.ValidationError, match="belong to"):
+            msgspec.convert({"on": "warning", "metric": "loss"}, AlertRule)
+
+    def test_of_several_apps_one_rings_for_each(self, tmp_path: Path) -> None:
+        apps = [(Alerts((self.RULE,)), AlertLedger(tmp_path)) for _ in range(2)]
+        for alerts, _ in apps:
+            alerts.warned("r", [])
+        rung = [len(ledger.claim(alerts.warned("r", self.of(3))[1])) for alerts, ledger in apps]
+        assert rung == [1, 0]
+        rung = [len(ledger.claim(alerts.warned("r", self.of(3, 9))[1])) for alerts, ledger in reversed(apps)]
+        assert rung == [1, 0]
+
+    def test_a_command_has_the_text_in_its_environment(self, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        script = "import os, sys; open(sys.argv[1], 'w').write(os.environ['SPRINGTUI_TEXT'])"
+        rule = AlertRule(on="warning", command=(sys.executable, "-c", script, str(out)), bell=False)
+        alert = Alert(rule, "r", "warning", words="a layer\0 $(collapsed)")
+        deliver([alert], lambda: None, lambda text: pytest.fail(text))
+        end = time.monotonic() + 30
+        while not (out.exists() and out.read_text()):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert out.read_text() == "r: a layer\N{REPLACEMENT CHARACTER} $(collapsed)"
 
 
 class TestAlertLedger:

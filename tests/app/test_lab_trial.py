@@ -44,6 +44,7 @@ def has_trained(lab: LabScreen, epochs: int = 5) -> bool:
     return state is not None and state.latest is not None and state.latest.at >= epochs
 
 
+@pytest.mark.real_start
 async def test_the_key_tries_settings_in_the_background_and_shows_what_was_measured(home: Path) -> None:
     async with open_lab(home, settings=SETTINGS) as (lab, pilot):
         await until(pilot, lambda: has_trained(lab, 40))

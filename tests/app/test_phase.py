@@ -150,6 +150,7 @@ async def test_a_lost_worker_is_said_and_stays_in_sight(app: SpringApp, home: Pa
         await let_go(phase.control.sweeps.run_workers)
 
 
+@pytest.mark.real_start
 async def test_a_diagram_is_made_stopped_and_gone_on_with(
     app: SpringApp, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,6 +263,7 @@ async def test_a_cell_without_noise_opens_with_the_noise_of_its_diagram(home: Pa
         await let_go(phase.control.sweeps.run_workers)
 
 
+@pytest.mark.usefixtures("quick_network")
 async def test_a_cell_opens_in_the_lab_with_its_settings(finished: Run, home: Path) -> None:
     app = SpringApp(home)
     async with app.run_test(size=(140, 45)) as pilot:

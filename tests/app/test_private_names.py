@@ -35,6 +35,8 @@ ALLOWED = {
     # Operations as they are dispatched, and which arguments each writes to.
     "engine/probe/operations.py": {"_python_dispatch", "_schema"},
     "engine/probe/wrappers.py": {"_orig_mod"},  # the module inside a compiled one
+    # The mode that sees every operation, and which of an operation's arguments it writes to.
+    "engine/probe/flow.py": {"_python_dispatch", "_schema"},
     # Wrappers' modules, by the names that PyTorch gives them in a model's tree.
     "engine/probe/trace.py": {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"},
     "engine/sweep/backends.py": {"_max_workers"},  # how many slices a caller's executor takes at once

@@ -231,7 +231,6 @@ async def test_a_run_that_ended_before_the_cursor_has_no_value_there(home: Path)
         await pilot.press("0")
 
 
-@pytest.mark.terminal
 def test_what_was_deleted_before_a_kill_is_brought_back(home: Path) -> None:
     """The real program, killed with what it had deleted in its trash."""
     make_many(home, 2)

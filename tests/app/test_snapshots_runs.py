@@ -6,16 +6,18 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from support.made_runs import make_many, make_run, training_records
+from support.made_runs import make_many, make_probe_run, make_run, probe_records, training_records
 from textual.pilot import Pilot
 
 from engine.runs.directory import Run
 from engine.runs.label import write_label
 from engine.runs.listing import list_runs
-from engine.runs.records import Ended
+from engine.runs.records import Ended, Note
 from springtui.app import Opening, SpringApp
+from springtui.runs.comparison import ComparisonScreen
 from springtui.runs.screen import RunsScreen
 from springtui.watch.screen import WatchScreen
+from springtui.watch.tabs import WatchTabs
 from springtui.widgets.plot import Plot
 
 SnapCompare = Callable[..., bool]
@@ -37,7 +39,7 @@ def watched(*keys: str) -> Callable[[Pilot[int]], Awaitable[None]]:
         assert isinstance(screen, WatchScreen)
         await settled(pilot, lambda: screen.follower.complete and screen._drawn_version == screen.follower.version)
         await pilot.press(*keys)
-        await settled(pilot, lambda: screen.position is None or screen._replayed_at == screen.position)
+        await settled(pilot, lambda: screen.replay.is_settled)
 
     return draw
 
@@ -70,6 +72,64 @@ def test_watch(home: Path, snap_compare: SnapCompare, size: tuple[int, int], key
     run.log_path.write_text("data set digits: 1437 samples to train on, 360 to test\n")
     app = SpringApp(home, opening=Opening("watch", run))
     assert snap_compare(app, terminal_size=size, run_before=watched(*keys))
+
+
+SIZES = pytest.mark.parametrize("size", [(120, 40), (80, 24)], ids=["120x40", "80x24"])
+BLOCKS = [*(f"model.decoder.layers.{i}.mlp" for i in range(48)), "logits"]
+
+
+def on_tab(name: str, *keys: str) -> Callable[[Pilot[int]], Awaitable[None]]:
+    async def draw(pilot: Pilot[int]) -> None:
+        screen = pilot.app.screen
+        assert isinstance(screen, WatchScreen)
+        await settled(pilot, lambda: screen.follower.complete and screen._drawn_version == screen.follower.version)
+        screen.query_one(WatchTabs).active = name
+        await settled(pilot, lambda: screen.tab == name)
+        await pilot.press(*keys)
+        await settled(pilot, lambda: not screen.layer_map.is_stale())
+
+    return draw
+
+
+@SIZES
+@pytest.mark.parametrize(
+    ("tab", "keys"),
+    [("layers", ("down", "down", "down")), ("times", ("c", "down", "down", "left"))],
+    ids=["layers", "times"],
+)
+def test_layers(
+    home: Path, snap_compare: SnapCompare, size: tuple[int, int], tab: str, keys: tuple[str, ...]
+) -> None:
+    events = [*probe_records(BLOCKS[:6] if tab == "layers" else BLOCKS), Ended(reason="finished", time=1.7e9 + 5)]
+    app = SpringApp(home, opening=Opening("watch", Run(make_probe_run(home, events))))
+    assert snap_compare(app, terminal_size=size, run_before=on_tab(tab, *keys))
+
+
+@SIZES
+def test_towers(home: Path, snap_compare: SnapCompare, size: tuple[int, int]) -> None:
+    events = probe_records(BLOCKS[:5], towers=("text", "image"))
+    warning = Note(time=1.7e9 + 4, text="layers.3.mlp collapsed: effective rank 1.0", level="warning")
+    run = Run(make_probe_run(home, [*events, warning, Ended(reason="finished", time=1.7e9 + 5)]))
+    app = SpringApp(home, opening=Opening("watch", run))
+    assert snap_compare(app, terminal_size=size, run_before=watched("P"))
+
+
+@SIZES
+def test_comparison(home: Path, snap_compare: SnapCompare, size: tuple[int, int]) -> None:
+    make_probe_run(home, [*probe_records(BLOCKS[:6]), Ended(reason="finished", time=1.7e9 + 5)], 1)
+    tuned = [f"base_model.model.{name}" for name in (*BLOCKS[:3], "adapter.0", *BLOCKS[3:6])]
+    events = [*probe_records(tuned, slope=0.2), Ended(reason="finished", time=1.7e9 + 5)]
+    make_probe_run(home, events, 2, began=1.7e9 + 50)
+
+    async def draw(pilot: Pilot[int]) -> None:
+        await listed("space", "down", "space")(pilot)
+        await pilot.press("B")
+        screen = pilot.app.screen
+        assert isinstance(screen, ComparisonScreen)
+        await settled(pilot, lambda: screen.comparison is not None)
+
+    app = SpringApp(home, opening=Opening("runs"))
+    assert snap_compare(app, terminal_size=size, run_before=draw)
 
 
 @pytest.mark.parametrize(

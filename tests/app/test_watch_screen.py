@@ -89,11 +89,11 @@ async def test_a_run_is_replayed_and_everything_moves_together(home: Path) -> No
         before = screen.view.state.at
         for _ in range(10):
             await pilot.press("greater_than_sign")
-        assert screen.speed == 100
+        assert screen.replay.speed == 100
         await pilot.press("space")
         await until(pilot, lambda: screen.view.state.at > before + 300)
-        await until(pilot, lambda: screen.position is None)  # played to the end
-        assert not screen.playing
+        await until(pilot, lambda: screen.replay.position is None)  # played to the end
+        assert not screen.replay.playing
         assert screen.view.state.at == COUNT - 1
 
 
@@ -102,15 +102,15 @@ async def test_playing_takes_the_run_s_own_time(home: Path) -> None:
     async with watch(run, home) as (screen, pilot):
         await until(pilot, lambda: screen.whole.curves == COUNT)
         await pilot.press("space")
-        await until(pilot, lambda: screen.position == 0 or screen.view.state.at < 40)
+        await until(pilot, lambda: screen.replay.position == 0 or screen.view.state.at < 40)
         await until(pilot, lambda: screen.view.state.at >= 20)  # a second of the run at twenty records a second
         await pilot.press("space")
-        assert not screen.playing
-        held = screen.position
+        assert not screen.replay.playing
+        held = screen.replay.position
         await pilot.pause(0.3)
-        assert screen.position == held
+        assert screen.replay.position == held
         await pilot.press("end")
-        assert screen.position is None
+        assert screen.replay.position is None
 
 
 async def test_control_is_acknowledged_or_refused(home: Path) -> None:

@@ -143,7 +143,6 @@ class TestBadInput:
         assert "springtui train --json" in done.stderr
         assert not home.exists()
 
-    @pytest.mark.terminal
     @pytest.mark.parametrize("term", ["dumb", ""])
     def test_terminal_too_simple(self, term: str, home: Path) -> None:
         status, written = in_terminal(term=term)

@@ -156,6 +156,7 @@ def test_a_verb_that_is_cancelled_or_killed_leaves_neither_process_nor_file(
         assert b"springtui: stopped" in said
 
 
+@pytest.mark.real_start
 def test_a_trial_process_ends_on_sigterm_at_any_moment(home: Path) -> None:
     run = train(home, LONG)
     for pause in (0.0, 0.3, 1.0):

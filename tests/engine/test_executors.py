@@ -14,15 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import psutil
 import pytest
-from distributed import Client
-from support import sweep_server
 from support.real_terminal import SPRINGTUI, Terminal
 from support.sweeps import SMALL, finals, same
 
@@ -142,9 +139,7 @@ def test_pause_holds_and_stop_keeps_what_was_made(home: Path, config: SweepConfi
 
 
 @pytest.mark.slow
-def test_networks_killed_at_twenty_random_moments_are_neither_lost_nor_repeated(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_networks_killed_at_twenty_random_moments_are_neither_lost_nor_repeated(home: Path) -> None:
     """Kills fall after a random number of records and a random moment more, at any speed of the machine."""
     open_home(home)
     axes: dict[str, Any] = {
@@ -153,20 +148,16 @@ def test_networks_killed_at_twenty_random_moments_are_neither_lost_nor_repeated(
     }
     config = make_sweep("data-noise", SMALL | {"epochs": 80}, axes=axes, seeds=8, threads=2)
     broken, whole = Run.create(home, config), Run.create(home, config)
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")  # the server's, which loads all once
-    context = get_context("forkserver")
-    context.set_forkserver_preload([sweep_server.__name__])
     rng = random.Random(11)
     for kill in range(20):
-        worker = context.Process(target=sweep_server.fill, args=(str(broken.path),))
-        worker.start()
+        worker = launch(broken)
         wait_until(lambda kill=kill: len(of_kind(broken, Started)) > kill)
         wanted = len(finals(broken)) + rng.randrange(5)
         wait_until(lambda wanted=wanted: len(finals(broken)) >= wanted)
         time.sleep(rng.uniform(0.0, 0.05))
-        assert worker.is_alive()
+        assert worker.poll() is None
         worker.kill()
-        worker.join(10)
+        worker.wait(10)
         assert not broken.is_live()
     assert 0 < len(finals(broken)) < 120
     assert work(broken).reason == "finished"
@@ -205,6 +196,7 @@ def pool_of(pid: int) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
+@pytest.mark.real_start
 def test_a_killed_process_costs_a_slice_and_none_outlives_its_sweep(
     home: Path, config: SweepConfig, whole: Run
 ) -> None:
@@ -301,6 +293,8 @@ class Cluster:
 
     def addresses(self) -> dict[str, str]:
         """By name, the workers' addresses as they are told to a person."""
+        from distributed import Client  # slow to import
+
         with Client(scheduler_file=str(self.file), set_as_default=False) as client:
             known = client.scheduler_info()["workers"]
         return {worker["name"]: address.removeprefix("tcp://") for address, worker in known.items()}
@@ -349,6 +343,8 @@ def test_a_dask_cluster_makes_the_same_though_a_worker_and_then_the_scheduler_ar
 @pytest.mark.slow
 def test_a_lost_dask_worker_is_said_and_one_that_is_sent_away_is_not(home: Path, cluster: Cluster) -> None:
     """In the records, and above the bar of the real program in a terminal."""
+    from distributed import Client
+
     wait_until(lambda: len(cluster.addresses()) == 2)
     addresses = cluster.addresses()
     with Client(scheduler_file=str(cluster.file), set_as_default=False) as client:

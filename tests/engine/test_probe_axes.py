@@ -252,6 +252,41 @@ class TestFeatures:
             assert (row["features_axis"], row["reduction"]) == (2, "token_mean"), row
             assert value(found, f"blocks.{i}") == pytest.approx(separation(own[f"blocks.{i}"].mean(1)), abs=1e-4)
 
+    def test_a_model_that_draws_random_numbers_in_eval_mode(self) -> None:
+        class Noisy(ChannelsMLP):
+            def forward(self, x: Tensor) -> Any:
+                return super().forward(x + 0.01 * torch.randn_like(x))
+
+        found = probed(image_classifier(Noisy, 8), images(3, 32, 32))
+        assert [fact(found, name)["features_axis"] for name in ("1", "2", "3")] == [1, 1, 1]
+        assert found.notes == []
+
+    @pytest.mark.parametrize("layout", ["channels first", "sequence first"])
+    @pytest.mark.parametrize("tokens", [12, 16])
+    def test_token_positions_in_any_layout(self, layout: str, tokens: int) -> None:
+        """Language models on [N, D, T] and [T, N, D], with as many tokens as features too."""
+
+        class Language(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.embedding, self.head = nn.Embedding(64, 16), nn.Linear(16, 64)
+                wide = layout == "channels first"
+                self.map: nn.Module = nn.Conv1d(16, 16, 3, padding=1) if wide else nn.LSTM(16, 16)
+                self.act = nn.Tanh()
+
+            def forward(self, ids: Tensor) -> Any:
+                x = self.embedding(ids)
+                if layout == "channels first":
+                    return self.head(self.act(self.map(x.transpose(1, 2))).transpose(1, 2))
+                return self.head(self.act(self.map(x.transpose(0, 1))[0]).transpose(0, 1))
+
+        model, ids = Language(), torch.randint(5, 20, (N, tokens))
+        found = probed(model, ids, None)
+        rows, cols = found.groups.positions  # type: ignore[misc]
+        own = outputs(model, ids)["act"]
+        own = own.transpose(1, 2) if layout == "channels first" else own.transpose(0, 1)
+        assert value(found, "act") == pytest.approx(separation(own[rows, cols], found.groups.y_M), abs=1e-4)
+
     def test_what_stays_open_is_said_once_and_can_be_chosen(self, home: Any) -> None:
         class Maps(nn.Module):
             """Weights without a module: no size to go by."""
@@ -365,13 +400,13 @@ class TestSamples:
 
 
 class Video(nn.Module):
-    """Frames of a video in the batch of a convolutional network; ``frames_first`` puts sample and frame the other way."""
+    """Frames of a video in the batch of a convolutional network, sample by sample or frame by frame."""
 
     def __init__(self, *, frames_first: bool) -> None:
         super().__init__()
         self.cnn = nn.Sequential(
-            nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-            nn.Linear(8, 12), nn.ReLU(),
+            nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(), nn.Linear(8, 12), nn.ReLU(),
         )  # fmt: skip
         self.fc, self.act, self.head = nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 4)
         self.frames_first = frames_first
@@ -442,8 +477,9 @@ class TestFolded:
 
         found = probed(Mixing(), torch.randn(N, 16))
         assert [p.name for p in found.points] == ["input", "act", "logits"]
-        assert found.left_out["act2"][0] == "ReLU"
-        assert "mixes samples: 2 rows for each" in found.left_out["act2"][1]
+        (row,) = found.found.left_out
+        assert (row.name, row.module) == ("act2", "ReLU")
+        assert "mixes samples: 2 rows for each" in row.reason
         assert "'act2'" in found.notes[0]
 
     def test_canonical(self) -> None:
@@ -466,7 +502,7 @@ class TestWidths:
                 z = nn.functional.normalize(self.net(x), dim=1)
                 return {"logits": 10 * z @ z.T}
 
-        with pytest.warns(ProbeWarning, match=r"leaves out 'logits', which .*grow with the batch: 31×31 with 31"):
+        with pytest.warns(ProbeWarning, match=r"leaves out 'logits', which grows with the batch: 31×31 with 31"):
             probe = LoadProbe(Contrastive(), torch.randn(N, 16), Y)
         assert probe.layers == ["input", "net.1"]
         (row,) = probe._probed.facts()["left_out"]  # type: ignore[union-attr]
@@ -634,14 +670,51 @@ class TestClassTokens:
         assert value(found, "stem.2") == pytest.approx(separation(own["stem.2"].mean((2, 3))), abs=1e-4)
 
 
+class Positions(nn.Embedding):
+    """Hands out a view of its weight."""
+
+    def forward(self, ids: Tensor) -> Any:
+        return self.weight[: ids.shape[1]]
+
+
+class Placed(nn.Module):
+    """Blocks on 16 tokens of 16 features, the sum of two embeddings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token, self.position = nn.Embedding(64, 16), Positions(16, 16)
+        self.blocks = nn.ModuleList(
+            [nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, norm_first=True) for _ in range(2)]
+        )
+        self.head, self.dropout = nn.Linear(16, 4), nn.Dropout()
+
+    def forward(self, ids: Tensor) -> Any:
+        x = self.token(ids) + self.position(ids)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.dropout(x.mean(1)))
+
+
 def test_the_looks_leave_no_trace() -> None:
     """Weights, buffers and random numbers are as before, though one look changes features to see what follows."""
-    model = image_classifier(ChannelsMLP, 8)
-    model.insert(1, nn.BatchNorm2d(8))
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    state = torch.get_rng_state()
-    found = probed(model, images(3, 32, 32)) if torch.equal(state, torch.get_rng_state()) else None
-    assert found is not None
-    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    assert model.training
+    batches: list[tuple[nn.Module, Tensor]] = [
+        (image_classifier(ChannelsMLP, 8).insert(1, nn.BatchNorm2d(8)), images(3, 32, 32)),
+        (Placed(), torch.randint(5, 60, (N, 16))),
+    ]
+    for model, inputs in batches:
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        state = torch.get_rng_state()
+        found = probed(model, inputs)
+        assert any("a change of one feature" in row["why"] for row in found.facts()["points"])
+        assert torch.equal(state, torch.get_rng_state())
+        assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+        assert all(module.training for module in model.modules())
+        assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    assert "position" in fact(found, "input")["why"]
+
+
+def test_hooks_are_gone_after_an_error() -> None:
+    model = image_classifier(Gate)
+    with pytest.raises(DataError):
+        probed(model, images(4, 32, 32))
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())

@@ -16,7 +16,7 @@ from engine.errors import RunDirectoryError
 from engine.probe.run import ProbeRun
 from engine.runs.directory import Run
 from engine.runs.listing import list_runs
-from engine.runs.records import Curve, Ended, Started
+from engine.runs.records import Curve, Ended, Started, Usage
 from engine.settings.probe import ProbeConfig
 from springtui.cli import main
 
@@ -165,9 +165,9 @@ def test_a_first_record_that_could_not_be_written_comes_before_the_next(home: Pa
     with pytest.raises(RunDirectoryError, match="events"):
         probe_run.start(Started(pid=1, host="h", settings={}, layers=["input", "1"], total=0))
     events.unlink()
-    probe_run.write(Curve(at=1, step=1, curves={"trace_ratio": [1.0, 0.0]}), {})
+    probe_run.write_curves([Curve(at=1, step=1, curves={"trace_ratio": [1.0, 0.0]})], {})
     probe_run.end("finished", "done")
-    assert [type(event) for event in probe_run.run.events()] == [Started, Curve, Ended]
+    assert [type(event) for event in probe_run.run.events()] == [Started, Usage, Curve, Ended]
 
 
 def test_a_full_disk_warns_once_and_the_training_goes_on(

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 from support.replays import Broken, assert_never_broken
-from support.worker_forge import Forge
 
 from engine.runs.directory import Run
 from engine.runs.listing import open_home
@@ -23,8 +22,8 @@ SMALL: dict[str, Any] = {
     "early_stop": False, "hessian": False, "seed": 5,
 }  # fmt: skip
 PATHS: dict[str, dict[str, Any]] = {
-    "compiled": {"batch_size": 2, "epochs": 150},
-    "torch": {"activation": "tanh", "batch_size": 32, "epochs": 50},
+    "compiled": {"batch_size": 2, "epochs": 100},
+    "torch": {"activation": "tanh", "batch_size": 32, "epochs": 50, "train_size": 640},
 }
 """Who takes the steps. Compiled steps are so quick that there must be many, else a run ends before its kill."""
 BOTH = pytest.mark.parametrize("path", PATHS)
@@ -34,21 +33,14 @@ E = TypeVar("E", bound=Event)
 Begin = Callable[..., Broken]
 
 
-@pytest.fixture(scope="module")
-def forge() -> Iterator[Forge]:
-    """Starts the module's workers: they need not import PyTorch each."""
-    with Forge() as forge:
-        yield forge
-
-
 @pytest.fixture
-def begin(home: Path, forge: Forge) -> Iterator[Begin]:
+def begin(home: Path) -> Iterator[Begin]:
     """Starts a run, and leaves no worker behind."""
     begun: list[Broken] = []
 
-    def make(*, forged: bool = True, **settings: Any) -> Broken:
+    def make(**settings: Any) -> Broken:
         run = Run.create(open_home(home), TrainConfig(**{**SMALL, **settings}))
-        begun.append(Broken(run, forge if forged else None))
+        begun.append(Broken(run))
         begun[-1].start()
         return begun[-1]
 
@@ -136,13 +128,8 @@ class TestKilled:
     def test_other_data_are_refused(self, begin: Begin, tmp_path: Path) -> None:
         x, y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 3
         np.savez(tmp_path / "mine.npz", X=x, y=y)
-        broken = begin(
-            forged=False,
-            dataset=str(tmp_path / "mine.npz"),
-            epochs=100_000,
-            checkpoint_every=0.05,
-            measure_every=50,
-        )
+        mine = str(tmp_path / "mine.npz")
+        broken = begin(dataset=mine, epochs=100_000, checkpoint_every=0.05, measure_every=50)
         broken.until(broken.run.checkpoint_path.is_file)
         broken.kill()
         np.savez(tmp_path / "mine.npz", X=x, y=y[::-1])
@@ -156,7 +143,10 @@ class TestStopped:
     @pytest.mark.slow
     @pytest.mark.parametrize(
         ("path", "size"),
-        [("compiled", {"width": 100, "depth": 8, "epochs": 60}), ("torch", {"epochs": 4})],
+        [
+            ("compiled", {"width": 100, "depth": 8, "epochs": 30, "train_size": 1280}),
+            ("torch", {"epochs": 4, "train_size": 640}),
+        ],
         ids=["compiled", "torch"],
     )
     def test_within_an_epoch(self, path: str, size: dict[str, int], begin: Begin) -> None:
@@ -167,7 +157,7 @@ class TestStopped:
         broken = begin(**PATHS[path] | {"batch_size": 2, "checkpoint_every": 0} | size)
         broken.curves_beyond(2)
         stops = 0
-        while stops < 2 or not any(curve.step % 640 for curve in broken.all(Curve)):
+        while stops < 2 or not any(curve.step % (size["train_size"] // 2) for curve in broken.all(Curve)):
             stops += 1
             broken.run.ask("set", lr=0.002)
             broken.run.ask("stop")

@@ -252,6 +252,7 @@ class TestExitStatus:
         assert (found.status, found.exit_status) == ("crashed", -signal.SIGKILL)
         assert "killed by signal SIGKILL" in found.text
 
+    @pytest.mark.real_start
     def test_of_one_that_died_before_it_took_the_run_up(self, run: Run) -> None:
         process = launch(run)
         process.kill()

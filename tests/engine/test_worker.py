@@ -85,6 +85,7 @@ def start(home: Path) -> Iterator[Start]:
 
 
 class TestFinishes:
+    @pytest.mark.real_start
     def test_train(self, start: Start) -> None:
         worker = start(TrainConfig(**SMALL, epochs=3, early_stop=False))
         status, ended = worker.end()
@@ -99,6 +100,7 @@ class TestFinishes:
         assert worker.run.checkpoint_path.is_file()
         assert worker.run.last_log_lines() == []
 
+    @pytest.mark.real_start
     def test_chain(self, start: Start) -> None:
         worker = start(ChainConfig(steps=400, replicas=8, blocks=3))
         status, ended = worker.end()
@@ -197,6 +199,7 @@ class TestEnds:
         assert (status, ended.reason, worker.run.status()) == (0, "stopped", "stopped")
 
     @KINDS
+    @pytest.mark.real_start
     def test_terminated_before_it_can_hear(self, settings: Settings, start: Start) -> None:
         """Called off at once, it ends as one that was stopped, and says so."""
         worker = start(settings)
@@ -290,6 +293,7 @@ class TestEnds:
             launch(Run(open_home(home) / "runs" / "gone"))
 
 
+@pytest.mark.real_start
 class TestDetached:
     def test_session_of_its_own(self, start: Start) -> None:
         """Neither a lost terminal nor Ctrl-C reaches it."""

@@ -19,6 +19,7 @@ from support.mutations import mutated, sound_runs
 from engine.chain.build import new_chain
 from engine.chain.checkpoint import read_state
 from engine.errors import SpringtuiError
+from engine.formats.tensorboard import scalars_of
 from engine.runs.controls import ControlReader
 from engine.runs.directory import Run
 from engine.runs.files import read_file
@@ -32,8 +33,10 @@ from engine.settings.sweep import SweepConfig
 from engine.sweep.summary import summarise
 from springtui.commands.output import print_json
 from springtui.export.export import document, read_material
+from springtui.export.tables import csv_of, curve_rows, health_rows, usage_rows
 from springtui.state.describe import describe
 from springtui.state.run_state import RunState
+from springtui.state.timeline import Timeline
 
 COUNT = 2000
 OBSERVED = set(Status) - {Status.DAMAGED, Status.GONE, Status.UNOBSERVED}
@@ -61,7 +64,32 @@ def read_as_a_screen(run: Run) -> RunState:
     assert state.elapsed >= 0.0
     assert state.seconds_left is None or state.seconds_left >= 0.0
     run.last_log_lines()
+    for tower in state.towers:
+        assert state.of_tower(tower.path).at >= 0
+    look_through(run)
     return state
+
+
+def look_through(run: Run) -> None:
+    """What the Watch screen takes from the log, at its end and at earlier moments."""
+    timeline = Timeline(run.log(), run.id)
+    while (piece := timeline.log.read(timeline.offset, 2000)).end != timeline.offset:
+        timeline.take(piece)
+    moments = range(0, timeline.curves, 2)
+    for view in (timeline.view(), *map(timeline.view_at, moments)):
+        for layers in (*view.state.separations.values(), *view.state.health.values()):
+            for measure in layers.measures:
+                steps, rows = layers.table(measure)
+                assert len(steps) == len(rows)
+
+
+def write_tables(run: Run) -> None:
+    """What is exported of the records, but for pictures."""
+    material = read_material(run)
+    print_json(document(material))
+    for rows in (curve_rows, health_rows, usage_rows):
+        csv_of(rows(material.events))
+    assert all(scalar.step >= 0 for scalar in scalars_of(material.events, material.config.settings))
 
 
 def open_as_a_worker(run: Run) -> None:
@@ -95,7 +123,7 @@ def test_each_is_read_without_a_fault(
             read_as_a_screen(run)
             read_owner(path / "lock")
             outcome = str(told["status"])
-            for read in (lambda run: print_json(document(read_material(run))), open_as_a_worker):
+            for read in (write_tables, open_as_a_worker):
                 with contextlib.suppress(SpringtuiError):  # a message, and for a person
                     read(run)
         except Exception as error:

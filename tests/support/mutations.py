@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import shutil
@@ -14,8 +15,21 @@ from typing import Any
 from engine.runs.directory import Run
 from engine.runs.label import write_label
 from engine.runs.listing import open_home
-from engine.runs.records import Acknowledged, Cell, Curve, Ended, Note, Started
+from engine.runs.records import (
+    Acknowledged,
+    Cell,
+    Console,
+    Curve,
+    Ended,
+    Gpu,
+    Health,
+    Note,
+    Scalars,
+    Started,
+    Usage,
+)
 from engine.settings.chain import ChainConfig
+from engine.settings.probe import ProbeConfig
 from engine.settings.run import Settings
 from engine.settings.train import TrainConfig
 from engine.sweep.diagrams import make_sweep
@@ -42,7 +56,7 @@ def sound_runs(home: Path) -> list[Path]:
     sweep = make_sweep("data-noise", {}, axes={"x": ("data_noise", (0.0, 0.5)), "y": ("negative_slope", (0.0,))})
     chain = ChainConfig(blocks=3, steps=50)
     made = []
-    for settings in (TrainConfig(epochs=9), chain, sweep):
+    for settings in (TrainConfig(epochs=9), chain, sweep, ProbeConfig()):
         run = Run.create(open_home(home), settings)
         _fill(run, settings)
         made.append(run.path)
@@ -53,13 +67,23 @@ def _fill(run: Run, settings: Settings) -> None:
     control = run.ask("set", lr=0.1)
     writer = run.writer()
     settings_in_force = {"negative_slope": 0.1, "lr": 0.1}
-    writer.write(Started(pid=1, host="here", settings=settings_in_force, layers=["a", "b"], total=9))
+    towers = [{"path": path, "layers": ["a", "b"], "logits": False} for path in ("image", "text")]
+    facts = {"towers": towers} if run.kind == "probe" else {}
+    writer.write(Started(pid=1, host="here", settings=settings_in_force, layers=["a", "b"], total=9, facts=facts))
     for at in range(6):
         curve = {"trace_ratio": [2.0, 1.0 / (at + 1)], "distance": [1.0, 0.5, 0.0]}
         scalars = {"train_loss": 1.0 / (at + 1), "test_accuracy": 0.1 * at, "rate": 10.0}
         if run.kind == "sweep":
             cell = Cell(cell=at % 2, member=at // 2, final=True, at=9, curves=curve, scalars=scalars, done=at)
             writer.write(cell)
+        elif run.kind == "probe":
+            writer.write(Usage(step=at, cpu=0.5, memory=9, gpus=[Gpu(index=0, name="gpu", memory=9, reserved=10)]))
+            for path in ("image", "text"):
+                writer.write(Curve(at=at, step=at, path=path, curves=curve, scalars=scalars))
+                health = {"dead": [0.1, 0.5], "scale": [2.0, math.nan]}
+                writer.write(Health(step=at, path=path, layers=["a", "b"], measures=health))
+            writer.write(Scalars(step=at, epoch=0.1 * at, scalars={"loss": 0.5, "gone": -math.inf}))
+            writer.write(Console(offset=10 * at))
         else:
             writer.write(Curve(at=at, step=at, curves=curve, scalars=scalars, positions=[0.1, 0.2, 0.3]))
     writer.write(Acknowledged(control=control.seq, action="set", step=5, settings={"lr": 0.1}))

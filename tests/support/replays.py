@@ -13,7 +13,6 @@ from engine.runs.directory import Run
 from engine.runs.launch import launch
 from engine.runs.records import Acknowledged, Curve, Ended, Event
 from engine.settings.train import TrainConfig
-from support.worker_forge import Forge, ForgedWorker
 
 E = TypeVar("E", bound=Event)
 
@@ -21,14 +20,12 @@ E = TypeVar("E", bound=Event)
 class Broken:
     """A run whose workers a test kills and starts again."""
 
-    def __init__(self, run: Run, forge: Forge | None = None) -> None:
-        """``forge`` starts the workers quickly; without it each is started as the program does."""
+    def __init__(self, run: Run) -> None:
         self.run = run
-        self.process: subprocess.Popen[bytes] | ForgedWorker | None = None
-        self._forge = forge
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self.process = launch(self.run) if self._forge is None else ForgedWorker(self._forge, self.run)
+        self.process = launch(self.run)
 
     def all(self, kind: type[E]) -> list[E]:
         return [event for event in self.run.events() if isinstance(event, kind)]

@@ -1,36 +1,130 @@
-"""Starts workers fast: a process that has imported torch and loaded compiled code forks one for each run.
+"""Starts workers fast: a process that has imported PyTorch and loaded compiled code forks one for each run.
 
-The workers are processes in sessions of their own that run the same code as ``python -m engine.workers``. As a
-script it reads a run directory a line from standard input, and writes its worker's pid to standard output.
+A forged worker is a process in a session of its own that runs the same module with the arguments, environment,
+directory, signal mask and streams that it would be started with, and that shows the same command line. What it
+leaves out is the start of Python and the imports, some two seconds of a core. In tests ``launch`` and
+``launch_trial`` start their processes so, but for those that are marked ``real_start``. For Linux.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import ctypes
+import gc
+import json
 import os
+import runpy
+import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
+import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any
 
-from engine.runs.directory import Run
+from engine.runs.launch import TRIALS, WORKERS
 
 ROOT = Path(__file__).parents[2]
+_MESSAGE = 1 << 17
+"""Bytes of the longest request, which holds an environment."""
+_COMMAND = 4096
+"""Bytes kept for the command line that a worker shows."""
+
+
+class ForgedProcess:
+    """A forged worker, asked as ``subprocess.Popen`` is.
+
+    Args:
+        args: its command line.
+        pid: its process.
+        status: a pipe that holds its exit status in decimal digits, once it has ended.
+        stdin: the pipe to its standard input, where there is one.
+        stdout: the pipe from its standard output, where there is one.
+    """
+
+    def __init__(
+        self, args: Sequence[str], pid: int, status: int, stdin: int | None = None, stdout: int | None = None
+    ) -> None:
+        self.args = args
+        self.pid = pid
+        self.returncode: int | None = None
+        self.stdin: IO[bytes] | None = None if stdin is None else open(stdin, "wb")  # noqa: SIM115
+        self.stdout: IO[bytes] | None = None if stdout is None else open(stdout, "rb")  # noqa: SIM115
+        self._status = status
+        self._reading = threading.Lock()
+
+    def __del__(self) -> None:
+        os.close(self._status)
+
+    def poll(self) -> int | None:
+        """Its exit status, -N where signal N ended it; None while it runs."""
+        return self._look(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; its exit status. TimeoutExpired after ``timeout`` seconds."""
+        if (status := self._look(None if timeout is None else 1000 * timeout)) is None:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def _look(self, milliseconds: float | None) -> int | None:
+        """Its exit status, waited for at most so long; the pipe stays open, as several threads may wait on it."""
+        if self.returncode is None:
+            waiting = select.poll()
+            waiting.register(self._status, select.POLLIN)
+            if waiting.poll(milliseconds):
+                with self._reading:
+                    if self.returncode is None:
+                        self.returncode = int(os.read(self._status, 16) or -signal.SIGKILL)  # else the forge died
+        return self.returncode
 
 
 class Forge:
-    """Starts and kills workers, and waits for them; use it as a context manager, or ``close`` it."""
+    """Starts workers as ``subprocess`` would; use it as a context manager, or ``close`` it.
+
+    It has the names of ``subprocess`` that ``engine.runs.launch`` uses, so that it can stand in its place. The
+    forking process begins with the first worker.
+    """
+
+    DEVNULL = subprocess.DEVNULL
+    PIPE = subprocess.PIPE
 
     def __init__(self) -> None:
+        self._asking = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * _MESSAGE)
+
+    def _begin(self) -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             environment[name] = "1"
-        self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        self._begun: list[int] = []
+        with self._theirs as theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", __file__, str(theirs.fileno()), " " * _COMMAND],
+                pass_fds=[theirs.fileno()],
+                env=environment,
+                start_new_session=True,
+            )
 
     def __enter__(self) -> Forge:
         return self
@@ -38,71 +132,84 @@ class Forge:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def start(self, run: Path) -> int:
-        """Start a worker for a run; its pid."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{run}\n")
-        self._process.stdin.flush()
-        self._begun.append(int(self._process.stdout.readline()))
-        return self._begun[-1]
+    def Popen(
+        self,
+        args: Sequence[str],
+        *,
+        stdin: int,
+        stdout: int,
+        stderr: int,
+        env: Mapping[str, str],
+        start_new_session: bool,
+        save_every: float | None = None,
+    ) -> ForgedProcess:
+        """Start ``python -P -m engine.workers`` or ``engine.workers.trial`` with further arguments.
 
-    def kill(self, pid: int) -> bool:
-        """Send SIGKILL and wait for the end; False where the process did not exist."""
+        Args:
+            args: the command line.
+            stdin: PIPE or DEVNULL.
+            stdout: PIPE or a descriptor.
+            stderr: DEVNULL or a descriptor.
+            env: the environment.
+            start_new_session: true.
+            save_every: seconds between a chain's checkpoints, where not as always.
+        """
+        assert list(args[:3]) == [sys.executable, "-P", "-m"], args
+        assert args[3] in {WORKERS, TRIALS}, args
+        assert start_new_session
+        request = {
+            "args": list(args),
+            "env": dict(env),
+            "cwd": str(Path.cwd()),
+            "mask": [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])],
+            "save_every": save_every,
+        }
+        kept: list[int | None] = []
+        given: list[int] = []
+        for stream, side in ((stdin, 1), (stdout, 0), (stderr, 0)):
+            if stream == subprocess.PIPE:
+                ends = os.pipe()
+                kept.append(ends[side])
+                given.append(ends[1 - side])
+            else:
+                kept.append(None)
+                given.append(os.open(os.devnull, os.O_RDWR) if stream == subprocess.DEVNULL else os.dup(stream))
+        status, theirs = os.pipe()
+        given.append(theirs)
         try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return False
-        self.outwait(pid, 20.0)
-        return True
+            with self._asking:
+                if self._process is None:
+                    self._begin()
+                socket.send_fds(self._socket, [json.dumps(request).encode()], given)
+                pid = int(self._socket.recv(64) or 0)
+        finally:
+            for descriptor in given:
+                os.close(descriptor)
+        assert pid, "the forge has died"
+        return ForgedProcess(args, pid, status, *kept[:2])
 
-    def outwait(self, pid: int, seconds: float) -> None:
-        """Wait until the worker has ended; AssertionError after ``seconds``."""
-        end = time.monotonic() + seconds
-        while is_there(pid):
-            assert time.monotonic() < end, "the worker goes on"
-            time.sleep(0.002)
+    def start(self, run: Path) -> ForgedProcess:
+        """Start a run's worker without ``launch``, one that saves a chain twenty times a second."""
+        log = os.open(run / "worker.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            return self.Popen(
+                [sys.executable, "-P", "-m", WORKERS, str(run)],
+                stdin=self.DEVNULL, stdout=log, stderr=log, env=os.environ, start_new_session=True,
+                save_every=0.05,
+            )  # fmt: skip
+        finally:
+            os.close(log)
 
     def close(self) -> None:
-        """Kill all workers and the forking process."""
-        for pid in self._begun:
-            self.kill(pid)
-        self._process.kill()
-        self._process.communicate()
-
-
-class ForgedWorker:
-    """A run's worker from a forge, asked as the process that ``launch`` returns is, but for its exit status."""
-
-    def __init__(self, forge: Forge, run: Run) -> None:
-        self.pid = forge.start(run.path)
-        self._forge = forge
-
-    def poll(self) -> int | None:
-        """None while it runs, else 0: only its parent knows the exit status."""
-        return None if is_there(self.pid) else 0
-
-    def wait(self, timeout: float = 20.0) -> int:
-        """Wait until it has ended; 0. AssertionError after ``timeout`` seconds."""
-        self._forge.outwait(self.pid, timeout)
-        return 0
-
-    def kill(self) -> None:
-        """Send SIGKILL, and wait for the end."""
-        self._forge.kill(self.pid)
-
-
-def is_there(pid: int) -> bool:
-    """Whether a worker still exists; its parent reaps it once its last thread has ended."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        """End the forking process; workers go on."""
+        self._socket.close()
+        self._theirs.close()
+        if self._process is not None:
+            self._process.wait(20)
 
 
 def _load() -> None:
-    """Do one run of each kind, to load what starts slowly; no thread may be left, as forks would lose it."""
+    """Do what workers do once, to load what is slow to load; no thread may be left, as forks would lose it."""
     import torch
 
     from engine.runs.directory import Run
@@ -110,44 +217,118 @@ def _load() -> None:
     from engine.settings.chain import ChainConfig
     from engine.settings.train import TrainConfig
     from engine.sweep.diagrams import make_sweep
-    from engine.workers import chain as chain_worker
+    from engine.twin import experiment, trial  # noqa: F401
+    from engine.workers.warm import warm
     from engine.workers.work import work
 
     torch.set_num_threads(1)
-    small = {"epochs": 1, "width": 4, "depth": 3, "train_size": 50}
+    warm()
+    small: dict[str, Any] = {"epochs": 1, "width": 4, "depth": 3, "train_size": 50}
     with tempfile.TemporaryDirectory() as folder:
         home = open_home(Path(folder) / "home")
         for settings in (
-            TrainConfig(**small, hessian=False),
+            TrainConfig(**small, linear_probes=True),
+            TrainConfig(**small, activation="tanh", hessian=False),
             ChainConfig(replicas=4, blocks=3, steps=8),
             make_sweep("data-noise", small, axes={"x": ("data_noise", (0.0,)), "y": ("negative_slope", (0.0,))}),
         ):
             work(Run.create(home, settings))
-    chain_worker.SAVE_EVERY = 0.05  # often enough for a worker that lives for tenths of a second
     assert threading.active_count() == 1, "a thread would be lost in the fork"
 
 
-def _work(path: str) -> None:
-    """Run ``engine.workers.__main__.main`` in a session of its own."""
-    from engine.workers import __main__ as worker
+def _show(args: Sequence[str]) -> None:
+    """Write a command line over this process's own, which is longer."""
+    numbers = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    start, end = int(numbers[45]), int(numbers[46])  # arg_start and arg_end of proc(5)
+    line = b"\0".join(os.fsencode(arg) for arg in args)
+    assert len(line) < end - start, "the command line is too long"
+    ctypes.memset(start, 0, end - start)
+    ctypes.memmove(start, line, len(line))
 
+
+def _become(request: Mapping[str, Any], streams: Sequence[int], connection: socket.socket) -> None:
+    """In the child: take on what the request says, and answer with the process's number once all is as asked."""
     os.setsid()
-    log = os.open(Path(path) / "worker.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    for number, descriptor in enumerate(streams):
+        os.dup2(descriptor, number)
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
+    _show(request["args"])
+    connection.send(str(os.getpid()).encode())
+    connection.detach()
+    os.closerange(3, 1 << 16)
+    if request["save_every"] is not None:
+        from engine.workers import chain
+
+        chain.SAVE_EVERY = request["save_every"]
+    sys.argv = ["", *request["args"][4:]]
+    signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    sys.argv = ["engine.workers", path]
-    os._exit(worker.main())
+    signal.pthread_sigmask(signal.SIG_SETMASK, request["mask"])
+
+
+def _work(module: str) -> int:
+    """Do as ``python -m``; the exit status. Without what follows at Python's end, which takes 0.3 s."""
+    status: Any = 0
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        status = end.code or 0
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    return int(status)
 
 
 def main() -> None:
+    """Fork a worker for each request; write the exit status of each that ends to the pipe that came with it."""
     _load()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the children
-    for line in sys.stdin:
-        pid = os.fork()
+    gc.collect()
+    gc.freeze()  # else a worker's first collection copies all of it
+    asked = int(sys.argv[1])
+    ended, wakes = os.pipe()
+    for descriptor in (ended, wakes):
+        os.set_blocking(descriptor, False)
+    signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    statuses: dict[int, int] = {}
+    connection = socket.socket(fileno=asked)
+    while True:
+        ready = select.select([asked, ended], [], [])[0]
+        if ended in ready:
+            os.read(ended, 4096)
+            _note_ends(statuses)
+        if asked in ready:
+            data, given, _, _ = socket.recv_fds(connection, _MESSAGE, 4)
+            if not data:
+                return
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            pid = os.fork()
+            if not pid:
+                request = json.loads(data)
+                _become(request, given[:3], connection)
+                os._exit(_work(request["args"][3]))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
+            for descriptor in given[:3]:
+                os.close(descriptor)
+            statuses[pid] = given[3]
+
+
+def _note_ends(statuses: dict[int, int]) -> None:
+    """Write to their pipes with what status processes have ended."""
+    while statuses:
+        pid, status = os.waitpid(-1, os.WNOHANG)
         if not pid:
-            _work(line.strip())
-        print(pid, flush=True)
+            return
+        with contextlib.suppress(BrokenPipeError):
+            os.write(statuses[pid], str(os.waitstatus_to_exitcode(status)).encode())
+        os.close(statuses.pop(pid))
 
 
 if __name__ == "__main__":

@@ -99,7 +99,6 @@ class TestLines:
             assert "  and perhaps older ones: springtui runs lists all" in farewell(find_going_on(home, 0.0))
 
 
-@pytest.mark.terminal
 @pytest.mark.parametrize("key", ["d", "q", "\x11", signal.SIGTERM, signal.SIGHUP])
 def test_what_was_begun_here_and_elsewhere_is_said(home: Path, elsewhere: Run, key: str | signal.Signals) -> None:
     with Terminal((*SPRINGTUI, "--home", str(home))) as lab:
@@ -112,7 +111,7 @@ def test_what_was_begun_here_and_elsewhere_is_said(home: Path, elsewhere: Run, k
             text = lab.wait_for("stop them and leave")
             assert "2 runs begun here" in text
             lab.press("d")
-        assert lab.wait_exit(5) == (128 + key if isinstance(key, signal.Signals) else 0)
+        assert lab.wait_exit() == (128 + key if isinstance(key, signal.Signals) else 0)
         assert lab.modes_left_on() == set()
         text = lab.text()
     assert SAID in text
@@ -123,7 +122,6 @@ def test_what_was_begun_here_and_elsewhere_is_said(home: Path, elsewhere: Run, k
     assert len(workers_under(home)) == 3
 
 
-@pytest.mark.terminal
 def test_runs_that_are_stopped_on_leaving_are_not_said_to_go_on(home: Path) -> None:
     with Terminal() as lab:
         lab.wait_for("epoch", 60)
@@ -135,16 +133,14 @@ def test_runs_that_are_stopped_on_leaving_are_not_said_to_go_on(home: Path) -> N
     stop_workers(home)
 
 
-@pytest.mark.terminal
 def test_a_lost_terminal_is_told_nothing(home: Path, elsewhere: Run) -> None:
     with Terminal((*SPRINGTUI, "watch", elsewhere.id)) as terminal:
         terminal.wait_for("chain · running", 60)
         terminal.hang_up()
-        terminal.process.wait(5)
+        terminal.process.wait(15)
     assert elsewhere.status() == "running"
 
 
-@pytest.mark.terminal
 def test_plain_springtui_opens_the_lab_whatever_another_pane_shows(home: Path, elsewhere: Run) -> None:
     """A second app is not steered by the first; --last goes where that was."""
     ended = Run(make_run(home, training_records(20)))

@@ -12,7 +12,7 @@ from support.real_terminal import SPRINGTUI, Terminal
 
 from engine.runs.records import Ended
 
-pytestmark = [pytest.mark.terminal, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 class Mouse:

@@ -24,7 +24,6 @@ def chain(home: Path) -> Iterator[Run]:
         yield run
 
 
-@pytest.mark.terminal
 def test_two_watch_one_stops_and_both_show_it(chain: Run) -> None:
     with (
         Terminal((*SPRINGTUI, "watch")) as one,
@@ -54,7 +53,6 @@ def click_away(terminal: Terminal, text: str) -> None:
     terminal.wait_for(lambda screen: text not in screen, 60)
 
 
-@pytest.mark.terminal
 def test_of_two_that_watch_one_fires_an_alert(chain: Run, config_file: Path, tmp_path: Path) -> None:
     """And once again when the run was taken up and stopped a second time."""
     told = tmp_path / "told"
@@ -91,7 +89,6 @@ def test_of_two_that_watch_one_fires_an_alert(chain: Run, config_file: Path, tmp
             process.wait()
 
 
-@pytest.mark.terminal
 def test_killed_and_opened_again_it_is_where_it_was(chain: Run) -> None:
     with Terminal((*SPRINGTUI, "watch")) as terminal:
         terminal.wait_for("chain · running", 60)

@@ -1,0 +1,296 @@
+"""Words when something happens to a layer: it carries no load, collapses, dies; its gradients vanish or explode.
+
+A condition is looked at for each layer at every measurement, against a limit of ``ProbeConfig``. It is said once
+when it begins to hold, and again only after it was gone: not as soon as the limit is crossed back, but some way
+beyond it, so that a value at the limit is not said over and over. Most conditions must hold at several
+measurements in a row; the step that is said is that of the first. An unknown value changes nothing. Layers that
+follow each other and meet the same condition are named in one sentence.
+
+Shapes: a curve is D_0 … D_L; health has one value a point, [L + 1].
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import statistics
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..measures.registry import DEAD, EFFECTIVE_RANK, GRAD_NORM, SATURATED, SCALE, UPDATE_RATIO
+from ..settings.probe import ProbeConfig
+
+_USUAL, _LEAST_USUAL = 20, 5
+"""The usual gradient norm is the median of the last 20 measurements; known from 5 on."""
+_BACK_LOAD, _BACK_RANK, _BACK_VANISHED, _BACK_EXPLODED, _BACK_FRACTION = 2.0, 1.25, 10.0, 0.25, 0.9
+"""By what a limit is multiplied for the value at which a condition is gone."""
+
+
+class Look(NamedTuple):
+    """One layer against one limit at one measurement."""
+
+    holds: bool
+    gone: bool
+    value: float
+    """As the sentence says it."""
+
+
+UNKNOWN = Look(holds=False, gone=False, value=math.nan)
+Looks = list[Look]
+
+
+def look(value: float, holds: Callable[[float], bool], gone: Callable[[float], bool]) -> Look:
+    """The look at a value; ``UNKNOWN`` where it is NaN."""
+    return UNKNOWN if math.isnan(value) else Look(holds(value), gone(value), value)
+
+
+def idle(curve: Sequence[float], *, logits: bool, clear: bool, limit: float) -> Looks:
+    """Layers whose load is less than ``limit`` of the mean load, either way; unknown while the curve is unclear.
+
+    Args:
+        curve: D_0 … D_L.
+        logits: whether the last point is the logits', which is left out.
+        clear: whether the curve's shape means something.
+        limit: fraction of the mean load of the hidden layers.
+    """
+    loads = [before - after for before, after in itertools.pairwise(curve[:-1] if logits else curve)]
+    mean = math.fsum(loads) / len(loads) if loads else math.nan
+    if not clear or not mean > 0:
+        return [UNKNOWN] * len(curve)
+    looks = [look(abs(load) / mean, lambda x: x < limit, lambda x: x >= _BACK_LOAD * limit) for load in loads]
+    return [UNKNOWN, *looks, *[UNKNOWN] * (len(curve) - 1 - len(looks))]
+
+
+def collapsed(ranks: Sequence[float], curve: Sequence[float], limit: float) -> Looks:
+    """Layers whose features differ in less than ``limit`` directions, and do not tell the classes apart.
+
+    Where the classes are further apart than they are wide (D < 0) a low rank is what training aims at: the
+    features of C classes that are well separated have an effective rank of up to C - 1, and those of a
+    regression's target 1.
+    """
+    looks = []
+    for rank, separation in zip(ranks, curve, strict=True):
+        apart = separation < 0
+        one = look(rank, lambda x: x < limit, lambda x: x >= _BACK_RANK * limit)
+        looks.append(
+            one._replace(holds=one.holds and not apart, gone=one.gone or (apart and not math.isnan(rank)))
+        )
+    return looks
+
+
+def vanishing(norms: Sequence[float], limit: float) -> Looks:
+    """Layers whose gradient is shorter than ``limit`` times the longest of the deeper layers."""
+    looks = []
+    for at, norm in enumerate(norms):
+        deeper = max((other for other in norms[at + 1 :] if math.isfinite(other)), default=0.0)
+        ratio = norm / deeper if deeper > 0 and math.isfinite(norm) else math.nan
+        looks.append(look(ratio, lambda x: x < limit, lambda x: x >= _BACK_VANISHED * limit))
+    return looks
+
+
+def exploding(norms: Sequence[float], usual: Sequence[float], limit: float) -> Looks:
+    """Layers whose gradient is longer than ``limit`` times its usual length; NaN where that is unknown."""
+    ratios = [
+        norm / before if before > 0 and math.isfinite(norm) else math.nan
+        for norm, before in zip(norms, usual, strict=True)
+    ]
+    return [look(x, lambda x: x > limit, lambda x: x <= _BACK_EXPLODED * limit) for x in ratios]
+
+
+def above(fractions: Sequence[float], limit: float) -> Looks:
+    """Layers of which more than the fraction ``limit`` is dead or saturated."""
+    return [look(x, lambda x: x > limit, lambda x: x <= _BACK_FRACTION * limit) for x in fractions]
+
+
+def not_finite(*measures: Sequence[float]) -> Looks:
+    """Layers of which any measure is infinite; NaN is no value."""
+    known = [[x for x in values if not math.isnan(x)] for values in zip(*measures, strict=True)]
+    return [look(max(map(abs, values), default=math.nan), math.isinf, math.isfinite) for values in known]
+
+
+@dataclass
+class _State:
+    """One condition of one layer."""
+
+    since: int = 0
+    count: int = 0
+    """Measurements in a row at which it held."""
+    is_said: bool = False
+
+
+class _Words(NamedTuple):
+    """How a condition is said; ``{of}`` is the layers, ``{value}`` the worst of their values, also in percent."""
+
+    one: str
+    several: str
+    worst: Callable[[Sequence[float]], float] = max
+    shallowest: str = ""
+    """Where the layers are the shallowest ones; ``{next}`` is the one after them."""
+
+
+_WORDS = {
+    "idle": _Words("{of} carries no load", "{of} carry no load"),
+    "collapsed": _Words(
+        "{of} has collapsed: effective rank {value:.2g}", "{of} have collapsed: effective rank {value:.2g}", min
+    ),
+    "vanishing": _Words(
+        "gradients vanish in {of}", "gradients vanish in {of}", min, "gradients vanish below {next}"
+    ),
+    "exploding": _Words(
+        "gradients explode in {of}: {value:.0f} times the usual norm",
+        "gradients explode in {of}: up to {value:.0f} times the usual norm",
+    ),
+    DEAD: _Words(
+        "{of} is dead: {percent:.0f} % of its units do not respond",
+        "{of} are dead: up to {percent:.0f} % of their units do not respond",
+    ),
+    SATURATED: _Words(
+        "{of} is saturated: {percent:.0f} % of its activations",
+        "{of} are saturated: up to {percent:.0f} % of their activations",
+    ),
+    "not finite": _Words("{of} has values that are not finite", "{of} have values that are not finite"),
+    "unmeasured": _Words(
+        "{of} has features that are all alike, or not finite",
+        "{of} have features that are all alike, or not finite",
+    ),
+}
+"""By condition."""
+_AT_ONCE = ("not finite", "unmeasured", "exploding")
+"""Conditions that are said at the first measurement at which they hold."""
+
+
+@dataclass
+class Events:
+    """The conditions of one tower's layers over a training.
+
+    Args:
+        layers: names of the points, input first.
+        limits: the settings of the probe.
+        logits: whether the last point is the logits'.
+        path: name of the tower; empty for one.
+    """
+
+    layers: Sequence[str]
+    limits: ProbeConfig
+    logits: bool
+    path: str = ""
+    _states: dict[tuple[str, int], _State] = field(default_factory=dict)
+    _norms: dict[int, deque[float]] = field(default_factory=dict)
+
+    def see(
+        self, step: int, curve: Sequence[float], *, clear: bool, health: Mapping[str, Sequence[float]]
+    ) -> list[str]:
+        """One sentence for each condition that begins to hold at this measurement, and its layers.
+
+        Args:
+            step: of the measurement.
+            curve: D_0 … D_L of the trace ratio.
+            clear: whether the curve's shape means something.
+            health: values by measure of layer health, as far as they were taken.
+        """
+        said = []
+        for kind, looks in self._looks(curve, clear=clear, health=health).items():
+            patience = self._patience(kind)
+            new = {}
+            for at, one in enumerate(looks):
+                since = self._begun(kind, at, one, step, patience)
+                if since is not None:
+                    new[at] = (since, one.value)
+            known = [at for at, one in enumerate(looks) if not math.isnan(one.value) or one.holds]
+            said += [self._sentence(kind, run, new, known) for run in _runs(new, known)]
+        self._remember(health)
+        return said
+
+    def _looks(
+        self, curve: Sequence[float], *, clear: bool, health: Mapping[str, Sequence[float]]
+    ) -> dict[str, Looks]:
+        limits, unknown = self.limits, [math.nan] * len(self.layers)
+        norms, ranks = health.get(GRAD_NORM, unknown), health.get(EFFECTIVE_RANK, unknown)
+        finite = not_finite(*(health.get(name, unknown) for name in (SCALE, GRAD_NORM, UPDATE_RATIO)))
+        unmeasured = [
+            UNKNOWN if one.holds or not math.isnan(rank) else Look(math.isnan(d), not math.isnan(d), d)
+            for d, one, rank in zip(curve, finite, ranks, strict=True)
+        ]
+        return {
+            "not finite": finite,
+            "unmeasured": self._hidden(unmeasured),
+            "idle": idle(curve, logits=self.logits, clear=clear, limit=limits.idle_load),
+            "collapsed": self._hidden(collapsed(ranks, curve, limits.collapsed_rank)),
+            "vanishing": vanishing(norms, limits.vanishing_gradient),
+            "exploding": exploding(norms, self._usual(), limits.exploding_gradient),
+            DEAD: above(health.get(DEAD, unknown), limits.dead_units),
+            SATURATED: above(health.get(SATURATED, unknown), limits.saturated_activations),
+        }
+
+    def _patience(self, kind: str) -> int:
+        """Measurements in a row at which a condition must hold before it is said."""
+        if kind in _AT_ONCE:
+            return 1
+        return self.limits.idle_measurements if kind == "idle" else self.limits.note_measurements
+
+    def _hidden(self, looks: Looks) -> Looks:
+        """The looks without those at the input and the logits."""
+        last = len(looks) - self.logits
+        return [one if 0 < at < last else UNKNOWN for at, one in enumerate(looks)]
+
+    def _begun(self, kind: str, at: int, one: Look, step: int, patience: int) -> int | None:
+        """The step since which a condition holds, where it is to be said now; else None."""
+        state = self._states.setdefault((kind, at), _State())
+        if not one.holds:
+            state.count = 0
+            state.is_said = state.is_said and not one.gone
+            return None
+        if state.count == 0:
+            state.since = step
+        state.count += 1
+        if state.is_said or state.count < patience:
+            return None
+        state.is_said = True
+        return state.since
+
+    def _sentence(
+        self, kind: str, run: Sequence[int], new: Mapping[int, tuple[int, float]], known: Sequence[int]
+    ) -> str:
+        """The sentence of some of the ``known`` layers; ``new`` has the step since when, and the value."""
+        words, names = _WORDS[kind], [self.layers[at] for at in run]
+        form = words.one if len(run) == 1 else words.several
+        shallower = [self._states[kind, at].is_said for at in known if at < run[0]]
+        following = next((self.layers[at] for at in known if at > run[-1]), "")
+        if words.shallowest and following and all(shallower):
+            form = words.shallowest
+        worst = words.worst([new[at][1] for at in run])
+        text = form.format(of=joined(names), next=following, value=worst, percent=100 * worst)
+        since = max(new[at][0] for at in run)
+        return f"{self.path + ': ' if self.path else ''}{text} since step {since}"
+
+    def _usual(self) -> list[float]:
+        kept = [self._norms.get(at, ()) for at in range(len(self.layers))]
+        return [statistics.median(norms) if len(norms) >= _LEAST_USUAL else math.nan for norms in kept]
+
+    def _remember(self, health: Mapping[str, Sequence[float]]) -> None:
+        """Keep gradient norms for the usual one, but not those of an explosion."""
+        for at, norm in enumerate(health.get(GRAD_NORM, ())):
+            if math.isfinite(norm) and not self._states[("exploding", at)].is_said:
+                self._norms.setdefault(at, deque(maxlen=_USUAL)).append(norm)
+
+
+def _runs(chosen: Collection[int], known: Sequence[int]) -> Iterator[list[int]]:
+    """The chosen ones of the known numbers, in groups that follow each other without a gap."""
+    for is_chosen, group in itertools.groupby(known, chosen.__contains__):
+        if is_chosen:
+            yield list(group)
+
+
+def joined(names: Sequence[str]) -> str:
+    """Layers that follow each other, by the first and the last: ``blocks 9 to 12``, or ``conv1 to fc2``."""
+    if len(names) < 2:
+        return names[0]
+    if len(names) == 2 and not all(re.search(r"\.\d+$", name) for name in names):
+        return " and ".join(names)
+    (before, _, first), (same, _, last) = names[0].rpartition("."), names[-1].rpartition(".")
+    if before and before == same and first.isdecimal() and last.isdecimal():
+        return f"{before} {first} to {last}"
+    return f"{names[0]} to {names[-1]}"

@@ -1,0 +1,197 @@
+"""Records the flow of data through a model's forward pass: what each operation was made from, back to the inputs.
+
+Operations are seen as PyTorch's dispatcher runs them, so functions between modules are seen as well as modules. A
+tensor is known by its storage: a view belongs to the operation that filled its memory, and an operation in place
+makes a new entry for that memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from .graphs import is_graph
+
+__all__ = ["DataFlow", "Recording", "tensors_in"]
+
+_OF_SHAPE_ONLY = ("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "randint_like")
+"""Operations that take nothing from their input but its shape; so do those that begin with ``new_``."""
+
+
+class DataFlow:
+    """The operations that depend on the model's inputs, by number; each was made from earlier ones."""
+
+    def __init__(self) -> None:
+        self.made_from: list[tuple[int, ...]] = []
+        self.operations: list[str] = []
+        """Name of each operation, as ``add``; ``input`` for an input of the model."""
+        self.sizes: list[int] = []
+        """Number of elements of each operation's largest output."""
+        self.is_real: list[bool] = []
+        """Whether an operation gives floating-point numbers: features, not masks or indices."""
+        self.inputs: list[int] = []
+        """The operations that stand for the model's input tensors, in order."""
+
+    def __len__(self) -> int:
+        return len(self.made_from)
+
+    def add(self, operation: str, made_from: Iterable[int], outputs: Iterable[Tensor]) -> int:
+        """Append an operation whose outputs have any shape, and return its number."""
+        outputs = list(outputs)
+        self.made_from.append(tuple(sorted(set(made_from))))
+        self.operations.append(operation)
+        self.sizes.append(max((tensor.numel() for tensor in outputs), default=0))
+        self.is_real.append(any(tensor.is_floating_point() or tensor.is_complex() for tensor in outputs))
+        return len(self.made_from) - 1
+
+
+class _Observer:
+    """The part of a recording that the dispatcher calls.
+
+    A base of its own: PyTorch wraps a mode's own ``__torch_dispatch__`` to keep its compiler out, and imports the
+    compiler for that, which takes seconds.
+    """
+
+    flow: DataFlow
+    failure: Exception | None
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        try:
+            sources = self._sources(args, kwargs)
+        except Exception as error:  # of tensors of any make; the model's pass must not fail by it
+            self.failure = error
+            return function(*args, **kwargs)
+        result = function(*args, **kwargs)
+        try:
+            self._note(function, sources, args, kwargs, result)
+        except Exception as error:
+            self.failure = error
+        return result
+
+    def _sources(self, args: Any, kwargs: Any) -> dict[Any, int | None]:
+        raise NotImplementedError
+
+    def _note(self, function: Any, sources: dict[Any, int | None], args: Any, kwargs: Any, result: Any) -> None:
+        raise NotImplementedError
+
+
+class Recording(_Observer, TorchDispatchMode):
+    """A context that records a forward pass; ``flow`` is the graph.
+
+    Args:
+        inputs: the model's arguments, in any containers.
+        bridges: whether a module whose outputs are made from nothing known counts as made from its inputs, as
+            where it calls a kernel that the dispatcher does not see.
+    """
+
+    supports_higher_order_operators = True
+
+    def __init__(self, inputs: Any, *, bridges: bool = False) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flow = DataFlow()
+        self.failure: Exception | None = None
+        """What could not be recorded; None where everything was."""
+        self.bridges = bridges
+        self._by_memory: dict[Any, int] = {}
+        self._read: set[Any] = set()
+        self._kept: list[Tensor] = []
+        self._written: dict[Any, list[tuple[int, str]]] = {}
+        for tensor in tensors_in(inputs):
+            self.flow.inputs.append(self.flow.add("input", (), [tensor]))
+            self._by_memory[self._memory(tensor)] = self.flow.inputs[-1]
+
+    def number_of(self, tensor: Tensor | None) -> int | None:
+        """The operation that a tensor of any shape comes from; None where that is no input's."""
+        if tensor is None:
+            return None
+        try:
+            return self._by_memory.get(self._memory(tensor))
+        except Exception as error:
+            self.failure = error
+            return None
+
+    def has_read(self, tensor: Tensor) -> bool:
+        """Whether an operation has read the memory of a tensor of any shape."""
+        return self._memory(tensor) in self._read
+
+    def bridge(self, outputs: Any, made_from: Iterable[int]) -> None:
+        """Note that a module's outputs were made from its inputs, where nothing else is known of them."""
+        made_from = list(made_from)
+        fresh = [tensor for tensor in tensors_in(outputs) if self.number_of(tensor) is None]
+        if not made_from or not fresh or len(fresh) < sum(1 for _ in tensors_in(outputs)):
+            return
+        number = self.flow.add("module", made_from, fresh)
+        self._by_memory |= {self._memory(tensor): number for tensor in fresh}
+
+    def _sources(self, args: Any, kwargs: Any) -> dict[Any, int | None]:
+        """The memory of each tensor among the arguments, with the operation that it comes from."""
+        memories = [self._memory(tensor) for tensor in tensors_in((args, kwargs))]
+        sources = {memory: self._by_memory.get(memory) for memory in memories}
+        self._read.update(sources)
+        return sources
+
+    def _note(self, function: Any, sources: dict[Any, int | None], args: Any, kwargs: Any, result: Any) -> None:
+        made_from = {number for number in sources.values() if number is not None}
+        name = _name(function)
+        if not made_from or name in _OF_SHAPE_ONLY or name.startswith("new_"):
+            for tensor in tensors_in(result):  # its memory may have been another tensor's, as in a pool of buffers
+                if self._memory(tensor) not in sources:
+                    self._by_memory.pop(self._memory(tensor), None)
+            return
+        written = self._writes(function, args, kwargs)
+        outputs = [tensor for tensor in tensors_in(result) if self._memory(tensor) not in sources]
+        if not written and not outputs:
+            return  # a view: it belongs to the operation that filled its memory
+        changed = [*written, *outputs]
+        memories = {self._memory(tensor) for tensor in changed}
+        made_from |= {self._by_memory[memory] for memory in memories if memory in self._by_memory}
+        number = self.flow.add(name, made_from, changed)
+        self._by_memory |= dict.fromkeys(memories, number)
+
+    def _writes(self, function: Any, args: Any, kwargs: Any) -> list[Tensor]:
+        """The arguments that an operation writes to."""
+        if function not in self._written:
+            arguments = getattr(getattr(function, "_schema", None), "arguments", [])
+            self._written[function] = [
+                (place, argument.name)
+                for place, argument in enumerate(arguments)
+                if argument.alias_info is not None and argument.alias_info.is_write
+            ]
+        values = [args[p] if p < len(args) else kwargs.get(name) for p, name in self._written[function]]
+        return list(tensors_in(values))
+
+    def _memory(self, tensor: Tensor) -> Any:
+        """What a tensor's memory is known by; it is not given to other memory as long as this object lives."""
+        try:
+            return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+        except (NotImplementedError, RuntimeError):  # sparse tensors and wrappers have no storage
+            self._kept.append(tensor)
+            return id(tensor)
+
+
+def _name(function: Any) -> str:
+    """Name of an operation without its library, overload and the mark of operations in place: ``add``."""
+    return str(getattr(function, "__name__", function)).split(".")[0].rstrip("_").lstrip("_")
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Every tensor in nested containers and data classes, of any shape, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from tensors_in(inner)
+    elif isinstance(value, tuple | list):
+        for inner in value:
+            yield from tensors_in(inner)
+    elif is_graph(value):
+        yield from tensors_in(value.to_dict())
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from tensors_in(getattr(value, field.name))

@@ -1,0 +1,113 @@
+"""The rules by which calls of modules count as layers: blocks, activations, or maps."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from torch import nn
+
+from .modules import is_adapted, passes_on
+from .path import MAPS
+from .trace import Call
+
+_LOOKED_THROUGH = re.compile(r"(Stage|Stages|Encoder|Decoder|Stack|Trunk|Backbone|Group|Model)$")
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_ACTIVATION = re.compile(
+    r"relu|elu|gelu|silu|swish|mish|tanh|sigmoid|softplus|softsign|hardswish|^glu$|activation$", re.I
+)
+NORM = re.compile(r"(BatchNorm|LayerNorm|GroupNorm|InstanceNorm|RMSNorm)", re.I)
+_POOLING = re.compile(r"Pool(ing)?\d?d?$")
+_LAST_WORD = re.compile(r"[A-Z][a-z]+$")
+
+
+def blocks(calls: Sequence[Call]) -> list[Call]:
+    """Outermost composite modules whose class is called more than once, and single ones beside them."""
+    counts = Counter(call.kind for call in calls if is_composite(call))
+    repeated = [call for call in calls if is_composite(call) and counts[call.kind] > 1]
+    found = _outermost(repeated)
+    return _with_siblings(calls, found) if found else []
+
+
+def _with_siblings(calls: Sequence[Call], found: list[Call]) -> list[Call]:
+    """The blocks, and composite modules in the same container as blocks that stand between two of them.
+
+    At an end of the container one counts if its class ends with the same word, as DownBlock and ResBlock.
+    """
+    places = {id(call): place for place, call in enumerate(calls)}
+    containers: dict[str, list[Call]] = {}
+    for call in found:
+        containers.setdefault(_container(call), []).append(call)
+    taken = {id(call) for call in found}
+    around = {id(parent) for call in found for parent in call.parents}
+    added = []
+    for call in calls:
+        siblings = containers.get(_container(call), [])
+        if not siblings or id(call) in taken | around or not is_composite(call):
+            continue
+        if any(id(parent) in taken for parent in call.parents):
+            continue
+        between = places[id(siblings[0])] < places[id(call)] < places[id(siblings[-1])]
+        alike = _last_word(call) in {_last_word(sibling) for sibling in siblings} - {""}
+        if between or alike:
+            added.append(call)
+    return sorted(found + added, key=lambda call: places[id(call)])
+
+
+def _container(call: Call) -> str:
+    """Name of the module that holds a call's module."""
+    return call.name.rpartition(".")[0]
+
+
+def _last_word(call: Call) -> str:
+    found = _LAST_WORD.search(call.kind)
+    return found[0] if found else ""
+
+
+def activations(calls: Sequence[Call]) -> list[Call]:
+    """Activations, or the pooling right after one."""
+    return _with_next(calls, is_activation, _POOLING)
+
+
+def maps(calls: Sequence[Call]) -> list[Call]:
+    """Linear, convolution and recurrent modules, or the normalisation right after one."""
+    return _with_next(calls, is_map, NORM)
+
+
+def _outermost(calls: Sequence[Call]) -> list[Call]:
+    """Those that are part of none of the others."""
+    own = {id(call) for call in calls}
+    return [call for call in calls if not any(id(parent) in own for parent in call.parents)]
+
+
+def is_composite(call: Call) -> bool:
+    """Whether a call may be a block: of several modules, with parameters, and no container of blocks."""
+    if call.inner < 2 or call.hands_on or isinstance(call.layer, _CONTAINERS) or _LOOKED_THROUGH.search(call.kind):
+        return False
+    return next(call.module.parameters(), None) is not None
+
+
+def _with_next(calls: Sequence[Call], wanted: Callable[[Call], bool], extension: re.Pattern[str]) -> list[Call]:
+    """Innermost calls of a kind; where a call of the extending kind takes its output next, that call instead."""
+    innermost = [call for call in calls if call.inner == 0 and not passes_on(call.module)]
+    chosen = []
+    for call, following in itertools.zip_longest(innermost, innermost[1:]):
+        if wanted(call):
+            extends = following is not None and extension.search(following.kind) and len(following.shape) > 1
+            if extends and call.left and following.entered is not None:
+                extends = following.entered in call.left
+            chosen.append(following if extends and following is not None else call)
+    return chosen
+
+
+def is_activation(call: Call) -> bool:
+    """Whether a call is of an activation module."""
+    plain = next(call.module.parameters(), None) is None or isinstance(call.layer, nn.PReLU)
+    return plain and bool(_ACTIVATION.search(call.kind))
+
+
+def is_map(call: Call) -> bool:
+    """Whether a call is of a linear, convolution or recurrent module."""
+    return isinstance(call.layer, MAPS) or is_adapted(call.layer)

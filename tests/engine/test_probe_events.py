@@ -1,0 +1,267 @@
+"""Words when something happens to a layer, on made-up sequences of measurements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from engine.measures.registry import DEAD, EFFECTIVE_RANK, GRAD_NORM, SATURATED, SCALE, UPDATE_RATIO
+from engine.probe.events import Events, above, collapsed, exploding, idle, joined, not_finite, vanishing
+from engine.settings.probe import ProbeConfig
+
+NAN = math.nan
+NAMES = ["input", *(f"blocks.{i}" for i in range(1, 13)), "logits"]
+
+
+def curve(loads: Sequence[float]) -> list[float]:
+    """D_0 … D_L, from 5 downwards by the loads."""
+    points = [5.0]
+    for load in loads:
+        points.append(points[-1] - load)
+    return points
+
+
+EVEN = curve([0.5] * 13)
+
+
+class Tower:
+    """Events of twelve blocks between input and logits, with measurements at multiples of 1000."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.events = Events(NAMES, ProbeConfig(**{"note_measurements": 1, **limits}), logits=True)
+        self.step = -1000
+
+    def see(
+        self, d: Sequence[float] = EVEN, clear: bool = True, **health: Mapping[int, float] | Sequence[float]
+    ) -> list[str]:
+        """The sentences of one more measurement; health by name, for all points or for some."""
+        self.step += 1000
+        full = {
+            name: [values.get(i, 1.0) for i in range(14)] if isinstance(values, Mapping) else list(values)
+            for name, values in health.items()
+        }
+        return self.events.see(self.step, d, clear=clear, health=full)
+
+
+class TestNoLoad:
+    LAZY = curve([0.5] * 8 + [0.01, -0.02, 0.0, 0.03] + [1.0])
+
+    def test_layers_in_a_row_are_one_sentence_with_the_step_since_when(self) -> None:
+        tower = Tower(idle_measurements=3)
+        for _ in range(4):
+            assert tower.see() == []
+        assert [tower.see(self.LAZY) for _ in range(5)] == [
+            [],
+            [],
+            ["blocks 9 to 12 carry no load since step 4000"],
+            [],
+            [],
+        ]
+
+    def test_is_said_again_only_after_it_was_gone(self) -> None:
+        tower = Tower(idle_measurements=1)
+        idle_again = curve([0.5] * 8 + [0.07] + [0.5] * 4)  # of a mean of .46: above the limit, not yet gone
+        assert tower.see(curve([0.5] * 8 + [0.01] + [0.5] * 4)) == ["blocks.9 carries no load since step 0"]
+        assert tower.see(idle_again) == []
+        assert tower.see(curve([0.5] * 8 + [0.01] + [0.5] * 4)) == [], "it hovered at the limit"
+        assert tower.see() == []
+        assert tower.see(curve([0.5] * 8 + [0.01] + [0.5] * 4)) == ["blocks.9 carries no load since step 4000"]
+
+    def test_counts_measurements_in_a_row(self) -> None:
+        tower = Tower(idle_measurements=2)
+        assert tower.see(self.LAZY) == []
+        assert tower.see() == []
+        assert tower.see(self.LAZY) == []
+        assert tower.see(self.LAZY) == ["blocks 9 to 12 carry no load since step 2000"]
+
+    def test_of_a_curve_that_means_nothing_nothing_is_said(self) -> None:
+        tower = Tower(idle_measurements=1)
+        assert tower.see(self.LAZY, clear=False) == []
+        assert tower.see(curve([-0.5] * 13)) == [], "no net drop"
+        assert tower.see([5.0] * 14) == []
+
+    def test_equal_shares_of_many_layers_are_loads(self) -> None:
+        looks = idle(curve([0.01] * 200), logits=False, clear=True, limit=0.1)
+        assert not any(one.holds for one in looks)
+        assert len(looks) == 201
+
+    def test_the_logits_are_left_out(self) -> None:
+        looks = idle(curve([0.5, 0.5, 0.0]), logits=True, clear=True, limit=0.1)
+        assert [one.holds for one in looks] == [False] * 4
+        assert math.isnan(looks[-1].value)
+
+    def test_separate_runs_are_separate_sentences(self) -> None:
+        loads = [0.5] * 13
+        for layer in (2, 3, 7):
+            loads[layer - 1] = 0.0
+        assert Tower(idle_measurements=1).see(curve(loads)) == [
+            "blocks 2 to 3 carry no load since step 0",
+            "blocks.7 carries no load since step 0",
+        ]
+
+
+class TestCollapse:
+    def test_rank_one_where_the_classes_are_mixed(self) -> None:
+        tower = Tower()
+        ranks = dict.fromkeys(range(14), 6.0)
+        assert tower.see(effective_rank=ranks) == []
+        assert tower.see(effective_rank=ranks | {5: 1.02, 6: 1.1}) == [
+            "blocks 5 to 6 have collapsed: effective rank 1 since step 1000"
+        ]
+        assert tower.see(effective_rank=ranks | {5: 1.6, 6: 1.6}) == [], "not yet gone"
+        assert tower.see(effective_rank=ranks | {5: 1.4}) == []
+        assert tower.see(effective_rank=ranks) == []
+        assert tower.see(effective_rank=ranks | {5: 1.4}) == [
+            "blocks.5 has collapsed: effective rank 1.4 since step 5000"
+        ]
+
+    def test_a_low_rank_that_tells_the_classes_apart_is_none(self) -> None:
+        """Two classes that are well separated differ in one direction: what training aims at."""
+        assert [one.holds for one in collapsed([9.0, 1.0, 1.0], [4.0, -2.0, 2.0], 1.5)] == [False, False, True]
+
+    def test_input_and_logits_do_not_collapse(self) -> None:
+        assert Tower().see(effective_rank={i: 1.0 if i in (0, 13) else 5.0 for i in range(14)}) == []
+
+    def test_unknown_is_no_collapse(self) -> None:
+        assert not any(one.holds or one.gone for one in collapsed([NAN, NAN], [1.0, -1.0], 1.5))
+
+
+class TestGradients:
+    FALLING = (NAN, *(10.0 ** (i - 12) for i in range(1, 13)), 1.0)
+
+    def test_vanish_below_a_layer(self) -> None:
+        tower = Tower(vanishing_gradient=1e-7)
+        assert tower.see(grad_norm=[NAN] + [1.0] * 13) == []
+        assert tower.see(grad_norm=self.FALLING) == ["gradients vanish below blocks.5 since step 1000"]
+        assert tower.see(grad_norm=self.FALLING) == []
+
+    def test_vanish_below_a_deeper_layer_as_more_follow(self) -> None:
+        tower = Tower(vanishing_gradient=1e-7)
+        tower.see(grad_norm=self.FALLING)
+        worse = [x * (0.01 if i < 7 else 1) for i, x in enumerate(self.FALLING)]
+        assert tower.see(grad_norm=worse) == ["gradients vanish below blocks.7 since step 1000"]
+
+    def test_vanish_in_a_layer_between(self) -> None:
+        norms = [NAN] + [1.0] * 13
+        norms[4] = 1e-9
+        assert Tower().see(grad_norm=norms) == ["gradients vanish in blocks.4 since step 0"]
+
+    def test_layers_without_parameters_do_not_split_a_sentence(self) -> None:
+        norms = list(self.FALLING)
+        norms[3] = NAN
+        assert Tower(vanishing_gradient=1e-7).see(grad_norm=norms) == [
+            "gradients vanish below blocks.5 since step 0"
+        ]
+
+    def test_all_short_is_converged_and_not_vanished(self) -> None:
+        assert not any(one.holds for one in vanishing([1e-12, 1e-12, 1e-12], 1e-4))
+        assert not any(one.holds for one in vanishing([0.0, 0.0, 0.0], 1e-4))
+
+    def test_a_gradient_of_zero_has_vanished(self) -> None:
+        assert [one.holds for one in vanishing([0.0, 1.0], 1e-4)] == [True, False]
+
+    def test_explode_above_their_usual_norm(self) -> None:
+        tower = Tower()
+        for k in range(6):
+            assert tower.see(grad_norm=[1.0 + 0.1 * k] * 14) == []
+        assert tower.see(grad_norm={7: 5000.0}) == [
+            "gradients explode in blocks.7: 4000 times the usual norm since step 6000"
+        ]
+        assert tower.see(grad_norm={7: 5000.0}) == []
+        assert tower.see(grad_norm=[1.0] * 14) == []
+        assert len(tower.see(grad_norm={7: 5000.0})) == 1, "the explosion is not part of what is usual"
+
+    def test_what_is_usual_is_unknown_at_first(self) -> None:
+        tower = Tower()
+        assert tower.see(grad_norm=[1.0] * 14) == []
+        assert tower.see(grad_norm=[1e6] * 14) == []
+        assert not exploding([1e6], [NAN], 100.0)[0].holds
+
+
+class TestFractions:
+    def test_dead_and_saturated(self) -> None:
+        tower = Tower()
+        assert tower.see(dead=[NAN] + [0.1] * 12 + [NAN], saturated=[0.2] * 14) == []
+        dead = [NAN] + [0.1] * 12 + [NAN]
+        dead[4] = 0.95
+        assert tower.see(dead=dead, saturated=[0.2] * 13 + [NAN]) == [
+            "blocks.4 is dead: 95 % of its units do not respond since step 1000"
+        ]
+        assert tower.see(dead=dead, saturated=[NAN] + [0.99] * 2 + [0.1] * 11) == [
+            "blocks 1 to 2 are saturated: up to 99 % of their activations since step 2000"
+        ]
+
+    def test_a_limit_of_1_is_never_exceeded(self) -> None:
+        assert not above([1.0], 1.0)[0].holds
+
+
+def test_most_must_hold_at_several_measurements_in_a_row() -> None:
+    tower = Tower(note_measurements=3)
+    dead = [0.0] * 4 + [1.0] + [0.0] * 9
+    said = [tower.see(dead=fractions) for fractions in (dead, dead, [0.0] * 14, dead, dead, dead, dead)]
+    assert said == [[]] * 5 + [["blocks.4 is dead: 100 % of its units do not respond since step 3000"], []]
+    assert len(tower.see(scale={4: math.inf})) == 1, "what is not finite is said at once"
+
+
+class TestNotFinite:
+    def test_any_infinite_measure(self) -> None:
+        looks = not_finite([1.0, math.inf, NAN], [1.0, NAN, NAN])
+        assert [one.holds for one in looks] == [False, True, False]
+        assert [one.gone for one in looks] == [True, False, False]
+
+    def test_all_layers_are_one_sentence(self) -> None:
+        tower = Tower()
+        d = [5.0] + [NAN] * 13
+        said = tower.see(d, clear=False, scale=[1.0] + [math.inf] * 13, effective_rank=[5.0] + [NAN] * 13)
+        assert said == ["blocks.1 to logits have values that are not finite since step 0"]
+        assert tower.see(d, clear=False, scale=[1.0] + [math.inf] * 13) == []
+
+    def test_without_health_a_curve_that_is_unknown(self) -> None:
+        assert Tower().see([5.0, 4.0, NAN, NAN] + [1.0] * 10, clear=False) == [
+            "blocks 2 to 3 have features that are all alike, or not finite since step 0"
+        ]
+
+
+def test_a_tower_is_named() -> None:
+    limits = ProbeConfig(dead_units=0.5, note_measurements=1)
+    events = Events(["input", "a", "b", "c"], limits, logits=False, path="text")
+    said = events.see(7, [3.0, 2.0, 1.0, 0.0], clear=True, health={DEAD: [NAN, 0.6, 0.1, 0.1]})
+    assert said == ["text: a is dead: 60 % of its units do not respond since step 7"]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["fc2"], "fc2"),
+        (["conv1", "conv2"], "conv1 and conv2"),
+        (["conv1", "conv2", "fc1"], "conv1 to fc1"),
+        (["encoder.layers.3", "encoder.layers.4"], "encoder.layers 3 to 4"),
+        (["a.3", "b.4", "b.5"], "a.3 to b.5"),
+        (["1", "4", "7"], "1 to 7"),
+        (["a.3", "b.4"], "a.3 to b.4"),
+    ],
+)
+def test_layers_that_follow_each_other(names: list[str], words: str) -> None:
+    assert joined(names) == words
+
+
+def test_the_words_know_the_registered_measures() -> None:
+    """Each is read by some condition."""
+    tower = Tower()
+    bad = {
+        GRAD_NORM: math.inf,
+        UPDATE_RATIO: math.inf,
+        DEAD: 1.0,
+        SATURATED: 1.0,
+        SCALE: math.inf,
+        EFFECTIVE_RANK: 0.0,
+    }
+    for name, value in bad.items():
+        health = {name: [1.0] * 3 + [value] + [1.0 if name not in (DEAD, SATURATED) else 0.0] * 10}
+        if name == EFFECTIVE_RANK:
+            health[name] = [5.0] * 3 + [value] + [5.0] * 10
+        assert Tower().see(**health), name
+    assert tower.see() == []
