@@ -214,6 +214,7 @@ class _Taker:
         x, mask = self._by_sample(value)
         if x is None:
             return
+        x = x.detach()
         x = canonical(x, point.samples_axis, point.features_axis, point.rows, point.interleaved, point.reduction)
         if point.logits and self._tokens is not None and x.shape[-1] > int(self._tokens.max()):
             x = x[..., self._tokens.to(x.device)]  # of the vocabulary's logits only those of the groups' tokens
@@ -223,9 +224,17 @@ class _Taker:
         if self._seen is not None:
             real = mask if mask is not None or x.ndim < 3 else self._masks.fitting(point.name, x.shape)
             self._seen(index, x, rows._replace(mask_nT=real))
-        vectors = reduce(x, point.reduction, rows)
+        vectors = _as_real(reduce(x, point.reduction, rows))
         self.widths[index] = vectors.shape[1]
         vectors = vectors[:, columns]
         # a copy where the memory is the model's: later operations may overwrite it
         shared = vectors.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
         self.features[index] = vectors.clone() if shared else vectors
+
+
+def _as_real(x: Tensor) -> Tensor:
+    """Features [m, D] of complex numbers as real and imaginary parts, [m, 2 D]; real ones as they are.
+
+    Squared distances stay the same, and so does the trace ratio; with absolute values the phases would be lost.
+    """
+    return torch.view_as_real(x.resolve_conj()).flatten(1) if x.is_complex() else x

@@ -46,7 +46,7 @@ def copy_of(value: Tensor | PackedSequence) -> Tensor | PackedSequence:
     """A copy that shares no memory with the original."""
     if isinstance(value, PackedSequence):
         return PackedSequence(value.data.detach().clone(), *value[1:])
-    return value.detach().clone()
+    return value.detach().clone().requires_grad_(value.requires_grad)
 
 
 def padded(value: Tensor | PackedSequence, length: int = 0) -> tuple[Tensor, Tensor | None]:
