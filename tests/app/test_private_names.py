@@ -39,7 +39,8 @@ ALLOWED = {
     # The mode that sees every operation, and which of an operation's arguments it writes to.
     "engine/probe/flow.py": {"_python_dispatch", "_schema"},
     # Wrappers' modules, by the names that PyTorch gives them in a model's tree.
-    "engine/probe/trace.py": {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"},
+    "engine/probe/modules.py": {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"},
+    "springtui/runs/layer_match.py": {"_orig_mod"},
     "engine/sweep/backends.py": {"_max_workers"},  # how many slices a caller's executor takes at once
 }
 
