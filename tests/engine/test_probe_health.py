@@ -20,7 +20,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from engine.errors import ConfigError, ProbeWarning
 from engine.measures.registry import HEALTH, OF_OPTIMISER
+from engine.measures.saturated import ends_of
+from engine.probe.activations import Activations
+from engine.probe.layers import Point
 from engine.probe.load_probe import LoadProbe
+from engine.probe.reductions import Rows
 from engine.runs.directory import Run
 from engine.runs.records import Health, Note, Started
 
@@ -495,6 +499,19 @@ class TestActivations:
         )
         for name in HEALTH:
             assert layer(sliced, name) == pytest.approx(layer(whole, name), rel=1e-4, nan_ok=True), name
+
+    def test_a_pass_that_begins_anew_counts_once(self) -> None:
+        """As in smaller chunks, where memory ran out."""
+        point = Point("a", "after", (4, 3), role="activation")
+        seen = Activations([point], [ends_of(nn.Tanh())], ["dead", "saturated", "scale"])
+        x = torch.tensor([[0.99, 0.0, 3.0], [0.5, 0.0, 3.0], [0.5, 0.0, 3.0], [0.5, 0.0, 3.0]])
+        for bounds in ([(0, 3)], [(0, 1), (1, 2), (2, 4)]):
+            for start, stop in bounds:
+                seen.see(0, start, x[start:stop], Rows())
+        found = seen.values([0])
+        assert found["dead"] == [pytest.approx(2 / 3)]
+        assert found["saturated"] == [5 / 12]
+        assert found["scale"] == [pytest.approx(float(x.square().mean().sqrt()))]
 
     def test_a_layer_of_rank_one_is_noted(self, task: Any) -> None:
         model = net()
