@@ -167,20 +167,21 @@ class _Taker:
         """One hook for each module and side (before, after) that has points."""
         handles = []
         for where in ("before", "after"):
-            modules: dict[nn.Module, dict[int, int]] = {}
+            modules: dict[nn.Module, dict[int, list[int]]] = {}
             for index, (point, _) in self._points.items():
                 if point.where == where and point.module is not None:
-                    modules.setdefault(point.module, {})[point.number] = index
+                    modules.setdefault(point.module, {}).setdefault(point.number, []).append(index)
             handles += [self._hook(module, calls, where) for module, calls in modules.items()]
         return handles
 
-    def _hook(self, module: nn.Module, calls: dict[int, int], where: str) -> RemovableHandle:
+    def _hook(self, module: nn.Module, calls: dict[int, list[int]], where: str) -> RemovableHandle:
         count = 0
 
         def seen(value: Tensor | PackedSequence | None) -> None:
             nonlocal count
-            if count in calls and value is not None:
-                self._take(calls[count], value)
+            if value is not None:
+                for index in calls.get(count, []):
+                    self._take(index, value)
             count += 1
 
         def before(_module: nn.Module, args: Any, kwargs: Any) -> None:

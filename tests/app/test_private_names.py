@@ -19,7 +19,9 @@ from textual.app import App
 from textual.drivers._writer_thread import WriterThread
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from engine.probe.flow import Recording
 from springtui.terminal.textual_private import FooterKey, key_of_character, keymap_of
 
 SOURCES = sorted(path for house in ("engine", "springtui") for path in (ROOT / house).rglob("*.py"))
@@ -144,6 +146,17 @@ def test_torchs_modules_have_what_the_probe_puts_back() -> None:
     buffer = torch.zeros(1)
     assert buffer._version == 0
     assert buffer.add_(1)._version == 1
+
+
+def test_torchs_dispatcher_shows_each_operation_and_what_it_writes_to() -> None:
+    with Recording((torch.ones(2),)) as recording:
+        assert isinstance(recording, TorchDispatchMode)
+    written = [
+        a.alias_info is not None and a.alias_info.is_write for a in torch.ops.aten.add_.Tensor._schema.arguments
+    ]
+    assert written == [True, False, False]
+    # PyTorch wraps a mode's own function, and importing what it wraps it with takes seconds
+    assert not hasattr(Recording.__torch_dispatch__, "__wrapped__")
 
 
 def test_an_executor_tells_how_many_workers_it_has() -> None:

@@ -91,7 +91,7 @@ def trained(config: TrainConfig, data: Dataset) -> Measurement:
 )
 def test_means_over_seeds_are_the_trainers(settings: dict[str, float]) -> None:
     """On digits: means within four combined standard errors, for curves and accuracy."""
-    config = msgspec.structs.replace(TrainConfig(dataset="digits"), **settings)
+    config = msgspec.structs.replace(TrainConfig(dataset="digits", width=40), **settings)
     data = load_dataset(config)
     ours = train_ensemble(
         config, [msgspec.structs.replace(member_of(config), seed=s) for s in range(100, 116)], data
