@@ -185,8 +185,7 @@ def _batch_of(looks: Looks, chain: Chain, inputs: Any) -> tuple[Tensor | None, i
         leaves = [leaf for leaf in leaves_of(inputs) if looks.by_sample(leaf)[0] is not None]
         given = next((leaf for leaf in leaves if leaf.data.dim() > 1), next(iter(leaves), None))
     else:
-        at = flow.inputs.index(chain.root)  # of a packed sequence, any of its tensors
-        given = [leaf for leaf in leaves_of(inputs) for _ in tensors_in(leaf)][at]
+        given = list(leaves_of(inputs))[flow.inputs.index(chain.root)]
         given = given if given.data.dim() else None
     number = next((i for i, leaf in enumerate(real) if leaf is given), None)
     return (None, 0) if number is None else (looks.by_sample(real[number])[0], number)
