@@ -143,7 +143,7 @@ class ProbeBatch:
 
 
 def real_leaves(value: Any) -> list[Tensor | PackedSequence]:
-    """The floating-point tensors and packed sequences in nested containers, in order."""
+    """The floating-point tensors and packed sequences, of any shape, in nested containers, in order."""
     return [leaf for leaf in leaves_of(value) if _is_real(leaf)]
 
 
@@ -203,7 +203,7 @@ def _mapped(value: Any, change: Any) -> Any:
 
 
 def leaves_of(value: Any) -> Iterator[Tensor | PackedSequence]:
-    """Every tensor and packed sequence in nested containers, in order."""
+    """Every tensor and packed sequence, of any shape, in nested containers, in order."""
     if isinstance(value, Tensor | PackedSequence):
         yield value
     elif isinstance(value, Mapping):

@@ -218,7 +218,9 @@ class _Taker:
         x = canonical(x, point.samples_axis, point.features_axis, point.rows, point.interleaved, point.reduction)
         if point.logits and self._tokens is not None and x.shape[-1] > int(self._tokens.max()):
             x = x[..., self._tokens.to(x.device)]  # of the vocabulary's logits only those of the groups' tokens
-        if mask is None and (counted := positions(x, point.reduction)):
+        if mask is not None:
+            self._masks.note_own()
+        elif counted := positions(x, point.reduction):
             mask = self._masks.fitting(point.name, (len(x), counted))
         rows = self._rows._replace(mask_nT=mask)
         if self._seen is not None:

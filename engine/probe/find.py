@@ -190,8 +190,7 @@ def _batch_of(looks: Looks, chain: Chain, inputs: Any) -> tuple[Tensor | None, i
         leaves = [leaf for leaf in leaves_of(inputs) if looks.by_sample(leaf)[0] is not None]
         given = next((leaf for leaf in leaves if leaf.data.dim() > 1), next(iter(leaves), None))
     else:
-        at = flow.inputs.index(chain.root)  # of a packed sequence, any of its tensors
-        given = [leaf for leaf in leaves_of(inputs) for _ in tensors_in(leaf)][at]
+        given = list(leaves_of(inputs))[flow.inputs.index(chain.root)]
         given = given if given.data.dim() else None
     lists = [value for value in [*inputs[0], *inputs[1].values()] if isinstance(value, list)]
     if any(is_list_of_samples(value, looks.n) and any(given is leaf for leaf in value) for value in lists):

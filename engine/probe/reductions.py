@@ -41,7 +41,7 @@ def feature_tensor(value: Any) -> Tensor | None:
 
 
 def features_in(value: Any) -> Tensor | PackedSequence | None:
-    """As ``feature_tensor``, but packed sequences whole."""
+    """As ``feature_tensor``, [n, …], but packed sequences whole."""
     if isinstance(value, PackedSequence):
         return value if value.data.is_floating_point() or value.data.is_complex() else None
     if isinstance(value, Tensor):
@@ -61,7 +61,7 @@ def _first(values: Any) -> Tensor | PackedSequence | None:
 
 
 def positions(x: Tensor, how: str) -> int:
-    """Number of tokens, or positions in one dimension, that a reduction takes the mean or the last of; else 0."""
+    """Number of tokens T of [n, T, …], or positions of [n, C, T], that a reduction averages; else 0."""
     if x.ndim < 3:
         return 0
     if how == "spatial_mean":

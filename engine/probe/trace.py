@@ -106,7 +106,7 @@ BySample = Callable[[Tensor | PackedSequence | None], tuple[Tensor | None, Tenso
 
 
 def as_it_is(value: Tensor | PackedSequence | None) -> tuple[Tensor | None, Tensor | None]:
-    """Features as a module gives them."""
+    """Features in the shape in which a module gives them."""
     return (value.data if isinstance(value, PackedSequence) else value), None
 
 
