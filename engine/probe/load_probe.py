@@ -45,6 +45,7 @@ from .model import ProbedModel
 from .refusals import check_arguments
 from .reporting import Reporter
 from .run import ProbeRun, describe, end_with_script
+from .steps import StepNumbers
 from .tower import Tower, Towers
 from .wrappers import inner_model, is_sharded, rank
 
@@ -129,7 +130,7 @@ class LoadProbe:
         check_arguments(layers, groups, autocast, forward)
         named = checked_towers(towers, layers)
         self._every = config.every
-        self._steps, self._measured_at = 0, -1
+        self._numbers, self._measured_at = StepNumbers(), -1
         self._warned = self._paused = self._closed = self._late = False
         self._began = time.monotonic()
         self._mark, self._cost = (self._began, 0), 0.0
@@ -205,15 +206,17 @@ class LoadProbe:
 
         Args:
             step: number of the step; default: the last one plus 1. Where numbers skip a multiple of ``every``, the
-                next one is measured.
+                next one is measured. A number that goes back counts as the next one, with one warning.
             scalars: numbers of this step, as ``loss``. The newest of each name is recorded at its own step: with
                 the curve where this step is measured, else at most once a second. A tensor is copied where it
                 lies, and read only when it is recorded.
         """
         before = self._steps
-        self._steps = self._steps + 1 if step is None else max(0, int(step))
+        warned = self._numbers.take(step)
         if self._probed is None:
             return
+        for text in warned:
+            self._warn(text, level=3)
         self._health.stepped(self._steps, self._every, paused=self._paused)
         if self._run is not None:
             self._run.at = self._steps
@@ -393,6 +396,10 @@ class LoadProbe:
         return f"<LoadProbe of {self._kind}, {self._towers.points} points, {self.run_id or 'writes nothing'}>"
 
     # internals
+
+    @property
+    def _steps(self) -> int:
+        return self._numbers.now
 
     def _open(self, home: Path | None, config: ProbeConfig) -> None:
         assert self._probed is not None
