@@ -35,7 +35,7 @@ from ..runs.records import Control, Curve, Health, Started
 from ..runs.status import Status
 from ..settings.fields import make
 from ..settings.probe import ProbeConfig
-from .description import Description
+from .description import NOTHING, Description
 from .events import Events
 from .health import LayerHealth, known_health, note_limits
 from .isolation import Autocast
@@ -137,9 +137,9 @@ class LoadProbe:
         self._towers = Towers([Tower("", [], has_logits=False)])
         self._reporters: list[Reporter] = []
         self._probed: ProbedModel | None = None
-        self._described: Description | None = None
+        self._described = Description(self._kind, [], [], [], NOTHING)
         self._run: ProbeRun | None = None
-        writes = rank() == 0
+        self._writes = writes = rank() == 0
         if writes or self._sharded:
             self._probed = ProbedModel(
                 inner,
@@ -166,7 +166,7 @@ class LoadProbe:
             assert self._probed is not None
             self._health.watch(self._probed.parameters)
             self._health.expect(self._every, paused=False)
-            self._described = replace(self.describe(), health=self._health.words())
+            self._described = replace(self._described, health=self._health.words())
             if config.notes:
                 self._events = [
                     Events(tower.layers, config, logits=tower.has_logits, path=tower.path)
@@ -275,6 +275,8 @@ class LoadProbe:
     def report_to(self, tracker: Any, *, prefix: str = "load_probe/", run_id: str | None = None) -> None:
         """Send ``metrics()`` to a tracker now and after each measurement; a failing tracker only warns, once.
 
+        On processes that write no run nothing is sent.
+
         Args:
             tracker: a run of wandb, or wandb itself; MLflow, or its client; a TensorBoard SummaryWriter; trackio;
                 a logger with ``log_metrics`` or ``log``; or a function of a dict of numbers and a step.
@@ -284,6 +286,8 @@ class LoadProbe:
         Raises:
             ConfigError: nothing can be sent to the tracker.
         """
+        if not self._writes:  # the tracker may be ready on rank 0 alone
+            return
         reporter = Reporter(tracker, prefix, run_id)
         self._reporters.append(reporter)
         self._report([reporter])
@@ -318,11 +322,8 @@ class LoadProbe:
     def describe(self) -> Description:
         """Every point with its module, shape, reduction and role, and what is left out and why; print it.
 
-        Raises:
-            ConfigError: the probe does not measure in this process.
+        Without points on processes that measure nothing.
         """
-        if self._described is None:
-            raise ConfigError("this process measures nothing; ask the probe of rank 0 to describe()")
         return self._described
 
     @property
