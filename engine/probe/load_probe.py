@@ -127,7 +127,7 @@ class LoadProbe:
         self._health = LayerHealth(wanted, optimizer, sharded=self._sharded)
         self._events: list[Events] = []
         check_reductions(reductions)
-        check_arguments(layers, groups, autocast, forward)
+        check_arguments(layers, groups, autocast, forward, home)
         named = checked_towers(towers, layers)
         self._every = config.every
         self._numbers, self._measured_at = StepNumbers(), -1
