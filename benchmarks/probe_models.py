@@ -335,9 +335,7 @@ model("swin_tiny", "timm")(
 )
 model("mixer_s32", "timm")(lambda: _timm("mixer_s32_224", 64, ("blocks.*", channels_last), img_size=64))
 model("resmlp_12", "timm")(lambda: _timm("resmlp_12_224", 64, ("blocks.*", channels_last), img_size=64))
-model("poolformer_s12", "timm")(
-    lambda: _timm("poolformer_s12", 64, ("stages.?.blocks.*", spatial), ("stages.[1-3].downsample", spatial))
-)
+model("poolformer_s12", "timm")(lambda: _timm("poolformer_s12", 64, ("stages.?.blocks.*", spatial)))
 model("seresnet26d", "timm")(lambda: _timm("seresnext26d_32x4d", 64, ("layer?.?", spatial)))
 model("xcit_nano", "timm")(
     lambda: _timm("xcit_nano_12_p16_224", 64, ("blocks.*", channels_last), ("cls_attn_blocks.*", first_token))
@@ -543,7 +541,7 @@ def _nodes(convolution: str) -> Tried:
     x = torch.randn(4 * N, 8)
     x[:, 0] += y.float()
     inputs = {"x": x, "edge_index": _graph_ends(4 * N, 6 * N)}
-    return Tried(_Graphs(convolution, False), inputs, y, [("acts.*", flat)], options={"samples": "nodes"})
+    return Tried(_Graphs(convolution, False), inputs, y, [("convs.*", flat)], options={"samples": "nodes"})
 
 
 def _pooled(convolution: str) -> Tried:
@@ -554,7 +552,7 @@ def _pooled(convolution: str) -> Tried:
     within = torch.randint(5, (2, 4 * N)) + 5 * torch.randint(N, (1, 4 * N))
     inputs = {"x": x, "edge_index": within, "batch": batch}
     options = {"samples": batch}
-    return Tried(_Graphs(convolution, True), inputs, y, [("acts.*", flat)], rows=batch, options=options)
+    return Tried(_Graphs(convolution, True), inputs, y, [("convs.*", flat)], rows=batch, options=options)
 
 
 model("GCN, nodes", "torch_geometric")(lambda: _nodes("GCNConv"))

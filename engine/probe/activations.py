@@ -64,7 +64,7 @@ class Activations:
         self._ranks: dict[int, float] = {}
 
     def see(self, index: int, start: int, x: Tensor, rows: Rows) -> None:
-        """Take in a chunk's activations of a point; those of the same chunk that were seen before are forgotten.
+        """Take in a chunk's activations of a point; those that an earlier, broken pass has shown are forgotten.
 
         Args:
             index: number of the point.
@@ -80,6 +80,8 @@ class Activations:
         if DEAD in self._wanted and is_layer(point) and x.numel():
             others = [dim for dim in range(x.ndim) if dim != axis]
             low, high = x.amin(others), x.amax(others)
+        if start == 0:  # a pass that begins anew, as in smaller chunks where memory ran out
+            self._parts[index].clear()
         self._parts[index][start] = _Part(
             low,
             high,

@@ -1,8 +1,8 @@
 """Decides at each point which axis holds the features, and so how they become one vector a sample.
 
 The evidence, in this order:
-1. what computed the tensor: the output of a linear map has its features last, that of a convolution in axis 1;
-   activations, dropout and pooling keep the axis of what they are given;
+1. what computed the tensor, or normalises it: the output of a linear map has its features last, that of a
+   convolution in axis 1; activations, dropout and pooling keep the axis of what they are given;
 2. sizes: the features are as many as the last map gives, and as normalisations and the next map take;
 3. where several axes have that size: one feature of the last map is changed, and the axis is the one along which
    the change stays at one index;
@@ -132,9 +132,9 @@ class FeatureAxes:
             return Axis(None, "one number a sample")
         if len(rest) == 1:
             return Axis(rest[0], "the one other axis", is_linear=linear)
-        certain = self._certain(call.source if where == "before" else call)
-        if certain is not None and certain[0] in rest:
-            return Axis(certain[0], f"as {certain[1]}", is_linear=linear)
+        for certain in (self._certain(call.source if where == "before" else call), self._taken(call, where)):
+            if certain is not None and certain[0] in rest:
+                return Axis(certain[0], f"as {certain[1]}", is_linear=linear)
         if len(rest) == 2 and self._tokens and [shape[axis] for axis in rest].count(self._tokens) == 1:
             other = next(axis for axis in rest if shape[axis] != self._tokens)
             return Axis(other, f"beside the {self._tokens} tokens that are grouped", is_linear=linear)
@@ -182,7 +182,7 @@ class FeatureAxes:
         norms = [(c, w) for c, w in self._sized if w.is_norm and c.ended <= at and c.began >= inside]
         if norms:
             found.append((norms[-1][1].given, f"{norms[-1][0].label} ({norms[-1][1].words[1]})"))
-        after = sorted(((c, w) for c, w in self._sized if c.began > at), key=lambda pair: pair[0].began)
+        after = sorted(((c, w) for c, w in self._sized if c.began >= at), key=lambda pair: pair[0].began)
         for wanted in (True, False):
             following = next(((c, w) for c, w in after if w.is_norm is wanted and w.taken), None)
             if following is not None:
@@ -222,6 +222,25 @@ class FeatureAxes:
                 call = call.source
             else:
                 return None
+        return None
+
+    def _taken(self, call: Call, where: Where) -> tuple[int, str] | None:
+        """The axis of the features where a normalisation takes the very tensor, and what that is.
+
+        Maps are no proof: a mixer's map takes tokens for features.
+        """
+        source = call.source if where == "before" else call.end or call
+        for taker, sizes in self._sized:
+            same = taker is call if where == "before" else False
+            if (
+                sizes.is_norm
+                and sizes.axis is not None
+                and (same or (source is not None and taker.source is source))
+            ):
+                shape = taker.input_shape
+                axis = sizes.axis % len(shape) if shape else 0
+                if axis < len(shape) and shape[axis] == sizes.taken:
+                    return axis, f"{taker.label} takes them"
         return None
 
     def _moving(self, call: Call, where: Where, last: tuple[Call, Width]) -> set[int]:

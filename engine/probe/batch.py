@@ -30,7 +30,8 @@ class ProbeBatch:
     Args:
         inputs: a tensor or array [N, …]; a tuple or list of positional arguments; or a mapping of named arguments.
             Tensors whose first dimension is N, packed sequences and nested tensors are split into chunks;
-            everything else is passed whole. A graph object of PyTorch Geometric is passed whole, and so are inputs
+            everything else is passed whole. A list of N tensors, one a sample, as models for detection take it, is
+            an argument of its own. A graph object of PyTorch Geometric is passed whole, and so are inputs
             whose rows belong to samples as ``samples`` says.
         mask: True where a token is real, [N, T]; by default from the masks and lengths among the inputs.
         samples: the sample of each row, as ``LoadProbe``.
@@ -52,6 +53,8 @@ class ProbeBatch:
     ) -> None:
         self._args: tuple[Any, ...] = ()
         self._kwargs: dict[str, Any] = {}
+        if isinstance(inputs, list) and is_list_of_samples(inputs, labels):
+            inputs = (inputs,)
         if isinstance(inputs, Mapping):
             self._kwargs = {str(name): _copied(value) for name, value in inputs.items()}
         elif isinstance(inputs, tuple | list) and not isinstance(inputs, PackedSequence):
@@ -63,10 +66,15 @@ class ProbeBatch:
         tensors = [tensor for tensor in leaves_of((self._args, self._kwargs)) if sample_count(tensor)]
         if not tensors:
             raise DataError(f"inputs hold no tensor (they are a {type(inputs).__name__}); allowed: {_ALLOWED}")
+        arguments = [*self._args, *self._kwargs.values()]
+        self.has_lists = any(isinstance(value, list) and is_list_of_samples(value, labels) for value in arguments)
+        """Whether an argument is a list of one tensor a sample."""
         named = list(_named(self._args, self._kwargs, names))
         self.rows = row_samples(samples, named, labels)
         """Which sample each row belongs to, where the inputs are graphs; else None."""
         self.n = sample_count(tensors[0]) if self.rows is None else self.rows.count
+        if self.has_lists and labels is not None:
+            self.n = labels
         if self.rows is not None and mask is not None:
             raise DataError(
                 "mask= marks tokens of sequences, and these inputs are graphs; choose nodes with samples="
@@ -91,9 +99,16 @@ class ProbeBatch:
             if isinstance(tensor, PackedSequence):
                 packed: Any = tensor  # its stub knows of no device
                 return packed.to(device, dtype if lowered else tensor.data.dtype)
-            return tensor.to(device, dtype if lowered else tensor.dtype, non_blocking=True, copy=True)
+            to = dtype if lowered else tensor.dtype
+            own = tensor.detach().to(device, to, non_blocking=True, copy=True)
+            return own.requires_grad_(tensor.requires_grad)
 
-        return _mapped(self._args, part), _mapped(self._kwargs, part)
+        def argument(value: Any) -> Any:
+            if self.has_lists and isinstance(value, list) and is_list_of_samples(value, self.n):
+                value = value[start:stop]
+            return _mapped(value, part)
+
+        return tuple(map(argument, self._args)), {name: argument(value) for name, value in self._kwargs.items()}
 
     @property
     def is_whole(self) -> bool:
@@ -128,26 +143,47 @@ class ProbeBatch:
 
 
 def real_leaves(value: Any) -> list[Tensor | PackedSequence]:
-    """The floating-point tensors and packed sequences in nested containers, in order."""
-    return [leaf for leaf in leaves_of(value) if leaf.data.is_floating_point()]
+    """The floating-point tensors and packed sequences, of any shape, in nested containers, in order."""
+    return [leaf for leaf in leaves_of(value) if _is_real(leaf)]
 
 
 def first_features(value: Any) -> Tensor | PackedSequence | None:
     """The first floating-point tensor or packed sequence of any shape in nested containers, or None."""
-    return next((leaf for leaf in leaves_of(value) if leaf.data.is_floating_point()), None)
+    return next((leaf for leaf in leaves_of(value) if _is_real(leaf)), None)
+
+
+def _is_real(leaf: Tensor | PackedSequence) -> bool:
+    """Whether a tensor has real or complex numbers, not whole ones."""
+    return leaf.data.is_floating_point() or leaf.data.is_complex()
 
 
 def first_real(value: Any) -> Tensor | None:
-    """The first floating-point tensor, of any shape, in nested containers; None where there is none."""
-    return next((t for t in _tensors(value) if t.is_floating_point()), None)
+    """The first tensor of real or complex numbers in nested containers, of any shape; None without one."""
+    return next((t for t in _tensors(value) if t.is_floating_point() or t.is_complex()), None)
+
+
+def is_list_of_samples(value: list[Any], samples: int | None) -> bool:
+    """Whether a list holds one tensor a sample, and not one argument each with all samples in front."""
+    return len(value) == samples and all(
+        isinstance(one, Tensor | np.ndarray) and one.ndim > 0 and one.shape[0] != samples for one in value
+    )
 
 
 def _copied(value: Any) -> Any:
     """A copy of an argument, arrays as tensors on the CPU."""
+    if hasattr(value, "__array__") and not isinstance(value, Tensor | np.generic):
+        value = np.asarray(value)  # also of pandas, Arrow and JAX
     if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "fiub":
-            raise DataError(f"inputs hold an array of type {value.dtype}; allowed: real numbers")
-        return torch.tensor(value, device="cpu")
+        if value.dtype.kind not in "fiubc":
+            raise DataError(
+                f"inputs hold an array of type {value.dtype}; allowed: numbers. Turn columns or rows of other "
+                f"objects into one array of numbers, as np.stack(rows) or frame.to_numpy(float)"
+            )
+        if value.dtype.kind == "f" and value.dtype.itemsize > 8:
+            value = value.astype(np.float64)
+        return torch.tensor(value.astype(value.dtype.newbyteorder("=")), device="cpu")
+    if isinstance(value, list):
+        value = [_copied(one) for one in value]
     return _mapped(value, copy_of)
 
 
@@ -167,7 +203,7 @@ def _mapped(value: Any, change: Any) -> Any:
 
 
 def leaves_of(value: Any) -> Iterator[Tensor | PackedSequence]:
-    """Every tensor and packed sequence in nested containers, in order."""
+    """Every tensor and packed sequence, of any shape, in nested containers, in order."""
     if isinstance(value, Tensor | PackedSequence):
         yield value
     elif isinstance(value, Mapping):

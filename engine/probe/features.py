@@ -167,20 +167,21 @@ class _Taker:
         """One hook for each module and side (before, after) that has points."""
         handles = []
         for where in ("before", "after"):
-            modules: dict[nn.Module, dict[int, int]] = {}
+            modules: dict[nn.Module, dict[int, list[int]]] = {}
             for index, (point, _) in self._points.items():
                 if point.where == where and point.module is not None:
-                    modules.setdefault(point.module, {})[point.number] = index
+                    modules.setdefault(point.module, {}).setdefault(point.number, []).append(index)
             handles += [self._hook(module, calls, where) for module, calls in modules.items()]
         return handles
 
-    def _hook(self, module: nn.Module, calls: dict[int, int], where: str) -> RemovableHandle:
+    def _hook(self, module: nn.Module, calls: dict[int, list[int]], where: str) -> RemovableHandle:
         count = 0
 
         def seen(value: Tensor | PackedSequence | None) -> None:
             nonlocal count
-            if count in calls and value is not None:
-                self._take(calls[count], value)
+            if value is not None:
+                for index in calls.get(count, []):
+                    self._take(index, value)
             count += 1
 
         def before(_module: nn.Module, args: Any, kwargs: Any) -> None:
@@ -213,18 +214,29 @@ class _Taker:
         x, mask = self._by_sample(value)
         if x is None:
             return
+        x = x.detach()
         x = canonical(x, point.samples_axis, point.features_axis, point.rows, point.interleaved, point.reduction)
         if point.logits and self._tokens is not None and x.shape[-1] > int(self._tokens.max()):
             x = x[..., self._tokens.to(x.device)]  # of the vocabulary's logits only those of the groups' tokens
-        if mask is None and (counted := positions(x, point.reduction)):
+        if mask is not None:
+            self._masks.note_own()
+        elif counted := positions(x, point.reduction):
             mask = self._masks.fitting(point.name, (len(x), counted))
         rows = self._rows._replace(mask_nT=mask)
         if self._seen is not None:
             real = mask if mask is not None or x.ndim < 3 else self._masks.fitting(point.name, x.shape)
             self._seen(index, x, rows._replace(mask_nT=real))
-        vectors = reduce(x, point.reduction, rows)
+        vectors = _as_real(reduce(x, point.reduction, rows))
         self.widths[index] = vectors.shape[1]
         vectors = vectors[:, columns]
         # a copy where the memory is the model's: later operations may overwrite it
         shared = vectors.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
         self.features[index] = vectors.clone() if shared else vectors
+
+
+def _as_real(x: Tensor) -> Tensor:
+    """Features [m, D] of complex numbers as real and imaginary parts, [m, 2 D]; real ones as they are.
+
+    Squared distances stay the same, and so does the trace ratio; with absolute values the phases would be lost.
+    """
+    return torch.view_as_real(x.resolve_conj()).flatten(1) if x.is_complex() else x

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import ConfigError, nearest
 from . import rules
 from .axes import FeatureAxes
-from .batch import leaves_of, real_leaves
+from .batch import is_list_of_samples, leaves_of, real_leaves
 from .flow import tensors_in
 from .layers import INPUT, OUTPUT, Found, Point, TowerPoints, Wanted, fits, reduced
 from .left_out import LeftOutRow, left_out_of, rows_of
@@ -73,6 +73,11 @@ def find_points(looks: Looks, inputs: Any, wanted: Wanted) -> Found:
         points, still_open = reduced(_with_unique_names(points), looks, axes, wanted)
         found.towers.append(TowerPoints(chain.path, points))
         found.open += still_open
+    if not traced.calls and not type(looks.model).__module__.startswith("torch.nn."):
+        raise ConfigError(
+            f"{type(looks.model).__name__} calls no module, and nothing else can be seen from outside; call an "
+            f"nn.Identity() of its own on the features wherever a point should be"
+        )
     if not found.towers:
         raise ConfigError(
             "no layer was found between input and output: name modules with layers=['fc1', 'blocks.*'], or use "
@@ -185,9 +190,11 @@ def _batch_of(looks: Looks, chain: Chain, inputs: Any) -> tuple[Tensor | None, i
         leaves = [leaf for leaf in leaves_of(inputs) if looks.by_sample(leaf)[0] is not None]
         given = next((leaf for leaf in leaves if leaf.data.dim() > 1), next(iter(leaves), None))
     else:
-        at = flow.inputs.index(chain.root)  # of a packed sequence, any of its tensors
-        given = [leaf for leaf in leaves_of(inputs) for _ in tensors_in(leaf)][at]
+        given = list(leaves_of(inputs))[flow.inputs.index(chain.root)]
         given = given if given.data.dim() else None
+    lists = [value for value in [*inputs[0], *inputs[1].values()] if isinstance(value, list)]
+    if any(is_list_of_samples(value, looks.n) and any(given is leaf for leaf in value) for value in lists):
+        return None, 0
     number = next((i for i, leaf in enumerate(real) if leaf is given), None)
     return (None, 0) if number is None else (looks.by_sample(real[number])[0], number)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .graphs import is_graph
@@ -184,6 +185,8 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     """Every tensor in nested containers and data classes, of any shape, in order."""
     if isinstance(value, Tensor):
         yield value
+    elif isinstance(value, PackedSequence):
+        yield value.data  # its sizes and its order go through the layers unchanged, and tell no flow
     elif isinstance(value, Mapping):
         for inner in value.values():
             yield from tensors_in(inner)

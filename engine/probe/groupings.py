@@ -5,6 +5,7 @@ Shape legend: N samples (sequences), T tokens, M samples that are measured, C gr
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ IGNORED = -100
 """The label that PyTorch's losses ignore."""
 POSITIONS = 2048
 """Most token positions that are measured; drawn with a fixed seed where there are more."""
+_MISSING = {"NAType", "NaTType"}
+"""Classes of values that pandas writes where there is none."""
 _FEW = 20
 """Floats that are whole numbers count as classes up to so many distinct values, else as a target to bin."""
 _REMEDY = (
@@ -184,19 +187,87 @@ def _are_classes(values: Tensor) -> bool:
 
 
 def _tensor(values: Any) -> Tensor:
-    """A tensor on the CPU; text becomes its index in alphabetical order."""
+    """A tensor on the CPU, whole numbers as int64; text becomes its index in alphabetical order.
+
+    Raises:
+        DataError: these are no labels; the message says what they are.
+    """
+    if isinstance(values, list | tuple) and values and all(isinstance(value, Tensor) for value in values):
+        if len({value.shape for value in values}) > 1:
+            raise _unlike(values)
+        values = torch.stack([value.detach().cpu() for value in values])
     if isinstance(values, Tensor):
+        if values.is_nested:
+            raise _unlike(list(values.unbind()))
         if values.is_complex():
             raise DataError(f"labels of type {values.dtype} cannot be grouped; {_REMEDY}")
-        return values.detach().cpu()
-    array = np.asarray(values)
-    if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.flat):
-        array = array.astype(str)  # text as pandas keeps it
-    if array.dtype.kind in "US":
+        own: Tensor = values.detach().cpu()
+        own = own if own.layout is torch.strided else own.to_dense()
+        return own if own.is_floating_point() or own.dtype == torch.bool else own.long()
+    return _from_array(values)
+
+
+def _from_array(values: Any) -> Tensor:
+    """A tensor from an array, or from what NumPy makes one of, as lists and columns of tables."""
+    if isinstance(values, Mapping | set) or not (hasattr(values, "__array__") or hasattr(values, "__len__")):
+        raise DataError(f"labels are a {type(values).__name__}; {_REMEDY}")
+    try:
+        array = np.asarray(values)
+    except (
+        ValueError,
+        TypeError,
+        RuntimeError,
+    ):  # NumPy's words for rows of different lengths, and for tensors on GPUs
+        raise _unlike(list(values)) from None
+    if array.dtype.kind == "O":
+        array = _from_objects(array)
+    if array.dtype.kind in "UST":
         array = np.unique(array, return_inverse=True)[1].reshape(array.shape)
     if array.dtype.kind not in "fiub":
         raise DataError(f"labels of type {array.dtype} cannot be grouped; {_REMEDY}")
-    return torch.tensor(array, device="cpu")
+    return torch.tensor(
+        array.astype({"f": np.float64, "b": np.bool_}.get(array.dtype.kind, np.int64)), device="cpu"
+    )
+
+
+def _from_objects(array: Any) -> Any:
+    """An array of text or numbers from one of objects, as pandas keeps text and columns with missing values."""
+    items = list(array.flat)
+    missing = [number for number, item in enumerate(items) if item is None or type(item).__name__ in _MISSING]
+    if missing:
+        raise DataError(
+            f"{len(missing)} labels are missing, first that of sample {missing[0]}; leave these samples out"
+        )
+    if any(hasattr(item, "__len__") and not isinstance(item, str | bytes) for item in items):
+        raise _unlike(items)
+    if all(isinstance(item, str) for item in items):
+        return array.astype(str)
+    if all(isinstance(item, int | float | np.number | np.bool_) for item in items):
+        return np.array([item.item() if isinstance(item, np.generic) else item for item in items]).reshape(
+            array.shape
+        )
+    kinds = sorted({type(item).__name__ for item in items})
+    raise DataError(f"labels of type {' and '.join(kinds[:3])} cannot be grouped; {_REMEDY}")
+
+
+def _unlike(values: Sequence[Any]) -> DataError:
+    """The error of labels whose parts have different lengths."""
+    lengths = [len(value) if getattr(value, "ndim", 1) and hasattr(value, "__len__") else 1 for value in values]
+    if len(values) <= 4 and max(lengths) > len(values):
+        return DataError(
+            f"labels have {len(values)} parts of different kinds, as of mixup ({', '.join(map(_word, values))}). "
+            f"Mixed samples belong to no class: give inputs= that are not mixed, and their one class a sample"
+        )
+    at = next((number for number, length in enumerate(lengths) if length != lengths[0]), 0)
+    return DataError(
+        f"labels are ragged: sample 0 has {lengths[0]} of them, sample {at} has {lengths[at]}; {_REMEDY}"
+    )
+
+
+def _word(value: Any) -> str:
+    """A value's shape or number in words."""
+    shape = getattr(value, "shape", None)
+    return f"[{', '.join(map(str, shape))}]" if shape else repr(value)[:20]
 
 
 def _numbered(values: Tensor, how: str) -> Groups:

@@ -1,4 +1,4 @@
-"""Contexts that run a model and then restore modes, random number generators, buffers, autocast and hooks."""
+"""Contexts that run a model and then restore modes, random number generators, autocast, gradients and hooks."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-
-from ..errors import ConfigError
+from torch import nn
 
 Autocast = torch.dtype | Callable[[], AbstractContextManager[object]] | None
 """A dtype to compute in, a function that returns a context manager, or None for the autocast in force."""
+Gradients = Literal["none", "inputs", "all"]
+"""What gradients can be taken of within a forward pass: nothing, what enters the model, or parameters too."""
 _DEVICES = ("cpu", "cuda")
 
 
@@ -112,93 +113,25 @@ def hooked(handles: list[torch.utils.hooks.RemovableHandle]) -> Iterator[None]:
             handle.remove()
 
 
-class Buffers:
-    """Restores buffers that a model changes even in eval mode.
+@contextlib.contextmanager
+def taking_gradients(model: nn.Module, of: Gradients) -> Iterator[None]:
+    """Let the model take gradients within its forward pass, and leave none behind.
 
-    The first use copies all buffers; later ones copy those that have changed before, usually none.
+    The parameters' own gradients are set aside, so that a ``backward`` within adds nothing to them. Where
+    gradients of the inputs suffice, parameters need none: no hook of theirs is called, no graph leads to them.
     """
-
-    def __init__(self) -> None:
-        self._changing: set[str] | None = None
-
-    @contextlib.contextmanager
-    def kept(self, model: nn.Module) -> Iterator[None]:
-        """Restore the model's changed buffers on exit."""
-        before = {
-            name: (buffer, _change_count(buffer), buffer.detach().clone())
-            for name, buffer in model.named_buffers()
-            if self._changing is None or name in self._changing
-        }
-        try:
+    if of == "none":
+        yield
+        return
+    held = [(p, p.grad, p.requires_grad) for p in model.parameters() if p.is_leaf]
+    try:
+        for parameter, _, needs_grad in held:
+            parameter.grad = None
+            if of == "inputs" and needs_grad:
+                parameter.requires_grad_(False)
+        with torch.enable_grad():
             yield
-        finally:
-            now = dict(model.named_buffers())
-            changed = {
-                n for n, (b, version, _) in before.items() if _change_count(b) != version or now.get(n) is not b
-            }
-            with torch.no_grad():
-                for name in changed:
-                    buffer, version, copy = before[name]
-                    if _change_count(buffer) != version:
-                        buffer.copy_(copy)
-                    owner, _, last = name.rpartition(".")
-                    model.get_submodule(owner)._buffers[last] = buffer
-            self._changing = changed | (self._changing or set())
-
-
-def _change_count(buffer: Tensor) -> int:
-    """Number of in-place changes of a buffer; 0 for inference tensors, which cannot change here."""
-    return 0 if buffer.is_inference() else buffer._version
-
-
-def inner_model(model: nn.Module) -> nn.Module:
-    """The user's module inside the wrappers of torch.compile, DataParallel and DistributedDataParallel.
-
-    Raises:
-        ConfigError: ``model`` is no module, is TorchScript, or has parameters without a shape.
-    """
-    if not isinstance(model, nn.Module):
-        raise ConfigError(f"model is a {type(model).__name__}; allowed: a torch.nn.Module")
-    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    while isinstance(model, wrappers) or hasattr(model, "_orig_mod"):
-        inner = model.module if isinstance(model, wrappers) else model._orig_mod
-        assert isinstance(inner, nn.Module)
-        model = inner
-    scripted = [name for name, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule)]
-    if scripted:
-        raise ConfigError(
-            f"{repr(scripted[0]) if scripted[0] else 'model'} is a TorchScript module, whose inner modules call "
-            f"no hooks; give the module it was made from"
-        )
-    lazy = [name for name, p in model.named_parameters() if torch.nn.parameter.is_lazy(p)]
-    if lazy:
-        raise ConfigError(
-            f"the parameter {lazy[0]!r} has no shape yet (a lazy module); run one batch through the model first"
-        )
-    return model
-
-
-def is_sharded(model: nn.Module) -> bool:
-    """Whether FSDP, of either version, shards the parameters; then all processes must run the model together.
-
-    Raises:
-        ConfigError: the parameters are split by tensor parallelism.
-    """
-    if not torch.distributed.is_available():
-        return False
-    names = {cls.__name__ for module in model.modules() for cls in type(module).__mro__}
-    if {"FullyShardedDataParallel", "FSDPModule"} & names:
-        return True
-    spread = [name for name, p in model.named_parameters() if type(p.data).__name__ == "DTensor"]
-    if spread:
-        raise ConfigError(
-            f"the parameter {spread[0]!r} is spread over processes by tensor parallelism, which the probe does "
-            f"not follow; probe a copy of the model on one process"
-        )
-    return False
-
-
-def home_of(model: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Device and dtype of the first floating-point parameter; CPU and float32 where there is none."""
-    first: Tensor | None = next((p for p in model.parameters() if p.is_floating_point()), None)
-    return (torch.device("cpu"), torch.float32) if first is None else (first.device, first.dtype)
+    finally:
+        for parameter, grad, needs_grad in held:
+            parameter.requires_grad_(needs_grad)
+            parameter.grad = grad

@@ -205,6 +205,8 @@ def check_reductions(reductions: str | Mapping[str, str]) -> None:
     Raises:
         ConfigError: a name is unknown.
     """
+    if not isinstance(reductions, str | Mapping):
+        raise ConfigError(f"reductions = {reductions!r} is not allowed; allowed: one name, or names by pattern")
     for how in [reductions] if isinstance(reductions, str) else reductions.values():
         if how not in REDUCTIONS:
             raise ConfigError(f"reductions: {how!r} is not allowed; allowed: {', '.join(REDUCTIONS)}")

@@ -16,14 +16,13 @@ import socket
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import msgspec
-import torch
 from torch import nn
 
 from ..errors import ConfigError, ProbeWarning
@@ -39,13 +38,15 @@ from ..settings.probe import ProbeConfig
 from .description import Description
 from .events import Events
 from .health import LayerHealth, known_health, note_limits
-from .isolation import Autocast, inner_model, is_sharded
+from .isolation import Autocast
 from .layers import check_reductions, checked_towers
 from .loader import Split, gather
 from .model import ProbedModel
+from .refusals import check_arguments
 from .reporting import Reporter
 from .run import ProbeRun, describe, end_with_script
 from .tower import Tower, Towers
+from .wrappers import inner_model, is_sharded, rank
 
 __all__ = ["LoadProbe"]
 
@@ -70,8 +71,9 @@ class LoadProbe:
         notes: whether the run gets a warning when something happens to a layer; or limits by name, as
             ``{"idle_load": 0.05}``.
         groups: number of bins of a target, or of most frequent next tokens.
-        chunk: samples that go through the model at once.
-        memory: MiB (2²⁰ bytes) of features kept at once.
+        chunk: samples that go through the model at once; by default as many as fit into ``memory``. Where memory
+            runs out it is halved.
+        memory: MiB (2²⁰ bytes) of features kept at once, and of one forward pass.
         name: name of this training.
         home: where runs are kept; by default ``SPRINGTUI_HOME``, else ``home`` of config.toml, else the user's
             data directory.
@@ -100,7 +102,7 @@ class LoadProbe:
         optimizer: Any = None,
         notes: bool | Mapping[str, float] = True,
         groups: int = 10,
-        chunk: int = 128,
+        chunk: int | None = None,
         memory: int = 256,
         name: str = "",
         home: str | os.PathLike[str] | None = None,
@@ -118,11 +120,13 @@ class LoadProbe:
             warnings.warn(f"{error}. The load probe's run has no name", ProbeWarning, 2)
             name = ""
         wanted = known_health(health)
-        options = {"every": every, "chunk": chunk, "memory": memory, "name": name, "measures": _known(measures)}
+        options = {"every": every, "memory": memory, "name": name, "measures": _known(measures)}
+        options |= {} if chunk is None else {"chunk": chunk}
         config = make(ProbeConfig, {**options, "health": wanted, **note_limits(notes)})
         self._health = LayerHealth(wanted, optimizer, sharded=self._sharded)
         self._events: list[Events] = []
         check_reductions(reductions)
+        check_arguments(layers, groups, autocast, forward)
         named = checked_towers(towers, layers)
         self._every = config.every
         self._steps, self._measured_at = 0, -1
@@ -134,7 +138,7 @@ class LoadProbe:
         self._probed: ProbedModel | None = None
         self._described: Description | None = None
         self._run: ProbeRun | None = None
-        writes = _rank() == 0
+        writes = rank() == 0
         if writes or self._sharded:
             self._probed = ProbedModel(
                 inner,
@@ -146,8 +150,9 @@ class LoadProbe:
                 groups=groups,
                 measures=config.measures,
                 health=wanted,
-                chunk=config.chunk,
+                chunk=None if chunk is None else config.chunk,
                 memory=config.memory,
+                sharded=self._sharded,
                 autocast=autocast,
                 forward=forward,
                 keeps=writes,
@@ -400,6 +405,7 @@ class LoadProbe:
             grouping=facts["grouping"],
             classes=facts["classes"],
             samples=facts["samples"],
+            chunk=self._probed.chunk,
         )
         run = ProbeRun(home or self._home(), filled)
         self._run = run
@@ -429,9 +435,13 @@ class LoadProbe:
             return
         began = time.monotonic()
         self._measured_at = self._steps
-        measured = self._probed.measure_towers()
+        try:
+            measured = self._probed.measure_towers()
+        finally:
+            for text in self._probed.take_news():
+                self._warn(text)
         if problem := self._health.problem(self._steps):
-            self._warn(f"layer health: {problem}", level=4)
+            self._warn(f"layer health: {problem}")
         measured = self._health.take(measured, self._steps, last=self._closed)
         self._cost = time.monotonic() - began
         if measured[0].curves:
@@ -551,15 +561,10 @@ class LoadProbe:
 def _known(measures: str | Sequence[str]) -> tuple[str, ...]:
     """The measures in their usual order, trace_ratio always; raises ConfigError for an unknown one."""
     measures = [measures] if isinstance(measures, str) else measures
+    if not isinstance(measures, Iterable):
+        raise ConfigError(f"measures = {measures!r} is not allowed; allowed: names of {', '.join(SEPARATIONS)}")
+    measures = list(measures)
     unknown = [name for name in measures if name not in SEPARATIONS]
     if unknown:
         raise ConfigError(f"measures: {unknown[0]!r} is not allowed; allowed: {', '.join(SEPARATIONS)}")
     return tuple(name for name in SEPARATIONS if name == DEFAULT_MEASURE or name in measures)
-
-
-def _rank() -> int:
-    """Rank of this process in distributed training; 0 without it."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank()
-    named = os.environ.get("RANK", "0")
-    return int(named) if named.isdigit() else 0

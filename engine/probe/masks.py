@@ -124,6 +124,10 @@ class Part:
     def __init__(self, masks: Masks, values: Sequence[Tensor]) -> None:
         self._masks, self._values = masks, values
 
+    def note_own(self) -> None:
+        """Note that features brought a mask of their own, as packed sequences do."""
+        self._masks.was_used = True
+
     def fitting(self, point: str, shape: Sequence[int]) -> Tensor | None:
         """The mask of features of this shape, [n, T, …]; None where none fits.
 

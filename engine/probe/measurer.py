@@ -9,7 +9,10 @@ Shape legend: M samples that are measured, D features.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,10 +28,13 @@ from .activations import Activations
 from .batch import chunk_bounds
 from .features import Forward, Seen, Source, WidthError
 from .isolation import full_precision
+from .memory import is_out_of_memory
 from .reductions import Rows
 
 _NUMBER = 4
 """Bytes of one feature in a table."""
+_LEAST = 1 << 20
+"""Bytes of features below which a measurement that runs out of memory is given up."""
 
 
 @dataclass
@@ -94,6 +100,8 @@ class Measurer:
         memory: bytes of features kept at once.
         health: takes in activations and features for layer health; None where none is wanted.
         keeps: whether this process measures; other processes of a sharded model only run the forward pass.
+        halves: whether ``chunk``, and then ``memory``, are halved where memory runs out.
+        around: makes a context for each pass of the model.
     """
 
     def __init__(
@@ -107,15 +115,18 @@ class Measurer:
         memory: int,
         health: Activations | None = None,
         keeps: bool = True,
+        halves: bool = True,
+        around: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         self.sizes = sizes
+        self.chunk = chunk
         self._chains = chains
         self._source = source
         self._measures = measures
-        self._bounds = chunk_bounds(source.batch.n, chunk)
         self._memory = memory
         self._health = health if keeps else None
-        self._keeps = keeps
+        self._keeps, self._halves = keeps, halves
+        self._around = around
         self._y_M = source.groups.y_M.to(source.device)
         self._classes = source.groups.count
 
@@ -130,13 +141,21 @@ class Measurer:
         Raises:
             ConfigError: a layer's features have another shape than at first.
         """
+        while True:
+            try:
+                return self._measure_at_any_width(run)
+            except Exception as error:  # of any device's own class
+                if not self._halves or self._memory < 2 * _LEAST or not is_out_of_memory(error):
+                    raise
+            self._memory //= 2
+
+    def _measure_at_any_width(self, run: Forward) -> list[Measured]:
+        """The load curves; layers can be as wide as the longest text of a chunk, which few samples do not tell."""
         try:
             return self._measure(run)
-        except (
-            WidthError
-        ):  # layers can be as wide as the longest text of a chunk, of which few samples tell nothing
-            self.sizes = self._source.recount(run, self._bounds)
-            return self._measure(run)
+        except WidthError:
+            self.sizes = self._source.recount(run, chunk_bounds(self._source.batch.n, self.chunk))
+        return self._measure(run)
 
     def _measure(self, run: Forward) -> list[Measured]:
         values: dict[int, dict[str, float]] = {}
@@ -194,8 +213,24 @@ class Measurer:
         grams[table.point].add(table.values)
 
     def _collect(self, tables: list[Table], run: Forward) -> None:
+        """Fill the tables, chunk by chunk; where memory runs out, what is left goes in chunks of half the size."""
+        n = self._source.batch.n
+        left = deque(chunk_bounds(n, self.chunk))
+        while left:
+            start, stop = left[0]
+            try:
+                self._collect_chunk(tables, start, stop, run)
+            except Exception as error:  # of any device's own class
+                if not self._halves or stop - start < 2 or not is_out_of_memory(error):
+                    raise
+                self.chunk = (stop - start) // 2
+                left = deque((start + a, start + b) for a, b in chunk_bounds(n - start, self.chunk))
+            else:
+                left.popleft()
+
+    def _collect_chunk(self, tables: list[Table], start: int, stop: int, run: Forward) -> None:
         wanted = {table.point: table.columns for table in tables}
-        for start, stop in self._bounds:
+        with self._around():
             rows, features = self._source.features(wanted, start, stop, run, self._seer(tables, start))
             for table in tables if self._keeps else []:
                 self._put(table, rows, features.get(table.point))

@@ -8,23 +8,37 @@ from typing import Any
 
 from torch import nn
 
-from ..errors import ConfigError, DataError, InputError
+from ..errors import ConfigError, InputError
 from .activations import Activations, all_ends
 from .batch import ProbeBatch, chunk_bounds
 from .description import Description, describe, notes_of
 from .features import REMEDY, Source
 from .find import find_points
 from .groupings import group, label_count
-from .isolation import Autocast, Buffers, computing_in, home_of, isolated
+from .isolation import Autocast, Gradients, computing_in, isolated, taking_gradients
 from .layers import Found, Point, TowerPoints, Wanted
 from .left_out import LeftOutRow
 from .looks import Looks
 from .masks import parameter_names
 from .measurer import Measured, Measurer
+from .memory import UNKNOWN, is_out_of_memory, samples_at_once
+from .operations import Operations
 from .parameters import layer_parameters
 from .ragged import dense_attention
+from .refusals import cannot_run, foreseen
+from .state import Look, ModelState
 from .tower import Tower, Towers
 from .trace import Trace
+from .wrappers import home_of
+
+_FEWEST = 4
+"""Samples at once below which few samples are as many as fit into memory."""
+_LOOK_SAMPLES = 2
+"""Samples of each pass of the first look, which measures the memory that a sample takes."""
+_TRIED = 31
+"""Most samples that a look runs at once, where the model takes any number."""
+_ATTEMPTS: tuple[tuple[Gradients, bool], ...] = (("none", True), ("inputs", True), ("all", True), ("none", False))
+"""Ways to run a model, and whether its operations are seen: the first that it does not refuse is taken."""
 
 
 class ProbedModel:
@@ -37,15 +51,17 @@ class ProbedModel:
         groups: number of bins of a target, or of most frequent next tokens.
         measures: names of the measures to take.
         health: names of the measures of layer health to take.
-        chunk: samples that go through the model at once.
-        memory: MiB of features kept at once.
+        chunk: samples that go through the model at once; None: as many as fit into ``memory``.
+        memory: MiB of features kept at once, and of one forward pass.
         autocast, forward, mask, samples: as ``LoadProbe``.
         keeps: whether this process measures; other processes of a sharded model only run the forward pass.
+        sharded: whether all processes must run the model together.
 
     Raises:
         ConfigError, DataError: an argument does not fit, or the model cannot run the probe batch.
     """
 
+    @foreseen
     def __init__(
         self,
         model: nn.Module,
@@ -58,11 +74,12 @@ class ProbedModel:
         groups: int,
         measures: Sequence[str],
         health: Sequence[str] = (),
-        chunk: int,
+        chunk: int | None,
         memory: int,
         autocast: Autocast,
         forward: Callable[..., Any] | None,
         keeps: bool,
+        sharded: bool = False,
         mask: Any = None,
         samples: Any = None,
     ) -> None:
@@ -76,15 +93,24 @@ class ProbedModel:
         self.groups = group(labels, self.batch.n, self.batch.token_ids, self.batch.mask, groups)
         self.device, self.dtype = home_of(model)
         self._autocast, self._forward = autocast, forward
-        self._buffers = Buffers()
+        self._gradients: Gradients = "none"
+        self._sees_operations = self._is_first_pass = self._sees_every_pass = True
+        self._state = ModelState(model, buffers_only=sharded)
         self._traced: Trace | None = None
         ids = self.batch.token_ids if labels is None else None
         wanted = Wanted(layers, reductions, self.groups.length, towers, None if ids is None else ids.cpu())
-        with self._isolated():
-            self.found = self._find(wanted, chunk)
-            self.points = _points_of(self.found)
-            self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
-            sizes = self._sizes(chunk)
+        bytes_a_sample = self._first_look(chunk)
+        if chunk is None:  # processes that run the model together must agree on it
+            chunk = UNKNOWN if sharded else samples_at_once(bytes_a_sample, memory << 20, model)
+        while True:
+            try:
+                sizes = self._look(wanted, chunk)
+                break
+            except InputError as error:
+                if sharded or self.batch.is_whole or chunk < _FEWEST or not is_out_of_memory(error):
+                    raise
+            chunk = max(1, min(chunk, self.batch.n, _TRIED) // 2)
+        self._sees_every_pass = False
         self.notes = [*notes_of(self.found), *self.batch.masks.notes(_averaged(self.points))]
         """What the user is to be told once, in words."""
         places = {point: number for number, point in enumerate(self.points)}
@@ -98,6 +124,8 @@ class ProbedModel:
             memory=memory << 20,
             health=self._activations(health),
             keeps=keeps,
+            halves=not sharded and not self.batch.is_whole,
+            around=self._state.kept_in_pass,
         )
         self.parameters = self._parameters() if health else []
         """By tower, the parameters of each point's layer; empty where no layer health is wanted."""
@@ -111,6 +139,15 @@ class ProbedModel:
                 for found in self.found.towers
             ]
         )
+
+    @property
+    def chunk(self) -> int:
+        """Samples that go through the model at once."""
+        return self._measurer.chunk
+
+    def take_news(self) -> list[str]:
+        """Sentences about what the forward pass changes in the model, each once."""
+        return self._state.take_news()
 
     def measure(self) -> Measured:
         """The main tower's load curve now; no curves where this process does not measure."""
@@ -150,15 +187,79 @@ class ProbedModel:
         }
 
     @contextlib.contextmanager
-    def _isolated(self) -> Iterator[None]:
-        with isolated(self.model), dense_attention(), self._buffers.kept(self.model):
-            yield
+    def _isolated(self) -> Iterator[Look]:
+        self._is_first_pass = True
+        with isolated(self.model), dense_attention(), self._state.kept() as look:
+            yield look
 
     def _run(self, args: Any, kwargs: Any) -> Any:
-        with computing_in(self._autocast, self.device):
-            if self._forward is not None:
-                return self._forward(self.model, *args, **kwargs)
-            return self.model(*args, **kwargs)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(computing_in(self._autocast, self.device))
+            stack.enter_context(taking_gradients(self.model, self._gradients))
+            # what a pass writes to, the first one does; but looks also change features to follow them
+            if self._sees_operations and (self._is_first_pass or self._sees_every_pass):
+                stack.enter_context(Operations(self._state.before_write))
+            output = self._call(args, kwargs)
+        self._is_first_pass = False
+        return output
+
+    def _call(self, args: Any, kwargs: Any) -> Any:
+        if self._forward is not None:
+            return self._forward(self.model, *args, **kwargs)
+        return self.model(*args, **kwargs)
+
+    def _first_look(self, chunk: int | None) -> float:
+        """Find how the model can be run and what it changes; the bytes that a sample takes in a pass, 0: unknown.
+
+        Raises:
+            ConfigError, DataError: the model cannot run the probe batch.
+        """
+        errors: list[Exception] = []
+        whole = chunk_bounds(self.batch.n, chunk or UNKNOWN)[0][1]  # some models take batches of one size only
+        few = [] if self.batch.is_whole else [(*way, _LOOK_SAMPLES) for way in _ATTEMPTS]
+        ways = few + [(*way, whole) for way in _ATTEMPTS]
+        for self._gradients, self._sees_operations, most in ways:
+            for samples in (most, 1) if most == _LOOK_SAMPLES else (most,):
+                try:
+                    peak = self._two_passes(samples)
+                    return peak / samples if most == _LOOK_SAMPLES else 0.0
+                except InputError:
+                    raise
+                except Exception as error:  # of any class: it is the user's code
+                    errors.append(error)
+                if not is_out_of_memory(errors[-1]):
+                    break
+            if is_out_of_memory(errors[-1]):
+                break
+        args, kwargs = self.batch.chunk(0, _LOOK_SAMPLES, self.device, self.dtype)
+        raise cannot_run(self.model, "a few samples of the probe batch", errors[0], args, kwargs) from errors[0]
+
+    def _two_passes(self, samples: int) -> int:
+        """Run the first samples, then others, between which nothing is put back; the most bytes in use at once."""
+        last = min(2 * samples, self.batch.n)
+        peak = 0
+        with self._isolated() as look:
+            for start in (0, last - samples):
+                args, kwargs = self.batch.chunk(start, start + samples, self.device, self.dtype)
+                operations = Operations(self._state.before_write, counts_memory=True)
+                with (
+                    computing_in(self._autocast, self.device),
+                    taking_gradients(self.model, self._gradients),
+                    operations if self._sees_operations else contextlib.nullcontext(),
+                ):
+                    self._call(args, kwargs)
+                peak = max(peak, operations.peak)
+                if start == 0:
+                    look.mark()
+        return peak
+
+    def _look(self, wanted: Wanted, chunk: int) -> list[int]:
+        """Find the points; the number of features of each."""
+        with self._isolated():
+            self.found = self._find(wanted, chunk)
+            self.points = _points_of(self.found)
+            self._source = Source(self.points, self.batch, self.groups, self.device, self.dtype)
+            return self._sizes(chunk)
 
     def _find(self, wanted: Wanted, chunk: int) -> Found:
         def take(start: int, stop: int) -> tuple[Any, Any]:
@@ -187,8 +288,9 @@ class ProbedModel:
         """The number of features of each point; points are left out where chunks do not agree about it."""
         bounds = chunk_bounds(self.batch.n, chunk)
         varying = any(point.varying for point in self.points)
+        one = self._fixed or chunk < _FEWEST
         with self._as_data_errors("a few samples of the probe batch"):
-            found = self._source.count(self._run, bounds if varying else bounds[:1] if self._fixed else ())
+            found = self._source.count(self._run, bounds if varying else bounds[:1] if one else ())
         widths_of = dict(zip(self.points, found, strict=True))
         for point, widths in widths_of.items():
             if len(widths) > 1:
@@ -220,11 +322,7 @@ class ProbedModel:
         except InputError:
             raise
         except Exception as error:
-            raise DataError(
-                f"{type(self.model).__name__} cannot run {what}: {type(error).__name__}: {error}; "
-                f"give inputs= as the model takes them (a tuple of arguments, a dict of named ones), samples "
-                f"first, in any number"
-            ) from error
+            raise cannot_run(self.model, what, error) from error
 
 
 def _averaged(points: Sequence[Point]) -> Iterator[str]:

@@ -29,24 +29,24 @@ def dense_attention() -> Iterator[None]:
 
 
 def sample_count(value: Tensor | PackedSequence) -> int:
-    """Number of samples, n."""
+    """Number of samples, n, of [n, …]; 0 of a single number."""
     if isinstance(value, PackedSequence):
         return int(value.batch_sizes[0])
     return value.size(0) if value.ndim else 0
 
 
 def longest_of(value: Tensor | PackedSequence) -> int:
-    """Number of tokens of the longest sample of a packed sequence or nested tensor; 0 for other tensors."""
+    """Number of tokens of the longest sample of a packed sequence or nested tensor, [n, T, …]; 0 for others."""
     if isinstance(value, PackedSequence):
         return len(value.batch_sizes)
     return max(map(len, value.unbind())) if value.is_nested and value.dim() > 1 else 0
 
 
 def copy_of(value: Tensor | PackedSequence) -> Tensor | PackedSequence:
-    """A copy that shares no memory with the original."""
+    """A copy of the same shape that shares no memory with the original."""
     if isinstance(value, PackedSequence):
         return PackedSequence(value.data.detach().clone(), *value[1:])
-    return value.detach().clone()
+    return value.detach().clone().requires_grad_(value.requires_grad)
 
 
 def padded(value: Tensor | PackedSequence, length: int = 0) -> tuple[Tensor, Tensor | None]:
@@ -81,7 +81,7 @@ def _mask(lengths: Tensor, total: int) -> Tensor:
 
 
 def samples_of(value: Tensor | PackedSequence, start: int, stop: int, shared: dict[int, Tensor]) -> Any:
-    """Samples start … stop - 1 of a tensor, packed sequence or nested tensor, of the same kind.
+    """Samples start … stop - 1 of a tensor, packed sequence or nested tensor [n, …], of the same kind.
 
     Args:
         shared: offsets of the jagged tensors of this chunk by those that they come from; tensors of one raggedness

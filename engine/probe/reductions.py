@@ -35,17 +35,17 @@ class Rows(NamedTuple):
 
 
 def feature_tensor(value: Any) -> Tensor | None:
-    """The measured tensor of a module's output, [n, …]: the first floating-point one, in ``_PREFERRED`` order."""
+    """The measured tensor of a module's output, [n, …]: the first of real or complex numbers (``_PREFERRED``)."""
     found = features_in(value)
     return found.data if isinstance(found, PackedSequence) else found
 
 
 def features_in(value: Any) -> Tensor | PackedSequence | None:
-    """As ``feature_tensor``, but packed sequences whole."""
+    """As ``feature_tensor``, [n, …], but packed sequences whole."""
     if isinstance(value, PackedSequence):
-        return value if value.data.is_floating_point() else None
+        return value if value.data.is_floating_point() or value.data.is_complex() else None
     if isinstance(value, Tensor):
-        return value if value.is_floating_point() and value.ndim else None
+        return value if (value.is_floating_point() or value.is_complex()) and value.ndim else None
     if isinstance(value, Mapping):
         keys = [key for key in _PREFERRED if key in value] + list(value)
         return _first(value[key] for key in keys)
@@ -61,7 +61,7 @@ def _first(values: Any) -> Tensor | PackedSequence | None:
 
 
 def positions(x: Tensor, how: str) -> int:
-    """Number of tokens, or positions in one dimension, that a reduction takes the mean or the last of; else 0."""
+    """Number of tokens T of [n, T, …], or positions of [n, C, T], that a reduction averages; else 0."""
     if x.ndim < 3:
         return 0
     if how == "spatial_mean":

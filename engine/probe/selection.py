@@ -167,7 +167,9 @@ def _towers(traced: Trace, usable: list[Call], fit: Fit) -> Selection | None:
         left += more
         measured |= {c.number for c in (*branch.layers, *branch.after)}
     left += [LeftOut(c.call, "runs beside the towers") for c in kept if c.number not in measured]
-    names = named_branches([[c.call.label for c in branch.layers] for branch in branches])
+    after = {id(c.call) for branch in branches for c in branch.after}
+    own = [[stop.label for stop in chain.stops if id(stop.layer) not in after] for chain in chains]
+    names = named_branches(own)
     for chain, name in zip(chains, names, strict=True):
         chain.path = name
     return Selection(chains, left)

@@ -109,8 +109,8 @@ def _encoder_and_decoder(layers: FlowOfLayers, candidates: Sequence[Candidate]) 
         if len(encoder) < 2 or len(decoder) < 2 or best_input(layers, encoder) is None:
             continue
         first, last = decoder[0], max(decoder, key=lambda c: c.node)
-        ordered = not any(bits(encoder) & ~layers.earlier(layer) for layer in decoder)
-        own = ordered and layers.is_on_every_path(first, source, last.node)
+        reads_all = not bits(encoder) & ~layers.earlier(last)
+        own = reads_all and layers.is_on_every_path(first, source, last.node)
         if own and not layers.is_on_every_path(first, encoder[-1].node, last.node):
             return [Branch(encoder, [], False), Branch(decoder, [], True)]
     return []

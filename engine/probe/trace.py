@@ -106,7 +106,7 @@ BySample = Callable[[Tensor | PackedSequence | None], tuple[Tensor | None, Tenso
 
 
 def as_it_is(value: Tensor | PackedSequence | None) -> tuple[Tensor | None, Tensor | None]:
-    """Features as a module gives them."""
+    """Features in the shape in which a module gives them."""
     return (value.data if isinstance(value, PackedSequence) else value), None
 
 
@@ -124,7 +124,12 @@ def _is_view(a: Tensor, b: Tensor) -> bool:
     if a is b:
         return True
     plain = all(t.layout is torch.strided and not t.is_nested for t in (a, b))
-    return plain and a.numel() == b.numel() and a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
+    try:
+        return (
+            plain and a.numel() == b.numel() and a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
+        )
+    except (NotImplementedError, RuntimeError):  # tensors of vmap and other wrappers have no memory of their own
+        return False
 
 
 def _hands_on(call: Call, output: Tensor) -> bool:

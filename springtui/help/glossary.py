@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from engine.measures.registry import DEFAULT_MEASURE, MEASURES, NETWORK_MEASURES
+from engine.measures.registry import HEALTH as HEALTH_MEASURES
 
 
 class Term(NamedTuple):
@@ -70,6 +71,8 @@ NETWORK = (
         "kind, the former one returns to its calm value.",
     ),
 )
+HEALTH = tuple(Term(m.label.capitalize(), m.formula, m.words) for m in HEALTH_MEASURES.values())
+"""Measures of layer health, which a probe takes on request."""
 CHAIN = (
     Term(
         "Spring force",

@@ -16,7 +16,7 @@ from ..preferences.keymap import Line, lines_of
 from ..screen import BaseScreen
 from ..terminal.textual_private import keymap_of
 from ..widgets.scroll import Scroll
-from .glossary import CHAIN, NETWORK, Term
+from .glossary import CHAIN, HEALTH, NETWORK, Term
 
 _WORDS = (
     "A deep network learns; a chain of blocks and springs is pulled. The same two sliders drive both, and both "
@@ -76,7 +76,7 @@ class HelpScreen(BaseScreen[None], ModalScreen[None]):
     def _text(self, below: Screen[Any] | None) -> Text:
         text = Text(_WORDS + "\n", style="")
         self._append_keys(text, below)
-        for heading, terms in (("The network", NETWORK), ("The chain", CHAIN)):
+        for heading, terms in (("The network", NETWORK), ("Layer health", HEALTH), ("The chain", CHAIN)):
             text.append(f"\n{heading}\n", style=self._style("accent", "bold"))
             for term in terms:
                 self._append_term(text, term)

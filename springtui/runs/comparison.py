@@ -12,12 +12,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.widgets import Static
 
-from engine.measures.registry import DEFAULT_MEASURE, MEASURES
+from engine.measures.registry import DEFAULT_MEASURE
 
 from ..screen import BaseScreen
 from ..state.cycling import next_of
 from ..state.pictures import Series
-from ..state.wording import decimals, fitting, number
+from ..state.wording import decimals, fitting, measure_label, number
 from ..terminal import size
 from ..terminal.text import ascii_only, plain_text
 from ..widgets.curves_plot import CurvesPlot
@@ -131,7 +131,7 @@ class ComparisonScreen(BaseScreen[None]):
         width = self.size.width - 2
         head = [
             "Two runs, layer by layer",
-            MEASURES[self.measure].label if self.measure in MEASURES else self.measure,
+            measure_label(self.measure),
         ]
         if shown is not None and len(self._towers) > 1:
             head.append(f"tower {shown[0].path}")

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.arrays import Floats
-from engine.measures.registry import MEASURES, rises
+from engine.measures.registry import rises
 
 from .layer_history import Column, LayerHistory
 from .layers import layer_names
 from .run_state import RunState
+from .wording import measure_label, measure_unit
 
 LOAD = "load"
 """The quantity that every run with curves has; the others are the measures of layer health that were recorded."""
@@ -75,10 +76,14 @@ class LayerTables:
             return None
         (steps, table), stride = found, history.stride
         if quantity != LOAD:
-            return LayerTimes(quantity, _label(quantity), _unit(quantity), history.layers, steps, table.T, stride)
+            return LayerTimes(
+                quantity, measure_label(quantity), measure_unit(quantity), history.layers, steps, table.T, stride
+            )
         values = np.diff(table, axis=1) * (1.0 if rises(measure) else -1.0)
         names = history.layers[1 : 1 + values.shape[1]] or layer_names(state, values.shape[1])
-        return LayerTimes(LOAD, f"load · {_label(measure)}", _unit(measure), names, steps, values.T, stride)
+        return LayerTimes(
+            LOAD, f"load · {measure_label(measure)}", measure_unit(measure), names, steps, values.T, stride
+        )
 
     def _table(self, history: LayerHistory, measure: str) -> tuple[Floats, Floats] | None:
         """Steps, [T], and values, [T, points], of the steps that have the measure for every point."""
@@ -100,11 +105,3 @@ class LayerTables:
 
 def _numbers(values: Sequence[float | None]) -> Floats:
     return np.array(values, dtype=np.float64)  # None becomes NaN
-
-
-def _label(name: str) -> str:
-    return MEASURES[name].label if name in MEASURES else name.replace("_", " ")
-
-
-def _unit(name: str) -> str:
-    return MEASURES[name].unit if name in MEASURES else ""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from engine.measures.load_curve import LoadStatistics, statistics
-from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, PROBES
+from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, HEALTH, MEASURES, PROBES
 from engine.runs.records import Curve
 
 from .run_state import RunState, has_logits, signed_curve
@@ -41,6 +41,18 @@ def shape_of(state: RunState | None, measure: str, at: Curve | None = None) -> L
 def _is_trained(state: RunState, newest: Curve) -> bool:
     """Whether training is over, or waits at the epoch that it was to reach."""
     return state.is_over or bool(newest.scalars.get("held"))
+
+
+def measure_label(name: str) -> str:
+    """A measure of separation or of layer health as the screens show it; the name itself where it is not known."""
+    known = MEASURES.get(name) or HEALTH.get(name)
+    return known.label if known is not None else name.replace("_", " ")
+
+
+def measure_unit(name: str) -> str:
+    """The unit of a measure of separation or of layer health; empty where it is not known."""
+    known = MEASURES.get(name) or HEALTH.get(name)
+    return known.unit if known is not None else ""
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from engine.measures.registry import MEASURES
-
 from ..state.layers import Layers, LeftOut, Point, TowerLayers, is_number
-from ..state.wording import decimals, number
+from ..state.wording import decimals, measure_label, number
 from ..terminal.text import plain_text
 from ..widgets.table import Column, Line
 
@@ -182,9 +180,8 @@ def _numbers(point: Point, tower: TowerLayers | None, measure: str) -> str:
         return ""
     parts = []
     if point.name in tower.loads:
-        label = MEASURES[measure].label if measure in MEASURES else measure
-        parts.append(f"load {decimals(tower.loads[point.name], 3)} in {label}")
+        parts.append(f"load {decimals(tower.loads[point.name], 3)} in {measure_label(measure)}")
     for health, values in tower.health.items():
         value = values.get(point.name)
-        parts.append(f"{health.replace('_', ' ')} {number(value) if is_number(value) else 'not known'}")
+        parts.append(f"{measure_label(health)} {number(value) if is_number(value) else 'not known'}")
     return " · ".join(parts)

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from springtui.app import WITH_BINDINGS, Opening, SpringApp, all_bound
 from springtui.dialogs import ChoiceScreen
-from springtui.help.glossary import CHAIN, NETWORK
+from springtui.help.glossary import CHAIN, HEALTH, NETWORK
 from springtui.help.screen import HelpScreen
 from springtui.help.tour import CARDS, TourScreen
 from springtui.lab.choice import Choice, Choices
@@ -137,7 +137,7 @@ async def test_the_help_tells_every_key_of_the_screen_below_and_every_term(home:
             if owner in (LabScreen, Slider, Choices, type(app)):
                 assert f"({binding.id})" in text, binding.id
         assert "(phase." not in text
-        for term in (*NETWORK, *CHAIN):
+        for term in (*NETWORK, *HEALTH, *CHAIN):
             assert term.name in text and term.formula in text  # noqa: PT018
         scroll = app.screen.query_one(Scroll)
         await pilot.press("j", "j", "down")

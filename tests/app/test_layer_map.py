@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from textual.app import ComposeResult
 
-from engine.measures.registry import MEASURES
+from engine.measures.registry import HEALTH, MEASURES
 from engine.runs.records import Curve, Health, Started
 from springtui.app_base import AppBase
 from springtui.state.layer_times import LOAD, LayerTables, LayerTimes, quantities_of
@@ -139,6 +139,7 @@ def test_loads_are_the_drops_of_the_curve_and_health_as_recorded(path: str) -> N
     health = tables.of(state, path, "grad_norm", "trace_ratio")
     assert health is not None
     assert health.steps.tolist() == [10, 30, 50]
+    assert (health.title, health.unit) == (HEALTH["grad_norm"].label, HEALTH["grad_norm"].unit)
     assert health.of_layer("h.1").tolist() == [1, 3, 5]
     assert np.isnan(health.of_layer("h.2")).all()
     assert np.isnan(health.of_layer("no such layer")).all()

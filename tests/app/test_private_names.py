@@ -19,7 +19,10 @@ from textual.app import App
 from textual.drivers._writer_thread import WriterThread
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from engine.probe.flow import Recording
+from engine.probe.operations import Operations
 from springtui.terminal.textual_private import FooterKey, key_of_character, keymap_of
 
 SOURCES = sorted(path for house in ("engine", "springtui") for path in (ROOT / house).rglob("*.py"))
@@ -27,12 +30,17 @@ PUBLIC = {"_replace", "_asdict", "_fields", "_exit", "_meta"}
 """Names that begin with a line and are documented: of named tuples, and ``os._exit``."""
 ALLOWED = {
     "engine/networks/network.py": {"_conv_forward"},  # a convolution whose weights are scaled has no other way in
-    # The module inside a compiled one; buffers that are put back, and how often each was changed.
-    "engine/probe/isolation.py": {"_orig_mod", "_buffers", "_version"},
+    # How often a tensor was changed in place, and what a module holds: both are compared and put back.
+    "engine/probe/contents.py": {"_version"},
+    "engine/probe/snapshot.py": {"_buffers", "_non_persistent_buffers_set", "_parameters", "_modules"},
+    # Operations as they are dispatched, and which arguments each writes to.
+    "engine/probe/operations.py": {"_python_dispatch", "_schema"},
+    "engine/probe/wrappers.py": {"_orig_mod"},  # the module inside a compiled one
     # The mode that sees every operation, and which of an operation's arguments it writes to.
     "engine/probe/flow.py": {"_python_dispatch", "_schema"},
     # Wrappers' modules, by the names that PyTorch gives them in a model's tree.
-    "engine/probe/trace.py": {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"},
+    "engine/probe/modules.py": {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"},
+    "springtui/runs/layer_match.py": {"_orig_mod"},
     "engine/sweep/backends.py": {"_max_workers"},  # how many slices a caller's executor takes at once
 }
 
@@ -140,10 +148,41 @@ def test_torchs_modules_have_what_the_probe_puts_back() -> None:
     layer = torch.nn.Conv2d(1, 1, 1)
     assert list(inspect.signature(layer._conv_forward).parameters) == ["input", "weight", "bias"]
     assert torch.nn.BatchNorm1d(2)._buffers.keys() == {"running_mean", "running_var", "num_batches_tracked"}
-    assert torch.compile(layer)._orig_mod is layer
+    compiled = torch.compile(layer)
+    assert compiled._orig_mod is layer
+    assert type(compiled).__name__ == "OptimizedModule"
+    assert dict(compiled.named_children()) == {"_orig_mod": layer}
+    assert layer._parameters.keys() == {"weight", "bias"}
+    assert torch.nn.Sequential(layer)._modules == {"0": layer}
+    layer.register_buffer("lost", torch.zeros(1), persistent=False)
+    assert layer._non_persistent_buffers_set == {"lost"}
     buffer = torch.zeros(1)
     assert buffer._version == 0
     assert buffer.add_(1)._version == 1
+
+
+def test_torchs_dispatcher_shows_each_operation_and_what_it_writes_to() -> None:
+    with Recording((torch.ones(2),)) as recording:
+        assert isinstance(recording, TorchDispatchMode)
+    written = [
+        a.alias_info is not None and a.alias_info.is_write for a in torch.ops.aten.add_.Tensor._schema.arguments
+    ]
+    assert written == [True, False, False]
+    # PyTorch wraps a mode's own function, and importing what it wraps it with takes seconds
+    assert not hasattr(Recording.__torch_dispatch__, "__wrapped__")
+
+
+def test_torchs_dispatcher_tells_what_an_operation_writes_to() -> None:
+    """The probe's own class of the dispatcher's modes is used, so that a new way of calling it fails here."""
+    buffer = torch.zeros(2)
+    written: list[torch.Tensor] = []
+    with Operations(written.append):
+        buffer.data.mul_(2.0)
+        torch.add(buffer, 1, out=torch.empty(2))
+        buffer + 1
+    assert not hasattr(Operations.__torch_dispatch__, "__wrapped__")  # not wrapped for the compiler
+    assert callable(TorchDispatchMode._should_skip_dynamo)
+    assert [tensor.data_ptr() == buffer.data_ptr() for tensor in written] == [True, False]
 
 
 def test_an_executor_tells_how_many_workers_it_has() -> None:

@@ -75,7 +75,7 @@ async def test_the_layers_tab_lists_every_point_and_what_was_left_out(home: Path
         for words in (
             "MLP 8×197×768 when traced", "samples on axis 0, 768 features on axis 2",
             "reduction token_mean: last map has 768 features", "role block", "load 0.295 in trace ratio",
-            "grad norm 0.316",
+            "gradient norm 0.316",
         ):  # fmt: skip
             assert words in about
         await pilot.press("end", "up")
@@ -84,7 +84,7 @@ async def test_the_layers_tab_lists_every_point_and_what_was_left_out(home: Path
         assert any("left out (2)" in line for line in table_lines(screen))
         await pilot.press("up")  # over the heading
         await until(pilot, lambda: said(screen, "#layer").startswith("logits"))
-        assert "grad norm not known" in said(screen, "#layer")
+        assert "gradient norm not known" in said(screen, "#layer")
 
 
 async def test_very_long_names_keep_their_ends(home: Path) -> None:

@@ -417,7 +417,7 @@ class TestWrongUse:
 
     def test_a_model_that_cannot_take_the_batch(self, task: tuple[Tensor, Tensor]) -> None:
         model = net()
-        with pytest.raises(DataError, match=r"Sequential cannot run the probe batch.*inputs="):
+        with pytest.raises(DataError, match=r"Sequential cannot run a few samples of the probe batch.*inputs="):
             LoadProbe(model, task[0][:, :5], task[1])
         assert not any(module._forward_hooks for module in model.modules())
 

@@ -6,6 +6,7 @@ Each value is compared with one measured here, by hooks and in double precision.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from engine.errors import ConfigError, DataError, ProbeWarning
 from engine.measures.registry import SEPARATIONS
 from engine.probe.axes import canonical
+from engine.probe.features import Source
 from engine.probe.load_probe import LoadProbe
 from engine.probe.model import ProbedModel
 
@@ -251,6 +253,28 @@ class TestFeatures:
             row = fact(found, f"blocks.{i}")
             assert (row["features_axis"], row["reduction"]) == (2, "token_mean"), row
             assert value(found, f"blocks.{i}") == pytest.approx(separation(own[f"blocks.{i}"].mean(1)), abs=1e-4)
+
+    def test_what_a_normalisation_takes(self) -> None:
+        """8 x 8 images, to which each layer adds 8 channels: the last map's width is that of rows and columns."""
+
+        class Dense(nn.Module):
+            def __init__(self, c: int) -> None:
+                super().__init__()
+                self.norm, self.conv = nn.BatchNorm2d(c), nn.Conv2d(c, 8, 3, padding=1)
+
+            def forward(self, x: Tensor) -> Any:
+                return torch.cat([x, self.conv(torch.relu(self.norm(x)))], 1)
+
+        blocks = nn.Sequential(Dense(72), Dense(80), nn.BatchNorm2d(88))
+        model = nn.Sequential(
+            nn.Conv2d(3, 72, 4, 4), blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(88, 4)
+        )
+        x = images(3, 32, 32)
+        found, own = probed(model, x, layers=["1.?"]), outputs(model, x)
+        for name in ("1.0", "1.1"):
+            assert fact(found, name)["features_axis"] == 1
+            assert "takes them" in fact(found, name)["why"]
+            assert value(found, name) == pytest.approx(separation(own[name].mean((2, 3))), abs=1e-4)
 
     def test_a_model_that_draws_random_numbers_in_eval_mode(self) -> None:
         class Noisy(ChannelsMLP):
@@ -668,6 +692,14 @@ class TestClassTokens:
             "spatial_mean", "spatial_mean", "class_token", "class_token", "class_token", "flatten",
         ]  # fmt: skip
         assert value(found, "stem.2") == pytest.approx(separation(own["stem.2"].mean((2, 3))), abs=1e-4)
+
+
+def test_two_points_at_one_call_are_both_taken() -> None:
+    model = nn.Sequential(nn.Linear(9, 8), nn.ReLU(), nn.Linear(8, 4))
+    found = probed(model, torch.randn(N, 9))
+    twice = [found.points[0], found.points[1], replace(found.points[1], name="again")]
+    source = Source(twice, found.batch, found.groups, found.device, found.dtype)
+    assert source.count(found._run) == [{9}, {8}, {8}]
 
 
 class Positions(nn.Embedding):

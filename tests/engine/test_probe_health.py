@@ -20,7 +20,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from engine.errors import ConfigError, ProbeWarning
 from engine.measures.registry import HEALTH, OF_OPTIMISER
+from engine.measures.saturated import ends_of
+from engine.probe.activations import Activations
+from engine.probe.layers import Point
 from engine.probe.load_probe import LoadProbe
+from engine.probe.reductions import Rows
 from engine.runs.directory import Run
 from engine.runs.records import Health, Note, Started
 
@@ -161,6 +165,26 @@ class TestGradients:
         optimiser.step()
         probe.step()
         assert layer(probe, "grad_norm")[-1] == pytest.approx(wanted, rel=1e-5)
+
+    def test_of_a_closure_are_those_that_it_made(self, task: Any) -> None:
+        """Before the step the parameters still have the gradients of the step before."""
+        x, y = task
+        model = net().eval()
+        kept, optimiser = Kept(model), torch.optim.SGD(model.parameters(), 0.5)
+        probe = LoadProbe(model, *task, every=1, health="grad_norm", optimizer=optimiser)
+
+        def closure() -> Tensor:
+            optimiser.zero_grad()
+            loss = nn.functional.cross_entropy(model(x), y)
+            loss.backward()  # type: ignore[no-untyped-call]
+            kept.before()
+            return loss
+
+        for step in range(3):
+            optimiser.step(closure)
+            probe.step()
+            wanted = kept.norm(step, "8.weight", "8.bias")
+            assert layer(probe, "grad_norm")[-1] == pytest.approx(wanted, rel=1e-5)
 
     @pytest.mark.parametrize("fused", [False, True])
     @pytest.mark.parametrize("unscaled", [False, True])
@@ -406,7 +430,8 @@ class TestActivations:
         assert layer(probe, "dead") == pytest.approx([NAN, 3 / 8, layer(probe, "dead")[2], NAN], nan_ok=True)
         assert layer(probe, "dead")[2] >= 1 / 5
 
-    def test_a_channel_is_alive_where_any_position_responds(self) -> None:
+    @pytest.mark.parametrize("reduction", ["spatial_mean", "auto"])
+    def test_a_channel_is_alive_where_any_position_responds(self, reduction: str) -> None:
         model = nn.Sequential(
             nn.Conv2d(1, 2, 3, padding=1, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(128, 2)
         )
@@ -416,8 +441,10 @@ class TestActivations:
         x = torch.zeros(20, 1, 8, 8)
         x[3, 0, 2, 2] = 1.0
         x[5:, 0, 0, 0] = torch.rand(15)
-        probe = LoadProbe(model, x, torch.arange(20) % 2, health="dead", reductions="spatial_mean")
+        probe = LoadProbe(model, x, torch.arange(20) % 2, health="dead", reductions=reduction)
         assert layer(probe, "dead")[1] == 0.5
+        point = probe.describe().points[1]
+        assert point.reduction == ("flatten" if reduction == "auto" else reduction)
 
     def test_saturated_and_scale_by_hand(self, task: Any) -> None:
         model = net()
@@ -472,6 +499,19 @@ class TestActivations:
         )
         for name in HEALTH:
             assert layer(sliced, name) == pytest.approx(layer(whole, name), rel=1e-4, nan_ok=True), name
+
+    def test_a_pass_that_begins_anew_counts_once(self) -> None:
+        """As in smaller chunks, where memory ran out."""
+        point = Point("a", "after", (4, 3), role="activation")
+        seen = Activations([point], [ends_of(nn.Tanh())], ["dead", "saturated", "scale"])
+        x = torch.tensor([[0.99, 0.0, 3.0], [0.5, 0.0, 3.0], [0.5, 0.0, 3.0], [0.5, 0.0, 3.0]])
+        for bounds in ([(0, 3)], [(0, 1), (1, 2), (2, 4)]):
+            for start, stop in bounds:
+                seen.see(0, start, x[start:stop], Rows())
+        found = seen.values([0])
+        assert found["dead"] == [pytest.approx(2 / 3)]
+        assert found["saturated"] == [5 / 12]
+        assert found["scale"] == [pytest.approx(float(x.square().mean().sqrt()))]
 
     def test_a_layer_of_rank_one_is_noted(self, task: Any) -> None:
         model = net()
@@ -529,19 +569,26 @@ class TestWhoseParameters:
             def forward(self, x: Tensor) -> Tensor:
                 return self.norm(x + self.gain * self.attention(x, x, x)[0])  # type: ignore[no-any-return]
 
+        class Encoder(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.position, self.blocks = nn.Parameter(torch.zeros(1, 5, 8)), nn.ModuleList([Block(), Block()])
+
+            def forward(self, x: Tensor) -> Tensor:
+                x = x + self.position
+                for block in self.blocks:
+                    x = block(x)
+                return x
+
         class Model(nn.Module):
             def __init__(self) -> None:
                 super().__init__()
-                self.embedding, self.position = nn.Embedding(20, 8), nn.Parameter(torch.zeros(1, 5, 8))
-                self.blocks = nn.ModuleList([Block(), Block()])
+                self.embedding, self.encoder = nn.Embedding(20, 8), Encoder()
                 self.norm, self.head = nn.LayerNorm(8), nn.Linear(8, 20)
                 self.head.weight = self.embedding.weight
 
             def forward(self, ids: Tensor) -> Tensor:
-                x = self.embedding(ids) + self.position
-                for block in self.blocks:
-                    x = block(x)
-                return self.head(self.norm(x).mean(1))  # type: ignore[no-any-return]
+                return self.head(self.norm(self.encoder(self.embedding(ids))).mean(1))  # type: ignore[no-any-return]
 
         found = self.held(Model(), torch.randint(20, (40, 5)), torch.arange(40) % 2)
         inner = [
@@ -550,8 +597,8 @@ class TestWhoseParameters:
         ]  # fmt: skip
         assert found == {
             "input": {"embedding.weight"},
-            "blocks.0": {f"blocks.0.{name}" for name in inner},
-            "blocks.1": {f"blocks.1.{name}" for name in inner},
+            "encoder.blocks.0": {f"encoder.blocks.0.{name}" for name in inner},
+            "encoder.blocks.1": {f"encoder.blocks.1.{name}" for name in inner},
             "logits": {"norm.weight", "norm.bias", "embedding.weight", "head.bias"},
         }, "a tied weight counts in both of its layers, a position embedding in none"
 

@@ -510,6 +510,19 @@ class TestTowers:
         assert probe.tower("image").layers == ["input", "image.2", "image.6"]
         assert probe.layers == ["input", "text.0", "text.1", "logits"]
 
+    def test_layers_after_the_towers_belong_to_the_first(self) -> None:
+        def run(net: Any, x: Tensor, other: Tensor) -> Any:
+            return net.top(torch.cat([net.left(x), net.right(other)], 1))
+
+        top = nn.Sequential(nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))
+        probe = probe_of(Net(run, left=mlp(8), right=mlp(8), top=top), (ROWS, ROWS.flip(0)))
+        assert probe.towers == ["left", "right"]
+        assert probe.layers == ["input", "left.1", "left.3", "top.1", "top.3", "logits"]
+        assert probe.tower("right").layers == ["input", "right.1", "right.3"]
+        with torch.no_grad():
+            own = separation(ROWS.flip(0))
+        assert probe.tower("right").curves["trace_ratio"][0] == pytest.approx(own, abs=1e-4)
+
     def test_the_members_of_an_ensemble_have_their_own_values(self) -> None:
         model = ensemble()
         probe = probe_of(model, ROWS)
@@ -536,6 +549,26 @@ class TestTowers:
         transformer = nn.Transformer(8, 2, 2, 2, 16, batch_first=True)
         model = Net(run, embed=nn.Embedding(64, 8), transformer=transformer, head=nn.Linear(8, 4))
         assert probe_of(model, (IDS, IDS[:, :5])).towers == ["encoder", "decoder"]
+
+    def test_recurrent_encoder_and_decoder_joined_by_their_states(self) -> None:
+        class Recurrent(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.embed, self.head = nn.Embedding(64, 8), nn.Linear(8, 4)
+                self.reader, self.writer = (layers(lambda: nn.LSTM(8, 8, batch_first=True)) for _ in range(2))
+
+            def forward(self, source: Tensor, target: Tensor) -> Any:
+                x, y, states = self.embed(source), self.embed(target), []
+                for layer in self.reader:
+                    x, state = layer(x)
+                    states.append(state)
+                for layer, state in zip(self.writer, states, strict=True):
+                    y, _ = layer(y, state)
+                return self.head(y.mean(1))
+
+        probe = probe_of(Recurrent(), (IDS, IDS[:, :5]))
+        assert probe.towers == ["reader", "writer"]
+        assert probe.tower("writer").layers == ["input", "writer.0", "writer.1", "logits"]
 
     @pytest.mark.parametrize("length", [5, 12])
     def test_a_decoder_whose_tokens_are_not_grouped_is_named(self, length: int) -> None:

@@ -385,6 +385,28 @@ class TestPackedSequences:
         assert found["first"] == pytest.approx(separation(torch.stack(first), y), abs=1e-5)
         assert found["second"] == pytest.approx(separation(torch.stack(second), y), abs=1e-5)
 
+    def test_of_the_last_layer_only_the_state_is_used(self) -> None:
+        """Its packed output leads nowhere, but its sizes are those of the layer before."""
+
+        class States(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.first, self.second = nn.LSTM(8, D, batch_first=True), nn.LSTM(D, D, batch_first=True)
+                self.head = nn.Linear(D, 4)
+
+            def forward(self, x: Tensor, lengths: Tensor) -> Any:
+                packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+                return self.head(self.second(self.first(packed)[0])[1][0][-1])
+
+        model, x = States(), torch.randn(N, T, 8)
+        found = curve(model, (x, LENGTHS))
+        assert list(found) == ["input", "first", "second", "logits"]
+        with torch.no_grad():
+            first = model.first(x)[0]
+            second = model.second(first)[0]
+        assert found["first"] == pytest.approx(separation(mean_of_real(first)), abs=1e-5)
+        assert found["second"] == pytest.approx(separation(mean_of_real(second)), abs=1e-5)
+
     def test_as_an_input(self) -> None:
         class Packed(nn.Module):
             def __init__(self) -> None:

@@ -1,0 +1,86 @@
+"""Values that a model keeps in plain attributes: whether two are equal, and the states of generators."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ATOMS = (int, float, complex, bool, str, bytes, type(None), torch.dtype, torch.device, np.generic)
+"""Types of values that cannot change without being replaced."""
+
+
+class GeneratorState(NamedTuple):
+    """State of a random number generator."""
+
+    text: bytes
+    """The state as bytes, to be compared."""
+    put_back: Callable[[], object]
+
+
+def generator_state(value: Any) -> GeneratorState | None:
+    """The state of a generator of torch, NumPy or Python; None where the value is none."""
+    if isinstance(value, torch.Generator):
+        tensor = value.get_state()
+        return GeneratorState(tensor.cpu().numpy().tobytes(), lambda: value.set_state(tensor))
+    if isinstance(value, np.random.Generator):
+        return generator_state(value.bit_generator)
+    if isinstance(value, np.random.BitGenerator):
+        bits = value.state
+
+        def put_back() -> None:
+            value.state = bits
+
+        return GeneratorState(pickle.dumps(bits), put_back)
+    if isinstance(value, np.random.RandomState):
+        legacy = value.get_state()
+        return GeneratorState(pickle.dumps(legacy), lambda: value.set_state(legacy))
+    if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
+        state = value.getstate()
+        return GeneratorState(pickle.dumps(state), lambda: value.setstate(state))
+    return None
+
+
+def are_equal(a: Any, b: Any) -> bool:
+    """Whether two values are the same object, or are of the same type and equal; tensors and floats bit by bit."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, ATOMS):
+        return bool(a == b) or (a != a and b != b)
+    if isinstance(a, Tensor):
+        return _have_same_bits(a, b)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(are_equal, a, b))
+    if type(a) is dict:
+        return list(a) == list(b) and all(are_equal(a[key], b[key]) for key in a)
+    return False
+
+
+def _have_same_bits(a: Tensor, b: Tensor) -> bool:
+    if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device:
+        return False
+    try:
+        first, second = (t.detach().reshape(-1).contiguous().view(torch.uint8) for t in (a, b))
+        return torch.equal(first, second)
+    except (NotImplementedError, RuntimeError):  # layouts without bytes of their own, as sparse tensors
+        return False
+
+
+def is_of_users_class(value: Any) -> bool:
+    """Whether an object is of a class that the user wrote: of no installed package, not Python's, not ours."""
+    if not hasattr(value, "__dict__") or callable(value) or isinstance(value, type(sys)):
+        return False
+    package = type(value).__module__.partition(".")[0]
+    if package in sys.stdlib_module_names - {"__main__"} or package == __name__.partition(".")[0]:
+        return False
+    file = getattr(sys.modules.get(package), "__file__", None)
+    return not ({"site-packages", "dist-packages"} & set(Path(file or "").parts))
