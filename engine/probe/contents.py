@@ -78,7 +78,7 @@ class Contents:
         self._whole: set[int] = set()
 
     def add(self, name: str, tensor: Tensor, whole: Callable[[int], bool]) -> None:
-        """Take in a tensor of any shape; its memory is copied whole where ``whole(bytes)`` says so of a tensor there."""
+        """Take in a tensor of any shape; its memory is copied whole if ``whole(bytes)`` says so of one there."""
         storage = storage_of(tensor)
         if storage is None or not storage.nbytes():
             return
