@@ -182,6 +182,8 @@ def _numbers(point: Point, tower: TowerLayers | None, measure: str) -> str:
     if point.name in tower.loads:
         parts.append(f"load {decimals(tower.loads[point.name], 3)} in {measure_label(measure)}")
     for health, values in tower.health.items():
+        if not any(map(is_number, values.values())):
+            continue  # as the saturated part, where no activation function is bounded
         value = values.get(point.name)
         parts.append(f"{measure_label(health)} {number(value) if is_number(value) else 'not known'}")
     return " · ".join(parts)

@@ -16,7 +16,7 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.widgets import Static, Tabs
 
-from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURES, NETWORK_MEASURES
+from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURES, NETWORK_MEASURES, PROBES
 from engine.runs.directory import Run
 from engine.runs.names import WORKER_LOG
 from engine.runs.status import Status
@@ -27,7 +27,7 @@ from ..preferences.last_place import LastSession
 from ..screen import NOTHING_ASKED, BaseScreen
 from ..state.curves import legend_of
 from ..state.cycling import next_of
-from ..state.run_state import RunState
+from ..state.run_state import RunState, measures_of
 from ..state.timeline import View
 from ..state.wording import UNITS, fitting
 from ..terminal import size
@@ -231,7 +231,11 @@ class WatchScreen(BaseScreen[None]):
         if self.follower.complete:
             self.check_alerts(self.whole.state)
         self.control.requests.settle(list(self.follower.timeline.answers))
-        if (towers := [tower.path for tower in self.whole.state.towers]) != self._towers:
+        known = measures_of(self.whole.state)
+        unknown = bool(known) and self.kind != "chain" and self.measure not in known
+        if unknown:  # as linear probes, which were chosen while another run was shown
+            self.measure = known[0]
+        if (towers := [tower.path for tower in self.whole.state.towers]) != self._towers or unknown:
             self._towers = towers
             self.refresh_bindings()
             self._shape()
@@ -398,9 +402,10 @@ class WatchScreen(BaseScreen[None]):
             self._draw()
 
     def action_next_measure(self) -> None:
-        """Show the next measure of separation."""
-        if self.kind != "chain":
-            self.measure = next_of(NETWORK_MEASURES, self.measure)
+        """Show the next measure of separation that the run holds; linear probes have no loads over time."""
+        known = [name for name in measures_of(self.whole.state) if self.tab != "times" or name != PROBES]
+        if self.kind != "chain" and known:
+            self.measure = next_of(known, self.measure)
             self.last_session.measure = self.measure
             self._shape()
             self._draw()

@@ -6,17 +6,20 @@ import math
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from support.lab import until
 from support.made_runs import make_probe_run, make_run, probe_records, training_records
 from test_watch_screen import offered, said, watch
 from textual.pilot import Pilot
 
+from engine.measures.registry import PROBES
 from engine.runs.directory import Run
-from engine.runs.records import Curve, Note, Started, encode
+from engine.runs.records import Curve, Health, Note, Started, encode
 from springtui.app import Opening, SpringApp
 from springtui.runs.catalogue import Row
 from springtui.runs.screen import RunsScreen
-from springtui.state.layers import Layers, described_in, layers_of
+from springtui.state.layer_times import LOAD, quantities_of
+from springtui.state.layers import Layers, described_in, layers_of, newest_health
 from springtui.state.run_state import RunState
 from springtui.watch.layer_words import NOT_DESCRIBED, columns_of, rows_of
 from springtui.watch.screen import WatchScreen
@@ -273,6 +276,50 @@ def test_newest_health_is_of_the_newest_record_and_nan_is_not_known() -> None:
     assert tower.health["grad_norm"]["model.h.1.mlp"] == pytest.approx(10**-0.5)
     assert math.isnan(tower.health["grad_norm"]["logits"])
     assert "input" not in tower.loads
+    names = tower.points[1].name, tower.points[2].name
+    state.fold(Health(step=999, layers=[*names], measures={"grad_norm": [1.0, 2.0]}))
+    state.fold(
+        Health(step=1000, layers=[*names], measures={"grad_norm": [math.nan, 3.0], "saturated": [math.nan] * 2})
+    )
+    state.fold(Health(step=1001, layers=[*names], measures={"dead": [0.5, 0.0]}))  # the last was not foreseen
+    assert newest_health(state, "", "grad_norm") == {names[0]: 1.0, names[1]: 3.0}
+    assert newest_health(state, "", "dead") == {names[0]: 0.5, names[1]: 0.0}
+    assert all(map(math.isnan, newest_health(state, "", "saturated").values()))
+    assert quantities_of(state, "") == [LOAD, "grad_norm", "dead"]  # nothing is known of the saturated part
+
+
+async def test_keys_skip_measures_and_quantities_that_the_run_does_not_hold(home: Path) -> None:
+    state = [
+        event if not isinstance(event, Health) else structs.replace(
+            event, measures={**event.measures, "saturated": [math.nan] * len(event.layers)}
+        )
+        for event in probe_records(NAMES)
+    ]  # fmt: skip
+    run = Run(make_probe_run(home, state))
+    async with watch(run, home) as (screen, pilot):
+        await until(pilot, lambda: screen.whole.curves == 40)
+        await on_tab(screen, pilot, "times")
+        picture, plot = screen.query_one(LayerMap), screen.query_one("#layer-curve", CurvesPlot)
+        await until(pilot, lambda: picture.times is not None)
+        for _ in range(4):
+            await pilot.press("m")
+            assert screen.measure == "trace_ratio"  # the only one
+        shown = []
+        for _ in range(4):
+            await pilot.press("c")
+            shown.append(screen.layers_view.quantity)
+        assert shown == ["grad_norm", "dead", "load", "grad_norm"]
+        await pilot.press("pagedown")
+        await until(pilot, lambda: picture.selected == "logits" and not plot.curves)
+        assert plot.EMPTY == "gradient norm of this layer is not known"
+
+
+async def test_a_measure_chosen_in_another_run_gives_way_to_one_that_this_run_holds(home: Path) -> None:
+    run = Run(make_probe_run(home, probe_records(NAMES)))
+    async with watch(run, home) as (screen, pilot):
+        screen.measure = PROBES
+        await until(pilot, lambda: screen.whole.curves == 40 and screen.measure == "trace_ratio")
+        await until(pilot, lambda: bool(screen.query_one("#curve", CurvesPlot).curves[-1].y))
 
 
 async def test_the_list_of_runs_shows_warnings_of_live_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
