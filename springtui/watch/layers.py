@@ -141,6 +141,7 @@ class LayersView:
         picture.say(self._title, times.unit if times is not None else "", shown)
         plot.heading = plain_text(name) or "Selected layer"
         plot.axis = unit
+        plot.is_fraction = times is not None and times.unit.startswith("fraction")
         curve = _curve(times, name)
         if times is not None and name and not curve:
             plot.say_empty(f"{times.title} of this layer is not known")
