@@ -44,9 +44,11 @@ class LayerTimes:
 
 
 def quantities_of(state: RunState, path: str) -> list[str]:
-    """What a heat map can show of a tower: the load, and the measures of health that the run holds."""
+    """What a heat map can show of a tower: the load, and the measures of health with a value at some layer."""
     history = state.health.get(path)
-    return [LOAD, *(history.measures if history is not None else ())]
+    return (
+        [LOAD, *(name for name in history.measures if history.is_known(name))] if history is not None else [LOAD]
+    )
 
 
 class LayerTables:

@@ -45,13 +45,15 @@ class LayerMap(Canvas, can_focus=True):
 
     DEFAULT_CSS = "LayerMap { height: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", id="layer_map.up", show=False, tooltip="the layer above"),
+        Binding("up,k", "move(-1)", "Layer", id="layer_map.up", key_display="↑↓", tooltip="the layer above"),
         Binding("down,j", "move(1)", "Down", id="layer_map.down", show=False, tooltip="the layer below"),
         Binding("pageup", "move(-10)", "Page up", id="layer_map.page_up", show=False, tooltip="ten layers up"),
         Binding(
             "pagedown", "move(10)", "Page down", id="layer_map.page_down", show=False, tooltip="ten layers down"
         ),
-        Binding("left,h", "along(-1)", "Left", id="layer_map.left", show=False, tooltip="read out earlier steps"),
+        Binding(
+            "left,h", "along(-1)", "Step", id="layer_map.left", key_display="←→", tooltip="read out earlier steps"
+        ),
         Binding("right,l", "along(1)", "Right", id="layer_map.right", show=False, tooltip="read out later steps"),
     ]
 
@@ -202,7 +204,7 @@ class LayerMap(Canvas, can_focus=True):
                     begin = at
             for y in range(tall):
                 text = name if y == 0 else ""
-                mark = (">" if plain else "▶") if chosen else " "
+                mark = (">" if plain else "▶") if chosen and y == 0 else " "
                 style = base + (Style(bold=True) + self._color("accent") if chosen else self._dim())
                 strips.append(Strip([Segment(f"{mark} {text:<{label - 3}} ", style), *segments]))
         return strips
@@ -219,9 +221,12 @@ class LayerMap(Canvas, can_focus=True):
         width = self.size.width - label
         low, high = float(times.steps[0]), float(times.steps[-1])
         cells = [" "] * width
+        last = number(high, 9)
+        if high > low and 2 * len(last) < width:  # the last step always has its label
+            cells[width - len(last) :] = last
         for value, text in round_ticks(low, high, max(2, width // 12), whole=True):
             at = self._column_of(value, width)
-            if at + len(text) <= width and not "".join(cells[max(0, at - 1) : at + len(text)]).strip():
+            if at + len(text) <= width and not "".join(cells[max(0, at - 1) : at + len(text) + 1]).strip():
                 cells[at : at + len(text)] = text
         mark = self._column
         if mark is None and self._moment is not None:
@@ -252,7 +257,7 @@ class LayerMap(Canvas, can_focus=True):
         if bool((levels(cells.places, scale, count) == count).any()):
             more.append(f"{UNKNOWN_PLAIN if plain else UNKNOWN} not known")
         if len(times.layers) > len(cells.rows):
-            more.append(f"extreme of {-(-len(times.layers) // len(cells.rows))} a line")
+            more.append("+n: n layers more, the extreme shown")
         if scale.log:
             more.append("log scale")
         if times.stride > 1:
