@@ -495,6 +495,33 @@ class TestTowers:
         assert probe.tower("text").layers == ["input", "text.0", "text.1", "text.2"]
         assert not probe.tower("text").has_logits
 
+    @pytest.mark.parametrize("outputs", ["product", "both"])
+    def test_a_class_that_runs_side_by_side_is_looked_into(self, outputs: str) -> None:
+        """Whatever the class is called: neither of its calls is made from the other."""
+
+        class Side(nn.Module):
+            def __init__(self, inputs: int, depth: int) -> None:
+                super().__init__()
+                self.first, self.blocks = nn.Linear(inputs, 8), layers(EncoderLayer, depth)
+                self.last = nn.Linear(8, 4)
+
+            def forward(self, x: Tensor) -> Tensor:
+                x = self.first(x)[:, None]
+                for block in self.blocks:
+                    x = block(x)
+                return self.last(x[:, 0])
+
+        def run(net: Any, x: Tensor, other: Tensor) -> Any:
+            a, b = net.a(x), net.b(other)
+            return a * b if outputs == "product" else (a, b)
+
+        model = Net(run, a=Side(8, 3), b=Side(48, 2))
+        probe = probe_of(model, (ROWS, IMAGES.flatten(1)[:, :48]))
+        assert probe.towers == ["a", "b"]
+        assert probe.layers == ["input", "a.blocks.0", "a.blocks.1", "a.blocks.2", "logits"]
+        assert probe.tower("b").layers == ["input", "b.blocks.0", "b.blocks.1"]
+        assert {point.role for point in probe.describe().points[1:4]} == {"block"}
+
     def test_towers_of_different_make_and_a_part_after_them(self) -> None:
         def run(net: Any, pixels: Tensor, ids: Tensor) -> Any:
             y = net.words(ids)
