@@ -828,6 +828,31 @@ class TestDescription:
         ):
             LoadProbe(model, ROWS, Y)
 
+    def test_words_say_which_axis_holds_the_features_and_why(self) -> None:
+        def run(net: Any, x: Tensor) -> Any:
+            x = net.first(x).flatten(2).transpose(1, 2)
+            for block in net.blocks:
+                x = block(x)
+            return net.head(x.mean(1))
+
+        model = Net(run, first=nn.Conv2d(3, 8, 4, 4), blocks=layers(EncoderLayer), head=nn.Linear(8, 4))
+        first, block, _, logits = probe_of(model, IMAGES).describe().points
+        assert first.name == "input"
+        assert first.module == ""
+        assert first.why.split("; ") == [
+            "what enters blocks.0",
+            "features: axis 2, 8 = out_channels of first = normalized_shape of blocks.0.norm1",
+        ]
+        assert block.module == "EncoderLayer"
+        assert block.why == "features: axis 2, 8 = normalized_shape of blocks.1.norm1"
+        assert logits.why == "features: the only axis beside the samples"
+
+    def test_a_model_of_one_chain_has_one_tower_without_a_name(self) -> None:
+        probe = probe_of(self.model(), IMAGES)
+        assert probe.towers == [""]
+        assert probe.tower() is probe.tower(probe.towers[0])
+        assert probe.tower().layers == probe.layers
+
     def test_after_the_end_it_can_still_be_read(self) -> None:
         probe = probe_of(self.model(), IMAGES)
         probe.close()
