@@ -299,7 +299,7 @@ class TestUpdates:
         assert not watch._turn.old
         size, words = probe._health.memory()
         assert size == 4 * (12 * 16 + 12)
-        assert words == "a copy of one layer's weights at a time, at most 0.0 MiB"
+        assert words == "a copy of one layer's weights at a time, at most 816 bytes"
         assert "the probe keeps a copy of one layer's weights at a time" in " ".join(str(probe.describe()).split())
         assert "Layer health" not in str(LoadProbe(model, *task).describe())
 
