@@ -37,6 +37,11 @@ class Look(NamedTuple):
     value: float
     """As the sentence says it."""
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nothing is known, so that nothing changes."""
+        return math.isnan(self.value) and not self.holds and not self.gone
+
 
 UNKNOWN = Look(holds=False, gone=False, value=math.nan)
 Looks = list[Look]
@@ -239,6 +244,8 @@ class Events:
     def _begun(self, kind: str, at: int, one: Look, step: int, patience: int) -> int | None:
         """The step since which a condition holds, where it is to be said now; else None."""
         state = self._states.setdefault((kind, at), _State())
+        if one.is_unknown:
+            return None
         if not one.holds:
             state.count = 0
             state.is_said = state.is_said and not one.gone

@@ -206,6 +206,14 @@ def test_most_must_hold_at_several_measurements_in_a_row() -> None:
     assert len(tower.see(scale={4: math.inf})) == 1, "what is not finite is said at once"
 
 
+def test_an_unknown_value_changes_nothing() -> None:
+    """Neither what was said, nor the count of measurements in a row."""
+    tower = Tower(note_measurements=2)
+    dead, unknown = [0.0] * 4 + [1.0] + [0.0] * 9, [NAN] * 14
+    said = [tower.see(dead=fractions) for fractions in (dead, unknown, unknown, dead, unknown, dead)]
+    assert said == [[]] * 3 + [["blocks.4 is dead: 100 % of its units do not respond since step 0"], [], []]
+
+
 class TestNotFinite:
     def test_any_infinite_measure(self) -> None:
         looks = not_finite([1.0, math.inf, NAN], [1.0, NAN, NAN])
