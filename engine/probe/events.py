@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ..measures.load_curve import LEAST_FALL
 from ..measures.registry import DEAD, EFFECTIVE_RANK, GRAD_NORM, SATURATED, SCALE, UPDATE_RATIO
 from ..settings.probe import ProbeConfig
 
@@ -27,6 +28,8 @@ _USUAL, _LEAST_USUAL = 20, 5
 """The usual gradient norm is the median of the last 20 measurements; known from 5 on."""
 _BACK_LOAD, _BACK_RANK, _BACK_VANISHED, _BACK_EXPLODED, _BACK_FRACTION = 2.0, 1.25, 10.0, 0.25, 0.9
 """By what a limit is multiplied for the value at which a condition is gone."""
+_BACK_FALL = 1.25
+"""By what the fall that says that a layer separates the classes is multiplied, where a collapse is to be gone."""
 
 
 class Look(NamedTuple):
@@ -36,6 +39,11 @@ class Look(NamedTuple):
     gone: bool
     value: float
     """As the sentence says it."""
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nothing is known, so that nothing changes."""
+        return math.isnan(self.value) and not self.holds and not self.gone
 
 
 UNKNOWN = Look(holds=False, gone=False, value=math.nan)
@@ -65,20 +73,41 @@ def idle(curve: Sequence[float], *, logits: bool, clear: bool, limit: float) -> 
 
 
 def collapsed(ranks: Sequence[float], curve: Sequence[float], limit: float) -> Looks:
-    """Layers whose features differ in less than ``limit`` directions, and do not tell the classes apart.
+    """Layers whose features differ in less than ``limit`` directions, and do not separate the classes.
 
-    Where the classes are further apart than they are wide (D < 0) a low rank is what training aims at: the
-    features of C classes that are well separated have an effective rank of up to C - 1, and those of a
-    regression's target 1.
+    Where they separate the classes a low rank is what training aims at: the features of C classes that are well
+    separated have an effective rank of up to C - 1, those of a regression's target 1, and the first directions in
+    which a network separates classes are few.
+
+    Args:
+        ranks: effective rank of each point's features, [L + 1].
+        curve: D_0 … D_L.
+        limit: least effective rank.
     """
     looks = []
-    for rank, separation in zip(ranks, curve, strict=True):
-        apart = separation < 0
+    for at, rank in enumerate(ranks):
         one = look(rank, lambda x: x < limit, lambda x: x >= _BACK_RANK * limit)
-        looks.append(
-            one._replace(holds=one.holds and not apart, gone=one.gone or (apart and not math.isnan(rank)))
-        )
+        if not one.is_unknown:
+            holds = one.holds and not separates(curve, at, LEAST_FALL)
+            one = one._replace(holds=holds, gone=one.gone or separates(curve, at, _BACK_FALL * LEAST_FALL))
+        looks.append(one)
     return looks
+
+
+def separates(curve: Sequence[float], at: int, fall: float) -> bool:
+    """Whether the classes are separated at a point of a curve; False where this is unknown.
+
+    They are further apart than they are wide (D < 0); or the layers up to this one have carried a load of at least
+    ``fall``, of which not as much was lost again. A ``fall`` above ``LEAST_FALL`` asks for more in both cases.
+
+    Args:
+        curve: D_0 … D_L.
+        at: the point.
+        fall: a natural logarithm.
+    """
+    best = min((d for d in curve[: at + 1] if math.isfinite(d)), default=math.nan)
+    has_fallen = curve[0] - curve[at] >= fall and curve[at] - best < 2 * LEAST_FALL - fall
+    return curve[at] < LEAST_FALL - fall or has_fallen
 
 
 def vanishing(norms: Sequence[float], limit: float) -> Looks:
@@ -239,6 +268,8 @@ class Events:
     def _begun(self, kind: str, at: int, one: Look, step: int, patience: int) -> int | None:
         """The step since which a condition holds, where it is to be said now; else None."""
         state = self._states.setdefault((kind, at), _State())
+        if one.is_unknown:
+            return None
         if not one.holds:
             state.count = 0
             state.is_said = state.is_said and not one.gone

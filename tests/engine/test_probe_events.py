@@ -105,16 +105,16 @@ class TestNoLoad:
 
 class TestCollapse:
     def test_rank_one_where_the_classes_are_mixed(self) -> None:
-        tower = Tower()
+        tower, d = Tower(), curve([0.01] * 13)
         ranks = dict.fromkeys(range(14), 6.0)
-        assert tower.see(effective_rank=ranks) == []
-        assert tower.see(effective_rank=ranks | {5: 1.02, 6: 1.1}) == [
+        assert tower.see(d, effective_rank=ranks) == []
+        assert tower.see(d, effective_rank=ranks | {5: 1.02, 6: 1.1}) == [
             "blocks 5 to 6 have collapsed: effective rank 1 since step 1000"
         ]
-        assert tower.see(effective_rank=ranks | {5: 1.6, 6: 1.6}) == [], "not yet gone"
-        assert tower.see(effective_rank=ranks | {5: 1.4}) == []
-        assert tower.see(effective_rank=ranks) == []
-        assert tower.see(effective_rank=ranks | {5: 1.4}) == [
+        assert tower.see(d, effective_rank=ranks | {5: 1.6, 6: 1.6}) == [], "not yet gone"
+        assert tower.see(d, effective_rank=ranks | {5: 1.4}) == []
+        assert tower.see(d, effective_rank=ranks) == []
+        assert tower.see(d, effective_rank=ranks | {5: 1.4}) == [
             "blocks.5 has collapsed: effective rank 1.4 since step 5000"
         ]
 
@@ -122,8 +122,35 @@ class TestCollapse:
         """Two classes that are well separated differ in one direction: what training aims at."""
         assert [one.holds for one in collapsed([9.0, 1.0, 1.0], [4.0, -2.0, 2.0], 1.5)] == [False, False, True]
 
+    def test_a_layer_that_carries_the_load_has_not_collapsed(self) -> None:
+        """As the first block of a vision transformer that begins to learn: few directions, and a large load."""
+        curves = [[2.2, d, *[d - 0.02] * 12] for d in (1.32, 1.12, 0.9, 0.59, 0.12, -0.58)]
+        tower = Tower(note_measurements=2)
+        assert [tower.see(d, clear=False, effective_rank=[2.4] + [1.29] * 13) for d in curves] == [[]] * 6
+
+    @pytest.mark.parametrize(
+        ("points", "holds"),
+        [
+            ([2.2, 2.0], True),  # no load to speak of
+            ([2.2, 1.6], False),  # the layer carries a load
+            ([2.2, 1.6, 1.6], False),  # what it separated goes through
+            ([2.2, 0.6, 1.6], True),  # the layer gives up what the one before had separated
+            ([0.2, -0.1], False),  # the classes are apart from the start
+            ([2.2, NAN], True),  # its features are all alike
+        ],
+    )
+    def test_agrees_with_the_load(self, points: list[float], holds: bool) -> None:
+        assert collapsed([1.0] * len(points), points, 1.5)[-1].holds is holds
+
+    def test_at_the_limit_it_is_neither_there_nor_gone(self) -> None:
+        at_limit = collapsed([1.0, 1.0], [2.2, 1.65], 1.5)[-1]
+        assert not at_limit.holds
+        assert not at_limit.gone
+        assert collapsed([1.0, 1.0], [2.2, 1.5], 1.5)[-1].gone
+
     def test_input_and_logits_do_not_collapse(self) -> None:
-        assert Tower().see(effective_rank={i: 1.0 if i in (0, 13) else 5.0 for i in range(14)}) == []
+        ranks = {i: 1.0 if i in (0, 13) else 5.0 for i in range(14)}
+        assert Tower().see(curve([0.01] * 13), effective_rank=ranks) == []
 
     def test_unknown_is_no_collapse(self) -> None:
         assert not any(one.holds or one.gone for one in collapsed([NAN, NAN], [1.0, -1.0], 1.5))
@@ -206,6 +233,14 @@ def test_most_must_hold_at_several_measurements_in_a_row() -> None:
     assert len(tower.see(scale={4: math.inf})) == 1, "what is not finite is said at once"
 
 
+def test_an_unknown_value_changes_nothing() -> None:
+    """Neither what was said, nor the count of measurements in a row."""
+    tower = Tower(note_measurements=2)
+    dead, unknown = [0.0] * 4 + [1.0] + [0.0] * 9, [NAN] * 14
+    said = [tower.see(dead=fractions) for fractions in (dead, unknown, unknown, dead, unknown, dead)]
+    assert said == [[]] * 3 + [["blocks.4 is dead: 100 % of its units do not respond since step 0"], [], []]
+
+
 class TestNotFinite:
     def test_any_infinite_measure(self) -> None:
         looks = not_finite([1.0, math.inf, NAN], [1.0, NAN, NAN])
@@ -263,5 +298,5 @@ def test_the_words_know_the_registered_measures() -> None:
         health = {name: [1.0] * 3 + [value] + [1.0 if name not in (DEAD, SATURATED) else 0.0] * 10}
         if name == EFFECTIVE_RANK:
             health[name] = [5.0] * 3 + [value] + [5.0] * 10
-        assert Tower().see(**health), name
+        assert Tower().see(curve([0.01] * 13), **health), name
     assert tower.see() == []
