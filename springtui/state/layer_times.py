@@ -35,6 +35,13 @@ class LayerTimes:
     stride: int = 1
     """One of so many recorded steps is among these, and the newest; memory is bounded."""
 
+    @property
+    def scaled(self) -> Floats:
+        """The values that a scale of colours is made for; of loads without those of the logits, no layer's."""
+        drop_last = self.quantity == LOAD and len(self.layers) > 1 and self.layers[-1] == "logits"
+        found: Floats = self.values[:-1] if drop_last else self.values
+        return found
+
     def of_layer(self, name: str) -> Floats:
         """The values of a layer, [T]; NaN where there is no such layer."""
         if name not in self.layers:
