@@ -320,7 +320,10 @@ def _one_tensor(values: Sequence[Tensor], name: str) -> Tensor:
         return torch.nested.as_nested_tensor(rows, layout=first.layout)
     if first.ndim == 0:
         if any(not torch.equal(value, first) for value in values):
-            raise DataError(f"loader gives batches with different {name}, numbers that cannot be joined")
+            raise DataError(
+                f"loader gives single numbers as {name}, which cannot be joined: its batches seem to be single "
+                f"samples; give the loader a batch_size="
+            )
         return first
     lengths = {tuple(value.shape[1:2]) for value in values}
     if any(value.shape[2:] != first.shape[2:] or value.ndim != first.ndim for value in values):
