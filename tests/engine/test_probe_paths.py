@@ -522,6 +522,16 @@ class TestTowers:
         assert probe.tower("b").layers == ["input", "b.blocks.0", "b.blocks.1"]
         assert {point.role for point in probe.describe().points[1:4]} == {"block"}
 
+    def test_the_tower_of_the_measured_output_is_the_main_one(self) -> None:
+        def run(net: Any, x: Tensor) -> Any:
+            other = net.teacher(x)
+            return net.student(x), other
+
+        probe = probe_of(Net(run, teacher=mlp(), student=mlp()), ROWS)
+        assert probe.towers == ["student", "teacher"]
+        assert probe.layers == ["input", "student.1", "student.3", "logits"]
+        assert not probe.tower("teacher").has_logits
+
     def test_towers_of_different_make_and_a_part_after_them(self) -> None:
         def run(net: Any, pixels: Tensor, ids: Tensor) -> Any:
             y = net.words(ids)
