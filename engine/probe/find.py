@@ -15,10 +15,10 @@ from torch import Tensor
 
 from ..errors import ConfigError, nearest
 from .axes import FeatureAxes
-from .batch import is_list_of_samples, leaves_of, real_leaves
-from .flow import tensors_in
+from .batch import is_list_of_samples, real_leaves
 from .kinds import NORMALISATION
 from .layers import INPUT, OUTPUT, Found, Point, TowerPoints, Wanted, fits, reduced
+from .leaves import leaves_of, tensors_in
 from .left_out import LeftOutRow, left_out_of, rows_of
 from .looks import Looks
 from .path import Stop
