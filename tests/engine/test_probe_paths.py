@@ -749,6 +749,8 @@ class Pair:
 
 
 class TestFlow:
+    """What an operation is made from."""
+
     def test_inputs_and_flow_go_through_containers_in_one_order(self) -> None:
         """So that an input's place among the leaves is its place among the inputs of the flow."""
         packed = pack_sequence([ROWS[:3], ROWS[:2]])
@@ -757,8 +759,6 @@ class TestFlow:
         assert [type(leaf) for leaf in leaves] == [Tensor, Tensor, PackedSequence, Tensor]
         assert [t.data_ptr() for t in tensors_in(value)] == [leaf.data.data_ptr() for leaf in leaves]
         assert len(Recording(value).flow.inputs) == len(leaves)
-
-    """What an operation is made from."""
 
     @staticmethod
     def numbers(run: Callable[[Tensor, Tensor], Tensor]) -> set[int]:
