@@ -20,6 +20,8 @@ _FEW = 4
 """Parts that a warning names."""
 _LEAST = 30
 """Least columns for the reasons."""
+NOTHING = "This process measures nothing: rank 0 does, and its describe() names the points."
+"""Order of the points where there are none."""
 
 
 @dataclass(frozen=True)
