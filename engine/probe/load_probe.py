@@ -465,8 +465,8 @@ class LoadProbe:
             return
         for tower, events in zip(self._towers, self._events, strict=False):
             clear = not tower.statistics.reason
-            for text in events.see(self._steps, tower.curve, clear=clear, health=tower.health):
-                self._run.note(text)
+            for event in events.see(self._steps, tower.curve, clear=clear, health=tower.health):
+                self._run.note(event.text, event.level)
 
     def _write(self, began: float) -> None:
         numbers = self._tower.numbers()
