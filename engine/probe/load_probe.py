@@ -464,7 +464,7 @@ class LoadProbe:
         if self._steps == 0:  # an untrained network is no news
             return
         for tower, events in zip(self._towers, self._events, strict=False):
-            clear = not tower.statistics.reason
+            clear = tower.shows_loads
             for event in events.see(self._steps, tower.curve, clear=clear, health=tower.health):
                 self._run.note(event.text, event.level)
 
