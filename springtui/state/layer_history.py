@@ -74,6 +74,14 @@ class LayerHistory:
         """The measures that some step has, in the order in which they came."""
         return list(dict.fromkeys(name for column in self.columns for name in column.measures))
 
+    def is_known(self, measure: str) -> bool:
+        """Whether some layer has a value of a measure at some step."""
+        return any(
+            value is not None and not math.isnan(value)
+            for column in reversed(self.columns)
+            for value in column.measures.get(measure, ())
+        )
+
     def table(self, measure: str) -> tuple[list[int], list[list[float]]]:
         """The steps, and at each step the values of the layers; NaN where a layer has none.
 

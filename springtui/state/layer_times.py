@@ -35,6 +35,13 @@ class LayerTimes:
     stride: int = 1
     """One of so many recorded steps is among these, and the newest; memory is bounded."""
 
+    @property
+    def scaled(self) -> Floats:
+        """The values that a scale of colours is made for; of loads without those of the logits, no layer's."""
+        drop_last = self.quantity == LOAD and len(self.layers) > 1 and self.layers[-1] == "logits"
+        found: Floats = self.values[:-1] if drop_last else self.values
+        return found
+
     def of_layer(self, name: str) -> Floats:
         """The values of a layer, [T]; NaN where there is no such layer."""
         if name not in self.layers:
@@ -44,9 +51,11 @@ class LayerTimes:
 
 
 def quantities_of(state: RunState, path: str) -> list[str]:
-    """What a heat map can show of a tower: the load, and the measures of health that the run holds."""
+    """What a heat map can show of a tower: the load, and the measures of health with a value at some layer."""
     history = state.health.get(path)
-    return [LOAD, *(history.measures if history is not None else ())]
+    return (
+        [LOAD, *(name for name in history.measures if history.is_known(name))] if history is not None else [LOAD]
+    )
 
 
 class LayerTables:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 import msgspec
 
@@ -55,7 +55,7 @@ class TowerLayers:
     loads: dict[str, float] = field(default_factory=dict)
     """By name of a point, the load of the layer that ends there; the input has none."""
     health: dict[str, dict[str, float]] = field(default_factory=dict)
-    """By measure of layer health, the newest value by name of a layer; NaN where it has none."""
+    """By measure of layer health, the newest known value by name of a layer; NaN where none is known."""
 
 
 class Described(NamedTuple):
@@ -110,14 +110,27 @@ def layer_names(state: RunState, count: int) -> list[str]:
 
 
 def newest_health(state: RunState, path: str, measure: str) -> dict[str, float]:
-    """By name of a layer of a tower, its newest value of a measure of health."""
+    """By name of a layer of a tower, its newest known value of a measure of health; NaN where none is known.
+
+    Layers may differ in the step that their values are of: gradients are known only at steps that were foreseen.
+    """
     history = state.health.get(path)
     if history is None:
         return {}
-    newest = next((column for column in reversed(history.columns) if measure in column.measures), None)
-    values = newest.measures[measure] if newest is not None else []
-    known = (math.nan if value is None else float(value) for value in values)
-    return dict(zip(history.layers, known, strict=False))
+    found = [math.nan] * len(history.layers)
+    missing = list(range(len(found)))
+    for column in reversed(history.columns):
+        values = column.measures.get(measure, ())
+        left = []
+        for i in missing:
+            value = values[i] if i < len(values) else None
+            if is_number(value):
+                found[i] = float(value)
+            else:
+                left.append(i)
+        if not (missing := left):
+            break
+    return dict(zip(history.layers, found, strict=True))
 
 
 def _older(name: str, state: RunState) -> Point:
@@ -153,6 +166,6 @@ def short_names(names: Sequence[str]) -> list[str]:
     return [".".join(parts[shared:] if len(parts) > 1 else parts) for parts in split]
 
 
-def is_number(value: float | None) -> bool:
+def is_number(value: float | None) -> TypeGuard[float]:
     """Whether a value is known; it may be infinite."""
     return value is not None and not math.isnan(value)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.measures.registry import DISTANCE, PROBES, rises
+from engine.measures.registry import DISTANCE, NETWORK_MEASURES, PROBES, rises
 from engine.runs.records import (
     Acknowledged,
     Cell,
@@ -289,6 +289,13 @@ def has_logits(state: RunState, measure: str) -> bool:
 def points_of(curve: Curve, measure: str) -> Sequence[float | None]:
     """D_0 … D_L of a measure as they were recorded, [L + 1]; empty where it was not taken."""
     return curve.linear_probes or [] if measure == PROBES else curve.curves.get(measure, [])
+
+
+def measures_of(state: RunState) -> list[str]:
+    """The measures of separation that a network's run holds curves of, in the order in which they are shown."""
+    curves = [curve for curve in (state.latest, state.initial, *state.echoes) if curve is not None]
+    recorded = {name for history in state.separations.values() for name in history.measures}
+    return [name for name in NETWORK_MEASURES if name in recorded or any(points_of(one, name) for one in curves)]
 
 
 def signed_curve(curve: Curve, measure: str) -> list[float | None]:

@@ -51,10 +51,20 @@ def measure_label(name: str) -> str:
     return known.label if known is not None else name.replace("_", " ")
 
 
+_SHORT_UNITS = {
+    "natural logarithm of a dimensionless ratio": "log ratio",
+    "fraction of the units, in [0, 1]": "fraction of units",
+    "fraction of the activations, in [0, 1]": "fraction of activations",
+    "the unit of the loss over that of the parameters": "loss / parameters",
+    "the unit of the activations": "activations",
+}
+"""Units as they stand in titles."""
+
+
 def measure_unit(name: str) -> str:
-    """The unit of a measure of separation or of layer health; empty where it is not known."""
+    """The unit of a measure of separation or of layer health, in short; empty where it is not known."""
     known = MEASURES.get(name) or HEALTH.get(name)
-    return known.unit if known is not None else ""
+    return _SHORT_UNITS.get(known.unit, known.unit) if known is not None else ""
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -143,6 +153,11 @@ def age_in_words(seconds: float) -> str:
 def lost_workers(count: int) -> str:
     """How many workers an executor lost, in words."""
     return f"{count} worker{'s' if count != 1 else ''} lost"
+
+
+def process_of(kind: str) -> str:
+    """What the process that fills a run is called: a probe's is a person's own script."""
+    return "process" if kind == "probe" else "worker"
 
 
 UNITS = {"train": "epoch", "chain": "step", "probe": "step"}

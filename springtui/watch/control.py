@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from engine.errors import SpringtuiError
 from engine.runs.directory import Run
+from engine.runs.label import given_names, read_label
 from engine.runs.status import Status
 from engine.settings.run import RunConfig
 
@@ -33,6 +34,8 @@ class WatchControl:
         self.run = run
         self.config: RunConfig | None = None
         """None before it is read, and where it cannot be read."""
+        self.name = ""
+        """What a person calls the run; empty where nobody gave a name."""
         self.trouble = ""
         """Why the configuration cannot be read; empty where it can."""
         self.requests = Requests()
@@ -42,6 +45,8 @@ class WatchControl:
         """Read the run's configuration, or note why it cannot be read."""
         try:
             self.config = await asyncio.to_thread(self.run.config)
+            label = await asyncio.to_thread(read_label, self.run.path)
+            self.name = next(iter(given_names(label, self.config.settings)), "")
         except SpringtuiError as error:
             self.trouble = plain_text(str(error).replace(f"{self.run.path}/", ""))
 
@@ -49,7 +54,7 @@ class WatchControl:
         """Whether the run is over, so that no worker can be asked; then the person is notified."""
         state = self._view.run_state()
         if state.is_over:
-            self._view.notify(f"the run is {state.status}: it has no worker to ask", timeout=4, markup=False)
+            self._view.notify(f"the run is {state.status}: it has no process to ask", timeout=4, markup=False)
         return state.is_over
 
     async def toggle_pause(self) -> None:

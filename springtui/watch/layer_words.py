@@ -13,16 +13,22 @@ from ..widgets.table import Column, Line
 NOT_DESCRIBED = "recorded before the probe noted modules, axes and what it leaves out"
 _NAME_LEAST = 20
 """Cells that the names keep before further columns are shown."""
-_TITLES = {
-    "module": "MODULE", "shape": "SHAPE", "axes": "AXES", "reduction": "REDUCTION", "why": "WHY", "role": "ROLE",
-    "load": "LOAD",
+_LOAD_TITLE = "LOAD"
+_CONSTANTS = {
+    "module": "MODULE", "shape": "SHAPE", "axes": "AXES", "reduction": "REDUCTION", "why": "WHY", "role": "ROLE"
 }  # fmt: skip
-"""Titles of columns, in the order from left to right; measures of health come behind them."""
+"""Titles of the columns that never change, in the order from left to right, behind the load and layer health."""
+_HEALTH = {
+    "grad_norm": "GRADIENT", "update_ratio": "UPDATE", "dead": "DEAD", "saturated": "SATURATED", "scale": "SCALE",
+    "effective_rank": "RANK",
+}  # fmt: skip
+"""Short titles of the measures of layer health."""
 _MOST = {"module": 18, "shape": 16, "why": 26}
 """Cells of long columns at most."""
-_IMPORTANCE = ("load", "reduction", "module", "role", "shape", "why", "axes")
-"""Columns in the order in which they are shown where there is room."""
-_HEALTH_WIDTH = 9
+_IMPORTANCE = ("reduction", "module", "role", "shape", "why", "axes")
+"""Columns that never change in the order in which they are shown where there is room."""
+_NUMBER_WIDTH = {"load": 7}
+"""Cells of columns of numbers at least, so that columns keep their places while numbers change; else 8."""
 LEFT_OUT = "left out"
 
 
@@ -77,7 +83,7 @@ def _cells(point: Point, tower: TowerLayers) -> dict[str, str]:
     found = {
         "name": point.name,
         "module": point.module,
-        "shape": shape_in_words(point.shape),
+        "shape": shape_in_words(point.shape, point.samples_axis),
         "axes": _axes(point),
         "reduction": point.reduction,
         "why": point.why,
@@ -90,9 +96,9 @@ def _cells(point: Point, tower: TowerLayers) -> dict[str, str]:
     return found
 
 
-def shape_in_words(shape: Sequence[int]) -> str:
-    """A shape as 32×197×768."""
-    return "×".join(map(str, shape))
+def shape_in_words(shape: Sequence[int], samples_axis: int | None = None) -> str:
+    """A shape as 197×768, with N for the length of the samples' axis: N×197×768."""
+    return "×".join("N" if axis == samples_axis else str(size) for axis, size in enumerate(shape))
 
 
 def _axes(point: Point) -> str:
@@ -107,35 +113,29 @@ def _axes(point: Point) -> str:
 def columns_of(rows: dict[str, Row], width: int) -> list[Column]:
     """The columns that fit into ``width`` cells beside the names, without those that are empty on every line."""
     lines = [row.line.cells for row in rows.values() if row.point is not None]
-    health = [key for key in dict.fromkeys(key for cells in lines for key in cells) if key not in _TITLES]
-    health.remove("name") if "name" in health else None
-    titles = {**_TITLES, **{key: _short(key) for key in health}}
+    known = {"name", "load", *_CONSTANTS}
+    health = [key for key in dict.fromkeys(key for cells in lines for key in cells) if key not in known]
+    numbers = ["load", *health]
+    titles = {"load": _LOAD_TITLE, **{key: _short(key) for key in health}, **_CONSTANTS}
     longest = max((len(cells["name"]) for cells in lines), default=0)
     room = width - 2 - max(8, min(_NAME_LEAST, longest))
     chosen: dict[str, int] = {}
-    for key in (*_IMPORTANCE, *health):
+    for key in (*numbers, *_IMPORTANCE):
         texts = [text for cells in lines if (text := cells.get(key))]
-        wide = _width(key, titles[key], texts)
+        least = _NUMBER_WIDTH.get(key, 8) if key in numbers else 0
+        wide = max(len(titles[key]), least, min(max(map(len, texts), default=0), _MOST.get(key, 14)))
         if texts and room >= wide + 2:
             chosen[key] = wide
             room -= wide + 2
     shown = [
-        Column(key, title, chosen[key], right=key == "load" or key in health)
-        for key, title in titles.items()
-        if key in chosen
+        Column(key, title, chosen[key], right=key in numbers) for key, title in titles.items() if key in chosen
     ]
     return [Column("name", "LAYER", 0, cut_left=True), *shown]
 
 
-def _width(key: str, title: str, texts: Sequence[str]) -> int:
-    longest = max(map(len, texts), default=0)
-    least = _HEALTH_WIDTH if key not in _TITLES else 7 if key == "load" else 0
-    return max(len(title), least, min(longest, _MOST.get(key, 14)))
-
-
 def _short(measure: str) -> str:
     """The title of a column of a measure."""
-    return measure.replace("_", " ").upper()
+    return _HEALTH.get(measure) or measure.replace("_", " ").upper()
 
 
 def about(row: Row | None, layers: Layers, measure: str) -> str:
@@ -150,13 +150,13 @@ def about(row: Row | None, layers: Layers, measure: str) -> str:
     if point is None:
         return ""
     tower = next((tower for tower in layers.towers if tower.path == row.path), None)
-    lines = [point.name, " · ".join(_module(point)), _reduction(point), _numbers(point, tower, measure)]
+    lines = [point.name, _numbers(point, tower, measure), " · ".join(_module(point)), _reduction(point)]
     return "\n".join(plain_text(line) for line in lines if line)
 
 
 def _module(point: Point) -> list[str]:
-    traced = f"{shape_in_words(point.shape)} when traced" if point.shape else ""
-    parts = [text for text in (" ".join((point.module, traced)).strip(),) if text]
+    shape = shape_in_words(point.shape, point.samples_axis)
+    parts = [text for text in (" ".join((point.module, shape)).strip(),) if text]
     features = "features" if point.features is None else f"{point.features} features"
     axes = [
         f"{what} on axis {axis}"
@@ -182,6 +182,8 @@ def _numbers(point: Point, tower: TowerLayers | None, measure: str) -> str:
     if point.name in tower.loads:
         parts.append(f"load {decimals(tower.loads[point.name], 3)} in {measure_label(measure)}")
     for health, values in tower.health.items():
+        if not any(map(is_number, values.values())):
+            continue  # as the saturated part, where no activation function is bounded
         value = values.get(point.name)
         parts.append(f"{measure_label(health)} {number(value) if is_number(value) else 'not known'}")
     return " · ".join(parts)

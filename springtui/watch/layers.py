@@ -14,7 +14,7 @@ from ..state.layer_times import LOAD, LayerTables, LayerTimes, quantities_of
 from ..state.layers import Layers, described_in, layers_of
 from ..state.pictures import Series
 from ..state.run_state import RunState
-from ..state.wording import UNITS, number
+from ..state.wording import UNITS, number, shown_measure
 from ..terminal.text import plain_text
 from ..widgets.curves_plot import CurvesPlot
 from ..widgets.layer_map import LayerMap
@@ -121,14 +121,14 @@ class LayersView:
         path = self.path(state)
         if self.quantity not in quantities_of(state, path):
             self.quantity = LOAD
-        times = self._tables.of(state, path, self.quantity, measure)
+        times = self._tables.of(state, path, self.quantity, shown_measure(measure))
         picture = self._screen.query_one(LayerMap)
         picture.show(times, self._layer, moment)
         self._title = _title(times, path, several=len(state.towers) > 1)
-        self.draw_selected(kind)
-        if times is not None and self.quantity != self._curve_of:
+        if times is not None and self.quantity != self._curve_of:  # before the curve is scaled
             self._curve_of = self.quantity
             self._screen.query_one("#layer-curve", CurvesPlot).log_y = picture.is_log
+        self.draw_selected(kind)
 
     def draw_selected(self, kind: str) -> None:
         """Draw the title, the read-out, and the curve of the layer that is selected in the heat map."""
@@ -141,7 +141,11 @@ class LayersView:
         picture.say(self._title, times.unit if times is not None else "", shown)
         plot.heading = plain_text(name) or "Selected layer"
         plot.axis = unit
-        plot.show_curves(_curve(times, name), (self._title, name))
+        plot.is_fraction = times is not None and times.unit.startswith("fraction")
+        curve = _curve(times, name)
+        if times is not None and name and not curve:
+            plot.say_empty(f"{times.title} of this layer is not known")
+        plot.show_curves(curve, (self._title, name))
 
 
 def _title(times: LayerTimes | None, path: str, *, several: bool) -> str:
@@ -156,4 +160,6 @@ def _curve(times: LayerTimes | None, name: str) -> Sequence[Series]:
         return []
     points = [(x, y) for x, y in zip(times.steps.tolist(), times.of_layer(name).tolist(), strict=True)]
     known = [(x, y) for x, y in points if math.isfinite(y)]
+    if not known:
+        return []
     return [Series([x for x, _ in known], [y for _, y in known], plain_text(times.title), "primary")]

@@ -115,12 +115,15 @@ def history_series(
     return series
 
 
-def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> str:
-    """The run's name, kind, status and progress; parts that do not fit into ``width`` are left out."""
+def header(view: View, name: str, run: str, kind: str, *, replayed: bool, width: int) -> str:
+    """The run's name, kind, status, progress and id; parts that do not fit into ``width`` are left out.
+
+    Without a name the id stands in its place.
+    """
     state = view.state
     unit = UNITS.get(kind, "step")
     total = f"/{state.goal}" if state.goal > 0 else ""
-    parts = [name, kind, "replay" if replayed else state.status, f"{unit} {state.at}{total}"]
+    parts = [name or run, kind, "replay" if replayed else state.status, f"{unit} {state.at}{total}"]
     if view.read < 1.0:
         parts.append(f"reading {100 * view.read:.0f}%")
     if not replayed and not state.is_over and state.status is not Status.GONE and state.latest is not None:
@@ -130,6 +133,8 @@ def header(view: View, name: str, kind: str, *, replayed: bool, width: int) -> s
             parts.append(f"left {duration(state.seconds_left)}")
     if view.damaged:
         parts.append(f"{view.damaged} damaged lines skipped")
+    if name:
+        parts.append(run)
     return plain_text(fitting([part for part in parts if part], width))
 
 
@@ -211,20 +216,25 @@ def _value(value: Any) -> str:
 
 
 def usage_lines(
-    samples: Sequence[Sample], gpu_note: str, observation: Observation | None, *, width: int
+    samples: Sequence[Sample],
+    gpu_note: str,
+    observation: Observation | None,
+    *,
+    width: int,
+    process: str = "worker",
 ) -> list[str]:
-    """Lines on processor, memory and GPU use of the worker and of this machine."""
+    """Lines on processor, memory and GPU use of the process that fills the run, and of this machine."""
     if observation is not None and not observation.in_sight and observation.live is not False:
         return [
-            f"The worker is on {plain_text(observation.host) or 'another host'};",
+            f"The {process} is on {plain_text(observation.host) or 'another host'};",
             "its use can be measured there only.",
         ]
     if not samples:
         measurable = observation is None or observation.in_sight
-        return ["measuring …" if measurable else "no live worker, so nothing to measure"]
+        return ["measuring …" if measurable else f"no live {process}, so nothing to measure"]
     last = samples[-1]
     rows: list[tuple[str, list[float | None], str, str, float]] = [
-        ("worker", [s.worker_cpu for s in samples], _percent(last.worker_cpu), _mib(last.worker_memory), 1.0),
+        (process, [s.worker_cpu for s in samples], _percent(last.worker_cpu), _mib(last.worker_memory), 1.0),
         (
             "machine", [s.machine_cpu for s in samples], _percent(last.machine_cpu),
             f"{_mib(last.machine_memory)} of {_mib(last.machine_memory_total)}", 1.0,
@@ -238,7 +248,7 @@ def usage_lines(
     if last.gpu is None:
         lines.append(f"GPU     {gpu_note}")
     else:
-        own = f" · worker {_mib(last.worker_gpu_memory)}" if last.worker_gpu_memory is not None else ""
+        own = f" · {process} {_mib(last.worker_gpu_memory)}" if last.worker_gpu_memory is not None else ""
         memory = f"{_mib(last.gpu_memory)} of {_mib(last.gpu_memory_total)}"
         lines += [f"GPU     {_percent(last.gpu):>5}  {memory}{own}", bars([s.gpu for s in samples], width, 1.0)]
     return lines

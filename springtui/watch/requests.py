@@ -54,9 +54,9 @@ class Requests:
         if waited < PATIENCE:
             return f"{asked.words}: asked …"
         if alive is None:
-            why = "whether a worker holds the run cannot be seen from here"
+            why = "whether a process holds the run cannot be seen from here"
         else:
-            why = "the worker is alive and has not answered yet" if alive else "no worker holds the run"
+            why = "its process is alive and has not answered yet" if alive else "no process holds the run"
         return f"{asked.words}: not acknowledged for {waited:.0f} s: {why}"
 
 

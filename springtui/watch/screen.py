@@ -16,7 +16,7 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.widgets import Static, Tabs
 
-from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURES, NETWORK_MEASURES
+from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURES, NETWORK_MEASURES, PROBES
 from engine.runs.directory import Run
 from engine.runs.names import WORKER_LOG
 from engine.runs.status import Status
@@ -27,9 +27,9 @@ from ..preferences.last_place import LastSession
 from ..screen import NOTHING_ASKED, BaseScreen
 from ..state.curves import legend_of
 from ..state.cycling import next_of
-from ..state.run_state import RunState
+from ..state.run_state import RunState, measures_of
 from ..state.timeline import View
-from ..state.wording import UNITS, fitting
+from ..state.wording import UNITS, fitting, process_of
 from ..terminal import size
 from ..terminal.text import plain_text
 from ..widgets.chain_view import ChainView, show_chain
@@ -67,18 +67,18 @@ class WatchScreen(BaseScreen[None]):
 
     CSS_PATH = "watch.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("c", "next_scalar", "Quantity", id="watch.scalar", tooltip="next quantity over time"),
+        Binding("m", "next_measure", "Measure", id="watch.measure", tooltip="next measure of separation"),
         Binding("space", "toggle_play", "Play", id="watch.play", tooltip="replay, or hold it", priority=True),
         Binding("comma", "step(-1)", "Step back", id="watch.step_back", tooltip="one record back", show=False),
         Binding("full_stop", "step(1)", "Step", id="watch.step", tooltip="one record on", show=False),
         Binding("less_than_sign", "speed(-1)", "Slower", id="watch.slower", tooltip="replay slower", show=False),
         Binding("greater_than_sign", "speed(1)", "Faster", id="watch.faster", tooltip="replay faster", show=False),
         Binding("end", "live", "End", id="watch.live", tooltip="the end of the run, or its present", show=False),
-        Binding("b", "toggle_pause", "Pause", id="watch.pause", tooltip="pause or resume the worker"),
-        Binding("x", "stop", "Stop", id="watch.stop", tooltip="stop the worker; what it wrote is kept"),
-        Binding("i", "set", "Set", id="watch.set", tooltip="change a setting while it runs"),
-        Binding("c", "next_scalar", "Scalar", id="watch.scalar", tooltip="next quantity over time"),
         Binding("P", "next_tower", "Tower", id="watch.tower", tooltip="next tower of a model with several"),
-        Binding("m", "next_measure", "Measure", id="watch.measure", tooltip="next measure", show=False),
+        Binding("b", "toggle_pause", "Pause", id="watch.pause", tooltip="pause or resume the run"),
+        Binding("x", "stop", "Stop", id="watch.stop", tooltip="stop the run; what it wrote is kept"),
+        Binding("i", "set", "Set", id="watch.set", tooltip="change a setting while it runs"),
         Binding("v", "toggle_ruler", "View", id="watch.view", tooltip="springs or a folding ruler", show=False),
         Binding("right_square_bracket", "next_group(1)", "Next tab", id="watch.next_tab", key_display="]",
                 tooltip="next tab"),
@@ -178,6 +178,7 @@ class WatchScreen(BaseScreen[None]):
         """Show the panels that this kind of run has, with their headings."""
         chain = self.kind == "chain"
         self.set_class(chain, "-of-chain")
+        self.set_class(self.kind == "probe", "-of-probe")
         if chain:
             self.measure = DISTANCE
         towers = [tower.path for tower in self.whole.state.towers]
@@ -231,7 +232,11 @@ class WatchScreen(BaseScreen[None]):
         if self.follower.complete:
             self.check_alerts(self.whole.state)
         self.control.requests.settle(list(self.follower.timeline.answers))
-        if (towers := [tower.path for tower in self.whole.state.towers]) != self._towers:
+        known = measures_of(self.whole.state)
+        unknown = bool(known) and self.kind != "chain" and self.measure not in known
+        if unknown:  # as linear probes, which were chosen while another run was shown
+            self.measure = known[0]
+        if (towers := [tower.path for tower in self.whole.state.towers]) != self._towers or unknown:
             self._towers = towers
             self.refresh_bindings()
             self._shape()
@@ -283,17 +288,22 @@ class WatchScreen(BaseScreen[None]):
         lines += ["", *panels.settings_lines(view.state, self.control.config, facts.size.width)]
         usage = panels.usage_lines(
             list(follower.usage), follower.gpu_note, follower.observation,
-            width=max(10, self.query_one("#usage").size.width),
+            width=max(10, self.query_one("#usage").size.width), process=process_of(self.kind),
         )  # fmt: skip
         head = panels.header(
             view,
+            self.control.name,
             self.run_dir.id,
             self.kind,
             replayed=self.replay.position is not None,
             width=self.size.width - 2,
         )
         self.set_texts({"#facts": "\n".join(lines), "#usage": "\n".join(usage), "#head": head})
-        self.query_one(Console).show([*follower.log, *panels.warning_lines(self.whole.state)])
+        console, warnings = self.query_one(Console), panels.warning_lines(self.whole.state)
+        of_probe = self.kind == "probe" and not follower.log
+        console.border_title = "Warnings" if of_probe else WORKER_LOG
+        console.say_empty("no warnings" if of_probe else Console.EMPTY)
+        console.show([*follower.log, *warnings])
 
     def _draw_bar(self) -> None:
         whole, replay = self.whole, self.replay
@@ -309,10 +319,12 @@ class WatchScreen(BaseScreen[None]):
         wrong = gone or self.control.trouble
         problem = "" if gone else panels.what_went_wrong(self.follower.observation)
         state = self.view.state.of_tower(self.path)
-        regime = panels.regime_parts(state, self.measure) if self.has_class("-tabbed") else []
+        on_curve = self.has_class("-tabbed") and self.tab not in ("layers", "times")
+        regime = panels.regime_parts(state, self.measure) if on_curve else []
         notes = [wrong, asked, self._away or "", problem, "read-only" if self.read_only else "", *regime]
         text = fitting([note for note in notes if note], self.size.width - 2)
         self.set_texts({"#said": plain_text(text)})
+        self.set_class(not text, "-silent")
         unheard = "not acknowledged" in asked or "refused" in asked
         problem = "" if problem.startswith(Status.WAITING) else problem
         self.query_one("#said").set_class(bool(wrong or problem) or unheard, "-wrong")
@@ -328,9 +340,13 @@ class WatchScreen(BaseScreen[None]):
         self.draw_notices()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """False for what cannot be done, which hides its key: to ask an ended run's worker, another tower."""
+        """False for what cannot be done, which hides its key: to ask an ended run, another tower or measure."""
         if action == "next_tower":
             return len(self._towers) > 1
+        if action == "next_measure":
+            return self.kind != "chain"
+        if action == "next_scalar":
+            return self.tab != "layers"
         return self.read_only or action not in _ASKING or not self.whole.state.is_over
 
     async def action_toggle_pause(self) -> None:
@@ -398,9 +414,10 @@ class WatchScreen(BaseScreen[None]):
             self._draw()
 
     def action_next_measure(self) -> None:
-        """Show the next measure of separation."""
-        if self.kind != "chain":
-            self.measure = next_of(NETWORK_MEASURES, self.measure)
+        """Show the next measure of separation that the run holds; linear probes have no loads over time."""
+        known = [name for name in measures_of(self.whole.state) if self.tab != "times" or name != PROBES]
+        if self.kind != "chain" and known:
+            self.measure = next_of(known, self.measure)
             self.last_session.measure = self.measure
             self._shape()
             self._draw()
@@ -436,6 +453,7 @@ class WatchScreen(BaseScreen[None]):
         for group in GROUPS:
             self.set_class(event.tab.id == group, f"-{group}")
         self.tab = event.tab.id or "curve"
+        self.refresh_bindings()
         self._drawn_version = -1
         self.call_after_refresh(self._focus_tab)
 
@@ -449,6 +467,7 @@ class WatchScreen(BaseScreen[None]):
         """Set the classes for this size; called before the first frame, which would flicker otherwise."""
         self.set_class(size.is_small(columns, rows), "-small")
         self.set_class(not size.is_wide(columns, rows), "-tabbed")
+        self.set_class(rows < size.WIDE[1], "-low")
 
     def on_resize(self, event: events.Resize) -> None:
         columns, rows = event.size
@@ -461,6 +480,6 @@ class WatchScreen(BaseScreen[None]):
         """The command palette's entries of this screen."""
         yield SystemCommand("Replay", "Play the run from here, or pause", self.action_toggle_play)
         yield SystemCommand("Go to the end", "The run as it is now", self.action_live)
-        yield SystemCommand("Pause or resume the run", "Its worker", self.action_toggle_pause)
+        yield SystemCommand("Pause or resume the run", f"Its {process_of(self.kind)}", self.action_toggle_pause)
         yield SystemCommand("Stop the run", "What it wrote is kept", self.action_stop)
         yield SystemCommand("Set", "Change a setting while it runs", self.action_set)

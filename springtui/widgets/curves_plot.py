@@ -82,6 +82,8 @@ class CurvesPlot(Plot, can_focus=True):
         """The unit of the horizontal axis, such as epoch or step."""
         self.cursor: float | None = None
         self.log_x = self.log_y = False
+        self.is_fraction = False
+        """Whether values lie in [0, 1], which a constant curve's axis then shows."""
         self.smoothing = SMOOTHING[0]
         self._raw: list[Series] = []
         self._of: object = None
@@ -165,7 +167,10 @@ class CurvesPlot(Plot, can_focus=True):
             self.post_message(self.ReadOut(self))
 
     def _axes(self, series: list[Series], width: int, height: int) -> tuple[Axis, Axis]:
-        low, high = ends_of([y for s in series for y in s.y])
+        values = [y for s in series for y in s.y]
+        low, high = ends_of(values)
+        if self.is_fraction and not self.log_y and min(values) == max(values):
+            low, high = 0.0, 1.0
         up = self._held_upright(low, high, height)
         left, right = min(min(s.x) for s in series), max(max(s.x) for s in series)
         cells, most = columns_beside(up, width), max(2, (width - 6) // 6)

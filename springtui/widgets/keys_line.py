@@ -15,6 +15,8 @@ from ..terminal.textual_private import FooterKey
 
 ROOMY = 110
 """Columns from which all keys of a screen fit beside the palette's at the right edge; below, they stand closer."""
+_PLAIN = {"⏎": "enter", "↑↓": "k/j", "←→": "h/l"}
+"""Keys as they are written where only ASCII can be shown."""
 _ALWAYS = {"help", "quit_lab", "command_palette", "back"}
 
 
@@ -43,8 +45,8 @@ class KeysLine(Footer):
         keys = list(super().compose())
         self._shown = self._wanted() if keys else ()  # Textual's are none before a screen's bindings are known
         for key in keys:
-            if isinstance(key, FooterKey) and key.key_display == "⏎" and ascii_only():
-                key.key_display = "enter"  # its ASCII substitute would be unclear
+            if isinstance(key, FooterKey) and key.key_display in _PLAIN and ascii_only():
+                key.key_display = _PLAIN[key.key_display]  # its ASCII substitute would be unclear
             if isinstance(key, FooterKey) and key.has_class("-command-palette"):
                 key.description = "Palette"  # as the others are written
                 key.set_class(not self.compact, "-command-palette")  # which puts it at the right edge

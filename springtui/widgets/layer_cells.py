@@ -54,19 +54,27 @@ class Cells(NamedTuple):
     """The last step, by its number, that a column shows, [columns]."""
 
 
-def scale_of(values: Floats) -> Scale:
-    """The scale for these values: logarithmic where none is negative and they span decades."""
+def scale_of(values: Floats, shown: Floats | None = None) -> Scale:
+    """The scale for these values: logarithmic where none is negative and they span decades.
+
+    Args:
+        values: that the scale is made for.
+        shown: on the scale, where these are more.
+    """
+    shown = values if shown is None else shown
     known = values[np.isfinite(values)]
     positive = known[known > 0]
     if not known.size:
         return Scale(0.0, 1.0)
+    if not np.all(shown[np.isfinite(shown)] >= 0):
+        positive = positive[:0]  # what is negative has no place on a logarithmic scale
     log = bool(positive.size > known.size / 2 and known.min() >= 0 and _decades(positive) >= DECADES)
     places = np.log10(positive) if log else known
     low, high = float(places.min()), float(places.max())
     inner = _inner(places)
     if inner[1] - inner[0] < _FLAT * (high - low) and inner[1] > inner[0]:
         low, high = inner
-    every = places_on(values, log=log)
+    every = places_on(shown, log=log)
     with np.errstate(invalid="ignore"):
         return Scale(low, high, log, bool(np.any(every < low)), bool(np.any(every > high)))
 
@@ -96,7 +104,7 @@ def places_on(values: Floats, *, log: bool) -> Floats:
     return found
 
 
-def joined(steps: Floats, values: Floats, lines: int, columns: int) -> Cells:
+def joined(steps: Floats, values: Floats, lines: int, columns: int, scaled: Floats | None = None) -> Cells:
     """The table in at most ``lines`` lines and exactly ``columns`` columns.
 
     A column that no step lies in shows the step before it.
@@ -105,8 +113,9 @@ def joined(steps: Floats, values: Floats, lines: int, columns: int) -> Cells:
         steps: not decreasing, [T], T at least 1.
         values: [L, T], L at least 1; NaN where unknown.
         lines, columns: at least 1.
+        scaled: the values that the scale is made for, by default all.
     """
-    scale = scale_of(values)
+    scale = scale_of(values if scaled is None else scaled, values)
     places = places_on(values, log=scale.log)
     known = places[np.isfinite(places)]
     middle = float(np.median(_some(known))) if known.size else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -45,13 +46,15 @@ class LayerMap(Canvas, can_focus=True):
 
     DEFAULT_CSS = "LayerMap { height: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", id="layer_map.up", show=False, tooltip="the layer above"),
+        Binding("up,k", "move(-1)", "Layer", id="layer_map.up", key_display="↑↓", tooltip="the layer above"),
         Binding("down,j", "move(1)", "Down", id="layer_map.down", show=False, tooltip="the layer below"),
         Binding("pageup", "move(-10)", "Page up", id="layer_map.page_up", show=False, tooltip="ten layers up"),
         Binding(
             "pagedown", "move(10)", "Page down", id="layer_map.page_down", show=False, tooltip="ten layers down"
         ),
-        Binding("left,h", "along(-1)", "Left", id="layer_map.left", show=False, tooltip="read out earlier steps"),
+        Binding(
+            "left,h", "along(-1)", "Step", id="layer_map.left", key_display="←→", tooltip="read out earlier steps"
+        ),
         Binding("right,l", "along(1)", "Right", id="layer_map.right", show=False, tooltip="read out later steps"),
     ]
 
@@ -84,6 +87,8 @@ class LayerMap(Canvas, can_focus=True):
 
     def show(self, times: LayerTimes | None, layer: str = "", moment: float | None = None) -> None:
         """Set the table, the selected layer, and the step that a replay shows; drawn at the next ``redraw``."""
+        if moment != self._moment:
+            self._column = None  # the mark goes with the replay
         if times is not self._times or moment != self._moment:
             self._times, self._moment = times, moment
             self._version += 1
@@ -102,7 +107,7 @@ class LayerMap(Canvas, can_focus=True):
         """Whether the colours are on a logarithmic scale."""
         from .layer_cells import scale_of  # needs NumPy, which no first frame waits for
 
-        return self._times is not None and scale_of(self._times.values).log
+        return self._times is not None and scale_of(self._times.scaled, self._times.values).log
 
     @property
     def times(self) -> LayerTimes | None:
@@ -115,10 +120,12 @@ class LayerMap(Canvas, can_focus=True):
         return self._times.layers[self._index] if self._times is not None and self._times.layers else ""
 
     def readout(self) -> tuple[float, float] | None:
-        """Step and value of the selected layer at the cursor, else the newest; None where there is nothing."""
+        """Step and value of the selected layer at the cursor, else at the replay's step or the newest; or None."""
         if self._times is None or not len(self._times.steps):
             return None
         at = len(self._times.steps) - 1
+        if self._moment is not None:
+            at = max(0, bisect.bisect_right(self._times.steps.tolist(), self._moment) - 1)
         if self._column is not None and self._cells is not None and self._column < len(self._cells.columns):
             at = int(self._cells.columns[self._column])
         return float(self._times.steps[at]), float(self._times.values[self._index, at])
@@ -160,7 +167,7 @@ class LayerMap(Canvas, can_focus=True):
         from .layer_cells import joined  # needs NumPy, which no first frame waits for
 
         label = self._label_width()
-        self._cells = cells = joined(times.steps, times.values, height - CHROME_ROWS, width - label)
+        self._cells = cells = joined(times.steps, times.values, height - CHROME_ROWS, width - label, times.scaled)
         self.paint([*self._lines(times, cells, label), self._axis(times, label), self._legend(times, cells)])
 
     def _label_width(self) -> int:
@@ -202,7 +209,7 @@ class LayerMap(Canvas, can_focus=True):
                     begin = at
             for y in range(tall):
                 text = name if y == 0 else ""
-                mark = (">" if plain else "▶") if chosen else " "
+                mark = (">" if plain else "▶") if chosen and y == 0 else " "
                 style = base + (Style(bold=True) + self._color("accent") if chosen else self._dim())
                 strips.append(Strip([Segment(f"{mark} {text:<{label - 3}} ", style), *segments]))
         return strips
@@ -218,14 +225,21 @@ class LayerMap(Canvas, can_focus=True):
         """The line of steps, with a mark at the cursor, else at the step that a replay shows."""
         width = self.size.width - label
         low, high = float(times.steps[0]), float(times.steps[-1])
-        cells = [" "] * width
-        for value, text in round_ticks(low, high, max(2, width // 12), whole=True):
-            at = self._column_of(value, width)
-            if at + len(text) <= width and not "".join(cells[max(0, at - 1) : at + len(text)]).strip():
-                cells[at : at + len(text)] = text
         mark = self._column
         if mark is None and self._moment is not None:
             mark = self._column_of(self._moment, width)
+        cells = [" "] * width
+        last = number(high, 9)
+        if high > low and 2 * len(last) < width:  # the last step always has its label
+            cells[width - len(last) :] = last
+        for value, text in round_ticks(low, high, max(2, width // 12), whole=True):
+            at = self._column_of(value, width)
+            if at + len(text) <= width and not "".join(cells[max(0, at - 1) : at + len(text) + 1]).strip():
+                cells[at : at + len(text)] = text
+        if mark is not None and 0 <= mark < width:  # no label under the mark
+            begin = "".join(cells[:mark]).rfind(" ") + 1
+            end = next((i for i in range(mark, width) if cells[i] == " "), width)
+            cells[begin:end] = [" "] * (end - begin)
         line = "".join(cells)
         base, dim = self.rich_style, self.rich_style + self._dim()
         head = Segment("  step".ljust(label)[:label], dim)
@@ -252,7 +266,7 @@ class LayerMap(Canvas, can_focus=True):
         if bool((levels(cells.places, scale, count) == count).any()):
             more.append(f"{UNKNOWN_PLAIN if plain else UNKNOWN} not known")
         if len(times.layers) > len(cells.rows):
-            more.append(f"extreme of {-(-len(times.layers) // len(cells.rows))} a line")
+            more.append("+n: n layers more, the extreme shown")
         if scale.log:
             more.append("log scale")
         if times.stride > 1:
@@ -289,14 +303,16 @@ class LayerMap(Canvas, can_focus=True):
             self._go(min(len(self._times.layers) - 1, max(0, self._index + step)), self._column)
 
     def action_along(self, step: int) -> None:
-        """Read out the column ``step`` to the right; beyond the last the newest step is read out again."""
+        """Read out the next recorded step, or the one before; beyond the last the newest is read out again."""
         if self._cells is None:
             return
-        last = len(self._cells.columns) - 1
-        at = last if self._column is None else self._column + step
-        if self._column is None and step < 0:
-            at -= 1
-        self._go(self._index, None if at >= last and step > 0 else min(last, max(0, at)))
+        steps = self._cells.columns.tolist()
+        starts = [i for i, one in enumerate(steps) if i == 0 or one != steps[i - 1]]
+        at = self._column
+        if at is None:
+            at = self._column_of(self._moment, len(steps)) if self._moment is not None else len(steps) - 1
+        at = bisect.bisect_right(starts, at) - 1 + step
+        self._go(self._index, None if at >= len(starts) - 1 and step > 0 else starts[max(0, at)])
 
     def _go(self, layer: int, column: int | None) -> None:
         if (layer, column) != (self._index, self._column):

@@ -12,10 +12,13 @@ from textual.strip import Strip
 from springtui.terminal.text import ascii_only, plain_text
 
 from .canvas import Canvas
+from .table import ending
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 HATCH, HATCH_PLAIN = "╱", "/"
 """Characters of the bars of negative loads."""
+LOGITS = "logits"
+"""Name of the last point, which is no layer."""
 
 
 class LoadBars(Canvas):
@@ -47,7 +50,7 @@ class LoadBars(Canvas):
     def _line(self, y: int) -> Strip:
         load = self._loads[y]
         # names of a user's layers differ at their ends: encoder.layer.0, encoder.layer.1
-        name = self._names[y][-self._name_width() :].ljust(self._name_width() + 1)
+        name = ending(self._names[y], self._name_width()).ljust(self._name_width() + 1)
         return Strip(
             [
                 Segment(name, self.rich_style),
@@ -57,14 +60,18 @@ class LoadBars(Canvas):
         )
 
     def _name_width(self) -> int:
-        return min(12, max((len(name) for name in self._names), default=0))
+        return min(max(12, self.size.width // 4), max((len(name) for name in self._names), default=0))
 
     def _bar_of(self, load: float) -> str:
         room = max(1, self.size.width - self._name_width() - 9)
-        largest = max((abs(d) for d in self._loads if math.isfinite(d)), default=0.0)
+        both = zip(self._loads, self._names, strict=False)
+        layers = [abs(d) for d, name in both if math.isfinite(d) and (name != LOGITS or len(self._loads) == 1)]
+        largest = max(
+            layers, default=0.0
+        )  # the logits' load, which statistics leave out, may be many times as large
         if not math.isfinite(load) or largest == 0.0:
             return " " * room
-        eighths = round(8 * room * abs(load) / largest)
+        eighths = round(8 * room * min(1.0, abs(load) / largest))
         if load < 0:  # to be distinguished without colour
             return ((HATCH_PLAIN if ascii_only() else HATCH) * max(1, round(eighths / 8))).ljust(room)
         if ascii_only():

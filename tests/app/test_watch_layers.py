@@ -6,17 +6,20 @@ import math
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from support.lab import until
 from support.made_runs import make_probe_run, make_run, probe_records, training_records
 from test_watch_screen import offered, said, watch
 from textual.pilot import Pilot
 
+from engine.measures.registry import PROBES
 from engine.runs.directory import Run
-from engine.runs.records import Curve, Note, Started, encode
+from engine.runs.records import Curve, Health, Note, Started, encode
 from springtui.app import Opening, SpringApp
 from springtui.runs.catalogue import Row
 from springtui.runs.screen import RunsScreen
-from springtui.state.layers import Layers, described_in, layers_of
+from springtui.state.layer_times import LOAD, quantities_of
+from springtui.state.layers import Layers, described_in, layers_of, newest_health
 from springtui.state.run_state import RunState
 from springtui.watch.layer_words import NOT_DESCRIBED, columns_of, rows_of
 from springtui.watch.screen import WatchScreen
@@ -60,20 +63,18 @@ async def test_the_layers_tab_lists_every_point_and_what_was_left_out(home: Path
         assert pilot.app.focused is table
         await until(pilot, lambda: len(table.ids) == 7 + 1 + 2)
         head, *lines = table_lines(screen)
-        for title in ("LAYER", "MODULE", "REDUCTION", "ROLE", "LOAD"):
-            assert title in head
-        assert ("WHY" in head, "GRAD NORM" in head) == (size == (120, 40), size == (120, 40))
+        assert head.split()[:4] == ["LAYER", "LOAD", "GRADIENT", "DEAD"]
+        assert "REDUCTION" in head
+        assert ("ROLE" in head, "SHAPE" in head) == (size == (120, 40), size == (120, 40))
         assert lines[0].split()[0] == "input"
         third = next(line for line in lines if "h.2.mlp" in line)
-        assert "MLP" in third
         assert "token_mean" in third
-        assert "block" in third
         assert f"{0.6 * (1 - 0.9**39):.3f}" in third
         await pilot.press("down", "down")
         await until(pilot, lambda: said(screen, "#layer").startswith("model.h.1.mlp"))
         about = said(screen, "#layer")
         for words in (
-            "MLP 8×197×768 when traced", "samples on axis 0, 768 features on axis 2",
+            "MLP N×197×768", "samples on axis 0, 768 features on axis 2",
             "reduction token_mean: last map has 768 features", "role block", "load 0.295 in trace ratio",
             "gradient norm 0.316",
         ):  # fmt: skip
@@ -251,10 +252,10 @@ def test_columns_that_do_not_fit_or_are_empty_are_left_out() -> None:
     rows = rows_of(layers_in(state), "probe")
     keys = {width: [column.key for column in columns_of(rows, width)] for width in (30, 60, 114, 200)}
     assert keys[30] == ["name", "load"]
-    assert keys[60] == ["name", "module", "axes", "reduction", "role", "load"]
-    assert {"why", "axes", "grad_norm"} <= set(keys[114])
+    assert keys[60] == ["name", "load", "grad_norm", "dead", "axes"]
+    assert {"load", "grad_norm", "dead", "module", "shape", "reduction", "role"} <= set(keys[114])
     assert keys[200] == [
-        "name", "module", "shape", "axes", "reduction", "why", "role", "load", "grad_norm", "dead",
+        "name", "load", "grad_norm", "dead", "module", "shape", "axes", "reduction", "why", "role",
     ]  # fmt: skip
     for width in keys:
         columns = columns_of(rows, width)
@@ -273,6 +274,50 @@ def test_newest_health_is_of_the_newest_record_and_nan_is_not_known() -> None:
     assert tower.health["grad_norm"]["model.h.1.mlp"] == pytest.approx(10**-0.5)
     assert math.isnan(tower.health["grad_norm"]["logits"])
     assert "input" not in tower.loads
+    names = tower.points[1].name, tower.points[2].name
+    state.fold(Health(step=999, layers=[*names], measures={"grad_norm": [1.0, 2.0]}))
+    state.fold(
+        Health(step=1000, layers=[*names], measures={"grad_norm": [math.nan, 3.0], "saturated": [math.nan] * 2})
+    )
+    state.fold(Health(step=1001, layers=[*names], measures={"dead": [0.5, 0.0]}))  # the last was not foreseen
+    assert newest_health(state, "", "grad_norm") == {names[0]: 1.0, names[1]: 3.0}
+    assert newest_health(state, "", "dead") == {names[0]: 0.5, names[1]: 0.0}
+    assert all(map(math.isnan, newest_health(state, "", "saturated").values()))
+    assert quantities_of(state, "") == [LOAD, "grad_norm", "dead"]  # nothing is known of the saturated part
+
+
+async def test_keys_skip_measures_and_quantities_that_the_run_does_not_hold(home: Path) -> None:
+    state = [
+        event if not isinstance(event, Health) else structs.replace(
+            event, measures={**event.measures, "saturated": [math.nan] * len(event.layers)}
+        )
+        for event in probe_records(NAMES)
+    ]  # fmt: skip
+    run = Run(make_probe_run(home, state))
+    async with watch(run, home) as (screen, pilot):
+        await until(pilot, lambda: screen.whole.curves == 40)
+        await on_tab(screen, pilot, "times")
+        picture, plot = screen.query_one(LayerMap), screen.query_one("#layer-curve", CurvesPlot)
+        await until(pilot, lambda: picture.times is not None)
+        for _ in range(4):
+            await pilot.press("m")
+            assert screen.measure == "trace_ratio"  # the only one
+        shown = []
+        for _ in range(4):
+            await pilot.press("c")
+            shown.append(screen.layers_view.quantity)
+        assert shown == ["grad_norm", "dead", "load", "grad_norm"]
+        await pilot.press("pagedown")
+        await until(pilot, lambda: picture.selected == "logits" and not plot.curves)
+        assert plot.EMPTY == "gradient norm of this layer is not known"
+
+
+async def test_a_measure_chosen_in_another_run_gives_way_to_one_that_this_run_holds(home: Path) -> None:
+    run = Run(make_probe_run(home, probe_records(NAMES)))
+    async with watch(run, home) as (screen, pilot):
+        screen.measure, screen._drawn_version = PROBES, -1
+        await until(pilot, lambda: screen.whole.curves == 40 and screen.measure == "trace_ratio")
+        await until(pilot, lambda: bool(screen.query_one("#curve", CurvesPlot).curves[-1].y))
 
 
 async def test_the_list_of_runs_shows_warnings_of_live_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
