@@ -472,9 +472,9 @@ class LoadProbe:
         if self._steps == 0:  # an untrained network is no news
             return
         for tower, events in zip(self._towers, self._events, strict=False):
-            clear = not tower.statistics.reason
-            for text in events.see(self._steps, tower.curve, clear=clear, health=tower.health):
-                self._run.note(text)
+            clear = tower.shows_loads
+            for event in events.see(self._steps, tower.curve, clear=clear, health=tower.health):
+                self._run.note(event.text, event.level)
 
     def _write(self, began: float) -> None:
         numbers = self._tower.numbers()

@@ -684,8 +684,8 @@ class TestTowers:
         assert ended.summary["towers"]["members.1"]["regime"] == probe.tower("members.1").regime
         assert set(OWN) >= ended.summary.keys() - {"loss"}
         assert started.facts["towers"] == [
-            {"path": "members.0", "layers": probe.layers, "logits": True},
-            {"path": "members.1", "layers": probe.tower("members.1").layers, "logits": False},
+            {"path": "members.0", "layers": probe.layers, "logits": True, "joins": False},
+            {"path": "members.1", "layers": probe.tower("members.1").layers, "logits": False, "joins": False},
         ]
         assert {point["path"] for point in started.facts["points"]} == set(probe.towers)
 
