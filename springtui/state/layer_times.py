@@ -18,6 +18,9 @@ from .wording import measure_label, measure_unit
 LOAD = "load"
 """The quantity that every run with curves has; the others are the measures of layer health that were recorded."""
 
+LOGITS = (["logits"], ["(logits)"])
+"""The name of a curve's last point where it is the model's output; the second where a layer has the first."""
+
 
 @dataclass(frozen=True, eq=False)
 class LayerTimes:
@@ -34,6 +37,10 @@ class LayerTimes:
     """[L, T]; NaN where a value is not known."""
     stride: int = 1
     """One of so many recorded steps is among these, and the newest; memory is bounded."""
+    is_signed: bool = False
+    """Whether values have a sign and 0 a meaning, as of a load."""
+    has_logits: bool = False
+    """Whether the last layer is the logits, whose values set no scale."""
 
     def of_layer(self, name: str) -> Floats:
         """The values of a layer, [T]; NaN where there is no such layer."""
@@ -84,8 +91,10 @@ class LayerTables:
         values = np.diff(table, axis=1) * (1.0 if rises(measure) else -1.0)
         names = history.layers[1 : 1 + values.shape[1]] or layer_names(state, values.shape[1])
         return LayerTimes(
-            LOAD, f"load · {measure_label(measure)}", measure_unit(measure), names, steps, values.T, stride
-        )
+            LOAD, f"load · {measure_label(measure)}", measure_unit(measure), names, steps, values.T, stride,
+            is_signed=True,
+            has_logits=names[-1:] in LOGITS,
+        )  # fmt: skip
 
     def _table(self, history: LayerHistory, measure: str) -> tuple[Floats, Floats] | None:
         """Steps, [T], and values, [T, points], of the steps that have the measure for every point."""

@@ -38,6 +38,8 @@ UNKNOWN, UNKNOWN_PLAIN = "░", "?"
 """Texture of a cell whose value is not known."""
 _SHADES = " .:-=+*#%@"
 """Characters of the levels, from low to high, where only ASCII can be drawn."""
+_SIGNED_SHADES = "NMVWwvn- .:+*o%#@"
+"""Those of the levels of values with a sign: letters below 0, a blank at 0."""
 
 
 class LayerMap(Canvas, can_focus=True):
@@ -104,7 +106,8 @@ class LayerMap(Canvas, can_focus=True):
         """Whether the colours are on a logarithmic scale."""
         from .layer_cells import scale_of  # needs NumPy, which no first frame waits for
 
-        return self._times is not None and scale_of(self._times.values).log
+        times = self._times
+        return times is not None and not times.is_signed and scale_of(times.values).log
 
     @property
     def times(self) -> LayerTimes | None:
@@ -152,17 +155,21 @@ class LayerMap(Canvas, can_focus=True):
         """Draw the table."""
         self._draw_border()
         self._drawn = (self._version, self.size, self.app.theme)
-        self._palette = Palette.of_theme(self.app.theme_variables)
         times, (width, height) = self._times, self.size
+        variables = self.app.theme_variables
+        is_signed = times is not None and times.is_signed
+        self._palette = Palette.diverging(variables) if is_signed else Palette.of_theme(variables)
         self._cells = None
         is_empty = times is None or not len(times.steps) or not times.layers
         if times is None or is_empty or width < _SMALLEST[0] or height < _SMALLEST[1]:
             self.paint([])
             return
-        from .layer_cells import joined  # needs NumPy, which no first frame waits for
+        from .layer_cells import joined, signed_scale_of  # need NumPy, which no first frame waits for
 
-        label = self._label_width()
-        self._cells = cells = joined(times.steps, times.values, height - CHROME_ROWS, width - label)
+        label, scale = self._label_width(), None
+        if times.is_signed:
+            scale = signed_scale_of(times.values, times.values[:-1] if times.has_logits else times.values)
+        self._cells = cells = joined(times.steps, times.values, height - CHROME_ROWS, width - label, scale)
         self.paint([*self._lines(times, cells, label), self._axis(times, label), self._legend(times, cells)])
 
     def _label_width(self) -> int:
@@ -186,7 +193,7 @@ class LayerMap(Canvas, can_focus=True):
         count = len(self._palette.colors)
         found = levels(cells.places, cells.scale, count)
         styles = [*self._shades(), base + self._dim()]
-        signs = [_SHADES[n * len(_SHADES) // count] if plain else " " for n in range(count)]
+        signs = self._signs(cells.scale)
         signs.append(UNKNOWN_PLAIN if plain else UNKNOWN)
         names = short_names(times.layers)
         ends = [*cells.rows[1:].tolist(), len(times.layers)]
@@ -260,19 +267,26 @@ class LayerMap(Canvas, can_focus=True):
             more.append("+n: n layers more, the extreme shown")
         if scale.log:
             more.append("log scale")
+        if scale.even_to and scale.high > 2.0:
+            more.append(f"log beyond {'+-' if plain else '±'}{number(scale.even_to, 2)}")
         if times.stride > 1:
             more.append(f"one of {times.stride} records")
         block = 2 if self.size.width >= 100 else 1
-        bars = [
-            Segment((_SHADES[n * len(_SHADES) // count] if plain else " ") * block, style)
-            for n, style in enumerate(self._shades())
-        ]
-        room = self.size.width - 2 - len(low) - len(high) - 2 - block * count
+        bars = [Segment(sign * block, style) for sign, style in zip(self._signs(scale), self._shades(), strict=True)]
+        if scale.even_to:  # the middle is labelled
+            bars[count // 2] = Segment("0".center(block + 2), bars[count // 2].style)
+        room = self.size.width - 2 - len(low) - len(high) - 2 - sum(len(bar.text) for bar in bars)
         text = ""
         for part in more:
             if len(text) + 3 + len(part) <= room:
                 text += f" · {part}" if text else f"  {part}"
         return Strip([Segment(f"  {low} ", dim), *bars, Segment(f" {high}{text}", dim)])
+
+    def _signs(self, scale: Scale) -> list[str]:
+        """The characters of the levels, from low to high: blanks, which colours fill, where there are any."""
+        count = len(self._palette.colors)
+        shades = (_SIGNED_SHADES if scale.even_to else _SHADES) if ascii_only() else " "
+        return [shades[n * len(shades) // count] for n in range(count)]
 
     def _shades(self) -> list[Style]:
         """The styles of the levels, from low to high."""
