@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -75,8 +76,8 @@ class LayerMap(Canvas, can_focus=True):
         self._times: LayerTimes | None = None
         self._moment: float | None = None
         self._index = 0
-        self._column: int | None = None
-        """The column that is read out; None reads the newest step."""
+        self._step: float | None = None
+        """The step that is read out; None reads the one that a replay shows, else the newest."""
         self._cells: Cells | None = None
         self._palette = Palette(())
         self._drawn: object = None
@@ -88,6 +89,8 @@ class LayerMap(Canvas, can_focus=True):
 
     def show(self, times: LayerTimes | None, layer: str = "", moment: float | None = None) -> None:
         """Set the table, the selected layer, and the step that a replay shows; drawn at the next ``redraw``."""
+        if moment != self._moment:  # the mark follows a replay that goes on
+            self._step = None
         if times is not self._times or moment != self._moment:
             self._times, self._moment = times, moment
             self._version += 1
@@ -123,10 +126,13 @@ class LayerMap(Canvas, can_focus=True):
         """Step and value of the selected layer at the cursor, else the newest; None where there is nothing."""
         if self._times is None or not len(self._times.steps):
             return None
-        at = len(self._times.steps) - 1
-        if self._column is not None and self._cells is not None and self._column < len(self._cells.columns):
-            at = int(self._cells.columns[self._column])
+        at = self._read_at(self._times)
         return float(self._times.steps[at]), float(self._times.values[self._index, at])
+
+    def _read_at(self, times: LayerTimes) -> int:
+        """The place among the steps of the one that is read out: the last that is not after the cursor's."""
+        step = self._moment if self._step is None else self._step
+        return len(times.steps) - 1 if step is None else max(0, bisect.bisect_right(times.steps, step) - 1)
 
     def say(self, title: str, unit: str, below: str) -> None:
         """Show texts on the border, the unit as far as there is room; markup in names from files has no effect."""
@@ -235,9 +241,9 @@ class LayerMap(Canvas, can_focus=True):
             at = self._column_of(value, width)
             if at + len(text) <= width and not "".join(cells[max(0, at - 1) : at + len(text) + 1]).strip():
                 cells[at : at + len(text)] = text
-        mark = self._column
-        if mark is None and self._moment is not None:
-            mark = self._column_of(self._moment, width)
+        mark = None
+        if self._step is not None or self._moment is not None:
+            mark = self._column_of(float(times.steps[self._read_at(times)]), width)
         line = "".join(cells)
         base, dim = self.rich_style, self.rich_style + self._dim()
         head = Segment("  step".ljust(label)[:label], dim)
@@ -305,29 +311,29 @@ class LayerMap(Canvas, can_focus=True):
     def action_move(self, step: int) -> None:
         """Select the layer ``step`` below, and stop at the edges."""
         if self._times is not None and self._times.layers:
-            self._go(min(len(self._times.layers) - 1, max(0, self._index + step)), self._column)
+            self._go(min(len(self._times.layers) - 1, max(0, self._index + step)), self._step)
 
     def action_along(self, step: int) -> None:
-        """Read out the column ``step`` to the right; beyond the last the newest step is read out again."""
-        if self._cells is None:
+        """Read out the step that was recorded ``step`` later; beyond the last the newest one is followed again."""
+        times = self._times
+        if times is None or not len(times.steps):
             return
-        last = len(self._cells.columns) - 1
-        at = last if self._column is None else self._column + step
-        if self._column is None and step < 0:
-            at -= 1
-        self._go(self._index, None if at >= last and step > 0 else min(last, max(0, at)))
+        last = len(times.steps) - 1
+        at = min(last, max(0, self._read_at(times) + step))
+        follows = at == last and step > 0 and self._moment is None
+        self._go(self._index, None if follows else float(times.steps[at]))
 
-    def _go(self, layer: int, column: int | None) -> None:
-        if (layer, column) != (self._index, self._column):
-            self._index, self._column = layer, column
+    def _go(self, layer: int, step: float | None) -> None:
+        if (layer, step) != (self._index, self._step):
+            self._index, self._step = layer, step
             self._version += 1
             self.post_message(self.Selected(self, self.selected))
 
     def on_click(self, event: events.Click) -> None:
         """Select the layer whose value the cell under the mouse shows, and read it out."""
         spot = event.get_content_offset(self)
-        cells = self._cells
-        if spot is None or cells is None or spot.y >= self.size.height - CHROME_ROWS:
+        cells, times = self._cells, self._times
+        if spot is None or cells is None or times is None or spot.y >= self.size.height - CHROME_ROWS:
             return
         row, left = 0, spot.y
         for row, tall in enumerate(self._tall(cells)):  # noqa: B007
@@ -336,9 +342,9 @@ class LayerMap(Canvas, can_focus=True):
             left -= tall
         column = spot.x - self._label_width()
         if 0 <= column < len(cells.columns):
-            self._go(int(cells.owners[row, column]), column)
+            self._go(int(cells.owners[row, column]), float(times.steps[cells.columns[column]]))
         elif column < 0:
-            self._go(int(cells.rows[row]), self._column)
+            self._go(int(cells.rows[row]), self._step)
 
 
 def _ends(scale: Scale) -> tuple[str, str]:

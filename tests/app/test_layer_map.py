@@ -251,6 +251,44 @@ async def test_drawn_with_textures_labels_and_steps() -> None:
         assert math.isnan(found[1])
 
 
+async def test_arrows_go_from_record_to_record_and_the_mark_stands_where_is_read() -> None:
+    values = np.arange(11.0)[None] * np.ones((3, 11))
+    app = MapApp()
+    async with app.run_test(size=(90, 3 + CHROME_ROWS)) as pilot:
+        picture = app.query_one(LayerMap)
+        times = times_of(values)
+        picture.show(times)
+        picture.redraw()
+        label = picture._label_width()
+
+        def mark() -> int:
+            picture.redraw()
+            return picture.render_line(3).text.find("▲") - label
+
+        assert mark() < 0
+        await pilot.press("tab", "left")
+        assert picture.readout() == (90.0, 9.0)
+        await pilot.press("left", "left")
+        assert picture.readout() == (70.0, 7.0)
+        assert mark() == int(0.7 * (90 - label))
+        await pilot.press("right", "right", "right")
+        assert picture.readout() == (100.0, 10.0)
+        assert mark() < 0  # the newest is followed again
+        picture.show(times, moment=44.0)
+        assert picture.readout() == (40.0, 4.0)
+        assert mark() == int(0.4 * (90 - label))
+        await pilot.press("left")
+        assert picture.readout() == (30.0, 3.0)
+        assert mark() == int(0.3 * (90 - label))
+        picture.show(times, moment=60.0)  # the replay goes on, and the mark with it
+        assert picture.readout() == (60.0, 6.0)
+        assert mark() == int(0.6 * (90 - label))
+        await pilot.press(*["left"] * 9)
+        assert picture.readout() == (0.0, 0.0)
+        picture.show(times)
+        assert picture.readout() == (100.0, 10.0)
+
+
 async def test_a_click_selects_the_layer_that_the_cell_shows() -> None:
     values = np.zeros((40, 50))
     values[33, 20:30] = 5.0
