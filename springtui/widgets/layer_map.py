@@ -181,9 +181,10 @@ class LayerMap(Canvas, can_focus=True):
     def _label_width(self) -> int:
         """Columns of the layers' names, with the mark of the selected one before and a blank behind them."""
         names = short_names(self._times.layers if self._times is not None else [])
-        lines = max(1, self.size.height - CHROME_ROWS)
-        more = len(f" +{-(-len(names) // lines) - 1}") if len(names) > lines else 0
-        longest = max((cell_len(plain_text(name)) for name in names), default=0) + more
+        lines = min(len(names), max(1, self.size.height - CHROME_ROWS))
+        starts = [line * len(names) // lines for line in range(lines)] + [len(names)]
+        shown = [_name_of(names, starts[line], starts[line + 1]) for line in range(lines)]
+        longest = max(map(cell_len, shown), default=0)
         return 3 + min(_LONGEST_LABEL, self.size.width // 3, max(longest, len("step")))
 
     def _tall(self, cells: Cells) -> list[int]:
@@ -223,10 +224,12 @@ class LayerMap(Canvas, can_focus=True):
         return strips
 
     def _label_of(self, names: Sequence[str], first: int, end: int, room: int) -> str:
-        """The name of a line's layer; of several the selected or first one's, and how many others."""
-        shown = self._index if first <= self._index < end else first
-        more = f" +{end - first - 1}" if end - first > 1 else ""
-        text = ending(plain_text(names[shown]), max(1, room - len(more))) + more
+        """The name of a line's layer; of several those of the first and the last, cut where there is no room."""
+        text = _name_of(names, first, end)
+        if cell_len(text) > room and end - first > 1:
+            each = max(1, (room - 1) // 2)
+            text = f"{ending(plain_text(names[first]), each)}-{ending(plain_text(names[end - 1]), each)}"
+        text = ending(text, room)
         return text + " " * max(0, room - cell_len(text))
 
     def _axis(self, times: LayerTimes, label: int) -> Strip:
@@ -270,7 +273,7 @@ class LayerMap(Canvas, can_focus=True):
         if bool((levels(cells.places, scale, count) == count).any()):
             more.append(f"{UNKNOWN_PLAIN if plain else UNKNOWN} not known")
         if len(times.layers) > len(cells.rows):
-            more.append("+n: n layers more, the extreme shown")
+            more.append("a-b: layers a to b, the extreme shown")
         if scale.log:
             more.append("log scale")
         if scale.even_to and scale.high > 2.0:
@@ -345,6 +348,12 @@ class LayerMap(Canvas, can_focus=True):
             self._go(int(cells.owners[row, column]), float(times.steps[cells.columns[column]]))
         elif column < 0:
             self._go(int(cells.rows[row]), self._step)
+
+
+def _name_of(names: Sequence[str], first: int, end: int) -> str:
+    """The name of one layer, or those of the first and the last of several, as 6-7."""
+    ends = [plain_text(names[first]), *([plain_text(names[end - 1])] if end - first > 1 else [])]
+    return "-".join(ends)
 
 
 def _ends(scale: Scale) -> tuple[str, str]:

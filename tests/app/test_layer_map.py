@@ -302,7 +302,8 @@ async def test_a_click_selects_the_layer_that_the_cell_shows() -> None:
         assert picture.selected == "model.h.33"
         assert picture.readout() == (250.0, 5.0) or picture.readout() == (240.0, 5.0)
         picture.redraw()
-        assert picture.render_line(3).text.startswith("▶ 33 +9")
+        assert picture.render_line(3).text.startswith("▶ 30-39 ")
+        assert picture.render_line(0).text.startswith("  0-9 ")
         await pilot.click(picture, offset=(1, 0))
         assert picture.selected == "model.h.0"
 
