@@ -23,7 +23,7 @@ from springtui.widgets.curves_plot import CurvesPlot
 from springtui.widgets.heat_map import HeatMap
 from springtui.widgets.load_bars import LoadBars
 from springtui.widgets.plot import Plot
-from springtui.widgets.ticks import MOST_EMPTY, even_axis, log_axis, round_ticks
+from springtui.widgets.ticks import MOST_EMPTY, even_axis, log_axis, log_ticks, round_ticks
 
 
 class Stage(App[None]):
@@ -296,6 +296,18 @@ def test_an_axis_from_nothing_is_labelled_at_its_foot() -> None:
     assert powers is not None
     assert [label for _, label in powers.ticks] == ["0.01", "0.1", "1", "10"]
     assert log_axis(0.1, 0.9, 12) is None
+
+
+@pytest.mark.parametrize("most", [2, 3, 6])
+@pytest.mark.parametrize(("low", "high"), [(-2.6, -2.2), (-2.75, -2.2), (-2.501, -2.5), (0.1, 0.9), (-5.2, -4.3)])
+def test_a_log_axis_is_labelled_with_values_and_never_without(low: float, high: float, most: int) -> None:
+    found = log_ticks(low, high, most)
+    assert 2 <= len(found) <= max(2, most)
+    for place, label in found:
+        assert low - 1e-9 <= place <= high + 1e-9
+        assert float(label) == pytest.approx(10.0**place, rel=0.01)
+    assert log_ticks(-310.0, -309.5, 3) == [(-310.0, "10^-310"), (-309.5, "10^-309.5")]
+    assert log_ticks(math.nan, 1.0, 3) == []
 
 
 @pytest.mark.parametrize("plain", ["off", "on"])
