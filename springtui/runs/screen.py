@@ -345,7 +345,8 @@ class RunsScreen(BaseScreen[None]):
         if len(rows) != 2:
             self.notify(f"two runs are compared: Space marks them, and {len(self.marked)} are marked", timeout=4)
             return
-        self.app.push_screen(ComparisonScreen((rows[0], rows[1]), self.overlay))
+        older, newer = sorted(rows, key=lambda row: row.created)
+        self.app.push_screen(ComparisonScreen((older, newer), self.overlay))
 
     def action_next_quantity(self) -> None:
         """Plot the next quantity."""

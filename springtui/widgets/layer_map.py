@@ -281,7 +281,9 @@ class LayerMap(Canvas, can_focus=True):
         if times.stride > 1:
             more.append(f"one of {times.stride} records")
         block = 2 if self.size.width >= 100 else 1
-        bars = [Segment(sign * block, style) for sign, style in zip(self._signs(scale), self._shades(), strict=True)]
+        bars = [
+            Segment(sign * block, style) for sign, style in zip(self._signs(scale), self._shades(), strict=True)
+        ]
         if scale.even_to:  # the middle is labelled
             bars[count // 2] = Segment("0".center(block + 2), bars[count // 2].style)
         room = self.size.width - 2 - len(low) - len(high) - 2 - sum(len(bar.text) for bar in bars)

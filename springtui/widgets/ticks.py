@@ -89,12 +89,12 @@ def log_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
 
     Where fewer than two lie there, the values at both ends; a power where a value is out of a float's range. The places are logarithms, as ``low`` and ``high`` are.
     """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return []
     decades = range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)
     if len(decades) >= 2:
         every = -(-len(decades) // max(1, most))
         return [(float(k), _power(k)) for k in decades[::every]]
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return []
     if high > 300 or low < -300:
         return [(end, f"10^{end:.4g}") for end in dict.fromkeys((low, high))]
     values = round_ticks(10.0**low, 10.0**high, most)

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from textual.app import ComposeResult
 
-from engine.measures.registry import HEALTH, MEASURES
+from engine.measures.registry import HEALTH
 from engine.runs.records import Curve, Health, Started
 from springtui.app_base import AppBase
 from springtui.state.layer_times import LOAD, LayerTables, LayerTimes, quantities_of
 from springtui.state.layers import short_names
 from springtui.state.run_state import RunState
+from springtui.state.wording import measure_unit
 from springtui.widgets.layer_cells import joined, levels, scale_of, signed_scale_of
 from springtui.widgets.layer_map import CHROME_ROWS, UNKNOWN, LayerMap
 
@@ -172,7 +173,7 @@ def test_loads_are_the_drops_of_the_curve_and_health_as_recorded(path: str) -> N
     assert times.layers == ["h.0", "h.1", "h.2"]
     assert times.steps.tolist() == [0, 10, 20, 30, 40, 50]
     assert np.allclose(times.values, np.outer([0.5, -0.25, 2.0], range(6)))
-    assert times.unit == MEASURES["trace_ratio"].unit
+    assert times.unit == measure_unit("trace_ratio")
     assert times.is_signed
     assert not times.has_logits
     rising = tables.of(state, path, LOAD, "inverse_fuzziness")
@@ -181,7 +182,7 @@ def test_loads_are_the_drops_of_the_curve_and_health_as_recorded(path: str) -> N
     health = tables.of(state, path, "grad_norm", "trace_ratio")
     assert health is not None
     assert health.steps.tolist() == [10, 30, 50]
-    assert (health.title, health.unit) == (HEALTH["grad_norm"].label, HEALTH["grad_norm"].unit)
+    assert (health.title, health.unit) == (HEALTH["grad_norm"].label, measure_unit("grad_norm"))
     assert health.of_layer("h.1").tolist() == [1, 3, 5]
     assert np.isnan(health.of_layer("h.2")).all()
     assert np.isnan(health.of_layer("no such layer")).all()
@@ -335,7 +336,9 @@ async def test_loads_are_drawn_about_0_and_the_logits_set_no_scale(
     app = MapApp()
     async with app.run_test(size=(100, 5 + CHROME_ROWS)):
         picture = app.query_one(LayerMap)
-        picture.show(LayerTimes(LOAD, "load", "u", times.layers, times.steps, values, is_signed=True, has_logits=True))
+        picture.show(
+            LayerTimes(LOAD, "load", "u", times.layers, times.steps, values, is_signed=True, has_logits=True)
+        )
         assert not picture.is_log
         picture.redraw()
         lines = [picture.render_line(y) for y in range(5 + CHROME_ROWS)]
