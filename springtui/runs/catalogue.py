@@ -30,7 +30,7 @@ ACCURACIES = (
     "test_accuracy", "test_acc", "val_accuracy", "val_acc", "valid_accuracy", "valid_acc", "validation_accuracy",
     "eval_accuracy", "eval_acc", "accuracy", "acc", "train_accuracy", "train_acc",
 )  # fmt: skip
-"""Names by which an accuracy is logged, that of samples not trained on first; also with a slash, as ``val/acc``."""
+"""Names by which an accuracy is logged, of samples not trained on first; also with a slash, as ``val/acc``."""
 
 
 @dataclass
@@ -82,7 +82,9 @@ class Row:
         """The newest accuracy, in [0, 1], by the first name of ``ACCURACIES`` that it was logged by."""
         values = self.about.get("values", {})
         plain = {name.rsplit("/", 1)[-1]: name for name in values}  # as of trackers: val/acc
-        names = (name for wanted in ACCURACIES for name in (wanted, wanted.replace("_", "/"), plain.get(wanted, "")))
+        names = (
+            name for wanted in ACCURACIES for name in (wanted, wanted.replace("_", "/"), plain.get(wanted, ""))
+        )
         found = (self.value(name) for name in names)
         return next((value for value in found if value is not None and 0.0 <= value <= 1.0), None)
 

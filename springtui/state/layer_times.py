@@ -11,15 +11,12 @@ from engine.arrays import Floats
 from engine.measures.registry import rises
 
 from .layer_history import Column, LayerHistory
-from .layers import layer_names
+from .layers import LOGITS, layer_names
 from .run_state import RunState
 from .wording import measure_label, measure_unit
 
 LOAD = "load"
 """The quantity that every run with curves has; the others are the measures of layer health that were recorded."""
-
-LOGITS = (["logits"], ["(logits)"])
-"""The name of a curve's last point where it is the model's output; the second where a layer has the first."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """A table of layers over steps made as large as a screen: layers and steps that share a cell are joined.
 
-A cell shows the value of the joined ones that is farthest from the median of the whole table, of values with a sign
-from 0, so that no spike and no dead layer is lost where there are more layers than lines, or more steps than columns.
+A cell shows the value of the joined ones that is farthest from the median of the whole table, or from 0 where
+values have a sign, so that no spike and no dead layer is lost where layers or steps share a cell.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ def scale_of(values: Floats) -> Scale:
 def signed_scale_of(values: Floats, setting: Floats) -> Scale:
     """The scale for values with a sign: its middle is 0, both ends are as far, and small ones keep their colours.
 
-    A value v is at the place arsinh(v / s), which is linear in v up to s and logarithmic beyond. s is the median size,
-    but at least a hundredth of the size at the ends, so that what is nearly 0 looks so.
+    A value v is at the place arsinh(v / s), which is linear in v up to s and logarithmic beyond. s is the median
+    size, but at least a hundredth of the size at the ends, so that what is nearly 0 looks so.
 
     Args:
         values: all values, [L, T].

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
 from springtui.terminal.text import ascii_only, plain_text
 
+from ..state.layers import LOGITS
 from .canvas import Canvas
+from .table import ending
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 HATCH, HATCH_PLAIN = "╱", "/"
@@ -47,7 +50,9 @@ class LoadBars(Canvas):
     def _line(self, y: int) -> Strip:
         load = self._loads[y]
         # names of a user's layers differ at their ends: encoder.layer.0, encoder.layer.1
-        name = self._names[y][-self._name_width() :].ljust(self._name_width() + 1)
+        width = self._name_width()
+        name = ending(self._names[y], width)
+        name += " " * (width + 1 - cell_len(name))
         return Strip(
             [
                 Segment(name, self.rich_style),
@@ -57,13 +62,16 @@ class LoadBars(Canvas):
         )
 
     def _name_width(self) -> int:
-        return min(12, max((len(name) for name in self._names), default=0))
+        return min(12, max((cell_len(name) for name in self._names), default=0))
 
     def _bar_of(self, load: float) -> str:
         room = max(1, self.size.width - self._name_width() - 9)
-        largest = max((abs(d) for d in self._loads if math.isfinite(d)), default=0.0)
+        largest = self._largest()
         if not math.isfinite(load) or largest == 0.0:
             return " " * room
+        if abs(load) > largest:  # that of the logits, which may be longer than there is room
+            sign = (HATCH_PLAIN if ascii_only() else HATCH) if load < 0 else "#" if ascii_only() else "█"
+            return sign * (room - 1) + (">" if ascii_only() else "≫")
         eighths = round(8 * room * abs(load) / largest)
         if load < 0:  # to be distinguished without colour
             return ((HATCH_PLAIN if ascii_only() else HATCH) * max(1, round(eighths / 8))).ljust(room)
@@ -71,6 +79,12 @@ class LoadBars(Canvas):
             return ("#" * round(eighths / 8)).ljust(room)
         whole, part = divmod(eighths, 8)
         return ("█" * whole + (_EIGHTHS[part] if part else "")).ljust(room)
+
+    def _largest(self) -> float:
+        """The load of the longest bar, without that of the logits where any other is known and not 0."""
+        sizes = [abs(load) if math.isfinite(load) else 0.0 for load in self._loads]
+        inner = sizes[:-1] if self._names[-1:] in LOGITS else sizes
+        return max(inner, default=0.0) or max(sizes, default=0.0)
 
     def _value_of(self, load: float) -> str:
         return f"{load:z8.3f}" if math.isfinite(load) else "       -"

@@ -87,7 +87,8 @@ def round_ticks(low: float, high: float, most: int, *, whole: bool = False) -> l
 def log_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
     """At most ``most`` round numbers between 10**low and 10**high: powers of ten, or between two of them 1-2-5.
 
-    Where fewer than two lie there, the values at both ends; a power where a value is out of a float's range. The places are logarithms, as ``low`` and ``high`` are.
+    Where fewer than two lie there, the values at both ends; a power where a value is out of a float's range. The
+    places are logarithms, as ``low`` and ``high`` are.
     """
     if not (math.isfinite(low) and math.isfinite(high)):
         return []

@@ -105,7 +105,7 @@ def test_a_signed_scale_has_its_middle_at_0_and_tells_small_values_apart() -> No
     assert scale.high == -scale.low
     assert scale.value(scale.high) == pytest.approx(2.9)
     assert scale.value(0.0) == 0.0
-    assert not (scale.below or scale.above)
+    assert (scale.below, scale.above) == (False, False)
     found = levels(scale.places(loads[:, -1]), scale, 17)
     assert found[0] == 16
     assert found[6] == 8  # 0 has a level of its own

@@ -420,7 +420,10 @@ async def test_the_key_of_comparing_is_shown_once_two_are_marked(home: Path) -> 
     app = SpringApp(home, opening=Opening("runs"))
 
     def shown() -> bool:
-        return any(one.enabled and one.binding.show and one.binding.key == "B" for one in app.screen.active_bindings.values())
+        return any(
+            one.enabled and one.binding.show and one.binding.key == "B"
+            for one in app.screen.active_bindings.values()
+        )
 
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, RunsScreen) and len(app.screen.table.ids) == 3)

@@ -228,6 +228,22 @@ async def test_bars_are_as_long_as_the_loads() -> None:
         assert app.picture()[0].rstrip().endswith("-")
 
 
+async def test_a_cut_name_of_a_bar_says_so_and_the_logits_do_not_set_its_length() -> None:
+    bars = LoadBars()
+    app = Stage(bars)
+    async with app.run_test(size=(60, 3)):
+        bars.show([0.5, 0.25, -5.0], ["image.blocks.10", "image.blocks.11", "logits"])
+        first, second, logits = app.picture()
+        assert first.startswith("…e.blocks.10 ")
+        assert first.count("█") == 60 - 12 - 9
+        assert second.count("█") == pytest.approx(first.count("█") / 2, abs=1)
+        assert "≫" in logits
+        assert "-5.000" in logits
+        bars.show([0.0, 2.0], ["a", "logits"])  # where nothing else carries a load
+        assert "█" in app.picture()[1]
+        assert "≫" not in app.picture()[1]
+
+
 async def test_ascii_terminals_get_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPRINGTUI_ASCII", "1")
     for widget in (linear(), Plot(), ChainView(), LoadBars()):
