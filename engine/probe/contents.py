@@ -106,6 +106,10 @@ class Contents:
         if storage is not None and (content := self._by_storage.get(storage.data_ptr())) is not None:
             content.save()
 
+    def has_uncopied(self) -> bool:
+        """Whether some content has no copy yet."""
+        return any(content.copy is None for content in self._by_storage.values())
+
     def changed(self) -> Iterator[Content]:
         """The contents that have changed."""
         return (content for content in self._by_storage.values() if content.has_changed())

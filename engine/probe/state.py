@@ -76,6 +76,10 @@ class ModelState:
         for snapshot in self._open:
             snapshot.before_write(tensor)
 
+    def has_uncopied(self) -> bool:
+        """Whether some tensor of the model is copied only once an operation is about to write to it."""
+        return any(snapshot.has_uncopied() for snapshot in self._open)
+
     def take_news(self) -> list[str]:
         """Sentences about changes that were not reported before."""
         news, self._news = self._news, []

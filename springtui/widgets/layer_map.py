@@ -247,6 +247,10 @@ class LayerMap(Canvas, can_focus=True):
         mark = None
         if self._step is not None or self._moment is not None:
             mark = self._column_of(float(times.steps[self._read_at(times)]), width)
+        if mark is not None:  # no label under the mark
+            begin = "".join(cells[:mark]).rfind(" ") + 1
+            end = next((i for i in range(mark, width) if cells[i] == " "), width)
+            cells[begin:end] = [" "] * (end - begin)
         line = "".join(cells)
         base, dim = self.rich_style, self.rich_style + self._dim()
         head = Segment("  step".ljust(label)[:label], dim)

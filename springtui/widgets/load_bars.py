@@ -62,7 +62,7 @@ class LoadBars(Canvas):
         )
 
     def _name_width(self) -> int:
-        return min(12, max((cell_len(name) for name in self._names), default=0))
+        return min(max(12, self.size.width // 4), max((cell_len(name) for name in self._names), default=0))
 
     def _bar_of(self, load: float) -> str:
         room = max(1, self.size.width - self._name_width() - 9)

@@ -443,20 +443,23 @@ async def test_the_key_of_comparing_is_shown_once_two_are_marked(home: Path) -> 
         assert first.created < second.created
 
 
-async def test_a_notice_of_a_run_says_its_name_and_an_alert_too(home: Path) -> None:
+async def test_a_notice_of_a_run_says_its_name_and_an_alert_too(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = make_run(home, training_records(5), 1)
     write_label(folder, name="[b]mine")
     other = make_run(home, training_records(5), 2, began=1.7e9 + 50)
     async with open_runs(home) as (screen, _):
         app = screen.app
         assert isinstance(app, SpringApp)
-        app.alerts.rules = (AlertRule(on="threshold", metric="loss", above=1.0),)
+        app.alerts.rules = (AlertRule(on="threshold", metric="loss", above=1.0, bell=False),)
+        told: list[str] = []
+        monkeypatch.setattr(app, "notify", lambda message, **_: told.append(message))
         warning = Note(seq=9, time=1.7e9, level="warning", text="h.1 is dead")
         for name in (folder.name, other.name):
             for loss in (0.5, 2.0):
                 app.check_alerts(name, "running", {"loss": loss}, heard=1.0, warnings=[])
             app.check_alerts(name, "running", {"loss": 2.0}, heard=1.0, warnings=[warning], new=False)
-        told = [note.message for note in app._notifications]
         assert "[b]mine: loss is 2, above 1" in told
         assert "[b]mine: h.1 is dead" in told
         assert f"{other.name}: h.1 is dead" in told

@@ -232,10 +232,10 @@ async def test_a_cut_name_of_a_bar_says_so_and_the_logits_do_not_set_its_length(
     bars = LoadBars()
     app = Stage(bars)
     async with app.run_test(size=(60, 3)):
-        bars.show([0.5, 0.25, -5.0], ["image.blocks.10", "image.blocks.11", "logits"])
+        bars.show([0.5, 0.25, -5.0], ["the.image.blocks.10", "the.image.blocks.11", "logits"])
         first, second, logits = app.picture()
-        assert first.startswith("…e.blocks.10 ")
-        assert first.count("█") == 60 - 12 - 9
+        assert first.startswith("…mage.blocks.10 ")
+        assert first.count("█") == 60 - 15 - 9
         assert second.count("█") == pytest.approx(first.count("█") / 2, abs=1)
         assert "≫" in logits
         assert "-5.000" in logits

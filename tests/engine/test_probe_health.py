@@ -521,7 +521,7 @@ class TestActivations:
             model[4].weight[:] = torch.outer(torch.rand(12), torch.tensor([1.0, -1.0]).repeat(8)) / 99
         train(model, optimiser, task, 2, probe.step)
         assert layer(probe, "effective_rank")[2] == pytest.approx(1.0, abs=0.05)
-        assert [text for text in notes(probe) if "collapsed" in text and text.startswith("5")], notes(probe)
+        assert [text for text in notes(probe) if "collapsed" in text and text.startswith("layers 5")], notes(probe)
 
     def test_padding_counts_nowhere(self) -> None:
         class Words(nn.Module):
