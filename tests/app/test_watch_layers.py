@@ -160,7 +160,7 @@ async def test_the_heat_map_goes_through_the_measures_and_shares_its_layer_with_
         assert pilot.app.focused is picture
         assert picture.selected == "model.h.1.mlp"
         await until(pilot, lambda: plot.curves and not picture.is_stale())
-        assert "Load · trace ratio · natural logarithm" in str(picture.border_title)
+        assert "Load · trace ratio · log ratio" in str(picture.border_title)
         assert plot.curves[0].y[-1] == pytest.approx(0.3 * (1 - 0.9**39))
         assert not plot.log_y
         await pilot.press("c")
@@ -172,6 +172,9 @@ async def test_the_heat_map_goes_through_the_measures_and_shares_its_layer_with_
         await until(pilot, lambda: "model.h.2.mlp" in str(plot.border_title))
         await pilot.press("c", "c")
         await until(pilot, lambda: picture.times is not None and picture.times.quantity == "load")
+        assert not plot.log_y  # and what is drawn is scaled as the axis is
+        assert "log y" not in str(plot.border_title)
+        assert min(plot._series[0].y) >= 0.0
         await pilot.press("home")  # belongs to the bar of time, which has not the focus
         await on_tab(screen, pilot, "layers")
         await until(pilot, lambda: said(screen, "#layer").startswith("model.h.2.mlp"))
