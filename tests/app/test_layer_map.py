@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from textual.app import ComposeResult
 
-from engine.measures.registry import HEALTH, MEASURES
+from engine.measures.registry import HEALTH
 from engine.runs.records import Curve, Health, Started
 from springtui.app_base import AppBase
 from springtui.state.layer_times import LOAD, LayerTables, LayerTimes, quantities_of
@@ -132,14 +132,18 @@ def test_loads_are_the_drops_of_the_curve_and_health_as_recorded(path: str) -> N
     assert times.layers == ["h.0", "h.1", "h.2"]
     assert times.steps.tolist() == [0, 10, 20, 30, 40, 50]
     assert np.allclose(times.values, np.outer([0.5, -0.25, 2.0], range(6)))
-    assert times.unit == MEASURES["trace_ratio"].unit
+    assert times.unit == "log ratio"
+    assert times.scaled is times.values
+    logits = LayerTimes(LOAD, "", "", ["h.0", "logits"], np.arange(2.0), np.array([[1.0, 2.0], [-9.0, 50.0]]))
+    assert logits.scaled.tolist() == [[1.0, 2.0]]
+    assert scale_of(logits.scaled, logits.values) == (1.0, 2.0, False, True, True)
     rising = tables.of(state, path, LOAD, "inverse_fuzziness")
     assert rising is not None
     assert np.allclose(rising.values, times.values)  # of a measure that rises, the rise
     health = tables.of(state, path, "grad_norm", "trace_ratio")
     assert health is not None
     assert health.steps.tolist() == [10, 30, 50]
-    assert (health.title, health.unit) == (HEALTH["grad_norm"].label, HEALTH["grad_norm"].unit)
+    assert (health.title, health.unit) == (HEALTH["grad_norm"].label, "loss / parameters")
     assert health.of_layer("h.1").tolist() == [1, 3, 5]
     assert np.isnan(health.of_layer("h.2")).all()
     assert np.isnan(health.of_layer("no such layer")).all()
@@ -195,6 +199,7 @@ async def test_drawn_with_textures_labels_and_steps() -> None:
         assert set(lines[4][8:].strip()) == {UNKNOWN}
         assert "0" in lines[6]
         assert "400" in lines[6]
+        assert lines[6].endswith("490")
         assert "0.0001" in lines[7]
         assert "100" in lines[7]
         assert f"{UNKNOWN} not known" in lines[7]
@@ -205,7 +210,7 @@ async def test_drawn_with_textures_labels_and_steps() -> None:
         await pilot.press("left", "up")
         found = picture.readout()
         assert found is not None
-        assert found[0] < 490.0
+        assert found[0] == 480.0  # one record, however wide it is drawn
         assert math.isnan(found[1])
 
 
