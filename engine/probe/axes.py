@@ -76,7 +76,9 @@ def width(module: nn.Module) -> Width | None:
     """What a module says about its number of features; None where it says nothing."""
     if isinstance(module, nn.RNNBase):
         given = (module.proj_size or module.hidden_size) * (1 + module.bidirectional)
-        return Width(module.input_size, given, -1, False, True, ("input_size", "hidden_size"))
+        size = "proj_size" if module.proj_size else "hidden_size"
+        words = "input_size", f"2 × {size}" if module.bidirectional else size
+        return Width(module.input_size, given, -1, False, True, words)
     if isinstance(module, nn.LayerNorm | nn.RMSNorm):
         axis = -1 if _is_torch(module) else None  # others' kinds of it turn images of channels first
         sizes = module.normalized_shape
@@ -91,7 +93,7 @@ def width(module: nn.Module) -> Width | None:
             return Width(a if isinstance(a, int) else 0, b, None, False, last, (taken, given_))
     weight = getattr(module, "weight", None)
     if _NORM.search(type(module).__name__) and isinstance(weight, Tensor) and weight.ndim == 1:
-        return Width(len(weight), len(weight), None, True, None, ("its weight",) * 2)
+        return Width(len(weight), len(weight), None, True, None, ("number of weights",) * 2)
     return None
 
 
@@ -131,13 +133,14 @@ class FeatureAxes:
         if not rest:
             return Axis(None, "one number a sample")
         if len(rest) == 1:
-            return Axis(rest[0], "the one other axis", is_linear=linear)
+            return Axis(rest[0], "features: the only axis beside the samples", is_linear=linear)
         for certain in (self._certain(call.source if where == "before" else call), self._taken(call, where)):
             if certain is not None and certain[0] in rest:
-                return Axis(certain[0], f"as {certain[1]}", is_linear=linear)
+                return Axis(certain[0], _words(certain[0], shape, [certain[1]]), is_linear=linear)
         if len(rest) == 2 and self._tokens and [shape[axis] for axis in rest].count(self._tokens) == 1:
             other = next(axis for axis in rest if shape[axis] != self._tokens)
-            return Axis(other, f"beside the {self._tokens} tokens that are grouped", is_linear=linear)
+            why = f"features: axis {other}; the other one is that of the {self._tokens} grouped tokens"
+            return Axis(other, why, is_linear=linear)
         return self._by_size(call, where, shape, rest, last, linear=linear)
 
     def _by_size(
@@ -158,7 +161,7 @@ class FeatureAxes:
         most = max(len(who) for who in votes.values())
         best = [axis for axis in rest if len(votes[axis]) == most] if most else []
         if len(best) == 1:
-            return Axis(best[0], f"{shape[best[0]]} as {', '.join(votes[best[0]][:2])}", is_linear=linear)
+            return Axis(best[0], _words(best[0], shape, votes[best[0]][:2]), is_linear=linear)
         open_to = set(best or rest)
         tried = [
             (near, self._moving(call, where, near) & open_to)
@@ -166,27 +169,30 @@ class FeatureAxes:
         ]
         for (producer, _), moved in tried:
             if len(moved) == 1:
-                why = f"a change of one feature of {producer.label} moves one index of it"
-                return Axis(moved.pop(), why, is_linear=linear)
+                axis = moved.pop()
+                near = producer.label
+                why = f"features: axis {axis}; a change of one feature of {near} stays at one index of it"
+                return Axis(axis, why, is_linear=linear)
+        axis = _usual(shape, rest, None if last is None else last[1].last)
         sizes = ", ".join(str(shape[axis]) for axis in best or rest)
-        why = f"open: axes of {sizes} fit alike" if best else f"open: no axis of {sizes} fits the maps around"
-        return Axis(_usual(shape, rest, None if last is None else last[1].last), why, True, linear)
+        fit = "fit the modules around alike" if best else "fit no module around"
+        return Axis(axis, f"open: sizes {sizes} {fit}; axis {axis} is taken for the features", True, linear)
 
     def _neighbours(self, call: Call, where: Where, last: tuple[Call, Width] | None) -> list[tuple[int, str]]:
         """(number of features, who has it, votes) of the maps and normalisations before and after a place."""
         at = call.began if where == "before" else call.ended
         found: list[tuple[int, str]] = []
         if last is not None:
-            found.append((last[1].given, f"{last[0].label} ({last[1].words[1]})"))
+            found.append((last[1].given, f"{last[1].words[1]} of {last[0].label}"))
         inside = call.began if call is not self._looks.first.whole else at
         norms = [(c, w) for c, w in self._sized if w.is_norm and c.ended <= at and c.began >= inside]
         if norms:
-            found.append((norms[-1][1].given, f"{norms[-1][0].label} ({norms[-1][1].words[1]})"))
+            found.append((norms[-1][1].given, f"{norms[-1][1].words[1]} of {norms[-1][0].label}"))
         after = sorted(((c, w) for c, w in self._sized if c.began >= at), key=lambda pair: pair[0].began)
         for wanted in (True, False):
             following = next(((c, w) for c, w in after if w.is_norm is wanted and w.taken), None)
             if following is not None:
-                found.append((following[1].taken, f"{following[0].label} ({following[1].words[0]})"))
+                found.append((following[1].taken, f"{following[1].words[0]} of {following[0].label}"))
         return found
 
     def _last_map(self, call: Call, where: Where) -> tuple[Call, Width] | None:
@@ -215,7 +221,7 @@ class FeatureAxes:
             if sizes is not None and sizes.axis is not None:
                 axis = sizes.axis % len(call.shape) if call.shape else 0
                 fits = call.shape and axis < len(call.shape) and call.shape[axis] == sizes.given
-                return (axis, f"{call.label} gives them") if fits else None
+                return (axis, f"{sizes.words[1]} of {call.label}") if fits else None
             if call.end is not None:
                 call = call.end
             elif _keeps_axes(call):
@@ -240,7 +246,7 @@ class FeatureAxes:
                 shape = taker.input_shape
                 axis = sizes.axis % len(shape) if shape else 0
                 if axis < len(shape) and shape[axis] == sizes.taken:
-                    return axis, f"{taker.label} takes them"
+                    return axis, f"{sizes.words[0]} of {taker.label}"
         return None
 
     def _moving(self, call: Call, where: Where, last: tuple[Call, Width]) -> set[int]:
@@ -258,6 +264,11 @@ class FeatureAxes:
         if key not in self._moved:
             self._moved[key] = self._looks.followed(producer, axis, call, where)
         return self._moved[key]
+
+
+def _words(axis: int, shape: tuple[int, ...], sizes: list[str]) -> str:
+    """Why an axis of a shape is that of the features: its size, and which modules say it."""
+    return f"features: axis {axis}, {shape[axis]} = {' = '.join(sizes)}"
 
 
 def _usual(shape: tuple[int, ...], rest: list[int], last: bool | None) -> int:

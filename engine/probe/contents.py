@@ -35,11 +35,11 @@ class Content:
         return list(dict.fromkeys(name for name, _, _ in self.tensors))
 
     def bytes(self) -> Tensor:
-        """The memory now as a tensor of bytes, without a copy."""
+        """The memory now as a tensor of bytes, [bytes], without a copy."""
         return torch.empty(0, dtype=torch.uint8, device=self.storage.device).set_(self.storage)
 
     def sampled(self) -> Tensor:
-        """Some bytes of it now, at equal odd distances: so that each byte of the numbers has its turn."""
+        """Some bytes of it now, [bytes], at equal odd distances, so that each byte of a number has its turn."""
         return self.bytes()[: self.size : max(1, self.size // _SAMPLE) | 1]
 
     def save(self) -> None:
@@ -78,7 +78,7 @@ class Contents:
         self._whole: set[int] = set()
 
     def add(self, name: str, tensor: Tensor, whole: Callable[[int], bool]) -> None:
-        """Take in a tensor; its memory is copied whole where ``whole(bytes)`` says so for any tensor in it."""
+        """Take in a tensor of any shape; its memory is copied whole if ``whole(bytes)`` says so of one there."""
         storage = storage_of(tensor)
         if storage is None or not storage.nbytes():
             return
@@ -101,10 +101,14 @@ class Contents:
                     start += length
 
     def before_write(self, tensor: Tensor) -> None:
-        """Copy the content that an operation is about to write to, where it is one of these."""
+        """Copy the content of a tensor of any shape before an operation writes to it, if it is one of these."""
         storage = storage_of(tensor)
         if storage is not None and (content := self._by_storage.get(storage.data_ptr())) is not None:
             content.save()
+
+    def has_uncopied(self) -> bool:
+        """Whether some content has no copy yet."""
+        return any(content.copy is None for content in self._by_storage.values())
 
     def changed(self) -> Iterator[Content]:
         """The contents that have changed."""
@@ -119,7 +123,7 @@ class Contents:
 
 
 def storage_of(tensor: Tensor) -> torch.UntypedStorage | None:
-    """The memory of a tensor; None where it has none of its own, as sparse, wrapped and meta tensors."""
+    """The memory of a tensor of any shape; None where it has none of its own (sparse, wrapped, meta tensors)."""
     if tensor.device.type == "meta" or tensor.layout is not torch.strided or torch.nn.parameter.is_lazy(tensor):
         return None
     try:
@@ -131,5 +135,5 @@ def storage_of(tensor: Tensor) -> torch.UntypedStorage | None:
 
 
 def change_count(tensor: Tensor) -> int:
-    """Number of a tensor's in-place changes, as far as PyTorch counts them; 0 for inference tensors."""
+    """Number of in-place changes of a tensor of any shape, as PyTorch counts them; 0 for inference tensors."""
     return 0 if tensor.is_inference() else tensor._version

@@ -30,9 +30,9 @@ class PointFacts:
     path: str
     """The tower that it belongs to; "" where the model has only one."""
     module: str
-    """Class of the layer that it stands for."""
+    """Class of the layer that it stands for; "" at the model's input, and at what enters a layer."""
     shape: list[int]
-    """Shape of its features in the traced pass."""
+    """Shape of its features in the traced pass, of a few samples."""
     samples_axis: int
     features_axis: int | None
     """None where all axes but that of the samples hold features."""
@@ -173,7 +173,7 @@ def _facts(point: Point, path: str, model: str, size: int) -> PointFacts:
     return PointFacts(
         name=point.name,
         path=path,
-        module=point.layer or model,
+        module="" if point.role == "input" and point.where != "after" else point.layer or model,
         shape=list(point.shape),
         samples_axis=point.samples_axis,
         features_axis=point.features_axis,

@@ -4,7 +4,7 @@ A condition is looked at for each layer at every measurement, against a limit of
 when it begins to hold, and again only after it was gone: not as soon as the limit is crossed back, but some way
 beyond it, so that a value at the limit is not said over and over. Most conditions must hold at several
 measurements in a row; the step that is said is that of the first. An unknown value changes nothing. Layers that
-follow each other and meet the same condition are named in one sentence.
+follow each other and meet the same condition are named in one sentence; all those without load in one.
 
 Shapes: a curve is D_0 … D_L; health has one value a point, [L + 1].
 """
@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 import statistics
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ..measures.load_curve import LEAST_FALL
 from ..measures.registry import DEAD, EFFECTIVE_RANK, GRAD_NORM, SATURATED, SCALE, UPDATE_RATIO
 from ..settings.probe import ProbeConfig
 
@@ -27,6 +27,8 @@ _USUAL, _LEAST_USUAL = 20, 5
 """The usual gradient norm is the median of the last 20 measurements; known from 5 on."""
 _BACK_LOAD, _BACK_RANK, _BACK_VANISHED, _BACK_EXPLODED, _BACK_FRACTION = 2.0, 1.25, 10.0, 0.25, 0.9
 """By what a limit is multiplied for the value at which a condition is gone."""
+_BACK_FALL = 1.25
+"""By what the fall that says that a layer separates the classes is multiplied, where a collapse is to be gone."""
 
 
 class Look(NamedTuple):
@@ -36,6 +38,11 @@ class Look(NamedTuple):
     gone: bool
     value: float
     """As the sentence says it."""
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nothing is known, so that nothing changes."""
+        return math.isnan(self.value) and not self.holds and not self.gone
 
 
 UNKNOWN = Look(holds=False, gone=False, value=math.nan)
@@ -47,8 +54,15 @@ def look(value: float, holds: Callable[[float], bool], gone: Callable[[float], b
     return UNKNOWN if math.isnan(value) else Look(holds(value), gone(value), value)
 
 
+def hidden_loads(curve: Sequence[float], *, logits: bool) -> list[float]:
+    """d_1 … d_H of D_0 … D_L: the loads of all layers but the logits."""
+    return [before - after for before, after in itertools.pairwise(curve[:-1] if logits else curve)]
+
+
 def idle(curve: Sequence[float], *, logits: bool, clear: bool, limit: float) -> Looks:
-    """Layers whose load is less than ``limit`` of the mean load, either way; unknown while the curve is unclear.
+    """Layers that carry no load, either way; unknown while the curve is unclear.
+
+    Their load is less than ``limit`` of the mean load; or most layers carry next to none (``next_to_none``).
 
     Args:
         curve: D_0 … D_L.
@@ -56,29 +70,66 @@ def idle(curve: Sequence[float], *, logits: bool, clear: bool, limit: float) -> 
         clear: whether the curve's shape means something.
         limit: fraction of the mean load of the hidden layers.
     """
-    loads = [before - after for before, after in itertools.pairwise(curve[:-1] if logits else curve)]
+    loads = hidden_loads(curve, logits=logits)
     mean = math.fsum(loads) / len(loads) if loads else math.nan
     if not clear or not mean > 0:
         return [UNKNOWN] * len(curve)
-    looks = [look(abs(load) / mean, lambda x: x < limit, lambda x: x >= _BACK_LOAD * limit) for load in loads]
-    return [UNKNOWN, *looks, *[UNKNOWN] * (len(curve) - 1 - len(looks))]
+    most, still = next_to_none(loads, limit), next_to_none(loads, _BACK_LOAD * limit)
+    looks = [UNKNOWN]
+    for at, load in enumerate(loads, start=1):
+        one = look(abs(load) / mean, lambda x: x < limit, lambda x: x >= _BACK_LOAD * limit)
+        looks.append(one._replace(holds=one.holds or at in most, gone=one.gone and at not in still))
+    return looks + [UNKNOWN] * (len(curve) - len(looks))
+
+
+def next_to_none(loads: Sequence[float], limit: float) -> frozenset[int]:
+    """Numbers, from 1, of the layers that carry next to none of the load, where these are most; else empty.
+
+    Each carries less than ``limit`` of the largest load, either way, and all together less than ``limit`` of the
+    whole load.
+    """
+    largest, whole = max(loads, default=0.0), math.fsum(loads)
+    rest = {at: load for at, load in enumerate(loads, start=1) if abs(load) < limit * largest}
+    is_most = 2 * len(rest) > len(loads) and abs(math.fsum(rest.values())) < limit * whole
+    return frozenset(rest) if is_most else frozenset()
 
 
 def collapsed(ranks: Sequence[float], curve: Sequence[float], limit: float) -> Looks:
-    """Layers whose features differ in less than ``limit`` directions, and do not tell the classes apart.
+    """Layers whose features differ in less than ``limit`` directions, and do not separate the classes.
 
-    Where the classes are further apart than they are wide (D < 0) a low rank is what training aims at: the
-    features of C classes that are well separated have an effective rank of up to C - 1, and those of a
-    regression's target 1.
+    Where they separate the classes a low rank is what training aims at: the features of C classes that are well
+    separated have an effective rank of up to C - 1, those of a regression's target 1, and the first directions in
+    which a network separates classes are few.
+
+    Args:
+        ranks: effective rank of each point's features, [L + 1].
+        curve: D_0 … D_L.
+        limit: least effective rank.
     """
     looks = []
-    for rank, separation in zip(ranks, curve, strict=True):
-        apart = separation < 0
+    for at, rank in enumerate(ranks):
         one = look(rank, lambda x: x < limit, lambda x: x >= _BACK_RANK * limit)
-        looks.append(
-            one._replace(holds=one.holds and not apart, gone=one.gone or (apart and not math.isnan(rank)))
-        )
+        if not one.is_unknown:
+            holds = one.holds and not separates(curve, at, LEAST_FALL)
+            one = one._replace(holds=holds, gone=one.gone or separates(curve, at, _BACK_FALL * LEAST_FALL))
+        looks.append(one)
     return looks
+
+
+def separates(curve: Sequence[float], at: int, fall: float) -> bool:
+    """Whether the classes are separated at a point of a curve; False where this is unknown.
+
+    They are further apart than they are wide (D < 0); or the layers up to this one have carried a load of at least
+    ``fall``, of which not as much was lost again. A ``fall`` above ``LEAST_FALL`` asks for more in both cases.
+
+    Args:
+        curve: D_0 … D_L.
+        at: the point.
+        fall: a natural logarithm.
+    """
+    best = min((d for d in curve[: at + 1] if math.isfinite(d)), default=math.nan)
+    has_fallen = curve[0] - curve[at] >= fall and curve[at] - best < 2 * LEAST_FALL - fall
+    return curve[at] < LEAST_FALL - fall or has_fallen
 
 
 def vanishing(norms: Sequence[float], limit: float) -> Looks:
@@ -199,8 +250,11 @@ class Events:
                 since = self._begun(kind, at, one, step, patience)
                 if since is not None:
                     new[at] = (since, one.value)
-            known = [at for at, one in enumerate(looks) if not math.isnan(one.value) or one.holds]
-            said += [self._sentence(kind, run, new, known) for run in _runs(new, known)]
+            known = [at for at, one in enumerate(looks) if not one.is_unknown]
+            if kind == "idle":
+                said += [self._without_load(curve, looks, known)] if new else []
+            else:
+                said += [self._sentence(kind, run, new, known) for run in _runs(new, known)]
         self._remember(health)
         return said
 
@@ -239,6 +293,8 @@ class Events:
     def _begun(self, kind: str, at: int, one: Look, step: int, patience: int) -> int | None:
         """The step since which a condition holds, where it is to be said now; else None."""
         state = self._states.setdefault((kind, at), _State())
+        if one.is_unknown:
+            return None
         if not one.holds:
             state.count = 0
             state.is_said = state.is_said and not one.gone
@@ -258,12 +314,28 @@ class Events:
         words, names = _WORDS[kind], [self.layers[at] for at in run]
         form = words.one if len(run) == 1 else words.several
         shallower = [self._states[kind, at].is_said for at in known if at < run[0]]
-        following = next((self.layers[at] for at in known if at > run[-1]), "")
+        following = next((joined([self.layers[at]]) for at in known if at > run[-1]), "")
         if words.shallowest and following and all(shallower):
             form = words.shallowest
         worst = words.worst([new[at][1] for at in run])
         text = form.format(of=joined(names), next=following, value=worst, percent=100 * worst)
-        since = max(new[at][0] for at in run)
+        return self._said(text, max(new[at][0] for at in run))
+
+    def _without_load(self, curve: Sequence[float], looks: Looks, known: Sequence[int]) -> str:
+        """The sentence of all layers that carry no load, those that were said before among them."""
+        run = [at for at in known if looks[at].holds and self._states["idle", at].is_said]
+        loads = hidden_loads(curve, logits=self.logits)
+        groups = [joined([self.layers[at] for at in group]) for group in _runs(run, known)]
+        text = _WORDS["idle"].one if len(run) == 1 else _WORDS["idle"].several
+        if set(run) == next_to_none(loads, self.limits.idle_load):
+            loaded = _runs(set(known) - set(run), known)
+            where = enumerated([joined([self.layers[at] for at in group]) for group in loaded])
+            text = f"all the load is in {where}; {{of}} {'carries' if len(run) == 1 else 'carry'} next to none"
+        since = max(self._states["idle", at].since for at in run)
+        return self._said(text.format(of=enumerated(groups)), since)
+
+    def _said(self, text: str, since: int) -> str:
+        """A sentence with the tower's name and the step since when."""
         return f"{self.path + ': ' if self.path else ''}{text} since step {since}"
 
     def _usual(self) -> list[float]:
@@ -285,12 +357,19 @@ def _runs(chosen: Collection[int], known: Sequence[int]) -> Iterator[list[int]]:
 
 
 def joined(names: Sequence[str]) -> str:
-    """Layers that follow each other, by the first and the last: ``blocks 9 to 12``, or ``conv1 to fc2``."""
-    if len(names) < 2:
-        return names[0]
-    if len(names) == 2 and not all(re.search(r"\.\d+$", name) for name in names):
-        return " and ".join(names)
-    (before, _, first), (same, _, last) = names[0].rpartition("."), names[-1].rpartition(".")
-    if before and before == same and first.isdecimal() and last.isdecimal():
-        return f"{before} {first} to {last}"
-    return f"{names[0]} to {names[-1]}"
+    """Layers that follow each other: ``blocks 9 and 10``, ``blocks 9 to 12``, ``layers 1 to 7``, ``a to d``."""
+    first, last = names[0], names[-1]
+    if len(names) == 1:
+        return f"layer {first}" if first.isdecimal() else first
+    word = "and" if len(names) == 2 else "to"
+    (before, _, number), (same, _, end) = first.rpartition("."), last.rpartition(".")
+    if before == same and number.isdecimal() and end.isdecimal():
+        return f"{before or 'layers'} {number} {word} {end}"
+    return f"{first} {word} {last}"
+
+
+def enumerated(groups: Sequence[str]) -> str:
+    """Groups of layers in a sentence: ``conv1, blocks 2 to 5 and fc``; ``blocks 2 and 3, and fc``."""
+    *most, last = groups
+    comma = "," if any(" and " in group for group in most) else ""
+    return f"{', '.join(most)}{comma} and {last}" if most else last

@@ -166,7 +166,8 @@ def _entry(looks: Looks, axes: FeatureAxes, usable: list[Call], chain: Chain, in
     if chain.starts_embedded and (batch is None or _is_tokens(first.layer, looks, axes)):
         taker = entering(traced, first, fit)
         if len(taker.input_shape) > 1:
-            return replace(_after(taker), name=INPUT, where="before", shape=taker.input_shape)
+            note = f"what enters {taker.label}"
+            return replace(_after(taker), name=INPUT, where="before", shape=taker.input_shape, note=note)
     innermost = next(call for call in reached_from(traced, chain.root, usable) if call.inner == 0)
     if batch is None or (rules.NORM.search(innermost.kind) and innermost.input_shape == tuple(batch.shape)):
         return replace(_after(innermost), name=INPUT)

@@ -117,7 +117,7 @@ def reduced(points: list[Point], looks: Looks, axes: FeatureAxes, wanted: Wanted
         found = Samples(0) if call is None or point.where == "batch" else looks.samples(call, where)
         if isinstance(found, str):
             raise ConfigError(f"layer {point.name!r} cannot be measured: it {found}; leave it out with layers=")
-        axis = Axis(None, "the model's input, whole") if call is None else axes.find(call, where, found)
+        axis = Axis(None, "all numbers of the model's input") if call is None else axes.find(call, where, found)
         told.append((point, found, axis, call))
     images = [(p, found, axis) for p, found, axis, call in told if call and _is_image(p, found, axis)]
     small = all(
@@ -176,7 +176,9 @@ def _choice(point: Point, found: Samples, axis: Axis, looks: Looks, call: Call, 
     if _axes_of_a_sample(point, found) < 2:
         return "flatten", ""
     if _is_image(point, found, axis):
-        return ("flatten", f"no layer has more than {FLAT} numbers") if small else ("spatial_mean", "")
+        if small:
+            return "flatten", f"flattened: no layer has more than {FLAT} numbers a sample"
+        return "spatial_mean", ""
     if not _is_last(point, found, axis.number):
         return "spatial_mean", ""
     if len(point.shape) == 3 and found.rows == 1:

@@ -101,7 +101,7 @@ def _without_samples(traced: Trace, fit: Fit) -> list[Call]:
     found: list[Call] = []
     for rule in (rules.blocks, rules.activations, rules.maps):
         inside = {id(call) for call in found}
-        for call in rule(shaped):
+        for call in rule(shaped, traced.flow):
             outside = not any(id(parent) in inside for parent in call.parents) and id(call) not in inside
             if outside and fit(call, "after"):
                 found.append(call)

@@ -324,16 +324,16 @@ class LoadProbe:
 
     @property
     def towers(self) -> list[str]:
-        """Names of the towers, the main one first; one empty name where the model is one chain."""
+        """Names of the towers, the main one first; ``[""]``, one empty name, where the model is one chain."""
         return self._towers.names
 
-    def tower(self, name: str) -> Tower:
-        """The newest measurement of one tower.
+    def tower(self, name: str = "") -> Tower:
+        """The newest measurement of one tower; of the main one without a name.
 
         Raises:
             ConfigError: there is no tower of this name.
         """
-        return self._towers[name]
+        return self._towers[name] if name else self._towers.main
 
     # the newest measurement, of the main tower
 

@@ -22,6 +22,14 @@ _WORDS = (
 """Words of the RuntimeErrors that PyTorch raises where memory runs out."""
 
 
+def amount(size: int) -> str:
+    """A number of bytes in the largest unit of which there is one: ``640 bytes``, ``1.5 KiB``, ``2.0 MiB``."""
+    if size < 2**10:
+        return f"{size} bytes"
+    unit, power = next(((u, p) for u, p in (("GiB", 30), ("MiB", 20)) if size >= 2**p), ("KiB", 10))
+    return f"{size / 2**power:.1f} {unit}"
+
+
 def samples_at_once(bytes_a_sample: float, memory: int, model: nn.Module) -> int:
     """Samples whose forward pass fits into memory; at least 1.
 

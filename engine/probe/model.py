@@ -94,7 +94,7 @@ class ProbedModel:
         self.device, self.dtype = home_of(model)
         self._autocast, self._forward = autocast, forward
         self._gradients: Gradients = "none"
-        self._sees_operations = self._is_first_pass = self._sees_every_pass = True
+        self._sees_operations = True
         self._state = ModelState(model, buffers_only=sharded)
         self._traced: Trace | None = None
         ids = self.batch.token_ids if labels is None else None
@@ -110,7 +110,6 @@ class ProbedModel:
                 if sharded or self.batch.is_whole or chunk < _FEWEST or not is_out_of_memory(error):
                     raise
             chunk = max(1, min(chunk, self.batch.n, _TRIED) // 2)
-        self._sees_every_pass = False
         self.notes = [*notes_of(self.found), *self.batch.masks.notes(_averaged(self.points))]
         """What the user is to be told once, in words."""
         places = {point: number for number, point in enumerate(self.points)}
@@ -188,7 +187,6 @@ class ProbedModel:
 
     @contextlib.contextmanager
     def _isolated(self) -> Iterator[Look]:
-        self._is_first_pass = True
         with isolated(self.model), dense_attention(), self._state.kept() as look:
             yield look
 
@@ -196,12 +194,10 @@ class ProbedModel:
         with contextlib.ExitStack() as stack:
             stack.enter_context(computing_in(self._autocast, self.device))
             stack.enter_context(taking_gradients(self.model, self._gradients))
-            # what a pass writes to, the first one does; but looks also change features to follow them
-            if self._sees_operations and (self._is_first_pass or self._sees_every_pass):
+            # what one pass writes to may depend on its samples, so each is seen while anything has no copy
+            if self._sees_operations and self._state.has_uncopied():
                 stack.enter_context(Operations(self._state.before_write))
-            output = self._call(args, kwargs)
-        self._is_first_pass = False
-        return output
+            return self._call(args, kwargs)
 
     def _call(self, args: Any, kwargs: Any) -> Any:
         if self._forward is not None:

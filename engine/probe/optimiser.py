@@ -26,6 +26,7 @@ from ..measures.grad_norm import grad_norm
 from ..measures.registry import GRAD_NORM, OF_OPTIMISER, UPDATE_RATIO
 from ..measures.scale import length
 from ..measures.update_ratio import update_ratio
+from .memory import amount
 
 _PATIENCE = 2
 """Measurements in a row that no step led to before gradients are read at every step."""
@@ -132,10 +133,10 @@ class OptimiserWatch:
         return max(sum(p.numel() * p.element_size() for p in layer if p.requires_grad) for layer in self._layers)
 
     def words(self) -> str:
-        """What is kept of the weights, and how many MiB (2²⁰ bytes) that are at most."""
+        """What is kept of the weights, and how many bytes that are at most, in words."""
         if UPDATE_RATIO not in self._wanted:
             return "no copy of weights"
-        return f"a copy of one layer's weights at a time, at most {self.memory() / 2**20:.1f} MiB"
+        return f"a copy of one layer's weights at a time, at most {amount(self.memory())}"
 
     # called by the probe
 

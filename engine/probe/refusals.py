@@ -52,7 +52,11 @@ def check_arguments(layers: Any, groups: Any, autocast: Autocast, forward: Any) 
 
 
 def foreseen(function: Callable[_P, _T]) -> Callable[_P, _T]:
-    """The function, whose errors of other classes than ours become a DataError that names them."""
+    """The function, whose errors of other classes than ours become a DataError that names them.
+
+    Raises:
+        DataError: the function raised an error of another class.
+    """
 
     @functools.wraps(function)
     def called(*args: _P.args, **kwargs: _P.kwargs) -> _T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections import Counter
@@ -9,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
+from .flow import DataFlow
 from .modules import is_adapted, passes_on
 from .path import MAPS
 from .trace import Call
@@ -23,12 +25,41 @@ _POOLING = re.compile(r"Pool(ing)?\d?d?$")
 _LAST_WORD = re.compile(r"[A-Z][a-z]+$")
 
 
-def blocks(calls: Sequence[Call]) -> list[Call]:
-    """Outermost composite modules whose class is called more than once, and single ones beside them."""
-    counts = Counter(call.kind for call in calls if is_composite(call))
-    repeated = [call for call in calls if is_composite(call) and counts[call.kind] > 1]
-    found = _outermost(repeated)
+def blocks(calls: Sequence[Call], flow: DataFlow | None = None) -> list[Call]:
+    """Outermost composite modules whose class is called one after the other, and single ones beside them.
+
+    Args:
+        calls: of one pass.
+        flow: what was made from what. A class of which no call is made from another, as that of two encoders side
+            by side, is looked into. Where the flow is unknown, a class that is called more than once is a block.
+    """
+    composite = [call for call in calls if is_composite(call)]
+    if flow is None:
+        counts = Counter(call.kind for call in composite)
+        kinds = {kind for kind, count in counts.items() if count > 1}
+    else:
+        kinds = _one_after_the_other(composite, flow)
+    found = _outermost([call for call in composite if call.kind in kinds])
     return _with_siblings(calls, found) if found else []
+
+
+def _one_after_the_other(calls: Sequence[Call], flow: DataFlow) -> set[str]:
+    """The classes of which one call's output is made from another's."""
+    of_kind: dict[str, int] = {}
+    above = [0] * len(flow)
+    for number, call in enumerate(calls):
+        of_kind[call.kind] = of_kind.get(call.kind, 0) | 1 << number
+        for node in call.left:
+            above[node] |= 1 << number
+    for node, made_from in enumerate(flow.made_from):
+        for source in made_from:
+            above[node] |= above[source]
+    found = set()
+    for number, call in enumerate(calls):
+        made_from_calls = functools.reduce(int.__or__, (above[node] for node in call.left), 0)
+        if made_from_calls & of_kind[call.kind] & ~(1 << number):
+            found.add(call.kind)
+    return found
 
 
 def _with_siblings(calls: Sequence[Call], found: list[Call]) -> list[Call]:
@@ -66,12 +97,12 @@ def _last_word(call: Call) -> str:
     return found[0] if found else ""
 
 
-def activations(calls: Sequence[Call]) -> list[Call]:
+def activations(calls: Sequence[Call], _flow: DataFlow | None = None) -> list[Call]:
     """Activations, or the pooling right after one."""
     return _with_next(calls, is_activation, _POOLING)
 
 
-def maps(calls: Sequence[Call]) -> list[Call]:
+def maps(calls: Sequence[Call], _flow: DataFlow | None = None) -> list[Call]:
     """Linear, convolution and recurrent modules, or the normalisation right after one."""
     return _with_next(calls, is_map, NORM)
 

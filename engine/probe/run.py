@@ -40,7 +40,7 @@ from ..runs.records import (
 from ..runs.status import Status
 from ..runs.writer import RunWriter
 from ..settings.probe import ProbeConfig
-from .scalars import KeptScalars
+from .scalars import LOGGED, KeptScalars
 from .usage import ProcessUsage
 
 _POLL_SECONDS = 1.0
@@ -208,7 +208,7 @@ class ProbeRun:
 
     def metrics(self) -> dict[str, float]:
         """The newest numbers that the training gave, and what the process used, by name; perhaps not finite."""
-        metrics = {f"scalars/{name}": value for name, value in self.newest.items()}
+        metrics = {f"{LOGGED}{name}": value for name, value in self.newest.items()}
         used = self._used
         if used is None:
             return metrics

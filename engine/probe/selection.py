@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from . import rules
+from .flow import DataFlow
 from .path import Candidate, FlowOfLayers, LeftOut, Stop, bits, descendants
 from .towers import Branch, best_input, named_branches, split, without_repetitions
 from .trace import Call, Trace, Where
@@ -26,7 +27,8 @@ _BESIDE = "runs beside the path: it is made from another input"
 
 class _Rule(NamedTuple):
     role: Role
-    find: Callable[[Sequence[Call]], list[Call]]
+    find: Callable[[Sequence[Call], DataFlow | None], list[Call]]
+    """Finds its layers among the calls of a pass, given the flow of data."""
     deep: int
     """Most layers in a branch that counts as one layer."""
 
@@ -101,7 +103,7 @@ def _flow_of(traced: Trace, layers: Sequence[Call], fit: Fit, ends: Sequence[int
 def _by_order(traced: Trace, usable: list[Call]) -> Chain:
     """The layers of the first rule that finds any, in the order of calls."""
     for rule in _RULES:
-        if calls := _without_output([Stop(c.label, c, c) for c in rule.find(usable)], rule, traced):
+        if calls := _without_output([Stop(c.label, c, c) for c in rule.find(usable, traced.flow)], rule, traced):
             return Chain(calls, roles={stop.label: rule.role for stop in calls})
     return Chain([])
 
@@ -114,7 +116,7 @@ def _one_chain(traced: Trace, usable: list[Call], fit: Fit) -> Selection:
     """
     best: Selection | None = None
     for rule in _RULES:
-        layers = _flow_of(traced, rule.find(usable), fit, traced.left[:1], rule.deep)
+        layers = _flow_of(traced, rule.find(usable, traced.flow), fit, traced.left[:1], rule.deep)
         kept, left = without_repetitions(layers)
         root = best_input(layers, kept, traced.left[0])
         if root is None:
@@ -136,7 +138,7 @@ def _towers(traced: Trace, usable: list[Call], fit: Fit) -> Selection | None:
 
     Where a tower has no blocks its activations count, and where it has none of these its maps.
     """
-    everything = [(rule, call) for rule in _RULES for call in rule.find(usable)]
+    everything = [(rule, call) for rule in _RULES for call in rule.find(usable, traced.flow)]
     every = _flow_of(traced, [call for _, call in everything], fit, traced.left, 1)
     roles = {(call.label, rule.role) for rule, call in everything}
     chosen: list[Candidate] = []

@@ -76,8 +76,12 @@ class Snapshot:
         self._contents.save()
 
     def before_write(self, tensor: Tensor) -> None:
-        """Copy a tensor of the model that an operation is about to write to."""
+        """Copy a tensor of the model, of any shape, that an operation is about to write to."""
         self._contents.before_write(tensor)
+
+    def has_uncopied(self) -> bool:
+        """Whether some tensor's memory is not copied yet."""
+        return self._contents.has_uncopied()
 
     def differences(self) -> Iterator[Difference]:
         """The parts that are no longer as they were."""

@@ -39,7 +39,11 @@ class ModelState:
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[Look]:
-        """Put back everything that changes within."""
+        """Put back everything that changes within.
+
+        Raises:
+            ConfigError: the forward pass made modules or parameters that the model did not have before.
+        """
         look = Look(self._snapshot)
         self._is_first = False
         self._open.append(look.before)
@@ -68,9 +72,13 @@ class ModelState:
             yield
 
     def before_write(self, tensor: Tensor) -> None:
-        """Copy a tensor of the model that an operation is about to write to."""
+        """Copy a tensor of the model, of any shape, that an operation is about to write to."""
         for snapshot in self._open:
             snapshot.before_write(tensor)
+
+    def has_uncopied(self) -> bool:
+        """Whether some tensor of the model is copied only once an operation is about to write to it."""
+        return any(snapshot.has_uncopied() for snapshot in self._open)
 
     def take_news(self) -> list[str]:
         """Sentences about changes that were not reported before."""

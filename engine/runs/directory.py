@@ -18,7 +18,7 @@ import msgspec
 
 from ..errors import ConfigError, DiskFullError, HomeError, LockedError, RunDirectoryError, SpringtuiError
 from ..settings.probe import ProbeConfig
-from ..settings.run import KINDS, SCHEMA_VERSION, RunConfig, Settings, kind_of
+from ..settings.run import KINDS, SCHEMA_VERSION, RunConfig, SchemaOnly, Settings, kind_of
 from .files import append_line, make_private, open_plain, read_file, replace_file
 from .lock import is_held, read_owner
 from .log import EventLog, RunLog
@@ -163,14 +163,15 @@ class Run:
         """
         data = read_file(self.path / CONFIG, _CONFIG_LIMIT)
         try:
-            config = msgspec.json.decode(data, type=RunConfig)
+            # first, since a newer schema may have settings that this version does not know
+            schema = msgspec.json.decode(data, type=SchemaOnly).schema
+            if schema <= SCHEMA_VERSION:
+                return msgspec.json.decode(data, type=RunConfig)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise RunDirectoryError(f"{self.path / CONFIG} is damaged: {error}") from error
-        if config.schema > SCHEMA_VERSION:
-            raise RunDirectoryError(
-                f"{self.path} has schema {config.schema}; this springtui reads up to {SCHEMA_VERSION}: upgrade it"
-            )
-        return config
+        raise RunDirectoryError(
+            f"{self.path / CONFIG} has schema {schema}; this springtui reads up to {SCHEMA_VERSION}: upgrade it"
+        )
 
     def checkpoint(self) -> bytes | None:
         """The newest checkpoint; None where none was written.

@@ -55,7 +55,11 @@ class ProbeConfig(SettingsStruct, frozen=True, kw_only=True, tag="probe"):
     ] = 5
     collapsed_rank: Annotated[
         float,
-        Meta(ge=0, le=1e6, description="effective rank below which a layer has collapsed, if its classes overlap"),
+        Meta(
+            ge=0,
+            le=1e6,
+            description="effective rank below which a layer has collapsed, if it does not separate the classes",
+        ),
     ] = 1.5
     vanishing_gradient: Annotated[
         float,

@@ -27,6 +27,12 @@ def kind_of(settings: Settings) -> str:
     return next(kind for kind, cls in KINDS.items() if isinstance(settings, cls))
 
 
+class SchemaOnly(msgspec.Struct, frozen=True):
+    """The version of the format that a ``config.json`` is written in."""
+
+    schema: int = SCHEMA_VERSION
+
+
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The content of ``config.json``; ``created`` in seconds since the epoch."""
 

@@ -273,7 +273,9 @@ class TestFeatures:
         found, own = probed(model, x, layers=["1.?"]), outputs(model, x)
         for name in ("1.0", "1.1"):
             assert fact(found, name)["features_axis"] == 1
-            assert "takes them" in fact(found, name)["why"]
+            norm = {"1.0": "1.1.norm", "1.1": "1.2"}[name]
+            size = fact(found, name)["shape"][1]
+            assert fact(found, name)["why"] == f"features: axis 1, {size} = num_features of {norm}"
             assert value(found, name) == pytest.approx(separation(own[name].mean((2, 3))), abs=1e-4)
 
     def test_a_model_that_draws_random_numbers_in_eval_mode(self) -> None:

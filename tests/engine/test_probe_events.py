@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from engine.measures.registry import DEAD, EFFECTIVE_RANK, GRAD_NORM, SATURATED, SCALE, UPDATE_RATIO
-from engine.probe.events import Events, above, collapsed, exploding, idle, joined, not_finite, vanishing
+from engine.probe.events import (
+    Events,
+    above,
+    collapsed,
+    exploding,
+    idle,
+    joined,
+    next_to_none,
+    not_finite,
+    vanishing,
+)
 from engine.settings.probe import ProbeConfig
 
 NAN = math.nan
@@ -93,28 +103,51 @@ class TestNoLoad:
         assert [one.holds for one in looks] == [False] * 4
         assert math.isnan(looks[-1].value)
 
-    def test_separate_runs_are_separate_sentences(self) -> None:
+    def test_all_layers_without_load_are_named_together(self) -> None:
         loads = [0.5] * 13
         for layer in (2, 3, 7):
             loads[layer - 1] = 0.0
-        assert Tower(idle_measurements=1).see(curve(loads)) == [
-            "blocks 2 to 3 carry no load since step 0",
-            "blocks.7 carries no load since step 0",
+        tower = Tower(idle_measurements=1)
+        assert tower.see(curve(loads)) == ["blocks 2 and 3, and blocks.7 carry no load since step 0"]
+        loads[9] = 0.0
+        assert tower.see(curve(loads)) == ["blocks 2 and 3, blocks.7, and blocks.10 carry no load since step 1000"]
+        assert tower.see(curve(loads)) == []
+
+    def test_one_layer_with_all_the_load_is_named(self) -> None:
+        """As in a vision transformer whose first block does the work: the loads of the others vary about 0."""
+        ups_and_downs = [0.05, -0.06, 0.05, 0.04, -0.05, 0.06, 0.0, -0.02, 0.01, -0.04, 0.03]
+        tower = Tower(idle_measurements=2)
+        d = curve([2.8, *ups_and_downs, 0.1])
+        assert tower.see(d) == []
+        assert tower.see(d) == ["all the load is in blocks.1; blocks 2 to 12 carry next to none since step 0"]
+        assert tower.see(curve([2.6, *ups_and_downs[::-1], 0.1])) == []
+
+    def test_several_layers_with_all_the_load_are_named(self) -> None:
+        d = curve([1.0, 0.9, *[0.02] * 5, 1.1, *[-0.01] * 4, 0.1])
+        assert Tower(idle_measurements=1).see(d) == [
+            "all the load is in blocks 1 and 2, and blocks.8; "
+            "blocks 3 to 7 and blocks 9 to 12 carry next to none since step 0"
         ]
+
+    def test_many_small_loads_that_add_up_are_loads(self) -> None:
+        assert next_to_none([2.0, *[0.1] * 11], 0.1) == set()
+        assert next_to_none([2.0, *[0.01] * 11], 0.1) == set(range(2, 13))
+        assert next_to_none([2.0, 1.5, 0.01], 0.1) == set(), "one of three is not most"
+        assert next_to_none([], 0.1) == set()
 
 
 class TestCollapse:
     def test_rank_one_where_the_classes_are_mixed(self) -> None:
-        tower = Tower()
+        tower, d = Tower(), curve([0.01] * 13)
         ranks = dict.fromkeys(range(14), 6.0)
-        assert tower.see(effective_rank=ranks) == []
-        assert tower.see(effective_rank=ranks | {5: 1.02, 6: 1.1}) == [
-            "blocks 5 to 6 have collapsed: effective rank 1 since step 1000"
+        assert tower.see(d, effective_rank=ranks) == []
+        assert tower.see(d, effective_rank=ranks | {5: 1.02, 6: 1.1}) == [
+            "blocks 5 and 6 have collapsed: effective rank 1 since step 1000"
         ]
-        assert tower.see(effective_rank=ranks | {5: 1.6, 6: 1.6}) == [], "not yet gone"
-        assert tower.see(effective_rank=ranks | {5: 1.4}) == []
-        assert tower.see(effective_rank=ranks) == []
-        assert tower.see(effective_rank=ranks | {5: 1.4}) == [
+        assert tower.see(d, effective_rank=ranks | {5: 1.6, 6: 1.6}) == [], "not yet gone"
+        assert tower.see(d, effective_rank=ranks | {5: 1.4}) == []
+        assert tower.see(d, effective_rank=ranks) == []
+        assert tower.see(d, effective_rank=ranks | {5: 1.4}) == [
             "blocks.5 has collapsed: effective rank 1.4 since step 5000"
         ]
 
@@ -122,8 +155,35 @@ class TestCollapse:
         """Two classes that are well separated differ in one direction: what training aims at."""
         assert [one.holds for one in collapsed([9.0, 1.0, 1.0], [4.0, -2.0, 2.0], 1.5)] == [False, False, True]
 
+    def test_a_layer_that_carries_the_load_has_not_collapsed(self) -> None:
+        """As the first block of a vision transformer that begins to learn: few directions, and a large load."""
+        curves = [[2.2, d, *[d - 0.02] * 12] for d in (1.32, 1.12, 0.9, 0.59, 0.12, -0.58)]
+        tower = Tower(note_measurements=2)
+        assert [tower.see(d, clear=False, effective_rank=[2.4] + [1.29] * 13) for d in curves] == [[]] * 6
+
+    @pytest.mark.parametrize(
+        ("points", "holds"),
+        [
+            ([2.2, 2.0], True),  # no load to speak of
+            ([2.2, 1.6], False),  # the layer carries a load
+            ([2.2, 1.6, 1.6], False),  # what it separated goes through
+            ([2.2, 0.6, 1.6], True),  # the layer gives up what the one before had separated
+            ([0.2, -0.1], False),  # the classes are apart from the start
+            ([2.2, NAN], True),  # its features are all alike
+        ],
+    )
+    def test_agrees_with_the_load(self, points: list[float], holds: bool) -> None:
+        assert collapsed([1.0] * len(points), points, 1.5)[-1].holds is holds
+
+    def test_at_the_limit_it_is_neither_there_nor_gone(self) -> None:
+        at_limit = collapsed([1.0, 1.0], [2.2, 1.65], 1.5)[-1]
+        assert not at_limit.holds
+        assert not at_limit.gone
+        assert collapsed([1.0, 1.0], [2.2, 1.5], 1.5)[-1].gone
+
     def test_input_and_logits_do_not_collapse(self) -> None:
-        assert Tower().see(effective_rank={i: 1.0 if i in (0, 13) else 5.0 for i in range(14)}) == []
+        ranks = {i: 1.0 if i in (0, 13) else 5.0 for i in range(14)}
+        assert Tower().see(curve([0.01] * 13), effective_rank=ranks) == []
 
     def test_unknown_is_no_collapse(self) -> None:
         assert not any(one.holds or one.gone for one in collapsed([NAN, NAN], [1.0, -1.0], 1.5))
@@ -191,7 +251,7 @@ class TestFractions:
             "blocks.4 is dead: 95 % of its units do not respond since step 1000"
         ]
         assert tower.see(dead=dead, saturated=[NAN] + [0.99] * 2 + [0.1] * 11) == [
-            "blocks 1 to 2 are saturated: up to 99 % of their activations since step 2000"
+            "blocks 1 and 2 are saturated: up to 99 % of their activations since step 2000"
         ]
 
     def test_a_limit_of_1_is_never_exceeded(self) -> None:
@@ -204,6 +264,14 @@ def test_most_must_hold_at_several_measurements_in_a_row() -> None:
     said = [tower.see(dead=fractions) for fractions in (dead, dead, [0.0] * 14, dead, dead, dead, dead)]
     assert said == [[]] * 5 + [["blocks.4 is dead: 100 % of its units do not respond since step 3000"], []]
     assert len(tower.see(scale={4: math.inf})) == 1, "what is not finite is said at once"
+
+
+def test_an_unknown_value_changes_nothing() -> None:
+    """Neither what was said, nor the count of measurements in a row."""
+    tower = Tower(note_measurements=2)
+    dead, unknown = [0.0] * 4 + [1.0] + [0.0] * 9, [NAN] * 14
+    said = [tower.see(dead=fractions) for fractions in (dead, unknown, unknown, dead, unknown, dead)]
+    assert said == [[]] * 3 + [["blocks.4 is dead: 100 % of its units do not respond since step 0"], [], []]
 
 
 class TestNotFinite:
@@ -221,7 +289,7 @@ class TestNotFinite:
 
     def test_without_health_a_curve_that_is_unknown(self) -> None:
         assert Tower().see([5.0, 4.0, NAN, NAN] + [1.0] * 10, clear=False) == [
-            "blocks 2 to 3 have features that are all alike, or not finite since step 0"
+            "blocks 2 and 3 have features that are all alike, or not finite since step 0"
         ]
 
 
@@ -238,10 +306,13 @@ def test_a_tower_is_named() -> None:
         (["fc2"], "fc2"),
         (["conv1", "conv2"], "conv1 and conv2"),
         (["conv1", "conv2", "fc1"], "conv1 to fc1"),
-        (["encoder.layers.3", "encoder.layers.4"], "encoder.layers 3 to 4"),
+        (["encoder.layers.3", "encoder.layers.4"], "encoder.layers 3 and 4"),
+        (["encoder.layers.3", "encoder.layers.4", "encoder.layers.5"], "encoder.layers 3 to 5"),
         (["a.3", "b.4", "b.5"], "a.3 to b.5"),
-        (["1", "4", "7"], "1 to 7"),
-        (["a.3", "b.4"], "a.3 to b.4"),
+        (["5"], "layer 5"),
+        (["5", "7"], "layers 5 and 7"),
+        (["1", "4", "7"], "layers 1 to 7"),
+        (["a.3", "b.4"], "a.3 and b.4"),
     ],
 )
 def test_layers_that_follow_each_other(names: list[str], words: str) -> None:
@@ -263,5 +334,5 @@ def test_the_words_know_the_registered_measures() -> None:
         health = {name: [1.0] * 3 + [value] + [1.0 if name not in (DEAD, SATURATED) else 0.0] * 10}
         if name == EFFECTIVE_RANK:
             health[name] = [5.0] * 3 + [value] + [5.0] * 10
-        assert Tower().see(**health), name
+        assert Tower().see(curve([0.01] * 13), **health), name
     assert tower.see() == []

@@ -234,9 +234,9 @@ class TestGradients:
         train(model, optimiser, task, 1, probe.step)
         record = records(probe, Health)[-1]
         assert record.measures["grad_norm"][-1] == math.inf
-        assert (
-            record.measures["scale"][1:] == [pytest.approx(record.measures["scale"][1]), *[math.inf] * 3] or True
-        )
+        *before, last = record.measures["scale"]
+        assert all(map(math.isfinite, before[:-1]))
+        assert last == math.inf
         assert any("values that are not finite since step 1" in text for text in notes(probe))
 
 
@@ -299,7 +299,7 @@ class TestUpdates:
         assert not watch._turn.old
         size, words = probe._health.memory()
         assert size == 4 * (12 * 16 + 12)
-        assert words == "a copy of one layer's weights at a time, at most 0.0 MiB"
+        assert words == "a copy of one layer's weights at a time, at most 816 bytes"
         assert "the probe keeps a copy of one layer's weights at a time" in " ".join(str(probe.describe()).split())
         assert "Layer health" not in str(LoadProbe(model, *task).describe())
 
@@ -521,7 +521,7 @@ class TestActivations:
             model[4].weight[:] = torch.outer(torch.rand(12), torch.tensor([1.0, -1.0]).repeat(8)) / 99
         train(model, optimiser, task, 2, probe.step)
         assert layer(probe, "effective_rank")[2] == pytest.approx(1.0, abs=0.05)
-        assert [text for text in notes(probe) if "collapsed" in text and text.startswith("5")], notes(probe)
+        assert [text for text in notes(probe) if "collapsed" in text and text.startswith("layers 5")], notes(probe)
 
     def test_padding_counts_nowhere(self) -> None:
         class Words(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from engine.errors import ProbeWarning
 from engine.probe.load_probe import LoadProbe
-from engine.probe.memory import is_out_of_memory, samples_at_once
+from engine.probe.memory import amount, is_out_of_memory, samples_at_once
 from engine.probe.operations import Operations
 from engine.runs.directory import Run
 from engine.settings.probe import ProbeConfig
@@ -151,3 +151,18 @@ def test_which_errors_say_that_memory_ran_out() -> None:
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"))
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     assert not is_out_of_memory(ValueError("out of memory"))
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (0, "0 bytes"),
+        (816, "816 bytes"),
+        (1536, "1.5 KiB"),
+        (2**20 - 1, "1024.0 KiB"),
+        (2**21, "2.0 MiB"),
+        (3 * 2**30, "3.0 GiB"),
+    ],
+)
+def test_a_number_of_bytes_in_words(size: int, words: str) -> None:
+    assert amount(size) == words

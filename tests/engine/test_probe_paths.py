@@ -495,6 +495,33 @@ class TestTowers:
         assert probe.tower("text").layers == ["input", "text.0", "text.1", "text.2"]
         assert not probe.tower("text").has_logits
 
+    @pytest.mark.parametrize("outputs", ["product", "both"])
+    def test_a_class_that_runs_side_by_side_is_looked_into(self, outputs: str) -> None:
+        """Whatever the class is called: neither of its calls is made from the other."""
+
+        class Side(nn.Module):
+            def __init__(self, inputs: int, depth: int) -> None:
+                super().__init__()
+                self.first, self.blocks = nn.Linear(inputs, 8), layers(EncoderLayer, depth)
+                self.last = nn.Linear(8, 4)
+
+            def forward(self, x: Tensor) -> Tensor:
+                x = self.first(x)[:, None]
+                for block in self.blocks:
+                    x = block(x)
+                return self.last(x[:, 0])
+
+        def run(net: Any, x: Tensor, other: Tensor) -> Any:
+            a, b = net.a(x), net.b(other)
+            return a * b if outputs == "product" else (a, b)
+
+        model = Net(run, a=Side(8, 3), b=Side(48, 2))
+        probe = probe_of(model, (ROWS, IMAGES.flatten(1)[:, :48]))
+        assert probe.towers == ["a", "b"]
+        assert probe.layers == ["input", "a.blocks.0", "a.blocks.1", "a.blocks.2", "logits"]
+        assert probe.tower("b").layers == ["input", "b.blocks.0", "b.blocks.1"]
+        assert {point.role for point in probe.describe().points[1:4]} == {"block"}
+
     def test_towers_of_different_make_and_a_part_after_them(self) -> None:
         def run(net: Any, pixels: Tensor, ids: Tensor) -> Any:
             y = net.words(ids)
@@ -800,6 +827,31 @@ class TestDescription:
             ConfigError, match=r"no layer was found.*left out: act \(ReLU\): has no axis of samples"
         ):
             LoadProbe(model, ROWS, Y)
+
+    def test_words_say_which_axis_holds_the_features_and_why(self) -> None:
+        def run(net: Any, x: Tensor) -> Any:
+            x = net.first(x).flatten(2).transpose(1, 2)
+            for block in net.blocks:
+                x = block(x)
+            return net.head(x.mean(1))
+
+        model = Net(run, first=nn.Conv2d(3, 8, 4, 4), blocks=layers(EncoderLayer), head=nn.Linear(8, 4))
+        first, block, _, logits = probe_of(model, IMAGES).describe().points
+        assert first.name == "input"
+        assert first.module == ""
+        assert first.why.split("; ") == [
+            "what enters blocks.0",
+            "features: axis 2, 8 = out_channels of first = normalized_shape of blocks.0.norm1",
+        ]
+        assert block.module == "EncoderLayer"
+        assert block.why == "features: axis 2, 8 = normalized_shape of blocks.1.norm1"
+        assert logits.why == "features: the only axis beside the samples"
+
+    def test_a_model_of_one_chain_has_one_tower_without_a_name(self) -> None:
+        probe = probe_of(self.model(), IMAGES)
+        assert probe.towers == [""]
+        assert probe.tower() is probe.tower(probe.towers[0])
+        assert probe.tower().layers == probe.layers
 
     def test_after_the_end_it_can_still_be_read(self) -> None:
         probe = probe_of(self.model(), IMAGES)

@@ -83,6 +83,14 @@ class TestAnyTracker:
         probe.report_to(lambda metrics, step: got.append((step, metrics)), prefix="layers/")
         assert got == [(0, probe.metrics("layers/"))]
 
+    def test_the_trainings_own_numbers_are_not_sent_back(self) -> None:
+        got: list[dict[str, float]] = []
+        _, probe = probed()
+        probe.log(loss=0.5)
+        probe.report_to(lambda metrics, step: got.append(metrics))
+        assert probe.metrics()["load_probe/scalars/loss"] == 0.5
+        assert "load_probe/scalars/loss" not in got[0]
+
     def test_a_logger_with_log_metrics_or_log(self) -> None:
         class Logger:
             def __init__(self) -> None:
@@ -128,6 +136,7 @@ class TestAnyTracker:
 
     def test_a_process_that_measures_nothing_sends_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("RANK", "1")
+        monkeypatch.setenv("WORLD_SIZE", "2")
         got = []
         model, probe = probed()
         if probe.layers:

@@ -209,6 +209,29 @@ class TestBuffers:
 
         assert require_same(Queue) == []
 
+    def test_a_large_one_that_only_a_later_chunk_writes_to(self) -> None:
+        """As a memory bank that samples of one kind enter."""
+
+        class Bank(Net):
+            bank: Tensor
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.register_buffer("bank", torch.zeros(1 << 19))
+
+            def forward(self, x: Tensor) -> Tensor:
+                if bool((x > 50).any()):
+                    self.bank.add_(1)
+                return super().forward(x)
+
+        model, inputs = Bank(), X.clone()
+        inputs[40] = 100
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            probe = LoadProbe(model, inputs, Y, every=1, chunk=16)
+            probe.step()
+        assert not model.bank.any()
+
     def test_changes_that_begin_late(self) -> None:
         """As observers and weight constraints that are switched on, or act, only later in training."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -149,6 +150,19 @@ def test_the_kind_is_that_of_the_id_else_of_the_configuration(home: Path) -> Non
 def test_damaged_config_names_the_file(run: Run, text: str) -> None:
     (run.path / "config.json").write_text(text)
     with pytest.raises(RunDirectoryError, match=r"config\.json"):
+        run.config()
+
+
+def test_a_newer_schema_is_named_though_its_settings_are_unknown(run: Run) -> None:
+    path = run.path / "config.json"
+    config = json.loads(path.read_text())
+    config["settings"]["a_setting_of_tomorrow"] = 1
+    path.write_text(json.dumps(config))
+    with pytest.raises(RunDirectoryError, match=r"config\.json is damaged.*a_setting_of_tomorrow"):
+        run.config()
+    config["schema"] += 1
+    path.write_text(json.dumps(config))
+    with pytest.raises(RunDirectoryError, match=rf"has schema {config['schema']}; .*: upgrade it"):
         run.config()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from support.real_terminal import Terminal
 from support.worker_forge import Forge
 
 
@@ -19,10 +20,11 @@ def forge() -> Iterator[Forge]:
 
 @pytest.fixture(autouse=True)
 def forged_workers(request: pytest.FixtureRequest, forge: Forge) -> Iterator[None]:
-    """What ``launch`` and ``launch_trial`` start here is forged, but in tests marked ``real_start``."""
+    """Workers that are started here, or by springtui in a ``Terminal``, are forged; not with ``real_start``."""
     if sys.platform != "linux" or request.node.get_closest_marker("real_start"):
         yield
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("engine.runs.launch.subprocess", forge)
+        patch.setattr(Terminal, "forge", forge)
         yield

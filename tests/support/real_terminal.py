@@ -20,7 +20,10 @@ from pathlib import Path
 import psutil
 import pyte
 
+from support.worker_forge import ADDRESS, Forge
+
 SPRINGTUI = (sys.executable, "-m", "springtui")
+_FORGED = (sys.executable, str(Path(__file__).with_name("forged_program.py")))
 _UNKNOWN_TO_PYTE = re.compile(rb"\x1b\[[<>=?]?[0-9;]*\$[a-z]|\x1b\[[<>=][0-9;]*[a-zA-Z]|\x1bP.*?\x1b\\", re.DOTALL)
 """Sequences that a terminal answers or ignores, and that pyte would print in part."""
 _MODES = {b"1049": "alternate screen", b"1000": "mouse", b"1003": "mouse motion", b"2004": "bracketed paste"}
@@ -35,6 +38,9 @@ def _as_a_shell_does() -> None:
 
 class Terminal:
     """A program and the emulated screen of its terminal; use it as a context manager, or ``close`` it."""
+
+    forge: Forge | None = None
+    """Where the workers that springtui starts come from, in tests; None: it starts them itself."""
 
     def __init__(
         self,
@@ -53,6 +59,9 @@ class Terminal:
         self.screen.write_process_input = self._answer
         self.resize(columns, rows, tell=False)
         environ = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
+        if self.forge is not None and tuple(argv[:3]) == SPRINGTUI:
+            argv = (*_FORGED, *argv[3:])
+            environ[ADDRESS] = self.forge.address
         for name in ("COLUMNS", "LINES"):  # a test runner's own size
             environ.pop(name, None)
         self.started = time.perf_counter()

@@ -2,8 +2,9 @@
 
 A forged worker is a process in a session of its own that runs the same module with the arguments, environment,
 directory, signal mask and streams that it would be started with, and that shows the same command line. What it
-leaves out is the start of Python and the imports, some two seconds of a core. In tests ``launch`` and
-``launch_trial`` start their processes so, but for those that are marked ``real_start``. For Linux.
+leaves out is the start of Python and the imports, some two seconds of a core. In tests that are not marked
+``real_start``, ``launch`` and ``launch_trial`` start their processes so, in pytest's process and in the program in
+a pseudo-terminal. For Linux.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from engine.runs.launch import TRIALS, WORKERS
 ROOT = Path(__file__).parents[2]
 _MESSAGE = 1 << 17
 """Bytes of the longest request, which holds an environment."""
+ADDRESS = "SPRINGTUI_TEST_FORGE"
+"""Environment variable with the address of the forge that a program in a pseudo-terminal uses."""
 _COMMAND = 4096
 """Bytes kept for the command line that a worker shows."""
 
@@ -98,39 +101,29 @@ class ForgedProcess:
         return self.returncode
 
 
-class Forge:
-    """Starts workers as ``subprocess`` would; use it as a context manager, or ``close`` it.
-
-    It has the names of ``subprocess`` that ``engine.runs.launch`` uses, so that it can stand in its place. The
-    forking process begins with the first worker.
-    """
+class Requests:
+    """Asks a forge for workers. It has the names of ``subprocess`` that ``launch`` uses, to stand in its place."""
 
     DEVNULL = subprocess.DEVNULL
     PIPE = subprocess.PIPE
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "") -> None:
+        """``address`` is that of a running forge."""
+        self._address = address
         self._asking = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._socket, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * _MESSAGE)
+        self._socket: socket.socket | None = None
 
-    def _begin(self) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            environment[name] = "1"
-        with self._theirs as theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", __file__, str(theirs.fileno()), " " * _COMMAND],
-                pass_fds=[theirs.fileno()],
-                env=environment,
-                start_new_session=True,
-            )
+    @property
+    def address(self) -> str:
+        """The forge's socket."""
+        return self._address
 
-    def __enter__(self) -> Forge:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * _MESSAGE)
+            self._socket.connect(self.address)
+        return self._socket
 
     def Popen(
         self,
@@ -178,15 +171,59 @@ class Forge:
         given.append(theirs)
         try:
             with self._asking:
-                if self._process is None:
-                    self._begin()
-                socket.send_fds(self._socket, [json.dumps(request).encode()], given)
-                pid = int(self._socket.recv(64) or 0)
+                connection = self._connected()
+                socket.send_fds(connection, [json.dumps(request).encode()], given)
+                pid = int(connection.recv(64) or 0)
         finally:
             for descriptor in given:
                 os.close(descriptor)
         assert pid, "the forge has died"
         return ForgedProcess(args, pid, status, *kept[:2])
+
+    def close(self) -> None:
+        """Close the connection; workers go on."""
+        if self._socket is not None:
+            self._socket.close()
+
+
+class Forge(Requests):
+    """A forge of one's own, begun when it is first needed; use it as a context manager, or ``close`` it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory(prefix="forge-")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._beginning = threading.Lock()
+
+    def __enter__(self) -> Forge:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def address(self) -> str:
+        """The forge's socket; whoever connects before it has loaded all waits."""
+        with self._beginning:
+            if self._process is None:
+                self._begin()
+        return self._address
+
+    def _begin(self) -> None:
+        self._address = str(Path(self._folder.name) / "socket")
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            environment[name] = "1"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(self._address)
+            listener.listen(16)
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", __file__, str(listener.fileno()), " " * _COMMAND],
+                stdin=subprocess.PIPE,
+                pass_fds=[listener.fileno()],
+                env=environment,
+                start_new_session=True,
+            )
 
     def start(self, run: Path) -> ForgedProcess:
         """Start a run's worker without ``launch``, one that saves a chain twenty times a second."""
@@ -202,10 +239,12 @@ class Forge:
 
     def close(self) -> None:
         """End the forking process; workers go on."""
-        self._socket.close()
-        self._theirs.close()
+        super().close()
         if self._process is not None:
+            assert self._process.stdin is not None
+            self._process.stdin.close()  # it ends with its input
             self._process.wait(20)
+        self._folder.cleanup()
 
 
 def _load() -> None:
@@ -291,33 +330,45 @@ def main() -> None:
     _load()
     gc.collect()
     gc.freeze()  # else a worker's first collection copies all of it
-    asked = int(sys.argv[1])
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    connections: list[socket.socket] = []
     ended, wakes = os.pipe()
     for descriptor in (ended, wakes):
         os.set_blocking(descriptor, False)
     signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     statuses: dict[int, int] = {}
-    connection = socket.socket(fileno=asked)
     while True:
-        ready = select.select([asked, ended], [], [])[0]
+        ready = select.select([0, listener, ended, *connections], [], [])[0]
+        if 0 in ready:
+            return
         if ended in ready:
             os.read(ended, 4096)
             _note_ends(statuses)
-        if asked in ready:
-            data, given, _, _ = socket.recv_fds(connection, _MESSAGE, 4)
+        if listener in ready:
+            connections.append(listener.accept()[0])
+        for connection in set(connections) & set(ready):
+            data, given = b"", []
+            with contextlib.suppress(ConnectionError):
+                data, given, _, _ = socket.recv_fds(connection, _MESSAGE, 4)
             if not data:
-                return
-            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-            pid = os.fork()
-            if not pid:
-                request = json.loads(data)
-                _become(request, given[:3], connection)
-                os._exit(_work(request["args"][3]))
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
-            for descriptor in given[:3]:
-                os.close(descriptor)
-            statuses[pid] = given[3]
+                connection.close()
+                connections.remove(connection)
+                continue
+            statuses[_fork(json.loads(data), given, connection)] = given[3]
+
+
+def _fork(request: Mapping[str, Any], given: Sequence[int], connection: socket.socket) -> int:
+    """The process of a new worker."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    pid = os.fork()
+    if not pid:
+        _become(request, given[:3], connection)
+        os._exit(_work(request["args"][3]))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
+    for descriptor in given[:3]:
+        os.close(descriptor)
+    return pid
 
 
 def _note_ends(statuses: dict[int, int]) -> None:

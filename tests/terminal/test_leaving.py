@@ -151,7 +151,7 @@ def test_plain_springtui_opens_the_lab_whatever_another_pane_shows(home: Path, e
             assert time.monotonic() < end, "where it was is not written down"
             pane.read(0.05)
         with Terminal(rows=24, columns=80) as lab:
-            lab.wait_for("Nonlinearity", 60)
+            lab.wait_for("in force", 60)  # said by both workers
             lab.press("q")
             lab.wait_for("stop them and leave", 60)
             lab.press("x")

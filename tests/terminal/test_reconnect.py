@@ -162,6 +162,7 @@ def wait_for_login(process: subprocess.Popen[bytes], words: list[str], log: Path
         time.sleep(0.1)
 
 
+@pytest.mark.real_start
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("_no_workers_left")
 def test_over_ssh_the_training_outlives_the_connection(sshd: list[str], home: Path) -> None:

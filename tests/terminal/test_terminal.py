@@ -48,6 +48,7 @@ def wait_until(true: object, seconds: float = 15.0) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.real_start
 def test_start_move_a_slider_and_quit(lab: Terminal, home: Path) -> None:
     lab.wait_for(lambda text: "Nonlinearity" in text and "epoch" in text and "two hands" in text, 60)
     lab.press(END)  # the first slider has the focus
@@ -77,13 +78,18 @@ def test_signals_leave_at_once_and_restore_the_terminal(lab: Terminal, home: Pat
 
 def test_a_lost_connection_ends_the_app_and_not_the_runs(lab: Terminal, home: Path) -> None:
     lab.wait_for("epoch", 60)
+    place = home / "place.json"
+    end = time.monotonic() + 30
+    while not place.exists() or len(json.loads(place.read_text())["seen"]) < 2:
+        assert time.monotonic() < end, "what was seen is not written down"
+        lab.read(0.05)
     lab.hang_up()
     lab.process.wait(15)  # a spinning process would not end
     assert len(workers_under(home)) == 2
-    place = json.loads((home / "place.json").read_text())
-    for seen in place["seen"].values():
+    noted = json.loads(place.read_text())
+    for seen in noted["seen"].values():
         seen["time"] -= 60  # a shorter absence is not worth a word
-    (home / "place.json").write_text(json.dumps(place))
+    place.write_text(json.dumps(noted))
     with Terminal() as again:  # the next lab takes the runs up
         again.wait_for("epoch", 60)
         assert len(list_runs(home)) == 2
