@@ -121,10 +121,11 @@ class ComparisonScreen(BaseScreen[None]):
             self.comparison = compare(*shown, self.measure)
             self._lines = _lines(self.comparison)
             words = self.comparison.words
+            plot.say_empty(words)  # where no layers are matched
         table.show(list(self._lines))
         plot.axis = "layer"
-        plot.show_curves(_series(self.comparison), (self.measure, self.path))
         plot.legend = f"[$primary]{_piece()}[/] [$secondary]A[/]  [$accent]{_piece()}[/] [$secondary]B[/]"
+        plot.show_curves(_series(self.comparison), (self.measure, self.path))
         self._draw_words(shown, words)
 
     def _draw_words(self, shown: tuple[TowerCurve, TowerCurve] | None, words: str) -> None:

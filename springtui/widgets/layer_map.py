@@ -265,10 +265,10 @@ class LayerMap(Canvas, can_focus=True):
         more = []
         if bool((levels(cells.places, scale, count) == count).any()):
             more.append(f"{UNKNOWN_PLAIN if plain else UNKNOWN} not known")
-        if len(times.layers) > len(cells.rows):
-            more.append("+n: n layers more, the extreme shown")
         if scale.log:
             more.append("log scale")
+        if len(times.layers) > len(cells.rows):
+            more += ["+n: n more layers", "extreme shown"]
         if times.stride > 1:
             more.append(f"one of {times.stride} records")
         block = 2 if self.size.width >= 100 else 1
