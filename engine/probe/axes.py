@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from .kinds import ACTIVATION, NORMALISATION, POOLING
 from .looks import Looks, Samples
+from .modules import passes_on
 from .trace import Call, Where
 
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
@@ -38,11 +39,6 @@ _KINDS: tuple[tuple[Any, str, str, int, bool, bool | None], ...] = (
 """PyTorch's modules: what they take and give, its axis, whether they are normalisations, and ``Width.last``."""
 _OTHERS = (("in_features", "out_features", True), ("in_channels", "out_channels", False), ("nx", "nf", True))
 """Attributes by which modules of other libraries say it, and ``Width.last``."""
-_POOLING = re.compile(r"Pool(ing)?\d?d?$")
-_NORM = re.compile(r"(BatchNorm|LayerNorm|GroupNorm|InstanceNorm|RMSNorm|Norm(2d)?$)")
-_ELEMENTWISE = re.compile(
-    r"relu|elu|gelu|silu|swish|mish|tanh|sigmoid|softplus|softsign|hardswish|activation$|dropout|identity", re.I
-)
 
 
 class Width(NamedTuple):
@@ -92,7 +88,7 @@ def width(module: nn.Module) -> Width | None:
         if isinstance(b, int) and not isinstance(b, bool):
             return Width(a if isinstance(a, int) else 0, b, None, False, last, (taken, given_))
     weight = getattr(module, "weight", None)
-    if _NORM.search(type(module).__name__) and isinstance(weight, Tensor) and weight.ndim == 1:
+    if NORMALISATION.search(type(module).__name__) and isinstance(weight, Tensor) and weight.ndim == 1:
         return Width(len(weight), len(weight), None, True, None, ("number of weights",) * 2)
     return None
 
@@ -286,9 +282,9 @@ def _keeps_axes(call: Call) -> bool:
     has_weights = next(call.module.parameters(), None) is not None and not isinstance(call.layer, nn.PReLU)
     if call.inner or has_weights:
         return False
-    if _ELEMENTWISE.search(call.kind):
+    if ACTIVATION.search(call.kind) or passes_on(call.module):
         return call.shape == call.input_shape
-    return bool(_POOLING.search(call.kind)) and len(call.shape) == len(call.input_shape)
+    return bool(POOLING.search(call.kind)) and len(call.shape) == len(call.input_shape)
 
 
 def canonical(

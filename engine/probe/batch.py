@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import DataError
 from .graphs import is_graph, row_samples
+from .leaves import leaves_of, tensors_in
 from .masks import Masks
 from .ragged import PackedSequence, copy_of, longest_of, padded, sample_count, samples_of
 
@@ -121,7 +122,7 @@ class ProbeBatch:
         if self.is_whole:
             return None
         named = self._kwargs.get("input_ids")
-        given = [named] if isinstance(named, Tensor) else list(_tensors((self._args, self._kwargs)))
+        given = [named] if isinstance(named, Tensor) else list(tensors_in((self._args, self._kwargs)))
         given = [t for t in given if not t.is_nested and t.ndim == 2 and t.shape[0] == self.n]
         return next((t for t in given if not t.is_floating_point() and t.dtype != torch.bool), None)
 
@@ -159,7 +160,7 @@ def _is_real(leaf: Tensor | PackedSequence) -> bool:
 
 def first_real(value: Any) -> Tensor | None:
     """The first tensor of real or complex numbers in nested containers, of any shape; None without one."""
-    return next((t for t in _tensors(value) if t.is_floating_point() or t.is_complex()), None)
+    return next((t for t in tensors_in(value) if t.is_floating_point() or t.is_complex()), None)
 
 
 def is_list_of_samples(value: list[Any], samples: int | None) -> bool:
@@ -200,25 +201,6 @@ def _mapped(value: Any, change: Any) -> Any:
     if isinstance(value, tuple | list):
         return type(value)(_mapped(inner, change) for inner in value)
     return value
-
-
-def leaves_of(value: Any) -> Iterator[Tensor | PackedSequence]:
-    """Every tensor and packed sequence, of any shape, in nested containers, in order."""
-    if isinstance(value, Tensor | PackedSequence):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from leaves_of(inner)
-    elif isinstance(value, tuple | list):
-        for inner in value:
-            yield from leaves_of(inner)
-    elif is_graph(value):
-        yield from leaves_of(value.to_dict())
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """Every tensor in nested containers, in order; of packed sequences their numbers."""
-    return (leaf.data if isinstance(leaf, PackedSequence) else leaf for leaf in leaves_of(value))
 
 
 def _named(args: Sequence[Any], kwargs: Mapping[str, Any], names: Sequence[str]) -> Iterator[tuple[str, Any]]:

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError, nearest
-from . import rules
 from .axes import FeatureAxes
-from .batch import is_list_of_samples, leaves_of, real_leaves
-from .flow import tensors_in
+from .batch import is_list_of_samples, real_leaves
+from .kinds import NORMALISATION
 from .layers import INPUT, OUTPUT, Found, Point, TowerPoints, Wanted, fits, reduced
+from .leaves import leaves_of, tensors_in
 from .left_out import LeftOutRow, left_out_of, rows_of
 from .looks import Looks
 from .path import Stop
@@ -169,7 +169,7 @@ def _entry(looks: Looks, axes: FeatureAxes, usable: list[Call], chain: Chain, in
             note = f"what enters {taker.label}"
             return replace(_after(taker), name=INPUT, where="before", shape=taker.input_shape, note=note)
     innermost = next(call for call in reached_from(traced, chain.root, usable) if call.inner == 0)
-    if batch is None or (rules.NORM.search(innermost.kind) and innermost.input_shape == tuple(batch.shape)):
+    if batch is None or (NORMALISATION.search(innermost.kind) and innermost.input_shape == tuple(batch.shape)):
         return replace(_after(innermost), name=INPUT)
     return Point(INPUT, "batch", tuple(batch.shape), number=number)
 

@@ -7,18 +7,16 @@ makes a new entry for that memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.nn.utils.rnn import PackedSequence
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from .graphs import is_graph
+from .dispatch import Mode, written_to
+from .leaves import tensors_in
 
-__all__ = ["DataFlow", "Recording", "tensors_in"]
+__all__ = ["DataFlow", "Recording"]
 
 _OF_SHAPE_ONLY = ("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "randint_like")
 """Operations that take nothing from their input but its shape; so do those that begin with ``new_``."""
@@ -51,15 +49,27 @@ class DataFlow:
         return len(self.made_from) - 1
 
 
-class _Observer:
-    """The part of a recording that the dispatcher calls.
+class Recording(Mode):
+    """A context that records a forward pass; ``flow`` is the graph.
 
-    A base of its own: PyTorch wraps a mode's own ``__torch_dispatch__`` to keep its compiler out, and imports the
-    compiler for that, which takes seconds.
+    Args:
+        inputs: the model's arguments, in any containers.
+        bridges: whether a module whose outputs are made from nothing known counts as made from its inputs, as
+            where it calls a kernel that the dispatcher does not see.
     """
 
-    flow: DataFlow
-    failure: Exception | None
+    def __init__(self, inputs: Any, *, bridges: bool = False) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flow = DataFlow()
+        self.failure: Exception | None = None
+        """What could not be recorded; None where everything was."""
+        self.bridges = bridges
+        self._by_memory: dict[Any, int] = {}
+        self._read: set[Any] = set()
+        self._kept: list[Tensor] = []
+        for tensor in tensors_in(inputs):
+            self.flow.inputs.append(self.flow.add("input", (), [tensor]))
+            self._by_memory[self._memory(tensor)] = self.flow.inputs[-1]
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -74,38 +84,6 @@ class _Observer:
         except Exception as error:
             self.failure = error
         return result
-
-    def _sources(self, args: Any, kwargs: Any) -> dict[Any, int | None]:
-        raise NotImplementedError
-
-    def _note(self, function: Any, sources: dict[Any, int | None], args: Any, kwargs: Any, result: Any) -> None:
-        raise NotImplementedError
-
-
-class Recording(_Observer, TorchDispatchMode):
-    """A context that records a forward pass; ``flow`` is the graph.
-
-    Args:
-        inputs: the model's arguments, in any containers.
-        bridges: whether a module whose outputs are made from nothing known counts as made from its inputs, as
-            where it calls a kernel that the dispatcher does not see.
-    """
-
-    supports_higher_order_operators = True
-
-    def __init__(self, inputs: Any, *, bridges: bool = False) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.flow = DataFlow()
-        self.failure: Exception | None = None
-        """What could not be recorded; None where everything was."""
-        self.bridges = bridges
-        self._by_memory: dict[Any, int] = {}
-        self._read: set[Any] = set()
-        self._kept: list[Tensor] = []
-        self._written: dict[Any, list[tuple[int, str]]] = {}
-        for tensor in tensors_in(inputs):
-            self.flow.inputs.append(self.flow.add("input", (), [tensor]))
-            self._by_memory[self._memory(tensor)] = self.flow.inputs[-1]
 
     def number_of(self, tensor: Tensor | None) -> int | None:
         """The operation that a tensor of any shape comes from; None where that is no input's."""
@@ -145,7 +123,7 @@ class Recording(_Observer, TorchDispatchMode):
                 if self._memory(tensor) not in sources:
                     self._by_memory.pop(self._memory(tensor), None)
             return
-        written = self._writes(function, args, kwargs)
+        written = list(written_to(function, args, kwargs))
         outputs = [tensor for tensor in tensors_in(result) if self._memory(tensor) not in sources]
         if not written and not outputs:
             return  # a view: it belongs to the operation that filled its memory
@@ -154,18 +132,6 @@ class Recording(_Observer, TorchDispatchMode):
         made_from |= {self._by_memory[memory] for memory in memories if memory in self._by_memory}
         number = self.flow.add(name, made_from, changed)
         self._by_memory |= dict.fromkeys(memories, number)
-
-    def _writes(self, function: Any, args: Any, kwargs: Any) -> list[Tensor]:
-        """The arguments that an operation writes to."""
-        if function not in self._written:
-            arguments = getattr(getattr(function, "_schema", None), "arguments", [])
-            self._written[function] = [
-                (place, argument.name)
-                for place, argument in enumerate(arguments)
-                if argument.alias_info is not None and argument.alias_info.is_write
-            ]
-        values = [args[p] if p < len(args) else kwargs.get(name) for p, name in self._written[function]]
-        return list(tensors_in(values))
 
     def _memory(self, tensor: Tensor) -> Any:
         """What a tensor's memory is known by; it is not given to other memory as long as this object lives."""
@@ -179,22 +145,3 @@ class Recording(_Observer, TorchDispatchMode):
 def _name(function: Any) -> str:
     """Name of an operation without its library, overload and the mark of operations in place: ``add``."""
     return str(getattr(function, "__name__", function)).split(".")[0].rstrip("_").lstrip("_")
-
-
-def tensors_in(value: Any) -> Iterator[Tensor]:
-    """Every tensor in nested containers and data classes, of any shape, in order."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, PackedSequence):
-        yield value.data  # its sizes and its order go through the layers unchanged, and tell no flow
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from tensors_in(inner)
-    elif isinstance(value, tuple | list):
-        for inner in value:
-            yield from tensors_in(inner)
-    elif is_graph(value):
-        yield from tensors_in(value.to_dict())
-    elif is_dataclass(value):
-        for field in fields(value):
-            yield from tensors_in(getattr(value, field.name))

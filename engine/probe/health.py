@@ -9,7 +9,7 @@ Shape legend: L + 1 points of a tower's curve.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -30,9 +30,13 @@ def known_health(names: str | Sequence[str]) -> tuple[str, ...]:
     Raises:
         ConfigError: a name is unknown.
     """
+    if not isinstance(names, Iterable):
+        raise ConfigError(
+            f"health = {names!r} is not allowed; allowed: names of {', '.join(HEALTH)}, or {ALL!r}; () for none"
+        )
     given = [names] if isinstance(names, str) else list(names)
     for name in given:
-        if name != ALL and name not in HEALTH:
+        if not isinstance(name, str) or (name != ALL and name not in HEALTH):
             near = nearest(str(name), [*HEALTH, ALL])
             raise ConfigError(
                 f"health: {name!r} is not allowed{f'; the nearest is {near!r}' if near else ''}; allowed: "

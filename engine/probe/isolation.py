@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..errors import ConfigError
+
 Autocast = torch.dtype | Callable[[], AbstractContextManager[object]] | None
 """A dtype to compute in, a function that returns a context manager, or None for the autocast in force."""
 Gradients = Literal["none", "inputs", "all"]
@@ -85,7 +87,13 @@ def computing_in(autocast: Autocast, device: torch.device) -> Iterator[None]:
         if isinstance(autocast, torch.dtype):
             stack.enter_context(torch.autocast(device.type, dtype=autocast))
         elif autocast is not None:
-            stack.enter_context(autocast())
+            context = autocast()
+            if not isinstance(context, AbstractContextManager):
+                raise ConfigError(
+                    f"autocast returned a {type(context).__name__}; allowed: a dtype, as torch.bfloat16, or a "
+                    f"function that returns a context, as fabric.autocast"
+                )
+            stack.enter_context(context)
         for kind in _DEVICES:
             if torch.is_autocast_enabled(kind):
                 dtype = torch.get_autocast_dtype(kind)

@@ -209,6 +209,9 @@ def check_reductions(reductions: str | Mapping[str, str]) -> None:
     """
     if not isinstance(reductions, str | Mapping):
         raise ConfigError(f"reductions = {reductions!r} is not allowed; allowed: one name, or names by pattern")
+    for pattern in [] if isinstance(reductions, str) else reductions:
+        if not isinstance(pattern, str):
+            raise ConfigError(f"reductions: the pattern {pattern!r} is not allowed; allowed: text, as 'blocks.*'")
     for how in [reductions] if isinstance(reductions, str) else reductions.values():
         if how not in REDUCTIONS:
             raise ConfigError(f"reductions: {how!r} is not allowed; allowed: {', '.join(REDUCTIONS)}")
@@ -231,4 +234,11 @@ def checked_towers(
     for name in towers:
         if not isinstance(name, str) or not name or "/" in name:
             raise ConfigError(f"towers: the name {name!r} is not allowed; allowed: text without '/'")
+    for name, own in towers.items():
+        patterns = [own] if isinstance(own, str) else own
+        is_sequence = isinstance(patterns, Sequence) and len(patterns) > 0
+        if not is_sequence or not all(isinstance(pattern, str) for pattern in patterns):
+            raise ConfigError(
+                f"towers: {name!r}: {own!r} is not allowed; allowed: one or more patterns, as ['blocks.*']"
+            )
     return {name: [own] if isinstance(own, str) else list(own) for name, own in towers.items()}

@@ -35,7 +35,7 @@ from ..runs.records import Control, Curve, Health, Started
 from ..runs.status import Status
 from ..settings.fields import make
 from ..settings.probe import ProbeConfig
-from .description import Description
+from .description import NOTHING, Description
 from .events import Events
 from .health import LayerHealth, known_health, note_limits
 from .isolation import Autocast
@@ -45,6 +45,7 @@ from .model import ProbedModel
 from .refusals import check_arguments
 from .reporting import Reporter
 from .run import ProbeRun, describe, end_with_script
+from .steps import StepNumbers
 from .tower import Tower, Towers
 from .wrappers import inner_model, is_sharded, rank
 
@@ -126,19 +127,19 @@ class LoadProbe:
         self._health = LayerHealth(wanted, optimizer, sharded=self._sharded)
         self._events: list[Events] = []
         check_reductions(reductions)
-        check_arguments(layers, groups, autocast, forward)
+        check_arguments(layers, groups, autocast, forward, home)
         named = checked_towers(towers, layers)
         self._every = config.every
-        self._steps, self._measured_at = 0, -1
+        self._numbers, self._measured_at = StepNumbers(), -1
         self._warned = self._paused = self._closed = self._late = False
         self._began = time.monotonic()
         self._mark, self._cost = (self._began, 0), 0.0
         self._towers = Towers([Tower("", [], has_logits=False)])
         self._reporters: list[Reporter] = []
         self._probed: ProbedModel | None = None
-        self._described: Description | None = None
+        self._described = Description(self._kind, [], [], [], NOTHING)
         self._run: ProbeRun | None = None
-        writes = rank() == 0
+        self._writes = writes = rank() == 0
         if writes or self._sharded:
             self._probed = ProbedModel(
                 inner,
@@ -165,7 +166,7 @@ class LoadProbe:
             assert self._probed is not None
             self._health.watch(self._probed.parameters)
             self._health.expect(self._every, paused=False)
-            self._described = replace(self.describe(), health=self._health.words())
+            self._described = replace(self._described, health=self._health.words())
             if config.notes:
                 self._events = [
                     Events(tower.layers, config, logits=tower.has_logits, path=tower.path)
@@ -205,15 +206,17 @@ class LoadProbe:
 
         Args:
             step: number of the step; default: the last one plus 1. Where numbers skip a multiple of ``every``, the
-                next one is measured.
+                next one is measured. A number that goes back counts as the next one, with one warning.
             scalars: numbers of this step, as ``loss``. The newest of each name is recorded at its own step: with
                 the curve where this step is measured, else at most once a second. A tensor is copied where it
                 lies, and read only when it is recorded.
         """
         before = self._steps
-        self._steps = self._steps + 1 if step is None else max(0, int(step))
+        warned = self._numbers.take(step)
         if self._probed is None:
             return
+        for text in warned:
+            self._warn(text, level=3)
         self._health.stepped(self._steps, self._every, paused=self._paused)
         if self._run is not None:
             self._run.at = self._steps
@@ -272,6 +275,8 @@ class LoadProbe:
     def report_to(self, tracker: Any, *, prefix: str = "load_probe/", run_id: str | None = None) -> None:
         """Send ``metrics()`` to a tracker now and after each measurement; a failing tracker only warns, once.
 
+        On processes that write no run nothing is sent.
+
         Args:
             tracker: a run of wandb, or wandb itself; MLflow, or its client; a TensorBoard SummaryWriter; trackio;
                 a logger with ``log_metrics`` or ``log``; or a function of a dict of numbers and a step.
@@ -281,6 +286,8 @@ class LoadProbe:
         Raises:
             ConfigError: nothing can be sent to the tracker.
         """
+        if not self._writes:  # the tracker may be ready on rank 0 alone
+            return
         reporter = Reporter(tracker, prefix, run_id)
         self._reporters.append(reporter)
         self._report([reporter])
@@ -315,11 +322,8 @@ class LoadProbe:
     def describe(self) -> Description:
         """Every point with its module, shape, reduction and role, and what is left out and why; print it.
 
-        Raises:
-            ConfigError: the probe does not measure in this process.
+        Without points on processes that measure nothing.
         """
-        if self._described is None:
-            raise ConfigError("this process measures nothing; ask the probe of rank 0 to describe()")
         return self._described
 
     @property
@@ -394,6 +398,10 @@ class LoadProbe:
 
     # internals
 
+    @property
+    def _steps(self) -> int:
+        return self._numbers.now
+
     def _open(self, home: Path | None, config: ProbeConfig) -> None:
         assert self._probed is not None
         facts = self._probed.facts()
@@ -464,9 +472,9 @@ class LoadProbe:
         if self._steps == 0:  # an untrained network is no news
             return
         for tower, events in zip(self._towers, self._events, strict=False):
-            clear = not tower.statistics.reason
-            for text in events.see(self._steps, tower.curve, clear=clear, health=tower.health):
-                self._run.note(text)
+            clear = tower.shows_loads
+            for event in events.see(self._steps, tower.curve, clear=clear, health=tower.health):
+                self._run.note(event.text, event.level)
 
     def _write(self, began: float) -> None:
         numbers = self._tower.numbers()

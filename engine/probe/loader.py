@@ -72,13 +72,15 @@ def gather(model: nn.Module, loader: Any, n: int, split: Split | None = None) ->
     """
     if not isinstance(n, int) or n < 3:
         raise ConfigError(f"n = {n!r} is not allowed; allowed: a whole number >= 3, better some hundred")
+    if split is not None and not callable(split):
+        raise ConfigError(f"split = {split!r} is not allowed; allowed: a function of a batch, or None")
     names = parameter_names(model.forward)
     parts: list[Gathered] = []
     counts: Counter[Any] = Counter()
     total = 0
     with undisturbed(loader):
         for batch in _batches(loader):
-            part = Gathered(*split(batch)) if split is not None else split_batch(batch, model, names)
+            part = _split(split, batch) if split is not None else split_batch(batch, model, names)
             parts.append(part)
             length = _length(part)
             total += length
@@ -92,6 +94,20 @@ def gather(model: nn.Module, loader: Any, n: int, split: Split | None = None) ->
         return _chosen(Gathered(inputs, parts[0].labels if len(parts) == 1 else inputs.y), total, n)
     labels = None if parts[0].labels is None else _joined([part.labels for part in parts], "labels", names)
     return _chosen(Gathered(inputs, labels), total, n)
+
+
+def _split(split: Split, batch: Any) -> Gathered:
+    """Inputs and labels of one batch by the user's function.
+
+    Raises:
+        DataError: it does not return two values.
+        Exception: the function's own.
+    """
+    found = split(batch)
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        what = f"{len(found)} values" if isinstance(found, tuple | list) else f"a {type(found).__name__}"
+        raise DataError(f"split= returned {what}; allowed: (inputs, labels) of the batch")
+    return Gathered(*found)
 
 
 def split_batch(batch: Any, model: nn.Module, names: Sequence[str]) -> Gathered:
@@ -304,7 +320,10 @@ def _one_tensor(values: Sequence[Tensor], name: str) -> Tensor:
         return torch.nested.as_nested_tensor(rows, layout=first.layout)
     if first.ndim == 0:
         if any(not torch.equal(value, first) for value in values):
-            raise DataError(f"loader gives batches with different {name}, numbers that cannot be joined")
+            raise DataError(
+                f"loader gives single numbers as {name}, which cannot be joined: its batches seem to be single "
+                f"samples; give the loader a batch_size="
+            )
         return first
     lengths = {tuple(value.shape[1:2]) for value in values}
     if any(value.shape[2:] != first.shape[2:] or value.ndim != first.ndim for value in values):

@@ -11,7 +11,7 @@ from torch import nn
 from ..errors import ConfigError, InputError
 from .activations import Activations, all_ends
 from .batch import ProbeBatch, chunk_bounds
-from .description import Description, describe, notes_of
+from .description import Description, describe, joins_at_first, notes_of
 from .features import REMEDY, Source
 from .find import find_points
 from .groupings import group, label_count
@@ -134,7 +134,12 @@ class ProbedModel:
         """The towers, without a measurement yet."""
         return Towers(
             [
-                Tower(found.path, [point.name for point in found.points], has_logits=found.points[-1].logits)
+                Tower(
+                    found.path,
+                    [point.name for point in found.points],
+                    has_logits=found.points[-1].logits,
+                    joins=joins_at_first(found.points),
+                )
                 for found in self.found.towers
             ]
         )

@@ -7,31 +7,24 @@ themselves, whatever the device and its allocator.
 
 from __future__ import annotations
 
-import functools
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from .contents import storage_of
+from .dispatch import Mode, written_to
+from .leaves import tensors_in
 
 
-class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Operations(Mode):
     """Within this context, calls ``before_write`` with each tensor that is about to be written to.
 
     Args:
         before_write: takes the tensor.
         counts_memory: whether ``peak`` is measured.
     """
-
-    supports_higher_order_operators = True
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """False: nothing is compiled within, and PyTorch would import its compiler, which takes seconds."""
-        return False
 
     def __init__(self, before_write: Callable[[Tensor], None], *, counts_memory: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -43,14 +36,12 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one operation."""
-        for place in _written(func):
-            values = args[place] if isinstance(place, int) and place < len(args) else (kwargs or {}).get(place)
-            for tensor in _tensors(values):
-                self._before_write(tensor)
+        for tensor in written_to(func, args, kwargs or {}):
+            self._before_write(tensor)
         out = func(*args, **(kwargs or {}))
         if self._counts:
-            given = {id(storage_of(tensor)) for tensor in _tensors([*args, *(kwargs or {}).values()])}
-            for tensor in _tensors(out):
+            given = {id(storage_of(tensor)) for tensor in tensors_in((args, kwargs or {}))}
+            for tensor in tensors_in(out):
                 self._count(tensor, given)
         return out
 
@@ -68,22 +59,3 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._alive[key] = weakref.ref(storage, freed)
         self._bytes += size
         self.peak = max(self.peak, self._bytes)
-
-
-@functools.lru_cache(maxsize=4096)
-def _written(func: Any) -> tuple[int | str, ...]:
-    """Positions and names of the arguments that an operation writes to."""
-    schema = getattr(func, "_schema", None)  # operators on functions have none
-    places: list[int | str] = []
-    for number, argument in enumerate([] if schema is None else schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            places += [argument.name] if argument.kwarg_only else [number, argument.name]
-    return tuple(places)
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _tensors(item)

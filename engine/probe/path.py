@@ -126,10 +126,6 @@ class FlowOfLayers:
         """Whether one layer's output is made from another's."""
         return bool(self.above[later.node] >> earlier.number & 1)
 
-    def are_ordered(self, a: Candidate, b: Candidate) -> bool:
-        """Whether one of two layers is made from the other."""
-        return self.is_made_from(a, b) or self.is_made_from(b, a)
-
     def reached_from(self, source: int) -> list[Candidate]:
         """The layers that are made from an operation, in order."""
         reached = descendants(self.flow, source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
@@ -31,7 +32,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-def check_arguments(layers: Any, groups: Any, autocast: Autocast, forward: Any) -> None:
+def check_arguments(layers: Any, groups: Any, autocast: Autocast, forward: Any, home: Any = None) -> None:
     """Check the kinds of a probe's arguments that no record holds.
 
     Raises:
@@ -49,6 +50,8 @@ def check_arguments(layers: Any, groups: Any, autocast: Autocast, forward: Any) 
         )
     if forward is not None and not callable(forward):
         raise ConfigError(f"forward = {forward!r} is not allowed; allowed: a function of the model and its inputs")
+    if home is not None and not isinstance(home, str | os.PathLike):
+        raise ConfigError(f"home = {home!r} is not allowed; allowed: the path of a directory, or None")
 
 
 def foreseen(function: Callable[_P, _T]) -> Callable[_P, _T]:

@@ -11,17 +11,13 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from .flow import DataFlow
+from .kinds import ACTIVATION, NORMALISATION, POOLING
 from .modules import is_adapted, passes_on
 from .path import MAPS
 from .trace import Call
 
 _LOOKED_THROUGH = re.compile(r"(Stage|Stages|Encoder|Decoder|Stack|Trunk|Backbone|Group|Model)$")
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-_ACTIVATION = re.compile(
-    r"relu|elu|gelu|silu|swish|mish|tanh|sigmoid|softplus|softsign|hardswish|^glu$|activation$", re.I
-)
-NORM = re.compile(r"(BatchNorm|LayerNorm|GroupNorm|InstanceNorm|RMSNorm)", re.I)
-_POOLING = re.compile(r"Pool(ing)?\d?d?$")
 _LAST_WORD = re.compile(r"[A-Z][a-z]+$")
 
 
@@ -99,12 +95,12 @@ def _last_word(call: Call) -> str:
 
 def activations(calls: Sequence[Call], _flow: DataFlow | None = None) -> list[Call]:
     """Activations, or the pooling right after one."""
-    return _with_next(calls, is_activation, _POOLING)
+    return _with_next(calls, is_activation, POOLING)
 
 
 def maps(calls: Sequence[Call], _flow: DataFlow | None = None) -> list[Call]:
     """Linear, convolution and recurrent modules, or the normalisation right after one."""
-    return _with_next(calls, is_map, NORM)
+    return _with_next(calls, is_map, NORMALISATION)
 
 
 def _outermost(calls: Sequence[Call]) -> list[Call]:
@@ -136,7 +132,7 @@ def _with_next(calls: Sequence[Call], wanted: Callable[[Call], bool], extension:
 def is_activation(call: Call) -> bool:
     """Whether a call is of an activation module."""
     plain = next(call.module.parameters(), None) is None or isinstance(call.layer, nn.PReLU)
-    return plain and bool(_ACTIVATION.search(call.kind))
+    return plain and bool(ACTIVATION.search(call.kind))
 
 
 def is_map(call: Call) -> bool:

@@ -49,7 +49,7 @@ class KeptScalars:
                 self._kept[name] = _Kept(step, _copied(value))
             except Exception as error:  # a value's own float() may raise anything, and the training goes on
                 if name not in self._refused:
-                    warned.append(f"{name} = {_shown(value)} is no number{_reason(error)}")
+                    warned.append(f"{name} = {shown(value)} is no number{_reason(error)}")
                 self._refused.add(name)
         new = [name for name in taken if name not in self._refused]
         self._refused.update(new)
@@ -95,7 +95,8 @@ def _copied(value: Any) -> float | torch.Tensor:
     return float(found) if found.device.type == "cpu" else found.clone()
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value in words, for a warning."""
     if isinstance(value, torch.Tensor):
         return f"a tensor of shape {list(value.shape)}"
     try:

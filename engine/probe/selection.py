@@ -155,7 +155,7 @@ def _towers(traced: Trace, usable: list[Call], fit: Fit) -> Selection | None:
     pure = [rule for rule in _RULES if any((c.call.label, rule.role) in roles for c in every.candidates)][:1]
     layers = _flow_of(traced, [c.call for c in sorted(chosen, key=lambda c: c.node)], fit, traced.left, 1)
     kept, left = without_repetitions(layers)
-    branches = split(layers, kept)
+    branches = split(layers, kept, traced.left[0])
     if not branches or not pure:
         return None
     chains = []

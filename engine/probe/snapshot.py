@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import collections
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,11 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from .contents import Contents
-from .values import ATOMS, GeneratorState, are_equal, generator_state, is_of_users_class
+from .values import ATOMS, GeneratorState, Slots, are_equal, generator_state, has_slots, is_of_users_class
 
 Kind = Literal["buffer", "parameter", "module", "attribute", "generator"]
 _INTERNAL = frozenset(vars(nn.Module()))
 """Attributes of every module that PyTorch itself keeps, as hooks and the training mode."""
+_HOOKS = tuple(name for name, value in vars(nn.Module()).items() if "hooks" in name and isinstance(value, dict))
+"""Those that hold hooks."""
 _WHOLE: dict[Kind, int] = {"buffer": 1 << 20, "attribute": 1 << 20, "parameter": 1 << 16}
 """Bytes up to which a tensor is copied before each look; larger ones are copied when something writes to them."""
 _FIRST = 1 << 30
@@ -105,6 +107,7 @@ class Snapshot:
         if not self._buffers_only:
             self._hold_slots(name, module._parameters, "parameter")
             self._hold_slots(name, module._modules, "module")
+            self._hold_hooks(name, vars(module))
             self._hold_fields(name, vars(module), _INTERNAL)
 
     def _hold_slots(self, name: str, slots: dict[str, Any], kind: Kind) -> None:
@@ -117,7 +120,21 @@ class Snapshot:
             if isinstance(value, Tensor):
                 self._hold_tensor(f"{name}.{key}", value, kind)
 
-    def _hold_fields(self, name: str, fields: dict[str, Any], without: frozenset[str] = frozenset()) -> None:
+    def _hold_hooks(self, name: str, fields: dict[str, Any]) -> None:
+        """Hold which hooks a module has."""
+        hooks = {key: fields[key] for key in _HOOKS if key in fields}
+        held = {key: dict(own) for key, own in hooks.items()}
+
+        def check() -> Iterator[Difference]:
+            for key, own in hooks.items():
+                if own != held[key]:
+                    yield Difference(f"{name}.{key}", "attribute", functools.partial(_refill, own, held[key]))
+
+        self._checks.append(check)
+
+    def _hold_fields(
+        self, name: str, fields: MutableMapping[str, Any], without: frozenset[str] = frozenset()
+    ) -> None:
         """Hold an object's attributes, and what they contain."""
         held = {key: value for key, value in fields.items() if key not in without}
 
@@ -162,7 +179,10 @@ class Snapshot:
         elif type(value) is set:
             self._hold_set(name, value)
         elif is_of_users_class(value):
-            self._hold_fields(name, vars(value))
+            if hasattr(value, "__dict__"):
+                self._hold_fields(name, vars(value))
+            if has_slots(value):
+                self._hold_fields(name, Slots(value))
 
     def _hold_items(self, name: str, container: Any, held: Any) -> None:
         """Hold a dict, list or deque; it is filled anew, so that it stays the same object."""

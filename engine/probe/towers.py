@@ -70,8 +70,15 @@ def without_repetitions(layers: FlowOfLayers) -> tuple[list[Candidate], list[Lef
     return sorted(kept, key=lambda c: (c.node, c.number)), left
 
 
-def split(layers: FlowOfLayers, candidates: Sequence[Candidate]) -> list[Branch]:
-    """The towers among some layers, in the order of their first layers; empty where there is one chain."""
+def split(layers: FlowOfLayers, candidates: Sequence[Candidate], output: int) -> list[Branch]:
+    """The towers among some layers, in the order of their first layers; empty where there is one chain.
+
+    Args:
+        layers: what they are made from.
+        candidates: the layers.
+        output: the operation of the model's measured output: towers that do not lead to it, as of a teacher, come
+            last.
+    """
     candidates = _without_side_heads(layers, candidates)
     groups = _side_by_side(layers, candidates)
     towers = [group for group in groups if len(layers.longest_chain(group)) > 1]
@@ -79,6 +86,8 @@ def split(layers: FlowOfLayers, candidates: Sequence[Candidate]) -> list[Branch]
         aside, members = bits(c for group in groups for c in group), bits(c for tower in towers for c in tower)
         rest = [c for c in candidates if not aside >> c.number & 1]
         if not any(members & ~layers.earlier(c) for c in rest):
+            made_from = layers.above_of(output)
+            towers.sort(key=lambda tower: not made_from[max(c.node for c in tower)])
             return [Branch(group, rest if i == 0 else [], i == 0) for i, group in enumerate(towers)]
         return []
     return _encoder_and_decoder(layers, candidates)

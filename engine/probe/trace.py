@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from .batch import first_features, first_real
-from .flow import DataFlow, Recording, tensors_in
+from .flow import DataFlow, Recording
 from .isolation import hooked
+from .leaves import tensors_in
 from .modules import class_name, layer_of, modules_by_name, passes_on
 from .ragged import PackedSequence
 from .reductions import feature_tensor, features_in

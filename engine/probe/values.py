@@ -5,7 +5,8 @@ from __future__ import annotations
 import pickle
 import random
 import sys
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,9 +76,55 @@ def _have_same_bits(a: Tensor, b: Tensor) -> bool:
         return False
 
 
+class Slots(MutableMapping[str, Any]):
+    """What an object holds in the ``__slots__`` of its classes, by name.
+
+    Of two classes with one name the most derived counts. Written past the class's own ``__setattr__``, so that
+    objects of frozen classes can be put back too.
+    """
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+        self._slots: dict[str, types.MemberDescriptorType] = {}
+        for cls in type(value).__mro__:
+            for name, slot in vars(cls).items() if "__slots__" in vars(cls) else ():
+                if isinstance(slot, types.MemberDescriptorType):
+                    self._slots.setdefault(name, slot)
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self._slots[name].__get__(self._value)
+        except AttributeError:  # it has no value
+            raise KeyError(name) from None
+
+    def __setitem__(self, name: str, held: Any) -> None:
+        self._slots[name].__set__(self._value, held)
+
+    def __delitem__(self, name: str) -> None:
+        self._slots[name].__delete__(self._value)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._slots if name in self)
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            self[name]  # type: ignore[index]
+        except KeyError:
+            return False
+        return True
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def has_slots(value: object) -> bool:
+    """Whether a class of an object has ``__slots__``."""
+    return any("__slots__" in vars(cls) for cls in type(value).__mro__)
+
+
 def is_of_users_class(value: Any) -> bool:
     """Whether an object is of a class that the user wrote: of no installed package, not Python's, not ours."""
-    if not hasattr(value, "__dict__") or callable(value) or isinstance(value, type(sys)):
+    if not (hasattr(value, "__dict__") or has_slots(value)) or callable(value) or isinstance(value, type(sys)):
         return False
     package = type(value).__module__.partition(".")[0]
     if package in sys.stdlib_module_names - {"__main__"} or package == __name__.partition(".")[0]:

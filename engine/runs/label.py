@@ -95,6 +95,8 @@ def checked_name(name: str) -> str:
     Raises:
         ConfigError: it is too long, holds what cannot be shown, or is ``last``.
     """
+    if not isinstance(name, str):
+        raise ConfigError(f"name = {name!r} is not allowed; allowed: text")
     name = name.strip()
     if name == LAST:
         raise ConfigError(f"a run cannot be named {LAST!r}, which stands for the newest run; choose another name")

@@ -34,10 +34,8 @@ ALLOWED = {
     "engine/probe/contents.py": {"_version"},
     "engine/probe/snapshot.py": {"_buffers", "_non_persistent_buffers_set", "_parameters", "_modules"},
     # Operations as they are dispatched, and which arguments each writes to.
-    "engine/probe/operations.py": {"_python_dispatch", "_schema"},
+    "engine/probe/dispatch.py": {"_python_dispatch", "_schema", "_should_skip_dynamo"},
     "engine/probe/wrappers.py": {"_orig_mod"},  # the module inside a compiled one
-    # The mode that sees every operation, and which of an operation's arguments it writes to.
-    "engine/probe/flow.py": {"_python_dispatch", "_schema"},
     # Wrappers' modules, by the names that PyTorch gives them in a model's tree.
     "engine/probe/modules.py": {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"},
     "springtui/runs/layer_match.py": {"_orig_mod"},

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.errors import ConfigError, DataError, InputError
+from engine.errors import ConfigError, DataError, InputError, ProbeWarning
 from engine.measures.separation import separation_measures
 from engine.probe.groupings import group
 from engine.probe.load_probe import LoadProbe
@@ -303,3 +303,50 @@ def test_values_that_are_not_finite_leave_that_point_unknown() -> None:
 def test_arguments_of_the_wrong_kind(options: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         LoadProbe(net(), X, X[:, 0], **options)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"health": 5}, r"health = 5 is not allowed; allowed: names of grad_norm.*\(\) for none"),
+        ({"health": None}, "health = None is not allowed"),
+        ({"health": True}, "health = True is not allowed"),
+        ({"health": [["dead"]]}, r"health: \['dead'\] is not allowed"),
+        ({"towers": {"a": 5}}, r"towers: 'a': 5 is not allowed; allowed: one or more patterns"),
+        ({"towers": {"a": [5]}}, r"towers: 'a': \[5\] is not allowed"),
+        ({"towers": {"a": []}}, r"towers: 'a': \[\] is not allowed"),
+        ({"reductions": {1: "flatten"}}, "reductions: the pattern 1 is not allowed; allowed: text"),
+        ({"reductions": {"*": []}}, r"reductions: \[\] is not allowed"),
+        ({"autocast": lambda: 5}, "autocast returned a int; allowed: a dtype"),
+        ({"home": 5}, "home = 5 is not allowed; allowed: the path of a directory"),
+    ],
+)
+def test_an_argument_of_another_kind_is_named(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        LoadProbe(net(), X, Y, **given)
+
+
+def test_a_name_that_is_no_text_only_warns() -> None:
+    with pytest.warns(
+        ProbeWarning, match="name = 5 is not allowed; allowed: text. The load probe's run has no name"
+    ):
+        LoadProbe(net(), X, Y, name=5).close()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("split", "error", "words"),
+    [
+        (5, ConfigError, "split = 5 is not allowed; allowed: a function of a batch"),
+        (lambda batch: batch[0], DataError, r"split= returned a Tensor; allowed: \(inputs, labels\)"),
+        (lambda batch: (*batch, 1), DataError, "split= returned 3 values"),
+    ],
+)
+def test_a_split_that_gives_no_pair(split: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        LoadProbe.from_loader(net(), [(X, Y)], split=split)
+
+
+def test_a_loader_of_single_samples() -> None:
+    samples = torch.utils.data.TensorDataset(X, Y)
+    with pytest.raises(DataError, match=r"single numbers as labels.*give the loader a batch_size="):
+        LoadProbe.from_loader(net(), torch.utils.data.DataLoader(samples, batch_size=None))

@@ -6,6 +6,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from engine.errors import ConfigError, ProbeWarning
 from engine.probe.flow import Recording
+from engine.probe.leaves import leaves_of, tensors_in
 from engine.probe.load_probe import LoadProbe
 from engine.probe.scalars import OWN
 from engine.runs.directory import Run
@@ -522,6 +525,16 @@ class TestTowers:
         assert probe.tower("b").layers == ["input", "b.blocks.0", "b.blocks.1"]
         assert {point.role for point in probe.describe().points[1:4]} == {"block"}
 
+    def test_the_tower_of_the_measured_output_is_the_main_one(self) -> None:
+        def run(net: Any, x: Tensor) -> Any:
+            other = net.teacher(x)
+            return net.student(x), other
+
+        probe = probe_of(Net(run, teacher=mlp(), student=mlp()), ROWS)
+        assert probe.towers == ["student", "teacher"]
+        assert probe.layers == ["input", "student.1", "student.3", "logits"]
+        assert not probe.tower("teacher").has_logits
+
     def test_towers_of_different_make_and_a_part_after_them(self) -> None:
         def run(net: Any, pixels: Tensor, ids: Tensor) -> Any:
             y = net.words(ids)
@@ -671,8 +684,8 @@ class TestTowers:
         assert ended.summary["towers"]["members.1"]["regime"] == probe.tower("members.1").regime
         assert set(OWN) >= ended.summary.keys() - {"loss"}
         assert started.facts["towers"] == [
-            {"path": "members.0", "layers": probe.layers, "logits": True},
-            {"path": "members.1", "layers": probe.tower("members.1").layers, "logits": False},
+            {"path": "members.0", "layers": probe.layers, "logits": True, "joins": False},
+            {"path": "members.1", "layers": probe.tower("members.1").layers, "logits": False, "joins": False},
         ]
         assert {point["path"] for point in started.facts["points"]} == set(probe.towers)
 
@@ -729,8 +742,23 @@ class TestUnseenData:
             LoadProbe(Net(run, body=mlp()), ROWS, Y)
 
 
+@dataclass
+class Pair:
+    first: Tensor
+    others: dict[str, Any]
+
+
 class TestFlow:
     """What an operation is made from."""
+
+    def test_inputs_and_flow_go_through_containers_in_one_order(self) -> None:
+        """So that an input's place among the leaves is its place among the inputs of the flow."""
+        packed = pack_sequence([ROWS[:3], ROWS[:2]])
+        value = [Pair(ROWS, {"a": (IMAGES, 5), "b": packed}), None, IDS]
+        leaves = list(leaves_of(value))
+        assert [type(leaf) for leaf in leaves] == [Tensor, Tensor, PackedSequence, Tensor]
+        assert [t.data_ptr() for t in tensors_in(value)] == [leaf.data.data_ptr() for leaf in leaves]
+        assert len(Recording(value).flow.inputs) == len(leaves)
 
     @staticmethod
     def numbers(run: Callable[[Tensor, Tensor], Tensor]) -> set[int]:

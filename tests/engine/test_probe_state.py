@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,24 @@ def _home(home: Path) -> Iterator[None]:
     torch.manual_seed(0)
     yield
     torch.set_rng_state(state)
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    n: int = 0
+
+
+class WithSlots:
+    __slots__ = ("frozen", "late", "n")
+
+    def __init__(self) -> None:
+        self.n, self.frozen = 0, Frozen()
+
+
+class Slotted(WithSlots):
+    """Has slots, and fields beside them."""
+
+    extra: int
 
 
 class Net(nn.Module):
@@ -389,6 +408,44 @@ class TestOtherState:
         (said,) = require_same(Many)
         assert "'Many.calls'" in said
         assert "more, in eval mode too" in said
+
+    def test_slots(self) -> None:
+        class Many(Net):
+            def __init__(self) -> None:
+                super().__init__()
+                self.own, self.calls = Slotted(), 0
+
+            def change(self) -> None:
+                self.own.n += 1
+                object.__setattr__(self.own.frozen, "n", self.own.frozen.n + 1)
+                self.own.late = self.own.n
+                self.own.extra = self.own.n
+
+        model = Many()
+        with pytest.warns(ProbeWarning, match=r"'Many.own.n'.* in eval mode too"):
+            probe = LoadProbe(model, X, Y, every=1, chunk=16)
+        probe.step()
+        assert (model.own.n, model.own.frozen.n) == (0, 0)
+        assert not hasattr(model.own, "late")
+        assert not hasattr(model.own, "extra")
+
+    def test_hooks_that_are_made_and_removed(self) -> None:
+        class Hooking(Net):
+            def __init__(self) -> None:
+                super().__init__()
+                self.handle = self.b.register_forward_pre_hook(lambda *_: None)
+
+            def change(self) -> None:
+                self.a.register_forward_hook(lambda *_: None)
+                self.handle.remove()
+
+        model = Hooking()
+        own = dict(model.b._forward_pre_hooks)
+        with pytest.warns(ProbeWarning, match=r"changes 'Hooking.a._forward_hooks', in eval"):
+            probe = LoadProbe(model, X, Y, every=1, chunk=16)
+        probe.step()
+        assert not model.a._forward_hooks
+        assert dict(model.b._forward_pre_hooks) == own
 
     def test_what_is_made_once_is_put_back_in_silence(self) -> None:
         class Cached(Net):

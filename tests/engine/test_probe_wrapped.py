@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +209,13 @@ def test_the_rank_before_there_is_a_process_group(
     probe = LoadProbe(plain(), X, Y)
     assert (probe.run_id is not None) == writes
     assert bool(probe.curves) == writes
+    got: list[int] = []
+    probe.report_to(lambda _metrics, step: got.append(step))
+    assert got == ([0] if writes else [])
+    if not writes:  # a tracker that is made ready on rank 0 alone
+        wandb = types.ModuleType("wandb")
+        wandb.run = None  # type: ignore[attr-defined]
+        probe.report_to(wandb)
+    described = probe.describe()
+    assert bool(described.points) == writes
+    assert ("This process measures nothing" in str(described)) != writes
