@@ -276,12 +276,12 @@ class LayerMap(Canvas, can_focus=True):
         more = []
         if bool((levels(cells.places, scale, count) == count).any()):
             more.append(f"{UNKNOWN_PLAIN if plain else UNKNOWN} not known")
-        if len(times.layers) > len(cells.rows):
-            more.append("a-b: layers a to b, the extreme shown")
         if scale.log:
             more.append("log scale")
         if scale.even_to and scale.high > 2.0:
             more.append(f"log beyond {'+-' if plain else '±'}{number(scale.even_to, 2)}")
+        if len(times.layers) > len(cells.rows):
+            more.append("a-b: layers a to b, the extreme shown")
         if times.stride > 1:
             more.append(f"one of {times.stride} records")
         block = 2 if self.size.width >= 100 else 1
