@@ -51,7 +51,7 @@ class ComparisonScreen(BaseScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "next_quantity", "Quantity", id="comparison.quantity",
                 tooltip="the load, or a measure of layer health that both runs have"),
-        Binding("s", "swap", "Swap", id="comparison.swap", tooltip="A becomes B, and B becomes A"),
+        Binding("A", "swap", "Swap", id="comparison.swap", tooltip="A becomes B, and B becomes A"),
         Binding("m", "next_measure", "Measure", id="comparison.measure", tooltip="next measure"),
         Binding("P", "next_tower", "Tower", id="comparison.tower", tooltip="next tower of models with several"),
         Binding("escape", "app.back", "Back", id="comparison.back", tooltip="back to the runs"),

@@ -191,10 +191,10 @@ async def test_a_base_and_its_fine_tune(home: Path, size: tuple[int, int]) -> No
         assert plot.curves[1].y[2] == pytest.approx(learnt)
         await until(pilot, lambda: not plot.is_stale())
         assert "A[/]" in str(plot.border_subtitle) or "A" in str(plot.border_subtitle)
-        await pilot.press("s")
+        await pilot.press("A")
         await until(pilot, lambda: f"{-0.4 * learnt:+.3f}" in pair_lines(screen)[3])
         assert said(screen, "#runs").splitlines()[0][5:] == runs[1][5:]
-        await pilot.press("s", "c")
+        await pilot.press("A", "c")
         assert screen.health == "grad_norm"
         assert str(plot.border_title) == "Gradient norm of each layer"
         assert screen.comparison is not None
