@@ -21,6 +21,9 @@ __all__ = ["DataFlow", "Recording"]
 _OF_SHAPE_ONLY = ("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "randint_like")
 """Operations that take nothing from their input but its shape; so do those that begin with ``new_``."""
 
+_TAKING = {"index", "index_select", "gather"}
+"""Operations that take a part of their features; the indices say which, and are no features."""
+
 
 class DataFlow:
     """The operations that depend on the model's inputs, by number; each was made from earlier ones."""
@@ -127,11 +130,18 @@ class Recording(Mode):
         outputs = [tensor for tensor in tensors_in(result) if self._memory(tensor) not in sources]
         if not written and not outputs:
             return  # a view: it belongs to the operation that filled its memory
+        if name in _TAKING:
+            made_from = self._of_features(args, kwargs) or made_from
         changed = [*written, *outputs]
         memories = {self._memory(tensor) for tensor in changed}
         made_from |= {self._by_memory[memory] for memory in memories if memory in self._by_memory}
         number = self.flow.add(name, made_from, changed)
         self._by_memory |= dict.fromkeys(memories, number)
+
+    def _of_features(self, args: Any, kwargs: Any) -> set[int]:
+        """The operations that the floating-point tensors among the arguments come from."""
+        real = (tensor for tensor in tensors_in((args, kwargs)) if tensor.is_floating_point())
+        return {number for tensor in real if (number := self.number_of(tensor)) is not None}
 
     def _memory(self, tensor: Tensor) -> Any:
         """What a tensor's memory is known by; it is not given to other memory as long as this object lives."""

@@ -28,6 +28,7 @@ _SHORT = 3
 """Most activations or maps in a branch that counts as one layer; blocks are followed from the second on."""
 _PRODUCTS = {"mul", "bmm", "mm", "matmul", "baddbmm", "addcmul", "div"}
 _JOINED = {"add": "added", "sub": "added", "cat": "concatenated", "mul": "multiplied", "stack": "stacked"}
+_GATE = "is a gate: it scales the path"
 MAPS = (nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd, nn.RNNBase)
 
 
@@ -170,8 +171,10 @@ class FlowOfLayers:
         """
         walk = _Walk(self)
         stops = walk.between(start, end, list(candidates), None, fresh=fresh)
-        if not stops and candidates:
-            kept = self.longest_chain(candidates)
+        gates = {id(left.call) for left in walk.left if left.reason == _GATE}
+        others = [candidate for candidate in candidates if id(candidate.call) not in gates]
+        if not stops and others:
+            kept = self.longest_chain(others)
             at = {id(candidate.call) for candidate in kept}
             walk.left = [left for left in walk.left if id(left.call) not in at]
             stops = [_after(candidate) for candidate in kept]
@@ -322,7 +325,7 @@ class _Walk:
         others = [s for s in flow.made_from[merge] if s not in branch and flow.is_real[s]]
         how = _JOINED.get(flow.operations[merge], "joined")
         if self._is_gate(merge, branch, others):
-            self._leave(inner, "is a gate: it scales the path")
+            self._leave(inner, _GATE)
             return []
         inside = following is not None and following.call.opened <= merge < following.call.closed
         most = _SHORT if beside else layers.deep

@@ -94,13 +94,33 @@ def _last_word(call: Call) -> str:
 
 
 def activations(calls: Sequence[Call], _flow: DataFlow | None = None) -> list[Call]:
-    """Activations, or the pooling right after one."""
-    return _with_next(calls, is_activation, POOLING)
+    """Activations and, where there are any, recurrent modules; or the pooling right after one."""
+    if not any(is_activation(call) for call in calls):
+        return []
+    return _with_next(calls, lambda call: is_activation(call) or is_recurrent(call), POOLING)
 
 
 def maps(calls: Sequence[Call], _flow: DataFlow | None = None) -> list[Call]:
     """Linear, convolution and recurrent modules, or the normalisation right after one."""
     return _with_next(calls, is_map, NORMALISATION)
+
+
+def maps_with_activations(calls: Sequence[Call], _flow: DataFlow | None = None) -> list[Call]:
+    """Maps, or the last of the normalisations, activations and poolings that take a map's output one by one."""
+    innermost = [call for call in calls if call.inner == 0 and not passes_on(call.module)]
+    chosen = []
+    for at, call in enumerate(innermost):
+        if not is_map(call):
+            continue
+        last = call
+        for following in innermost[at + 1 :]:
+            kind = following.kind
+            goes_on = is_activation(following) or NORMALISATION.search(kind) or POOLING.search(kind)
+            if not goes_on or len(following.shape) < 2 or following.entered not in last.left:
+                break
+            last = following
+        chosen.append(last)
+    return chosen
 
 
 def _outermost(calls: Sequence[Call]) -> list[Call]:
@@ -138,3 +158,8 @@ def is_activation(call: Call) -> bool:
 def is_map(call: Call) -> bool:
     """Whether a call is of a linear, convolution or recurrent module."""
     return isinstance(call.layer, MAPS) or is_adapted(call.layer)
+
+
+def is_recurrent(call: Call) -> bool:
+    """Whether a call is of a recurrent module, whose output has passed an activation."""
+    return isinstance(call.layer, nn.RNNBase)

@@ -38,6 +38,7 @@ _RULES = (
     _Rule("activation", rules.activations, 3),
     _Rule("map", rules.maps, 3),
 )
+_MAPS_WITH_ACTIVATIONS = _Rule("map", rules.maps_with_activations, 3)
 
 
 @dataclass
@@ -112,25 +113,43 @@ def _one_chain(traced: Trace, usable: list[Call], fit: Fit) -> Selection:
     """The layers on the path from the main input to the output.
 
     Blocks that leave one place to measure, as the experts of one layer that stand side by side, do not count where
-    another rule finds more.
+    another rule finds more. Activations do not count where the path has more than twice as many maps, as where
+    functions are the activations of most layers.
     """
     best: Selection | None = None
     for rule in _RULES:
-        layers = _flow_of(traced, rule.find(usable, traced.flow), fit, traced.left[:1], rule.deep)
-        kept, left = without_repetitions(layers)
-        root = best_input(layers, kept, traced.left[0])
-        if root is None:
+        found = _chain_by_rule(traced, usable, fit, rule)
+        if found is not None and (best is None or _length(found) > _length(best)):
+            best = found
+        if best is None or (_length(best) < 2 and rule.role == "block"):
             continue
-        reached = {c.number for c in layers.reached_from(root)}
-        left += [LeftOut(c.call, _BESIDE) for c in kept if c.number not in reached]
-        stops, more = layers.chain(root, traced.left[0], [c for c in kept if c.number in reached])
-        stops = _without_output(stops, rule, traced)
-        if stops and (best is None or len(stops) > len(best.chains[0].stops)):
-            chain = Chain(stops, root=root, roles={stop.label: rule.role for stop in stops})
-            best = Selection([chain], left + more)
-        if best is not None and (len(best.chains[0].stops) > 1 or rule.role != "block"):
-            break
+        if rule.role == "activation":
+            every = _chain_by_rule(traced, usable, fit, _MAPS_WITH_ACTIVATIONS)
+            best = every if every is not None and _length(every) > 2 * _length(best) else best
+        break
     return best or Selection([Chain([])], [])
+
+
+def _length(selection: Selection) -> int:
+    """Number of layers of the main chain."""
+    return len(selection.chains[0].stops)
+
+
+def _chain_by_rule(traced: Trace, usable: list[Call], fit: Fit, rule: _Rule) -> Selection | None:
+    """The layers of one rule on the path from the main input to the output; None where there are none."""
+    layers = _flow_of(traced, rule.find(usable, traced.flow), fit, traced.left[:1], rule.deep)
+    kept, left = without_repetitions(layers)
+    root = best_input(layers, kept, traced.left[0])
+    if root is None:
+        return None
+    reached = {c.number for c in layers.reached_from(root)}
+    left += [LeftOut(c.call, _BESIDE) for c in kept if c.number not in reached]
+    stops, more = layers.chain(root, traced.left[0], [c for c in kept if c.number in reached])
+    stops = _without_output(stops, rule, traced)
+    if not stops:
+        return None
+    roles: dict[str, Role] = {s.label: "map" if rules.is_recurrent(s.layer) else rule.role for s in stops}
+    return Selection([Chain(stops, root=root, roles=roles)], left + more)
 
 
 def _towers(traced: Trace, usable: list[Call], fit: Fit) -> Selection | None:

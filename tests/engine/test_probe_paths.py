@@ -885,3 +885,56 @@ class TestDescription:
         probe = probe_of(self.model(), IMAGES)
         probe.close()
         assert str(probe.describe()).startswith("Sequential: 3 points")
+
+
+class TestFewActivations:
+    """An activation module of the head, or a gate, does not stand for the layers whose activations are functions."""
+
+    def test_convolutions_before_a_head_with_an_activation(self) -> None:
+        def run(net: Any, x: Tensor) -> Any:
+            for conv in net.convs:
+                x = torch.relu(conv(x))
+            return net.head(x.mean((2, 3)))
+
+        convs = nn.ModuleList(nn.Conv2d(i, 8, 3) for i in (3, 8, 8))
+        head = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+        found = points(Net(run, convs=convs, head=head), IMAGES)
+        assert found == ["convs.0", "convs.1", "convs.2", "head.1"]
+
+    @pytest.mark.parametrize("count", [1, 2, 3])
+    def test_recurrent_layers_before_a_head_with_an_activation(self, count: int) -> None:
+        def run(net: Any, ids: Tensor) -> Any:
+            x = net.embedding(ids)
+            for layer in net.recurrent:
+                x, _ = layer(x)
+            return net.head(x[:, -1])
+
+        recurrent = nn.ModuleList(nn.GRU(8, 8, batch_first=True) for _ in range(count))
+        head = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+        probe = probe_of(Net(run, embedding=nn.Embedding(60, 8), recurrent=recurrent, head=head), IDS)
+        assert probe.layers == ["input", *(f"recurrent.{i}" for i in range(count)), "head.1", "logits"]
+        assert [point.role for point in probe.describe().points][1] == "map"
+
+    def test_a_gate_that_is_the_only_activation(self) -> None:
+        def run(net: Any, x: Tensor) -> Any:
+            x = torch.relu(net.a(x))
+            x = x * net.sigmoid(net.gate(x))
+            return net.head(torch.relu(net.b(x)))
+
+        parts = {"a": nn.Linear(8, 16), "b": nn.Linear(16, 16), "gate": nn.Linear(16, 1), "sigmoid": nn.Sigmoid()}
+        probe = probe_of(Net(run, **parts, head=nn.Linear(16, 4)), ROWS)
+        assert probe.layers == ["input", "a", "b", "logits"]
+        assert left_out(probe)["gate"] == "is a gate: it scales the path"
+
+    def test_a_score_that_selects_tokens_and_scales_them(self) -> None:
+        def run(net: Any, x: Tensor) -> Any:
+            x = torch.relu(net.a(x))
+            score = net.tanh(net.score(x))
+            best = score.topk(3, dim=1).indices
+            x = x.gather(1, best.expand(-1, -1, 16)) * score.gather(1, best)
+            return net.head(torch.relu(net.b(x)).mean(1))
+
+        parts = {"a": nn.Linear(8, 16), "b": nn.Linear(16, 16), "score": nn.Linear(16, 1), "tanh": nn.Tanh()}
+        probe = probe_of(Net(run, **parts, head=nn.Linear(16, 4)), torch.randn(N, 6, 8, generator=DRAW))
+        assert probe.layers == ["input", "a", "b", "logits"]
+        assert left_out(probe)["score"] == "is a gate: it scales the path"
