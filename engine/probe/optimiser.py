@@ -27,8 +27,8 @@ from ..measures.grad_norm import grad_norm
 from ..measures.registry import GRAD_NORM, OF_OPTIMISER, UPDATE_RATIO
 from ..measures.scale import length
 from ..measures.update_ratio import update_ratio
-from .contents import change_count
-from .memory import amount
+from .state.contents import change_count
+from .state.memory import amount
 
 _PATIENCE = 2
 """Measurements in a row that no step led to before gradients are read at every step."""

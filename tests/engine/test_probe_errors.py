@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from engine.errors import ConfigError, DataError, InputError, ProbeWarning
 from engine.measures.separation import separation_measures
-from engine.probe.groupings import group
+from engine.probe.batch.groupings import group
 from engine.probe.load_probe import LoadProbe
 
 Y = torch.arange(64) % 4

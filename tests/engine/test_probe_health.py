@@ -22,9 +22,9 @@ from engine.errors import ConfigError, ProbeWarning
 from engine.measures.registry import HEALTH, OF_OPTIMISER
 from engine.measures.saturated import ends_of
 from engine.probe.activations import Activations
-from engine.probe.layers import Point
 from engine.probe.load_probe import LoadProbe
-from engine.probe.reductions import Rows
+from engine.probe.points.layers import Point
+from engine.probe.points.reductions import Rows
 from engine.runs.directory import Run
 from engine.runs.records import Health, Note, Started
 

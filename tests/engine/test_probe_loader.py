@@ -23,8 +23,8 @@ from torch.utils.data import (
 )
 
 from engine.errors import ConfigError, DataError
+from engine.probe.batch.loader import gather
 from engine.probe.load_probe import LoadProbe
-from engine.probe.loader import gather
 
 DRAW = torch.Generator().manual_seed(0)
 X = torch.randn(200, 8, generator=DRAW)

@@ -17,9 +17,9 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from engine.errors import ConfigError, ProbeWarning
-from engine.probe.flow import Recording
 from engine.probe.leaves import leaves_of, tensors_in
 from engine.probe.load_probe import LoadProbe
+from engine.probe.points.flow import Recording
 from engine.probe.scalars import OWN
 from engine.runs.directory import Run
 from engine.runs.records import Curve, Ended, Started

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..errors import ConfigError
+from ...errors import ConfigError
 
 Autocast = torch.dtype | Callable[[], AbstractContextManager[object]] | None
 """A dtype to compute in, a function that returns a context manager, or None for the autocast in force."""

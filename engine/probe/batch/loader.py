@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.utils.data import DataLoader, IterableDataset
 
-from ..errors import ConfigError, DataError
+from ...errors import ConfigError, DataError
+from ..state.isolation import random_kept
 from .graphs import is_graph
 from .groupings import IGNORED
-from .isolation import random_kept
 from .masks import Masks, keyword_names, parameter_names
 
 LABELS = ("labels", "label", "label_ids", "target", "targets", "y", "class", "classes")
