@@ -888,7 +888,7 @@ class TestDescription:
 
 
 class TestFewActivations:
-    """An activation module of the head, or a gate, does not stand for the layers whose activations are functions."""
+    """An activation module of the head, or a gate, stands for no layers whose activations are functions."""
 
     def test_convolutions_before_a_head_with_an_activation(self) -> None:
         def run(net: Any, x: Tensor) -> Any:

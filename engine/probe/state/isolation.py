@@ -82,6 +82,9 @@ def computing_in(autocast: Autocast, device: torch.device) -> Iterator[None]:
     """Compute under the given autocast, or the one in force, without its cache of cast weights.
 
     Weights cast here have no gradient; cached, the training's next forward would use them.
+
+    Raises:
+        ConfigError: the function ``autocast`` returns no context manager.
     """
     with contextlib.ExitStack() as stack:
         if isinstance(autocast, torch.dtype):
