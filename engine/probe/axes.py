@@ -130,6 +130,8 @@ class FeatureAxes:
         rest = [axis for axis in range(len(shape)) if axis != samples.axis]
         if not rest:
             return Axis(None, "one number a sample")
+        if self._tokens and [shape[axis] for axis in rest] == [self._tokens] and samples.rows == 1:
+            return Axis(None, f"one number for each of the {self._tokens} grouped tokens", is_linear=linear)
         if len(rest) == 1:
             return Axis(rest[0], "features: the only axis beside the samples", is_linear=linear)
         for certain in (
