@@ -90,7 +90,19 @@ def find_points(looks: Looks, inputs: Any, wanted: Wanted) -> Found:
             f"modules as activations; it runs {_some(sorted({c.label for c in traced.calls})) or 'no module'}"
             f"{_listed(found.left_out)}"
         )
+    _check_patterns(wanted.reductions, [point.name for tower in found.towers for point in tower.points])
     return found
+
+
+def _check_patterns(reductions: str | Mapping[str, str], names: Sequence[str]) -> None:
+    """Raise ConfigError where a pattern of ``reductions`` matches no point; input and logits may be absent."""
+    for pattern in () if isinstance(reductions, str) else reductions:
+        if not any(fits(name, pattern) for name in [*names, INPUT, OUTPUT]):
+            near = nearest(pattern, names)
+            raise ConfigError(
+                f"reductions: {pattern!r} matches no point{f'; the nearest is {near!r}' if near else ''}. "
+                f"Known: {_some(names)}"
+            )
 
 
 def _listed(rows: Sequence[LeftOutRow]) -> str:
@@ -116,7 +128,7 @@ def _unfit(call: Call, where: Where, looks: Looks, tokens: int) -> str:
         return ""
     shape = call.input_shape if where == "before" else call.shape
     rest = [size for axis, size in enumerate(shape) if axis != found.axis]
-    if (len(rest) == 2 and tokens in rest) or (len(rest) > 2 and rest[0] == tokens):
+    if rest == [tokens] or (len(rest) == 2 and tokens in rest) or (len(rest) > 2 and rest[0] == tokens):
         return ""
     return f"has no axis of the {tokens} tokens that are grouped"
 

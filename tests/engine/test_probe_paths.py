@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -888,7 +889,7 @@ class TestDescription:
 
 
 class TestFewActivations:
-    """An activation module of the head, or a gate, does not stand for the layers whose activations are functions."""
+    """An activation of the head, or a gate, does not stand for layers whose activations are functions."""
 
     def test_convolutions_before_a_head_with_an_activation(self) -> None:
         def run(net: Any, x: Tensor) -> Any:
@@ -973,3 +974,23 @@ class TestOtherTokens:
         embeddings = {"embedding": nn.Embedding(60, 8), "types": nn.Embedding(2, 8)}
         probe = probe_of(Net(run, **embeddings, **parts, head=nn.Linear(8, 60)), (IDS, IDS % 2), None)
         assert probe.layers == ["input", "a", "b", "logits"]
+
+    def test_a_head_of_one_number_a_token(self) -> None:
+        def run(net: Any, ids: Tensor) -> Any:
+            return net.head(net.b(net.a(net.embedding(ids))[0])[0]).squeeze(-1)
+
+        parts = {name: nn.GRU(8, 8, batch_first=True) for name in "ab"}
+        model = Net(run, embedding=nn.Embedding(60, 8), **parts, head=nn.Linear(8, 1))
+        probe = probe_of(model, IDS, IDS % 3)
+        assert probe.layers == ["input", "a", "b", "logits"]
+        assert math.isfinite(probe.curves["trace_ratio"][-1])
+        assert probe.describe().points[-1].features == 1
+
+    @pytest.mark.parametrize("pattern", ["nope*", "act"])
+    def test_a_reduction_for_no_point_is_refused(self, pattern: str) -> None:
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+        with pytest.raises(
+            ConfigError, match=f"reductions: {re.escape(repr(pattern))} matches no point.* Known: input, 1"
+        ):
+            LoadProbe(model, ROWS, Y, reductions={pattern: "flatten"})
+        assert points(model, ROWS, reductions={"1": "flatten", "logits": "flatten"}) == ["1"]
