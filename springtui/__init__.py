@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.errors import ProbeWarning
-    from engine.probe.groupings import bins, next_token
+    from engine.probe.batch.groupings import bins, next_token
     from engine.probe.load_probe import LoadProbe
 
 __all__ = ["LoadProbe", "ProbeWarning", "bins", "next_token"]

@@ -17,6 +17,7 @@ from textual.screen import Screen
 
 from engine.errors import SpringtuiError
 from engine.runs.directory import Run
+from engine.runs.label import given_names, read_label
 from engine.runs.records import Note
 from engine.twin.maps import TwinMap
 
@@ -220,6 +221,7 @@ class SpringApp(AppBase):
         elif isinstance(self.screen, RunsScreen):
             await self.action_open_lab()
         else:
+            self._note_session()  # the list begins at the run that is left; its screen is closed only later
             await self.switch_screen(self._runs_screen())
 
     def action_open_phase(self) -> None:
@@ -285,7 +287,8 @@ class SpringApp(AppBase):
         """
         fired = self.alerts.seen(run_id, state, values, heard=heard, new=new)
         for alert in fired:
-            self.notify(plain_text(alert.text), title="alert", severity="warning", timeout=15, markup=False)
+            text = self._name_of(run_id) + alert.text.removeprefix(run_id)
+            self.notify(plain_text(text), title="alert", severity="warning", timeout=15, markup=False)
         told = [Warned(note.seq, note.time, note.text) for note in warnings]
         fresh, more = self.alerts.warned(run_id, told, new=new)
         self._show_warnings(run_id, [warning.text for warning in fresh])
@@ -295,11 +298,21 @@ class SpringApp(AppBase):
 
     def _show_warnings(self, run_id: str, texts: Sequence[str]) -> None:
         """Show warnings of a run; of many at once the first few, and how many more there are."""
-        shown = [f"{run_id}: {text}" for text in texts[:MOST_WARNINGS]]
+        name = self._name_of(run_id) if texts else ""
+        shown = [f"{name}: {text}" for text in texts[:MOST_WARNINGS]]
         if len(texts) > MOST_WARNINGS:
-            shown.append(f"{run_id}: {len(texts) - MOST_WARNINGS} more warnings, in the log that Watch shows")
+            shown.append(f"{name}: {len(texts) - MOST_WARNINGS} more warnings, in the log that Watch shows")
         for text in shown:
             self.notify(plain_text(text), title="warning", severity="warning", timeout=15, markup=False)
+
+    def _name_of(self, run_id: str) -> str:
+        """What a person calls a run, read from its directory; its id where nobody gave a name."""
+        run = Run(self.home / "runs" / run_id)
+        try:
+            settings = run.config().settings
+        except (SpringtuiError, OSError):
+            settings = None
+        return next(iter(given_names(read_label(run.path), settings)), run_id)
 
     def forget_alerts(self, run_id: str) -> None:
         """Drop what alert rules keep of a deleted run."""

@@ -73,15 +73,17 @@ def scalars_of(events: Iterable[Event], settings: Any) -> Iterator[Scalar]:
     """Every finite number in the records of a run with these settings."""
     towers: dict[str, tuple[list[str], bool]] = {}
     only: tuple[list[str], bool] = [], True
+    joins: set[str] = set()
     main = ""
     for event in events:
         if isinstance(event, Started):
             only = event.layers, bool(event.facts.get("logits", True))
             towers = _towers(event.facts)
+            joins = _joining(event.facts)
             main = next(iter(towers), "")
         elif isinstance(event, Curve):
             layers, logits = towers.get(event.path, only)
-            inner = _in_front(event.path, _of_curve(event, layers, logits=logits))
+            inner = _in_front(event.path, _of_curve(event, layers, logits=logits, joins=event.path in joins))
             own = event.scalars if event.path == main else _in_front(event.path, event.scalars)
             yield from _finite_scalars({**inner, **own}, event.step, event.time)
         elif isinstance(event, Scalars):
@@ -135,7 +137,14 @@ def _finite_scalars(numbers: Mapping[str, float | None], step: int, time: float)
             yield Scalar(tag, float(value), step, time)
 
 
-def _of_curve(event: Curve, layers: Sequence[str], *, logits: bool) -> dict[str, float | None]:
+def _joining(facts: Mapping[str, Any]) -> set[str]:
+    """Paths of the towers whose first load is also that of another reduction (``load_curve.statistics``)."""
+    named = facts.get("towers")
+    towers = [tower for tower in named if isinstance(tower, dict)] if isinstance(named, list) else []
+    return {str(tower.get("path")) for tower in towers if tower.get("joins")}
+
+
+def _of_curve(event: Curve, layers: Sequence[str], *, logits: bool, joins: bool) -> dict[str, float | None]:
     numbers: dict[str, float | None] = {}
     for measure, curve in event.curves.items():
         numbers |= {f"{measure}/{_name(i, layers)}": value for i, value in enumerate(curve)}
@@ -148,13 +157,13 @@ def _of_curve(event: Curve, layers: Sequence[str], *, logits: bool) -> dict[str,
     numbers |= (
         {f"load/{_name(i + 1, layers)}": load for i, load in enumerate(loads(curve).tolist())} if curve else {}
     )
-    return numbers | _regime(event, logits=logits)
+    return numbers | _regime(event, logits=logits, joins=joins)
 
 
-def _regime(event: Curve | Cell, *, logits: bool) -> dict[str, float | None]:
+def _regime(event: Curve | Cell, *, logits: bool, joins: bool = False) -> dict[str, float | None]:
     """The statistics of a curve and its effective friction; none where its shape means nothing."""
     curve = event.curves.get(DEFAULT_MEASURE, [])
-    shape = statistics(curve, logits=logits, error=event.scalars.get("curve_error"))
+    shape = statistics(curve, logits=logits, error=event.scalars.get("curve_error"), joins=joins)
     fit = twin_fit(hidden(curve if logits else [*curve, None]), shape.reason)
     if fit is None:
         return {}

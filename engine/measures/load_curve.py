@@ -31,6 +31,7 @@ NO_LAYER = "no layer separates the classes"
 ONLY_LOGITS = "only the logits separate the classes"
 MIXED_AGAIN = "the hidden layers mix the classes again"
 LARGE_ERROR = "the error of the curve is too large"
+ONLY_FIRST = "no layer after the first separates the classes"
 OUT_OF_ORDER = "the blocks have lost their order"
 TOO_SHORT = "fewer than two hidden layers"
 NOT_FINITE = "a value of the curve is missing or not finite"
@@ -83,6 +84,7 @@ def statistics(
     error: float | None = None,
     ended: bool = False,
     chain: bool = False,
+    joins: bool = False,
 ) -> LoadStatistics:
     """How evenly the loads of the hidden layers are shared, where the curve's shape means something.
 
@@ -98,12 +100,17 @@ def statistics(
             or NaN where it is unknown.
         ended: whether training is over, when a network is not called ``not trained yet``.
         chain: whether the curve is a chain's, which has no classes.
+        joins: whether the features are those of a class token from the first layer on, and not at the input, so
+            that the first load is also that of another reduction. Then the later layers too must have a net drop,
+            and a fall of ``LEAST_FALL``.
 
     With an odd number of layers the middle one counts for neither half.
     """
     d = loads(curve)
     hidden = d[:-1] if logits else d
     reason = _why_unclear(hidden, d[-1] if logits and d.size else None, error, ended=ended, chain=chain)
+    if joins and not reason and not (_is_net_drop(hidden[1:]) and hidden[1:].cumsum().max() >= LEAST_FALL):
+        reason = ONLY_FIRST
     if reason:
         return LoadStatistics(float("nan"), float("nan"), "unclear", reason)
     half = hidden.size // 2

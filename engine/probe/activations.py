@@ -24,9 +24,9 @@ from ..measures.registry import DEAD, EFFECTIVE_RANK, HEALTH, SATURATED, SCALE
 from ..measures.saturated import Ends, ends_of
 from ..measures.scale import length, root_mean_square
 from ..measures.separation_wide import GramSeparation
-from .layers import Point
-from .reductions import Rows
-from .trace import Call, Trace
+from .points.layers import Point
+from .points.reductions import Rows
+from .points.trace import Call, Trace
 
 _POOLING = re.compile(r"Max.*Pool")
 """Pooling that hands on activations as they are."""

@@ -4,7 +4,8 @@ A condition is looked at for each layer at every measurement, against a limit of
 when it begins to hold, and again only after it was gone: not as soon as the limit is crossed back, but some way
 beyond it, so that a value at the limit is not said over and over. Most conditions must hold at several
 measurements in a row; the step that is said is that of the first. An unknown value changes nothing. Layers that
-follow each other and meet the same condition are named in one sentence; all those without load in one.
+follow each other and meet the same condition are named in one sentence; all those without load in one. When a
+condition that was said is gone, that is said too, as information.
 
 Shapes: a curve is D_0 … D_L; health has one value a point, [L + 1].
 """
@@ -23,6 +24,8 @@ from ..measures.load_curve import LEAST_FALL
 from ..measures.registry import DEAD, EFFECTIVE_RANK, GRAD_NORM, SATURATED, SCALE, UPDATE_RATIO
 from ..settings.probe import ProbeConfig
 
+WARNING, INFO = "warning", "info"
+"""Levels of a ``Note``."""
 _USUAL, _LEAST_USUAL = 20, 5
 """The usual gradient norm is the median of the last 20 measurements; known from 5 on."""
 _BACK_LOAD, _BACK_RANK, _BACK_VANISHED, _BACK_EXPLODED, _BACK_FRACTION = 2.0, 1.25, 10.0, 0.25, 0.9
@@ -180,37 +183,65 @@ class _Words(NamedTuple):
     worst: Callable[[Sequence[float]], float] = max
     shallowest: str = ""
     """Where the layers are the shallowest ones; ``{next}`` is the one after them."""
+    over: tuple[str, str] = ("", "")
+    """When the condition is gone, of one layer and of several."""
 
 
 _WORDS = {
-    "idle": _Words("{of} carries no load", "{of} carry no load"),
+    "idle": _Words(
+        "{of} carries no load", "{of} carry no load", over=("{of} carries load again", "{of} carry load again")
+    ),
     "collapsed": _Words(
-        "{of} has collapsed: effective rank {value:.2g}", "{of} have collapsed: effective rank {value:.2g}", min
+        "{of} has collapsed: effective rank {value:.2g}",
+        "{of} have collapsed: effective rank {value:.2g}",
+        min,
+        over=("{of} is no longer collapsed", "{of} are no longer collapsed"),
     ),
     "vanishing": _Words(
-        "gradients vanish in {of}", "gradients vanish in {of}", min, "gradients vanish below {next}"
+        "gradients vanish in {of}",
+        "gradients vanish in {of}",
+        min,
+        "gradients vanish below {next}",
+        over=("gradients no longer vanish in {of}",) * 2,
     ),
     "exploding": _Words(
         "gradients explode in {of}: {value:.0f} times the usual norm",
         "gradients explode in {of}: up to {value:.0f} times the usual norm",
+        over=("gradients no longer explode in {of}",) * 2,
     ),
     DEAD: _Words(
         "{of} is dead: {percent:.0f} % of its units do not respond",
         "{of} are dead: up to {percent:.0f} % of their units do not respond",
+        over=("{of} is no longer dead", "{of} are no longer dead"),
     ),
     SATURATED: _Words(
         "{of} is saturated: {percent:.0f} % of its activations",
         "{of} are saturated: up to {percent:.0f} % of their activations",
+        over=("{of} is no longer saturated", "{of} are no longer saturated"),
     ),
-    "not finite": _Words("{of} has values that are not finite", "{of} have values that are not finite"),
+    "not finite": _Words(
+        "{of} has values that are not finite",
+        "{of} have values that are not finite",
+        over=("the values of {of} are finite again",) * 2,
+    ),
     "unmeasured": _Words(
         "{of} has features that are all alike, or not finite",
         "{of} have features that are all alike, or not finite",
+        over=("the features of {of} differ again",) * 2,
     ),
 }
 """By condition."""
 _AT_ONCE = ("not finite", "unmeasured", "exploding")
 """Conditions that are said at the first measurement at which they hold."""
+
+
+class Event(NamedTuple):
+    """What happened to layers."""
+
+    text: str
+    """One sentence."""
+    level: str = WARNING
+    """``warning`` where a condition began to hold, ``info`` where one is gone."""
 
 
 @dataclass
@@ -233,8 +264,8 @@ class Events:
 
     def see(
         self, step: int, curve: Sequence[float], *, clear: bool, health: Mapping[str, Sequence[float]]
-    ) -> list[str]:
-        """One sentence for each condition that begins to hold at this measurement, and its layers.
+    ) -> list[Event]:
+        """One sentence for each condition that begins to hold, or is gone, at this measurement, and its layers.
 
         Args:
             step: of the measurement.
@@ -242,21 +273,26 @@ class Events:
             clear: whether the curve's shape means something.
             health: values by measure of layer health, as far as they were taken.
         """
-        said = []
+        events: list[Event] = []
         for kind, looks in self._looks(curve, clear=clear, health=health).items():
             patience = self._patience(kind)
-            new = {}
+            new, over = {}, []
             for at, one in enumerate(looks):
+                was_said = self._states.setdefault((kind, at), _State()).is_said
                 since = self._begun(kind, at, one, step, patience)
                 if since is not None:
                     new[at] = (since, one.value)
+                if was_said and not self._states[kind, at].is_said:
+                    over.append(at)
             known = [at for at, one in enumerate(looks) if not one.is_unknown]
+            if over:
+                events.append(Event(self._over(kind, over, known, step), INFO))
             if kind == "idle":
-                said += [self._without_load(curve, looks, known)] if new else []
+                events += [Event(self._without_load(curve, looks, known))] if new else []
             else:
-                said += [self._sentence(kind, run, new, known) for run in _runs(new, known)]
+                events += [Event(self._sentence(kind, run, new, known)) for run in _runs(new, known)]
         self._remember(health)
-        return said
+        return events
 
     def _looks(
         self, curve: Sequence[float], *, clear: bool, health: Mapping[str, Sequence[float]]
@@ -292,7 +328,7 @@ class Events:
 
     def _begun(self, kind: str, at: int, one: Look, step: int, patience: int) -> int | None:
         """The step since which a condition holds, where it is to be said now; else None."""
-        state = self._states.setdefault((kind, at), _State())
+        state = self._states[kind, at]
         if one.is_unknown:
             return None
         if not one.holds:
@@ -333,6 +369,11 @@ class Events:
             text = f"all the load is in {where}; {{of}} {'carries' if len(run) == 1 else 'carry'} next to none"
         since = max(self._states["idle", at].since for at in run)
         return self._said(text.format(of=enumerated(groups)), since)
+
+    def _over(self, kind: str, run: Sequence[int], known: Sequence[int], step: int) -> str:
+        """The sentence of all layers of which a condition is gone."""
+        groups = [joined([self.layers[at] for at in group]) for group in _runs(run, known)]
+        return self._said(_WORDS[kind].over[len(run) > 1].format(of=enumerated(groups)), step)
 
     def _said(self, text: str, since: int) -> str:
         """A sentence with the tower's name and the step since when."""

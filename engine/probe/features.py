@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import ConfigError
-from .axes import canonical
-from .batch import ProbeBatch, first_features, real_leaves
-from .groupings import Groups
-from .isolation import hooked
-from .layers import Point
-from .masks import Part
-from .ragged import PackedSequence
-from .reductions import Rows, features_in, positions, reduce
-from .trace import BySample
+from .batch.batch import ProbeBatch, first_features, real_leaves
+from .batch.groupings import Groups
+from .batch.masks import Part
+from .batch.ragged import PackedSequence
+from .points.axes import canonical
+from .points.layers import Point
+from .points.reductions import Rows, features_in, positions, reduce
+from .points.trace import BySample
+from .state.isolation import hooked
 
 Forward = Callable[[Any, Any], Any]
 """Runs the model on positional and named arguments and returns its output."""

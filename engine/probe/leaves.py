@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from .graphs import is_graph
+from .batch.graphs import is_graph
 
 
 def leaves_of(value: Any) -> Iterator[Tensor | PackedSequence]:

@@ -35,19 +35,19 @@ from ..runs.records import Control, Curve, Health, Started
 from ..runs.status import Status
 from ..settings.fields import make
 from ..settings.probe import ProbeConfig
-from .description import NOTHING, Description
+from .batch.loader import Split, gather
 from .events import Events
 from .health import LayerHealth, known_health, note_limits
-from .isolation import Autocast
-from .layers import check_reductions, checked_towers
-from .loader import Split, gather
 from .model import ProbedModel
-from .refusals import check_arguments
+from .points.description import NOTHING, Description
+from .points.layers import check_reductions, checked_towers
+from .points.wrappers import inner_model, is_sharded, rank
 from .reporting import Reporter
 from .run import ProbeRun, describe, end_with_script
+from .state.isolation import Autocast
+from .state.refusals import check_arguments
 from .steps import StepNumbers
 from .tower import Tower, Towers
-from .wrappers import inner_model, is_sharded, rank
 
 __all__ = ["LoadProbe"]
 
@@ -472,9 +472,9 @@ class LoadProbe:
         if self._steps == 0:  # an untrained network is no news
             return
         for tower, events in zip(self._towers, self._events, strict=False):
-            clear = not tower.statistics.reason
-            for text in events.see(self._steps, tower.curve, clear=clear, health=tower.health):
-                self._run.note(text)
+            clear = tower.shows_loads
+            for event in events.see(self._steps, tower.curve, clear=clear, health=tower.health):
+                self._run.note(event.text, event.level)
 
     def _write(self, began: float) -> None:
         numbers = self._tower.numbers()

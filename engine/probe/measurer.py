@@ -25,11 +25,11 @@ from ..measures.registry import DEFAULT_MEASURE
 from ..measures.separation import separation_and_influence
 from ..measures.separation_wide import GramSeparation
 from .activations import Activations
-from .batch import chunk_bounds
+from .batch.batch import chunk_bounds
 from .features import Forward, Seen, Source, WidthError
-from .isolation import full_precision
-from .memory import is_out_of_memory
-from .reductions import Rows
+from .points.reductions import Rows
+from .state.isolation import full_precision
+from .state.memory import is_out_of_memory
 
 _NUMBER = 4
 """Bytes of one feature in a table."""

@@ -10,26 +10,26 @@ from torch import nn
 
 from ..errors import ConfigError, InputError
 from .activations import Activations, all_ends
-from .batch import ProbeBatch, chunk_bounds
-from .description import Description, describe, notes_of
+from .batch.batch import ProbeBatch, chunk_bounds
+from .batch.groupings import group, label_count
+from .batch.masks import parameter_names
+from .batch.ragged import dense_attention
 from .features import REMEDY, Source
-from .find import find_points
-from .groupings import group, label_count
-from .isolation import Autocast, Gradients, computing_in, isolated, taking_gradients
-from .layers import Found, Point, TowerPoints, Wanted
-from .left_out import LeftOutRow
-from .looks import Looks
-from .masks import parameter_names
 from .measurer import Measured, Measurer
-from .memory import UNKNOWN, is_out_of_memory, samples_at_once
-from .operations import Operations
-from .parameters import layer_parameters
-from .ragged import dense_attention
-from .refusals import cannot_run, foreseen
-from .state import Look, ModelState
+from .points.description import Description, describe, joins_at_first, notes_of
+from .points.find import find_points
+from .points.layers import Found, Point, TowerPoints, Wanted
+from .points.left_out import LeftOutRow
+from .points.looks import Looks
+from .points.parameters import layer_parameters
+from .points.trace import Trace
+from .points.wrappers import home_of
+from .state.isolation import Autocast, Gradients, computing_in, isolated, taking_gradients
+from .state.memory import UNKNOWN, is_out_of_memory, samples_at_once
+from .state.operations import Operations
+from .state.refusals import cannot_run, foreseen
+from .state.state import Look, ModelState
 from .tower import Tower, Towers
-from .trace import Trace
-from .wrappers import home_of
 
 _FEWEST = 4
 """Samples at once below which few samples are as many as fit into memory."""
@@ -134,7 +134,12 @@ class ProbedModel:
         """The towers, without a measurement yet."""
         return Towers(
             [
-                Tower(found.path, [point.name for point in found.points], has_logits=found.points[-1].logits)
+                Tower(
+                    found.path,
+                    [point.name for point in found.points],
+                    has_logits=found.points[-1].logits,
+                    joins=joins_at_first(found.points),
+                )
                 for found in self.found.towers
             ]
         )

@@ -2,7 +2,8 @@
 weights.
 
 The hooks only read. The gradient norms are those of the step that leads to a measurement (of several between two
-calls of ``LoadProbe.step``, the first). A layer's update needs
+calls of ``LoadProbe.step``, the first). The last measurement, when the probe closes, reads them from the
+parameters where they are still those of the last step. A layer's update needs
 its weights from before the step; so that only one layer's are kept at a time, the layers take turns, one a step,
 over the last steps before a measurement, the one whose number is oldest first. A model of L layers that is
 measured every L steps or less often therefore has all its updates from the last L steps.
@@ -26,7 +27,8 @@ from ..measures.grad_norm import grad_norm
 from ..measures.registry import GRAD_NORM, OF_OPTIMISER, UPDATE_RATIO
 from ..measures.scale import length
 from ..measures.update_ratio import update_ratio
-from .memory import amount
+from .state.contents import change_count
+from .state.memory import amount
 
 _PATIENCE = 2
 """Measurements in a row that no step led to before gradients are read at every step."""
@@ -108,6 +110,7 @@ class OptimiserWatch:
         self._gradients: dict[int, _Gradients] = {}
         self._newest: dict[int, _Gradients] = {}
         self._newest_step = -1
+        self._last: dict[int, _Seen] = {}
         self._measured_step = 0
         self._turn = _Turn(-1)
         self._turns = 0
@@ -168,13 +171,16 @@ class OptimiserWatch:
 
         Args:
             step: the training's step.
-            last: whether the training has ended; then a measurement need not have been foreseen.
+            last: whether the training has ended; then a measurement need not have been foreseen, and gradients
+                that nothing has changed since the last step are read.
         """
         fresh = self._newest_step == step or (self._always and self._newest_step > self._measured_step)
         if not self._always and step > 0 and not last:
             self._misses = 0 if fresh else self._misses + 1
-        norms = self._norms() if fresh else [math.nan] * len(self._layers)
         moved = self.seen > self._seen_before
+        if last and moved and not fresh:
+            fresh = self._take_unchanged()
+        norms = self._norms() if fresh else [math.nan] * len(self._layers)
         ratios = [
             self._updates[index].ratio() if moved and index in self._updates else math.nan
             for index in range(len(self._layers))
@@ -182,6 +188,14 @@ class OptimiserWatch:
         self._measured_step, self._seen_before = step, self.seen
         taken = {GRAD_NORM: norms, UPDATE_RATIO: ratios}
         return {name: taken[name] for name in self._wanted}
+
+    def _take_unchanged(self) -> bool:
+        """Whether the gradients of every optimiser's last step are still there; then they are read."""
+        seen = list(self._last.values())
+        if not seen or not all(one.is_unchanged() for one in seen):
+            return False
+        self._newest = {at: _Gradients(one.parameters(), None, None) for at, one in enumerate(seen)}
+        return True
 
     @property
     def _always(self) -> bool:
@@ -228,12 +242,16 @@ class OptimiserWatch:
 
     def _read_gradients(self, optimiser: Any, *, scaled: bool = True) -> None:
         due = self._always or self._left <= 1
-        if GRAD_NORM not in self._wanted or not due or id(optimiser) in self._gradients:
+        if GRAD_NORM not in self._wanted or id(optimiser) in self._gradients:
             return
         held = {id(p) for p in _parameters(optimiser)}
         wanted = {id(p): p for layer in self._layers for p in layer if id(p) in held and p.grad is not None}
         # a fused optimiser gets scaled gradients, with their scale and whether the step is skipped
         scale = getattr(optimiser, "grad_scale", None) if scaled else None
+        if not due:
+            self._last[id(optimiser)] = _Seen(wanted if scale is None else {})
+            return
+        self._last.pop(id(optimiser), None)
         self._gradients[id(optimiser)] = _Gradients(wanted, scale, getattr(optimiser, "found_inf", None))
 
 
@@ -253,6 +271,29 @@ class _Gradients:
         return {
             key: value / scale for key, value in zip(self._lengths, _floats(self._lengths.values()), strict=True)
         }
+
+
+class _Seen:
+    """Which gradients a step had, to tell later whether they are still there; nothing is kept of their values."""
+
+    def __init__(self, parameters: Mapping[int, nn.Parameter]) -> None:
+        self._gradients = [
+            (weakref.ref(p), weakref.ref(p.grad), change_count(p.grad))
+            for p in parameters.values()
+            if p.grad is not None
+        ]
+
+    def is_unchanged(self) -> bool:
+        """Whether each parameter has the same gradient, and nothing was written to it; False if there was none."""
+        for owner, gradient, count in self._gradients:
+            p, kept = owner(), gradient()
+            if p is None or kept is None or p.grad is not kept or change_count(kept) != count:
+                return False
+        return bool(self._gradients)
+
+    def parameters(self) -> dict[int, nn.Parameter]:
+        """The parameters that had a gradient, by id."""
+        return {id(p): p for owner, _, _ in self._gradients if (p := owner()) is not None}
 
 
 class _Turn:

@@ -234,10 +234,10 @@ class ProbeRun:
         """
         self._write(health)
 
-    def note(self, text: str) -> None:
-        """Write a warning for the user; errors of writing are ignored."""
+    def note(self, text: str, level: str = "warning") -> None:
+        """Write a note for the user: ``info``, ``warning`` or ``error``; errors of writing are ignored."""
         with contextlib.suppress(Exception):
-            self._write(Note(text=text, level="warning"))
+            self._write(Note(text=text, level=level))
 
     def asked(self) -> list[Control]:
         """New requests in the control file, which is read once a second; else empty."""

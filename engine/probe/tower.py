@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..measures.friction import CurveFit, hidden, twin_fit
-from ..measures.load_curve import LoadStatistics, loads, statistics
+from ..measures.load_curve import ONLY_FIRST, LoadStatistics, loads, statistics
 from ..measures.registry import DEFAULT_MEASURE
 from .measurer import Measured
 
@@ -22,12 +22,14 @@ class Tower:
         path: name of the tower; "" where the model has only one.
         layers: names of the points of its curve, input first.
         has_logits: whether the last point is the model's output.
+        joins: whether the points after the input are reduced to a class token, and the input is not.
     """
 
-    def __init__(self, path: str, layers: list[str], *, has_logits: bool) -> None:
+    def __init__(self, path: str, layers: list[str], *, has_logits: bool, joins: bool = False) -> None:
         self.path = path
         self.layers = layers
         self.has_logits = has_logits
+        self.joins = joins
         self.curves: dict[str, list[float]] = {}
         """D_0 … D_L by measure, [L + 1] each, in natural logs; empty before the first measurement."""
         self.errors: dict[str, float] = {}
@@ -58,7 +60,18 @@ class Tower:
         Where the curve's shape means nothing the numbers are NaN, and ``reason`` says why.
         """
         error = self.errors.get("curve_error")
-        return statistics(self.curve, logits=self.has_logits, error=error, ended=self.ended)
+        return statistics(self.curve, logits=self.has_logits, error=error, ended=self.ended, joins=self.joins)
+
+    @property
+    def shows_loads(self) -> bool:
+        """Whether the newest loads tell layers that work from those that do not.
+
+        The curve's shape means something; or no layer after the first separates the classes, and the classes are
+        apart (D < 0), so that the first has learnt to.
+        """
+        points = hidden(self.curve) if self.has_logits else self.curve
+        reason = self.statistics.reason
+        return not reason or (reason == ONLY_FIRST and min(points) < 0)
 
     @property
     def regime(self) -> str:

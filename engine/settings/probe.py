@@ -40,7 +40,9 @@ class ProbeConfig(SettingsStruct, frozen=True, kw_only=True, tag="probe"):
     samples: Annotated[int, Meta(ge=3, le=10_000_000, description="samples of the probe batch")] = 3
     every: Annotated[int, Meta(ge=1, le=10**12, description="optimiser steps between measurements")] = 100
     chunk: Annotated[int, Meta(ge=1, le=10_000_000, description="samples that go through the model at once")] = 128
-    memory: Annotated[int, Meta(ge=1, le=1 << 20, description="MiB of features that are kept at once")] = 256
+    memory: Annotated[
+        int, Meta(ge=1, le=1 << 20, description="MiB of features that are kept at once, and of one forward pass")
+    ] = 256
     notes: Annotated[
         bool, Meta(description="whether the run gets a warning when something happens to a layer")
     ] = True

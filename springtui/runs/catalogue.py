@@ -26,6 +26,11 @@ _AGAIN = 1.5
 """Seconds after which a live run is described again, even if its files did not change."""
 _SELDOM = 15.0
 """Seconds likewise for a run whose worker cannot be observed from this host."""
+ACCURACIES = (
+    "test_accuracy", "test_acc", "val_accuracy", "val_acc", "valid_accuracy", "valid_acc", "validation_accuracy",
+    "eval_accuracy", "eval_acc", "accuracy", "acc", "train_accuracy", "train_acc",
+)  # fmt: skip
+"""Names by which an accuracy is logged, of samples not trained on first; also with a slash, as ``val/acc``."""
 
 
 @dataclass
@@ -71,6 +76,17 @@ class Row:
         """The newest value of a scalar."""
         found = self.about.get("values", {}).get(name)
         return float(found) if isinstance(found, (int, float)) else None
+
+    @property
+    def accuracy(self) -> float | None:
+        """The newest accuracy, in [0, 1], by the first name of ``ACCURACIES`` that it was logged by."""
+        values = self.about.get("values", {})
+        plain = {name.rsplit("/", 1)[-1]: name for name in values}  # as of trackers: val/acc
+        names = (
+            name for wanted in ACCURACIES for name in (wanted, wanted.replace("_", "/"), plain.get(wanted, ""))
+        )
+        found = (self.value(name) for name in names)
+        return next((value for value in found if value is not None and 0.0 <= value <= 1.0), None)
 
     @property
     def warnings(self) -> list[Note]:
@@ -167,7 +183,7 @@ SORTS: dict[str, Key] = {
     "state": lambda row: row.status,
     "progress": lambda row: row.about["at"] / row.about["total"] if row.about.get("total") else None,
     "loss": lambda row: row.loss,
-    "accuracy": lambda row: row.value("test_accuracy"),
+    "accuracy": lambda row: row.accuracy,
     "age": lambda row: -row.created,
     "size": lambda row: row.size or None,
 }

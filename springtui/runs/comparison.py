@@ -6,6 +6,8 @@ import asyncio
 import math
 from typing import ClassVar
 
+from rich.style import Style
+from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -25,17 +27,19 @@ from ..widgets.keys_line import KeysLine
 from ..widgets.load_bars import HATCH, HATCH_PLAIN
 from ..widgets.table import Column, Line, Table
 from .catalogue import Row
-from .layer_match import Comparison, Pair, TowerCurve, compare, measures_of_both
+from .layer_match import Comparison, Pair, TowerCurve, compare, health_of_both, measures_of_both, verdict
 from .overlay import Overlay
 
 COLUMNS = (
     Column("name", "LAYER", 0, cut_left=True),
-    Column("first", "LOAD A", 8, right=True),
-    Column("second", "LOAD B", 8, right=True),
+    Column("first", "A", 8, right=True),
+    Column("second", "B", 8, right=True),
     Column("difference", "B - A", 9, right=True),
     Column("bar", "", 14, shown_from=56, colored=True),
 )
 SHIFTED = "* follows another layer in B: loads of unlike stretches"
+ROLES = ("primary", "accent")
+"""The colours of A and B."""
 REFRESH_SECONDS = 1.0
 """Seconds between looks at the two runs' records."""
 
@@ -45,14 +49,20 @@ class ComparisonScreen(BaseScreen[None]):
 
     CSS_PATH = "comparison.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("c", "next_quantity", "Quantity", id="comparison.quantity",
+                tooltip="the load, or a measure of layer health that both runs have"),
+        Binding("A", "swap", "Swap", id="comparison.swap", tooltip="A becomes B, and B becomes A"),
         Binding("m", "next_measure", "Measure", id="comparison.measure", tooltip="next measure"),
         Binding("P", "next_tower", "Tower", id="comparison.tower", tooltip="next tower of models with several"),
         Binding("escape", "app.back", "Back", id="comparison.back", tooltip="back to the runs"),
-    ]
+    ]  # fmt: skip
 
     def __init__(self, rows: tuple[Row, Row], overlay: Overlay) -> None:
         super().__init__()
         self.rows = rows
+        """A, whose values are taken from those of B, and B."""
+        self.health = ""
+        """The measure of layer health that is compared; empty for the load."""
         self.measure = DEFAULT_MEASURE
         self.path = ""
         """The tower that is shown; empty shows the main ones."""
@@ -60,17 +70,21 @@ class ComparisonScreen(BaseScreen[None]):
         self._overlay = overlay
         self._towers: list[tuple[TowerCurve, TowerCurve]] = []
         self._lines: dict[str, Line] = {}
+        self._missing: list[str] = []
+        """Those of A and B that have no curve yet."""
+        self._runs_text = Text()
 
     def compose(self) -> ComposeResult:
         self._fit(*self.app.size)
         yield Static(id="head", markup=False)
         yield Static(id="runs", markup=False)
+        yield Static(id="verdict", markup=False)
         yield Static(id="said", markup=False)
         with Container(id="beside"):
             table = Table(COLUMNS, self._line, id="pairs")
             table.EMPTY = "reading …"
             yield table
-            yield CurvesPlot(id="loads", heading="Load of each layer")
+            yield CurvesPlot(id="loads")
         yield Static(id="too-small", markup=False)
         yield KeysLine()
 
@@ -98,7 +112,8 @@ class ComparisonScreen(BaseScreen[None]):
         if towers != self._towers or self.comparison is None:
             self._towers = towers
             self.refresh_bindings()
-            self._draw(missing=[name for name, known in (("A", first), ("B", second)) if not known])
+            self._missing = [name for name, known in (("A", first), ("B", second)) if not known]
+            self._draw()
 
     # drawing
 
@@ -107,31 +122,39 @@ class ComparisonScreen(BaseScreen[None]):
         found = [pair for pair in self._towers if pair[0].path == self.path]
         return next(iter(found or self._towers), None)
 
-    def _draw(self, missing: list[str] | None = None) -> None:
+    def _draw(self) -> None:
         shown, table, plot = self._shown(), self.query_one(Table), self.query_one(CurvesPlot)
         measures = measures_of_both(*shown) if shown is not None else []
         if measures and self.measure not in measures:
             self.measure = measures[0]
+        if shown is None or self.health not in health_of_both(*shown):
+            self.health = ""
+        what = measure_label(self.health) if self.health else "load"
+        plot.heading = f"{what[:1].upper()}{what[1:]} of each layer"
         self.comparison, self._lines = None, {}
         if shown is None or not measures:
-            words = _why_nothing(missing or [], several=bool(self._towers))
+            words = _why_nothing(self._missing, several=bool(self._towers))
             table.say_empty(words)
             plot.say_empty(words)
         else:
-            self.comparison = compare(*shown, self.measure)
+            self.comparison = compare(*shown, self.measure, self.health)
             self._lines = _lines(self.comparison)
             words = self.comparison.words
+            plot.say_empty(
+                "" if self.comparison.both else "no layer of A is one of B, so there is nothing to draw"
+            )
+        self.set_texts({"#verdict": self._verdict(what)})
         table.show(list(self._lines))
         plot.axis = "layer"
-        plot.show_curves(_series(self.comparison), (self.measure, self.path))
-        plot.legend = f"[$primary]{_piece()}[/] [$secondary]A[/]  [$accent]{_piece()}[/] [$secondary]B[/]"
+        plot.legend = f"[$primary]{_piece(0)}[/] [$secondary]A[/]  [$accent]{_piece(1)}[/] [$secondary]B[/]"
+        plot.show_curves(_series(self.comparison), (self.measure, self.health, self.path))
         self._draw_words(shown, words)
 
     def _draw_words(self, shown: tuple[TowerCurve, TowerCurve] | None, words: str) -> None:
         width = self.size.width - 2
         head = [
             "Two runs, layer by layer",
-            measure_label(self.measure),
+            measure_label(self.health) if self.health else f"load, {measure_label(self.measure)}",
         ]
         if shown is not None and len(self._towers) > 1:
             head.append(f"tower {shown[0].path}")
@@ -142,14 +165,28 @@ class ComparisonScreen(BaseScreen[None]):
                 loss = shown[i].curve.scalars.get("loss", shown[i].curve.scalars.get("train_loss"))
                 parts.append(f"step {shown[i].curve.step}")
                 parts += [] if loss is None else [f"loss {number(loss)}"]
-            runs.append(fitting([plain_text(part) for part in parts], width))
+            runs.append(fitting([plain_text(part) for part in parts], width - 3))
+        self._draw_runs(runs)
         self.set_texts(
             {
                 "#head": plain_text(fitting(head, width)),
-                "#runs": "\n".join(runs),
                 "#said": plain_text(fitting([words], width)),
             }
         )
+
+    def _draw_runs(self, runs: list[str]) -> None:
+        """Draw the lines of the runs, each behind the sign of its curve in the curve's colour."""
+        plot, text = self.query_one(CurvesPlot), Text()
+        for i, (line, role) in enumerate(zip(runs, ROLES, strict=True)):
+            text.append(f"{_piece(i)} ", Style(color=plot.color_of(role).rich_color))
+            text.append(line + ("\n" if i == 0 else ""))
+        if text != self._runs_text:
+            self._runs_text = text
+            self.query_one("#runs", Static).update(text)
+
+    def _verdict(self, what: str) -> str:
+        words = verdict(self.comparison, what) if self.comparison is not None else ""
+        return plain_text(fitting([words], self.size.width - 2))
 
     def _draw_plot(self) -> None:
         plot = self.query_one(CurvesPlot)
@@ -179,6 +216,19 @@ class ComparisonScreen(BaseScreen[None]):
         if (shown := self._shown()) is not None and (measures := measures_of_both(*shown)):
             self.measure = next_of(measures, self.measure)
             self._draw()
+
+    def action_next_quantity(self) -> None:
+        """Compare the next measure of layer health that both runs have, or the load again."""
+        if (shown := self._shown()) is not None:
+            self.health = next_of(["", *health_of_both(*shown)], self.health)
+            self._draw()
+
+    def action_swap(self) -> None:
+        """Make A of B, and B of A."""
+        self.rows = self.rows[::-1]
+        self._towers = [pair[::-1] for pair in self._towers]
+        self._missing = ["AB"["BA".index(name)] for name in self._missing]
+        self._draw()
 
     def action_next_tower(self) -> None:
         """Compare the next tower that both models have."""
@@ -216,7 +266,7 @@ def _lines(comparison: Comparison) -> dict[str, Line]:
 
 def _pair_line(pair: Pair, most: float) -> Line:
     difference = pair.difference
-    text = f"{difference:+z.3f}" if math.isfinite(difference) else ""
+    text = decimals(difference, 3, sign=True) if math.isfinite(difference) else ""
     cells = {
         "name": pair.name,
         "first": decimals(pair.first, 3),
@@ -241,10 +291,11 @@ def _series(comparison: Comparison | None) -> list[Series]:
         return []
     layers = list(range(1, len(comparison.both) + 1))
     return [
-        Series(layers, [pair.first for pair in comparison.both], "A", "primary"),
-        Series(layers, [pair.second for pair in comparison.both], "B", "accent"),
+        Series(layers, [pair.first for pair in comparison.both], "A", ROLES[0]),
+        Series(layers, [pair.second for pair in comparison.both], "B", ROLES[1], lines=False),
     ]
 
 
-def _piece() -> str:
-    return "-" if ascii_only() else "━"
+def _piece(which: int) -> str:
+    """The sign of the curve of A (0), which is a line, or of B (1), which is points."""
+    return ("--", "..")[which] if ascii_only() else ("━━", "••")[which]

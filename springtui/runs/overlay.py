@@ -10,6 +10,7 @@ from engine.measures.registry import DEFAULT_MEASURE, DISTANCE
 from engine.runs.directory import Run
 from engine.runs.records import Curve
 
+from ..state.layers import newest_health
 from ..state.pictures import Series
 from ..state.run_state import RunState
 from ..state.sampling import LONG, newest_state, sampled_state
@@ -105,10 +106,16 @@ def _read(run: Run) -> Picture:
     return Picture(curve, view.histories, _towers(view.state))
 
 
+def _health(state: RunState, path: str) -> dict[str, dict[str, float]]:
+    """By measure of layer health, the newest known values of a tower's layers."""
+    history = state.health.get(path)
+    return {name: newest_health(state, path, name) for name in (history.measures if history is not None else ())}
+
+
 def _towers(state: RunState) -> list[TowerCurve]:
     """The newest curves of a run, with the names of their points."""
     return [
-        TowerCurve(tower.path, tower.layers, curve)
+        TowerCurve(tower.path, tower.layers, curve, _health(state, tower.path))
         for tower in state.towers
         if (curve := state.of_tower(tower.path).latest) is not None
     ]

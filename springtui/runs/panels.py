@@ -58,7 +58,7 @@ def line_of(row: Row | None, *, marked: bool) -> Line:
         "state": row.status,
         "progress": _progress(row),
         "loss": "" if row.loss is None else number(row.loss),
-        "accuracy": percent(row.value("test_accuracy")) if row.value("test_accuracy") is not None else "",
+        "accuracy": "" if row.accuracy is None else percent(row.accuracy),
         "age": age_in_words(max(0.0, now() - row.created)) if row.created else "",
         "size": size_in_words(row.size) if about else "",
     }

@@ -52,6 +52,8 @@ class RunsScreen(BaseScreen[None]):
         Binding("o", "overlay", "Overlay", id="runs.overlay", tooltip="curves of the marked runs in one picture"),
         Binding("B", "compare", "By layer", id="runs.compare", show=False,
                 tooltip="two marked runs beside each other, layer by layer"),
+        Binding("B", "compare_marked", "By layer", id="runs.compare",
+                tooltip="the two marked runs beside each other, layer by layer"),
         Binding("c", "next_quantity", "Quantity", id="runs.quantity", tooltip="another quantity", show=False),
         Binding("slash", "filter", "Filter", id="runs.filter", key_display="/",
                 tooltip="show runs that hold a text, or match a /regular expression/"),
@@ -74,6 +76,8 @@ class RunsScreen(BaseScreen[None]):
     def __init__(self, home: Path, last_session: LastSession, run_workers: Workers, trash: Trash) -> None:
         super().__init__()
         self.last_session = last_session
+        self._begins_at = last_session.run
+        """The run that the cursor stands on first."""
         self.actions = RunActions(home, run_workers, trash, self)
         self.catalogue = Catalogue(home)
         self.overlay = Overlay()
@@ -122,7 +126,7 @@ class RunsScreen(BaseScreen[None]):
 
     def note_session(self, last: LastSession) -> None:
         """Write what this screen shows into ``last``, for the next start of the app."""
-        last.screen, last.run = "runs", self.table.current or ""
+        last.screen, last.run = "runs", self._begins_at if self._first else self.table.current or ""
 
     # keeping up
 
@@ -154,7 +158,6 @@ class RunsScreen(BaseScreen[None]):
         if self._first:
             self._first = False
             self.table.say_empty(panels.NO_RUNS)
-            self.table.point_at(self.last_session.run)
             self.table.refresh()
         live = [name for name, row in self.catalogue.rows.items() if row.goes_on]
         if described := await self._describe([*self.table.in_view, *live]):
@@ -190,11 +193,14 @@ class RunsScreen(BaseScreen[None]):
     def show_rows(self) -> None:
         """Sort and filter the rows, and show them."""
         rows = self.catalogue.rows
-        self.marked = [name for name in self.marked if name in rows]
+        kept = [name for name in self.marked if name in rows]
+        if kept != self.marked:
+            self.marked = kept
+            self.refresh_bindings()
         ids = ordered(rows.values(), self.sort[0], reverse=self.sort[1], keep=self._fits)
         if not self._first:
             self.table.say_empty(panels.NONE_FITS if rows else panels.NO_RUNS)
-        self.table.show(ids, self.sort)
+        self.table.show(ids, self.sort, self._begins_at if self._first else None)
         self._draw()
 
     async def _read_pictures(self) -> None:
@@ -327,6 +333,7 @@ class RunsScreen(BaseScreen[None]):
                 [m for m in self.marked if m != current] if current in self.marked else [*self.marked, current]
             )
             self.table.draw()
+            self.refresh_bindings()
             self._moved()
 
     def action_overlay(self) -> None:
@@ -338,6 +345,16 @@ class RunsScreen(BaseScreen[None]):
             self.table.focus()
         self.call_after_refresh(self._moved)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Whether the key of comparing is one that the bottom line shows: only while two runs are marked."""
+        if action in ("compare", "compare_marked"):
+            return (action == "compare_marked") == (len(self.marked) == 2)
+        return True
+
+    def action_compare_marked(self) -> None:
+        """Set the two marked runs beside each other."""
+        self.action_compare()
+
     def action_compare(self) -> None:
         """Set the two marked runs beside each other, or the marked one and that under the cursor."""
         chosen = list(dict.fromkeys([*self.marked, *([self.table.current] if len(self.marked) == 1 else [])]))
@@ -345,7 +362,8 @@ class RunsScreen(BaseScreen[None]):
         if len(rows) != 2:
             self.notify(f"two runs are compared: Space marks them, and {len(self.marked)} are marked", timeout=4)
             return
-        self.app.push_screen(ComparisonScreen((rows[0], rows[1]), self.overlay))
+        older, newer = sorted(rows, key=lambda row: row.created)
+        self.app.push_screen(ComparisonScreen((older, newer), self.overlay))
 
     def action_next_quantity(self) -> None:
         """Plot the next quantity."""

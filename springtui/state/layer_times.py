@@ -11,7 +11,7 @@ from engine.arrays import Floats
 from engine.measures.registry import rises
 
 from .layer_history import Column, LayerHistory
-from .layers import layer_names
+from .layers import LOGITS, layer_names
 from .run_state import RunState
 from .wording import measure_label, measure_unit
 
@@ -34,13 +34,10 @@ class LayerTimes:
     """[L, T]; NaN where a value is not known."""
     stride: int = 1
     """One of so many recorded steps is among these, and the newest; memory is bounded."""
-
-    @property
-    def scaled(self) -> Floats:
-        """The values that a scale of colours is made for; of loads without those of the logits, no layer's."""
-        drop_last = self.quantity == LOAD and len(self.layers) > 1 and self.layers[-1] == "logits"
-        found: Floats = self.values[:-1] if drop_last else self.values
-        return found
+    is_signed: bool = False
+    """Whether values have a sign and 0 a meaning, as of a load."""
+    has_logits: bool = False
+    """Whether the last layer is the logits, whose values set no scale."""
 
     def of_layer(self, name: str) -> Floats:
         """The values of a layer, [T]; NaN where there is no such layer."""
@@ -91,8 +88,10 @@ class LayerTables:
         values = np.diff(table, axis=1) * (1.0 if rises(measure) else -1.0)
         names = history.layers[1 : 1 + values.shape[1]] or layer_names(state, values.shape[1])
         return LayerTimes(
-            LOAD, f"load · {measure_label(measure)}", measure_unit(measure), names, steps, values.T, stride
-        )
+            LOAD, f"load · {measure_label(measure)}", measure_unit(measure), names, steps, values.T, stride,
+            is_signed=True,
+            has_logits=names[-1:] in LOGITS,
+        )  # fmt: skip
 
     def _table(self, history: LayerHistory, measure: str) -> tuple[Floats, Floats] | None:
         """Steps, [T], and values, [T, points], of the steps that have the measure for every point."""

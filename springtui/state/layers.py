@@ -14,6 +14,8 @@ from engine.measures.load_curve import loads
 from .run_state import RunState, signed_curve
 
 S = TypeVar("S", bound=msgspec.Struct)
+LOGITS = (["logits"], ["(logits)"])
+"""The name of a curve's last point where it is the model's output; the second where a layer has the first."""
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):

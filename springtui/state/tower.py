@@ -27,6 +27,8 @@ class Tower(NamedTuple):
     """Names of the points of its curve, input first."""
     has_logits: bool
     """Whether the last point is the model's output."""
+    joins: bool = False
+    """Whether the points after the input are reduced to a class token, and the input is not."""
 
 
 def towers_of(facts: Mapping[str, Any]) -> list[Tower]:
@@ -38,7 +40,7 @@ def towers_of(facts: Mapping[str, Any]) -> list[Tower]:
         if isinstance(path, str) and path not in {known.path for known in found}:
             layers = tower.get("layers")
             names = [str(name) for name in layers] if isinstance(layers, list) else []
-            found.append(Tower(path, names, bool(tower.get("logits", True))))
+            found.append(Tower(path, names, bool(tower.get("logits", True)), bool(tower.get("joins"))))
     return found
 
 

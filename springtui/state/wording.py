@@ -10,6 +10,7 @@ from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, HEALTH, MEASURES
 from engine.runs.records import Curve
 
 from .run_state import RunState, has_logits, signed_curve
+from .tower import towers_of
 
 
 def shown_measure(measure: str) -> str:
@@ -35,6 +36,7 @@ def shape_of(state: RunState | None, measure: str, at: Curve | None = None) -> L
         error=curve.scalars.get("curve_error") if shown == DEFAULT_MEASURE else None,
         ended=curve is state.latest and _is_trained(state, curve),
         chain=shown == DISTANCE,
+        joins=any(tower.joins for tower in towers_of(state.facts) if tower.path == curve.path),
     )
 
 

@@ -125,7 +125,9 @@ class LayersView:
         picture = self._screen.query_one(LayerMap)
         picture.show(times, self._layer, moment)
         self._title = _title(times, path, several=len(state.towers) > 1)
-        if times is not None and self.quantity != self._curve_of:  # before the curve is scaled
+        if (
+            times is not None and self.quantity != self._curve_of
+        ):  # before the curve is scaled, which log_y decides
             self._curve_of = self.quantity
             self._screen.query_one("#layer-curve", CurvesPlot).log_y = picture.is_log
         self.draw_selected(kind)

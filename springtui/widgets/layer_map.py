@@ -39,6 +39,8 @@ UNKNOWN, UNKNOWN_PLAIN = "░", "?"
 """Texture of a cell whose value is not known."""
 _SHADES = " .:-=+*#%@"
 """Characters of the levels, from low to high, where only ASCII can be drawn."""
+_SIGNED_SHADES = "NMVWwvn- .:+*o%#@"
+"""Those of the levels of values with a sign: letters below 0, a blank at 0."""
 
 
 class LayerMap(Canvas, can_focus=True):
@@ -74,8 +76,8 @@ class LayerMap(Canvas, can_focus=True):
         self._times: LayerTimes | None = None
         self._moment: float | None = None
         self._index = 0
-        self._column: int | None = None
-        """The column that is read out; None reads the newest step."""
+        self._step: float | None = None
+        """The step that is read out; None reads the one that a replay shows, else the newest."""
         self._cells: Cells | None = None
         self._palette = Palette(())
         self._drawn: object = None
@@ -87,8 +89,8 @@ class LayerMap(Canvas, can_focus=True):
 
     def show(self, times: LayerTimes | None, layer: str = "", moment: float | None = None) -> None:
         """Set the table, the selected layer, and the step that a replay shows; drawn at the next ``redraw``."""
-        if moment != self._moment:
-            self._column = None  # the mark goes with the replay
+        if moment != self._moment:  # the mark follows a replay that goes on
+            self._step = None
         if times is not self._times or moment != self._moment:
             self._times, self._moment = times, moment
             self._version += 1
@@ -107,7 +109,8 @@ class LayerMap(Canvas, can_focus=True):
         """Whether the colours are on a logarithmic scale."""
         from .layer_cells import scale_of  # needs NumPy, which no first frame waits for
 
-        return self._times is not None and scale_of(self._times.scaled, self._times.values).log
+        times = self._times
+        return times is not None and not times.is_signed and scale_of(times.values).log
 
     @property
     def times(self) -> LayerTimes | None:
@@ -120,15 +123,16 @@ class LayerMap(Canvas, can_focus=True):
         return self._times.layers[self._index] if self._times is not None and self._times.layers else ""
 
     def readout(self) -> tuple[float, float] | None:
-        """Step and value of the selected layer at the cursor, else at the replay's step or the newest; or None."""
+        """Step and value of the selected layer at the cursor, else the newest; None where there is nothing."""
         if self._times is None or not len(self._times.steps):
             return None
-        at = len(self._times.steps) - 1
-        if self._moment is not None:
-            at = max(0, bisect.bisect_right(self._times.steps.tolist(), self._moment) - 1)
-        if self._column is not None and self._cells is not None and self._column < len(self._cells.columns):
-            at = int(self._cells.columns[self._column])
+        at = self._read_at(self._times)
         return float(self._times.steps[at]), float(self._times.values[self._index, at])
+
+    def _read_at(self, times: LayerTimes) -> int:
+        """The place among the steps of the one that is read out: the last that is not after the cursor's."""
+        step = self._moment if self._step is None else self._step
+        return len(times.steps) - 1 if step is None else max(0, bisect.bisect_right(times.steps, step) - 1)
 
     def say(self, title: str, unit: str, below: str) -> None:
         """Show texts on the border, the unit as far as there is room; markup in names from files has no effect."""
@@ -157,25 +161,30 @@ class LayerMap(Canvas, can_focus=True):
         """Draw the table."""
         self._draw_border()
         self._drawn = (self._version, self.size, self.app.theme)
-        self._palette = Palette.of_theme(self.app.theme_variables)
         times, (width, height) = self._times, self.size
+        variables = self.app.theme_variables
+        is_signed = times is not None and times.is_signed
+        self._palette = Palette.diverging(variables) if is_signed else Palette.of_theme(variables)
         self._cells = None
         is_empty = times is None or not len(times.steps) or not times.layers
         if times is None or is_empty or width < _SMALLEST[0] or height < _SMALLEST[1]:
             self.paint([])
             return
-        from .layer_cells import joined  # needs NumPy, which no first frame waits for
+        from .layer_cells import joined, signed_scale_of  # need NumPy, which no first frame waits for
 
-        label = self._label_width()
-        self._cells = cells = joined(times.steps, times.values, height - CHROME_ROWS, width - label, times.scaled)
+        label, scale = self._label_width(), None
+        if times.is_signed:
+            scale = signed_scale_of(times.values, times.values[:-1] if times.has_logits else times.values)
+        self._cells = cells = joined(times.steps, times.values, height - CHROME_ROWS, width - label, scale)
         self.paint([*self._lines(times, cells, label), self._axis(times, label), self._legend(times, cells)])
 
     def _label_width(self) -> int:
         """Columns of the layers' names, with the mark of the selected one before and a blank behind them."""
         names = short_names(self._times.layers if self._times is not None else [])
-        lines = max(1, self.size.height - CHROME_ROWS)
-        more = len(f" +{-(-len(names) // lines) - 1}") if len(names) > lines else 0
-        longest = max((cell_len(plain_text(name)) for name in names), default=0) + more
+        lines = min(len(names), max(1, self.size.height - CHROME_ROWS))
+        starts = [line * len(names) // lines for line in range(lines)] + [len(names)]
+        shown = [_name_of(names, starts[line], starts[line + 1]) for line in range(lines)]
+        longest = max(map(cell_len, shown), default=0)
         return 3 + min(_LONGEST_LABEL, self.size.width // 3, max(longest, len("step")))
 
     def _tall(self, cells: Cells) -> list[int]:
@@ -191,7 +200,7 @@ class LayerMap(Canvas, can_focus=True):
         count = len(self._palette.colors)
         found = levels(cells.places, cells.scale, count)
         styles = [*self._shades(), base + self._dim()]
-        signs = [_SHADES[n * len(_SHADES) // count] if plain else " " for n in range(count)]
+        signs = self._signs(cells.scale)
         signs.append(UNKNOWN_PLAIN if plain else UNKNOWN)
         names = short_names(times.layers)
         ends = [*cells.rows[1:].tolist(), len(times.layers)]
@@ -215,19 +224,18 @@ class LayerMap(Canvas, can_focus=True):
         return strips
 
     def _label_of(self, names: Sequence[str], first: int, end: int, room: int) -> str:
-        """The name of a line's layer; of several the selected or first one's, and how many others."""
-        shown = self._index if first <= self._index < end else first
-        more = f" +{end - first - 1}" if end - first > 1 else ""
-        text = ending(plain_text(names[shown]), max(1, room - len(more))) + more
+        """The name of a line's layer; of several those of the first and the last, cut where there is no room."""
+        text = _name_of(names, first, end)
+        if cell_len(text) > room and end - first > 1:
+            each = max(1, (room - 1) // 2)
+            text = f"{ending(plain_text(names[first]), each)}-{ending(plain_text(names[end - 1]), each)}"
+        text = ending(text, room)
         return text + " " * max(0, room - cell_len(text))
 
     def _axis(self, times: LayerTimes, label: int) -> Strip:
         """The line of steps, with a mark at the cursor, else at the step that a replay shows."""
         width = self.size.width - label
         low, high = float(times.steps[0]), float(times.steps[-1])
-        mark = self._column
-        if mark is None and self._moment is not None:
-            mark = self._column_of(self._moment, width)
         cells = [" "] * width
         last = number(high, 9)
         if high > low and 2 * len(last) < width:  # the last step always has its label
@@ -236,7 +244,10 @@ class LayerMap(Canvas, can_focus=True):
             at = self._column_of(value, width)
             if at + len(text) <= width and not "".join(cells[max(0, at - 1) : at + len(text) + 1]).strip():
                 cells[at : at + len(text)] = text
-        if mark is not None and 0 <= mark < width:  # no label under the mark
+        mark = None
+        if self._step is not None or self._moment is not None:
+            mark = self._column_of(float(times.steps[self._read_at(times)]), width)
+        if mark is not None:  # no label under the mark
             begin = "".join(cells[:mark]).rfind(" ") + 1
             end = next((i for i in range(mark, width) if cells[i] == " "), width)
             cells[begin:end] = [" "] * (end - begin)
@@ -265,23 +276,32 @@ class LayerMap(Canvas, can_focus=True):
         more = []
         if bool((levels(cells.places, scale, count) == count).any()):
             more.append(f"{UNKNOWN_PLAIN if plain else UNKNOWN} not known")
-        if len(times.layers) > len(cells.rows):
-            more.append("+n: n layers more, the extreme shown")
         if scale.log:
             more.append("log scale")
+        if scale.even_to and scale.high > 2.0:
+            more.append(f"log beyond {'+-' if plain else '±'}{number(scale.even_to, 2)}")
+        if len(times.layers) > len(cells.rows):
+            more.append("a-b: layers a to b, the extreme shown")
         if times.stride > 1:
             more.append(f"one of {times.stride} records")
         block = 2 if self.size.width >= 100 else 1
         bars = [
-            Segment((_SHADES[n * len(_SHADES) // count] if plain else " ") * block, style)
-            for n, style in enumerate(self._shades())
+            Segment(sign * block, style) for sign, style in zip(self._signs(scale), self._shades(), strict=True)
         ]
-        room = self.size.width - 2 - len(low) - len(high) - 2 - block * count
+        if scale.even_to:  # the middle is labelled
+            bars[count // 2] = Segment("0".center(block + 2), bars[count // 2].style)
+        room = self.size.width - 2 - len(low) - len(high) - 2 - sum(len(bar.text) for bar in bars)
         text = ""
         for part in more:
             if len(text) + 3 + len(part) <= room:
                 text += f" · {part}" if text else f"  {part}"
         return Strip([Segment(f"  {low} ", dim), *bars, Segment(f" {high}{text}", dim)])
+
+    def _signs(self, scale: Scale) -> list[str]:
+        """The characters of the levels, from low to high: blanks, which colours fill, where there are any."""
+        count = len(self._palette.colors)
+        shades = (_SIGNED_SHADES if scale.even_to else _SHADES) if ascii_only() else " "
+        return [shades[n * len(shades) // count] for n in range(count)]
 
     def _shades(self) -> list[Style]:
         """The styles of the levels, from low to high."""
@@ -300,31 +320,29 @@ class LayerMap(Canvas, can_focus=True):
     def action_move(self, step: int) -> None:
         """Select the layer ``step`` below, and stop at the edges."""
         if self._times is not None and self._times.layers:
-            self._go(min(len(self._times.layers) - 1, max(0, self._index + step)), self._column)
+            self._go(min(len(self._times.layers) - 1, max(0, self._index + step)), self._step)
 
     def action_along(self, step: int) -> None:
-        """Read out the next recorded step, or the one before; beyond the last the newest is read out again."""
-        if self._cells is None:
+        """Read out the step that was recorded ``step`` later; beyond the last the newest one is followed again."""
+        times = self._times
+        if times is None or not len(times.steps):
             return
-        steps = self._cells.columns.tolist()
-        starts = [i for i, one in enumerate(steps) if i == 0 or one != steps[i - 1]]
-        at = self._column
-        if at is None:
-            at = self._column_of(self._moment, len(steps)) if self._moment is not None else len(steps) - 1
-        at = bisect.bisect_right(starts, at) - 1 + step
-        self._go(self._index, None if at >= len(starts) - 1 and step > 0 else starts[max(0, at)])
+        last = len(times.steps) - 1
+        at = min(last, max(0, self._read_at(times) + step))
+        follows = at == last and step > 0 and self._moment is None
+        self._go(self._index, None if follows else float(times.steps[at]))
 
-    def _go(self, layer: int, column: int | None) -> None:
-        if (layer, column) != (self._index, self._column):
-            self._index, self._column = layer, column
+    def _go(self, layer: int, step: float | None) -> None:
+        if (layer, step) != (self._index, self._step):
+            self._index, self._step = layer, step
             self._version += 1
             self.post_message(self.Selected(self, self.selected))
 
     def on_click(self, event: events.Click) -> None:
         """Select the layer whose value the cell under the mouse shows, and read it out."""
         spot = event.get_content_offset(self)
-        cells = self._cells
-        if spot is None or cells is None or spot.y >= self.size.height - CHROME_ROWS:
+        cells, times = self._cells, self._times
+        if spot is None or cells is None or times is None or spot.y >= self.size.height - CHROME_ROWS:
             return
         row, left = 0, spot.y
         for row, tall in enumerate(self._tall(cells)):  # noqa: B007
@@ -333,9 +351,15 @@ class LayerMap(Canvas, can_focus=True):
             left -= tall
         column = spot.x - self._label_width()
         if 0 <= column < len(cells.columns):
-            self._go(int(cells.owners[row, column]), column)
+            self._go(int(cells.owners[row, column]), float(times.steps[cells.columns[column]]))
         elif column < 0:
-            self._go(int(cells.rows[row]), self._column)
+            self._go(int(cells.rows[row]), self._step)
+
+
+def _name_of(names: Sequence[str], first: int, end: int) -> str:
+    """The name of one layer, or those of the first and the last of several, as 6-7."""
+    ends = [plain_text(names[first]), *([plain_text(names[end - 1])] if end - first > 1 else [])]
+    return "-".join(ends)
 
 
 def _ends(scale: Scale) -> tuple[str, str]:

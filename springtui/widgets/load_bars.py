@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
 from springtui.terminal.text import ascii_only, plain_text
 
+from ..state.layers import LOGITS
 from .canvas import Canvas
 from .table import ending
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 HATCH, HATCH_PLAIN = "╱", "/"
 """Characters of the bars of negative loads."""
-LOGITS = "logits"
-"""Name of the last point, which is no layer."""
 
 
 class LoadBars(Canvas):
@@ -50,7 +50,9 @@ class LoadBars(Canvas):
     def _line(self, y: int) -> Strip:
         load = self._loads[y]
         # names of a user's layers differ at their ends: encoder.layer.0, encoder.layer.1
-        name = ending(self._names[y], self._name_width()).ljust(self._name_width() + 1)
+        width = self._name_width()
+        name = ending(self._names[y], width)
+        name += " " * (width + 1 - cell_len(name))
         return Strip(
             [
                 Segment(name, self.rich_style),
@@ -60,24 +62,29 @@ class LoadBars(Canvas):
         )
 
     def _name_width(self) -> int:
-        return min(max(12, self.size.width // 4), max((len(name) for name in self._names), default=0))
+        return min(max(12, self.size.width // 4), max((cell_len(name) for name in self._names), default=0))
 
     def _bar_of(self, load: float) -> str:
         room = max(1, self.size.width - self._name_width() - 9)
-        both = zip(self._loads, self._names, strict=False)
-        layers = [abs(d) for d, name in both if math.isfinite(d) and (name != LOGITS or len(self._loads) == 1)]
-        largest = max(
-            layers, default=0.0
-        )  # the logits' load, which statistics leave out, may be many times as large
+        largest = self._largest()
         if not math.isfinite(load) or largest == 0.0:
             return " " * room
-        eighths = round(8 * room * min(1.0, abs(load) / largest))
+        if abs(load) > largest:  # that of the logits, which may be longer than there is room
+            sign = (HATCH_PLAIN if ascii_only() else HATCH) if load < 0 else "#" if ascii_only() else "█"
+            return sign * (room - 1) + (">" if ascii_only() else "≫")
+        eighths = round(8 * room * abs(load) / largest)
         if load < 0:  # to be distinguished without colour
             return ((HATCH_PLAIN if ascii_only() else HATCH) * max(1, round(eighths / 8))).ljust(room)
         if ascii_only():
             return ("#" * round(eighths / 8)).ljust(room)
         whole, part = divmod(eighths, 8)
         return ("█" * whole + (_EIGHTHS[part] if part else "")).ljust(room)
+
+    def _largest(self) -> float:
+        """The load of the longest bar, without that of the logits where any other is known and not 0."""
+        sizes = [abs(load) if math.isfinite(load) else 0.0 for load in self._loads]
+        inner = sizes[:-1] if self._names[-1:] in LOGITS else sizes
+        return max(inner, default=0.0) or max(sizes, default=0.0)
 
     def _value_of(self, load: float) -> str:
         return f"{load:z8.3f}" if math.isfinite(load) else "       -"

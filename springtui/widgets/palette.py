@@ -14,6 +14,8 @@ from textual.color import Color
 
 LEVELS = 16
 MOST_LEVELS = 32
+SIDE = 8
+"""Levels on either side of 0 of a diverging palette."""
 _VARIABLE = "heat-level-"
 _CIVIDIS = ((0, 34, 78), (33, 59, 110), (76, 85, 108), (108, 110, 114), (142, 137, 120), (177, 166, 112),
             (214, 197, 95), (254, 232, 56))  # fmt: skip
@@ -36,6 +38,15 @@ class Palette:
         """The palette among a theme's variables; cividis where it has none."""
         found = [variables[name] for n in range(MOST_LEVELS) if (name := f"{_VARIABLE}{n}") in variables]
         return cls([Color.parse(each) for each in found]) if len(found) > 1 else CIVIDIS
+
+    @classmethod
+    def diverging(cls, variables: Mapping[str, str]) -> Palette:
+        """Colours from a theme's ``error`` over a neutral one, for 0 alone, to its ``primary``."""
+        names = ("error", "background", "primary", "foreground")
+        low, ground, high, fore = (Color.parse(variables[name]) for name in names)
+        middle = ground.blend(fore, 0.12)
+        sides = [middle.blend(end, n / SIDE) for end in (low, high) for n in range(1, SIDE + 1)]
+        return cls([*sides[SIDE - 1 :: -1], middle, *sides[SIDE:]])
 
     def as_variables(self) -> dict[str, str]:
         """As a theme's variables."""

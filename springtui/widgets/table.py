@@ -123,9 +123,9 @@ class Table(Canvas, can_focus=True):
         """The lines in view."""
         return self.ids[self.top : self.top + self._rows()]
 
-    def show(self, ids: Sequence[str], sort: tuple[str, bool] | None = None) -> None:
-        """Show these lines in this order; the cursor stays on its line."""
-        current = self.current
+    def show(self, ids: Sequence[str], sort: tuple[str, bool] | None = None, at: str | None = None) -> None:
+        """Show these lines in this order; the cursor stays on its line, or goes to that of ``at``."""
+        current = self.current if at is None else at
         self.ids, self.sort = list(ids), sort
         if current is not None and current in self.ids:
             self.cursor = self.ids.index(current)

@@ -87,16 +87,20 @@ def round_ticks(low: float, high: float, most: int, *, whole: bool = False) -> l
 def log_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
     """At most ``most`` round numbers between 10**low and 10**high: powers of ten, or between two of them 1-2-5.
 
-    The places are logarithms, as ``low`` and ``high`` are.
+    Where fewer than two lie there, the values at both ends; a power where a value is out of a float's range. The
+    places are logarithms, as ``low`` and ``high`` are.
     """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return []
     decades = range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)
     if len(decades) >= 2:
         every = -(-len(decades) // max(1, most))
         return [(float(k), _power(k)) for k in decades[::every]]
-    if not (math.isfinite(low) and math.isfinite(high)) or high > 300 or low < -300:
-        return []
+    if high > 300 or low < -300:
+        return [(end, f"10^{end:.4g}") for end in dict.fromkeys((low, high))]
     values = round_ticks(10.0**low, 10.0**high, most)
-    return [(math.log10(value), label) for value, label in values if value > 0]
+    found = [(math.log10(value), label) for value, label in values if value > 0]
+    return found if len(found) > 1 else [(end, f"{10.0**end:.3g}") for end in dict.fromkeys((low, high))]
 
 
 def log_axis(low: float, high: float, cells: int) -> Axis | None:

@@ -8,18 +8,20 @@ import time
 from pathlib import Path
 
 import pytest
-from support.made_runs import make_many, make_run, training_records
+from support.made_runs import make_many, make_probe_run, make_run, probe_records, training_records
 
 from engine.errors import ConfigError, RunDirectoryError, SpringtuiError
 from engine.runs.directory import Run
 from engine.runs.label import write_label
 from engine.runs.listing import list_runs
-from engine.runs.records import Ended, encode
+from engine.runs.records import Ended, Scalars, encode
 from springtui.preferences.last_place import LastSession, Seen, load_last_session, save_last_session
 from springtui.runs import trash as trash_module
 from springtui.runs.catalogue import SORTS, Catalogue, make_filter, ordered
 from springtui.runs.overlay import LOAD_CURVE, Overlay
+from springtui.runs.panels import line_of
 from springtui.runs.trash import Trash
+from springtui.state.wording import percent
 
 
 @pytest.fixture
@@ -48,6 +50,28 @@ def test_a_run_is_described_once_until_its_files_change(catalogue: Catalogue) ->
     assert catalogue.refresh(names) == 1
     assert catalogue.rows[names[0]].status == "failed"
     assert not catalogue.scan()
+
+
+@pytest.mark.parametrize(
+    ("logged", "shown"),
+    [
+        ({"accuracy": 0.93}, 0.93), ({"acc": 0.5}, 0.5), ({"val_acc": 0.25, "train_acc": 0.75}, 0.25),
+        ({"val/accuracy": 0.125, "accuracy": 1.0}, 0.125), ({"metrics/eval_accuracy": 0.5}, 0.5),
+        ({"test_accuracy": 0.25, "accuracy": 0.75}, 0.25), ({"acc": 93.0}, None), ({"f1": 0.5}, None),
+    ],
+)  # fmt: skip
+def test_the_accuracy_that_a_probe_logged_is_known_by_its_usual_names(
+    home: Path, logged: dict[str, float], shown: float | None
+) -> None:
+    events = [*probe_records(["a", "logits"], 3), Scalars(seq=99, time=1.7e9 + 99, step=20, scalars=logged)]
+    run = make_probe_run(home, events)
+    catalogue = Catalogue(home)
+    catalogue.scan()
+    catalogue.refresh([run.name])
+    row = catalogue.rows[run.name]
+    assert row.accuracy == shown
+    assert SORTS["accuracy"](row) == shown
+    assert line_of(row, marked=False).cells["accuracy"] == ("" if shown is None else percent(shown))
 
 
 @pytest.mark.parametrize("column", list(SORTS))

@@ -16,7 +16,15 @@ from textual.widgets import Static
 from engine.runs.records import Curve, Health, encode
 from springtui.app import Opening, SpringApp
 from springtui.runs.comparison import ComparisonScreen
-from springtui.runs.layer_match import TowerCurve, bare, bare_names, compare, measures_of_both
+from springtui.runs.layer_match import (
+    TowerCurve,
+    bare,
+    bare_names,
+    compare,
+    health_of_both,
+    measures_of_both,
+    verdict,
+)
 from springtui.runs.screen import RunsScreen
 from springtui.widgets.curves_plot import CurvesPlot
 from springtui.widgets.table import Table
@@ -83,10 +91,11 @@ def test_without_a_name_in_common_place_decides_where_there_are_as_many() -> Non
     found = compare(first, second, "trace_ratio")
     assert [pair.name for pair in found.both] == ["a", "b", "logits"]
     assert [pair.difference for pair in found.both] == pytest.approx([-0.25, 0.25, 1.0])
-    assert found.words == "no layer has the same name in both: the 3 are matched by their place"
+    assert found.words == "the 3 layers are matched by their place: no name but the logits' is in both"
     unlike = compare(first, curve_of({"x": 0.25, "logits": 2.0}), "trace_ratio")
     assert unlike.both == []
-    assert "there are 3 and 2: none can be matched" in unlike.words
+    assert unlike.words == "none is matched: no name but the logits' is in both; A has 3 layers, B 2"
+    assert verdict(unlike, "load") == ""
     assert (len(unlike.only_first), len(unlike.only_second)) == (3, 2)
 
 
@@ -101,6 +110,25 @@ def test_measures_that_rise_count_upwards_and_only_shared_ones_are_offered() -> 
     assert measures_of_both(first, chain) == []
 
 
+def test_a_verdict_names_the_layers_that_moved_most_but_not_the_logits() -> None:
+    first = curve_of({"h.0": 0.5, "h.1": 0.25, "h.2": 0.3, "logits": 1.0})
+    second = curve_of({"h.0": 0.9, "h.1": -0.05, "h.2": 0.31, "logits": 9.0})
+    found = compare(first, second, "trace_ratio")
+    assert verdict(found, "load") == "load moved most from A to B: h.0 (+0.4), h.1 (-0.3)"
+    assert verdict(compare(first, first, "trace_ratio"), "load").startswith("load: alike, no layer moved by more")
+
+
+def test_measures_of_health_that_both_have_are_compared_layer_by_layer() -> None:
+    health = {"grad_norm": {"h.0": 1.0, "h.1": 2.0}, "dead": {"h.0": math.nan}, "own": {"h.0": 1.0}}
+    first = curve_of({"h.0": 0.5, "h.1": 0.25})._replace(health=health)
+    theirs = {"grad_norm": {"module.h.0": 4.0, "module.h.1": 1.5}, "dead": {"module.h.0": 0.0}}
+    second = curve_of({"module.h.0": 0.5, "module.h.1": 0.25})._replace(health=theirs)
+    assert health_of_both(first, second) == ["grad_norm"]
+    found = compare(first, second, "trace_ratio", "grad_norm")
+    assert [(pair.name, pair.difference) for pair in found.both] == [("h.0", 3.0), ("h.1", -0.5)]
+    assert verdict(found, "gradient norm") == "gradient norm moved most from A to B: h.0 (+3)"
+
+
 # the screen
 
 
@@ -108,7 +136,7 @@ def test_measures_that_rise_count_upwards_and_only_shared_ones_are_offered() -> 
 async def compared(
     home: Path, size: tuple[int, int] = (120, 40)
 ) -> AsyncIterator[tuple[ComparisonScreen, Pilot[int]]]:
-    """The two runs under the home beside each other; the newer one is A."""
+    """The two runs under the home beside each other; the older one is A."""
     app = SpringApp(home, opening=Opening("runs"))
     async with app.run_test(size=size) as pilot:
         runs = app.screen
@@ -150,13 +178,29 @@ async def test_a_base_and_its_fine_tune(home: Path, size: tuple[int, int]) -> No
         await until(pilot, lambda: len(pair_lines(screen)) > 7 and "h.0.mlp" in pair_lines(screen)[1])
         learnt = 1 - 0.9**39
         line = pair_lines(screen)[3].split()
-        assert line[:4] == ["h.2.mlp", f"{learnt:.3f}", f"{0.6 * learnt:.3f}", f"{-0.4 * learnt:+.3f}"]
-        assert set(line[4]) == {"╱"}
+        assert line[:4] == ["h.2.mlp", f"{0.6 * learnt:.3f}", f"{learnt:.3f}", f"{0.4 * learnt:+.3f}"]
+        assert set(line[4]) == {"█"}
+        assert said(screen, "#verdict").startswith("load moved most from A to B: h.2.mlp (+0.393), ")
+        runs = said(screen, "#runs").splitlines()
+        assert [line[:5] for line in runs] == ["━━ A ", "•• B "]
         plot = screen.query_one(CurvesPlot)
         await until(pilot, lambda: [one.name for one in plot.curves] == ["A", "B"])
         assert list(plot.curves[0].x) == list(range(1, 8))
-        assert max(plot.curves[1].y) == pytest.approx(0.6 * learnt)
+        assert [one.lines for one in plot.curves] == [True, False]
+        assert plot.curves[0].y[2] == pytest.approx(0.6 * learnt)
+        assert plot.curves[1].y[2] == pytest.approx(learnt)
         await until(pilot, lambda: not plot.is_stale())
+        assert "A[/]" in str(plot.border_subtitle) or "A" in str(plot.border_subtitle)
+        await pilot.press("A")
+        await until(pilot, lambda: f"{-0.4 * learnt:+.3f}" in pair_lines(screen)[3])
+        assert said(screen, "#runs").splitlines()[0][5:] == runs[1][5:]
+        await pilot.press("A", "c")
+        assert screen.health == "grad_norm"
+        assert str(plot.border_title) == "Gradient norm of each layer"
+        assert screen.comparison is not None
+        assert all(math.isfinite(pair.first) for pair in screen.comparison.both[:-1])
+        await pilot.press(*["c"] * len(health_of_both(*screen._towers[0])))
+        assert screen.health == ""
         await pilot.press("down", "m")  # the only measure stays
         assert screen.measure == "trace_ratio"
         await pilot.press("escape")
@@ -168,12 +212,12 @@ async def test_unmatched_layers_stand_below(home: Path) -> None:
     make_probe_run(home, probe_records([*BASE[:4], "extra.0", *BASE[4:]]), 2, began=1.7e9 + 50)
     async with compared(home) as (screen, pilot):
         await until(pilot, lambda: screen.comparison is not None)
-        await until(pilot, lambda: any("only in A (1)" in line for line in pair_lines(screen)))
+        await until(pilot, lambda: any("only in B (1)" in line for line in pair_lines(screen)))
         lines = pair_lines(screen)
         assert any("* follows another layer in B" in line for line in lines)
         assert any(line.strip().startswith("extra.0") for line in lines)
         assert any("h.4.mlp" in line and "*" in line for line in lines)
-        assert "7 layers are matched by name, of 8 and 7" in said(screen, "#said")
+        assert "7 layers are matched by name, of 7 and 8" in said(screen, "#said")
 
 
 async def test_towers_are_compared_one_by_one(home: Path) -> None:
@@ -187,19 +231,19 @@ async def test_towers_are_compared_one_by_one(home: Path) -> None:
         await until(pilot, lambda: "tower image" in said(screen, "#head"))
         assert screen.comparison is not None
         assert screen.comparison.both[0].name == "image.h.0.mlp"
-        assert screen.comparison.both[0].difference == pytest.approx(-0.1 * (1 - 0.9**39))
+        assert screen.comparison.both[0].difference == pytest.approx(0.1 * (1 - 0.9**39))
 
 
 async def test_a_run_that_goes_on_is_read_again(home: Path) -> None:
     make_probe_run(home, probe_records(BASE), 1)
     folder = make_probe_run(home, [], 2, began=1.7e9 + 50)
     async with compared(home) as (screen, pilot):
-        await until(pilot, lambda: "A has no curve yet" in said(screen, "#said"))
+        await until(pilot, lambda: "B has no curve yet" in said(screen, "#said"))
         with (folder / "events.jsonl").open("ab") as file:
             file.writelines(encode(event) for event in probe_records(BASE, 3))
         await until(pilot, lambda: screen.comparison is not None)
         assert screen.comparison is not None
-        assert screen.comparison.both[0].first == pytest.approx(0.3 * (1 - 0.9**2))
+        assert screen.comparison.both[0].second == pytest.approx(0.3 * (1 - 0.9**2))
 
 
 async def test_runs_without_a_measure_in_common_say_so(home: Path) -> None:

@@ -52,9 +52,10 @@ def test_no_module_with_bindings_is_forgotten() -> None:
 ALIKE = {
     "Colour": "another quantity", "Quantity": "another quantity", "Scalar": "another quantity",
     "Make": "go on", "Resume": "go on", "Top": "go on",
-    "Before": "left", "Less": "left", "Back": "left", "Left": "left",
+    "Before": "left", "Less": "left", "Back": "left", "Left": "left", "Step": "left",
     "Next": "right", "More": "right", "Right": "right",
-    "Next control": "down", "Control before": "up", "A little less": "finer", "A little more": "finer",
+    "Next control": "down", "Control before": "up", "Layer": "up",
+    "A little less": "finer", "A little more": "finer",
     "Log x": "x", "Log y": "y", "Words down": "further down", "Words up": "further up",
 }  # fmt: skip
 """Words for one meaning. In the help, as in a pager, g is its top; lists and cells have h and l, or j and k."""

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from textual.app import ComposeResult
 
-from engine.measures.registry import HEALTH, MEASURES
+from engine.measures.registry import HEALTH
 from engine.runs.records import Curve, Health, Started
 from springtui.app_base import AppBase
 from springtui.state.layer_times import LOAD, LayerTables, LayerTimes, quantities_of
 from springtui.state.layers import short_names
 from springtui.state.run_state import RunState
-from springtui.widgets.layer_cells import joined, levels, scale_of
+from springtui.widgets.layer_cells import joined, levels, scale_of, signed_scale_of
 from springtui.widgets.layer_map import CHROME_ROWS, UNKNOWN, LayerMap
 
 STEPS = np.arange(100.0)
@@ -94,8 +94,48 @@ def test_one_outlier_does_not_flatten_the_scale_and_is_said() -> None:
     assert scale.high < 2.0
     assert scale.above
     assert not scale.below or scale.low > -1.0
-    assert scale_of(np.full((2, 5), 3.0)) == (3.0, 3.0, False, False, False)
+    assert scale_of(np.full((2, 5), 3.0)) == (3.0, 3.0, False, False, False, 0.0)
     assert levels(np.full((2, 5), 3.0), scale_of(np.full((2, 5), 3.0)), 16).tolist() == [[8] * 5] * 2
+
+
+def test_a_signed_scale_has_its_middle_at_0_and_tells_small_values_apart() -> None:
+    loads = np.concatenate([[2.9], np.linspace(-0.06, 0.06, 11)])[:, None] * np.linspace(0.1, 1, 50)
+    scale = signed_scale_of(loads, loads)
+    assert scale.high == -scale.low
+    assert scale.value(scale.high) == pytest.approx(2.9)
+    assert scale.value(0.0) == 0.0
+    assert (scale.below, scale.above) == (False, False)
+    found = levels(scale.places(loads[:, -1]), scale, 17)
+    assert found[0] == 16
+    assert found[6] == 8  # 0 has a level of its own
+    assert len(set(found[1:].tolist())) >= 5
+    assert (np.sign(found - 8.0)[[1, 2, 3, 9, 10, 11]] == [-1, -1, -1, 1, 1, 1]).all()
+    at_zero = levels(scale.places(np.array([1e-6, -1e-6, np.nan])), scale, 17)
+    assert at_zero.tolist() == [8, 8, 17]
+
+
+def test_what_does_not_set_a_signed_scale_and_outliers_lie_beyond_it() -> None:
+    loads = np.random.default_rng(0).uniform(-0.5, 0.5, (8, 100))
+    logits = np.full((1, 100), -5.0)
+    every = np.concatenate([loads, logits])
+    scale = signed_scale_of(every, loads)
+    assert scale.value(scale.high) == pytest.approx(0.5, abs=0.01)
+    assert (scale.below, scale.above) == (True, False)
+    assert levels(scale.places(every), scale, 17)[-1].tolist() == [0] * 100
+    loads[3, 3] = 1e4
+    outlier = signed_scale_of(loads, loads)
+    assert outlier.value(outlier.high) < 1.0
+    assert outlier.above
+    assert signed_scale_of(np.zeros((2, 3)), np.zeros((2, 3)))[:2] == (-1.0, 1.0)
+    assert signed_scale_of(logits, logits[:0]).value(1e9 * 0) == 0.0
+    nothing = np.full((2, 3), np.nan)
+    assert signed_scale_of(nothing, nothing)[:2] == (-1.0, 1.0)
+
+
+def test_lines_of_a_signed_table_show_what_is_farthest_from_0() -> None:
+    values = np.array([[0.5, 0.5], [0.6, 0.6], [-0.1, -0.9]])
+    cells = joined(np.array([0.0, 1.0]), values, 1, 2, signed_scale_of(values, values))
+    assert cells.owners.tolist() == [[1, 2]]
 
 
 def test_names_lose_what_they_all_begin_with() -> None:
@@ -132,14 +172,16 @@ def test_loads_are_the_drops_of_the_curve_and_health_as_recorded(path: str) -> N
     assert times.layers == ["h.0", "h.1", "h.2"]
     assert times.steps.tolist() == [0, 10, 20, 30, 40, 50]
     assert np.allclose(times.values, np.outer([0.5, -0.25, 2.0], range(6)))
-    assert times.unit == MEASURES["trace_ratio"].unit
+    assert times.unit == "log ratio"
+    assert times.is_signed
+    assert not times.has_logits
     rising = tables.of(state, path, LOAD, "inverse_fuzziness")
     assert rising is not None
     assert np.allclose(rising.values, times.values)  # of a measure that rises, the rise
     health = tables.of(state, path, "grad_norm", "trace_ratio")
     assert health is not None
     assert health.steps.tolist() == [10, 30, 50]
-    assert (health.title, health.unit) == (HEALTH["grad_norm"].label, HEALTH["grad_norm"].unit)
+    assert (health.title, health.unit) == (HEALTH["grad_norm"].label, "loss / parameters")
     assert health.of_layer("h.1").tolist() == [1, 3, 5]
     assert np.isnan(health.of_layer("h.2")).all()
     assert np.isnan(health.of_layer("no such layer")).all()
@@ -195,6 +237,7 @@ async def test_drawn_with_textures_labels_and_steps() -> None:
         assert set(lines[4][8:].strip()) == {UNKNOWN}
         assert "0" in lines[6]
         assert "400" in lines[6]
+        assert lines[6].endswith("490")
         assert "0.0001" in lines[7]
         assert "100" in lines[7]
         assert f"{UNKNOWN} not known" in lines[7]
@@ -205,8 +248,46 @@ async def test_drawn_with_textures_labels_and_steps() -> None:
         await pilot.press("left", "up")
         found = picture.readout()
         assert found is not None
-        assert found[0] < 490.0
+        assert found[0] == 480.0  # one record, however wide it is drawn
         assert math.isnan(found[1])
+
+
+async def test_arrows_go_from_record_to_record_and_the_mark_stands_where_is_read() -> None:
+    values = np.arange(11.0)[None] * np.ones((3, 11))
+    app = MapApp()
+    async with app.run_test(size=(90, 3 + CHROME_ROWS)) as pilot:
+        picture = app.query_one(LayerMap)
+        times = times_of(values)
+        picture.show(times)
+        picture.redraw()
+        label = picture._label_width()
+
+        def mark() -> int:
+            picture.redraw()
+            return picture.render_line(3).text.find("▲") - label
+
+        assert mark() < 0
+        await pilot.press("tab", "left")
+        assert picture.readout() == (90.0, 9.0)
+        await pilot.press("left", "left")
+        assert picture.readout() == (70.0, 7.0)
+        assert mark() == int(0.7 * (90 - label))
+        await pilot.press("right", "right", "right")
+        assert picture.readout() == (100.0, 10.0)
+        assert mark() < 0  # the newest is followed again
+        picture.show(times, moment=44.0)
+        assert picture.readout() == (40.0, 4.0)
+        assert mark() == int(0.4 * (90 - label))
+        await pilot.press("left")
+        assert picture.readout() == (30.0, 3.0)
+        assert mark() == int(0.3 * (90 - label))
+        picture.show(times, moment=60.0)  # the replay goes on, and the mark with it
+        assert picture.readout() == (60.0, 6.0)
+        assert mark() == int(0.6 * (90 - label))
+        await pilot.press(*["left"] * 9)
+        assert picture.readout() == (0.0, 0.0)
+        picture.show(times)
+        assert picture.readout() == (100.0, 10.0)
 
 
 async def test_a_click_selects_the_layer_that_the_cell_shows() -> None:
@@ -222,7 +303,8 @@ async def test_a_click_selects_the_layer_that_the_cell_shows() -> None:
         assert picture.selected == "model.h.33"
         assert picture.readout() == (250.0, 5.0) or picture.readout() == (240.0, 5.0)
         picture.redraw()
-        assert picture.render_line(3).text.startswith("▶ 33 +9")
+        assert picture.render_line(3).text.startswith("▶ 30-39 ")
+        assert picture.render_line(0).text.startswith("  0-9 ")
         await pilot.click(picture, offset=(1, 0))
         assert picture.selected == "model.h.0"
 
@@ -241,6 +323,36 @@ async def test_without_colours_the_levels_are_characters(monkeypatch: pytest.Mon
         assert rows[2] == {"?"}
         assert len({frozenset(row) for row in rows}) == 5
         assert all(picture.render_line(y).text.isascii() for y in range(5 + CHROME_ROWS))
+
+
+@pytest.mark.parametrize("plain", [False, True])
+async def test_loads_are_drawn_about_0_and_the_logits_set_no_scale(
+    monkeypatch: pytest.MonkeyPatch, plain: bool
+) -> None:
+    if plain:
+        monkeypatch.setenv("SPRINGTUI_ASCII", "1")
+    values = np.array([1.0, -1.0, 0.0, 0.3, -30.0])[:, None] * np.ones((5, 50))
+    times = times_of(values)
+    app = MapApp()
+    async with app.run_test(size=(100, 5 + CHROME_ROWS)):
+        picture = app.query_one(LayerMap)
+        picture.show(
+            LayerTimes(LOAD, "load", "u", times.layers, times.steps, values, is_signed=True, has_logits=True)
+        )
+        assert not picture.is_log
+        picture.redraw()
+        lines = [picture.render_line(y) for y in range(5 + CHROME_ROWS)]
+        low, high = ("<= -1", " 1") if plain else ("≤ -1", " 1")
+        legend = lines[-1].text
+        assert legend.strip().startswith(low)
+        assert " 0 " in legend
+        assert legend.strip().endswith(high)
+        looks = [(line.text[10], list(line)[1].style) for line in lines[:5]]
+        assert len(set(looks)) == 4
+        assert looks[1] == looks[4]  # the logits lie beyond the lower end
+        if plain:
+            assert [sign for sign, _ in looks] == ["@", "N", " ", "+", "N"]
+            assert all(line.text.isascii() for line in lines)
 
 
 async def test_too_small_a_place_and_no_table_are_no_error() -> None:

@@ -21,8 +21,8 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from engine.probe.flow import Recording
-from engine.probe.operations import Operations
+from engine.probe.points.flow import Recording
+from engine.probe.state.operations import Operations
 from springtui.terminal.textual_private import FooterKey, key_of_character, keymap_of
 
 SOURCES = sorted(path for house in ("engine", "springtui") for path in (ROOT / house).rglob("*.py"))
@@ -31,13 +31,13 @@ PUBLIC = {"_replace", "_asdict", "_fields", "_exit", "_meta"}
 ALLOWED = {
     "engine/networks/network.py": {"_conv_forward"},  # a convolution whose weights are scaled has no other way in
     # How often a tensor was changed in place, and what a module holds: both are compared and put back.
-    "engine/probe/contents.py": {"_version"},
-    "engine/probe/snapshot.py": {"_buffers", "_non_persistent_buffers_set", "_parameters", "_modules"},
+    "engine/probe/state/contents.py": {"_version"},
+    "engine/probe/state/snapshot.py": {"_buffers", "_non_persistent_buffers_set", "_parameters", "_modules"},
     # Operations as they are dispatched, and which arguments each writes to.
-    "engine/probe/dispatch.py": {"_python_dispatch", "_schema", "_should_skip_dynamo"},
-    "engine/probe/wrappers.py": {"_orig_mod"},  # the module inside a compiled one
+    "engine/probe/state/dispatch.py": {"_python_dispatch", "_schema", "_should_skip_dynamo"},
+    "engine/probe/points/wrappers.py": {"_orig_mod"},  # the module inside a compiled one
     # Wrappers' modules, by the names that PyTorch gives them in a model's tree.
-    "engine/probe/modules.py": {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"},
+    "engine/probe/points/modules.py": {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"},
     "springtui/runs/layer_match.py": {"_orig_mod"},
     "engine/sweep/backends.py": {"_max_workers"},  # how many slices a caller's executor takes at once
 }

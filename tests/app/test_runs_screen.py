@@ -19,13 +19,17 @@ from engine.runs.directory import Run
 from engine.runs.label import read_label, write_label
 from engine.runs.launch import launch
 from engine.runs.listing import list_runs, open_home
+from engine.runs.records import Note
 from engine.settings.chain import ChainConfig
 from engine.sweep.diagrams import make_sweep
 from springtui.alerts.rules import AlertRule
 from springtui.app import Opening, SpringApp
 from springtui.dialogs import ChoiceScreen, PromptScreen
 from springtui.phase.screen import PhaseScreen
+from springtui.preferences.last_place import LastSession, save_last_session
+from springtui.runs.comparison import ComparisonScreen
 from springtui.runs.screen import RunsScreen
+from springtui.runs.table import RunTable
 from springtui.watch.screen import WatchScreen
 from springtui.widgets.curves_plot import CurvesPlot
 
@@ -378,3 +382,84 @@ async def test_an_empty_and_a_small_screen(home: Path) -> None:
         write_label(list_runs(home)[0].path, name="now there")
         await pilot.resize_terminal(120, 40)
         await until(pilot, lambda: screen.table.ids and "now there" in screen.table.render_line(1).text)
+
+
+async def test_after_watching_the_list_begins_at_that_run_and_no_other_has_the_cursor(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [make_run(home, training_records(5), i, began=1.7e9 + 100 * i) for i in range(1, 9)]
+    watched = Run(folders[2])
+    save_last_session(home, LastSession(screen="watch", run=folders[5].name))
+    monkeypatch.setattr(WatchScreen, "on_unmount", lambda self: self.follower.close())  # it is closed late
+    held: list[str | None] = []
+    draw = RunTable.draw
+
+    def noted(self: RunTable) -> None:
+        if self.ids:
+            held.append(self.current)
+        draw(self)
+
+    monkeypatch.setattr(RunTable, "draw", noted)
+    app = SpringApp(home, opening=Opening("watch", watched))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, WatchScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and bool(held))
+        app._note_session()
+        assert app.last_session.run == watched.id
+        await pilot.press("space")
+        screen = app.screen
+        assert isinstance(screen, RunsScreen)
+        assert screen.marked == [watched.id]
+        assert set(held) == {watched.id}
+
+
+async def test_the_key_of_comparing_is_shown_once_two_are_marked(home: Path) -> None:
+    for i in range(1, 4):
+        make_run(home, training_records(5), i, began=1.7e9 + 100 * i)
+    app = SpringApp(home, opening=Opening("runs"))
+
+    def shown() -> bool:
+        return any(
+            one.enabled and one.binding.show and one.binding.key == "B"
+            for one in app.screen.active_bindings.values()
+        )
+
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and len(app.screen.table.ids) == 3)
+        assert not shown()
+        await pilot.press("space")
+        assert not shown()
+        await pilot.press("down", "space")
+        assert shown()
+        await pilot.press("down", "space")
+        assert not shown()
+        await pilot.press("B")
+        await until(pilot, lambda: any("3 are marked" in note.message for note in app._notifications))
+        await pilot.press("space", "B")
+        await until(pilot, lambda: isinstance(app.screen, ComparisonScreen))
+        assert isinstance(app.screen, ComparisonScreen)
+        first, second = app.screen.rows
+        assert first.created < second.created
+
+
+async def test_a_notice_of_a_run_says_its_name_and_an_alert_too(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run(home, training_records(5), 1)
+    write_label(folder, name="[b]mine")
+    other = make_run(home, training_records(5), 2, began=1.7e9 + 50)
+    async with open_runs(home) as (screen, _):
+        app = screen.app
+        assert isinstance(app, SpringApp)
+        app.alerts.rules = (AlertRule(on="threshold", metric="loss", above=1.0, bell=False),)
+        told: list[str] = []
+        monkeypatch.setattr(app, "notify", lambda message, **_: told.append(message))
+        warning = Note(seq=9, time=1.7e9, level="warning", text="h.1 is dead")
+        for name in (folder.name, other.name):
+            for loss in (0.5, 2.0):
+                app.check_alerts(name, "running", {"loss": loss}, heard=1.0, warnings=[])
+            app.check_alerts(name, "running", {"loss": 2.0}, heard=1.0, warnings=[warning], new=False)
+        assert "[b]mine: loss is 2, above 1" in told
+        assert "[b]mine: h.1 is dead" in told
+        assert f"{other.name}: h.1 is dead" in told

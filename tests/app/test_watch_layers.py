@@ -65,7 +65,7 @@ async def test_the_layers_tab_lists_every_point_and_what_was_left_out(home: Path
         head, *lines = table_lines(screen)
         assert head.split()[:4] == ["LAYER", "LOAD", "GRADIENT", "DEAD"]
         assert "REDUCTION" in head
-        assert ("ROLE" in head, "SHAPE" in head) == (size == (120, 40), size == (120, 40))
+        assert ("WHY" in head, "SHAPE" in head) == (size == (120, 40), size == (120, 40))
         assert lines[0].split()[0] == "input"
         third = next(line for line in lines if "h.2.mlp" in line)
         assert "token_mean" in third
@@ -160,7 +160,7 @@ async def test_the_heat_map_goes_through_the_measures_and_shares_its_layer_with_
         assert pilot.app.focused is picture
         assert picture.selected == "model.h.1.mlp"
         await until(pilot, lambda: plot.curves and not picture.is_stale())
-        assert "Load · trace ratio · natural logarithm" in str(picture.border_title)
+        assert "Load · trace ratio · log ratio" in str(picture.border_title)
         assert plot.curves[0].y[-1] == pytest.approx(0.3 * (1 - 0.9**39))
         assert not plot.log_y
         await pilot.press("c")
@@ -172,6 +172,9 @@ async def test_the_heat_map_goes_through_the_measures_and_shares_its_layer_with_
         await until(pilot, lambda: "model.h.2.mlp" in str(plot.border_title))
         await pilot.press("c", "c")
         await until(pilot, lambda: picture.times is not None and picture.times.quantity == "load")
+        assert not plot.log_y  # and what is drawn is scaled as the axis is
+        assert "log y" not in str(plot.border_title)
+        assert min(plot._series[0].y) >= 0.0
         await pilot.press("home")  # belongs to the bar of time, which has not the focus
         await on_tab(screen, pilot, "layers")
         await until(pilot, lambda: said(screen, "#layer").startswith("model.h.2.mlp"))
@@ -191,6 +194,7 @@ async def test_a_replay_marks_its_moment_and_shows_the_loads_of_then(home: Path)
         assert picture.times is not None
         assert picture.times.steps[-1] == 390
         assert "▲" in picture.render_line(picture.size.height - 2).text
+        assert picture.readout() == (10.0, pytest.approx(0.03))
 
 
 async def test_towers_are_drawn_one_by_one_and_their_curves_together(home: Path) -> None:
@@ -252,7 +256,7 @@ def test_columns_that_do_not_fit_or_are_empty_are_left_out() -> None:
     rows = rows_of(layers_in(state), "probe")
     keys = {width: [column.key for column in columns_of(rows, width)] for width in (30, 60, 114, 200)}
     assert keys[30] == ["name", "load"]
-    assert keys[60] == ["name", "load", "grad_norm", "dead", "axes"]
+    assert keys[60] == ["name", "load", "grad_norm", "dead", "reduction"]
     assert {"load", "grad_norm", "dead", "module", "shape", "reduction", "role"} <= set(keys[114])
     assert keys[200] == [
         "name", "load", "grad_norm", "dead", "module", "shape", "axes", "reduction", "why", "role",

@@ -281,11 +281,12 @@ async def test_nothing_is_offered_to_ask_of_a_run_that_has_ended(home: Path) -> 
     run = Run(make_run(home, [*training_records(50), Ended(reason="finished", time=1.7e9 + 60)]))
     async with watch(run, home) as (screen, pilot):
         await until(pilot, lambda: screen.whole.state.status == "finished")
-        await until(pilot, lambda: "Scalar" in offered(screen) and not offered(screen) & {"Pause", "Stop", "Set"})
+        asking = {"Pause", "Stop", "Set"}
+        await until(pilot, lambda: "Quantity" in offered(screen) and not offered(screen) & asking)
         await pilot.press("b", "x", "i")
         assert pilot.app.screen is screen
         assert (run.path / "control.jsonl").read_bytes() == b""
         stop = next(command for command in screen.commands() if command.title == "Stop the run")
         await stop.callback()  # type: ignore[misc]
         told = pilot.app._notifications
-        await until(pilot, lambda: any("run is finished: it has no worker" in one.message for one in told))
+        await until(pilot, lambda: any("run is finished: it has no process" in one.message for one in told))

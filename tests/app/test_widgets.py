@@ -23,7 +23,7 @@ from springtui.widgets.curves_plot import CurvesPlot
 from springtui.widgets.heat_map import HeatMap
 from springtui.widgets.load_bars import LoadBars
 from springtui.widgets.plot import Plot
-from springtui.widgets.ticks import MOST_EMPTY, even_axis, log_axis, round_ticks
+from springtui.widgets.ticks import MOST_EMPTY, even_axis, log_axis, log_ticks, round_ticks
 
 
 class Stage(App[None]):
@@ -228,6 +228,22 @@ async def test_bars_are_as_long_as_the_loads() -> None:
         assert app.picture()[0].rstrip().endswith("-")
 
 
+async def test_a_cut_name_of_a_bar_says_so_and_the_logits_do_not_set_its_length() -> None:
+    bars = LoadBars()
+    app = Stage(bars)
+    async with app.run_test(size=(60, 3)):
+        bars.show([0.5, 0.25, -5.0], ["the.image.blocks.10", "the.image.blocks.11", "logits"])
+        first, second, logits = app.picture()
+        assert first.startswith("…mage.blocks.10 ")
+        assert first.count("█") == 60 - 15 - 9
+        assert second.count("█") == pytest.approx(first.count("█") / 2, abs=1)
+        assert "≫" in logits
+        assert "-5.000" in logits
+        bars.show([0.0, 2.0], ["a", "logits"])  # where nothing else carries a load
+        assert "█" in app.picture()[1]
+        assert "≫" not in app.picture()[1]
+
+
 async def test_ascii_terminals_get_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPRINGTUI_ASCII", "1")
     for widget in (linear(), Plot(), ChainView(), LoadBars()):
@@ -296,6 +312,18 @@ def test_an_axis_from_nothing_is_labelled_at_its_foot() -> None:
     assert powers is not None
     assert [label for _, label in powers.ticks] == ["0.01", "0.1", "1", "10"]
     assert log_axis(0.1, 0.9, 12) is None
+
+
+@pytest.mark.parametrize("most", [2, 3, 6])
+@pytest.mark.parametrize(("low", "high"), [(-2.6, -2.2), (-2.75, -2.2), (-2.501, -2.5), (0.1, 0.9), (-5.2, -4.3)])
+def test_a_log_axis_is_labelled_with_values_and_never_without(low: float, high: float, most: int) -> None:
+    found = log_ticks(low, high, most)
+    assert 2 <= len(found) <= max(2, most)
+    for place, label in found:
+        assert low - 1e-9 <= place <= high + 1e-9
+        assert float(label) == pytest.approx(10.0**place, rel=0.01)
+    assert log_ticks(-310.0, -309.5, 3) == [(-310.0, "10^-310"), (-309.5, "10^-309.5")]
+    assert log_ticks(math.nan, 1.0, 3) == []
 
 
 @pytest.mark.parametrize("plain", ["off", "on"])

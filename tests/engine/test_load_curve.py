@@ -129,3 +129,18 @@ def test_a_chain_is_spoken_of_as_a_chain() -> None:
 )
 def test_a_curve_without_loads_says_so(curve: list[float | None], reason: str) -> None:
     assert reason in statistics(curve, logits=True).reason
+
+
+def test_where_a_class_token_joins_the_first_load_alone_makes_no_regime() -> None:
+    """A vision transformer at chance: D falls from the mean over tokens at the input to the class token."""
+    at_chance = [2.23, 1.48, 1.53, 1.52, 1.55, 1.55, 1.53, 1.57]
+    assert statistics(at_chance, logits=True).regime == "convex"
+    shape = statistics(at_chance, logits=True, joins=True)
+    assert (shape.regime, shape.reason) == ("unclear", "no layer after the first separates the classes")
+    assert math.isnan(shape.cv)
+    untrained = [2.23, 1.62, 1.68, 1.5, 1.55, 1.48, 1.39, 1.46, 1.44, 1.75]
+    assert statistics(untrained, logits=True, joins=True).reason == shape.reason
+    trained = [2.2, 1.5, 1.0, 0.5, 0.0, -0.5, -1.0, -1.2]
+    assert statistics(trained, logits=True, joins=True) == statistics(trained, logits=True)
+    flat = statistics([2.2, 2.1, 2.3, 2.25, 2.2], logits=False, joins=True)
+    assert flat.reason == "not trained yet"

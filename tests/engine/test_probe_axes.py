@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from engine.errors import ConfigError, DataError, ProbeWarning
 from engine.measures.registry import SEPARATIONS
-from engine.probe.axes import canonical
 from engine.probe.features import Source
 from engine.probe.load_probe import LoadProbe
 from engine.probe.model import ProbedModel
+from engine.probe.points.axes import canonical
 
 N = 64
 Y = torch.arange(N) % 4

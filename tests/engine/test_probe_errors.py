@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from engine.errors import ConfigError, DataError, InputError, ProbeWarning
 from engine.measures.separation import separation_measures
-from engine.probe.groupings import group
+from engine.probe.batch.groupings import group
 from engine.probe.load_probe import LoadProbe
 
 Y = torch.arange(64) % 4
@@ -344,3 +344,9 @@ def test_a_name_that_is_no_text_only_warns() -> None:
 def test_a_split_that_gives_no_pair(split: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         LoadProbe.from_loader(net(), [(X, Y)], split=split)
+
+
+def test_a_loader_of_single_samples() -> None:
+    samples = torch.utils.data.TensorDataset(X, Y)
+    with pytest.raises(DataError, match=r"single numbers as labels.*give the loader a batch_size="):
+        LoadProbe.from_loader(net(), torch.utils.data.DataLoader(samples, batch_size=None))

@@ -43,17 +43,21 @@ class Tower:
     def __init__(self, **limits: Any) -> None:
         self.events = Events(NAMES, ProbeConfig(**{"note_measurements": 1, **limits}), logits=True)
         self.step = -1000
+        self.over: list[str] = []
+        """The sentences of the last measurement on what is gone."""
 
     def see(
         self, d: Sequence[float] = EVEN, clear: bool = True, **health: Mapping[int, float] | Sequence[float]
     ) -> list[str]:
-        """The sentences of one more measurement; health by name, for all points or for some."""
+        """The warnings of one more measurement; health by name, for all points or for some."""
         self.step += 1000
         full = {
             name: [values.get(i, 1.0) for i in range(14)] if isinstance(values, Mapping) else list(values)
             for name, values in health.items()
         }
-        return self.events.see(self.step, d, clear=clear, health=full)
+        events = self.events.see(self.step, d, clear=clear, health=full)
+        self.over = [event.text for event in events if event.level == "info"]
+        return [event.text for event in events if event.level == "warning"]
 
 
 class TestNoLoad:
@@ -274,6 +278,58 @@ def test_an_unknown_value_changes_nothing() -> None:
     assert said == [[]] * 3 + [["blocks.4 is dead: 100 % of its units do not respond since step 0"], [], []]
 
 
+class TestRecovery:
+    def test_is_said_once_and_only_of_what_was_said(self) -> None:
+        tower, dead = Tower(note_measurements=2), [0.0] * 4 + [1.0] * 2 + [0.0] * 8
+        for fractions, over in (
+            (dead, []),
+            ([0.0] * 14, []),  # it was never said
+            (dead, []),
+            (dead, []),
+            ([NAN] * 14, []),
+            ([0.0] * 4 + [0.85] * 2 + [0.0] * 8, []),  # not yet gone
+            ([0.0] * 14, ["blocks 4 and 5 are no longer dead since step 6000"]),
+            ([0.0] * 14, []),
+        ):
+            tower.see(dead=fractions)
+            assert tower.over == over
+
+    def test_of_a_collapse_ends_where_the_layer_separates_the_classes(self) -> None:
+        tower, ranks = Tower(), [5.0, 1.1, *[5.0] * 12]
+        assert tower.see(curve([0.0] * 13), effective_rank=ranks) == [
+            "blocks.1 has collapsed: effective rank 1.1 since step 0"
+        ]
+        assert tower.see(curve([1.0] + [0.0] * 12), clear=False, effective_rank=ranks) == []
+        assert tower.over == ["blocks.1 is no longer collapsed since step 1000"]
+
+    def test_each_condition_has_words(self) -> None:
+        tower = Tower(idle_measurements=1)
+        for _ in range(5):
+            tower.see(grad_norm=[1.0] * 14)
+        loads = [0.5] * 13
+        loads[3] = loads[8] = 0.0
+        said = tower.see(
+            curve(loads),
+            grad_norm=[1.0] * 3 + [1e-9] + [1.0] * 3 + [5000.0] + [9000.0] * 6,
+            dead=[0.0] * 3 + [1.0] + [0.0] * 10,
+            saturated=[0.0] * 3 + [1.0] + [0.0] * 10,
+            scale=[1.0] * 5 + [math.inf] + [1.0] * 8,
+        )
+        assert len(said) == 6
+        tower.see(grad_norm=[1.0] * 14, dead=[0.0] * 14, saturated=[0.0] * 14, scale=[1.0] * 14)
+        assert [text.removesuffix(" since step 6000") for text in tower.over] == [
+            "the values of blocks.5 are finite again",
+            "blocks.4 and blocks.9 carry load again",
+            "gradients no longer vanish in blocks.3",
+            "gradients no longer explode in blocks.7 to logits",
+            "blocks.3 is no longer dead",
+            "blocks.3 is no longer saturated",
+        ]
+        tower.see([5.0, 4.0, NAN, NAN] + [1.0] * 10, clear=False)
+        tower.see()
+        assert tower.over == ["the features of blocks 2 and 3 differ again since step 8000"]
+
+
 class TestNotFinite:
     def test_any_infinite_measure(self) -> None:
         looks = not_finite([1.0, math.inf, NAN], [1.0, NAN, NAN])
@@ -297,7 +353,9 @@ def test_a_tower_is_named() -> None:
     limits = ProbeConfig(dead_units=0.5, note_measurements=1)
     events = Events(["input", "a", "b", "c"], limits, logits=False, path="text")
     said = events.see(7, [3.0, 2.0, 1.0, 0.0], clear=True, health={DEAD: [NAN, 0.6, 0.1, 0.1]})
-    assert said == ["text: a is dead: 60 % of its units do not respond since step 7"]
+    assert said == [("text: a is dead: 60 % of its units do not respond since step 7", "warning")]
+    said = events.see(8, [3.0, 2.0, 1.0, 0.0], clear=True, health={DEAD: [NAN, 0.1, 0.1, 0.1]})
+    assert said == [("text: a is no longer dead since step 8", "info")]
 
 
 @pytest.mark.parametrize(

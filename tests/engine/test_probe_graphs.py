@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import DataError
-from engine.probe.batch import ProbeBatch
-from engine.probe.graphs import RowSamples
+from engine.probe.batch.batch import ProbeBatch
+from engine.probe.batch.graphs import RowSamples
 from engine.probe.load_probe import LoadProbe
 
 DRAW = torch.Generator().manual_seed(0)

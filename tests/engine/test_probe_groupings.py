@@ -11,7 +11,7 @@ from torch import Tensor
 
 import springtui
 from engine.errors import DataError
-from engine.probe.groupings import Groups, bins, group, next_token
+from engine.probe.batch.groupings import Groups, bins, group, next_token
 
 N = 12
 

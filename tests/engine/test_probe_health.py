@@ -22,9 +22,9 @@ from engine.errors import ConfigError, ProbeWarning
 from engine.measures.registry import HEALTH, OF_OPTIMISER
 from engine.measures.saturated import ends_of
 from engine.probe.activations import Activations
-from engine.probe.layers import Point
 from engine.probe.load_probe import LoadProbe
-from engine.probe.reductions import Rows
+from engine.probe.points.layers import Point
+from engine.probe.points.reductions import Rows
 from engine.runs.directory import Run
 from engine.runs.records import Health, Note, Started
 
@@ -130,6 +130,33 @@ class TestGradients:
         assert math.isnan(found[0])
         assert math.isnan(found[2]), "an identity has no parameters"
         assert [found[1], found[3]] == pytest.approx([float(w) for w in wanted], rel=1e-12)
+
+    @pytest.mark.parametrize(
+        "after",
+        ["nothing", "zero_grad", "zero_grad in place", "another backward"],
+    )
+    def test_of_the_last_step_are_known_at_the_end_while_they_are_kept(self, task: Any, after: str) -> None:
+        model = net()
+        optimiser = torch.optim.SGD(model.parameters(), 0.1)
+        probe = LoadProbe(model, *task, every=4, health="grad_norm", optimizer=optimiser)
+        for _ in range(6):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(model(task[0]), task[1]).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.05)
+            optimiser.step()
+            probe.step()
+        wanted = torch.cat([p.grad.flatten() for p in model[8].parameters() if p.grad is not None]).norm().item()
+        if after.startswith("zero_grad"):
+            optimiser.zero_grad(set_to_none=after == "zero_grad")
+        elif after == "another backward":
+            nn.functional.cross_entropy(model(task[0]), task[1]).backward()
+        probe.close()
+        found = layer(probe, "grad_norm")
+        if after == "nothing":
+            assert found[-1] == pytest.approx(wanted, rel=1e-5)
+            assert not any(map(math.isnan, found[1:]))
+        else:
+            assert all(map(math.isnan, found))
 
     def test_are_of_the_step_that_leads_to_the_measurement_after_clipping(self, task: Any) -> None:
         model = net()
@@ -975,7 +1002,7 @@ class TestNotes:
         optimiser = torch.optim.SGD(model.parameters(), 1e-9)
         probe = LoadProbe(model, x, y, every=1, health="all", optimizer=optimiser)
         train(model, optimiser, (x, y), 2, probe.step)
-        assert "gradients vanish below 5 since step 1" in notes(probe)
+        assert "gradients vanish below layer 5 since step 1" in notes(probe)
 
 
 @pytest.mark.filterwarnings("ignore")  # of the libraries about themselves

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from engine.errors import ConfigError, DataError
 from engine.measures.registry import SEPARATIONS
 from engine.measures.separation import separation_measures
-from engine.probe.layers import fits
 from engine.probe.model import ProbedModel
-from engine.probe.reductions import Rows, feature_tensor, reduce
+from engine.probe.points.layers import fits
+from engine.probe.points.reductions import Rows, feature_tensor, reduce
 
 N = 40
 Y = torch.arange(N) % 4

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from engine.errors import ProbeWarning
 from engine.probe.load_probe import LoadProbe
-from engine.probe.memory import amount, is_out_of_memory, samples_at_once
-from engine.probe.operations import Operations
+from engine.probe.state.memory import amount, is_out_of_memory, samples_at_once
+from engine.probe.state.operations import Operations
 from engine.runs.directory import Run
 from engine.settings.probe import ProbeConfig
 

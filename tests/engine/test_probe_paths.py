@@ -18,9 +18,9 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from engine.errors import ConfigError, ProbeWarning
-from engine.probe.flow import Recording
 from engine.probe.leaves import leaves_of, tensors_in
 from engine.probe.load_probe import LoadProbe
+from engine.probe.points.flow import Recording
 from engine.probe.scalars import OWN
 from engine.runs.directory import Run
 from engine.runs.records import Curve, Ended, Started
@@ -685,8 +685,8 @@ class TestTowers:
         assert ended.summary["towers"]["members.1"]["regime"] == probe.tower("members.1").regime
         assert set(OWN) >= ended.summary.keys() - {"loss"}
         assert started.facts["towers"] == [
-            {"path": "members.0", "layers": probe.layers, "logits": True},
-            {"path": "members.1", "layers": probe.tower("members.1").layers, "logits": False},
+            {"path": "members.0", "layers": probe.layers, "logits": True, "joins": False},
+            {"path": "members.1", "layers": probe.tower("members.1").layers, "logits": False, "joins": False},
         ]
         assert {point["path"] for point in started.facts["points"]} == set(probe.towers)
 
@@ -889,7 +889,7 @@ class TestDescription:
 
 
 class TestFewActivations:
-    """An activation of the head, or a gate, does not stand for layers whose activations are functions."""
+    """An activation module of the head, or a gate, stands for no layers whose activations are functions."""
 
     def test_convolutions_before_a_head_with_an_activation(self) -> None:
         def run(net: Any, x: Tensor) -> Any:

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from engine.errors import DataError, ProbeWarning
-from engine.probe.batch import ProbeBatch
+from engine.probe.batch.batch import ProbeBatch
+from engine.probe.batch.masks import Masks
+from engine.probe.batch.ragged import dense_attention, padded
 from engine.probe.load_probe import LoadProbe
-from engine.probe.masks import Masks
-from engine.probe.ragged import dense_attention, padded
 
 N, T, D = 60, 12, 16
 DRAW = torch.Generator().manual_seed(0)

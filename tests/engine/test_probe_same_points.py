@@ -15,7 +15,7 @@ from torch.ao.quantization import DeQuantStub, FakeQuantize, QuantStub
 from torch.nn.utils import parametrizations, prune
 
 from engine.probe.load_probe import LoadProbe
-from engine.probe.modules import class_name, layer_of, modules_by_name
+from engine.probe.points.modules import class_name, layer_of, modules_by_name
 
 DRAW = torch.Generator().manual_seed(1)
 Y = torch.arange(64) % 4

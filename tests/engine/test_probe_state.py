@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from engine.errors import ConfigError, ProbeWarning
 from engine.probe.load_probe import LoadProbe
-from engine.probe.state import ModelState
+from engine.probe.state.state import ModelState
 from engine.runs.directory import Run
 from engine.runs.records import Note
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import ConfigError, DataError, ProbeWarning
-from engine.probe.groupings import group
+from engine.probe.batch.groupings import group
 from engine.probe.load_probe import LoadProbe
 from engine.probe.scalars import OWN
 from engine.runs.directory import Run

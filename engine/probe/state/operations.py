@@ -13,9 +13,9 @@ from typing import Any
 
 from torch import Tensor
 
+from ..leaves import tensors_in
 from .contents import storage_of
 from .dispatch import Mode, written_to
-from .leaves import tensors_in
 
 
 class Operations(Mode):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..errors import ConfigError
+from ...errors import ConfigError
 
 Autocast = torch.dtype | Callable[[], AbstractContextManager[object]] | None
 """A dtype to compute in, a function that returns a context manager, or None for the autocast in force."""
@@ -82,6 +82,9 @@ def computing_in(autocast: Autocast, device: torch.device) -> Iterator[None]:
     """Compute under the given autocast, or the one in force, without its cache of cast weights.
 
     Weights cast here have no gradient; cached, the training's next forward would use them.
+
+    Raises:
+        ConfigError: the function ``autocast`` returns no context manager.
     """
     with contextlib.ExitStack() as stack:
         if isinstance(autocast, torch.dtype):

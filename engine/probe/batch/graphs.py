@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ...errors import DataError
 
 NODES = "nodes"
 _ALLOWED = (

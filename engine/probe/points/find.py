@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError, nearest
+from ...errors import ConfigError, nearest
+from ..batch.batch import is_list_of_samples, real_leaves
+from ..leaves import leaves_of, tensors_in
 from .axes import FeatureAxes
-from .batch import is_list_of_samples, real_leaves
 from .kinds import NORMALISATION
 from .layers import INPUT, OUTPUT, Found, Point, TowerPoints, Wanted, fits, reduced
-from .leaves import leaves_of, tensors_in
 from .left_out import LeftOutRow, left_out_of, rows_of
 from .looks import Looks
 from .path import Stop, descendants

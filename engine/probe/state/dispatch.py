@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .leaves import tensors_in
+from ..leaves import tensors_in
 
 
 class Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ...errors import DataError
+from ..leaves import leaves_of, tensors_in
 from .graphs import is_graph, row_samples
-from .leaves import leaves_of, tensors_in
 from .masks import Masks
 from .ragged import PackedSequence, copy_of, longest_of, padded, sample_count, samples_of
 

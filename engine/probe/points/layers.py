@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ...errors import ConfigError
 from .axes import Axis, FeatureAxes, numbers_a_sample
 from .left_out import LeftOutRow
 from .looks import Looks, Samples

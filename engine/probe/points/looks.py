@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .batch import chunk_bounds
+from ..batch.batch import chunk_bounds
 from .modules import owners
 from .trace import BySample, Call, Inspect, Trace, Where, trace, trace_flow
 

@@ -12,7 +12,7 @@ from torch import nn
 from .layers import Found, Point
 from .left_out import LeftOutRow
 
-__all__ = ["Description", "PointFacts", "TowerFacts", "describe", "notes_of"]
+__all__ = ["Description", "PointFacts", "TowerFacts", "describe", "joins_at_first", "notes_of"]
 
 _WIDTH = 100
 """Columns of the text."""
@@ -55,6 +55,13 @@ class TowerFacts:
     layers: list[str]
     logits: bool
     """Whether its last point is the model's output."""
+    joins: bool
+    """Whether the points after the input are reduced to a class token, and the input is not."""
+
+
+def joins_at_first(points: Sequence[Point]) -> bool:
+    """Whether a class token takes the place of the input's reduction at the first layer."""
+    return [point.reduction == "class_token" for point in points[:2]] == [False, True]
 
 
 @dataclass(frozen=True)
@@ -160,7 +167,12 @@ def describe(model: nn.Module, found: Found, sizes: Mapping[Point, int]) -> Desc
         for point in tower.points
     ]
     towers = [
-        TowerFacts(tower.path, [point.name for point in tower.points], tower.points[-1].logits)
+        TowerFacts(
+            tower.path,
+            [point.name for point in tower.points],
+            tower.points[-1].logits,
+            joins_at_first(tower.points),
+        )
         for tower in found.towers
     ]
     order = "Points lie on the path of data from the input to the output; each is made from the one before."

@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.utils.data import DataLoader, IterableDataset
 
-from ..errors import ConfigError, DataError
+from ...errors import ConfigError, DataError
+from ..state.isolation import random_kept
 from .graphs import is_graph
 from .groupings import IGNORED
-from .isolation import random_kept
 from .masks import Masks, keyword_names, parameter_names
 
 LABELS = ("labels", "label", "label_ids", "target", "targets", "y", "class", "classes")
@@ -329,8 +329,8 @@ def _one_tensor(values: Sequence[Tensor], name: str) -> Tensor:
     if first.ndim == 0:
         if any(not torch.equal(value, first) for value in values):
             raise DataError(
-                f"loader gives batches with different {name}, numbers that cannot be joined; if it gives single "
-                f"samples, as a DataLoader with batch_size=None, let it give batches: batch_size=64"
+                f"loader gives single numbers as {name}, which cannot be joined: its batches seem to be single "
+                f"samples; give the loader a batch_size="
             )
         return first
     lengths = {tuple(value.shape[1:2]) for value in values}

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ...errors import DataError
 
 _PADDING = re.compile(r"(^|_)(pad|padded|padding)(_?masks?)?$|padding_?masks?$", re.I)
 """Names of masks that are True where a token is padding, as ``src_key_padding_mask`` of PyTorch."""

@@ -13,8 +13,8 @@ from typing import Any
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from .dispatch import Mode, written_to
-from .leaves import tensors_in
+from ..leaves import tensors_in
+from ..state.dispatch import Mode, written_to
 
 __all__ = ["DataFlow", "Recording"]
 

@@ -14,12 +14,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .batch import first_features, first_real
+from ..batch.batch import first_features, first_real
+from ..batch.ragged import PackedSequence
+from ..leaves import tensors_in
+from ..state.isolation import hooked
 from .flow import DataFlow, Recording
-from .isolation import hooked
-from .leaves import tensors_in
 from .modules import class_name, layer_of, modules_by_name, passes_on
-from .ragged import PackedSequence
 from .reductions import feature_tensor, features_in
 
 _NEWEST = 4

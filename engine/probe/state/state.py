@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ...errors import ConfigError
 from .snapshot import Difference, Kind, Snapshot
 
 _REPORTED: tuple[Kind, ...] = ("attribute", "generator", "parameter", "module")

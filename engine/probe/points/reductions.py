@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError
-from ..settings.probe import ReductionName
-from .ragged import PackedSequence
+from ...errors import ConfigError
+from ...settings.probe import ReductionName
+from ..batch.ragged import PackedSequence
 
 REDUCTIONS: tuple[str, ...] = get_args(ReductionName)
 FLAT = 4096

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError, DataError, SpringtuiError
+from ...errors import ConfigError, DataError, SpringtuiError
 from .isolation import Autocast
 from .memory import is_out_of_memory
 
