@@ -335,7 +335,12 @@ class TestRefused:
             ([(X, Y)], 64.0, ConfigError, "n = 64.0 is not allowed"),
             ([object()], 64, DataError, "batches of type object; allowed: "),
             ([()], 64, DataError, "batches that are empty"),
-            ([(x, y) for x, y in zip(X, Y, strict=True)], 64, DataError, "single samples; give the loader a batch_size="),
+            (
+                [(x, y) for x, y in zip(X, Y, strict=True)],
+                64,
+                DataError,
+                "single samples; give the loader a batch_size=",
+            ),
             ([{"x": X[:5], "labels": Y[:5]}, {"z": X[:5], "labels": Y[:5]}], 64, DataError, "different names"),
             ([(X[:5, :3], Y[:5]), (X[:5], Y[:5])], 64, DataError, "'inputs' of 3, 8 tokens, and no mask"),
         ],
