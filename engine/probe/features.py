@@ -216,7 +216,7 @@ class _Taker:
             return
         x = x.detach()
         x = canonical(x, point.samples_axis, point.features_axis, point.rows, point.interleaved, point.reduction)
-        if point.logits and self._tokens is not None and x.shape[-1] > int(self._tokens.max()):
+        if point.logits and self._tokens is not None and x.ndim > 2 and x.shape[-1] > int(self._tokens.max()):
             x = x[..., self._tokens.to(x.device)]  # of the vocabulary's logits only those of the groups' tokens
         if mask is not None:
             self._masks.note_own()

@@ -752,3 +752,38 @@ def test_hooks_are_gone_after_an_error() -> None:
     with pytest.raises(DataError):
         probed(model, images(4, 32, 32))
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+class TestSumOfAStream:
+    """A sum x + f(x) has its features where x has them, whatever map ends f."""
+
+    class Mixer(nn.Module):
+        def __init__(self, tokens: int) -> None:
+            super().__init__()
+            self.first, self.head = nn.Linear(8, 16), nn.Linear(16, 4)
+            self.norms = nn.ModuleList(nn.LayerNorm(16) for _ in range(2))
+            self.tokens = nn.ModuleList(nn.Linear(tokens, tokens) for _ in range(2))
+            self.channels = nn.ModuleList(nn.Linear(16, 16) for _ in range(2))
+
+        def forward(self, x: Tensor) -> Any:
+            x = self.first(x)
+            for norm, tokens, channels in zip(self.norms, self.tokens, self.channels, strict=True):
+                x = x + tokens(norm(x).mT).mT
+                x = x + channels(x)
+            return self.head(x.mean(1))
+
+    @pytest.mark.parametrize("tokens", [16, 10])
+    def test_of_a_token_mixer(self, tokens: int) -> None:
+        model = self.Mixer(tokens)
+        x = torch.randn(len(Y), tokens, 8, generator=torch.Generator().manual_seed(0))
+        found = probed(model, x)
+        sums = []
+        with torch.no_grad():
+            at = model.first(x)
+            for norm, mix, channels in zip(model.norms, model.tokens, model.channels, strict=True):
+                at = at + mix(norm(at).mT).mT
+                sums.append(at)
+                at = at + channels(at)
+        for number in (0, 1):
+            assert fact(found, f"tokens.{number}")["reduction"] == "token_mean"
+            assert value(found, f"tokens.{number}") == pytest.approx(separation(sums[number].mean(1)), abs=1e-4)

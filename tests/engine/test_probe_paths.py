@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -938,3 +939,58 @@ class TestFewActivations:
         probe = probe_of(Net(run, **parts, head=nn.Linear(16, 4)), torch.randn(N, 6, 8, generator=DRAW))
         assert probe.layers == ["input", "a", "b", "logits"]
         assert left_out(probe)["score"] == "is a gate: it scales the path"
+
+
+class TestOtherTokens:
+    """By next token, layers are measured that hold the grouped tokens; those of other tokens are named."""
+
+    OTHER = "reads other tokens than those that are grouped"
+    OTHERS = torch.randint(5, 60, (N, 12), generator=torch.Generator().manual_seed(1))
+
+    @staticmethod
+    def run(net: Any, source: Tensor, target: Tensor) -> Any:
+        _, state = net.encoder(net.embedding(source))
+        out, _ = net.decoder(net.embedding(target), state)
+        return net.head(out)
+
+    def model(self) -> Net:
+        parts = {name: nn.GRU(8, 8, 2, batch_first=True) for name in ("encoder", "decoder")}
+        return Net(self.run, embedding=nn.Embedding(60, 8), **parts, head=nn.Linear(8, 60))
+
+    @pytest.mark.parametrize("same", [False, True])
+    def test_a_decoder_of_as_many_tokens(self, same: bool) -> None:
+        target = IDS.clone() if same else self.OTHERS
+        with pytest.warns(ProbeWarning, match="'decoder', which reads other tokens"):
+            probe = LoadProbe(self.model(), (IDS, target))
+        assert probe.layers == ["input", "encoder"]
+        assert left_out(probe) == {"decoder": self.OTHER, "logits": self.OTHER}
+
+    def test_ids_that_join_before_the_first_layer(self) -> None:
+        def run(net: Any, ids: Tensor, types: Tensor) -> Any:
+            out, _ = net.a(net.embedding(ids) + net.types(types))
+            return net.head(net.b(out)[0])
+
+        parts = {name: nn.GRU(8, 8, batch_first=True) for name in "ab"}
+        embeddings = {"embedding": nn.Embedding(60, 8), "types": nn.Embedding(2, 8)}
+        probe = probe_of(Net(run, **embeddings, **parts, head=nn.Linear(8, 60)), (IDS, IDS % 2), None)
+        assert probe.layers == ["input", "a", "b", "logits"]
+
+    def test_a_head_of_one_number_a_token(self) -> None:
+        def run(net: Any, ids: Tensor) -> Any:
+            return net.head(net.b(net.a(net.embedding(ids))[0])[0]).squeeze(-1)
+
+        parts = {name: nn.GRU(8, 8, batch_first=True) for name in "ab"}
+        model = Net(run, embedding=nn.Embedding(60, 8), **parts, head=nn.Linear(8, 1))
+        probe = probe_of(model, IDS, IDS % 3)
+        assert probe.layers == ["input", "a", "b", "logits"]
+        assert math.isfinite(probe.curves["trace_ratio"][-1])
+        assert probe.describe().points[-1].features == 1
+
+    @pytest.mark.parametrize("pattern", ["nope*", "act"])
+    def test_a_reduction_for_no_point_is_refused(self, pattern: str) -> None:
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+        with pytest.raises(
+            ConfigError, match=f"reductions: {re.escape(repr(pattern))} matches no point.* Known: input, 1"
+        ):
+            LoadProbe(model, ROWS, Y, reductions={pattern: "flatten"})
+        assert points(model, ROWS, reductions={"1": "flatten", "logits": "flatten"}) == ["1"]

@@ -129,6 +129,8 @@ def split_batch(batch: Any, model: nn.Module, names: Sequence[str]) -> Gathered:
         name = next((name for name in LABELS if batch.get(name) is not None), None)
         keeps = _runs_on_labels(model) and "decoder_input_ids" not in batch
         kept = {k: v for k, v in batch.items() if v is not None and (k != name or keeps)}
+        if keeps and name is not None and _is_rows(batch[name]):
+            return Gathered(_taken(kept, model), None)  # the decoder's tokens: the encoder is grouped by its own
         return Gathered(_taken(kept, model), None if name is None else batch[name])
     if isinstance(batch, PackedSequence | Tensor | np.ndarray):
         return Gathered(batch, None)
@@ -155,6 +157,12 @@ def _taken(inputs: dict[str, Any], model: nn.Module) -> Any:
     if taken:
         return taken
     return next(iter(inputs.values())) if len(inputs) == 1 else inputs
+
+
+def _is_rows(labels: Any) -> bool:
+    """Whether labels are token ids, [n, T]."""
+    is_whole = isinstance(labels, Tensor | np.ndarray) and not torch.as_tensor(labels[:1]).is_floating_point()
+    return is_whole and labels.ndim == 2 and labels.shape[1] > 1
 
 
 def _runs_on_labels(model: nn.Module) -> bool:

@@ -2,7 +2,8 @@
 
 The evidence, in this order:
 1. what computed the tensor, or normalises it: the output of a linear map has its features last, that of a
-   convolution in axis 1; activations, dropout and pooling keep the axis of what they are given;
+   convolution in axis 1; activations, dropout and pooling keep the axis of what they are given; a sum x + f(x) has
+   that of x;
 2. sizes: the features are as many as the last map gives, and as normalisations and the next map take;
 3. where several axes have that size: one feature of the last map is changed, and the axis is the one along which
    the change stays at one index;
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from .kinds import ACTIVATION, NORMALISATION, POOLING
 from .looks import Looks, Samples
 from .modules import passes_on
+from .path import ancestors
 from .trace import Call, Where
 
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
@@ -128,9 +130,15 @@ class FeatureAxes:
         rest = [axis for axis in range(len(shape)) if axis != samples.axis]
         if not rest:
             return Axis(None, "one number a sample")
+        if self._tokens and [shape[axis] for axis in rest] == [self._tokens] and samples.rows == 1:
+            return Axis(None, f"one number for each of the {self._tokens} grouped tokens", is_linear=linear)
         if len(rest) == 1:
             return Axis(rest[0], "features: the only axis beside the samples", is_linear=linear)
-        for certain in (self._certain(call.source if where == "before" else call), self._taken(call, where)):
+        for certain in (
+            self._certain(call.source if where == "before" else call),
+            self._taken(call, where),
+            self._of_stream(call) if where == "before" else None,
+        ):
             if certain is not None and certain[0] in rest:
                 return Axis(certain[0], _words(certain[0], shape, [certain[1]]), is_linear=linear)
         if len(rest) == 2 and self._tokens and [shape[axis] for axis in rest].count(self._tokens) == 1:
@@ -243,6 +251,28 @@ class FeatureAxes:
                 axis = sizes.axis % len(shape) if shape else 0
                 if axis < len(shape) and shape[axis] == sizes.taken:
                     return axis, f"{sizes.words[0]} of {taker.label}"
+        return None
+
+    def _of_stream(self, call: Call) -> tuple[int, str] | None:
+        """The axis of the features in a call's input that is a sum ``x + f(x)``, where it is certain for x.
+
+        Also where x is such a sum. A normalisation says it that takes x, and a module that gives x in this shape,
+        unless another axis is as long: x may have been transposed since.
+        """
+        flow, at, shape = self._looks.first.flow, call.entered, call.input_shape
+        while flow is not None and at is not None and flow.operations[at] == "add":
+            above = [(source, ancestors(flow, [source])) for source in flow.made_from[at]]
+            at = next((s for s, _ in above if any(up[s] for other, up in above if other != s)), None)
+            if at is None:
+                return None
+            for other, sizes in self._sized:
+                if sizes.axis is None:
+                    continue
+                axis = sizes.axis % len(shape)
+                if sizes.is_norm and other.entered == at and other.input_shape == shape:
+                    return axis, f"{sizes.words[0]} of {other.label}, around which it is added"
+                if at in other.left[:1] and other.shape == shape and shape.count(sizes.given) == 1:
+                    return axis, f"{sizes.words[1]} of {other.label}, to which it is added"
         return None
 
     def _moving(self, call: Call, where: Where, last: tuple[Call, Width]) -> set[int]:

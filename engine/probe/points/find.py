@@ -21,11 +21,13 @@ from .kinds import NORMALISATION
 from .layers import INPUT, OUTPUT, Found, Point, TowerPoints, Wanted, fits, reduced
 from .left_out import LeftOutRow, left_out_of, rows_of
 from .looks import Looks
-from .path import Stop
+from .path import Stop, descendants
 from .selection import Chain, Fit, entering, reached_from, select
 from .trace import Call, Trace, Where
 
 __all__ = ["find_points"]
+
+_OTHER_TOKENS = "reads other tokens than those that are grouped"
 
 
 def find_points(looks: Looks, inputs: Any, wanted: Wanted) -> Found:
@@ -55,17 +57,21 @@ def find_points(looks: Looks, inputs: Any, wanted: Wanted) -> Found:
     selection = select(traced, fit, named, towers)
     found = Found([], [], [], selection.by_order)
     found.left_out += left_out_of(looks.model, traced, selection, fit) if named is None and not towers else []
+    others, is_other = _of_other_tokens(looks, selection.chains, inputs, wanted.grouped)
     for chain in selection.chains:
         if not chain.stops:
             continue
-        if wanted.grouped is not None and _reads_other_tokens(looks, chain, inputs, wanted.grouped):
-            reason = "reads other tokens than those that are grouped"
-            rows = rows_of(stop.layer for stop in chain.stops)
-            found.left_out += [replace(row, reason=reason, is_missed=True) for row in rows]
+        rows = rows_of(stop.layer for stop in chain.stops if stop in others)
+        found.left_out += [replace(row, reason=_OTHER_TOKENS, is_missed=True) for row in rows]
+        chain.stops = [stop for stop in chain.stops if stop not in others]
+        if not chain.stops:
             continue
+        if chain.has_output and is_other:
+            kind = type(looks.model).__name__
+            found.left_out.append(LeftOutRow(OUTPUT, kind, _OTHER_TOKENS, is_missed=True))
         first = _entry(looks, axes, usable, chain, inputs, fit)
         points = [first, *(_point(stop, chain) for stop in chain.stops)]
-        if chain.has_output and traced.whole is not None and traced.whole.shape:
+        if chain.has_output and not is_other and traced.whole is not None and traced.whole.shape:
             if not (reason := fit(traced.whole, "after")):
                 points.append(Point(OUTPUT, "model", traced.whole.shape, logits=True, role="logits"))
             elif named is None:
@@ -84,7 +90,19 @@ def find_points(looks: Looks, inputs: Any, wanted: Wanted) -> Found:
             f"modules as activations; it runs {_some(sorted({c.label for c in traced.calls})) or 'no module'}"
             f"{_listed(found.left_out)}"
         )
+    _check_patterns(wanted.reductions, [point.name for tower in found.towers for point in tower.points])
     return found
+
+
+def _check_patterns(reductions: str | Mapping[str, str], names: Sequence[str]) -> None:
+    """Raise ConfigError where a pattern of ``reductions`` matches no point; input and logits may be absent."""
+    for pattern in () if isinstance(reductions, str) else reductions:
+        if not any(fits(name, pattern) for name in [*names, INPUT, OUTPUT]):
+            near = nearest(pattern, names)
+            raise ConfigError(
+                f"reductions: {pattern!r} matches no point{f'; the nearest is {near!r}' if near else ''}. "
+                f"Known: {_some(names)}"
+            )
 
 
 def _listed(rows: Sequence[LeftOutRow]) -> str:
@@ -110,7 +128,7 @@ def _unfit(call: Call, where: Where, looks: Looks, tokens: int) -> str:
         return ""
     shape = call.input_shape if where == "before" else call.shape
     rest = [size for axis, size in enumerate(shape) if axis != found.axis]
-    if (len(rest) == 2 and tokens in rest) or (len(rest) > 2 and rest[0] == tokens):
+    if rest == [tokens] or (len(rest) == 2 and tokens in rest) or (len(rest) > 2 and rest[0] == tokens):
         return ""
     return f"has no axis of the {tokens} tokens that are grouped"
 
@@ -174,13 +192,50 @@ def _entry(looks: Looks, axes: FeatureAxes, usable: list[Call], chain: Chain, in
     return Point(INPUT, "batch", tuple(batch.shape), number=number)
 
 
-def _reads_other_tokens(looks: Looks, chain: Chain, inputs: Any, grouped: Tensor) -> bool:
-    """Whether a tower's input are other token ids than those that the groups belong to, [N, T]."""
-    if looks.first.flow is None or chain.root is None:
-        return False
-    own = list(tensors_in(inputs))[looks.first.flow.inputs.index(chain.root)]
-    same = torch.equal(own.cpu(), grouped[: looks.n].to(own.dtype))
-    return not own.is_floating_point() and own.ndim == 2 and not same
+def _of_other_tokens(
+    looks: Looks, chains: Sequence[Chain], inputs: Any, grouped: Tensor | None
+) -> tuple[list[Stop], bool]:
+    """The layers whose tokens are others than those that the groups belong to; whether the output's are too.
+
+    Tokens are others where a layer is not made from the grouped ids, and where ids join that another layer, made
+    from the grouped ones, is not made from, as those of a decoder. Ids that join before any layer, as types of
+    tokens, belong to the same tokens.
+
+    Args:
+        looks: the passes.
+        chains: the layers; the input of a chain is set to the grouped ids where some of its layers are of these.
+        inputs: the arguments of the first pass.
+        grouped: the ids of the probe batch, [N, T]; None where groups are no next tokens.
+    """
+    flow = looks.first.flow
+    if flow is None or grouped is None or any(chain.root is None for chain in chains):
+        return [], False
+    given = zip(flow.inputs, tensors_in(inputs), strict=True)
+    ids = [(node, x) for node, x in given if x.ndim == 2 and not x.is_floating_point() and x.dtype != torch.bool]
+    own = next((n for n, x in ids if torch.equal(x.cpu(), grouped[: looks.n].to(x.dtype).cpu())), None)
+    made_from = {node: descendants(flow, node) for node, _ in ids}
+
+    def reads(nodes: Sequence[int]) -> frozenset[int]:
+        """The inputs of ids that the first of some operations is made from."""
+        return frozenset(node for node in made_from if any(made_from[node][at] for at in nodes[:1]))
+
+    places = [(stop, reads(_operations_of(stop))) for chain in chains for stop in chain.stops]
+    fewest = min((found for _, found in places if own in found), key=len, default=None)
+    if own is None or fewest is None:
+        return [], False
+    others = [stop for stop, found in places if own not in found or found - fewest]
+    for chain in chains:
+        if any(stop not in others for stop in chain.stops):
+            chain.root = own
+    output = reads(looks.first.left)
+    return others, own not in output or bool(output - fewest)
+
+
+def _operations_of(stop: Stop) -> Sequence[int]:
+    """The operations that what is measured at a place comes from."""
+    if stop.where == "after":
+        return stop.call.left
+    return () if stop.call.entered is None else (stop.call.entered,)
 
 
 def _batch_of(looks: Looks, chain: Chain, inputs: Any) -> tuple[Tensor | None, int]:

@@ -82,6 +82,8 @@ def reduce(x: Tensor, how: str, rows: Rows) -> Tensor:
     """
     if how == "flatten" or (x.ndim <= 2 and how != "position"):
         return x.flatten(1) if x.ndim > 1 else x[:, None]
+    if how == "position" and x.ndim == 2 and x.shape[1] == rows.length:
+        x = x[..., None]  # one number a token
     if x.ndim < 3:
         raise ConfigError(f"features of shape {tuple(x.shape)} have no token positions; leave this layer out")
     mask = rows.mask_nT if rows.mask_nT is not None and rows.mask_nT.shape == (len(x), positions(x, how)) else None
