@@ -21,8 +21,8 @@ __all__ = ["LoadProbe", "ProbeWarning", "bins", "next_token"]
 _HOMES = {
     "LoadProbe": "probe.load_probe",
     "ProbeWarning": "errors",
-    "bins": "probe.groupings",
-    "next_token": "probe.groupings",
+    "bins": "probe.batch.groupings",
+    "next_token": "probe.batch.groupings",
 }
 
 

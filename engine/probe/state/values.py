@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import random
 import sys
 import types
@@ -39,14 +38,25 @@ def generator_state(value: Any) -> GeneratorState | None:
         def put_back() -> None:
             value.state = bits
 
-        return GeneratorState(pickle.dumps(bits), put_back)
+        return GeneratorState(_bytes_of(bits), put_back)
     if isinstance(value, np.random.RandomState):
         legacy = value.get_state()
-        return GeneratorState(pickle.dumps(legacy), lambda: value.set_state(legacy))
+        return GeneratorState(_bytes_of(legacy), lambda: value.set_state(legacy))
     if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
         state = value.getstate()
-        return GeneratorState(pickle.dumps(state), lambda: value.setstate(state))
+        return GeneratorState(_bytes_of(state), lambda: value.setstate(state))
     return None
+
+
+def _bytes_of(state: Any) -> bytes:
+    """A generator's state, of nested mappings, tuples, arrays and numbers, as bytes to be compared."""
+    if isinstance(state, np.ndarray):
+        return f"{state.dtype.str}{state.shape}".encode() + state.tobytes()
+    if isinstance(state, dict):
+        return b"".join(_bytes_of(part) for item in state.items() for part in item)
+    if isinstance(state, tuple) and any(isinstance(part, np.ndarray) for part in state):
+        return b"".join(map(_bytes_of, state))
+    return repr(state).encode()
 
 
 def are_equal(a: Any, b: Any) -> bool:
