@@ -119,14 +119,15 @@ class Outcome:
         return not self.error and self.same_layers and self.difference < CLOSE
 
 
-MODELS: dict[str, tuple[str, Callable[[], Tried]]] = {}
+MODELS: dict[tuple[str, str], Callable[[], Tried]] = {}
+"""Builders by name of the library and of the model."""
 
 
 def model(name: str, library: str) -> Callable[[Callable[[], Tried]], Callable[[], Tried]]:
     """Enter the function that builds a model under its name."""
 
     def enter(build: Callable[[], Tried]) -> Callable[[], Tried]:
-        MODELS[name] = (library, build)
+        MODELS[library, name] = build
         return build
 
     return enter
@@ -607,7 +608,7 @@ def _ratio(it: Tried, probe: LoadProbe, repeats: int = 3) -> float:
 def outcomes(words: list[str]) -> Iterator[Outcome]:
     """What was seen, model by model; models whose library is missing are told and left out."""
     with tempfile.TemporaryDirectory() as folder:
-        for name, (library, build) in MODELS.items():
+        for (library, name), build in MODELS.items():
             label = f"{library} {name}"
             if words and not any(word in label for word in words):
                 continue
