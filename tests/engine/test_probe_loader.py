@@ -147,6 +147,15 @@ class TestTheTrainingStaysTheSame:
             next(iter(loader))[1], Y[torch.randperm(200, generator=torch.Generator().manual_seed(1))][:32]
         )
 
+    def test_random_numbers_of_the_system_have_no_state(self) -> None:
+        class Drawn(TensorDataset):
+            def __init__(self) -> None:
+                super().__init__(X, Y)
+                self.chance = random.SystemRandom()
+
+        gathered = gather(net(), DataLoader(Drawn(), batch_size=50), 100)
+        assert torch.equal(gathered.inputs, X[:100])
+
 
 class TestForms:
     def batches(self, form: Callable[[Tensor, Tensor], Any]) -> list[Any]:

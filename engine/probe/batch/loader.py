@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -25,6 +24,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ...errors import ConfigError, DataError
 from ..state.isolation import random_kept
+from ..state.values import generator_state
 from .graphs import is_graph
 from .groupings import IGNORED
 from .masks import Masks, keyword_names, parameter_names
@@ -174,7 +174,7 @@ def _runs_on_labels(model: nn.Module) -> bool:
 def undisturbed(loader: Any) -> Iterator[None]:
     """Put back all random numbers, those of the loader's own generators, and what its parts count."""
     parts = list(_reachable(loader))
-    states = [(part, state) for part, _ in parts if (state := _state_of(part)) is not None]
+    states = [state for part, _ in parts if (state := generator_state(part)) is not None]
     counts = [
         (part, {name: value for name, value in vars(part).items() if _is_plain(value)})
         for part, depth in parts
@@ -184,8 +184,8 @@ def undisturbed(loader: Any) -> Iterator[None]:
         try:
             yield
         finally:
-            for part, state in states:
-                _set_state(part, state)
+            for state in states:
+                state.put_back()
             for part, values in counts:
                 now = vars(part)
                 for name in [name for name in now if _is_plain(now[name]) and name not in values]:
@@ -439,22 +439,3 @@ def _reachable(loader: Any) -> Iterator[tuple[Any, int]]:
 def _is_plain(value: Any) -> bool:
     """Whether a value is a number, text or nothing, which an attribute may count by."""
     return value is None or isinstance(value, bool | int | float | str)
-
-
-def _state_of(value: Any) -> Any:
-    """State of a random number generator of torch, NumPy or Python; None for other objects."""
-    if isinstance(value, torch.Generator | np.random.RandomState):
-        return value.get_state()
-    if isinstance(value, np.random.Generator):
-        return value.bit_generator.state
-    return value.getstate() if isinstance(value, random.Random) else None
-
-
-def _set_state(value: Any, state: Any) -> None:
-    """Put back a state that ``_state_of`` returned."""
-    if isinstance(value, torch.Generator | np.random.RandomState):
-        value.set_state(state)
-    elif isinstance(value, np.random.Generator):
-        value.bit_generator.state = state
-    else:
-        value.setstate(state)
