@@ -17,6 +17,7 @@ from ..measures.load_curve import loads, statistics
 from ..measures.registry import DEFAULT_MEASURE, DISTANCE, PROBES
 from ..runs.directory import Run
 from ..runs.records import Cell, Curve, Event, Health, Scalars, Started, Usage
+from ..runs.towers import RecordedTower, towers_of
 from ..settings.sweep import SweepConfig
 from ..sweep.grid import cell_values
 
@@ -71,19 +72,16 @@ def export_tensorboard(run: Run, folder: Path) -> Path:
 
 def scalars_of(events: Iterable[Event], settings: Any) -> Iterator[Scalar]:
     """Every finite number in the records of a run with these settings."""
-    towers: dict[str, tuple[list[str], bool]] = {}
-    only: tuple[list[str], bool] = [], True
-    joins: set[str] = set()
+    only = RecordedTower("", [], has_logits=True)
+    towers: dict[str, RecordedTower] = {}
     main = ""
     for event in events:
         if isinstance(event, Started):
-            only = event.layers, bool(event.facts.get("logits", True))
-            towers = _towers(event.facts)
-            joins = _joining(event.facts)
+            only = RecordedTower("", event.layers, bool(event.facts.get("logits", True)))
+            towers = {tower.path: tower for tower in towers_of(event.facts)}
             main = next(iter(towers), "")
         elif isinstance(event, Curve):
-            layers, logits = towers.get(event.path, only)
-            inner = _in_front(event.path, _of_curve(event, layers, logits=logits, joins=event.path in joins))
+            inner = _in_front(event.path, _of_curve(event, towers.get(event.path, only)))
             own = event.scalars if event.path == main else _in_front(event.path, event.scalars)
             yield from _finite_scalars({**inner, **own}, event.step, event.time)
         elif isinstance(event, Scalars):
@@ -95,20 +93,6 @@ def scalars_of(events: Iterable[Event], settings: Any) -> Iterator[Scalar]:
             yield from _finite_scalars(_of_usage(event), event.step, event.time)
         elif isinstance(event, Cell) and event.final and isinstance(settings, SweepConfig):
             yield from _finite_scalars(_of_cell(event, settings), event.member, event.time)
-
-
-def _towers(facts: Mapping[str, Any]) -> dict[str, tuple[list[str], bool]]:
-    """By path the layers of each tower, and whether the last one is the output; the main tower is the first."""
-    found: dict[str, tuple[list[str], bool]] = {}
-    named = facts.get("towers")
-    for tower in named if isinstance(named, list) else []:
-        if (
-            isinstance(tower, dict)
-            and isinstance(tower.get("path"), str)
-            and isinstance(tower.get("layers"), list)
-        ):
-            found[tower["path"]] = [str(name) for name in tower["layers"]], bool(tower.get("logits", True))
-    return found
 
 
 def _in_front(path: str, numbers: Mapping[str, float | None]) -> dict[str, float | None]:
@@ -137,14 +121,8 @@ def _finite_scalars(numbers: Mapping[str, float | None], step: int, time: float)
             yield Scalar(tag, float(value), step, time)
 
 
-def _joining(facts: Mapping[str, Any]) -> set[str]:
-    """Paths of the towers whose first load is also that of another reduction (``load_curve.statistics``)."""
-    named = facts.get("towers")
-    towers = [tower for tower in named if isinstance(tower, dict)] if isinstance(named, list) else []
-    return {str(tower.get("path")) for tower in towers if tower.get("joins")}
-
-
-def _of_curve(event: Curve, layers: Sequence[str], *, logits: bool, joins: bool) -> dict[str, float | None]:
+def _of_curve(event: Curve, tower: RecordedTower) -> dict[str, float | None]:
+    layers = tower.layers
     numbers: dict[str, float | None] = {}
     for measure, curve in event.curves.items():
         numbers |= {f"{measure}/{_name(i, layers)}": value for i, value in enumerate(curve)}
@@ -157,7 +135,7 @@ def _of_curve(event: Curve, layers: Sequence[str], *, logits: bool, joins: bool)
     numbers |= (
         {f"load/{_name(i + 1, layers)}": load for i, load in enumerate(loads(curve).tolist())} if curve else {}
     )
-    return numbers | _regime(event, logits=logits, joins=joins)
+    return numbers | _regime(event, logits=tower.has_logits, joins=tower.joins)
 
 
 def _regime(event: Curve | Cell, *, logits: bool, joins: bool = False) -> dict[str, float | None]:

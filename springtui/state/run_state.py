@@ -22,10 +22,11 @@ from engine.runs.records import (
     Usage,
 )
 from engine.runs.status import Status
+from engine.runs.towers import RecordedTower, towers_of
 
 from .history import HISTORY_POINTS, History
 from .layer_history import LayerHistory
-from .tower import ECHOES, Tower, TowerCurves, add_echo, finite_numbers, point_names, towers_of
+from .tower import ECHOES, TowerCurves, add_echo, finite_numbers, point_names
 
 __all__ = ["ECHOES", "HISTORY_POINTS", "History", "RunState", "has_logits", "points_of", "signed_curve"]
 
@@ -117,12 +118,15 @@ class RunState:
         return {**(self.latest.scalars if self.latest is not None else {}), **self.logged}
 
     @property
-    def towers(self) -> list[Tower]:
+    def towers(self) -> list[RecordedTower]:
         """The towers of a probed model, the main one first; of any other run one without a name."""
         if named := towers_of(self.facts):
             return named
         logits = bool(self.facts.get("logits", True))
-        return [Tower(self.main, self.layers, logits), *(Tower(path, [], logits) for path in self.others)]
+        return [
+            RecordedTower(self.main, self.layers, logits),
+            *(RecordedTower(path, [], logits) for path in self.others),
+        ]
 
     @property
     def main(self) -> str:
@@ -134,7 +138,9 @@ class RunState:
         """The run as if the tower with this path were its main one; without a curve where it has none."""
         if path == self.main:
             return self
-        tower = next((tower for tower in self.towers if tower.path == path), Tower(path, [], has_logits=True))
+        tower = next(
+            (tower for tower in self.towers if tower.path == path), RecordedTower(path, [], has_logits=True)
+        )
         own = self.others.get(path, TowerCurves())
         of_curves = set(self.latest.scalars if self.latest is not None else ())
         shared = {name: history for name, history in self.history.items() if name not in of_curves}

@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 
 from engine.runs.log import EventLog, Slice
 from engine.runs.records import Acknowledged, Curve, CurveScalars, Event, Health, Scalars, Usage
+from engine.runs.towers import towers_of
 
 from .history import History
 from .layer_history import LayerHistory
 from .run_state import USAGES, RunState
-from .tower import ECHO_SECONDS, ECHOES, TowerCurves, finite_numbers, point_names, towers_of
+from .tower import ECHO_SECONDS, ECHOES, TowerCurves, finite_numbers, point_names
 
 MARKS = 2048
 """Most marks; beyond them every second one is dropped and the distance doubled."""

@@ -1,4 +1,4 @@
-"""The towers of a probed model, as its records name them, and the curves of one of them."""
+"""The curves of one tower of a probed model, and the names of their points."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from engine.runs.records import Curve, Scalars
+from engine.runs.towers import towers_of
 
 from .history import History
 
@@ -16,32 +17,6 @@ ECHOES = 3
 """Number of earlier curves drawn behind the newest."""
 ECHO_SECONDS = 1.5
 """Least seconds between the curves that are kept as echoes."""
-
-
-class Tower(NamedTuple):
-    """One chain of layers from an input to an output of a model."""
-
-    path: str
-    """Its name; empty where the model has one tower."""
-    layers: list[str]
-    """Names of the points of its curve, input first."""
-    has_logits: bool
-    """Whether the last point is the model's output."""
-    joins: bool = False
-    """Whether the points after the input are reduced to a class token, and the input is not."""
-
-
-def towers_of(facts: Mapping[str, Any]) -> list[Tower]:
-    """The towers that the facts of a run name, the main one first; none where they name none."""
-    found: list[Tower] = []
-    listed = facts.get("towers")
-    for tower in listed if isinstance(listed, list) else []:
-        path = tower.get("path") if isinstance(tower, dict) else None
-        if isinstance(path, str) and path not in {known.path for known in found}:
-            layers = tower.get("layers")
-            names = [str(name) for name in layers] if isinstance(layers, list) else []
-            found.append(Tower(path, names, bool(tower.get("logits", True)), bool(tower.get("joins"))))
-    return found
 
 
 def point_names(curve: Curve, facts: Mapping[str, Any], layers: Sequence[str]) -> list[str]:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from engine.measures.load_curve import LoadStatistics, statistics
 from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, HEALTH, MEASURES, PROBES
 from engine.runs.records import Curve
+from engine.runs.towers import towers_of
 
 from .run_state import RunState, has_logits, signed_curve
-from .tower import towers_of
 
 
 def shown_measure(measure: str) -> str:
