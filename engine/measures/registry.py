@@ -133,8 +133,6 @@ class HealthMeasure(NamedTuple):
     """As the screens show it."""
     formula: str
     """As help and documentation show it."""
-    axis: str
-    """Title of a figure's axis, in matplotlib's mathtext."""
     words: str
     """One or two sentences for the glossary."""
     source: str
@@ -151,7 +149,6 @@ _HEALTH = (
         name="grad_norm",
         label="gradient norm",
         formula="‖g‖₂",
-        axis="gradient norm $\\|g\\|_2$",
         words="Length of the gradient of a layer's trainable parameters, as the optimiser gets it: after clipping "
         "and without the factor of a gradient scaler. Infinite where a gradient is not finite.",
         source="Glorot & Bengio, 2010",
@@ -163,7 +160,6 @@ _HEALTH = (
         name="update_ratio",
         label="update ratio",
         formula="‖w_new − w_old‖₂ / ‖w_old‖₂",
-        axis="update ratio $\\|\\Delta w\\|_2 / \\|w\\|_2$",
         words="What one step of the optimiser did to a layer's trainable parameters, relative to their length: "
         "with momentum, adaptive rates and weight decay. About 1e-3 is usual.",
         source="Karpathy, CS231n notes, 2015",
@@ -175,7 +171,6 @@ _HEALTH = (
         name="dead",
         label="dead units",
         formula="units with the same a for all samples, over all units",
-        axis="fraction of dead units",
         words="Fraction of units (channels, features) whose activation is zero, or the same, at every sample and "
         "position of the probe batch.",
         source="Lu et al., Dying ReLU, 2019",
@@ -188,7 +183,6 @@ _HEALTH = (
         name="saturated",
         label="saturated",
         formula="a within 1 % of its range from an end, over all a",
-        axis="fraction of saturated activations",
         words="Fraction of activations at the ends of a bounded activation function (tanh, sigmoid, hardtanh …), "
         "where its slope is below 4 % of the steepest. Unknown for functions without bounds.",
         source="Glorot & Bengio, 2010",
@@ -201,7 +195,6 @@ _HEALTH = (
         name="scale",
         label="scale",
         formula="√⟨a²⟩",
-        axis="r.m.s. activation",
         words="Root mean square of a layer's activations, over samples, positions and units. Infinite where one "
         "is not finite.",
         source="Glorot & Bengio, 2010",
@@ -213,7 +206,6 @@ _HEALTH = (
         name="effective_rank",
         label="effective rank",
         formula="(Σ λ)² / Σ λ²",
-        axis="effective rank $(\\sum\\lambda)^2 / \\sum\\lambda^2$",
         words="Participation ratio of the features' covariance: in how many directions the samples differ. At "
         "most the number of features, and of samples less one; 0 where all samples are alike.",
         source="Gao et al., bioRxiv 214262, 2017",

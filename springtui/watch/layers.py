@@ -9,6 +9,8 @@ from typing import Any
 from textual.screen import Screen
 from textual.widgets import Static
 
+from engine.measures.registry import HEALTH
+
 from ..state.cycling import next_of
 from ..state.layer_times import LOAD, LayerTables, LayerTimes, quantities_of
 from ..state.layers import Layers, described_in, layers_of
@@ -143,7 +145,7 @@ class LayersView:
         picture.say(self._title, times.unit if times is not None else "", shown)
         plot.heading = plain_text(name) or "Selected layer"
         plot.axis = unit
-        plot.is_fraction = times is not None and times.unit.startswith("fraction")
+        plot.is_fraction = times is not None and times.quantity in HEALTH and HEALTH[times.quantity].is_fraction
         curve = _curve(times, name)
         if times is not None and name and not curve:
             plot.say_empty(f"{times.title} of this layer is not known")
