@@ -254,7 +254,7 @@ class LoadProbe:
             self._attempt(self._run.write_kept)
         return self.metrics()
 
-    def metrics(self, prefix: str = "load_probe/") -> dict[str, float]:
+    def metrics(self, prefix: str = "load_probe/", *, logged: bool = True) -> dict[str, float]:
         """The newest measurement as a flat dict of finite numbers, for any tracker.
 
         ``separation/LAYER`` and ``load/LAYER`` (trace ratio), ``fuzziness/LAYER``, ``inverse_fuzziness/LAYER``,
@@ -264,12 +264,16 @@ class LoadProbe:
         ``scalars/NAME``, the newest number of each name that was recorded, ``usage/cpu`` in cores, and in bytes
         ``usage/memory``, ``usage/gpu0/memory`` and ``usage/gpu0/reserved``. The names of further towers begin with
         ``TOWER/``.
+
+        Args:
+            prefix: in front of every name.
+            logged: whether ``scalars/NAME`` are among them; a tracker that the training logs to has them already.
         """
         numbers = self._towers.metrics()
         if numbers:
             numbers["seconds"] = self._cost
         if self._run is not None:
-            numbers |= self._run.metrics()
+            numbers |= self._run.metrics(logged=logged)
         return {prefix + name: value for name, value in numbers.items() if math.isfinite(value)}
 
     def report_to(self, tracker: Any, *, prefix: str = "load_probe/", run_id: str | None = None) -> None:
@@ -508,7 +512,7 @@ class LoadProbe:
         """Send the newest measurement; warns of a tracker that fails, the first time only."""
         for reporter in reporters:
             try:
-                reporter.send(self.metrics(reporter.prefix), self._steps)
+                reporter.send(self.metrics(reporter.prefix, logged=False), self._steps)
             except Exception as error:  # of another library, of any type; the training goes on
                 if not reporter.has_failed:
                     reporter.has_failed = True

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ConfigError
-from .scalars import LOGGED
 
 __all__ = ["Reporter"]
 
@@ -43,10 +42,9 @@ class Reporter:
         self._send = _sender(tracker, prefix, run_id)
 
     def send(self, metrics: dict[str, float], step: int) -> None:
-        """Send the numbers of a step, without those that the training logs; raises whatever the tracker raises."""
-        own = {name: value for name, value in metrics.items() if not name.startswith(f"{self.prefix}{LOGGED}")}
-        if own:
-            self._send(own, step)
+        """Send the numbers of a step; raises whatever the tracker raises."""
+        if metrics:
+            self._send(metrics, step)
 
 
 def _name(tracker: Any) -> str:

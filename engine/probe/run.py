@@ -40,7 +40,7 @@ from ..runs.records import (
 from ..runs.status import Status
 from ..runs.writer import RunWriter
 from ..settings.probe import ProbeConfig
-from .scalars import LOGGED, KeptScalars
+from .scalars import KeptScalars
 from .usage import ProcessUsage
 
 _POLL_SECONDS = 1.0
@@ -206,9 +206,9 @@ class ProbeRun:
         if wrong:
             raise wrong[0]
 
-    def metrics(self) -> dict[str, float]:
-        """The newest numbers that the training gave, and what the process used, by name; perhaps not finite."""
-        metrics = {f"{LOGGED}{name}": value for name, value in self.newest.items()}
+    def metrics(self, *, logged: bool = True) -> dict[str, float]:
+        """What the process used, and if ``logged`` the training's newest numbers, by name; perhaps not finite."""
+        metrics = {f"scalars/{name}": value for name, value in self.newest.items()} if logged else {}
         used = self._used
         if used is None:
             return metrics

@@ -9,8 +9,6 @@ import torch
 
 from ..errors import ConfigError
 
-LOGGED = "scalars/"
-"""Before the names of a training's own numbers among the metrics."""
 OWN = (
     "asymmetry", "curve_error", "cv", "effective_friction", "friction_error", "load_curve", "probe_seconds",
     "rate", "regime", "regime_reason", "seconds", "steps", "towers",

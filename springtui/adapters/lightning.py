@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from engine.probe.load_probe import LoadProbe
 
 _NEVER = 10**12
-_SCALARS = "load_probe/scalars/"
-"""In front of the numbers that the trainer logged itself, which its loggers have already."""
 
 
 class LoadProbeCallback(Callback):
@@ -114,10 +112,9 @@ class LoadProbeCallback(Callback):
             return
         if self._every is None:
             self.probe.measure()
-        if self._log and (metrics := self.probe.metrics()):
-            own = {name: value for name, value in metrics.items() if not name.startswith(_SCALARS)}
+        if self._log and (metrics := self.probe.metrics(logged=False)):
             for logger in trainer.loggers:
-                logger.log_metrics(own, step=trainer.global_step)
+                logger.log_metrics(metrics, step=trainer.global_step)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure the trained model and end the run."""
