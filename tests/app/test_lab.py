@@ -341,7 +341,7 @@ def test_a_start_called_off_begins_nothing_and_a_second_one_takes_the_place_of_t
 
 def test_a_chain_that_was_left_is_taken_up_though_its_network_has_ended(home: Path) -> None:
     earlier, off = LabSession(home), threading.Event()
-    earlier.start("chain", {"blocks": 3}, off)
+    earlier.start("chain", {"blocks": 3, "steps": 10**9}, off)
     run, process = earlier.runs["chain"], earlier.processes["chain"]
     later = LabSession(home)
     try:
