@@ -29,7 +29,7 @@ LAYERS = {
         settings
         measures
         datasets, runs
-        networks, probe
+        logs, networks, probe
         ensemble
         chain
         twin
