@@ -28,8 +28,8 @@ from ..widgets.curves_plot import CurvesPlot
 from ..widgets.keys_line import KeysLine
 from ..widgets.table import Line, Table
 from . import panels
-from .actions import RunActions, changed
-from .catalogue import FROM_NAMES, Catalogue, Row, make_filter, ordered
+from .actions import RunActions, changed, own
+from .catalogue import FROM_NAMES, Catalogue, HomeRuns, Row, RunSource, make_filter, ordered
 from .comparison import ComparisonScreen
 from .overlay import LOAD_CURVE, Overlay
 from .table import RunTable
@@ -73,13 +73,21 @@ class RunsScreen(BaseScreen[None]):
         Binding("escape", "app.back", "Back", id="runs.back", tooltip="back to the screen before"),
     ]  # fmt: skip
 
-    def __init__(self, home: Path, last_session: LastSession, run_workers: Workers, trash: Trash) -> None:
+    def __init__(
+        self,
+        home: Path,
+        last_session: LastSession,
+        run_workers: Workers,
+        trash: Trash,
+        source: RunSource | None = None,
+    ) -> None:
+        """Without a source it lists the runs under the home."""
         super().__init__()
         self.last_session = last_session
         self._begins_at = last_session.run
         """The run that the cursor stands on first."""
         self.actions = RunActions(home, run_workers, trash, self)
-        self.catalogue = Catalogue(home)
+        self.catalogue = Catalogue(source or HomeRuns(home))
         self.overlay = Overlay()
         self.marked: list[str] = []
         self.sort = ("age", False)
@@ -426,7 +434,7 @@ class RunsScreen(BaseScreen[None]):
                 await self.actions.duplicate(row, changes)
 
         about = "Changes as key=value, with spaces between; none makes the same run again."
-        self.app.push_screen(PromptScreen("Duplicate", about, check=lambda text: changed(row.run, text)), chosen)
+        self.app.push_screen(PromptScreen("Duplicate", about, check=lambda text: changed(own(row), text)), chosen)
 
     def action_delete(self) -> None:
         """Ask whether to delete the chosen runs, and delete them."""

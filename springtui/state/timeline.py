@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from engine.runs.log import EventLog, Slice
-from engine.runs.records import Acknowledged, Curve, CurveScalars, Event, Health, Scalars, Usage
+from engine.runs.log import Bulk, EventLog, Slice
+from engine.runs.records import Acknowledged, Curve, CurveScalars, Event, Health, Note, Scalars, Usage
 from engine.runs.towers import towers_of
 
 from .history import History
 from .layer_history import LayerHistory
+from .number_histories import NumberHistories
 from .run_state import USAGES, RunState
 from .tower import ECHO_SECONDS, ECHOES, TowerCurves, finite_numbers, point_names
 
@@ -69,6 +70,14 @@ class View:
     damaged: int = 0
     """Records that could not be decoded."""
     moves: list[Move] = field(default_factory=list)
+    counts: dict[str, str] = field(default_factory=dict)
+    """By scalar: what its steps count, where a log says that they are not the optimiser's steps."""
+    missing: dict[str, int] = field(default_factory=dict)
+    """By scalar: how many of its numbers are not finite, where a log keeps count."""
+    notes: list[Note] = field(default_factory=list)
+    """The remarks in a log that is kept as columns, oldest first."""
+    problems: dict[str, int] = field(default_factory=dict)
+    """How often something in another tool's log was left out, by what it was, in words."""
 
 
 @dataclass
@@ -115,11 +124,31 @@ class Timeline:
         self._health: dict[str, LayerHistory] = {}
         self._usage: deque[Usage] = deque(maxlen=USAGES)
         self._time = 0.0
+        self._numbers = NumberHistories()
+        self._bulk: Bulk | None = None
+        """The log as it was last taken at once."""
         self._marks: list[Mark] = []
         self._stride = _FIRST_STRIDE
         self._chunks: OrderedDict[tuple[int, int], list[Event]] = OrderedDict()
 
     # filling
+
+    def take_bulk(self, bulk: Bulk) -> bool:
+        """Take a log that is kept as columns: its new numbers, all at once, and its few other records anew.
+
+        Returns whether anything had changed.
+        """
+        with self._lock:
+            if self._bulk is not None and self._bulk.version == bulk.version:
+                return False
+            self._bulk = bulk
+            self._numbers.take(bulk)
+            self._state = state = RunState(self._state.run_id)
+            for event in bulk.events:
+                state.fold(event)
+            state.logged, state.step = self._numbers.newest, self._numbers.step
+            self.records = self._numbers.points
+            return True
 
     def take(self, piece: Slice) -> int:
         """Add the slice of the log that begins at ``offset``; returns its number of records."""
@@ -219,8 +248,20 @@ class Timeline:
                     state.separations[curve.path].set_newest(curve.step, curve.curves)
             state.health = {path: history.until() for path, history in self._health.items()}
             state.usage = self._usage.copy()
+            state.history |= {name: history.copy() for name, history in self._numbers.histories.items()}
             histories = {name: history.points() for name, history in self._main.histories.items()}
-            return View(state, histories, self.curves, damaged=self.damaged, moves=list(self.moves))
+            histories |= {name: history.points() for name, history in self._numbers.histories.items()}
+            view = View(state, histories, self.curves, damaged=self.damaged, moves=list(self.moves))
+            if self._bulk is not None:
+                view.counts, view.missing = self._bulk.counts, self._numbers.missing
+                view.read, view.problems = self._bulk.read, self._bulk.problems
+                view.notes = [event for event in self._bulk.events if isinstance(event, Note)]
+            return view
+
+    def finer(self, name: str, low: float, high: float) -> Points | None:
+        """The true points of a scalar in a window of steps; None where the log is not kept as columns."""
+        with self._lock:
+            return None if self._bulk is None else self._numbers.between(name, low, high)
 
     def view_at(self, position: int) -> View:
         """The run when curve number ``position`` (from 0) was recorded; reads the log."""

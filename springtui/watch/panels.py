@@ -203,10 +203,13 @@ def settings_lines(state: RunState, config: RunConfig | None, width: int) -> lis
             and (defaults is None or getattr(defaults, name, None) != value)
         ):
             names.append(name)
-    return columns([f"{plain_text(name)} {plain_text(_value(state.settings[name]))}" for name in names], width)
+    return columns(
+        [f"{plain_text(name)} {plain_text(setting_in_words(state.settings[name]))}" for name in names], width
+    )
 
 
-def _value(value: Any) -> str:
+def setting_in_words(value: Any) -> str:
+    """A setting's value, cut at the left where it is long."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, float):
