@@ -53,7 +53,7 @@ class LogClient:
         self._hidden: set[str] = set()
         """Ids of runs that are the same training as another one."""
         self._mark = 0
-        self._closed = False
+        self._closed = self._input_ended = False
         self._changed = threading.Condition()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the client)
         self._process = launch_server(self.paths, self._errors)
@@ -79,6 +79,13 @@ class LogClient:
                 if not self._changed.wait(max(0.0, end - time.monotonic())) and time.monotonic() >= end:
                     break
             return until(self)
+
+    def end_input(self) -> None:
+        """Note that nothing more comes: what is read was piped in, and that has ended."""
+        with self._changed:
+            self._input_ended = True
+            for run in self._by_key.values():
+                run.end_input()
 
     def close(self) -> None:
         """End the process and forget nothing: what was read can still be looked at."""
@@ -162,6 +169,8 @@ class LogClient:
         if run is None:
             run = ForeignRun(self._new_id(message), message.path, message.label, message.habit)
             self._by_key[key] = run
+            if self._input_ended:
+                run.end_input()
         run.set_files([Path(os.fsdecode(path)) for path in message.files], is_gone=message.is_gone)
         (self._hidden.discard if message.instead < 0 else self._hidden.add)(run.id)
         self._numbered[message.number] = run

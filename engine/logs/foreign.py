@@ -14,12 +14,12 @@ from ..runs.any_run import AnyRun, Printed
 from ..runs.files import PIECE
 from ..runs.label import NO_LABEL, Label
 from ..runs.log import Bulk, EventLog, Signature, Slice
-from ..runs.records import Ended, Event, Note, Scalars, Started, encode, read_event
+from ..runs.records import Event, Scalars, Started, encode, read_event
 from ..runs.status import Observation, Status, ago
 from ..settings.run import RunConfig
-from .batch import Batch, Remark
+from .batch import Batch
 from .columns import Columns
-from .rows import Rows
+from .rows import Rows, ending, in_past, moment, note_of
 
 KIND = "log"
 CONSOLE_BYTES = 1 << 16
@@ -57,7 +57,7 @@ class ForeignRun(AnyRun):
         self._lock = threading.RLock()
         self._console = bytearray()
         self._printed = 0
-        self._gone = False
+        self._gone = self._input_ended = False
         self._anew = False
         self._seen = 0
         """Grows with whatever changes."""
@@ -119,6 +119,12 @@ class ForeignRun(AnyRun):
             self.files, self._gone = files, is_gone
             self._seen += 1
 
+    def end_input(self) -> None:
+        """Note that no more can come: it is read from what was piped in, which has ended."""
+        with self._lock:
+            self._input_ended = True
+            self._seen += 1
+
     # what screens ask
 
     @property
@@ -154,8 +160,11 @@ class ForeignRun(AnyRun):
             ended, empty = self.columns.ended, not self._newest
         status = _ENDS.get(ended)
         if status is not None:
-            text = f"its log says that it {_in_past(ended)}"
+            text = f"its log says that it {in_past(ended)}"
             return Observation(status=status, text=text, since=last, last_record=last)
+        if self._input_ended:
+            text = "the input has ended"
+            return Observation(status=Status.FINISHED, text=text, since=last, last_record=last)
         if empty:
             return Observation(status=Status.WAITING, text=self._with_habit("no record yet"), last_record=None)
         if last is None:
@@ -207,26 +216,28 @@ class ForeignRun(AnyRun):
         )
         return [started, values, *others[-count:]]
 
+    def begun(self) -> Started:
+        """What is known of the run: its settings, its format, its directory."""
+        with self._lock:
+            facts = {"format": self.format, "folder": str(self.path)}
+            first = self._first if math.isfinite(self._first) else self._changed
+            settings = dict(self.columns.settings)
+            return Started(
+                pid=0, host="", settings=settings, layers=[], total=0, facts=facts, time=moment(first)
+            )  # fmt: skip
+
     def events(self) -> list[Event]:
         """All records but those of numbers: what is known of the run first, its notes, and its end."""
         with self._lock:
-            columns = self.columns
-            facts = {"format": self.format, "folder": str(self.path)}
-            first = self._first if math.isfinite(self._first) else self._changed
-            begun = Started(
-                pid=0, host="", settings=dict(columns.settings), layers=[], total=0, facts=facts,
-                time=_moment(first),
-            )  # fmt: skip
-            remarks = columns.remarks
+            remarks, ended = self.columns.remarks, self.columns.ended
             for number in range(self._noted, len(remarks)):
-                self._notes.append(_note(remarks[number], number))
+                self._notes.append(note_of(remarks[number], number))
             self._noted = len(remarks)
             del self._notes[:-NOTES]
-            events: list[Event] = [begun, *self._notes]
-            if columns.ended in _ENDS:
+            events: list[Event] = [self.begun(), *self._notes]
+            if ended in _ENDS:
                 last = self._heard if math.isfinite(self._heard) else self._changed
-                text = f"the run {_in_past(columns.ended)}"
-                events.append(Ended(reason=columns.ended, time=_moment(last), text=text))
+                events.append(ending(ended, moment(last)))
             return events
 
     def bulk(self) -> Bulk:
@@ -235,20 +246,6 @@ class ForeignRun(AnyRun):
             read = 1.0 if not self._more or not self._size else min(1.0, self._read / self._size)
             columns = self.columns
             return Bulk(self._seen, columns, dict(columns.counts), self.events(), read, dict(columns.problems))
-
-
-def _in_past(ended: str) -> str:
-    return "was stopped" if ended == "stopped" else ended
-
-
-def _moment(seconds: float) -> float:
-    return seconds if math.isfinite(seconds) and 0.0 <= seconds <= 1e11 else 0.0
-
-
-def _note(remark: Remark, number: int) -> Note:
-    level = "warning" if remark.kind == "warning" else "info"
-    step = "" if remark.step is None else f"step {remark.step}: "
-    return Note(seq=number, time=_moment(remark.time), text=step + remark.text, level=level)
 
 
 class ForeignLog(EventLog):

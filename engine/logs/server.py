@@ -39,7 +39,8 @@ class Teller:
     def __init__(self, source: Source, send: Send) -> None:
         self._source = source
         self._send = send
-        self._found: dict[int, wire.Found] = {}
+        self._told: dict[int, object] = {}
+        """By number, what of a run was told last."""
         self._listed: wire.Listed | None = None
         self._idle = False
 
@@ -62,11 +63,13 @@ class Teller:
         return min(source.wait, LONGEST_WAIT)
 
     def _tell_runs(self) -> None:
-        for run in self._source.runs.values():
-            found = wire.found(run)
-            if self._found.get(run.number) != found:
-                self._found[run.number] = found
-                self._send(found, ())
+        source = self._source
+        others = (source.run(number) for number in list(self._told))
+        for run in (*source.runs.values(), *others):
+            state = run.claim, run.is_gone, run.instead, run.own
+            if self._told.get(run.number) != state:
+                self._told[run.number] = state
+                self._send(wire.found(run), ())
 
     def _tell_listed(self) -> None:
         source = self._source
