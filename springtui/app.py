@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.timer import Timer
 
 from engine.errors import SpringtuiError
 from engine.runs.any_run import AnyRun
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 
 SAVE_SECONDS = 3.0
 """Seconds between saves of what the app shows, so that it is known after a kill; saved only where it changed."""
+WAIT_SECONDS = 0.3
+"""Seconds between looks for the first of the runs that were named and that are not there yet."""
 MOST_WARNINGS = 3
 """Notices of warnings that one look at a run shows."""
 NO_LAB = "no lab is opened, as it would begin runs; q leaves"
@@ -140,6 +143,8 @@ class SpringApp(AppBase):
         self.trash = Trash(home)
         self.alerts = Alerts(tuple(self.preferences.alerts))
         self.alert_ledger = AlertLedger(home)
+        self._waiting: Timer | None = None
+        """Looks for the first run, where none was there when the app was opened."""
 
     def on_mount(self) -> None:
         self.leaving.handle_signals()
@@ -178,6 +183,17 @@ class SpringApp(AppBase):
             self.open_run(opening.run)
         else:
             self.push_screen(self._runs_screen())
+            if opening.source is not None and not opening.source.runs():
+                self._waiting = self.set_interval(WAIT_SECONDS, self._open_first_found)
+
+    def _open_first_found(self) -> None:
+        """Open the run that was waited for; of several the list stays."""
+        source, waiting = self.opening.source, self._waiting
+        if source is None or waiting is None or not (found := source.runs()):
+            return
+        waiting.stop()
+        if len(found) == 1 and len(self.screen_stack) == 2:
+            self.open_run(found[0])
 
     def _remembered(self) -> Opening:
         last = self.last_session

@@ -73,6 +73,15 @@ class Overlay:
         has_curve = any(picture.curve is not None for picture in pictures) or not names
         return [*([LOAD_CURVE] if has_curve else []), *names]
 
+    def shown(self, run_ids: Sequence[str], wanted: str) -> str:
+        """The quantity to plot of these runs: the wanted one where there is one, else the first that there is.
+
+        Of runs without load curves a loss goes before the others.
+        """
+        known = self.quantities(run_ids)
+        losses = [name for name in known if "loss" in name.casefold()]
+        return wanted if wanted in known else min(losses, key=len) if losses else known[0]
+
     def series(self, names: Sequence[tuple[str, str]], quantity: str) -> list[Series]:
         """A curve for each run, given as (id, name); colours repeat where there are many runs."""
         found = []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.runs.log import Bulk, Numbers
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 
+MOMENTS = 4000
+"""Most steps that a replay can show."""
+
+
 @dataclass
 class _Tag:
     """What is known of a tag."""
@@ -26,9 +31,28 @@ class _Tag:
     """Points taken in, those included that are not finite."""
     missing: int = 0
     """Points that are not finite."""
-    last: float = float("-inf")
+    last: float = -math.inf
     """The newest step; points whose steps go back are sorted before they are drawn."""
-    newest: float = float("nan")
+    newest: float = math.nan
+
+
+class Moments(NamedTuple):
+    """The steps that a replay can show."""
+
+    key: tuple[str, int, int]
+    """The tag whose steps they are, and what tells that it has changed."""
+    steps: list[int]
+    times: list[float]
+    """In seconds since the epoch; NaN where the log does not say."""
+
+
+class Until(NamedTuple):
+    """What had been logged at a moment."""
+
+    step: int
+    time: float
+    histories: dict[str, tuple[list[float], list[float]]]
+    newest: dict[str, float]
 
 
 class NumberHistories:
@@ -37,6 +61,7 @@ class NumberHistories:
     def __init__(self) -> None:
         self._tags: dict[str, _Tag] = {}
         self._numbers: Numbers | None = None
+        self._moments: Moments | None = None
         self.counts: dict[str, str] = {}
         """By tag: what its steps count, where not the optimiser's steps."""
 
@@ -91,6 +116,43 @@ class NumberHistories:
     def missing(self) -> dict[str, int]:
         """By tag, how many of its numbers are not finite; those with none left out."""
         return {tag: known.missing for tag, known in self._tags.items() if known.missing}
+
+    def moments(self) -> Moments:
+        """The steps that a replay can show: those of the tag with the most points, thinned where they are many."""
+        import numpy as np  # as above
+
+        longest = max(self._tags, key=lambda tag: (not self.counts.get(tag), self._tags[tag].count), default="")
+        known = self._tags.get(longest)
+        if self._numbers is None or known is None:
+            return Moments(("", 0, 0), [], [])
+        if self._moments is None or self._moments.key != (longest, known.life, known.count):
+            points = self._numbers.points(longest)
+            steps, first = np.unique(points.step, return_index=True)
+            chosen = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), MOMENTS)).round().astype(int))
+            key = longest, known.life, known.count
+            self._moments = Moments(key, steps[chosen].tolist(), points.time[first[chosen]].tolist())
+        return self._moments
+
+    def until(self, moment: int) -> Until:
+        """What had been logged at a replay's moment: by its step or, of tags that count otherwise, by its time."""
+        found = self.moments()
+        step, time = found.steps[moment], found.times[moment]
+        unit = self.counts.get(found.key[0], "")
+        histories, newest = {}, {}
+        for tag, known in self._tags.items():
+            end = float(step) if self.counts.get(tag, "") == unit else self._step_at(tag, time)
+            histories[tag] = points = known.history.until(end)
+            if points[1]:
+                newest[tag] = points[1][-1]
+        return Until(step, time, histories, newest)
+
+    def _step_at(self, tag: str, time: float) -> float:
+        """The step that a tag had reached at a time; infinite where that is not known."""
+        points = self._numbers.points(tag) if self._numbers is not None else None
+        if points is None or not math.isfinite(time) or not math.isfinite(float(points.time[-1])):
+            return math.inf
+        before = points.step[points.time <= time]
+        return float(before[-1]) if len(before) else -math.inf
 
     def between(self, tag: str, low: float, high: float) -> tuple[list[float], list[float]]:
         """The tag's true points in a window of steps; where they are many, their extremes.

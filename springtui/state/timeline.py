@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import bisect
 import copy
+import itertools
+import math
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator
@@ -31,6 +33,8 @@ MOVES = 1000
 """Most changes of settings that are kept."""
 LONGEST_GAP = 2.0
 """Most seconds that a replay waits between records, so that pauses are skipped."""
+_STEP_SECONDS = 0.1
+"""Seconds between the steps of a replay where the log does not say when they were."""
 _FIRST_STRIDE = 1 << 14
 _CHUNKS = 6
 Points = tuple[list[float], list[float]]
@@ -253,6 +257,7 @@ class Timeline:
             histories |= {name: history.points() for name, history in self._numbers.histories.items()}
             view = View(state, histories, self.curves, damaged=self.damaged, moves=list(self.moves))
             if self._bulk is not None:
+                view.curves = view.curves or len(self._numbers.moments().steps)
                 view.counts, view.missing = self._bulk.counts, self._numbers.missing
                 view.read, view.problems = self._bulk.read, self._bulk.problems
                 view.notes = [event for event in self._bulk.events if isinstance(event, Note)]
@@ -264,7 +269,12 @@ class Timeline:
             return None if self._bulk is None else self._numbers.between(name, low, high)
 
     def view_at(self, position: int) -> View:
-        """The run when curve number ``position`` (from 0) was recorded; reads the log."""
+        """The run when curve number ``position`` (from 0) was recorded; reads the log.
+
+        Of a log without curves that is kept as columns: when it had come to a step.
+        """
+        if not self.curves and self._bulk is not None:
+            return self._view_of_numbers(position)
         with self._lock:
             position = min(max(0, position), self.curves - 1)
             mark, end = self._span(position)
@@ -290,6 +300,15 @@ class Timeline:
             state.health = {name: history.until(step) for name, history in self._health.items()}
         return View(state, parts, curves, damaged=self.damaged, moves=moves)
 
+    def _view_of_numbers(self, position: int) -> View:
+        view = self.view()
+        with self._lock:
+            until = self._numbers.until(min(max(0, position), view.curves - 1))
+        view.state.step, view.state.logged, view.histories = until.step, until.newest, until.histories
+        if math.isfinite(until.time):
+            view.state.heard = until.time
+        return view
+
     def position_after(self, position: int, seconds: float) -> tuple[int, float]:
         """The curve that a replay reaches after ``seconds``, and the seconds left over."""
         reached, last = position, None
@@ -304,6 +323,12 @@ class Timeline:
 
     def _times_from(self, position: int) -> Iterator[tuple[int, float]]:
         """Number and time of curves from ``position`` on; only as many as are read quickly."""
+        if not self.curves and self._bulk is not None:
+            with self._lock:
+                times = self._numbers.moments().times
+            known = (time if math.isfinite(time) else _STEP_SECONDS * i for i, time in enumerate(times))
+            yield from itertools.islice(enumerate(known), position, None)
+            return
         with self._lock:
             mark, end = self._span(position)
         for _ in range(_CHUNKS):

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from engine.runs.status import Observation
+from textual.markup import escape
 
+from engine.runs.status import Observation, Status
+
+from ..state.curves import legend
+from ..state.pictures import Series
 from ..state.timeline import View
 from ..state.wording import columns, fitting, number
 from ..terminal.text import plain_text
@@ -15,6 +19,14 @@ from .panels import setting_in_words
 WAITING = "waiting for records"
 _PARTS = frozenset({"train", "training", "test", "val", "valid", "validation", "eval", "evaluation", "dev"})
 """Words that say of which samples a number is; tags that differ in them alone share a plot."""
+_COLORS = {
+    "primary": "$primary",
+    "good": "$success",
+    "accent": "$accent",
+    "warn": "$warning",
+    "muted": "$secondary",
+}
+_IN_LEGEND = 5
 _BETWEEN = re.compile(r"[/_.\s-]+")
 
 
@@ -42,6 +54,14 @@ def heading(names: Sequence[str], missing: Mapping[str, int]) -> str:
     return plain_text(", ".join(parts)) or "Scalars"
 
 
+def legend_of(series: Sequence[Series]) -> str:
+    """The legend of several curves, as markup; empty for one."""
+    named = [one for one in series if one.name]
+    if len(named) < 2:
+        return ""
+    return legend(*((escape(one.name), _COLORS.get(one.role, "$foreground")) for one in named[:_IN_LEGEND]))
+
+
 def axis(names: Sequence[str], counts: Mapping[str, str]) -> str:
     """What the horizontal axis of a plot of these tags counts."""
     return next((counts[name] for name in names if counts.get(name)), "step")
@@ -50,7 +70,8 @@ def axis(names: Sequence[str], counts: Mapping[str, str]) -> str:
 def header(view: View, name: str, run: str, *, replayed: bool, width: int) -> str:
     """The run's name, format, status, step and id; parts that do not fit into ``width`` are left out."""
     state = view.state
-    parts = [name or run, str(state.facts.get("format", "")), "replay" if replayed else state.status]
+    status = "" if state.status is Status.UNKNOWN else state.status
+    parts = [name or run, str(state.facts.get("format", "")), "replay" if replayed else status]
     if view.histories:
         parts.append(f"step {state.at}")
     if view.read < 1.0:

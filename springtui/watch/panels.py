@@ -281,4 +281,6 @@ def bar_words(view: View, position: int | None, whole: View, *, playing: bool, s
 
 def _seconds(state: RunState) -> float:
     first, last = state.initial, state.latest
+    if last is None and state.started:
+        return state.heard - state.started
     return last.time - first.time if first is not None and last is not None else 0.0

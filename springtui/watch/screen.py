@@ -79,6 +79,9 @@ class WatchScreen(BaseScreen[None]):
         Binding("b", "toggle_pause", "Pause", id="watch.pause", tooltip="pause or resume the run"),
         Binding("x", "stop", "Stop", id="watch.stop", tooltip="stop the run; what it wrote is kept"),
         Binding("i", "set", "Set", id="watch.set", tooltip="change a setting while it runs"),
+        Binding("b", "say_foreign", "Pause", id="watch.pause", tooltip="pause or resume the run", show=False),
+        Binding("x", "say_foreign", "Stop", id="watch.stop", tooltip="stop the run", show=False),
+        Binding("i", "say_foreign", "Set", id="watch.set", tooltip="change a setting while it runs", show=False),
         Binding("v", "toggle_ruler", "View", id="watch.view", tooltip="springs or a folding ruler", show=False),
         Binding("right_square_bracket", "next_group(1)", "Next tab", id="watch.next_tab", key_display="]",
                 tooltip="next tab"),
@@ -276,6 +279,7 @@ class WatchScreen(BaseScreen[None]):
         if self.of_log:
             history.heading = log_words.heading(names, whole.missing)
             history.axis = log_words.axis(names, whole.counts)
+            history.legend = log_words.legend_of(panels.history_series(self.whole.histories, None, names))
         until = view.histories if replayed else None
         shown = panels.history_series(self.whole.histories, until, names)
         history.show_curves(shown, (self.watched.id, self.scalar), self._finer if self.of_log else None)
@@ -358,6 +362,8 @@ class WatchScreen(BaseScreen[None]):
         gone = "the run's directory is gone; what was read is still shown" if self.follower.gone else ""
         wrong = gone or self.control.trouble
         problem = "" if gone else panels.what_went_wrong(self.follower.observation)
+        if self.of_log and (seen := self.follower.observation) is not None:
+            problem = seen.text if not gone else ""
         state = self.view.state.of_tower(self.path)
         on_curve = self.has_class("-tabbed") and self.tab not in ("layers", "times")
         regime = panels.regime_parts(state, self.measure) if on_curve else []
@@ -366,7 +372,7 @@ class WatchScreen(BaseScreen[None]):
         self.set_texts({"#said": plain_text(text)})
         self.set_class(not text, "-silent")
         unheard = "not acknowledged" in asked or "refused" in asked
-        problem = "" if problem.startswith(Status.WAITING) else problem
+        problem = "" if problem.startswith(Status.WAITING) or self.of_log else problem
         self.query_one("#said").set_class(bool(wrong or problem) or unheard, "-wrong")
 
     # what is asked of the worker
@@ -384,10 +390,18 @@ class WatchScreen(BaseScreen[None]):
         if action == "next_tower":
             return len(self._towers) > 1
         if action == "next_measure":
-            return self.kind != "chain"
+            return self.kind != "chain" and not self.of_log
+        if self.of_log and action == "next_group":
+            return self.has_class("-tabbed")
         if action == "next_scalar":
             return self.tab != "layers"
+        if action == "say_foreign" or self.of_log:
+            return self.of_log and action not in _ASKING
         return self.read_only or action not in _ASKING or not self.whole.state.is_over
+
+    def action_say_foreign(self) -> None:
+        """Say that nothing can be asked of another tool's training."""
+        self.control.has_nobody_to_ask()
 
     async def action_toggle_pause(self) -> None:
         """Pause the worker, or let it go on."""
