@@ -31,7 +31,9 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-_START = re.compile(r"\s*(?:\[\s*([0-9]{1,9})\s*,\s*([0-9]{1,12})\s*\]|\[([0-9]{1,12})\](?=\s)|([0-9]{1,12}):(?=\s))")
+_START = re.compile(
+    r"\s*(?:\[\s*([0-9]{1,9})\s*,\s*([0-9]{1,12})\s*\]|\[([0-9]{1,12})\](?=\s)|([0-9]{1,12}):(?=\s))"
+)
 """[epoch, batch] or [iteration] or iteration: before all else."""
 _DATE = re.compile(
     r"(?<![0-9])(20[0-9]{2})[-/]([01][0-9])[-/]([0-3][0-9])[ T]([0-2][0-9]):([0-5][0-9]):([0-6][0-9])"
@@ -45,7 +47,7 @@ _NO_LETTERS = re.compile(r"[\W\d_]+")
 _DAYS = re.compile(r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b")
 _FRACTION = re.compile(r"([0-9]+)\s*/\s*([0-9]+)")
 _NUMERIC = re.compile(rf"([-+]?(?:{_NUMBER}|(?i:nan|inf(?:inity)?)))\ ?%?", re.VERBOSE)
-_TIME_NAMES = frozenset("time timestamp _timestamp wall_time ts created".split())
+_TIME_NAMES = frozenset(["time", "timestamp", "_timestamp", "wall_time", "ts", "created"])
 _MOST_PAIRS = 256
 """Of one line."""
 _MOST_DIGITS = 18

@@ -15,14 +15,85 @@ _SEPARATED = re.compile(r".*(?:[,;|│┃\t{}\[\]<>•]|\s\s|\s-+\s|: |= |\)\s)\
 """What ends before the last words."""
 _SECTION = re.compile(r"([A-Za-z][\w.-]{0,24})\s?[:|]\s*\S*$")
 _STOP = frozenset(
-    """a after ago all and are as at be before by did does each every for found from had has have in into is it
-    last least loaded loading more most new no not now of off on only or over out per reached same saved saving
-    since size than that the then there this to took under until up use used using was were when which will with
-    within than""".split()
+    [
+        "a",
+        "after",
+        "ago",
+        "all",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "before",
+        "by",
+        "did",
+        "does",
+        "each",
+        "every",
+        "for",
+        "found",
+        "from",
+        "had",
+        "has",
+        "have",
+        "in",
+        "into",
+        "is",
+        "it",
+        "last",
+        "least",
+        "loaded",
+        "loading",
+        "more",
+        "most",
+        "new",
+        "no",
+        "not",
+        "now",
+        "of",
+        "off",
+        "on",
+        "only",
+        "or",
+        "over",
+        "out",
+        "per",
+        "reached",
+        "same",
+        "saved",
+        "saving",
+        "since",
+        "size",
+        "than",
+        "that",
+        "the",
+        "then",
+        "there",
+        "this",
+        "to",
+        "took",
+        "under",
+        "until",
+        "up",
+        "use",
+        "used",
+        "using",
+        "was",
+        "were",
+        "when",
+        "which",
+        "will",
+        "with",
+        "within",
+        "than",
+    ]
 )
-_IGNORED = frozenset("pid cuda rank port line device seed eta".split())
+_IGNORED = frozenset(["pid", "cuda", "rank", "port", "line", "device", "seed", "eta"])
 _SOURCE = re.compile(r"\.(?:py|pyx|cc|cpp|cu|c|h|go|rs|java|js|ts)$")
-_WHICH = r"(?:train(?:ing|er)?|val(?:id(?:ation)?)?|test|eval(?:uation)?|global|current|optimi[sz]er|gradient|outer)"
+_WHICH = (
+    r"(?:train(?:ing|er)?|val(?:id(?:ation)?)?|test|eval(?:uation)?|global|current|optimi[sz]er|gradient|outer)"
+)
 _STEP = re.compile(
     rf"(?:(?:{_WHICH}[ _/.-]?){{0,3}}|.{{0,40}}\bat )"
     r"(?P<word>step|iteration|iter|itr|it|batch|minibatch|episode|update|round|timesteps?|generation"
@@ -88,7 +159,12 @@ def name_of(gap: str) -> Name:
 
 
 def _is_name(name: str, joined: bool) -> bool:
-    if not name or len(name) > LONGEST_NAME or not name.isprintable() or not (name[0].isalpha() or name[0] in "_%@"):
+    if (
+        not name
+        or len(name) > LONGEST_NAME
+        or not name.isprintable()
+        or not (name[0].isalpha() or name[0] in "_%@")
+    ):
         return False
     lower = name.lower()
     words = lower.split()
