@@ -68,7 +68,7 @@ class LogClient:
             return [run for run in self._by_key.values() if run.id not in self._hidden]
 
     def mark(self) -> int:
-        """Differs once a run was found, or turned out to be the same as another."""
+        """Differs once a run was found, or turned out to be another one, and once all have been read."""
         return self._mark
 
     def wait(self, until: Callable[[LogClient], bool], seconds: float) -> bool:
@@ -157,6 +157,8 @@ class LogClient:
             elif isinstance(message, wire.Listed):
                 self.is_listed, self.files, self.problems = True, message.files, message.problems
                 self.own_runs = [Path(os.fsdecode(path)) for path in message.own_runs]
+                self._mark += 1
+            if isinstance(message, wire.Idle):
                 self._mark += 1
             self.is_idle = isinstance(message, wire.Idle)
             self._changed.notify_all()
