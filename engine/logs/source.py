@@ -16,6 +16,7 @@ from .finding import Found, Place, Search
 from .own import OtherRun, joined_to
 from .reader import PIECE, Claim, Format, Reader
 from .registry import FORMATS
+from .same import Candidate, Sketch, same_trainings
 from .series import Series
 
 Key = tuple[str, Path, str]
@@ -68,6 +69,9 @@ class FoundRun:
         self.own: Path | None = None
         """The run directory of springtui that holds the loads of the same training; its records and the points of
         this run belong together."""
+        self.same_as: int | None = None
+        """The number of the run that is the same training in another format, and richer; see ``Source.relate``."""
+        self.sketch = Sketch()
         self.reader: Reader | None = None
         self.faults = 0
         self.due = 0.0
@@ -180,6 +184,7 @@ class Source:
         start = time.monotonic()
         while limit > 0 and (run := self._next_run()) is not None:
             batch, before = self._look(run, min(limit, PIECE)), run.read
+            run.sketch.take(batch)
             run.read, run.size = batch.read, batch.size
             limit -= max(_LEAST, run.read - before)
             if batch.more:
@@ -192,6 +197,13 @@ class Source:
             if time.monotonic() - start > _TURN:
                 break
         return news
+
+    def relate(self) -> None:
+        """Tell of each run whether it is the same training as another one, by what was read of both until now."""
+        candidates = {r.number: Candidate(r.format.name, r.claim.folder, r.sketch) for r in self.runs.values()}
+        same = same_trainings(candidates)
+        for run in self.runs.values():
+            run.same_as = same.get(run.number)
 
     def close(self) -> None:
         """Let go of all open files."""
