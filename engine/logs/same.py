@@ -2,8 +2,8 @@
 
 Runs of different formats are one training where scalars of like names have the same values at the same steps, or
 in the same order, to the digits that the coarser log has; where both tell times, these agree; and where their
-folders lie near each other. Learning rates, epochs and counters are no evidence, since other trainings share them. It is
-told from a ``Sketch`` of each run, a few hundred of its points, so that no log is read twice.
+folders lie near each other. Learning rates, epochs and counters are no evidence, since other trainings share them.
+It is told from a ``Sketch`` of each run, a few hundred of its points, so that no log is read twice.
 """
 
 from __future__ import annotations
