@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 import re
 import zlib
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -153,7 +153,7 @@ def _order(tag: str) -> int:
 
 
 def _rounded(value: float) -> float:
-    return float(f"{value:.3g}")
+    return float(f"{value:.4g}")
 
 
 class Candidate(NamedTuple):
@@ -164,8 +164,10 @@ class Candidate(NamedTuple):
     sketch: Sketch
 
 
-def same_trainings(runs: Mapping[int, Candidate]) -> dict[int, int]:
+def same_trainings(runs: Mapping[int, Candidate], shown: Collection[int] = ()) -> dict[int, int]:
     """By number of a run that is the same training as another: the number of that one, which is the richest.
+
+    ``shown``: runs that were kept before, beside others of the same training; they are kept again.
 
     Of the runs of one training the one is kept that is the same as the most others (a log that spans a resume
     beside those of its parts), then that with the most points, then one that tells times.
@@ -176,21 +178,26 @@ def same_trainings(runs: Mapping[int, Candidate]) -> dict[int, int]:
             alike[left].add(right)
             alike[right].add(left)
     kept: dict[int, int] = {}
-    order = sorted(alike, key=lambda n: (-len(alike[n]), -runs[n].sketch.points, not runs[n].sketch.has_times, n))
+    order = sorted(alike, key=lambda n: (-len(alike[n]), n not in shown, *_poverty(runs[n].sketch), n))
     for number in order:
         if number not in kept:
             kept |= {other: number for other in alike[number] if other not in kept and other not in kept.values()}
     return kept
 
 
+def _poverty(sketch: Sketch) -> tuple[int, bool]:
+    """Smaller for richer runs."""
+    return -sketch.points, not sketch.has_times
+
+
 def _candidates(runs: Mapping[int, Candidate]) -> list[tuple[int, int]]:
-    """Pairs of runs of different formats, near each other, that share some values."""
+    """Pairs of runs of different formats, near each other, that share a few values."""
     holders: dict[tuple[str, float, float], list[int]] = defaultdict(list)
     for number, run in runs.items():
         for key in set(run.sketch.keys()):
             holders[key].append(number)
-    pairs = {pair for numbers in holders.values() for pair in _pairs(runs, numbers)}
-    return sorted(pairs)
+    shared = Counter(pair for numbers in holders.values() for pair in _pairs(runs, numbers))
+    return sorted(pair for pair, count in shared.items() if count >= _FEWEST)
 
 
 def _pairs(runs: Mapping[int, Candidate], numbers: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -24,7 +24,7 @@ Key = tuple[str, Path, str]
 _FRESH = 0.35
 """Seconds from one look at a log to the next where it grew within ``_FRESH_FOR`` seconds."""
 _FRESH_FOR = 20.0
-_LIVE = 0.7
+_LIVE = 0.6
 """The same for a log that was changed within the last hour: with it a record is seen within a second."""
 _LIVE_FOR = 3600.0
 _QUIET = 5.0
@@ -32,11 +32,16 @@ _QUIET_FOR = 86400.0
 _OLD = 20.0
 _SHARE = 0.01
 """Share of a core that looking at logs that do not grow may take; with many, looks come less often."""
+_NAP = 0.1
+"""Seconds to wait at least, so that all logs that are due soon are looked at together."""
 _TURN = 0.1
 """Seconds after which one call of ``poll`` returns."""
 _LEAST = 1 << 16
 """Bytes that a look is counted for at least, so that a call does not go on for ever where nothing is read."""
 _FAULTS = 3
+_RELATE_SECONDS = 1.0
+_MORE_POINTS = 1.1
+"""Growth of all points from which on runs are compared anew."""
 _NEWEST = 16
 """Files of a run that are looked at to tell when it was last changed: the newest come last."""
 
@@ -112,10 +117,18 @@ class Source:
         """In the order in which they were found."""
         self.own_runs: list[Path] = []
         """Run directories of springtui under these paths that belong to no run of another tool."""
+        self.changes = 0
+        """Grows whenever something about a run changes that is no news of its log."""
+        self._points = 0
+        self._related = 0
+        """Points that had been read when runs were compared last."""
+        self._next_relation = 0.0
         self._named = [str(path) for path in paths]
         self._at: dict[Path, list[FoundRun]] = {}
         """By place, the runs that are claimed there."""
         self._by_number: list[FoundRun] = []
+        self._unread: set[int] = set()
+        """Numbers of the runs that have not been read to their ends once."""
         self._due: list[tuple[float, int]] = []
         """(when, number) of the runs to look at, the earliest first; those never read, newest first, lead."""
         self._was_looking = True
@@ -151,25 +164,25 @@ class Source:
     @property
     def is_read(self) -> bool:
         """Whether all runs found by now have been read to the end that they had."""
-        return all(run.is_complete or run.is_gone for run in self._by_number)
+        return not self._unread
 
     @property
     def wait(self) -> float:
         """Seconds until ``scan`` or ``poll`` has something to do."""
-        if self._ready:
+        if self._ready or self._search.is_looking or not self._search.is_complete:
             return 0.0
         due = self._due[0][0] - time.monotonic() if self._due else math.inf
-        return max(0.0, min(self._search.wait, due))
+        return max(_NAP, min(self._search.wait, due))
 
     @property
     def files(self) -> int:
         """Plain files that were looked over by now."""
-        return sum(place.files for place in self._search.places.values())
+        return self._search.files
 
     @property
     def problems(self) -> dict[Path, str]:
         """By path, why it cannot be looked through."""
-        return {path: place.error for path, place in self._search.places.items() if place.error}
+        return self._search.errors
 
     def run(self, number: int) -> FoundRun:
         """The run of a number."""
@@ -183,27 +196,51 @@ class Source:
         news: list[tuple[int, Batch]] = []
         start = time.monotonic()
         while limit > 0 and (run := self._next_run()) is not None:
-            batch, before = self._look(run, min(limit, PIECE)), run.read
+            batch, before, points = self._look(run, min(limit, PIECE)), run.read, run.sketch.points
             run.sketch.take(batch)
             run.read, run.size = batch.read, batch.size
             limit -= max(_LEAST, run.read - before)
+            self._points += run.sketch.points - points
             if batch.more:
                 self._ready.append(run)
             else:
+                self._put_off(run, has_grown=run.is_complete and bool(batch))
                 run.is_complete = True
-                self._put_off(run, has_grown=bool(batch))
+                self._unread.discard(run.number)
             if batch:
                 news.append((run.number, batch))
             if time.monotonic() - start > _TURN:
                 break
+        if not self._ready:
+            self._relate_again()
         return news
 
     def relate(self) -> None:
-        """Tell of each run whether it is the same training as another one, by what was read of both until now."""
-        candidates = {r.number: Candidate(r.format.name, r.claim.folder, r.sketch) for r in self.runs.values()}
-        same = same_trainings(candidates)
+        """Tell of each run whether it is the same training as another one, by what was read of both until now.
+
+        ``poll`` calls it now and then; it costs nothing where all runs are of one format.
+        """
+        candidates = {
+            run.number: Candidate(run.format.name, run.claim.folder, run.sketch)
+            for run in self.runs.values()
+            if run.is_complete
+        }
+        shown = {run.same_as for run in self.runs.values() if run.same_as is not None}
+        several = len({candidate.format for candidate in candidates.values()}) > 1
+        same = same_trainings(candidates, shown) if several else {}
         for run in self.runs.values():
-            run.same_as = same.get(run.number)
+            if run.same_as != same.get(run.number):
+                run.same_as = same.get(run.number)
+                self.changes += 1
+
+    def _relate_again(self) -> None:
+        """Do so where much has been read since the last time, and the last time did not cost much."""
+        start = time.monotonic()
+        if start < self._next_relation or self._points < self._related * _MORE_POINTS:
+            return
+        self.relate()
+        self._related = max(self._points, 1)
+        self._next_relation = time.monotonic() + max(_RELATE_SECONDS, (time.monotonic() - start) / _SHARE)
 
     def close(self) -> None:
         """Let go of all open files."""
@@ -256,8 +293,7 @@ class Source:
             pause = _LIVE
         else:
             pause = _QUIET if since < _QUIET_FOR else _OLD
-        pause = max(pause, len(self._by_number) * self._cost / _SHARE * pause / _LIVE if pause < _QUIET else 0.0)
-        self._look_at(run, time.monotonic() + pause)
+        self._look_at(run, time.monotonic() + max(pause, len(self._by_number) * self._cost / _SHARE))
 
     def _look_at(self, run: FoundRun, when: float) -> None:
         """Look at a run at some time, and no earlier or later."""
@@ -275,10 +311,12 @@ class Source:
     def _renew(self, run: FoundRun | None, found: Found, place: Place) -> FoundRun:
         """The run of a claim: a known one that is told of it, else a new one."""
         name = self._name(found.claim, place)
+        self.changes += 1
         run = run or self.runs.get(found.claim.key)
         if run is None:
             run = FoundRun(len(self._by_number), found, name)
             self._by_number.append(run)
+            self._unread.add(run.number)
             self._look_at(run, -run.changed)
         else:
             self.runs.pop(run.key, None)
@@ -297,9 +335,11 @@ class Source:
         if run.instead is not None:
             del self.runs[run.key]
         run.is_gone = not any(os.path.lexists(file) for file in run.claim.files)
-        if run.reader is not None and (run.is_gone or run.instead is not None):
-            run.reader.close()
-            run.reader, run.is_anew = None, True
+        if run.is_gone or run.instead is not None:
+            self._unread.discard(run.number)
+            if run.reader is not None:
+                run.reader.close()
+                run.reader, run.is_anew = None, True
         return run.instead is None
 
     def _join(self) -> None:
@@ -308,7 +348,9 @@ class Source:
         runs = list(self.runs.values())
         belongs = joined_to([OtherRun(run.claim.folder, run.since, run.changed) for run in runs], own)
         for run, directory in zip(runs, belongs, strict=True):
-            run.own = directory
+            if run.own != directory:
+                run.own = directory
+                self.changes += 1
         self.own_runs = [path for path in own if path not in belongs]
 
     def _name(self, claim: Claim, place: Place) -> str:
