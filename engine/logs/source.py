@@ -135,7 +135,7 @@ class Source:
         self._ready: deque[FoundRun] = deque()
         """Runs of which more can be read at once."""
         self._cost = 1e-5
-        """Seconds that a look at a log that has not grown takes, on average."""
+        """Seconds of a core that a look at a log that has not grown takes, on average."""
 
     @property
     def paths(self) -> list[Path]:
@@ -194,7 +194,7 @@ class Source:
         Each run that is due gets its turn; those never read come first, the newest at the head.
         """
         news: list[tuple[int, Batch]] = []
-        start = time.monotonic()
+        start, spent, looks = time.monotonic(), time.thread_time(), 0
         while limit > 0 and (run := self._next_run()) is not None:
             batch, before, points = self._look(run, min(limit, PIECE)), run.read, run.sketch.points
             run.sketch.take(batch)
@@ -207,10 +207,13 @@ class Source:
                 self._put_off(run, has_grown=run.is_complete and bool(batch))
                 run.is_complete = True
                 self._unread.discard(run.number)
+            looks += 1
             if batch:
                 news.append((run.number, batch))
             if time.monotonic() - start > _TURN:
                 break
+        if looks and not news:
+            self._cost += 0.1 * ((time.thread_time() - spent) / looks - self._cost)
         if not self._ready:
             self._relate_again()
         return news
@@ -263,7 +266,6 @@ class Source:
         try:
             if run.reader is None:
                 run.reader = run.format.reader(run.claim)
-            start = time.perf_counter()
             batch = run.reader.poll(limit)
         except Exception as error:  # a fault in one format must not end the watching of all other runs
             run.faults += 1
@@ -275,8 +277,6 @@ class Source:
             run.since = min(_first_time(points) for points in batch.points.values())
         if run.is_anew:
             batch.anew, run.is_anew = True, False
-        if not batch:
-            self._cost += 0.05 * (min(0.01, time.perf_counter() - start) - self._cost)
         return batch
 
     def _put_off(self, run: FoundRun, *, has_grown: bool) -> None:
