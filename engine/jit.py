@@ -31,6 +31,7 @@ COMPILED = (
     "ensemble/state.py",
     "jit.py",
     "logs/numbers_jit.py",
+    "logs/tables/rows_jit.py",
 )
 """Modules of the engine, by their path below it, that hold compiled functions or numbers built into them.
 
