@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .lines import JsonLines
 from .reader import Format
 
-FORMATS: tuple[Format, ...] = ()
+FORMATS: tuple[Format, ...] = (JsonLines(),)
 """The more certain a format's evidence, the earlier it stands: a signature before a table, a table before text."""
