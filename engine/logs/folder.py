@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 HEAD = 1 << 16
 """Bytes of a file that formats may look at to recognise it."""
+_HEADS = 4096
+"""Files of one folder whose heads are looked at; a folder of more is a data set, and no format opens them all."""
+_KEPT = 1 << 24
+"""Bytes of heads that a folder keeps; beyond, they are read again when they are asked for again."""
 
 
 class Entry(NamedTuple):
@@ -23,54 +28,152 @@ class Entry(NamedTuple):
     """Its inode number."""
 
 
+class Entries(Mapping[str, Entry]):
+    """Plain files and folders by name, in the order of names; each is looked at when it is first asked for."""
+
+    def __init__(self, folder: Path, kinds: dict[str, bool]) -> None:
+        """``kinds``: by name, in order, whether it is a folder."""
+        self._folder = folder
+        self._kinds = kinds
+        self._seen: dict[str, Entry] = {}
+
+    def __getitem__(self, name: str) -> Entry:
+        is_folder = self._kinds[name]
+        if name not in self._seen:
+            try:
+                found = os.stat(os.path.join(self._folder, name))  # noqa: PTH116, PTH118 (thousands of them)
+                entry = Entry(name, is_folder, found.st_size, found.st_mtime_ns, found.st_ino)
+            except (OSError, ValueError):  # it vanished since it was listed
+                entry = Entry(name, is_folder, 0, 0, 0)
+            self._seen[name] = entry
+        return self._seen[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._kinds
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kinds)
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def of_kind(self, is_folder: bool) -> list[str]:
+        """The names of folders, or those of files."""
+        return [name for name, kind in self._kinds.items() if kind is is_folder]
+
+    def drop(self, name: str) -> None:
+        """Leave a name out from now on, if it is there."""
+        self._kinds.pop(name, None)
+
+
 class Folder:
     """One listing of a folder. What cannot be read is left out; nothing but plain files is ever opened."""
 
-    def __init__(self, path: Path, only: frozenset[str] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        only: frozenset[str] | None = None,
+        hidden: Mapping[Path, Collection[str]] | None = None,
+    ) -> None:
+        """List the folder, or look at the names ``only``.
+
+        ``hidden``: by folder, this one or one below, the names that are left out.
+        """
         self.path = path
-        self.entries: dict[str, Entry] = {}
-        """By name, in the order of names."""
+        self.links: dict[str, str] = {}
+        """By name of an entry that is a symbolic link, where it leads, as it is written in the link."""
+        self.error = ""
+        """Why the folder could not be listed; empty where it was."""
+        self._hidden = hidden or {}
         self._heads: dict[str, bytes] = {}
-        self._folders: dict[str, Folder] = {}
+        self._looked_at: set[str] = set()
+        self._bytes_kept = 0
+        self._below: dict[Path, Folder] = {}
+        self.entries = Entries(path, self._listed(only))
+        """By name, in the order of names."""
+
+    def _listed(self, only: frozenset[str] | None) -> dict[str, bool]:
+        kinds = {}
         try:
-            names = sorted(os.listdir(path)) if only is None else sorted(only)  # noqa: PTH208 (names alone)
+            if only is not None:
+                named = {name: _kind(self.path / name) for name in only}
+            else:
+                with os.scandir(self.path) as found:
+                    named = {entry.name: self._kind_of(entry) for entry in found}
+        except (OSError, ValueError) as error:
+            self.error = getattr(error, "strerror", "") or str(error)
+            return {}
+        hidden = self._hidden.get(self.path, ())
+        for name in sorted(named):
+            if (kind := named[name]) is not None and name not in hidden:
+                kinds[name] = kind
+        return kinds
+
+    def _kind_of(self, entry: os.DirEntry[str]) -> bool | None:
+        if not entry.is_symlink():
+            return True if entry.is_dir() else False if entry.is_file() else None
+        try:
+            self.links[entry.name] = os.readlink(entry.path)  # noqa: PTH115
         except OSError:
-            return
-        for name in names:
-            if (entry := _entry(path / name)) is not None:
-                self.entries[name] = entry
+            return None
+        return _kind(Path(entry.path))
 
     @property
     def files(self) -> list[str]:
         """Names of the plain files."""
-        return [name for name, entry in self.entries.items() if not entry.is_folder]
+        return self.entries.of_kind(is_folder=False)
 
     @property
     def folders(self) -> list[str]:
         """Names of the folders."""
-        return [name for name, entry in self.entries.items() if entry.is_folder]
+        return self.entries.of_kind(is_folder=True)
 
     def head(self, name: str) -> bytes:
-        """The first bytes of a file, at most ``HEAD``; empty where it cannot be read or is no plain file."""
-        if name not in self._heads:
-            self._heads[name] = b"" if name not in self.entries else read_head(self.path / name)
-        return self._heads[name]
+        """The first bytes of a file, at most ``HEAD``; empty where it cannot be read or is no plain file.
+
+        Empty also once thousands of files of this folder have been looked at.
+        """
+        if (known := self._heads.get(name)) is not None:
+            return known
+        if name not in self.entries or (len(self._looked_at) >= _HEADS and name not in self._looked_at):
+            return b""
+        self._looked_at.add(name)
+        head = read_head(self.path / name)
+        self._bytes_kept += len(head)
+        if self._bytes_kept > _KEPT:
+            self._heads.clear()
+            self._bytes_kept = len(head)
+        self._heads[name] = head
+        return head
 
     def folder(self, name: str) -> Folder:
         """A folder in this one; one without entries where there is none, or where it cannot be read."""
-        if name not in self._folders:
-            self._folders[name] = Folder(self.path / name)
-        return self._folders[name]
+        path = self.path / name
+        if path not in self._below:
+            self._below[path] = Folder(path, None if name in self.entries else frozenset(), self._hidden)
+        return self._below[path]
+
+    def below(self) -> Iterator[Folder]:
+        """The folders below this one that have been looked into, at any depth."""
+        for folder in self._below.values():
+            yield folder
+            yield from folder.below()
+
+    def hide(self, paths: Iterable[Path]) -> None:
+        """Leave files and folders out from now on, in this folder and in those below that were looked into."""
+        looked_into = {self.path: self} | {folder.path: folder for folder in self.below()}
+        for path in paths:
+            if (folder := looked_into.get(path.parent)) is not None:
+                folder.entries.drop(path.name)
 
 
-def _entry(path: Path) -> Entry | None:
+def _kind(path: Path) -> bool | None:
+    """Whether a path, links followed, is a folder; None where it is neither that nor a plain file."""
     try:
-        found = path.stat()
+        mode = path.stat().st_mode
     except (OSError, ValueError):
         return None
-    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-        return None
-    return Entry(path.name, stat.S_ISDIR(found.st_mode), found.st_size, found.st_mtime_ns, found.st_ino)
+    return True if stat.S_ISDIR(mode) else False if stat.S_ISREG(mode) else None
 
 
 def open_log(path: Path) -> int:
