@@ -30,6 +30,9 @@ COMPILED = (
     "ensemble/random.py",
     "ensemble/state.py",
     "jit.py",
+    "logs/lines/kernels.py",
+    "logs/lines/keys.py",
+    "logs/lines/texts_jit.py",
     "logs/numbers_jit.py",
     "logs/tables/rows_jit.py",
 )
