@@ -15,7 +15,7 @@ from ..plain_yaml import SETTINGS, settings_in
 from ..reader import PIECE, Claim, Reader
 from ..series import joined
 from .sniff import Found, found_in
-from .table import News, ReadRows, Table, read_rows
+from .table import News, ReadRows, Table
 
 _LEAST = int(np.iinfo(np.int64).min)
 
@@ -23,7 +23,7 @@ _LEAST = int(np.iinfo(np.int64).min)
 class TableReader(Reader):
     """Reads the tables of a run; one that vanished keeps its points."""
 
-    def __init__(self, claim: Claim, tag_of: Callable[[Path, Found], str], read: ReadRows = read_rows) -> None:
+    def __init__(self, claim: Claim, tag_of: Callable[[Path, Found], str], read: ReadRows | None = None) -> None:
         """``tag_of`` gives the name of a table's only scalar; empty where its header gives the names."""
         super().__init__(claim)
         self._tag_of = tag_of

@@ -19,7 +19,10 @@ def read_rows(
     odd: npt.NDArray[np.int64],
     left_out: npt.NDArray[np.int64],
 ) -> tuple[int, int, int, bool]:
-    """As the function of the same name in ``rows_jit``; no number is odd here, since ``float`` gives them all."""
+    """As the function of the same name in ``rows_jit``; no number is odd here, since ``float`` gives them all.
+
+    ``text`` [n], ``wanted`` [columns], ``values``, ``held`` [columns, rows], ``odd`` [m, 4], ``left_out`` [2].
+    """
     columns, room = values.shape
     data, between = text.tobytes(), bytes((separator,))
     chosen = np.flatnonzero(wanted).tolist()

@@ -65,15 +65,17 @@ class Table:
         separator: bytes,
         tag: str = "",
         counts: str = "",
-        read: ReadRows = read_rows,
+        read: ReadRows | None = None,
     ) -> None:
         """``tag``: the name of its only scalar, where the header does not give it. ``counts``: what the steps
-        count, where the header does not tell. ``read``: the function that reads rows."""
+        count, where the header does not tell. ``read``: the function that reads rows, by default
+        the compiled one where numba is there.
+        """
         self._file = LineFile(path)
         self._separator = separator
         self._tag = tag
         self._counts = counts
-        self._read_rows = read
+        self._read_rows = read or read_rows
         self._void: set[str] = set()
         """Tags whose points are void once the new content holds a row."""
         self._forget()
