@@ -1,4 +1,4 @@
-"""Logs of JSON lines: real ones equal their truth; live growth and rewriting; compiled code reads as Python does."""
+"""Logs of JSON lines: real ones equal their truth, live growth, rewriting; compiled code reads as Python does."""
 
 from __future__ import annotations
 
