@@ -20,6 +20,7 @@ import sqlite3
 import stat
 import tempfile
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -29,6 +30,8 @@ from urllib.parse import quote
 from ..folder import open_log
 
 T = TypeVar("T")
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
+"""What a damaged database raises; the latter comes of a message of SQLite that quotes what is damaged."""
 SETTLED = 0.5
 """Seconds after which a journal or write-ahead log is not one that a writer is just about to delete."""
 PATIENCE = 5.0
@@ -70,6 +73,16 @@ class State(NamedTuple):
     """The rollback journal of a transaction that may be half written; None where there is none."""
 
 
+class _Copy:
+    """A database copied with what lies beside it; deleted with this object."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        folder = tempfile.mkdtemp(prefix="springtui-")
+        self.path = Path(folder) / "log"
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+
 class QuietDatabase:
     """A database file that others write."""
 
@@ -81,7 +94,7 @@ class QuietDatabase:
         """... and since when (monotonic seconds) they have been the same ones."""
         self.is_partial = False
         """Whether what lies beside was too large to be copied, and the file was read without it."""
-        self._copy: tuple[State, tempfile.TemporaryDirectory[str]] | None = None
+        self._copy: _Copy | None = None
 
     def state(self) -> State | None:
         """How the files lie now; None where there is no database, or an empty one."""
@@ -109,7 +122,7 @@ class QuietDatabase:
         ``ask`` changes nothing: its answer is thrown away where it was not of one state.
 
         Raises:
-            sqlite3.Error: the database is damaged, or is no database.
+            UNREADABLE: the database is damaged, or is no database.
         """
         state = self.state()
         if state is None:
@@ -130,7 +143,7 @@ class QuietDatabase:
         """As ``read``, but while a writer is at it ask again, for seconds at most.
 
         Raises:
-            sqlite3.Error: the database is damaged, or is no database.
+            UNREADABLE: the database is damaged, or is no database.
         """
         for wait in range(_WAITS):
             found = self.read(ask)
@@ -146,7 +159,7 @@ class QuietDatabase:
     def _read_unlocked(self, ask: Callable[[sqlite3.Connection], T], state: State) -> tuple[T, State] | None:
         try:
             answer = self._asked(f"{_uri(self.path)}?immutable=1", ask)
-        except sqlite3.Error:
+        except UNREADABLE:
             if self._is_still(state):
                 raise
             return None
@@ -157,22 +170,22 @@ class QuietDatabase:
         return self._journal() is None and self._wal() is None and self.state() == state
 
     def _read_copy(self, ask: Callable[[sqlite3.Connection], T], state: State) -> tuple[T, State] | None:
-        if self._copy is None or self._copy[0] != state:
+        if self._copy is None or self._copy.state != state:
             self._copy = None
             beside = {"-wal": state.wal, "-journal": state.journal}
             if state.size + sum(found[1] for found in beside.values() if found) > LARGEST_COPY:
                 self.is_partial = True
                 return self._asked(f"{_uri(self.path)}?immutable=1", ask), state
-            folder = tempfile.TemporaryDirectory(prefix="springtui-")
+            copy = _Copy(state)
             try:
                 for suffix in ("", *(suffix for suffix, found in beside.items() if found)):
-                    shutil.copyfile(self._sibling(suffix), Path(folder.name) / f"log{suffix}")
+                    shutil.copyfile(self._sibling(suffix), f"{copy.path}{suffix}")
             except OSError:
                 return None
             if self.state() != state:
                 return None
-            self._copy = state, folder
-        return self._asked(_uri(Path(self._copy[1].name) / "log"), ask), state
+            self._copy = copy
+        return self._asked(_uri(self._copy.path), ask), state
 
     def _asked(self, uri: str, ask: Callable[[sqlite3.Connection], T]) -> T:
         with closing(sqlite3.connect(uri, uri=True, timeout=0.0, isolation_level=None)) as connection:
