@@ -97,6 +97,8 @@ class _Metric:
         """Where the first line begins that was not read."""
         self.size = 0
         self._path = path
+        self.was_read = False
+        """Whether it has been tried once."""
         self._looked: tuple[int, int, int] | None = None
         """Inode number, size and time of the file when it was read last, ..."""
         self._head = b""
@@ -106,6 +108,7 @@ class _Metric:
 
     def read(self, gathered: Gathered, limit: int) -> int:
         """Read on, about ``limit`` bytes at most; how many were read."""
+        self.was_read = True
         try:
             found = self._path.stat()
             looked = found.st_ino, found.st_size, found.st_mtime_ns
@@ -188,7 +191,7 @@ class MlflowFilesReader(Reader):
         batch.counts |= {tag: "call" for tag in batch.points if tag.startswith("system/")}
         batch.read = sum(metric.offset for metric in self._metrics)
         batch.size = sum(metric.size for metric in self._metrics)
-        batch.more = spent >= limit or any(metric.has_more for metric in self._metrics)
+        batch.more = spent >= limit or any(metric.has_more or not metric.was_read for metric in self._metrics)
         return batch
 
     def _read_meta(self, batch: Batch) -> None:

@@ -20,7 +20,6 @@ from ..protobuf import LENGTH, VARINT, Field, MessageError, fields, signed
 from ..series import Ints, Series, series_of
 
 
-
 class Kind(IntEnum):
     """Kinds of a record, by field number; there are more, which nothing is read from."""
 
