@@ -1,4 +1,4 @@
-"""Databases as MLflow 3.17 and trackio 0.43 lay them out, and MLflow's file store, written without these libraries."""
+"""Databases as MLflow 3.17 and trackio 0.43 lay them out, and MLflow's file store, written without them."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class TrackioWriter(DatabaseWriter):
 
 
 def grow(path: Path, commits: int) -> None:
-    """Commit to a database again and again without ever waiting for a lock; the errors that came of it on stdout."""
+    """Commit to a database again and again, never waiting for a lock; how often that failed on stdout."""
     errors = 0
     with closing(MlflowWriter(path, timeout=0.0)) as writer:
         for step in range(commits):

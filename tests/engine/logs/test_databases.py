@@ -87,7 +87,8 @@ def test_values_of_mlflow_come_back_as_they_were_logged(tmp_path: Path) -> None:
     writer.log(B, "x", [(7, 1.0)])
     writer.write("INSERT INTO params VALUES (?, ?, ?)", [("lr", "0.1", A), ("opt", "adam", A), ("amp", "True", A)])
     writer.write("INSERT INTO tags VALUES (?, ?, ?)", [
-        ("mlflow.note.content", "a note", A), ("mlflow.user", "me", A), ("team", "7", A), ("mlflow.parentRunId", A, B),
+        ("mlflow.note.content", "a note", A), ("mlflow.user", "me", A), ("team", "7", A),
+        ("mlflow.parentRunId", A, B),
     ])  # fmt: skip
     writer.update(A, "status", "KILLED")
     found = read_all(Mlflow(), tmp_path)
@@ -122,8 +123,8 @@ def test_values_of_trackio_come_back_as_they_were_logged(tmp_path: Path) -> None
     columns = read_all(Trackio(), tmp_path)[".#first"]
     assert [step for step, _ in points(columns, "loss")] == [5, 5, 4]
     assert math.isnan(points(columns, "loss")[0][1])
-    assert points(columns, "up") == [(5, math.inf)] and points(columns, "down") == [(5, -math.inf)]
-    assert points(columns, "nested.a") == [(5, 1.5)] and points(columns, "nested.deep.b") == [(5, 2.0)]
+    assert [points(columns, tag) for tag in ("up", "down")] == [[(5, math.inf)], [(5, -math.inf)]]
+    assert [points(columns, f"nested.{tag}") for tag in ("a", "deep.b")] == [[(5, 1.5)], [(5, 2.0)]]
     assert points(columns, "system/gpu/0") == [(0, 50.0), (1, 60.0)]
     assert columns.counts == {"system/gpu/0": "call"}
     assert {"flag", "text", "none", "list", "table._value"}.isdisjoint(columns.tags)
@@ -282,7 +283,8 @@ def test_the_journal_of_a_killed_writer_is_rolled_back_in_a_copy(tmp_path: Path)
     writer.close()
     before = files_of(killed)
     columns = read_all(Mlflow(), killed)[".#one"]
-    assert columns.tags == ["loss"] and len(columns) == 3000 and not columns.problems
+    assert {tag: len(columns.series(tag)) for tag in columns.tags} == {"loss": 3000}
+    assert not columns.problems
     assert files_of(killed) == before
 
 
@@ -365,7 +367,9 @@ def test_a_damaged_part_is_skipped_and_counted(tmp_path: Path) -> None:
     columns = read_all(Mlflow(), tmp_path)[".#one"]
     assert columns.problems == {"damaged part of a table": 1}
     steps = columns.series("loss").step
-    assert 1500 < len(steps) < 2000 and steps[-1] == 1999 and (np.diff(steps) > 0).all()
+    assert 1500 < len(steps) < 2000
+    assert steps[-1] == 1999
+    assert (np.diff(steps) > 0).all()
 
 
 def test_a_hostile_schema_runs_nothing(tmp_path: Path) -> None:

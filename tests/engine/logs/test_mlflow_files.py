@@ -50,13 +50,12 @@ def test_the_file_store_equals_its_truth() -> None:
             read = points(columns, tag)
             assert len(read) == len(known)
             for (step, value, time), (true_step, true, true_time) in zip(read, known, strict=True):
-                assert step == true_step and is_same(value, true) and abs(time - true_time) < 0.1
-        assert columns.name in ("run0", "run1") and columns.ended == "finished"
-        assert columns.settings == {
-            "mlflow.experiment": "exp",
-            "depth": 3,
-            "lr": 0.1 if columns.name == "run0" else 0.2,
-        }
+                assert step == true_step
+                assert is_same(value, true)
+                assert abs(time - true_time) < 0.1
+        assert columns.ended == "finished"
+        rate = {"run0": 0.1, "run1": 0.2}[columns.name]
+        assert columns.settings == {"mlflow.experiment": "exp", "depth": 3, "lr": rate}
         assert not columns.problems
 
 
