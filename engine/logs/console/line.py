@@ -47,7 +47,7 @@ _NO_LETTERS = re.compile(r"[\W\d_]+")
 _DAYS = re.compile(r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b")
 _FRACTION = re.compile(r"([0-9]+)\s*/\s*([0-9]+)")
 _NUMERIC = re.compile(rf"([-+]?(?:{_NUMBER}|(?i:nan|inf(?:inity)?)))\ ?%?", re.VERBOSE)
-_TIME_NAMES = frozenset("time timestamp _timestamp wall_time ts created".split())
+_TIME_NAMES = frozenset(["time", "timestamp", "_timestamp", "wall_time", "ts", "created"])
 _MOST_PAIRS = 256
 """Of one line."""
 _MOST_DIGITS = 18

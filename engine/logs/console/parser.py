@@ -9,7 +9,7 @@ from ..batch import Batch, Remark
 from ..series import series_of
 from .axis import Axis
 from .blocks import Blocks
-from .line import Line, read_line
+from .line import Line
 from .text import Lines, Text
 
 REPEATS = 3
@@ -25,9 +25,9 @@ _MOST_NAMES = 4096
 _MOST_WAITING = 64
 """Lines above a progress bar that wait until it is drawn again."""
 _MOST_REMARKS = 100
-_EVALUATIONS = frozenset("val valid validation test eval evaluation dev".split())
+_EVALUATIONS = frozenset(["val", "valid", "validation", "test", "eval", "evaluation", "dev"])
 _PARTS = _EVALUATIONS | {"train", "training"}
-_BATCHES = frozenset("batch minibatch".split())
+_BATCHES = frozenset(["batch", "minibatch"])
 _HEADING_WORDS = 6
 """Words of a line that says no more than where the training stands: ``--- epoch 3 ---``."""
 

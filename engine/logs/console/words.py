@@ -15,12 +15,9 @@ _SEPARATED = re.compile(r".*(?:[,;|│┃\t{}\[\]<>•]|\s\s|\s-+\s|: |= |\)\s)\
 """What ends before the last words."""
 _SECTION = re.compile(r"([A-Za-z][\w.-]{0,24})\s?[:|]\s*\S*$")
 _STOP = frozenset(
-    """a after ago all and are as at be before by did does each every for found from had has have in into is it
-    last least loaded loading more most new no not now of off on only or over out per reached same saved saving
-    since size than that the then there this to took under until up use used using was were when which will with
-    within than""".split()
+    ["a", "after", "ago", "all", "and", "are", "as", "at", "be", "before", "by", "did", "does", "each", "every", "for", "found", "from", "had", "has", "have", "in", "into", "is", "it", "last", "least", "loaded", "loading", "more", "most", "new", "no", "not", "now", "of", "off", "on", "only", "or", "over", "out", "per", "reached", "same", "saved", "saving", "since", "size", "than", "that", "the", "then", "there", "this", "to", "took", "under", "until", "up", "use", "used", "using", "was", "were", "when", "which", "will", "with", "within", "than"]
 )
-_IGNORED = frozenset("pid cuda rank port line device seed eta".split())
+_IGNORED = frozenset(["pid", "cuda", "rank", "port", "line", "device", "seed", "eta"])
 _SOURCE = re.compile(r"\.(?:py|pyx|cc|cpp|cu|c|h|go|rs|java|js|ts)$")
 _WHICH = (
     r"(?:train(?:ing|er)?|val(?:id(?:ation)?)?|test|eval(?:uation)?|global|current|optimi[sz]er|gradient|outer)"
