@@ -30,6 +30,8 @@ COMPILED = (
     "ensemble/random.py",
     "ensemble/state.py",
     "jit.py",
+    "logs/frame_layout.py",
+    "logs/frames_jit.py",
     "logs/numbers_jit.py",
 )
 """Modules of the engine, by their path below it, that hold compiled functions or numbers built into them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .reader import Format
+from .wandb import Wandb
 
-FORMATS: tuple[Format, ...] = ()
+FORMATS: tuple[Format, ...] = (Wandb(),)
 """The more certain a format's evidence, the earlier it stands: a signature before a table, a table before text."""
