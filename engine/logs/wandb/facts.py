@@ -1,4 +1,4 @@
-"""Records of a .wandb file that are no history rows: the run, its settings, its machine, what it printed, its end."""
+"""Records of a .wandb file that are no history rows: the run, its settings, machine, console and end."""
 
 from __future__ import annotations
 
