@@ -80,6 +80,8 @@ class Folder:
         ``hidden``: by folder, this one or one below, the names that are left out.
         """
         self.path = path
+        self.is_named = only is not None
+        """Whether it shows no more than the files that a person named."""
         self.links: dict[str, str] = {}
         """By name of an entry that is a symbolic link, where it leads, as it is written in the link."""
         self.error = ""
