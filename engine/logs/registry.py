@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from .lines import JsonLines
 from .reader import Format
+from .tables.format import DvcliveFormat, TableFormat
 
-FORMATS: tuple[Format, ...] = ()
+FORMATS: tuple[Format, ...] = (DvcliveFormat(), JsonLines(), TableFormat())
 """The more certain a format's evidence, the earlier it stands: a signature before a table, a table before text."""
