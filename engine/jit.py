@@ -30,6 +30,10 @@ COMPILED = (
     "ensemble/random.py",
     "ensemble/state.py",
     "jit.py",
+    "logs/tensorboard/crc.py",
+    "logs/tensorboard/found.py",
+    "logs/tensorboard/framing_jit.py",
+    "logs/tensorboard/tags.py",
 )
 """Modules of the engine, by their path below it, that hold compiled functions or numbers built into them.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .reader import Format
+from .tensorboard.format import TensorBoard
 
-FORMATS: tuple[Format, ...] = ()
+FORMATS: tuple[Format, ...] = (TensorBoard(),)
 """The more certain a format's evidence, the earlier it stands: a signature before a table, a table before text."""
