@@ -30,6 +30,11 @@ COMPILED = (
     "ensemble/random.py",
     "ensemble/state.py",
     "jit.py",
+    "logs/lines/kernels.py",
+    "logs/lines/keys.py",
+    "logs/lines/texts_jit.py",
+    "logs/numbers_jit.py",
+    "logs/tables/rows_jit.py",
     "logs/tensorboard/crc.py",
     "logs/tensorboard/found.py",
     "logs/tensorboard/framing_jit.py",
@@ -141,6 +146,35 @@ def _as_bits(_context: Any, _value: Any) -> Any:
     return types.int32(types.float32), generate
 
 
+def _float_of_bits(_context: Any, _bits: Any) -> Any:
+    """The float64 with these 64 bits."""
+
+    def generate(_ctx: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.DoubleType())
+
+    return types.float64(types.uint64), generate
+
+
+def _upper_product(_context: Any, _a: Any, _b: Any) -> Any:
+    """The upper 64 bits of the 128-bit product of two unsigned whole numbers."""
+
+    def generate(_ctx: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        wide = ir.IntType(128)
+        product = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
+        return builder.trunc(builder.lshr(product, wide(64)), ir.IntType(64))
+
+    return types.uint64(types.uint64, types.uint64), generate
+
+
+def _leading_zeros(_context: Any, _value: Any) -> Any:
+    """Number of zero bits above the highest set bit of an unsigned whole number of 64 bits, which is not 0."""
+
+    def generate(_ctx: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        return builder.ctlz(args[0], ir.IntType(1)(1))
+
+    return types.uint64(types.uint64), generate
+
+
 def _fortran_sgemm(
     _context: Any, _address: Any, _ta: Any, _tb: Any, _m: Any, _n: Any, _k: Any,
     _a: Any, _lda: Any, _b: Any, _ldb: Any, _beta: Any, _c: Any, _ldc: Any,
@@ -179,6 +213,9 @@ def _fortran_sgemm(
 
 as_float: Any = intrinsic(_as_float)
 as_bits: Any = intrinsic(_as_bits)
+float_of_bits: Any = intrinsic(_float_of_bits)
+upper_product: Any = intrinsic(_upper_product)
+leading_zeros: Any = intrinsic(_leading_zeros)
 _sgemm: Any = intrinsic(_fortran_sgemm)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from support.lab import until
 from support.made_runs import make_many, make_probe_run, make_run, probe_records, training_records
 from textual.pilot import Pilot
 
@@ -18,6 +19,7 @@ from springtui.runs.comparison import ComparisonScreen
 from springtui.runs.screen import RunsScreen
 from springtui.watch.screen import WatchScreen
 from springtui.watch.tabs import WatchTabs
+from springtui.widgets.curves_plot import CurvesPlot
 from springtui.widgets.plot import Plot
 
 SnapCompare = Callable[..., bool]
@@ -25,11 +27,9 @@ NOW = 1.7e9 + 9000.0
 
 
 async def settled(pilot: Pilot[int], known: Callable[[], bool]) -> None:
-    """Until all is known and drawn."""
-    for _ in range(600):
-        await pilot.pause(0.05)
-        if known() and not any(plot.is_stale() for plot in pilot.app.screen.query(Plot)):
-            break
+    """Until all is known and drawn; AssertionError where that takes too long."""
+    await pilot.pause()
+    await until(pilot, lambda: known() and not any(plot.is_stale() for plot in pilot.app.screen.query(Plot)))
     await pilot.pause()
 
 
@@ -50,7 +50,8 @@ def listed(*keys: str) -> Callable[[Pilot[int]], Awaitable[None]]:
         assert isinstance(screen, RunsScreen)
         await settled(pilot, lambda: all(screen.catalogue.is_described(name) for name in screen.table.in_view))
         await pilot.press(*keys)
-        await settled(pilot, lambda: len(screen.query_one("#overlay").curves) >= len(screen.marked))  # type: ignore[attr-defined]
+        overlay = screen.query_one("#overlay", CurvesPlot)  # which a small terminal shows only when asked
+        await settled(pilot, lambda: not overlay.size or len(overlay.curves) >= len(screen.marked))
 
     return draw
 

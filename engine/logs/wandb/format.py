@@ -1,0 +1,40 @@
+"""Which runs of wandb a folder holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..folder import Folder
+from ..reader import Claim, Format, Reader
+
+IDENTIFIER = b":W&B"
+BESIDE = ("files", "logs", "tmp")
+"""Folders of a run that repeat its console and settings, or hold files that it saved."""
+
+
+class Wandb(Format):
+    """wandb's own files, which it writes for runs that are offline, and for those that are sent to a server too."""
+
+    name = "wandb"
+    label = "wandb"
+    habit = "this writer flushes every 15 s"
+
+    def claims(self, folder: Folder) -> Iterator[Claim]:
+        """One run for each ``.wandb`` file; one of no bytes yet has the name of a run that has just begun."""
+        names = [name for name in folder.files if name.endswith(".wandb")]
+        found = [name for name in names if self._is_log(folder, name)]
+        beside = tuple(folder.path / name for name in BESIDE if name in folder.entries)
+        for name in found:
+            run = name if len(found) > 1 else ""
+            yield Claim(self.name, folder.path, (folder.path / name,), run, beside)
+
+    @staticmethod
+    def _is_log(folder: Folder, name: str) -> bool:
+        head = folder.head(name)
+        return head.startswith(IDENTIFIER) or (name.startswith("run-") and not head)
+
+    def reader(self, claim: Claim) -> Reader:
+        """A reader of the run."""
+        from .reader import WandbReader
+
+        return WandbReader(claim)

@@ -1,0 +1,222 @@
+"""Rows of a run's history in a piece of a .wandb file, as points by tag.
+
+A record is a message whose one field says its kind. Two of three are summaries, which repeat the newest values and
+are passed over. A history row holds items in no order: a key, or the parts of a nested one, and the value as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from .. import protobuf
+from ..frames import Records
+from ..protobuf import LENGTH, VARINT, Field, MessageError, fields, signed
+from ..series import Ints, Series, series_of
+
+
+class Kind(IntEnum):
+    """Kinds of a record, by field number; there are more, which nothing is read from."""
+
+    NONE = 0
+    HISTORY = 2
+    SUMMARY = 3
+    OUTPUT = 4
+    CONFIG = 5
+    STATS = 7
+    ALERT = 10
+    METRIC = 12
+    OUTPUT_RAW = 13
+    RUN = 17
+    EXIT = 18
+
+
+NO_KIND = frozenset({1, 16, 19, 200})
+"""Fields that any record may have beside the one that says its kind: number, control, uuid, info."""
+STEP, TIME, RUNTIME, OWN = "_step", "_timestamp", "_runtime", "_wandb"
+"""Keys that wandb puts into rows by itself; tags of no training."""
+TYPE = "_type"
+"""The last part of a nested key of what is no number: an image, a histogram, a table."""
+STEPS = 1 << 62
+"""Steps are smaller than this, by sign either way; of what is larger the row counts as one without a step."""
+DEEPEST = 16
+"""Levels of nested objects within one JSON value that are looked at."""
+_NUMBER = re.compile(rb"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+_WORDS = {
+    b"NaN": math.nan, b"Infinity": math.inf, b"-Infinity": -math.inf, b"true": 1.0, b"false": 0.0,
+    b'"NaN"': math.nan, b'"Infinity"': math.inf, b'"-Infinity"': -math.inf,
+}  # fmt: skip
+
+
+class Other(NamedTuple):
+    """A record that is neither a history row nor a summary."""
+
+    kind: int
+    """Its field number."""
+    start: int
+    """Where the content of that field begins in the piece."""
+    end: int
+    step: int
+    """The step of the last history row before it; 0 where there is none."""
+
+
+@dataclass(slots=True)
+class Rows:
+    """What the records of a piece amount to."""
+
+    points: dict[str, Series] = field(default_factory=dict)
+    others: list[Other] = field(default_factory=list)
+    damaged: int = 0
+    """Records that are no sound messages, though their checksum holds."""
+    step: int = -1
+    """The step of the last history row; -1 before the first."""
+
+
+def kind_of(data: bytes | bytearray, start: int, end: int) -> tuple[int, int, int]:
+    """Kind of the record in ``data[start:end]``, and the bounds of its content; kind 0: it has none.
+
+    Raises:
+        MessageError: it is no message.
+    """
+    for part in fields(data, start, end):
+        if part.wire == LENGTH and part.number not in NO_KIND:
+            return part.number, part.value, part.end
+    return 0, end, end
+
+
+def rows_of(records: Records, step: int) -> Rows:
+    """The records of a piece decoded; ``step``: that of the last row before them, -1 where there is none."""
+    return rows_plain(records.data, records.starts, records.ends, step)
+
+
+def rows_plain(data: bytearray, starts: Ints, ends: Ints, step: int) -> Rows:
+    """As ``rows_of``, without compiled code, of the records ``data[starts[i]:ends[i]]``."""
+    rows = Rows(step=step)
+    steps: dict[str, list[int]] = {}
+    values: dict[str, list[float]] = {}
+    times: dict[str, list[float]] = {}
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        try:
+            kind, begin, behind = kind_of(data, start, end)
+            if kind != Kind.HISTORY:
+                if kind not in (Kind.NONE, Kind.SUMMARY):
+                    rows.others.append(Other(kind, begin, behind, max(rows.step, 0)))
+                continue
+            row = row_of(data, begin, behind, rows.step)
+        except MessageError:
+            rows.damaged += 1
+            continue
+        rows.step = row.step
+        for tag, value in row.values:
+            steps.setdefault(tag, []).append(row.step)
+            values.setdefault(tag, []).append(value)
+            times.setdefault(tag, []).append(row.time)
+    rows.points = {tag: series_of(steps[tag], values[tag], times[tag]) for tag in steps}
+    return rows
+
+
+class Row(NamedTuple):
+    """One history row."""
+
+    step: int
+    time: float
+    """Seconds since the epoch; NaN where the row does not say."""
+    values: list[tuple[str, float]]
+
+
+Value = bytes | float
+"""Of an item: JSON, or a number that was written as one."""
+
+
+def row_of(data: bytes | bytearray, start: int, end: int, last: int) -> Row:
+    """The history row in ``data[start:end]``; ``last``: the step of the row before it.
+
+    Raises:
+        MessageError: it is no message.
+    """
+    items: list[tuple[tuple[str, ...], Value]] = []
+    step = None
+    for part in fields(data, start, end):
+        if part.wire == LENGTH and part.number == 1:
+            items.append(_item(data, part.value, part.end))
+        elif part.wire == LENGTH and part.number == 2:
+            step = _counted(data, part)
+    media = {names[:-1] for names, _ in items if len(names) > 1 and names[-1] == TYPE}
+    time = math.nan
+    values: list[tuple[str, float]] = []
+    for names, value in items:
+        if names == (STEP,):
+            step = _whole(number_of(value), step)
+        elif names == (TIME,):
+            time = number_of(value)
+        elif names and names != (RUNTIME,) and names[0] != OWN:
+            if not any(names[: len(above)] == above for above in media):
+                values += numbers_of(".".join(names), value)
+    return Row(last + 1 if step is None else step, time, values)
+
+
+def _counted(data: bytes | bytearray, message: Field) -> int | None:
+    """The step in a message of its own; 0, as any number, is not written there."""
+    step = 0
+    for part in fields(data, message.value, message.end):
+        if (part.number, part.wire) == (1, VARINT):
+            step = signed(part.value)
+    return step if abs(step) < STEPS else None
+
+
+def _whole(number: float, otherwise: int | None) -> int | None:
+    return int(number) if abs(number) < STEPS else otherwise
+
+
+def _item(data: bytes | bytearray, start: int, end: int) -> tuple[tuple[str, ...], Value]:
+    """Parts of an item's key, and its value."""
+    key = ""
+    nested: list[str] = []
+    value: Value = b""
+    for part in fields(data, start, end):
+        match part.number, part.wire:
+            case 1, protobuf.LENGTH:
+                key = protobuf.text(data, part)
+            case 2, protobuf.LENGTH:
+                nested.append(protobuf.text(data, part))
+            case ((8 | 16), protobuf.LENGTH):
+                value = bytes(data[part.value : part.end])
+            case 4, protobuf.VARINT:
+                value = float(part.value != 0)
+            case 5, protobuf.VARINT:
+                value = float(protobuf.zigzag(part.value))
+            case 6, protobuf.FIXED64:
+                value = protobuf.double(data, part.value)
+    return tuple(nested) or ((key,) if key else ()), value
+
+
+def number_of(value: Value) -> float:
+    """The number that a value is; NaN for all else."""
+    if isinstance(value, float):
+        return value
+    return float(value) if _NUMBER.fullmatch(value) else _WORDS.get(value, math.nan)
+
+
+def numbers_of(tag: str, value: Value) -> Iterator[tuple[str, float]]:
+    """The number or numbers of a value by tag; none of a text, a list, null, or an object that is no number."""
+    if isinstance(value, float) or value in _WORDS or _NUMBER.fullmatch(value):
+        yield tag, number_of(value)
+    elif value.startswith(b"{"):
+        try:
+            found = json.loads(value.decode("utf-8", "replace"), parse_int=float)
+        except (ValueError, RecursionError):
+            return
+        yield from _flat(tag, found, DEEPEST)
+
+
+def _flat(tag: str, found: Any, levels: int) -> Iterator[tuple[str, float]]:
+    if isinstance(found, float | bool):
+        yield tag, float(found)
+    elif isinstance(found, dict) and levels and not isinstance(found.get(TYPE), str):
+        for key, below in found.items():
+            yield from _flat(f"{tag}.{key}", below, levels - 1)

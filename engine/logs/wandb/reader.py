@@ -1,0 +1,48 @@
+"""Reads one wandb run in place."""
+
+from __future__ import annotations
+
+from ..batch import Batch
+from ..frames import FrameFile, Records
+from ..reader import PIECE, Claim, Reader
+from .axes import Axes
+from .facts import Facts
+from .history import rows_of
+
+MAGIC = b":W&B\xe1\xbe\x00"
+
+
+class WandbReader(Reader):
+    """Reads the file of one run."""
+
+    def __init__(self, claim: Claim) -> None:
+        super().__init__(claim)
+        self._file = FrameFile(claim.files[0], MAGIC)
+        self._start()
+
+    def _start(self) -> None:
+        self._axes = Axes()
+        self._step = -1
+
+    def poll(self, limit: int = PIECE) -> Batch:
+        """The news since the last call."""
+        records = self._file.read(limit)
+        batch = Batch(anew=records.anew, read=records.read, size=records.size, more=records.more)
+        if records.anew:
+            self._start()
+        self._decode(records, batch)
+        return batch
+
+    def _decode(self, records: Records, batch: Batch) -> None:
+        rows = rows_of(records, self._step)
+        self._step = rows.step
+        batch.points = rows.points
+        logged = list(rows.points)
+        Facts(batch, self._axes, records.data).add(rows.others)
+        batch.axes = self._axes.news(logged)
+        for what, count in (
+            ("damaged record", records.damaged + rows.damaged),
+            ("record too long", records.too_long),
+        ):
+            if count:
+                batch.problems[what] += count
