@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from .console.format import Console
+from .databases.formats import Mlflow, Trackio
+from .databases.mlflow_files import MlflowFiles
 from .lines import JsonLines
 from .reader import Format
 from .tables.format import DvcliveFormat, TableFormat
 from .tensorboard.format import TensorBoard
+from .wandb import Wandb
 
-FORMATS: tuple[Format, ...] = (TensorBoard(), DvcliveFormat(), JsonLines(), TableFormat())
+FORMATS: tuple[Format, ...] = (
+    TensorBoard(),
+    Wandb(),
+    Mlflow(),
+    Trackio(),
+    MlflowFiles(),
+    DvcliveFormat(),
+    JsonLines(),
+    TableFormat(),
+    Console(),
+)
 """The more certain a format's evidence, the earlier it stands: a signature before a table, a table before text."""
