@@ -8,9 +8,11 @@ from .databases.mlflow_files import MlflowFiles
 from .lines import JsonLines
 from .reader import Format
 from .tables.format import DvcliveFormat, TableFormat
+from .tensorboard.format import TensorBoard
 from .wandb import Wandb
 
 FORMATS: tuple[Format, ...] = (
+    TensorBoard(),
     Wandb(),
     Mlflow(),
     Trackio(),
