@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .clearml import ClearML
 from .lines import JsonLines
 from .reader import Format
 
-FORMATS: tuple[Format, ...] = (JsonLines(),)
+FORMATS: tuple[Format, ...] = (ClearML(), JsonLines())
 """The more certain a format's evidence, the earlier it stands: a signature before a table, a table before text."""
