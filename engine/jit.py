@@ -34,6 +34,7 @@ COMPILED = (
     "logs/lines/keys.py",
     "logs/lines/texts_jit.py",
     "logs/numbers_jit.py",
+    "logs/tables/rows_jit.py",
 )
 """Modules of the engine, by their path below it, that hold compiled functions or numbers built into them.
 

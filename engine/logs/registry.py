@@ -5,6 +5,7 @@ from __future__ import annotations
 from .clearml import ClearML
 from .lines import JsonLines
 from .reader import Format
+from .tables.format import DvcliveFormat, TableFormat
 
-FORMATS: tuple[Format, ...] = (ClearML(), JsonLines())
+FORMATS: tuple[Format, ...] = (ClearML(), DvcliveFormat(), JsonLines(), TableFormat())
 """The more certain a format's evidence, the earlier it stands: a signature before a table, a table before text."""

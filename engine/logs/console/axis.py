@@ -31,7 +31,9 @@ class Axis:
         self._goes_on: bool | None = None
         """Whether steps are counted on from epoch to epoch; None until the epoch has changed."""
 
-    def place(self, epoch: int | None, at: int | None, total: int | None, word: str, stated: bool) -> tuple[int, bool]:
+    def place(
+        self, epoch: int | None, at: int | None, total: int | None, word: str, stated: bool
+    ) -> tuple[int, bool]:
         """The step of the next line, and whether the training went back, as a resumed one does.
 
         ``stated``: the line itself names the epoch; else it is that of an earlier line.

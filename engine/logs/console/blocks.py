@@ -12,7 +12,9 @@ _LONGEST = 400
 _MOST_ROWS = 256
 _CELLS = re.compile(r"\s*[|│┃]\s*|\s{2,}|\t")
 _BOX_ROW = re.compile(r"\|( *)([^|]{1,80}?) *\| *([^| ]{0,40}) *\|")
-_NUMBER = re.compile(r"([-+]?(?:[0-9][0-9,]*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?(?i:nan|inf(?:inity)?))(?:%|[a-zA-Z]{0,4})")
+_NUMBER = re.compile(
+    r"([-+]?(?:[0-9][0-9,]*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?(?i:nan|inf(?:inity)?))(?:%|[a-zA-Z]{0,4})"
+)
 _STEP_OF = re.compile(r"([0-9]{1,18})(?:/[0-9]{1,18})?")
 _HAS_DIGIT = re.compile(r"[0-9]")
 _BAR = re.compile(r":?\s+[0-9]{1,3}%\|.*$")

@@ -264,7 +264,9 @@ class LineParser:
     def _free_tag(self, kind: _Kind, name: str) -> str:
         if name not in self._tags:
             return name
-        part = _part_of(kind.words) or " ".join(kind.words.split()[-3:]) or (f"of {kind.total}" if kind.total else "")
+        part = (
+            _part_of(kind.words) or " ".join(kind.words.split()[-3:]) or (f"of {kind.total}" if kind.total else "")
+        )
         tag = f"{part}/{name}" if part else name
         for number in range(2, _MOST_NAMES + 2):
             if tag not in self._tags:

@@ -22,7 +22,9 @@ _STOP = frozenset(
 )
 _IGNORED = frozenset("pid cuda rank port line device seed eta".split())
 _SOURCE = re.compile(r"\.(?:py|pyx|cc|cpp|cu|c|h|go|rs|java|js|ts)$")
-_WHICH = r"(?:train(?:ing|er)?|val(?:id(?:ation)?)?|test|eval(?:uation)?|global|current|optimi[sz]er|gradient|outer)"
+_WHICH = (
+    r"(?:train(?:ing|er)?|val(?:id(?:ation)?)?|test|eval(?:uation)?|global|current|optimi[sz]er|gradient|outer)"
+)
 _STEP = re.compile(
     rf"(?:(?:{_WHICH}[ _/.-]?){{0,3}}|.{{0,40}}\bat )"
     r"(?P<word>step|iteration|iter|itr|it|batch|minibatch|episode|update|round|timesteps?|generation"
@@ -88,7 +90,12 @@ def name_of(gap: str) -> Name:
 
 
 def _is_name(name: str, joined: bool) -> bool:
-    if not name or len(name) > LONGEST_NAME or not name.isprintable() or not (name[0].isalpha() or name[0] in "_%@"):
+    if (
+        not name
+        or len(name) > LONGEST_NAME
+        or not name.isprintable()
+        or not (name[0].isalpha() or name[0] in "_%@")
+    ):
         return False
     lower = name.lower()
     words = lower.split()

@@ -20,7 +20,6 @@ from ..protobuf import LENGTH, VARINT, Field, MessageError, fields, signed
 from ..series import Ints, Series, series_of
 
 
-
 class Kind(IntEnum):
     """Kinds of a record, by field number; there are more, which nothing is read from."""
 
@@ -185,7 +184,7 @@ def _item(data: bytes | bytearray, start: int, end: int) -> tuple[tuple[str, ...
                 key = protobuf.text(data, part)
             case 2, protobuf.LENGTH:
                 nested.append(protobuf.text(data, part))
-            case (8 | 16), protobuf.LENGTH:
+            case ((8 | 16), protobuf.LENGTH):
                 value = bytes(data[part.value : part.end])
             case 4, protobuf.VARINT:
                 value = float(part.value != 0)
