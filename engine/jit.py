@@ -30,6 +30,8 @@ COMPILED = (
     "ensemble/random.py",
     "ensemble/state.py",
     "jit.py",
+    "logs/frame_layout.py",
+    "logs/frames_jit.py",
     "logs/lines/kernels.py",
     "logs/lines/keys.py",
     "logs/lines/texts_jit.py",

@@ -72,7 +72,7 @@ class Place:
     error: str = ""
     """Why it cannot be read."""
     looked_into: dict[str, int] = field(default_factory=dict)
-    """Folders below that a format looked into for it: when each was last changed."""
+    """Folders below that a format looked into for it, and files that may gain runs: when each was last changed."""
     undecided: dict[str, int] = field(default_factory=dict)
     """Files that nothing has recognised and that may yet become logs: the size of each."""
 
@@ -210,9 +210,12 @@ class Search:
     def _is_stale(self, place: Place, changed: int) -> bool:
         if place.error or place.changed != changed or place.listed - changed / 1e9 < _SAME_TICK:
             return True
-        return any(_changed(path) != known for path, known in place.looked_into.items()) or any(
+        return self._has_changed(place) or any(
             _size(place.path / name) != known for name, known in place.undecided.items()
         )
+
+    def _has_changed(self, place: Place) -> bool:
+        return any(_changed(path) != known for path, known in place.looked_into.items())
 
     def _look_at_file(self, place: Place, found: os.stat_result) -> None:
         """Ask of a file that was named, until a format recognises it, and again while it is short."""
@@ -221,13 +224,14 @@ class Search:
             return
         if place.changed == found.st_mtime_ns and place.undecided.get("", -1) == found.st_size:
             return
-        if place.found and place.undecided.get("", 0) >= HEAD:
+        if place.found and place.undecided.get("", 0) >= HEAD and not self._has_changed(place):
             return
         place.changed, place.files, place.undecided = found.st_mtime_ns, 1, {"": found.st_size}
         place.error = ""
         self._release(place)
         folder = Folder(place.path.parent, frozenset({place.path.name}))
         self._ask(place, folder)
+        place.looked_into = folder.watched
 
     def _list(self, place: Place, changed: int) -> None:
         """List a folder and ask of every format which runs it holds."""
@@ -247,6 +251,7 @@ class Search:
         place.folders = [path for path in below if path.name not in folder.links]
         place.links = [path for path in below if path.name in outside]
         place.looked_into = {str(nested.path): _changed(str(nested.path)) for nested in folder.below()}
+        place.looked_into |= folder.watched
         place.undecided = self._undecided(folder)
 
     def _ask(self, place: Place, folder: Folder) -> None:

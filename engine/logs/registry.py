@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from .clearml import ClearML
+from .console.format import Console
+from .databases.formats import Mlflow, Trackio
+from .databases.mlflow_files import MlflowFiles
 from .lines import JsonLines
 from .reader import Format
 from .tables.format import DvcliveFormat, TableFormat
+from .wandb import Wandb
 
-FORMATS: tuple[Format, ...] = (ClearML(), DvcliveFormat(), JsonLines(), TableFormat())
+FORMATS: tuple[Format, ...] = (
+    Wandb(),
+    Mlflow(),
+    Trackio(),
+    MlflowFiles(),
+    ClearML(),
+    DvcliveFormat(),
+    JsonLines(),
+    TableFormat(),
+    Console(),
+)
 """The more certain a format's evidence, the earlier it stands: a signature before a table, a table before text."""
