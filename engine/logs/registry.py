@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .clearml import ClearML
 from .console.format import Console
 from .databases.formats import Mlflow, Trackio
 from .databases.mlflow_files import MlflowFiles
@@ -17,6 +18,7 @@ FORMATS: tuple[Format, ...] = (
     Mlflow(),
     Trackio(),
     MlflowFiles(),
+    ClearML(),
     DvcliveFormat(),
     JsonLines(),
     TableFormat(),
