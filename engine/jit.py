@@ -32,7 +32,11 @@ COMPILED = (
     "jit.py",
     "logs/frame_layout.py",
     "logs/frames_jit.py",
+    "logs/lines/kernels.py",
+    "logs/lines/keys.py",
+    "logs/lines/texts_jit.py",
     "logs/numbers_jit.py",
+    "logs/tables/rows_jit.py",
 )
 """Modules of the engine, by their path below it, that hold compiled functions or numbers built into them.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from .lines import JsonLines
 from .reader import Format
+from .tables.format import DvcliveFormat, TableFormat
 from .wandb import Wandb
 
-FORMATS: tuple[Format, ...] = (Wandb(),)
+FORMATS: tuple[Format, ...] = (Wandb(), DvcliveFormat(), JsonLines(), TableFormat())
 """The more certain a format's evidence, the earlier it stands: a signature before a table, a table before text."""

@@ -1,0 +1,101 @@
+"""Printed bytes cut into lines of plain text: without colours, with the redraws of progress bars told apart."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+LONGEST = 1 << 16
+"""Bytes of a line that is read; of a longer one nothing is."""
+_ENDS = re.compile(rb"\r\n|\n|\r(?!\n)")
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)|[\x00-\x08\x0b-\x1f\x7f]")
+_WHOLE_BAR = re.compile(rb"\d+(?:/\d+|it) \[\d+:\d\d[^\r\n]*\]\s*$")
+
+
+class Text(NamedTuple):
+    """A line as it was printed."""
+
+    text: str
+    redrawn: bool
+    """A lone carriage return stood before it: it was written over another, as a progress bar is."""
+    cleared: bool
+    """What it was written over had been blanked: a line printed above a bar, which is drawn again after it."""
+
+
+class Lines:
+    """Cuts a stream of bytes into lines, however the stream is cut into pieces."""
+
+    def __init__(self) -> None:
+        self.too_long = 0
+        """Lines longer than ``LONGEST`` up to now."""
+        self._rest = b""
+        self._passing = False
+        """Whether a line that is too long is being passed over."""
+        self._redrawn = self._cleared = False
+
+    def feed(self, data: bytes) -> list[Text]:
+        """The lines that have become whole. A progress bar is whole with its closing bracket."""
+        data = self._rest + data
+        held = data[-1:] == b"\r"  # a line feed may follow
+        found: list[Text] = []
+        at = 0
+        if b"\r" not in data:
+            at = self._plain(data, found)
+        else:
+            for end in _ENDS.finditer(data, 0, len(data) - held):
+                self._add(data[at : end.start()], end.group() == b"\r", found)
+                at = end.end()
+        self._rest = data[at:]
+        if len(self._rest) > LONGEST:
+            self.too_long += not self._passing
+            self._rest, self._passing = self._rest[-1:] if held else b"", True
+        elif self._redrawn and not held and self._rest[-1:] in b" ]" and _is_whole_bar(self._rest):
+            self._emit(self._rest, found)
+            self._rest = b""
+        return found
+
+    def finish(self) -> list[Text]:
+        """The line that was begun and will not be ended."""
+        found: list[Text] = []
+        self._add(self._rest.removesuffix(b"\r"), False, found)
+        self._rest = b""
+        return found
+
+    def _plain(self, data: bytes, found: list[Text]) -> int:
+        """Lines of data without carriage returns; returns where the last one ends."""
+        end = data.rfind(b"\n") + 1
+        if not end:
+            return 0
+        if self._passing or self._redrawn or self._cleared or b"\x1b" in data or end > LONGEST:
+            for line in data[: end - 1].split(b"\n"):
+                self._add(line, False, found)
+        else:
+            text = data[: end - 1].decode(errors="replace")
+            found += [Text(line, False, False) for line in text.split("\n") if line]
+        return end
+
+    def _add(self, line: bytes, is_drawn_over: bool, found: list[Text]) -> None:
+        """Take one line, ``is_drawn_over`` where a lone carriage return ends it."""
+        if self._passing or len(line) > LONGEST:
+            self.too_long += not self._passing
+            self._passing = False
+            self._cleared = False
+        else:
+            self._emit(line, found)
+        if not is_drawn_over:
+            self._cleared = False
+        self._redrawn = is_drawn_over
+
+    def _emit(self, line: bytes, found: list[Text]) -> None:
+        text = line.decode(errors="replace")
+        if not text.isprintable():
+            text = _ESCAPES.sub("", text)
+        if text and not text.isspace():
+            found.append(Text(text, self._redrawn, self._cleared))
+            self._cleared = False
+        elif text:
+            self._cleared = self._redrawn
+
+
+def _is_whole_bar(line: bytes) -> bool:
+    return line.count(b"[") == line.count(b"]") and _WHOLE_BAR.search(line[-2048:]) is not None

@@ -1,0 +1,106 @@
+"""The names of numbers in a printed line: what stands between two numbers is taken apart."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+LONGEST_NAME = 80
+_BLANK, _QUOTES = " \t", "\"'"
+_OPENING = _QUOTES + "(["
+_WRAPPED = re.compile(r"(?:tensor|array|(?:np|numpy|torch|jnp)\.\w{1,16})[(\[]{1,2}$")
+"""What a value may stand in: ``tensor(0.5)``."""
+_SEPARATED = re.compile(r".*(?:[,;|│┃\t{}\[\]<>•]|\s\s|\s-+\s|: |= |\)\s)\s*(?=\S)", re.DOTALL)
+"""What ends before the last words."""
+_SECTION = re.compile(r"([A-Za-z][\w.-]{0,24})\s?[:|]\s*\S*$")
+_STOP = frozenset(
+    """a after ago all and are as at be before by did does each every for found from had has have in into is it
+    last least loaded loading more most new no not now of off on only or over out per reached same saved saving
+    since size than that the then there this to took under until up use used using was were when which will with
+    within than""".split()
+)
+_IGNORED = frozenset("pid cuda rank port line device seed eta".split())
+_SOURCE = re.compile(r"\.(?:py|pyx|cc|cpp|cu|c|h|go|rs|java|js|ts)$")
+_WHICH = (
+    r"(?:train(?:ing|er)?|val(?:id(?:ation)?)?|test|eval(?:uation)?|global|current|optimi[sz]er|gradient|outer)"
+)
+_STEP = re.compile(
+    rf"(?:(?:{_WHICH}[ _/.-]?){{0,3}}|.{{0,40}}\bat )"
+    r"(?P<word>step|iteration|iter|itr|it|batch|minibatch|episode|update|round|timesteps?|generation"
+    r"|(?<=current[_ ])steps|(?<=total_)timesteps|step/max_steps)(?:[ _]?(?:idx|index|no|num|number))?"
+    r"(?:\(\w{1,12}\))?",
+    re.IGNORECASE,
+)
+_EPOCH = re.compile(
+    rf"(?:(?:{_WHICH}[ _/.-]?){{0,3}}|.{{0,40}}\bat )(?:epoch|ep)(?:[ _]?(?:idx|index|no|num|number))?(?:\(\w{{1,12}}\))?",
+    re.IGNORECASE,
+)
+
+
+class Name(NamedTuple):
+    """What a number is called."""
+
+    name: str
+    """Empty where it has no name."""
+    is_explicit: bool
+    """A colon, an equals sign or an arrow joins it to its number, not a blank alone."""
+    kind: str
+    """epoch, step (whose word follows in ``word``) or value."""
+    word: str
+    section: str
+    """The word before the name that says which part of the training it is of: ``val`` of ``val: loss 0.5``."""
+    start: int
+    """Where in the text between the numbers the name begins."""
+
+
+_NONE = Name("", False, "value", "", "", 0)
+
+
+@lru_cache(8192)
+def name_of(gap: str) -> Name:
+    """The name of a number that follows the text ``gap``."""
+    before = max(0, len(gap) - LONGEST_NAME - 40)
+    gap = gap[before:]
+    text = _WRAPPED.sub("", gap.rstrip(_BLANK)).rstrip(_BLANK + _OPENING)
+    joined = text.endswith((":", "=", "->", "=>"))
+    if not joined and len(text) == len(gap):
+        return _NONE
+    text = text.rstrip(_BLANK + _QUOTES + ":=->")
+    parted = _SEPARATED.match(text)
+    start = parted.end() if parted else 0
+    name = text[start:]
+    stripped = name.lstrip(" \t\"'-–—*#:=.,;(/\\>~")
+    start += len(name) - len(stripped)
+    name = stripped
+    if name.startswith(("INFO:", "DEBUG:")):
+        start, name = start + name.rfind(":") + 1, name[name.rfind(":") + 1 :]
+    if not _is_name(name, joined):
+        return _NONE
+    section = _SECTION.search(text[:start].rstrip())
+    step = None
+    kind = "value"
+    if _EPOCH.fullmatch(name):
+        kind = "epoch"
+    elif step := _STEP.fullmatch(name):
+        kind = "step"
+    return Name(
+        name, joined, kind, step["word"].lower() if step else "", section[1] if section else "", before + start
+    )
+
+
+def _is_name(name: str, joined: bool) -> bool:
+    if (
+        not name
+        or len(name) > LONGEST_NAME
+        or not name.isprintable()
+        or not (name[0].isalpha() or name[0] in "_%@")
+    ):
+        return False
+    lower = name.lower()
+    words = lower.split()
+    if words[-1] in _IGNORED or "=" in name or _SOURCE.search(lower):
+        return False
+    if joined:
+        return len(words) <= 7
+    return len(words) <= 4 and words[-1] not in _STOP and words[0] not in _STOP

@@ -1,0 +1,1 @@
+"""MLflow and trackio: runs in SQLite databases, and MLflow's folder of files."""

@@ -1,0 +1,117 @@
+"""What a folder holds of MLflow and trackio, recognised by the tables of its databases."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from ..folder import Folder
+from ..reader import Claim, Format, Reader
+
+if TYPE_CHECKING:
+    from .hub import Hub
+
+_SIGNATURE = b"SQLite format 3\0"
+_MOST_REMEMBERED = 10_000
+"""Databases of other kinds that are remembered."""
+
+
+class DatabaseFormat(Format):
+    """Runs that share a database; the readers of one database share one look at it."""
+
+    tables: frozenset[str]
+    """The tables by which a database is recognised."""
+
+    def __init__(self) -> None:
+        self._hubs: WeakValueDictionary[Path, Hub] = WeakValueDictionary()
+        self._others: dict[Path, Any] = {}
+        """Databases of other kinds: the state in which they were found to be so."""
+
+    @abstractmethod
+    def hub(self, path: Path) -> Hub:
+        """What reads a database."""
+
+    def beside(self, path: Path) -> tuple[Path, ...]:
+        """The files that lie beside a database."""
+        return tuple(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal"))
+
+    def claims(self, folder: Folder) -> Iterable[Claim]:
+        for name in folder.files:
+            if folder.entries[name].size and folder.head(name).startswith(_SIGNATURE):
+                path = folder.path / name
+                if (hub := self._known(path)) is not None:
+                    hub.refresh()
+                    beside = self.beside(path)
+                    for run in hub.named():
+                        yield Claim(self.name, folder.path, (path,), run, beside)
+
+    def reader(self, claim: Claim) -> Reader:
+        from .reader import DatabaseReader
+
+        path = claim.files[0]
+        hub = self._hubs.get(path)
+        if hub is None or hub.id_of(claim.run) in hub.joined:
+            # A second reader of a run begins at the start, which the others are past.
+            hub = self._hubs[path] = self.hub(path)
+        if not hub.id_of(claim.run):
+            hub.refresh()
+        return DatabaseReader(claim, hub)
+
+    def _known(self, path: Path) -> Hub | None:
+        """The hub of a database of this kind; None for one of another."""
+        if (hub := self._hubs.get(path)) is not None:
+            return hub
+        import sqlite3
+
+        from .quiet import QuietDatabase, tables
+
+        database = QuietDatabase(path)
+        state = database.state()
+        if state is None or self._others.get(path) == state:
+            return None
+        try:
+            found = database.read_patiently(tables)
+        except sqlite3.Error:
+            return None
+        if found is None:
+            return None
+        if not self.tables <= found[0]:
+            if len(self._others) >= _MOST_REMEMBERED:
+                self._others.clear()
+            self._others[path] = found[1]
+            return None
+        self._hubs[path] = hub = self.hub(path)
+        return hub
+
+
+class Mlflow(DatabaseFormat):
+    """MLflow's SQLite database, by default ``mlflow.db``."""
+
+    name = "mlflow"
+    label = "MLflow"
+    tables = frozenset({"experiments", "runs", "metrics"})
+
+    def hub(self, path: Path) -> Hub:
+        from .mlflow_rows import MlflowHub
+
+        return MlflowHub(path)
+
+
+class Trackio(DatabaseFormat):
+    """trackio's SQLite database of a project."""
+
+    name = "trackio"
+    label = "trackio"
+    habit = "this writer flushes about every 0.5 s"
+    tables = frozenset({"metrics", "configs", "system_metrics"})
+
+    def hub(self, path: Path) -> Hub:
+        from .trackio_rows import TrackioHub
+
+        return TrackioHub(path)
+
+    def beside(self, path: Path) -> tuple[Path, ...]:
+        return *super().beside(path), path.with_suffix(".lock")
