@@ -36,6 +36,7 @@ COLORS = {
     Status.DAMAGED: "error",
 }  # fmt: skip
 NO_RUNS = "no runs yet: Escape, then the lab begins one"
+NO_LOGS = "waiting for records: nothing that springtui reads has come yet"
 NONE_FITS = "no run fits the filter; / changes it"
 _HINTS = (
     "x stops", "g resumes", "e names", "a notes", "* pins", "w duplicates", "D deletes", "S reverses the order",
@@ -132,6 +133,8 @@ def why_no_curve(rows: Sequence[Row], quantity: str) -> str:
     if quantity != LOAD_CURVE or len(rows) > 1:
         return "none of these runs has it: c shows another quantity"
     row = rows[0]
+    if row.run.is_foreign:
+        return "waiting for records"
     if row.status is Status.DAMAGED:
         return "its configuration is damaged; Enter shows what can be read"
     return why_empty(row.status, remedy="g goes on with it")

@@ -9,14 +9,16 @@ from ..batch import Batch, Remark
 from ..series import series_of
 from .axis import Axis
 from .blocks import Blocks
-from .line import Line, read_line
+from .line import Line
 from .text import Lines, Text
 
 REPEATS = 3
 """Lines of one kind, with steps that do not go back, from which they count as a log."""
+_NAMELESS_REPEATS = 5
+"""The same where a number that nothing names is the step: ``[12] loss: 0.5``; lists in source text look alike."""
 _MOST_PAIRS = 512
 """Names in lines of one kind."""
-_MOST_HELD = 4
+_MOST_HELD = 6
 """Points of a name that are held back until it counts."""
 _MOST_KINDS = 128
 """Kinds of lines that are remembered before they count."""
@@ -25,11 +27,15 @@ _MOST_NAMES = 4096
 _MOST_WAITING = 64
 """Lines above a progress bar that wait until it is drawn again."""
 _MOST_REMARKS = 100
-_EVALUATIONS = frozenset("val valid validation test eval evaluation dev".split())
+_EVALUATIONS = frozenset(["val", "valid", "validation", "test", "eval", "evaluation", "dev"])
 _PARTS = _EVALUATIONS | {"train", "training"}
-_BATCHES = frozenset("batch minibatch".split())
+_BATCHES = frozenset(["batch", "minibatch"])
 _HEADING_WORDS = 6
 """Words of a line that says no more than where the training stands: ``--- epoch 3 ---``."""
+
+
+_Key = tuple[object, ...]
+"""What lines of one kind have in common."""
 
 
 @dataclass(slots=True)
@@ -49,11 +55,12 @@ class _Scalar:
 class _Kind:
     """Lines that begin with the same words and name their place in the same way."""
 
-    key: tuple[object, ...]
+    key: _Key
     words: str
     places_itself: bool
     """Whether its lines name a step or an epoch."""
     total: int | None
+    repeats: int
     axis: Axis = field(default_factory=Axis)
     counts: bool = False
     """Whether they are known to be a training's log."""
@@ -67,28 +74,31 @@ class _Kind:
 class LineParser:
     """Takes numbers from printed bytes: feed them as they come, in pieces of any size.
 
-    A line's numbers count once lines of its kind have come ``REPEATS`` times with steps that go forward; the first
-    ones are held until then. So a log's own source text, arguments and prose give nothing. Names are those that were
-    printed; where lines of two kinds print the same name, the later kind's words come before it (``val/loss``).
+    A line's numbers count once lines of its kind have come ``REPEATS`` times with steps that go forward; the
+    first ones are held until then. So a log's own source text, arguments and prose give nothing. Names are those
+    that were printed; where lines of two kinds print the same name, the later kind's words come before it
+    (``val/loss``).
     """
 
     def __init__(self) -> None:
         self._lines = Lines()
         self._blocks = Blocks()
-        self._kinds: dict[tuple[object, ...], _Kind] = {}
-        self._new_kinds: dict[tuple[object, ...], _Kind] = {}
+        self._kinds: dict[_Key, _Kind] = {}
+        self._new_kinds: dict[_Key, _Kind] = {}
         """Those of which nothing counts yet."""
         self._tags: set[str] = set()
         self._epoch: int | None = None
         """The epoch that was last named."""
         self._place: tuple[int, str] | None = None
         """Where lines that name no place belong: a step, and what it counts."""
-        self._bar: tuple[object, ...] | None = None
+        self._bar: _Key | None = None
         """The kind of bar that tells the steps of lines without a place."""
         self._bar_is_used = False
-        self._other_bar: tuple[tuple[object, ...], int] | None = None
+        self._other_bar: tuple[_Key, tuple[int, str]] | None = None
         self._waiting: list[tuple[Line, float]] = []
         self._lines_without_place = 0
+        self._shares: set[str] = set()
+        """Words of lines whose epochs are no whole numbers: how far the training is, and no place."""
         self._points: dict[str, tuple[list[int], list[float], list[float]]] = {}
         self._batch = Batch()
         self._misses = 0
@@ -100,6 +110,11 @@ class LineParser:
     def counts(self) -> bool:
         """Whether what came up to now is known to be a training's log."""
         return bool(self._tags)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether a line came that a training's log may begin with."""
+        return self.counts or any(kind.places_itself and kind.scalars for kind in self._new_kinds.values())
 
     def feed(self, data: bytes, time: float = math.nan) -> Batch:
         """The points of the lines that became whole; ``time`` is theirs where a line tells none."""
@@ -130,6 +145,11 @@ class LineParser:
             self._take(line, text, time if math.isnan(line.time) else line.time)
 
     def _take(self, line: Line, text: Text, time: float) -> None:
+        if line.share is not None and len(self._shares) < _MOST_KINDS:
+            self._shares.add(line.words)
+        elif line.epoch is not None and line.at is None and line.epoch_name and line.words in self._shares:
+            line.pairs.insert(0, (line.epoch_name, float(line.epoch)))
+            line.share, line.epoch, line.explicit = float(line.epoch), None, line.explicit + 1
         if line.epoch is None and line.at is None:
             if line.explicit:
                 self._take_without_place(line, text, time)
@@ -154,12 +174,13 @@ class LineParser:
         elif line.words.count(" ") < _HEADING_WORDS:
             self._place = place
 
-    def _kind(self, key: tuple[object, ...], line: Line) -> _Kind:
+    def _kind(self, key: _Key, line: Line) -> _Kind:
         kind = self._kinds.get(key) or self._new_kinds.get(key)
         if kind is None:
-            kind = self._new_kinds[key] = _Kind(
-                key, line.words, line.epoch is not None or line.at is not None, line.total
-            )
+            places_itself = line.epoch is not None or line.at is not None
+            is_nameless = places_itself and not (line.word or line.epoch_name or line.total)
+            repeats = _NAMELESS_REPEATS if is_nameless else REPEATS
+            kind = self._new_kinds[key] = _Kind(key, line.words, places_itself, line.total, repeats)
             if len(self._new_kinds) > _MOST_KINDS:
                 del self._new_kinds[next(iter(self._new_kinds))]
         return kind
@@ -174,7 +195,7 @@ class LineParser:
         kind.drawn, kind.drawn_at = line.pairs, (line.epoch, line.at, times)
         return not same or (times == 1 and line.at != line.total)
 
-    def _see_bar(self, key: tuple[object, ...], place: tuple[int, str]) -> None:
+    def _see_bar(self, key: _Key, place: tuple[int, str]) -> None:
         """A progress bar was drawn: it may tell where lines without a place belong."""
         if self._bar is None or not self._bar_is_used:
             self._bar = key
@@ -236,7 +257,7 @@ class LineParser:
             scalar.last = step
             scalar.held.append((step, value, time))
             del scalar.held[:-_MOST_HELD]
-            if len(scalar.held) >= REPEATS and scalar.held[0][0] < step:
+            if len(scalar.held) >= kind.repeats and scalar.held[0][0] < step:
                 is_proven = True
                 self._count(kind, name, scalar, counts)
         if kind.places_itself and (is_proven or kind.counts):
@@ -264,9 +285,9 @@ class LineParser:
     def _free_tag(self, kind: _Kind, name: str) -> str:
         if name not in self._tags:
             return name
-        part = (
-            _part_of(kind.words) or " ".join(kind.words.split()[-3:]) or (f"of {kind.total}" if kind.total else "")
-        )
+        part = _part_of(kind.words) or " ".join(kind.words.split()[-3:])
+        if not part and kind.total:
+            part = f"of {kind.total}"
         tag = f"{part}/{name}" if part else name
         for number in range(2, _MOST_NAMES + 2):
             if tag not in self._tags:
@@ -287,9 +308,11 @@ class LineParser:
 
     def _cut(self, tag: str, columns: tuple[list[int], list[float], list[float]], step: int, time: float) -> None:
         """The training was resumed at a step before the last: what it logged from there on is void."""
-        kept = [place for place, known in enumerate(columns[0]) if known < step]
-        for column in columns:
-            column[:] = [column[place] for place in kept]
+        steps, values, times = columns
+        kept = [place for place, known in enumerate(steps) if known < step]
+        steps[:] = [steps[place] for place in kept]
+        values[:] = [values[place] for place in kept]
+        times[:] = [times[place] for place in kept]
         self._batch.cuts[tag] = min(step, self._batch.cuts.get(tag, step))
         if step != self._resumed_at and self._remarks < _MOST_REMARKS:
             self._remarks += 1

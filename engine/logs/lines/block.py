@@ -31,10 +31,12 @@ class Block:
 
     @property
     def points(self) -> int:
+        """How many points are filled in."""
         return int(self.count[0])
 
     @property
     def lines(self) -> int:
+        """How many lines are filled in."""
         return int(self.count[1])
 
     def add_point(self, node: int, value: float) -> None:

@@ -18,7 +18,8 @@ _OTHERS = re.compile(
 )
 """Names of files that are not even opened."""
 _MOST_OPENED = 1000
-"""Files of a folder that are looked into, the last changed first."""
+"""Files of a folder that are looked into, those of usual names first."""
+_USUAL = (".jsonl", ".ndjson", ".json", ".log")
 _LINES = 100
 """Lines of a file that are looked at."""
 _MOST_TEXT = 0.5
@@ -32,8 +33,7 @@ def logs(folder: Folder) -> dict[str, list[str]]:
     if CONFIG in folder.entries and EVENTS in folder.entries:  # a run of springtui
         names = [name for name in names if name not in (EVENTS, CONTROL)]
     if len(names) > _MOST_OPENED:
-        names.sort(key=lambda name: folder.entries[name].changed, reverse=True)
-        names = sorted(names[:_MOST_OPENED])
+        names = sorted(names, key=lambda name: not name.lower().endswith(_USUAL))[:_MOST_OPENED]
     found = [name for name in names if folder.entries[name].size and is_log(name, folder.head(name))]
     result: dict[str, list[str]] = {}
     # MMEngine writes each line to two files, one after the other: which is longer changes.

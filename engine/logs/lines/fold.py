@@ -216,7 +216,8 @@ class Fold:
         while lines and self._resumes < MOST_RESUMES:
             line = lines.pop()
             step = int(steps[line])
-            if not any(_goes_back(tag, found, line, steps, high) for tag, found in self._of(line, block, news)):
+            of = self._of(line, block, news)
+            if not any(_goes_back(tag, found, line, steps, high) for tag, found in of if not tag.is_counter):
                 continue
             self._cut(line, step, news, steps, high, batch)
             batch.remarks.append(Remark(step, float(times[line]), f"resumed at step {step}", "resumed"))
@@ -225,6 +226,9 @@ class Fold:
             lines = _backward(said, high, -math.inf, line)
         self._highest = float(high[-1])
         for tag, found in news.items():
+            if tag.is_counter:  # in lines with a counter of their own it says nothing of the run's epoch
+                main_lines = steps[found.lines] >= high[found.lines]
+                found.kept = main_lines if found.kept is None else found.kept & main_lines
             last = found.lines[-1]
             tag.is_main = bool(modes[last] == main and steps[last] >= high[last])
 

@@ -19,6 +19,7 @@ _WORDS = {
     "-inf": -math.inf, "-infinity": -math.inf,
 }  # fmt: skip
 """Text that stands for a number, in small letters."""
+_OPENING = re.compile(rb'\{\s*"[^"\\]+"')
 _OF = re.compile(r"[0-9]{1,15}/[0-9]{1,15}", re.ASCII)
 _MOST_STEP = float(1 << 53)
 _LINE_PARTS = {word: number for number, word in enumerate(PARTS, 1)}
@@ -28,14 +29,12 @@ _MOST_SETTINGS = 1000
 def record(line: bytes) -> dict[str, Any] | None:
     """The object that a line holds; None where it holds none.
 
-    The line may begin with the rest of a record that a crash cut off.
+    The line may begin with a record that a crash cut off, behind which the next begins with the same key.
     """
     found = decoded(line)
-    start = 0
-    for _ in range(8):
-        if found is not None or (start := line.find(b'{"', start + 1)) < 0:
-            break
-        found = decoded(line[start:])
+    if found is None and (opening := _OPENING.match(line)) is not None:
+        again = line.rfind(opening[0], 1)
+        found = decoded(line[again:]) if again > 0 else None
     return found if isinstance(found, dict) else None
 
 

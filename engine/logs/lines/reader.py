@@ -12,7 +12,7 @@ from ..whole_lines import LineFile
 from .block import Block
 from .fold import Fold, by_node
 from .keys import MOST, Keys
-from .plain import record, take
+from .plain import decoded, record, take
 
 if TYPE_CHECKING:
     from .walker import Walker
@@ -52,7 +52,9 @@ class LinesReader(Reader):
             self._start()
             self._is_void = True
         lines = piece.lines
-        if piece.tail.rstrip().endswith(b"}") and record(piece.tail) is not None:  # whole but for its line feed
+        if piece.tail.rstrip().endswith(b"}") and isinstance(
+            decoded(piece.tail), dict
+        ):  # whole but for its line feed
             self._file.take_tail(piece.tail)
             lines += piece.tail + b"\n"
             piece.read += len(piece.tail)

@@ -61,7 +61,7 @@ class Walker:
     def walk(self, text: npt.NDArray[np.uint8], at: int, block: Block, is_full: bool) -> int:
         """Fill in the lines from ``at`` on; the index of the first that is left to Python, or the text's length.
 
-        The text ends with a line feed. ``is_full``: no new key is taken up.
+        ``text`` [n] holds bytes and ends with a line feed. ``is_full``: no new key is taken up.
         """
         self.learn()
         block.count[2] = self._begun
