@@ -30,14 +30,11 @@ COMPILED = (
     "ensemble/random.py",
     "ensemble/state.py",
     "jit.py",
-<<<<<<< HEAD
+    "logs/frame_layout.py",
+    "logs/frames_jit.py",
     "logs/lines/kernels.py",
     "logs/lines/keys.py",
     "logs/lines/texts_jit.py",
-=======
-    "logs/frame_layout.py",
-    "logs/frames_jit.py",
->>>>>>> 4b1710b6f18c7ec25ee19982f83ccc68b385b96a
     "logs/numbers_jit.py",
     "logs/tables/rows_jit.py",
 )

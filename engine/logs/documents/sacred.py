@@ -16,7 +16,8 @@ from ..reader import PIECE, Claim, Format, Reader
 from ..series import Series, series_of
 from .document import Document, flat, number
 
-_RUN, _CONFIG, _METRICS, _OUTPUT = "run.json", "config.json", "metrics.json", "cout.txt"
+_RUN, _CONFIG, _METRICS = (f"{name}.json" for name in ("run", "config", "metrics"))
+_OUTPUT = "cout.txt"
 _ENDED = {
     "COMPLETED": "finished", "FAILED": "failed", "DIED": "failed", "INTERRUPTED": "stopped", "TIMEOUT": "stopped",
 }  # fmt: skip
