@@ -80,10 +80,14 @@ class Folder:
         ``hidden``: by folder, this one or one below, the names that are left out.
         """
         self.path = path
+        self.is_named = only is not None
+        """Whether it shows no more than the files that a person named."""
         self.links: dict[str, str] = {}
         """By name of an entry that is a symbolic link, where it leads, as it is written in the link."""
         self.error = ""
         """Why the folder could not be listed; empty where it was."""
+        self.watched: dict[str, int] = {}
+        """By path of a file whose changes may bring or take runs: when it was last changed, in nanoseconds."""
         self._hidden = hidden or {}
         self._heads: dict[str, bytes] = {}
         self._looked_at: set[str] = set()
@@ -152,6 +156,16 @@ class Folder:
         if path not in self._below:
             self._below[path] = Folder(path, None if name in self.entries else frozenset(), self._hidden)
         return self._below[path]
+
+    def watch(self, path: Path) -> None:
+        """Have the folder looked through again once a file changes, also where that leaves the folder as it is.
+
+        To be called before the file is looked into: a change since then must not be missed.
+        """
+        try:
+            self.watched[str(path)] = path.stat().st_mtime_ns
+        except (OSError, ValueError):
+            self.watched[str(path)] = -1
 
     def below(self) -> Iterator[Folder]:
         """The folders below this one that have been looked into, at any depth."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_ROUNDS = frozenset("batch minibatch it itr".split())
+_ROUNDS = frozenset(["batch", "minibatch", "it", "itr"])
 """Words for what is counted anew in every epoch; a step or an iteration is not, unless an epoch says so."""
 _MOST_EPOCHS = 100_000
 _LARGEST = 2**62

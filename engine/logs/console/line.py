@@ -47,7 +47,7 @@ _NO_LETTERS = re.compile(r"[\W\d_]+")
 _DAYS = re.compile(r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b")
 _FRACTION = re.compile(r"([0-9]+)\s*/\s*([0-9]+)")
 _NUMERIC = re.compile(rf"([-+]?(?:{_NUMBER}|(?i:nan|inf(?:inity)?)))\ ?%?", re.VERBOSE)
-_TIME_NAMES = frozenset("time timestamp _timestamp wall_time ts created".split())
+_TIME_NAMES = frozenset(["time", "timestamp", "_timestamp", "wall_time", "ts", "created"])
 _MOST_PAIRS = 256
 """Of one line."""
 _MOST_DIGITS = 18
@@ -69,6 +69,8 @@ class Line:
     """What ``at`` was called; empty where it has no name."""
     share: float | None = None
     """An epoch that is no whole number: how far the training is."""
+    epoch_name: str = ""
+    """What ``epoch`` was called, where it has a name."""
     pairs: list[tuple[str, float]] = field(default_factory=list)
     explicit: int = 0
     """How many of ``pairs``, the first ones, are joined to their names by more than a blank."""
@@ -152,7 +154,7 @@ class _Tokens:
                 line.at = int(digits)
             return
         if name.kind == "epoch" and line.epoch is None and is_whole and not token["unit"]:
-            line.epoch = int(digits)
+            line.epoch, line.epoch_name = int(digits), name.name
         elif name.kind == "step" and is_whole and not token["unit"] and not line.word:
             line.at, line.total, line.word = int(digits), int(of) if of else None, name.word
         else:
@@ -210,7 +212,8 @@ def _seconds(date: re.Match[str]) -> float:
     """Seconds since the epoch of a time as it was printed: in this machine's zone unless it names another."""
     *parts, fraction, zone = date.groups()
     try:
-        moment = datetime(*(int(part) for part in parts))
+        year, month, day, hour, minute, second = (int(part) for part in parts)
+        moment = datetime(year, month, day, hour, minute, second)
         if zone:
             moment = datetime.fromisoformat(f"{moment.isoformat()}{'+00:00' if zone == 'Z' else zone}")
         return moment.timestamp() + (float(f"0.{fraction}") if fraction else 0.0)
@@ -251,7 +254,7 @@ def _take_member(name: str, value: float, of: int | None, line: Line) -> None:
     if known.kind == "step" and is_whole and not line.word:
         line.at, line.total, line.word = int(value), of, known.word
     elif known.kind == "epoch" and is_whole and line.epoch is None:
-        line.epoch = int(value)
+        line.epoch, line.epoch_name = int(value), known.name
     elif known.name.lower() in _TIME_NAMES and 1e9 < value < 1e10:
         line.time = float(value)
     elif of is None:

@@ -154,10 +154,14 @@ def row_of(data: bytes | bytearray, start: int, end: int, last: int) -> Row:
             step = _whole(number_of(value), step)
         elif names == (TIME,):
             time = number_of(value)
-        elif names and names != (RUNTIME,) and names[0] != OWN:
-            if not any(names[: len(above)] == above for above in media):
-                values += numbers_of(".".join(names), value)
+        elif names and not (names == (RUNTIME,) or names[0] == OWN or _is_within(names, media)):
+            values += numbers_of(".".join(names), value)
     return Row(last + 1 if step is None else step, time, values)
+
+
+def _is_within(names: tuple[str, ...], above: set[tuple[str, ...]]) -> bool:
+    """Whether a nested key lies in one of some others."""
+    return any(names[: len(other)] == other for other in above)
 
 
 def _counted(data: bytes | bytearray, message: Field) -> int | None:
