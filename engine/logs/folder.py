@@ -18,9 +18,10 @@ _KEPT = 1 << 24
 
 _NO_LOGS = frozenset({
     "7z", "aac", "arrow", "avi", "bin", "bmp", "bz2", "c", "cc", "ckpt", "cpp", "cu", "cuh", "gif", "h", "h5",
-    "hdf5", "heic", "ico", "ipynb", "jpeg", "jpg", "js", "lmdb", "md", "mkv", "mov", "mp3", "mp4", "msgpack", "npy", "npz",
-    "o", "ogg", "onnx", "parquet", "pdf", "pickle", "pkl", "png", "ppm", "pt", "pth", "py", "pyc", "pyd", "pyi",
-    "rs", "safetensors", "so", "svg", "tar", "tflite", "tif", "tiff", "ts", "wav", "webm", "webp", "whl", "xz", "zst",
+    "hdf5", "heic", "ico", "ipynb", "jpeg", "jpg", "js", "lmdb", "md", "mkv", "mov", "mp3", "mp4", "msgpack",
+    "npy", "npz", "o", "ogg", "onnx", "parquet", "pdf", "pickle", "pkl", "png", "ppm", "pt", "pth", "py",
+    "pyc", "pyd", "pyi", "rs", "safetensors", "so", "svg", "tar", "tflite", "tif", "tiff", "ts", "wav",
+    "webm", "webp", "whl", "xz", "zst",
 })  # fmt: skip
 """Endings of files that no training logs to and that come in great numbers. Such a file is shown where a person
 names it, and where it is an event file: these end with a host's name, which may be any of them."""
