@@ -1,8 +1,9 @@
 """Reading a large CSV file to columns, beside a bare loop of the csv module that keeps nothing.
 
-User and system time of this process, in an order drawn by lot; imports and compiling come before. Twelve columns, the
-floats of full precision, as Lightning writes them: a step, an epoch, eight scalars of each row, two of every tenth.
-Also told: the most memory, and the time of the plain Python that stands in where numba is missing, from a part.
+User and system time of this process, in an order drawn by lot; imports and compiling come before. Twelve columns,
+the floats of full precision, as Lightning writes them: a step, an epoch, eight scalars of each row, two of every
+tenth. Also told: the most memory, and the time of the plain Python that stands in where numba is missing, measured
+on a part.
 
 Usage: python benchmarks/table_files.py [MEGABYTES] [REPEATS]
 """
@@ -75,7 +76,8 @@ def ours(path: Path, in_python: bool = False) -> Columns:
 
 def most_memory(path: Path) -> float:
     """The most memory, in MiB, that reading a table took: its columns and what the reader needs beside them."""
-    process, peak, done = psutil.Process(), [0], threading.Event()
+    process, done = psutil.Process(), threading.Event()
+    peak: list[int] = [0]
 
     def watch() -> None:
         while not done.wait(0.002):
@@ -87,7 +89,7 @@ def most_memory(path: Path) -> float:
     ours(path)
     done.set()
     watcher.join()
-    return (peak[0] - before) / (1 << 20)
+    return float(peak[0] - before) / (1 << 20)
 
 
 def main() -> None:
