@@ -112,10 +112,9 @@ class Fold:
         said, epoch, parts = block.step[:n], block.epoch[:n], block.part[:n]
         is_said = said == said
         index = np.arange(n)
-        is_val = self._is_validation(block, is_said)
-        if is_val is not None and is_val.any():
-            is_said &= ~is_val
-            parts = np.where(is_val, np.int8(MMENGINE_VAL), parts)
+        is_val, by_val_epoch = self._mmengine(block, is_said)
+        is_said &= ~by_val_epoch
+        parts = np.where(is_val & (parts == 0), np.int8(MMENGINE_VAL), parts)
         last = np.maximum.accumulate(np.where(is_said, index, -1))
         steps = np.where(last >= 0, said[last], self._step)
         modes = np.zeros(n, dtype=np.int8)
@@ -127,31 +126,34 @@ class Fold:
             modes[by_epoch], modes[by_line] = BY_EPOCH, BY_LINE
         if last[-1] >= 0:
             self._step = float(said[last[-1]])
-        if is_val is not None:
-            steps, modes = np.where(is_val, said, steps), np.where(is_val, np.int8(BY_EPOCH), modes)
+        steps, modes = np.where(by_val_epoch, said, steps), np.where(by_val_epoch, np.int8(BY_EPOCH), modes)
         return steps.astype(np.int64), modes, parts
 
-    def _is_validation(self, block: Block, is_said: Bools) -> Bools | None:
-        """By line, whether it is MMEngine's about a validation: its key ``step`` holds the epoch."""
+    def _mmengine(self, block: Block, is_said: Bools) -> tuple[Bools, Bools]:
+        """By line, whether it is MMEngine's about a validation, and whether its key ``step`` then holds the epoch.
+
+        Its lines about training say ``iter`` and ``step``, which are the same, and mostly ``epoch``.
+        """
         iteration, step = self._keys.root("iter"), self._keys.root("step")
-        if iteration < 0 or step < 0:
-            return None
         n = block.lines
+        if iteration < 0 or step < 0:
+            return np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
         has_iteration = np.zeros(n, dtype=np.bool_)
         has_iteration[block.line[: block.points][block.node[: block.points] == iteration]] = True
         by_step = block.step_node[:n] == step
         epoch = np.full(n, np.nan)
         at_epoch = block.node[: block.points] == self._keys.root(EPOCH)
         epoch[block.line[: block.points][at_epoch]] = block.value[: block.points][at_epoch]
-        is_training = is_said & by_step & has_iteration & (epoch == epoch)
+        is_training = is_said & by_step & has_iteration
         last = np.maximum.accumulate(np.where(is_training, np.arange(n), -1))
         known_step = np.where(last >= 0, block.step[:n][last], self._iteration[0])
         known_epoch = np.where(last >= 0, epoch[last], self._iteration[1])
         if last[-1] >= 0:
             self._iteration = float(known_step[-1]), float(known_epoch[-1])
         said = block.step[:n]
-        found: Bools = by_step & ~has_iteration & (epoch != epoch) & (said != known_step) & (said <= known_epoch)
-        return found
+        is_val: Bools = by_step & ~has_iteration & (epoch != epoch) & (known_step == known_step)
+        by_epoch: Bools = is_val & (said < known_step) & ~(said > known_epoch)
+        return is_val, by_epoch
 
     def _grouped(
         self, block: Block, steps: Ints, modes: npt.NDArray[np.int8], parts: npt.NDArray[np.int8], grouped: Grouped
