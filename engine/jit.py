@@ -37,6 +37,10 @@ COMPILED = (
     "logs/lines/texts_jit.py",
     "logs/numbers_jit.py",
     "logs/tables/rows_jit.py",
+    "logs/tensorboard/crc.py",
+    "logs/tensorboard/found.py",
+    "logs/tensorboard/framing_jit.py",
+    "logs/tensorboard/tags.py",
 )
 """Modules of the engine, by their path below it, that hold compiled functions or numbers built into them.
 

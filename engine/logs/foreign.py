@@ -145,6 +145,10 @@ class ForeignRun(AnyRun):
         """The name that a person gave the run in the other tool."""
         return Label(name=self.columns.name) if self.columns.name else NO_LABEL
 
+    def created(self) -> float:
+        """When its first record was logged; where the log does not say, when its files were changed last."""
+        return self.begun().time
+
     def log(self) -> EventLog:
         """The numbers, remarks and end of the run."""
         return ForeignLog(self)

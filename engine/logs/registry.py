@@ -6,16 +6,22 @@ from .clearml import ClearML
 from .console.format import Console
 from .databases.formats import Mlflow, Trackio
 from .databases.mlflow_files import MlflowFiles
+from .documents.huggingface import HuggingFaceFormat
+from .documents.sacred import SacredFormat
 from .lines import JsonLines
 from .reader import Format
 from .tables.format import DvcliveFormat, TableFormat
+from .tensorboard.format import TensorBoard
 from .wandb import Wandb
 
 FORMATS: tuple[Format, ...] = (
+    TensorBoard(),
     Wandb(),
     Mlflow(),
     Trackio(),
     MlflowFiles(),
+    HuggingFaceFormat(),
+    SacredFormat(),
     ClearML(),
     DvcliveFormat(),
     JsonLines(),

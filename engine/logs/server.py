@@ -17,7 +17,7 @@ from pathlib import Path
 
 from . import wire
 from .reader import PIECE
-from .source import Source
+from .source import FoundRun, Source
 
 NICENESS = 5
 """How much more patient than the app it is with other processes."""
@@ -25,6 +25,8 @@ SCAN_SECONDS = 0.05
 """Seconds at a time for listing folders, between which records are read."""
 LONGEST_WAIT = 1.0
 """Seconds without a look at most."""
+_NEWEST = 4
+"""Files of a run that are looked at, from the newest one on."""
 Send = Callable[[wire.Message, wire.Body], None]
 
 
@@ -51,7 +53,7 @@ class Teller:
         self._tell_runs()
         news = source.poll(PIECE)
         for number, batch in news:
-            self._send(*wire.news(number, batch, source.run(number).changed))
+            self._send(*wire.news(number, batch, _changed(source.run(number))))
         if source.is_scanned:
             self._tell_listed()
         if news or more:
@@ -78,6 +80,15 @@ class Teller:
         if listed != self._listed:
             self._listed = listed
             self._send(listed, ())
+
+
+def _changed(run: FoundRun) -> float:
+    """When the newest of a run's files was changed, in seconds since the epoch; 0 where none can be looked at."""
+    changed = 0.0
+    for path in run.claim.files[-_NEWEST:]:
+        with contextlib.suppress(OSError, ValueError):
+            changed = max(changed, path.stat().st_mtime)
+    return changed
 
 
 def _write(descriptor: int, pieces: Sequence[bytes | memoryview]) -> None:

@@ -172,6 +172,8 @@ class WatchScreen(BaseScreen[None]):
         if self.last_session.run == self.watched.id and self.last_session.tab in GROUPS:
             self.query_one(WatchTabs).active = self.last_session.tab
         self.query_one(WatchTabs).fit(wide=not self.has_class("-tabbed"), scalars_alone=self.of_log)
+        if self.of_log:
+            self.query_one("#facts").border_title = "Newest numbers and settings"
         self._shape()
         self.follower.start()
         self.set_interval(TICK, self._tick)

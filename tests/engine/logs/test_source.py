@@ -10,6 +10,7 @@ from pathlib import Path
 
 from engine.logs.batch import Batch
 from engine.logs.columns import Columns
+from engine.logs.finding import ROUND_SECONDS
 from engine.logs.folder import Folder
 from engine.logs.reader import Claim, Format, Reader
 from engine.logs.series import series_of
@@ -318,3 +319,17 @@ def test_one_training_in_two_formats_is_told_once_both_are_read(tmp_path: Path) 
     read(source)
     one, two = sorted(source.runs.values(), key=lambda run: run.format.name)
     assert (one.same_as, two.same_as) == (None, one.number)
+
+
+def test_a_first_round_that_took_long_does_not_put_off_the_next(tmp_path: Path) -> None:
+    class Slow(Lines):
+        def claims(self, folder: Folder) -> Iterable[Claim]:
+            end = time.thread_time() + 0.05
+            while time.thread_time() < end:
+                pass
+            return super().claims(folder)
+
+    source = Source([tmp_path], [Slow()])
+    while source.scan():
+        pass
+    assert source.wait <= ROUND_SECONDS
