@@ -5,6 +5,7 @@
     │   ├── ConfigError         a setting's name or value
     │   ├── DataError           a data file or data set
     │   ├── HomeError           the directory that holds the runs
+    │   ├── LogError            a path that holds no log of another tool, or one that cannot be read
     │   ├── RunDirectoryError   a run directory that is missing, foreign or damaged
     │   └── TerminalError       a terminal that cannot show the app
     └── RunError            something failed while it ran (exit status 1)
@@ -51,6 +52,10 @@ class DataError(InputError):
 
 class HomeError(InputError):
     """The directory that holds the runs cannot be used."""
+
+
+class LogError(InputError):
+    """A path holds no log of another tool that springtui reads."""
 
 
 class RunDirectoryError(InputError):

@@ -30,7 +30,17 @@ COMPILED = (
     "ensemble/random.py",
     "ensemble/state.py",
     "jit.py",
+    "logs/frame_layout.py",
+    "logs/frames_jit.py",
+    "logs/lines/kernels.py",
+    "logs/lines/keys.py",
+    "logs/lines/texts_jit.py",
     "logs/numbers_jit.py",
+    "logs/tables/rows_jit.py",
+    "logs/tensorboard/crc.py",
+    "logs/tensorboard/found.py",
+    "logs/tensorboard/framing_jit.py",
+    "logs/tensorboard/tags.py",
 )
 """Modules of the engine, by their path below it, that hold compiled functions or numbers built into them.
 

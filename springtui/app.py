@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.timer import Timer
 
 from engine.errors import SpringtuiError
+from engine.runs.any_run import AnyRun
 from engine.runs.directory import Run
 from engine.runs.label import given_names, read_label
 from engine.runs.records import Note
@@ -30,7 +32,7 @@ from .lab.screen import LabScreen
 from .leaving import Leaving, say_what_goes_on
 from .phase.sweeps import SweepRuns
 from .preferences.keymap import Bound, bound_in
-from .preferences.last_place import NotesSession, load_last_session, save_last_session
+from .preferences.last_place import LastSession, NotesSession, load_last_session, save_last_session
 from .preferences.memory import load_user_state, save_user_state
 from .preferences.preferences import Effective
 from .runs.trash import Trash
@@ -41,10 +43,13 @@ from .terminal.text import plain_text
 
 if TYPE_CHECKING:
     from .phase.screen import PhaseScreen
+    from .runs.catalogue import RunSource
     from .runs.screen import RunsScreen
 
 SAVE_SECONDS = 3.0
 """Seconds between saves of what the app shows, so that it is known after a kill; saved only where it changed."""
+WAIT_SECONDS = 0.3
+"""Seconds between looks for the first of the runs that were named and that are not there yet."""
 MOST_WARNINGS = 3
 """Notices of warnings that one look at a run shows."""
 NO_LAB = "no lab is opened, as it would begin runs; q leaves"
@@ -79,10 +84,12 @@ class Opening:
 
     screen: Literal["lab", "phase", "runs", "watch", "last"] = "lab"
     """``last`` is the screen of the last session."""
-    run: Run | None = None
+    run: AnyRun | None = None
     """The run to watch."""
     read_only: bool = False
     """Whether the app stays read-only while it is open."""
+    source: RunSource | None = None
+    """The runs to list in place of those under the home; the app then remembers nothing of what it shows."""
 
 
 def all_bound() -> list[Bound]:
@@ -121,7 +128,7 @@ class SpringApp(AppBase):
         super().__init__(effective)
         self.home = home
         self.opening = opening or Opening()
-        self.last_session = load_last_session(home)
+        self.last_session = load_last_session(home) if self.opening.source is None else LastSession()
         self._saved: object = self.last_session.key()
         self.settings = settings
         """Settings of the lab's network, where the person chose them."""
@@ -136,6 +143,8 @@ class SpringApp(AppBase):
         self.trash = Trash(home)
         self.alerts = Alerts(tuple(self.preferences.alerts))
         self.alert_ledger = AlertLedger(home)
+        self._waiting: Timer | None = None
+        """Looks for the first run, where none was there when the app was opened."""
 
     def on_mount(self) -> None:
         self.leaving.handle_signals()
@@ -174,6 +183,17 @@ class SpringApp(AppBase):
             self.open_run(opening.run)
         else:
             self.push_screen(self._runs_screen())
+            if opening.source is not None and not opening.source.runs():
+                self._waiting = self.set_interval(WAIT_SECONDS, self._open_first_found)
+
+    def _open_first_found(self) -> None:
+        """Open the run that was waited for; of several the list stays."""
+        source, waiting = self.opening.source, self._waiting
+        if source is None or waiting is None or not (found := source.runs()):
+            return
+        waiting.stop()
+        if len(found) == 1 and len(self.screen_stack) == 2:
+            self.open_run(found[0])
 
     def _remembered(self) -> Opening:
         last = self.last_session
@@ -195,7 +215,7 @@ class SpringApp(AppBase):
     def _runs_screen(self) -> RunsScreen:
         from .runs.screen import RunsScreen  # as above
 
-        return RunsScreen(self.home, self.last_session, self.run_workers, self.trash)
+        return RunsScreen(self.home, self.last_session, self.run_workers, self.trash, self.opening.source)
 
     def refuses(self, instead: str) -> bool:
         """Whether the app is read-only; then the person is notified. ``instead`` says what is not done."""
@@ -242,9 +262,9 @@ class SpringApp(AppBase):
         """Whether Phase and Runs can be opened over the present screen."""
         return isinstance(self.screen, LabScreen)
 
-    def open_run(self, run: Run, *, kind: str = "") -> None:
+    def open_run(self, run: AnyRun, *, kind: str = "") -> None:
         """Open the Watch screen of a run, or the diagram of a sweep."""
-        if (kind or run.kind) == "sweep":
+        if isinstance(run, Run) and (kind or run.kind) == "sweep":
             from .phase.screen import PhaseScreen  # the lab's first frame need not wait for it
 
             self.push_screen(PhaseScreen(self.sweeps, run))
@@ -375,12 +395,13 @@ class SpringApp(AppBase):
 
     async def _save_session(self) -> None:
         self._note_session()
-        if (key := self.last_session.key()) != self._saved:
+        if self.opening.source is None and (key := self.last_session.key()) != self._saved:
             self._saved = key
             await asyncio.to_thread(save_last_session, self.home, self.last_session)
 
     def on_unmount(self) -> None:
-        save_last_session(self.home, self.last_session)
+        if self.opening.source is None:
+            save_last_session(self.home, self.last_session)
         self.trash.empty()
 
     async def action_save_screen(self) -> None:

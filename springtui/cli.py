@@ -75,8 +75,8 @@ class Verbs(MutableMapping[str, click.Command]):
 
 
 VERBS = (
-    "lab", "train", "chain", "sweep", "twin", "separation", "runs", "watch", "note", "stop", "resume", "rm",
-    "export", "record", "play", "serve", "doctor", "config",
+    "lab", "train", "chain", "sweep", "twin", "separation", "runs", "watch", "scalars", "note", "stop", "resume",
+    "rm", "export", "record", "play", "serve", "doctor", "config",
 )  # fmt: skip
 _MODULES = {verb: verb for verb in VERBS} | {"play": "record"}
 

@@ -12,7 +12,7 @@ from textual.screen import ScreenResultType
 from textual.widgets import Static
 
 from engine.errors import SpringtuiError
-from engine.runs.directory import Run
+from engine.runs.any_run import AnyRun
 from engine.runs.records import Note
 
 from .state.run_state import RunState
@@ -47,7 +47,7 @@ class Host(Protocol):
     def forget_alerts(self, run_id: str) -> None:
         """Drop what alert rules keep of a deleted run."""
 
-    def open_run(self, run: Run, *, kind: str = "") -> None:
+    def open_run(self, run: AnyRun, *, kind: str = "") -> None:
         """Open the screen for a run of a kind; empty: the id tells it."""
 
     async def open_lab_with(self, settings: Mapping[str, Any], noise: str = "") -> None:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import venv
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -36,17 +37,24 @@ def needed_by(distribution_: Distribution, into: dict[str, Distribution]) -> Non
 
 
 def link_files(distributions: dict[str, Distribution], site: Path) -> None:
-    """Link the distributions' files into another site-packages; copy them where it lies on another disk."""
+    """Link the distributions' files into another site-packages; copy them where it lies on another disk.
+
+    What Python has compiled of them is linked as well: a link has its file's time, by which that is found valid.
+    """
     for one in distributions.values():
         for file in one.files or ():
-            if ".." in file.parts or "__pycache__" in file.parts:  # scripts, and what Python makes itself
+            if ".." in file.parts or "__pycache__" in file.parts:  # scripts, and compiled files, whoever made them
                 continue
-            target = site / file
+            source, target = Path(str(one.locate_file(file))), site / file
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                os.link(str(one.locate_file(file)), target)
+                os.link(source, target)
+                if source.suffix == ".py" and (compiled := Path(cache_from_source(str(source)))).is_file():
+                    cache = Path(cache_from_source(str(target)))
+                    cache.parent.mkdir(exist_ok=True)
+                    os.link(compiled, cache)
             except OSError:
-                target.write_bytes(Path(str(one.locate_file(file))).read_bytes())
+                target.write_bytes(source.read_bytes())
 
 
 @pytest.mark.slow

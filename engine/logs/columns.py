@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from typing import Any
 
@@ -10,11 +11,17 @@ from .series import Series, joined
 
 
 class Columns:
-    """What a run's batches amount to: 24 bytes a point, and a little a batch until the points are asked for."""
+    """What a run's batches amount to: 24 bytes a point, and a little a batch until the points are asked for.
+
+    Threads may share it.
+    """
 
     def __init__(self) -> None:
         self.version = 0
         """Grows with every batch that held news."""
+        self._lock = threading.RLock()
+        self._lives: Counter[str] = Counter()
+        self._replaced = 0
         self._forget()
 
     def _forget(self) -> None:
@@ -31,34 +38,63 @@ class Columns:
         """Fold the news of a run."""
         if not batch:
             return
-        self.version += 1
-        if batch.anew:
-            self._forget()
-        for tag, step in batch.cuts.items():
-            if tag in self._parts:
-                self._parts[tag] = [self.series(tag).before(step)]
-        for tag, points in batch.points.items():
-            self._parts.setdefault(tag, []).append(points)
-        self.settings |= batch.settings
-        self.remarks += batch.remarks
-        self.counts |= batch.counts
-        self.axes |= batch.axes
-        self.problems += batch.problems
-        self.ended = batch.ended or self.ended
-        self.name = batch.name or self.name
+        with self._lock:
+            self.version += 1
+            if batch.anew:
+                self._replaced += 1
+                self._forget()
+            for tag, step in batch.cuts.items():
+                if tag in self._parts:
+                    self._parts[tag] = [self.series(tag).before(step)]
+                    self._lives[tag] += 1
+            for tag, points in batch.points.items():
+                self._parts.setdefault(tag, []).append(points)
+            self.settings |= batch.settings
+            self.remarks += batch.remarks
+            self.counts |= batch.counts
+            self.axes |= batch.axes
+            self.problems += batch.problems
+            self.ended = batch.ended or self.ended
+            self.name = batch.name or self.name
 
     @property
     def tags(self) -> list[str]:
         """The tags in the order in which they first came; those without a point left included."""
-        return list(self._parts)
+        with self._lock:
+            return list(self._parts)
 
     def series(self, tag: str) -> Series:
         """All points of a tag; empty where there is no such tag."""
-        whole = joined(self._parts.get(tag, []))
-        if tag in self._parts:
-            self._parts[tag] = [whole]
-        return whole
+        with self._lock:
+            whole = joined(self._parts.get(tag, []))
+            if tag in self._parts:
+                self._parts[tag] = [whole]
+            return whole
+
+    def points(self, tag: str, start: int = 0) -> Series:
+        """A tag's points from number ``start`` on; only the batches that hold them are looked at."""
+        with self._lock:
+            parts = self._parts.get(tag, [])
+            first, number = len(parts), self.count(tag)
+            while first and number > start:
+                first -= 1
+                number -= len(parts[first])
+            found = joined(parts[first:])
+        skipped = start - number
+        if skipped <= 0:
+            return found
+        return Series(found.step[skipped:], found.value[skipped:], found.time[skipped:])
+
+    def count(self, tag: str) -> int:
+        """Number of points of a tag."""
+        with self._lock:
+            return sum(map(len, self._parts.get(tag, [])))
+
+    def life(self, tag: str) -> int:
+        """Differs once points of the tag that were given before have become void."""
+        with self._lock:
+            return self._replaced + self._lives[tag]
 
     def __len__(self) -> int:
         """Number of points of all tags."""
-        return sum(len(part) for parts in self._parts.values() for part in parts)
+        return sum(map(self.count, self.tags))

@@ -20,6 +20,8 @@ ROUND_SECONDS = 2.0
 """From one look at all folders to the next."""
 _SHARE = 0.005
 """Share of a core that looking at folders that stay the same may take; with many, rounds come less often."""
+_SHARE_OF_NEWS = 0.05
+"""The same for listing those that have changed."""
 _SLOWEST = 60.0
 _SAME_TICK = 2.0
 """Seconds within which a change of a folder after it was listed may leave its time of change as it was."""
@@ -72,7 +74,7 @@ class Place:
     error: str = ""
     """Why it cannot be read."""
     looked_into: dict[str, int] = field(default_factory=dict)
-    """Folders below that a format looked into for it: when each was last changed."""
+    """Folders below that a format looked into for it, and files that may gain runs: when each was last changed."""
     undecided: dict[str, int] = field(default_factory=dict)
     """Files that nothing has recognised and that may yet become logs: the size of each."""
 
@@ -95,8 +97,14 @@ class Search:
         self._renewed: set[Path] = set()
         """Places whose claims nobody has been told of."""
         self._round: Iterator[Place] | None = None
+        self._looks = 0
+        """Grows whenever a place was looked at anew, or vanished."""
+        self._counted: tuple[int, int, dict[Path, str]] = (0, 0, {})
         self._next = 0.0
         self._spent = 0.0
+        """Seconds of a core that this round has taken, ..."""
+        self._spent_on_news = 0.0
+        """... and those of them for listing what had changed."""
         self.is_complete = False
         """Whether all paths have been looked through once."""
 
@@ -106,7 +114,8 @@ class Search:
         if self._round is None:
             if start < self._next:
                 return []
-            self._round, self._spent = self._look(), 0.0
+            self._round, self._spent, self._spent_on_news = self._look(), 0.0, 0.0
+        used = time.thread_time()
         news = []
         for place in self._round:
             if place.path in self._renewed:
@@ -115,15 +124,42 @@ class Search:
             if time.monotonic() - start > budget:
                 break
         else:
-            self._round, self.is_complete = None, True
-        self._spent += time.monotonic() - start
+            self._round = None
+        self._spent += time.thread_time() - used
         if self._round is None:
-            self._next = time.monotonic() + min(_SLOWEST, max(ROUND_SECONDS, self._spent / _SHARE))
+            self._next = time.monotonic() + self._pause()
+            self.is_complete = True
         return news
+
+    def _pause(self) -> float:
+        """Seconds until the next round; the first round is no measure of what one costs."""
+        if not self.is_complete:
+            return ROUND_SECONDS
+        same = (self._spent - self._spent_on_news) / _SHARE
+        return min(_SLOWEST, max(ROUND_SECONDS, same, self._spent_on_news / _SHARE_OF_NEWS))
 
     def hurry(self) -> None:
         """Begin the next round at once."""
         self._next = 0.0
+
+    @property
+    def files(self) -> int:
+        """Plain files that were looked over by now."""
+        self._count()
+        return self._counted[1]
+
+    @property
+    def errors(self) -> dict[Path, str]:
+        """By path, why it cannot be looked at."""
+        self._count()
+        return self._counted[2]
+
+    def _count(self) -> None:
+        """Count anew where places were looked at since the last time."""
+        if self._counted[0] != self._looks:
+            places = self.places.values()
+            errors = {place.path: place.error for place in places if place.error}
+            self._counted = self._looks, sum(place.files for place in places), errors
 
     @property
     def is_looking(self) -> bool:
@@ -150,8 +186,11 @@ class Search:
             try:
                 found = os.stat(path)  # noqa: PTH116 (thousands of them)
             except (OSError, ValueError) as error:
-                if depth == 0:
-                    place.error = getattr(error, "strerror", "") or str(error)
+                if depth == 0:  # a path that was named stays, with the reason
+                    seen.add(path)
+                    self.places[path] = place
+                    self._clear(place, getattr(error, "strerror", "") or str(error))
+                    yield place
                 continue
             if (found.st_dev, found.st_ino) in visited and stat.S_ISDIR(found.st_mode):
                 continue
@@ -163,38 +202,52 @@ class Search:
             if not stat.S_ISDIR(found.st_mode):
                 self._look_at_file(place, found)
             elif self._is_stale(place, found.st_mtime_ns):
+                used = time.thread_time()
                 self._list(place, found.st_mtime_ns)
+                self._spent_on_news += time.thread_time() - used
             if depth < _DEEPEST:
                 queue.extend((below, root, depth + 1) for below in place.folders)
                 links.extend((below, root, depth + 1) for below in place.links)
             yield place
         for path in [path for path in self.places if path not in seen]:
             gone = self.places.pop(path)
-            self._release(gone)
-            gone.found = []
-            self._renewed.add(path)
+            self._clear(gone)
             yield gone
 
+    def _clear(self, place: Place, error: str = "") -> None:
+        """Take note that nothing is at a place any more."""
+        self._release(place)
+        if place.found or place.error != error:
+            self._looks += 1
+            self._renewed.add(place.path)
+        place.found, place.folders, place.links, place.error = [], [], [], error
+        place.changed, place.files = -1, 0
+
     def _is_stale(self, place: Place, changed: int) -> bool:
-        if place.changed != changed or place.listed - changed / 1e9 < _SAME_TICK:
+        if place.error or place.changed != changed or place.listed - changed / 1e9 < _SAME_TICK:
             return True
-        return any(_changed(path) != known for path, known in place.looked_into.items()) or any(
+        return self._has_changed(place) or any(
             _size(place.path / name) != known for name, known in place.undecided.items()
         )
+
+    def _has_changed(self, place: Place) -> bool:
+        return any(_changed(path) != known for path, known in place.looked_into.items())
 
     def _look_at_file(self, place: Place, found: os.stat_result) -> None:
         """Ask of a file that was named, until a format recognises it, and again while it is short."""
         if not stat.S_ISREG(found.st_mode):
-            place.error = "it is no plain file"
+            self._clear(place, "it is no plain file")
             return
         if place.changed == found.st_mtime_ns and place.undecided.get("", -1) == found.st_size:
             return
-        if place.found and place.undecided.get("", 0) >= HEAD:
+        if place.found and place.undecided.get("", 0) >= HEAD and not self._has_changed(place):
             return
         place.changed, place.files, place.undecided = found.st_mtime_ns, 1, {"": found.st_size}
+        place.error = ""
         self._release(place)
         folder = Folder(place.path.parent, frozenset({place.path.name}))
         self._ask(place, folder)
+        place.looked_into = folder.watched
 
     def _list(self, place: Place, changed: int) -> None:
         """List a folder and ask of every format which runs it holds."""
@@ -214,14 +267,21 @@ class Search:
         place.folders = [path for path in below if path.name not in folder.links]
         place.links = [path for path in below if path.name in outside]
         place.looked_into = {str(nested.path): _changed(str(nested.path)) for nested in folder.below()}
+        place.looked_into |= folder.watched
         place.undecided = self._undecided(folder)
 
     def _ask(self, place: Place, folder: Folder) -> None:
         place.found = []
+        self._looks += 1
         for kind in self._formats:
-            claims = list(kind.claims(folder))
+            try:
+                claims = list(kind.claims(folder))
+            except Exception as error:  # a fault in one format must not hide the runs of all others
+                place.error = f"{type(error).__name__} in springtui ({kind.name}): please report it"
+                continue
             place.found += [Found(kind, claim) for claim in claims]
-            taken = [path for claim in claims for path in (*claim.files, *claim.beside)]
+            shared = dict.fromkeys((claim.files, claim.beside) for claim in claims)
+            taken = [path for both in shared for paths in both for path in paths]
             folder.hide(taken)
             for path in taken:
                 self._claimed.setdefault(path.parent, {})[path.name] = place.path
@@ -229,8 +289,8 @@ class Search:
 
     def _release(self, place: Place) -> None:
         """Forget what was claimed for a place, before it is asked for anew."""
-        for _, claim in place.found:
-            for path in (*claim.files, *claim.beside):
+        for both in {(claim.files, claim.beside) for _, claim in place.found}:
+            for path in (path for paths in both for path in paths):
                 names = self._claimed.get(path.parent, {})
                 if names.get(path.name) == place.path:
                     del names[path.name]

@@ -86,6 +86,8 @@ class Folder:
         """By name of an entry that is a symbolic link, where it leads, as it is written in the link."""
         self.error = ""
         """Why the folder could not be listed; empty where it was."""
+        self.watched: dict[str, int] = {}
+        """By path of a file whose changes may bring or take runs: when it was last changed, in nanoseconds."""
         self._hidden = hidden or {}
         self._heads: dict[str, bytes] = {}
         self._looked_at: set[str] = set()
@@ -154,6 +156,16 @@ class Folder:
         if path not in self._below:
             self._below[path] = Folder(path, None if name in self.entries else frozenset(), self._hidden)
         return self._below[path]
+
+    def watch(self, path: Path) -> None:
+        """Have the folder looked through again once a file changes, also where that leaves the folder as it is.
+
+        To be called before the file is looked into: a change since then must not be missed.
+        """
+        try:
+            self.watched[str(path)] = path.stat().st_mtime_ns
+        except (OSError, ValueError):
+            self.watched[str(path)] = -1
 
     def below(self) -> Iterator[Folder]:
         """The folders below this one that have been looked into, at any depth."""

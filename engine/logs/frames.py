@@ -1,56 +1,27 @@
-"""Logs in LevelDB's framing, followed in place: .wandb and .swanlab files.
-
-A file is a header of 7 bytes and then blocks of 32 KiB, counted from the file's first byte. A block holds frames: a
-checksum (CRC-32 of the type and the content, 4 bytes), the content's length (2), a type (1), the content. A frame
-is a whole record, or the first, a middle or the last part of one that goes over several blocks. Fewer than 7 bytes
-at the end of a block are padding.
-"""
+"""Logs in LevelDB's framing, followed in place: .wandb and .swanlab files."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-import struct
 import sys
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from .folder import open_log
+from .frame_layout import BLOCK, HEADER, Split
+from .frames_plain import split_plain
 from .reader import PIECE
 from .series import Ints
 
-BLOCK = 1 << 15
-HEADER = 7
-"""Bytes of a file's header, and of a frame's."""
-WHOLE, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 LONGEST = 1 << 26
 """Bytes of the longest record that is read, frames included; a longer one is passed over."""
-SEARCHED = 1 << 20
-"""Bytes whose checksums are taken in the search for the next sound frame of a damaged block; a bound for content
-that was made to look like frames."""
 _WORTH = 1 << 20
 """Bytes from which it pays to load the compiled code, which takes as long as reading some MB without it."""
 _MARK = 256
 """Bytes at the start, and before the place reached, by which a file is known to be the same as before."""
-
-
-class Split(NamedTuple):
-    """What is found in a piece of a log."""
-
-    starts: Ints
-    """[n]: where the content of each whole record begins in the piece."""
-    ends: Ints
-    """[n]: where it ends."""
-    behind: int
-    """Offset of the first frame that does not belong to a whole record: a later call begins there."""
-    reached: int
-    """Offset behind the last frame that was looked at: larger than ``behind`` within an unfinished record."""
-    damaged: int
-    """Damaged places that were passed over."""
 
 
 @dataclass(slots=True)
@@ -137,14 +108,14 @@ class FrameFile:
             records.data = data = bytearray(max(0, min(limit, records.size - self._at)))
             del data[os.preadv(fd, [data], self._at) :]
             is_end = self._at + len(data) >= records.size
-            found = split(data, self._at, is_end)
+            found = split(data, self._at)
             if found.behind or is_end or limit >= LONGEST:
                 break
             limit *= 2
         records.starts, records.ends = found.starts, found.ends
         records.damaged += found.damaged
         if not found.behind and not is_end:
-            records.too_long, found = 1, found._replace(behind=max(found.reached, 1))
+            records.too_long, found = 1, found._replace(behind=found.reached or len(data))
         self._at += found.behind
         records.more = not is_end
 
@@ -154,117 +125,13 @@ def is_worth_compiled(size: int) -> bool:
     return "numba" in sys.modules or (size >= _WORTH and importlib.util.find_spec("numba") is not None)
 
 
-def split(data: bytearray, base: int, is_end: bool) -> Split:
+def split(data: bytearray, base: int) -> Split:
     """The whole records in a piece of a log; the parts of each are moved together within the piece.
 
-    ``base``: the piece's offset in the file. ``is_end``: nothing stands behind it at present.
+    ``base``: the piece's offset in the file.
     """
     if is_worth_compiled(len(data)):
         from .frames_jit import split_compiled
 
-        return split_compiled(data, base, is_end)
-    return split_plain(data, base, is_end)
-
-
-_CRC_OF_TYPE = [zlib.crc32(bytes([kind])) for kind in range(5)]
-_FRAME = struct.Struct("<IHB")
-
-
-def split_plain(data: bytearray, base: int, is_end: bool) -> Split:
-    """As ``split``, without compiled code."""
-    starts: list[int] = []
-    ends: list[int] = []
-    at = damaged = 0
-    first = -1
-    """Where the first frame of an unfinished record begins; -1: there is none."""
-    start = joined = 0
-    """Bounds of that record's content so far, moved together."""
-    size = len(data)
-    while True:
-        left = BLOCK - (base + at) % BLOCK
-        if left < HEADER:
-            if at + left > size:
-                break
-            at += left
-            continue
-        if at + HEADER > size:
-            break
-        length = sound_length(data, at, left, size)
-        if length == WAITED:
-            break
-        if length < 0:
-            on = behind_damage(data, at, left, is_end, length)
-            if on == WAITED:
-                break
-            at, first, damaged = on, -1, damaged + 1
-            continue
-        kind, content, at = data[at + 6], at + HEADER, at + HEADER + length
-        if kind in (WHOLE, FIRST):
-            damaged += first >= 0
-            first = -1
-            if kind == WHOLE:
-                starts.append(content)
-                ends.append(at)
-            else:
-                first, start, joined = content - HEADER, content, at
-        elif first >= 0:
-            data[joined : joined + length] = data[content:at]
-            joined += length
-            if kind == LAST:
-                starts.append(start)
-                ends.append(joined)
-                first = -1
-    behind = first if first >= 0 else at
-    return Split(np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64), behind, at, damaged)
-
-
-WAITED, BAD_CONTENT, BAD_HEADER, ZEROS = -1, -2, -3, -4
-"""Instead of a frame's length: it is not whole yet; its checksum is wrong; it is no frame; there are zeros."""
-
-
-def sound_length(data: bytearray, at: int, left: int, size: int) -> int:
-    """Length of the content of the frame at an offset, or what is wrong with it.
-
-    ``left``: bytes from there to the end of the block; ``size``: bytes of the piece.
-    """
-    checksum, length, kind = _FRAME.unpack_from(data, at)
-    if kind == 0 and not (checksum or length):
-        return ZEROS
-    if not WHOLE <= kind <= LAST or HEADER + length > left:
-        return BAD_HEADER
-    end = at + HEADER + length
-    if end > size:
-        return WAITED
-    if zlib.crc32(memoryview(data)[at + HEADER : end], _CRC_OF_TYPE[kind]) != checksum:
-        return BAD_CONTENT
-    return int(length)
-
-
-def behind_damage(data: bytearray, at: int, left: int, is_end: bool, what: int) -> int:
-    """Where to go on behind a damaged place; ``WAITED`` where that cannot be told before more is there."""
-    size = len(data)
-    block = at + left
-    """Where the block ends."""
-    if what == ZEROS and not any(memoryview(data)[at : min(block, size)]):
-        if block > size or (is_end and not any(memoryview(data)[block:])):
-            return WAITED  # some file systems show zeros where what was written has not arrived yet
-        return block
-    if what == BAD_CONTENT:
-        behind = at + HEADER + int.from_bytes(data[at + 4 : at + 6], "little")
-        if block - behind < HEADER:
-            return behind
-        if behind + HEADER > size or sound_length(data, behind, block - behind, size) >= WAITED:
-            return behind
-    view = np.frombuffer(data, dtype=np.uint8)[at + 1 : min(block, size)].astype(np.int64)
-    if len(view) >= HEADER:
-        lengths, kinds = view[4:-2] + 256 * view[5:-1], view[6:]
-        room = left - 1 - HEADER - np.arange(len(kinds))
-        searched = 0
-        for offset in np.flatnonzero((kinds >= WHOLE) & (kinds <= LAST) & (lengths > 0) & (lengths <= room)):
-            on = at + 1 + int(offset)
-            searched += int(lengths[offset])
-            if searched > SEARCHED:
-                break
-            if sound_length(data, on, block - on, size) >= 0:
-                return on
-    return block if block <= size else WAITED
+        return split_compiled(data, base)
+    return split_plain(data, base)

@@ -1,4 +1,4 @@
-"""Compiled search for the records of a log in LevelDB's framing; see ``frames``, which has the same in plain Python."""
+"""Compiled search for the records of a log in LevelDB's framing; ``frames_plain`` has the same in plain Python."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..jit import jit
-from . import frames
-from .frames import BAD_CONTENT, BAD_HEADER, BLOCK, FIRST, HEADER, LAST, WAITED, WHOLE, ZEROS, Split
+from .frame_layout import BAD_CONTENT, BAD_HEADER, BLOCK, FIRST, HEADER, LAST, WAITED, WHOLE, Split
+from .frames_plain import behind_damage
 
 
 def _crc_tables() -> Any:
@@ -29,7 +29,7 @@ _CRC = _crc_tables()
 
 
 @jit
-def crc32(data: Any, start: int, end: int, crc: Any) -> Any:
+def crc32(data: Any, start: Any, end: Any, crc: Any) -> Any:
     """CRC-32 (of zlib) of ``data[start:end]``, going on from ``crc``; all arithmetic in 32 bits of 64."""
     low, byte = np.uint64(0xFFFFFFFF), np.uint64(255)
     value = np.uint64(crc) ^ low
@@ -60,14 +60,12 @@ def crc32(data: Any, start: int, end: int, crc: Any) -> Any:
 
 @jit
 def _sound_length(data: Any, at: int, left: int, size: int) -> int:
-    """As ``frames.sound_length``."""
+    """As ``frames_plain.sound_length``."""
     length = np.int64(data[at + 4]) + 256 * np.int64(data[at + 5])
     kind = data[at + 6]
     checksum = np.uint64(0)
     for byte in range(4):
         checksum |= np.uint64(data[at + byte]) << np.uint64(8 * byte)
-    if kind == 0 and length == 0 and checksum == 0:
-        return ZEROS
     if kind < WHOLE or kind > LAST or length + HEADER > left:
         return BAD_HEADER
     if at + HEADER + length > size:
@@ -82,8 +80,8 @@ def _split(data: Any, base: int, at: int, state: Any, starts: Any, ends: Any) ->
     """Take sound frames from ``at`` on: the number of records, where it stopped, and why.
 
     ``state`` [3]: where the first frame of an unfinished record begins (-1: none), and the bounds of its content.
-    Why: the number that ``frames.sound_length`` gives for what is no sound frame; ``WAITED`` also at the end.
-    The records that are cut by a new one are counted in what is returned last.
+    Why: what ``frames_plain.sound_length`` gives for what is no sound frame; ``WAITED`` also at the end. Returned
+    last: the number of records that were cut by a new one.
     """
     size = len(data)
     count = cut = 0
@@ -102,7 +100,7 @@ def _split(data: Any, base: int, at: int, state: Any, starts: Any, ends: Any) ->
         kind = data[at + 6]
         content = at + HEADER
         at = content + length
-        if kind == WHOLE or kind == FIRST:
+        if kind in (WHOLE, FIRST):
             if state[0] >= 0:
                 cut += 1
             state[0] = -1
@@ -124,8 +122,8 @@ def _split(data: Any, base: int, at: int, state: Any, starts: Any, ends: Any) ->
                 state[0] = -1
 
 
-def split_compiled(data: bytearray, base: int, is_end: bool) -> Split:
-    """As ``frames.split``, with compiled code for all but damaged places."""
+def split_compiled(data: bytearray, base: int) -> Split:
+    """As ``frames_plain.split_plain``, with compiled code for all but damaged places."""
     view = np.frombuffer(data, dtype=np.uint8)
     starts = np.empty(len(data) // HEADER + 1, dtype=np.int64)
     ends = np.empty_like(starts)
@@ -137,7 +135,7 @@ def split_compiled(data: bytearray, base: int, is_end: bool) -> Split:
         damaged += cut
         if why == WAITED:
             break
-        on = frames.behind_damage(data, at, BLOCK - (base + at) % BLOCK, is_end, why)
+        on = behind_damage(data, at, BLOCK - (base + at) % BLOCK, why)
         if on == WAITED:
             break
         at, state[0], damaged = on, -1, damaged + 1

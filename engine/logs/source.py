@@ -16,6 +16,7 @@ from .finding import Found, Place, Search
 from .own import OtherRun, joined_to
 from .reader import PIECE, Claim, Format, Reader
 from .registry import FORMATS
+from .same import Candidate, Sketch, same_trainings
 from .series import Series
 
 Key = tuple[str, Path, str]
@@ -23,7 +24,7 @@ Key = tuple[str, Path, str]
 _FRESH = 0.35
 """Seconds from one look at a log to the next where it grew within ``_FRESH_FOR`` seconds."""
 _FRESH_FOR = 20.0
-_LIVE = 0.7
+_LIVE = 0.6
 """The same for a log that was changed within the last hour: with it a record is seen within a second."""
 _LIVE_FOR = 3600.0
 _QUIET = 5.0
@@ -31,11 +32,16 @@ _QUIET_FOR = 86400.0
 _OLD = 20.0
 _SHARE = 0.01
 """Share of a core that looking at logs that do not grow may take; with many, looks come less often."""
+_NAP = 0.1
+"""Seconds to wait at least, so that all logs that are due soon are looked at together."""
 _TURN = 0.1
 """Seconds after which one call of ``poll`` returns."""
 _LEAST = 1 << 16
 """Bytes that a look is counted for at least, so that a call does not go on for ever where nothing is read."""
 _FAULTS = 3
+_RELATE_SECONDS = 1.0
+_MORE_POINTS = 1.1
+"""Growth of all points from which on runs are compared anew."""
 _NEWEST = 16
 """Files of a run that are looked at to tell when it was last changed: the newest come last."""
 
@@ -68,6 +74,9 @@ class FoundRun:
         self.own: Path | None = None
         """The run directory of springtui that holds the loads of the same training; its records and the points of
         this run belong together."""
+        self.same_as: int | None = None
+        """The number of the run that is the same training in another format, and richer; see ``Source.relate``."""
+        self.sketch = Sketch()
         self.reader: Reader | None = None
         self.faults = 0
         self.due = 0.0
@@ -108,17 +117,25 @@ class Source:
         """In the order in which they were found."""
         self.own_runs: list[Path] = []
         """Run directories of springtui under these paths that belong to no run of another tool."""
+        self.changes = 0
+        """Grows whenever something about a run changes that is no news of its log."""
+        self._points = 0
+        self._related = 0
+        """Points that had been read when runs were compared last."""
+        self._next_relation = 0.0
         self._named = [str(path) for path in paths]
         self._at: dict[Path, list[FoundRun]] = {}
         """By place, the runs that are claimed there."""
         self._by_number: list[FoundRun] = []
+        self._unread: set[int] = set()
+        """Numbers of the runs that have not been read to their ends once."""
         self._due: list[tuple[float, int]] = []
         """(when, number) of the runs to look at, the earliest first; those never read, newest first, lead."""
         self._was_looking = True
         self._ready: deque[FoundRun] = deque()
         """Runs of which more can be read at once."""
         self._cost = 1e-5
-        """Seconds that a look at a log that has not grown takes, on average."""
+        """Seconds of a core that a look at a log that has not grown takes, on average."""
 
     @property
     def paths(self) -> list[Path]:
@@ -147,25 +164,25 @@ class Source:
     @property
     def is_read(self) -> bool:
         """Whether all runs found by now have been read to the end that they had."""
-        return all(run.is_complete or run.is_gone for run in self._by_number)
+        return not self._unread
 
     @property
     def wait(self) -> float:
         """Seconds until ``scan`` or ``poll`` has something to do."""
-        if self._ready:
+        if self._ready or self._search.is_looking or not self._search.is_complete:
             return 0.0
         due = self._due[0][0] - time.monotonic() if self._due else math.inf
-        return max(0.0, min(self._search.wait, due))
+        return max(_NAP, min(self._search.wait, due))
 
     @property
     def files(self) -> int:
         """Plain files that were looked over by now."""
-        return sum(place.files for place in self._search.places.values())
+        return self._search.files
 
     @property
     def problems(self) -> dict[Path, str]:
         """By path, why it cannot be looked through."""
-        return {path: place.error for path, place in self._search.places.items() if place.error}
+        return self._search.errors
 
     def run(self, number: int) -> FoundRun:
         """The run of a number."""
@@ -177,21 +194,56 @@ class Source:
         Each run that is due gets its turn; those never read come first, the newest at the head.
         """
         news: list[tuple[int, Batch]] = []
-        start = time.monotonic()
+        start, spent, looks = time.monotonic(), time.thread_time(), 0
         while limit > 0 and (run := self._next_run()) is not None:
-            batch, before = self._look(run, min(limit, PIECE)), run.read
+            batch, before, points = self._look(run, min(limit, PIECE)), run.read, run.sketch.points
+            run.sketch.take(batch)
             run.read, run.size = batch.read, batch.size
             limit -= max(_LEAST, run.read - before)
+            self._points += run.sketch.points - points
             if batch.more:
                 self._ready.append(run)
             else:
+                self._put_off(run, has_grown=run.is_complete and bool(batch))
                 run.is_complete = True
-                self._put_off(run, has_grown=bool(batch))
+                self._unread.discard(run.number)
+            looks += 1
             if batch:
                 news.append((run.number, batch))
             if time.monotonic() - start > _TURN:
                 break
+        if looks and not news:
+            self._cost += 0.1 * ((time.thread_time() - spent) / looks - self._cost)
+        if not self._ready:
+            self._relate_again()
         return news
+
+    def relate(self) -> None:
+        """Tell of each run whether it is the same training as another one, by what was read of both until now.
+
+        ``poll`` calls it now and then; it costs nothing where all runs are of one format.
+        """
+        candidates = {
+            run.number: Candidate(run.format.name, run.claim.folder, run.sketch)
+            for run in self.runs.values()
+            if run.is_complete
+        }
+        shown = {run.same_as for run in self.runs.values() if run.same_as is not None}
+        several = len({candidate.format for candidate in candidates.values()}) > 1
+        same = same_trainings(candidates, shown) if several else {}
+        for run in self.runs.values():
+            if run.same_as != same.get(run.number):
+                run.same_as = same.get(run.number)
+                self.changes += 1
+
+    def _relate_again(self) -> None:
+        """Do so where much has been read since the last time, and the last time did not cost much."""
+        start = time.monotonic()
+        if start < self._next_relation or self._points < self._related * _MORE_POINTS:
+            return
+        self.relate()
+        self._related = max(self._points, 1)
+        self._next_relation = time.monotonic() + max(_RELATE_SECONDS, (time.monotonic() - start) / _SHARE)
 
     def close(self) -> None:
         """Let go of all open files."""
@@ -214,7 +266,6 @@ class Source:
         try:
             if run.reader is None:
                 run.reader = run.format.reader(run.claim)
-            start = time.perf_counter()
             batch = run.reader.poll(limit)
         except Exception as error:  # a fault in one format must not end the watching of all other runs
             run.faults += 1
@@ -226,8 +277,6 @@ class Source:
             run.since = min(_first_time(points) for points in batch.points.values())
         if run.is_anew:
             batch.anew, run.is_anew = True, False
-        if not batch:
-            self._cost += 0.05 * (min(0.01, time.perf_counter() - start) - self._cost)
         return batch
 
     def _put_off(self, run: FoundRun, *, has_grown: bool) -> None:
@@ -244,8 +293,7 @@ class Source:
             pause = _LIVE
         else:
             pause = _QUIET if since < _QUIET_FOR else _OLD
-        pause = max(pause, len(self._by_number) * self._cost / _SHARE * pause / _LIVE if pause < _QUIET else 0.0)
-        self._look_at(run, time.monotonic() + pause)
+        self._look_at(run, time.monotonic() + max(pause, len(self._by_number) * self._cost / _SHARE))
 
     def _look_at(self, run: FoundRun, when: float) -> None:
         """Look at a run at some time, and no earlier or later."""
@@ -263,10 +311,12 @@ class Source:
     def _renew(self, run: FoundRun | None, found: Found, place: Place) -> FoundRun:
         """The run of a claim: a known one that is told of it, else a new one."""
         name = self._name(found.claim, place)
+        self.changes += 1
         run = run or self.runs.get(found.claim.key)
         if run is None:
             run = FoundRun(len(self._by_number), found, name)
             self._by_number.append(run)
+            self._unread.add(run.number)
             self._look_at(run, -run.changed)
         else:
             self.runs.pop(run.key, None)
@@ -285,9 +335,11 @@ class Source:
         if run.instead is not None:
             del self.runs[run.key]
         run.is_gone = not any(os.path.lexists(file) for file in run.claim.files)
-        if run.reader is not None and (run.is_gone or run.instead is not None):
-            run.reader.close()
-            run.reader, run.is_anew = None, True
+        if run.is_gone or run.instead is not None:
+            self._unread.discard(run.number)
+            if run.reader is not None:
+                run.reader.close()
+                run.reader, run.is_anew = None, True
         return run.instead is None
 
     def _join(self) -> None:
@@ -296,7 +348,9 @@ class Source:
         runs = list(self.runs.values())
         belongs = joined_to([OtherRun(run.claim.folder, run.since, run.changed) for run in runs], own)
         for run, directory in zip(runs, belongs, strict=True):
-            run.own = directory
+            if run.own != directory:
+                run.own = directory
+                self.changes += 1
         self.own_runs = [path for path in own if path not in belongs]
 
     def _name(self, claim: Claim, place: Place) -> str:

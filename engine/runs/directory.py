@@ -19,7 +19,9 @@ import msgspec
 from ..errors import ConfigError, DiskFullError, HomeError, LockedError, RunDirectoryError, SpringtuiError
 from ..settings.probe import ProbeConfig
 from ..settings.run import KINDS, SCHEMA_VERSION, RunConfig, SchemaOnly, Settings, kind_of
+from .any_run import AnyRun, Printed
 from .files import append_line, make_private, open_plain, read_file, replace_file
+from .label import Label, given_names, read_label
 from .lock import is_held, read_owner
 from .log import EventLog, RunLog
 from .names import CHECKPOINT, CONFIG, CONTROL, EVENTS, LABEL, LOCK, TRIAL, TWIN_MAP, WORKER_LOG
@@ -49,7 +51,7 @@ def parse_id(run_id: str) -> tuple[float, str] | None:
         return 0.0, found[2]
 
 
-class Run:
+class Run(AnyRun):
     """One run directory, for those who read it and ask its worker; ``writer`` gives what fills it."""
 
     def __init__(self, path: Path) -> None:
@@ -71,6 +73,10 @@ class Run:
             return kind_of(self.config().settings)
         except RunDirectoryError:
             return ""
+
+    def created(self) -> float:
+        """When the directory was made, by its id; 0 where that does not say it."""
+        return (parse_id(self.id) or (0.0, ""))[0]
 
     @property
     def log_path(self) -> Path:
@@ -100,6 +106,13 @@ class Run:
     def log(self) -> EventLog:
         """The records of the run."""
         return RunLog(self.path / EVENTS)
+
+    def label(self) -> Label:
+        """The directory's label; where that has no name, with the one in the settings of a user's training."""
+        label, settings = read_label(self.path), None
+        with contextlib.suppress(RunDirectoryError):
+            settings = self.config().settings
+        return msgspec.structs.replace(label, name=next(iter(given_names(label, settings)), ""))
 
     def signature(self) -> tuple[int, ...]:
         """Differs from an earlier one once the records, the configuration, the lock or the label have changed."""
@@ -256,6 +269,10 @@ class Run:
         """How the run stands, and by which facts; see ``status.observe``. Never raises."""
         return observe(self.path)
 
+    def is_gone(self) -> bool:
+        """Whether the directory was removed."""
+        return not self.path.is_dir()
+
     def status(self) -> Status:
         """How the run stands, in a word."""
         return self.observe().status
@@ -275,15 +292,33 @@ class Run:
         log = self.log()
         return any(isinstance(log.decode_scalars(record), Started) for record in log.records())
 
-    def last_log_lines(self, count: int = 12) -> list[str]:
-        """At most ``count`` lines from the end of ``worker.log``; none where it cannot be read."""
+    def printed(self, known: object = None) -> Printed | None:
+        """The end of ``worker.log``; None where it has not changed since the mark ``known``, or cannot be read."""
         try:
             with os.fdopen(open_plain(self.log_path, os.O_RDONLY), "rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_BYTES))
-                text = file.read(_LOG_BYTES).decode("utf-8", "replace")
+                seen = os.fstat(file.fileno())
+                mark = seen.st_size, seen.st_mtime_ns
+                if mark == known:
+                    return None
+                file.seek(max(0, seen.st_size - _LOG_BYTES))
+                lines = file.read(_LOG_BYTES).decode("utf-8", "replace").splitlines()
         except OSError:
-            return []
-        return text.splitlines()[-count:]
+            return None
+        return Printed(mark, lines[1:] if seen.st_size > _LOG_BYTES else lines)
+
+    def last_log_lines(self, count: int = 12) -> list[str]:
+        """At most ``count`` lines from the end of ``worker.log``; none where it cannot be read."""
+        found = self.printed()
+        return found.lines[-count:] if found is not None else []
+
+    def size(self) -> int:
+        """Bytes of the directory's files; links are not followed."""
+        total = 0
+        with contextlib.suppress(OSError), os.scandir(self.path) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    total += entry.stat(follow_symlinks=False).st_size
+        return total
 
     def last_events(self, count: int) -> list[Event]:
         """The ``count`` newest records, oldest first, at the same cost for every length of the log.

@@ -13,12 +13,16 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
 from .files import PIECE, last_lines, open_plain, read_lines, read_lines_of
 from .records import SERIES_LINES, CurveScalars, Event, decode_scalars, read_event
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _ENOUGH = 16
 """Lines that are none of ``Series`` after which no more of the log is read to find others."""
@@ -50,6 +54,52 @@ class Slice(NamedTuple):
     """Whether the log went on beyond ``end`` because the slice was bounded; not because a record is unfinished."""
 
 
+class Points(Protocol):
+    """Points of one scalar in the order in which they were logged."""
+
+    @property
+    def step(self) -> npt.NDArray[np.int64]:
+        """[n]: what the log counts."""
+
+    @property
+    def value(self) -> npt.NDArray[np.float64]:
+        """[n]: NaN and infinities where the training logged them."""
+
+    @property
+    def time(self) -> npt.NDArray[np.float64]:
+        """[n]: seconds since the epoch; NaN where the log does not say."""
+
+
+class Numbers(Protocol):
+    """A log's numbers as columns, by tag. Threads may share it."""
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags in the order in which they first came."""
+
+    def points(self, tag: str, start: int = 0) -> Points:
+        """A tag's points from number ``start`` on."""
+
+    def life(self, tag: str) -> int:
+        """Differs once points of the tag that were given before have become void."""
+
+
+class Bulk(NamedTuple):
+    """A whole log, for those to whom a record at a time is too slow: its numbers as columns, and the rest."""
+
+    version: int
+    """Differs once the log has grown or was replaced."""
+    numbers: Numbers
+    counts: dict[str, str]
+    """By tag: what its steps count, where not the optimiser's steps."""
+    events: list[Event]
+    """All other records, oldest first."""
+    read: float
+    """The fraction of the log that has been read, from 0 to 1."""
+    problems: dict[str, int]
+    """How often something was left out, by what it was, in words."""
+
+
 class EventLog(ABC):
     """What a run recorded. Reading never raises: what cannot be read is left out. Threads may share it."""
 
@@ -76,6 +126,10 @@ class EventLog(ABC):
     @abstractmethod
     def decode(self, record: bytes) -> Event | None:
         """A record of this log as an event; None where it is damaged or of an unknown kind."""
+
+    def bulk(self) -> Bulk | None:
+        """The whole log with its numbers as columns, where it is kept so; None where there are records alone."""
+        return None
 
     def decode_scalars(self, record: bytes) -> Event | CurveScalars | None:
         """As ``decode``; of a curve the scalars alone, where that is faster."""

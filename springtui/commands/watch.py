@@ -1,4 +1,4 @@
-"""``springtui watch``: shows one run, or prints its records, on any machine that sees its directory."""
+"""``springtui watch``: shows runs, or prints their records, on any machine that sees their files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from engine.errors import RunDirectoryError
 from engine.runs.directory import Run
-from engine.runs.listing import find_run, list_runs
+from engine.runs.listing import find_run, is_run_directory, list_runs
 from engine.runs.records import Ended, plain
 from engine.runs.status import Status
 
@@ -19,8 +19,8 @@ from ..preferences.preferences import load_preferences
 from ..terminal.gc_pauses import held
 from .completion import complete_run
 from .opening import check_terminal
-from .options import json_option
-from .output import print_json
+from .options import STANDARD_INPUT, json_option
+from .output import print_json, print_message
 from .session import Session, common, examples
 
 _POLL_SECONDS = 0.1
@@ -31,40 +31,84 @@ _LOOK_BACK = 200
 
 
 @click.command(
-    short_help="Watch a run, live or finished, or replay it.",
+    short_help="Watch runs of springtui or of any other tool.",
     epilog=examples(
         "springtui watch                         the newest live run, else the newest run",
         "springtui watch 20260101 --read-only    look only: no screen changes or makes a run",
         "springtui watch last --json | jq .scalars.train_loss",
+        "springtui watch runs/                   TensorBoard files, CSV and the like, below a folder",
+        "python train.py | springtui watch -     what a training prints",
     ),
 )
-@click.argument("run", required=False, shell_complete=complete_run)
+@click.argument("runs", metavar="[RUN|PATH|-]...", nargs=-1, shell_complete=complete_run)
 @click.option(
     "--read-only",
     is_flag=True,
     help="Look only, on every screen: ask, make, change and delete nothing.",
 )
+@click.option("--once", is_flag=True, help="With --json on a path: print what there is now, and end.")
 @json_option
 @common
 @click.pass_obj
-def watch(session: Session, run: str | None, read_only: bool, as_json: bool) -> int:
-    """Watch a run from any terminal or machine that sees its directory; several may watch at once.
+def watch(session: Session, runs: tuple[str, ...], read_only: bool, once: bool, as_json: bool) -> int:
+    """Watch a run from any terminal or machine that sees its files; several may watch at once.
 
     RUN is an id or a name, a beginning of one that fits no other run, last, or a path. With --json its
     records are printed, one JSON object a line, from the first to the last, until the run ends; exit status 0
     where it finished.
+
+    PATH is a log of another tool, or a folder with any number of them: TensorBoard, CSV, JSON lines, .wandb and
+    more. They are read in place, and nothing is written beside them. - reads standard input. With --json the
+    records of all runs are printed until Ctrl-C.
     """
     home = session.look_home()
-    found = newest(home) if run is None else find_run(home, run)
-    created = found.config().created  # refuses a damaged run before a screen opens
+    found = [_named(home, name) for name in runs]
+    own = [one for one in found if isinstance(one, Run)]
+    if once and (not as_json or len(own) == len(found)):
+        raise click.UsageError("--once is for --json on the path of another tool's log")
+    if len(found) > 1 or (found and not own):
+        from .logs import open_screens, print_records
+
+        paths = [one for one in found if isinstance(one, str)]
+        if not as_json:
+            return open_screens(session, paths, own)
+        if own:
+            raise click.UsageError(
+                f"--json prints one run of springtui, or paths: leave {own[0].id} out, or all else"
+            )
+        return print_records(paths, once=once)
+    run = own[0] if own else newest(home)
+    created = run.config().created  # refuses a damaged run before a screen opens
     if as_json:
-        return _stream(found, created)
-    check_terminal("watching", f"without one: springtui watch {run or 'last'} --json")
+        return _stream(run, created)
+    check_terminal("watching", f"without one: springtui watch {runs[0] if runs else 'last'} --json")
     effective = load_preferences(session.options())
     with held():
         from ..app import Opening, run_app  # --json needs no app
 
-        return run_app(home, None, effective, Opening("watch", found, read_only))
+        return run_app(home, None, effective, Opening("watch", run, read_only))
+
+
+def _named(home: Path, name: str) -> Run | str:
+    """The run that an argument names, else the path of a log; a run under the home goes before a path.
+
+    Raises:
+        RunDirectoryError: it is neither.
+    """
+    if name == STANDARD_INPUT:
+        return name
+    path = Path(name)
+    if os.sep in name or name in {os.curdir, os.pardir}:
+        return find_run(home, name) if is_run_directory(path) or not os.path.lexists(path) else name
+    try:
+        run = find_run(home, name)
+    except RunDirectoryError:
+        if os.path.lexists(path):
+            return name
+        raise
+    if os.path.lexists(path):
+        print_message(f"springtui: {name} is the run {run.id}; ./{name} is the file or folder of that name here")
+    return run
 
 
 def newest(home: Path) -> Run:

@@ -7,7 +7,6 @@ pauses in which the screen's thread runs.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import threading
 import time
@@ -15,8 +14,8 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from engine.runs.directory import Run
-from engine.runs.files import open_plain
+from engine.runs.any_run import AnyRun
+from engine.runs.log import Bulk
 from engine.runs.status import Observation, Status
 
 from ..state.run_state import RunState
@@ -36,8 +35,6 @@ STATUS_EVERY, USAGE_EVERY = 0.7, 1.0
 """Seconds between looks at the lock and the worker's output, and at what is used of the machine."""
 HEAD_START = 2.0
 """Seconds that a screen has at most to draw the first look at a long log, before reading it through begins."""
-LOG_BYTES = 1 << 16
-"""Bytes of the worker's output that are kept, from the end."""
 SAMPLES = 240
 """Measurements of processor and memory that are kept."""
 
@@ -45,7 +42,7 @@ SAMPLES = 240
 class Follower:
     """Reads a run until it is closed. Everything public may be read from any thread at any time."""
 
-    def __init__(self, run: Run, process: subprocess.Popen[bytes] | None = None) -> None:
+    def __init__(self, run: AnyRun, process: subprocess.Popen[bytes] | None = None) -> None:
         self.run = run
         self.timeline = Timeline(run.log(), run.id)
         self.version = 0
@@ -65,7 +62,8 @@ class Follower:
         self._size = 0
         self._process = process
         self._meter: Usage | None = None
-        self._log_mark: tuple[int, int] = (0, 0)
+        self._printed: object = None
+        """The mark of what the training had printed when it was last read."""
         self._closed = threading.Event()
         self._drawn = threading.Event()
         self._thread = threading.Thread(target=self._follow, name=f"follow-{run.id}", daemon=True)
@@ -99,7 +97,8 @@ class Follower:
             state.status = Status.GONE
         elif found is not None and self.complete and not found.status.is_live:
             state.status = found.status
-        view.read = 1.0 if self.complete or not self._size else min(1.0, self.timeline.offset / self._size)
+        if self._size:
+            view.read = 1.0 if self.complete else min(1.0, self.timeline.offset / self._size)
         return view
 
     def _blended(self, view: View, sampled: RunState) -> View:
@@ -114,7 +113,7 @@ class Follower:
     def _follow(self) -> None:
         log = self.timeline.log
         self.observation = self.run.observe()
-        if (size := log.signature().size) >= LONG:
+        if log.bulk() is None and (size := log.signature().size) >= LONG:
             self._size = size
             self._sampled = sampled_state(log, self.run.id)
             self.version += 1
@@ -134,6 +133,8 @@ class Follower:
         timeline = self.timeline
         found = self.observation  # from before the log is read, whose last record may be the worker's end
         log = timeline.log
+        if (bulk := log.bulk()) is not None:
+            return self._take_bulk(bulk)
         piece = log.read(timeline.offset, PIECE)
         if piece.start != timeline.offset:  # the log was replaced or cut: read it from the front
             self.timeline = timeline = Timeline(log, self.run.id)
@@ -149,8 +150,16 @@ class Follower:
             self.version += 1
         return BUSY if records else QUIET
 
+    def _take_bulk(self, bulk: Bulk) -> float:
+        """Take a log that another process reads; how many seconds to wait then."""
+        if self.timeline.take_bulk(bulk):
+            self.complete = bulk.read >= 1.0
+            self.version += 1
+            return BUSY
+        return QUIET
+
     def _look_alive(self) -> None:
-        found, gone = self.run.observe(), not self.run.path.is_dir()
+        found, gone = self.run.observe(), self.run.is_gone()
         if (found, gone) != (self.observation, self.gone):
             self.observation, self.gone = found, gone
             self.version += 1
@@ -164,21 +173,9 @@ class Follower:
         return True if starting else self.observation.live
 
     def _look_log(self) -> None:
-        path = self.run.log_path
-        try:
-            fd = open_plain(path, os.O_RDONLY)
-        except OSError:
-            return
-        with os.fdopen(fd, "rb") as file:
-            seen = os.fstat(fd)
-            mark = (seen.st_size, seen.st_mtime_ns)
-            if mark == self._log_mark:
-                return
-            self._log_mark = mark
-            file.seek(max(0, seen.st_size - LOG_BYTES))
-            lines = file.read(LOG_BYTES).decode("utf-8", "replace").splitlines()
-        self.log = lines[1:] if seen.st_size > LOG_BYTES else lines
-        self.version += 1
+        if (found := self.run.printed(self._printed)) is not None:
+            self._printed, self.log = found
+            self.version += 1
 
     def _look_usage(self) -> None:
         """Measure what the worker and the machine use, where the worker lives on this host."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
+from engine.errors import ConfigError
 from engine.runs.directory import Run
 from engine.runs.label import write_label
 from engine.runs.status import Status
@@ -49,25 +50,25 @@ class RunActions:
         if not live:
             self._view.notify("no worker goes on there", timeout=4)
         for row in live:
-            await attempt(self._view, row.run.ask, "stop")
+            await attempt(self._view, lambda row: own(row).ask("stop"), row)
         self._view.runs_changed()
 
     async def resume(self, rows: Iterable[Row]) -> None:
         """Let live workers of these runs go on; start new workers for runs that broke off or were stopped."""
         for row in rows:
             if not row.is_over:
-                await attempt(self._view, row.run.ask, "resume")
+                await attempt(self._view, lambda row: own(row).ask("resume"), row)
             elif row.status in {Status.FINISHED, Status.DAMAGED}:
                 self._view.notify(
                     f"{plain_text(row.name)} is {row.status}: there is nothing to resume", timeout=5, markup=False
                 )
             else:
-                await attempt(self._view, self.run_workers.resume, row.run)
+                await attempt(self._view, lambda row: self.run_workers.resume(own(row)), row)
         self._view.runs_changed()
 
     async def duplicate(self, row: Row, changes: str) -> None:
         """Make and begin a new run with the settings of this one, changed as in ``lr=0.1 seed=2``."""
-        run = await attempt(self._view, duplicate, self.home, row.run, changes)
+        run = await attempt(self._view, lambda: duplicate(self.home, own(row), changes))
         if run is not None:
             await attempt(self._view, self.run_workers.resume, run)
             self._view.runs_changed()
@@ -75,7 +76,7 @@ class RunActions:
     async def delete(self, rows: Iterable[Row]) -> None:
         """Move runs to the trash."""
         for row in rows:
-            await attempt(self._view, self.trash.put, row.run)
+            await attempt(self._view, lambda row: self.trash.put(own(row)), row)
             if row.id in self.trash.names:
                 self._view.run_deleted(row.id)
         self._view.runs_changed()
@@ -91,6 +92,17 @@ class RunActions:
         if name:
             self._view.notify(f"{name} is back", timeout=4, markup=False)
         self._view.runs_changed()
+
+
+def own(row: Row) -> Run:
+    """The run of a row, for what springtui does with its own runs alone.
+
+    Raises:
+        ConfigError: another tool writes it.
+    """
+    if not isinstance(row.run, Run):
+        raise ConfigError(f"{row.name} is another tool's log: springtui changes nothing of it")
+    return row.run
 
 
 def changed(run: Run, text: str) -> Any:

@@ -1,4 +1,4 @@
-"""All runs under a home as rows, whose records are read only when asked for. Call it from a thread.
+"""All runs of a source as rows, whose records are read only when asked for. Call it from a thread.
 
 Listing thousands of directories takes milliseconds, reading their records much longer. So a row has its kind and
 start from the directory's name, and the rest once ``refresh`` has read it, which is kept until the files change.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from engine.errors import ConfigError
-from engine.runs.directory import Run, parse_id
+from engine.runs.any_run import AnyRun
+from engine.runs.directory import parse_id
 from engine.runs.label import NO_LABEL, Label, label_changed, read_label
 from engine.runs.listing import list_runs
 from engine.runs.records import Note
@@ -31,13 +32,43 @@ ACCURACIES = (
     "eval_accuracy", "eval_acc", "accuracy", "acc", "train_accuracy", "train_acc",
 )  # fmt: skip
 """Names by which an accuracy is logged, of samples not trained on first; also with a slash, as ``val/acc``."""
+LOSSES = ("train_loss", "loss", "training_loss", "loss_train", "val_loss", "valid_loss", "eval_loss")
+"""Names by which a loss is logged, that of training first; also with a slash."""
+
+
+class RunSource(Protocol):
+    """Where runs come from."""
+
+    def runs(self) -> Sequence[AnyRun]:
+        """All runs that there are now."""
+
+    def mark(self) -> int:
+        """Differs once a run was added or removed."""
+
+
+class HomeRuns:
+    """The runs under a home."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def runs(self) -> Sequence[AnyRun]:
+        """All run directories, newest first."""
+        return list_runs(self._home)
+
+    def mark(self) -> int:
+        """Time of the last change of the directory that holds them, in nanoseconds; 0 where there is none."""
+        try:
+            return (self._home / "runs").lstat().st_mtime_ns
+        except OSError:
+            return 0
 
 
 @dataclass
 class Row:
     """One run; ``about`` is its object in ``springtui runs --json``, empty before it was described."""
 
-    run: Run
+    run: AnyRun
     kind: str
     created: float
     label: Label = NO_LABEL
@@ -80,13 +111,7 @@ class Row:
     @property
     def accuracy(self) -> float | None:
         """The newest accuracy, in [0, 1], by the first name of ``ACCURACIES`` that it was logged by."""
-        values = self.about.get("values", {})
-        plain = {name.rsplit("/", 1)[-1]: name for name in values}  # as of trackers: val/acc
-        names = (
-            name for wanted in ACCURACIES for name in (wanted, wanted.replace("_", "/"), plain.get(wanted, ""))
-        )
-        found = (self.value(name) for name in names)
-        return next((value for value in found if value is not None and 0.0 <= value <= 1.0), None)
+        return next((value for value in self._values(ACCURACIES) if 0.0 <= value <= 1.0), None)
 
     @property
     def warnings(self) -> list[Note]:
@@ -95,17 +120,25 @@ class Row:
 
     @property
     def loss(self) -> float | None:
-        """The newest training loss, ``train_loss`` or, of a probe, ``loss``."""
-        found = self.value("train_loss")
-        return self.value("loss") if found is None else found
+        """The newest loss, by the first name of ``LOSSES`` that it was logged by."""
+        return next(iter(self._values(LOSSES)), None)
+
+    def _values(self, wanted: Iterable[str]) -> Iterator[float]:
+        """The newest values that were logged by these names, also as trackers write them: ``val/acc``."""
+        values = self.about.get("values", {})
+        known = {name.casefold(): name for name in reversed(list(values))}
+        plain = {name.rsplit("/", 1)[-1]: name for name in known}
+        for each in wanted:
+            for name in (each, each.replace("_", "/"), plain.get(each, "")):
+                if (value := self.value(known.get(name, ""))) is not None:
+                    yield value
 
 
 class Catalogue:
     """The rows by id; ``describes`` counts the runs whose records were read."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self._runs = home / "runs"
+    def __init__(self, source: RunSource) -> None:
+        self._source = source
         self.rows: dict[str, Row] = {}
         self.describes = 0
         self._label_marks: dict[str, int] = {}
@@ -113,11 +146,14 @@ class Catalogue:
 
     def scan(self) -> bool:
         """List directories and labels; whether a run was added, removed or labelled since the last scan."""
-        self._listed = _mtime(self._runs)
-        known = {run.id: run for run in list_runs(self.home)}
+        self._listed = self._source.mark()
+        known = {run.id: run for run in self._source.runs()}
         changed = known.keys() != self.rows.keys()
         rows = {name: self.rows.get(name) or _row(run) for name, run in known.items()}
         for name, row in rows.items():
+            if row.run.is_foreign:
+                row.created = row.run.created()
+                continue
             mark = label_changed(str(row.run.path))
             if mark != self._label_marks.get(name, 0):
                 self._label_marks[name] = mark
@@ -127,8 +163,8 @@ class Catalogue:
         return changed
 
     def has_new(self) -> bool:
-        """Whether a run was added or removed since the last scan, by the directory's time alone."""
-        return _mtime(self._runs) != self._listed
+        """Whether a run was added or removed since the last scan; costs no more than a look at a directory."""
+        return self._source.mark() != self._listed
 
     def refresh(self, names: Iterable[str]) -> int:
         """Describe those of these runs that are new or may have changed; returns their number."""
@@ -160,18 +196,10 @@ class Catalogue:
         row.label = Label(name=row.about["name"], text=row.about["note"], pinned=row.about["pinned"])
 
 
-def _row(run: Run) -> Row:
+def _row(run: AnyRun) -> Row:
     """A row with what the run's id tells."""
-    created, kind = parse_id(run.id) or (0.0, "")
-    return Row(run, kind, created)
-
-
-def _mtime(path: Path) -> int:
-    """Time of a directory's last change, in nanoseconds since the epoch; 0 where there is no directory."""
-    try:
-        return path.lstat().st_mtime_ns
-    except OSError:
-        return 0
+    kind = run.kind if run.is_foreign else (parse_id(run.id) or (0.0, ""))[1]
+    return Row(run, kind, run.created())
 
 
 # order and choice

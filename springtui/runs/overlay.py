@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.measures.registry import DEFAULT_MEASURE, DISTANCE
-from engine.runs.directory import Run
+from engine.runs.any_run import AnyRun
 from engine.runs.records import Curve
 
 from ..state.layers import newest_health
@@ -55,7 +55,7 @@ class Overlay:
         found = self._pictures.get(run_id)
         return found[1] if found else None
 
-    def read(self, run: Run, signature: object) -> Picture:
+    def read(self, run: AnyRun, signature: object) -> Picture:
         """A run's curves; read from the disk only where the signature differs from the last one's."""
         found = self._pictures.get(run.id)
         if found is None or found[0] != signature:
@@ -70,7 +70,17 @@ class Overlay:
         """What can be plotted of these runs: the load curve, and every scalar over time."""
         pictures = [picture for run_id in run_ids if (picture := self.known(run_id)) is not None]
         names = dict.fromkeys(name for picture in pictures for name in picture.histories)
-        return [LOAD_CURVE, *names]
+        has_curve = any(picture.curve is not None for picture in pictures) or not names
+        return [*([LOAD_CURVE] if has_curve else []), *names]
+
+    def shown(self, run_ids: Sequence[str], wanted: str) -> str:
+        """The quantity to plot of these runs: the wanted one where there is one, else the first that there is.
+
+        Of runs without load curves a loss goes before the others.
+        """
+        known = self.quantities(run_ids)
+        losses = [name for name in known if "loss" in name.casefold()]
+        return wanted if wanted in known else min(losses, key=len) if losses else known[0]
 
     def series(self, names: Sequence[tuple[str, str]], quantity: str) -> list[Series]:
         """A curve for each run, given as (id, name); colours repeat where there are many runs."""
@@ -88,12 +98,15 @@ class Overlay:
         return found
 
 
-def _read(run: Run) -> Picture:
+def _read(run: AnyRun) -> Picture:
     """Curves of a run; a short log is read whole, a long one sampled."""
     log = run.log()
     newest = newest_state(run, _RECORDS)
     curve = newest.latest
     timeline = Timeline(log, run.id)
+    if (bulk := log.bulk()) is not None:
+        timeline.take_bulk(bulk)
+        return Picture(curve, timeline.view().histories)
     while timeline.offset < LONG and (piece := log.read(timeline.offset, _PIECE)).end != timeline.offset:
         timeline.take(piece)
     if timeline.offset >= LONG:

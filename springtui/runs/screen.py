@@ -28,8 +28,8 @@ from ..widgets.curves_plot import CurvesPlot
 from ..widgets.keys_line import KeysLine
 from ..widgets.table import Line, Table
 from . import panels
-from .actions import RunActions, changed
-from .catalogue import FROM_NAMES, Catalogue, Row, make_filter, ordered
+from .actions import RunActions, changed, own
+from .catalogue import FROM_NAMES, Catalogue, HomeRuns, Row, RunSource, make_filter, ordered
 from .comparison import ComparisonScreen
 from .overlay import LOAD_CURVE, Overlay
 from .table import RunTable
@@ -73,13 +73,22 @@ class RunsScreen(BaseScreen[None]):
         Binding("escape", "app.back", "Back", id="runs.back", tooltip="back to the screen before"),
     ]  # fmt: skip
 
-    def __init__(self, home: Path, last_session: LastSession, run_workers: Workers, trash: Trash) -> None:
+    def __init__(
+        self,
+        home: Path,
+        last_session: LastSession,
+        run_workers: Workers,
+        trash: Trash,
+        source: RunSource | None = None,
+    ) -> None:
+        """Without a source it lists the runs under the home."""
         super().__init__()
         self.last_session = last_session
         self._begins_at = last_session.run
         """The run that the cursor stands on first."""
         self.actions = RunActions(home, run_workers, trash, self)
-        self.catalogue = Catalogue(home)
+        self.catalogue = Catalogue(source or HomeRuns(home))
+        self._no_runs = panels.NO_RUNS if source is None else panels.NO_LOGS
         self.overlay = Overlay()
         self.marked: list[str] = []
         self.sort = ("age", False)
@@ -157,7 +166,7 @@ class RunsScreen(BaseScreen[None]):
                 self.show_rows()
         if self._first:
             self._first = False
-            self.table.say_empty(panels.NO_RUNS)
+            self.table.say_empty(self._no_runs)
             self.table.refresh()
         live = [name for name, row in self.catalogue.rows.items() if row.goes_on]
         if described := await self._describe([*self.table.in_view, *live]):
@@ -199,7 +208,7 @@ class RunsScreen(BaseScreen[None]):
             self.refresh_bindings()
         ids = ordered(rows.values(), self.sort[0], reverse=self.sort[1], keep=self._fits)
         if not self._first:
-            self.table.say_empty(panels.NONE_FITS if rows else panels.NO_RUNS)
+            self.table.say_empty(panels.NONE_FITS if rows else self._no_runs)
         self.table.show(ids, self.sort, self._begins_at if self._first else None)
         self._draw()
 
@@ -251,10 +260,11 @@ class RunsScreen(BaseScreen[None]):
         pictured = self._pictured()
         rows = [catalogue.rows[name] for name in pictured if name in catalogue.rows]
         plot = self.query_one(CurvesPlot)
-        plot.heading = panels.overlay_title(self.quantity, len(rows))
-        plot.say_empty(panels.why_no_curve(rows, self.quantity))
-        plot.axis = "layer" if self.quantity == LOAD_CURVE else "at"
-        plot.show_curves(self.overlay.series([(row.id, row.name) for row in rows], self.quantity))
+        quantity = self.overlay.shown(pictured, self.quantity)
+        plot.heading = panels.overlay_title(quantity, len(rows))
+        plot.say_empty(panels.why_no_curve(rows, quantity))
+        plot.axis = "layer" if quantity == LOAD_CURVE else "at"
+        plot.show_curves(self.overlay.series([(row.id, row.name) for row in rows], quantity))
         self._draw_about()
 
     @on(CurvesPlot.ReadOut)
@@ -367,7 +377,8 @@ class RunsScreen(BaseScreen[None]):
 
     def action_next_quantity(self) -> None:
         """Plot the next quantity."""
-        self.quantity = next_of(self.overlay.quantities(self._pictured()), self.quantity)
+        pictured = self._pictured()
+        self.quantity = next_of(self.overlay.quantities(pictured), self.overlay.shown(pictured, self.quantity))
         self._draw()
 
     # actions on the marked runs, else on the one under the cursor
@@ -426,7 +437,7 @@ class RunsScreen(BaseScreen[None]):
                 await self.actions.duplicate(row, changes)
 
         about = "Changes as key=value, with spaces between; none makes the same run again."
-        self.app.push_screen(PromptScreen("Duplicate", about, check=lambda text: changed(row.run, text)), chosen)
+        self.app.push_screen(PromptScreen("Duplicate", about, check=lambda text: changed(own(row), text)), chosen)
 
     def action_delete(self) -> None:
         """Ask whether to delete the chosen runs, and delete them."""

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import bisect
 import copy
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
 
 HISTORY_POINTS = 1200
 """A history holds no more points than this; a plot is at most some 200 cells of 2 dots wide."""
@@ -55,10 +61,42 @@ class History:
         self._newest = (x, y)
         self.seen += 1
         if len(self._buckets) > _BUCKETS:
-            pairs = zip(self._buckets[::2], self._buckets[1::2], strict=False)
-            self._buckets = [_joined(a, b) for a, b in pairs]  # an even number: see _BUCKETS
-            self.stride *= 2
+            self._join()
         self._points = None
+
+    def extend(self, x: Floats, y: Floats) -> None:
+        """Add many points at once, with the same result as one after the other; ``x`` should not decrease.
+
+        Args:
+            x: [n].
+            y: [n], finite.
+        """
+        if not len(x):
+            return
+        if not self.seen:
+            self._first = float(x[0]), float(y[0])
+        stride = self.stride
+        while -(-(self.seen + len(x)) // stride) > _BUCKETS:
+            stride *= 2
+        while self.stride < stride:
+            self._join()
+        if rest := -self.seen % self.stride:  # the last bucket became a part of a larger one
+            self._complete(x[:rest], y[:rest])
+        self._buckets += _bucketed(x[rest:], y[rest:], self.stride)
+        self._newest = float(x[-1]), float(y[-1])
+        self.seen += len(x)
+        self._points = None
+
+    def _complete(self, x: Floats, y: Floats) -> None:
+        """Add points to the last bucket."""
+        self._buckets[-1] = _joined(self._buckets[-1], _bucketed(x, y, max(1, len(x)))[0])
+
+    def _join(self) -> None:
+        """Join each two buckets; the last one stays half full where it has no partner."""
+        pairs = zip(self._buckets[::2], self._buckets[1::2], strict=False)
+        alone = self._buckets[-1:] if len(self._buckets) % 2 else []
+        self._buckets = [_joined(a, b) for a, b in pairs] + alone
+        self.stride *= 2
 
     @property
     def x(self) -> list[float]:
@@ -99,3 +137,20 @@ def _joined(a: _Bucket, b: _Bucket) -> _Bucket:
     low = (a.low_x, a.low) if a.low <= b.low else (b.low_x, b.low)
     high = (a.high_x, a.high) if a.high >= b.high else (b.high_x, b.high)
     return _Bucket(*low, *high)
+
+
+def _bucketed(x: Floats, y: Floats, stride: int) -> list[_Bucket]:
+    """The buckets of ``stride`` neighbouring points each, the last one perhaps of fewer."""
+    import numpy as np  # no first frame waits for it
+
+    whole = len(y) // stride * stride
+    parts = [(x[:whole].reshape(-1, stride), y[:whole].reshape(-1, stride))] if whole else []
+    if whole < len(y):
+        parts.append((x[None, whole:], y[None, whole:]))
+    found: list[_Bucket] = []
+    for xs, ys in parts:
+        rows = np.arange(len(ys))
+        low, high = ys.argmin(axis=1), ys.argmax(axis=1)
+        columns = xs[rows, low], ys[rows, low], xs[rows, high], ys[rows, high]
+        found += map(_Bucket._make, zip(*(column.tolist() for column in columns), strict=True))
+    return found

@@ -56,6 +56,8 @@ class RunState:
     """Finite numbers by name: those of curves over epochs or steps, those logged between curves over steps."""
     logged: dict[str, float] = field(default_factory=dict)
     """The newest number of each name that was logged after the newest curve with that name; perhaps not finite."""
+    step: int = 0
+    """The step of the newest numbers that were logged between curves."""
     epoch: float | None = None
     """The epochs done when the training last logged them; over steps they are in ``history``."""
     others: dict[str, TowerCurves] = field(default_factory=dict)
@@ -100,7 +102,7 @@ class RunState:
     def at(self) -> int:
         """Epochs, steps, or a sweep's members done; where a network is trained anew, epochs of that training."""
         if self.latest is None:
-            return self.done
+            return self.done or self.step
         epochs = self.latest.scalars.get("epochs")
         return self.latest.at if epochs is None else round(epochs)
 
@@ -232,7 +234,7 @@ class RunState:
         self.resumed = event.time
 
     def _fold_scalars(self, event: Scalars) -> None:
-        self.logged = {**self.logged, **event.scalars}
+        self.logged, self.step = {**self.logged, **event.scalars}, event.step
         self.epoch = self.epoch if event.epoch is None else event.epoch
         for name, value in finite_numbers(event).items():
             self.history.setdefault(name, History()).add(event.step, value)

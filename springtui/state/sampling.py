@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.runs.directory import Run
+from engine.runs.any_run import AnyRun
 from engine.runs.log import EventLog
 from engine.runs.records import Curve, Started
 
@@ -29,8 +29,8 @@ def sampled_state(log: EventLog, run_id: str) -> RunState:
     return state
 
 
-def newest_state(run: Run, count: int) -> RunState:
-    """A state folded from the ``count`` newest records, as ``Run.last_events`` finds them.
+def newest_state(run: AnyRun, count: int) -> RunState:
+    """A state folded from the ``count`` newest records, as ``AnyRun.last_events`` finds them.
 
     Where the curves are of several towers, from the run's beginning as well, which says which is the main one.
     """

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import bisect
 import copy
+import itertools
+import math
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from engine.runs.log import EventLog, Slice
-from engine.runs.records import Acknowledged, Curve, CurveScalars, Event, Health, Scalars, Usage
+from engine.runs.log import Bulk, EventLog, Slice
+from engine.runs.records import Acknowledged, Curve, CurveScalars, Event, Health, Note, Scalars, Usage
 from engine.runs.towers import towers_of
 
 from .history import History
 from .layer_history import LayerHistory
+from .number_histories import NumberHistories
 from .run_state import USAGES, RunState
 from .tower import ECHO_SECONDS, ECHOES, TowerCurves, finite_numbers, point_names
 
@@ -30,6 +33,8 @@ MOVES = 1000
 """Most changes of settings that are kept."""
 LONGEST_GAP = 2.0
 """Most seconds that a replay waits between records, so that pauses are skipped."""
+_STEP_SECONDS = 0.1
+"""Seconds between the steps of a replay where the log does not say when they were."""
 _FIRST_STRIDE = 1 << 14
 _CHUNKS = 6
 Points = tuple[list[float], list[float]]
@@ -69,6 +74,14 @@ class View:
     damaged: int = 0
     """Records that could not be decoded."""
     moves: list[Move] = field(default_factory=list)
+    counts: dict[str, str] = field(default_factory=dict)
+    """By scalar: what its steps count, where a log says that they are not the optimiser's steps."""
+    missing: dict[str, int] = field(default_factory=dict)
+    """By scalar: how many of its numbers are not finite, where a log keeps count."""
+    notes: list[Note] = field(default_factory=list)
+    """The remarks in a log that is kept as columns, oldest first."""
+    problems: dict[str, int] = field(default_factory=dict)
+    """How often something in another tool's log was left out, by what it was, in words."""
 
 
 @dataclass
@@ -115,11 +128,31 @@ class Timeline:
         self._health: dict[str, LayerHistory] = {}
         self._usage: deque[Usage] = deque(maxlen=USAGES)
         self._time = 0.0
+        self._numbers = NumberHistories()
+        self._bulk: Bulk | None = None
+        """The log as it was last taken at once."""
         self._marks: list[Mark] = []
         self._stride = _FIRST_STRIDE
         self._chunks: OrderedDict[tuple[int, int], list[Event]] = OrderedDict()
 
     # filling
+
+    def take_bulk(self, bulk: Bulk) -> bool:
+        """Take a log that is kept as columns: its new numbers, all at once, and its few other records anew.
+
+        Returns whether anything had changed.
+        """
+        with self._lock:
+            if self._bulk is not None and self._bulk.version == bulk.version:
+                return False
+            self._bulk = bulk
+            self._numbers.take(bulk)
+            self._state = state = RunState(self._state.run_id)
+            for event in bulk.events:
+                state.fold(event)
+            state.logged, state.step = self._numbers.newest, self._numbers.step
+            self.records = self._numbers.points
+            return True
 
     def take(self, piece: Slice) -> int:
         """Add the slice of the log that begins at ``offset``; returns its number of records."""
@@ -219,11 +252,29 @@ class Timeline:
                     state.separations[curve.path].set_newest(curve.step, curve.curves)
             state.health = {path: history.until() for path, history in self._health.items()}
             state.usage = self._usage.copy()
+            state.history |= {name: history.copy() for name, history in self._numbers.histories.items()}
             histories = {name: history.points() for name, history in self._main.histories.items()}
-            return View(state, histories, self.curves, damaged=self.damaged, moves=list(self.moves))
+            histories |= {name: history.points() for name, history in self._numbers.histories.items()}
+            view = View(state, histories, self.curves, damaged=self.damaged, moves=list(self.moves))
+            if self._bulk is not None:
+                view.curves = view.curves or len(self._numbers.moments().steps)
+                view.counts, view.missing = self._bulk.counts, self._numbers.missing
+                view.read, view.problems = self._bulk.read, self._bulk.problems
+                view.notes = [event for event in self._bulk.events if isinstance(event, Note)]
+            return view
+
+    def finer(self, name: str, low: float, high: float) -> Points | None:
+        """The true points of a scalar in a window of steps; None where the log is not kept as columns."""
+        with self._lock:
+            return None if self._bulk is None else self._numbers.between(name, low, high)
 
     def view_at(self, position: int) -> View:
-        """The run when curve number ``position`` (from 0) was recorded; reads the log."""
+        """The run when curve number ``position`` (from 0) was recorded; reads the log.
+
+        Of a log without curves that is kept as columns: when it had come to a step.
+        """
+        if not self.curves and self._bulk is not None:
+            return self._view_of_numbers(position)
         with self._lock:
             position = min(max(0, position), self.curves - 1)
             mark, end = self._span(position)
@@ -249,6 +300,15 @@ class Timeline:
             state.health = {name: history.until(step) for name, history in self._health.items()}
         return View(state, parts, curves, damaged=self.damaged, moves=moves)
 
+    def _view_of_numbers(self, position: int) -> View:
+        view = self.view()
+        with self._lock:
+            until = self._numbers.until(min(max(0, position), view.curves - 1))
+        view.state.step, view.state.logged, view.histories = until.step, until.newest, until.histories
+        if math.isfinite(until.time):
+            view.state.heard = until.time
+        return view
+
     def position_after(self, position: int, seconds: float) -> tuple[int, float]:
         """The curve that a replay reaches after ``seconds``, and the seconds left over."""
         reached, last = position, None
@@ -263,6 +323,12 @@ class Timeline:
 
     def _times_from(self, position: int) -> Iterator[tuple[int, float]]:
         """Number and time of curves from ``position`` on; only as many as are read quickly."""
+        if not self.curves and self._bulk is not None:
+            with self._lock:
+                times = self._numbers.moments().times
+            known = (time if math.isfinite(time) else _STEP_SECONDS * i for i, time in enumerate(times))
+            yield from itertools.islice(enumerate(known), position, None)
+            return
         with self._lock:
             mark, end = self._span(position)
         for _ in range(_CHUNKS):

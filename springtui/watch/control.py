@@ -6,8 +6,8 @@ import asyncio
 from typing import Any, Protocol
 
 from engine.errors import SpringtuiError
+from engine.runs.any_run import AnyRun
 from engine.runs.directory import Run
-from engine.runs.label import given_names, read_label
 from engine.runs.status import Status
 from engine.settings.run import RunConfig
 
@@ -30,10 +30,10 @@ class WatchView(Notifier, Protocol):
 class WatchControl:
     """Asks one run's worker, and keeps what was asked and answered."""
 
-    def __init__(self, run: Run, view: WatchView) -> None:
+    def __init__(self, run: AnyRun, view: WatchView) -> None:
         self.run = run
         self.config: RunConfig | None = None
-        """None before it is read, and where it cannot be read."""
+        """None before it is read, where it cannot be read, and of another tool's run."""
         self.name = ""
         """What a person calls the run; empty where nobody gave a name."""
         self.trouble = ""
@@ -45,14 +45,16 @@ class WatchControl:
         """Read the run's configuration, or note why it cannot be read."""
         try:
             self.config = await asyncio.to_thread(self.run.config)
-            label = await asyncio.to_thread(read_label, self.run.path)
-            self.name = next(iter(given_names(label, self.config.settings)), "")
+            self.name = (await asyncio.to_thread(self.run.label)).name
         except SpringtuiError as error:
             self.trouble = plain_text(str(error).replace(f"{self.run.path}/", ""))
 
     def has_nobody_to_ask(self) -> bool:
-        """Whether the run is over, so that no worker can be asked; then the person is notified."""
+        """Whether no worker can be asked, as the run is over or another tool's; then the person is notified."""
         state = self._view.run_state()
+        if self.run.is_foreign:
+            self._view.notify("another tool writes this run: nothing is asked of it", timeout=4, markup=False)
+            return True
         if state.is_over:
             self._view.notify(f"the run is {state.status}: it has no process to ask", timeout=4, markup=False)
         return state.is_over
@@ -83,10 +85,11 @@ class WatchControl:
         await self._ask("set", f"set {plain_text(text)}", **self.check_setting(text))
 
     async def _ask(self, action: str, words: str, **settings: Any) -> None:
-        if self.has_nobody_to_ask():
+        run = self.run
+        if self.has_nobody_to_ask() or not isinstance(run, Run):
             return
         try:
-            control = await asyncio.to_thread(lambda: self.run.ask(action, **settings))
+            control = await asyncio.to_thread(lambda: run.ask(action, **settings))
         except OSError as error:
             self._view.notify(
                 f"cannot write to the run's control file: {error.strerror}", severity="error", markup=False

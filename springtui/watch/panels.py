@@ -203,10 +203,13 @@ def settings_lines(state: RunState, config: RunConfig | None, width: int) -> lis
             and (defaults is None or getattr(defaults, name, None) != value)
         ):
             names.append(name)
-    return columns([f"{plain_text(name)} {plain_text(_value(state.settings[name]))}" for name in names], width)
+    return columns(
+        [f"{plain_text(name)} {plain_text(setting_in_words(state.settings[name]))}" for name in names], width
+    )
 
 
-def _value(value: Any) -> str:
+def setting_in_words(value: Any) -> str:
+    """A setting's value, cut at the left where it is long."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, float):
@@ -278,4 +281,6 @@ def bar_words(view: View, position: int | None, whole: View, *, playing: bool, s
 
 def _seconds(state: RunState) -> float:
     first, last = state.initial, state.latest
+    if last is None and state.started:
+        return state.heard - state.started
     return last.time - first.time if first is not None and last is not None else 0.0

@@ -17,7 +17,7 @@ from textual.geometry import Size
 from textual.widgets import Static, Tabs
 
 from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, MEASURES, NETWORK_MEASURES, PROBES
-from engine.runs.directory import Run
+from engine.runs.any_run import AnyRun
 from engine.runs.names import WORKER_LOG
 from engine.runs.status import Status
 
@@ -28,7 +28,7 @@ from ..screen import NOTHING_ASKED, BaseScreen
 from ..state.curves import legend_of
 from ..state.cycling import next_of
 from ..state.run_state import RunState, measures_of
-from ..state.timeline import View
+from ..state.timeline import Points, View
 from ..state.wording import UNITS, fitting, process_of
 from ..terminal import size
 from ..terminal.text import plain_text
@@ -40,7 +40,7 @@ from ..widgets.lines import Console
 from ..widgets.load_bars import LoadBars
 from ..widgets.plot import Plot
 from ..widgets.table import Table
-from . import panels
+from . import log_words, panels
 from .control import WatchControl
 from .layers import FIRST_COLUMNS, LayersView
 from .replay import Replay
@@ -79,6 +79,9 @@ class WatchScreen(BaseScreen[None]):
         Binding("b", "toggle_pause", "Pause", id="watch.pause", tooltip="pause or resume the run"),
         Binding("x", "stop", "Stop", id="watch.stop", tooltip="stop the run; what it wrote is kept"),
         Binding("i", "set", "Set", id="watch.set", tooltip="change a setting while it runs"),
+        Binding("b", "say_foreign", "Pause", id="watch.pause", tooltip="pause or resume the run", show=False),
+        Binding("x", "say_foreign", "Stop", id="watch.stop", tooltip="stop the run", show=False),
+        Binding("i", "say_foreign", "Set", id="watch.set", tooltip="change a setting while it runs", show=False),
         Binding("v", "toggle_ruler", "View", id="watch.view", tooltip="springs or a folding ruler", show=False),
         Binding("right_square_bracket", "next_group(1)", "Next tab", id="watch.next_tab", key_display="]",
                 tooltip="next tab"),
@@ -89,13 +92,13 @@ class WatchScreen(BaseScreen[None]):
 
     def __init__(
         self,
-        run: Run,
+        run: AnyRun,
         last_session: LastSession,
         *,
         process: subprocess.Popen[bytes] | None = None,
     ) -> None:
         super().__init__()
-        self.run_dir = run
+        self.watched = run
         self.last_session = last_session
         self.follower = Follower(run, process)
         self.control = WatchControl(run, self)
@@ -129,9 +132,14 @@ class WatchScreen(BaseScreen[None]):
         return self.layers_view.path(self.whole.state)
 
     @property
+    def of_log(self) -> bool:
+        """Whether another tool writes the run: there are scalars alone."""
+        return self.watched.is_foreign
+
+    @property
     def kind(self) -> str:
-        """train, chain or probe; by the id while the configuration is not read."""
-        return panels.kind_in_words(self.control.config) or self.run_dir.kind
+        """train, chain, probe or log; by the id while the configuration is not read."""
+        return panels.kind_in_words(self.control.config) or self.watched.kind
 
     def compose(self) -> ComposeResult:
         self._fit(*self.app.size)
@@ -161,9 +169,11 @@ class WatchScreen(BaseScreen[None]):
         for selector, title in TITLES.items():
             self.query_one(selector).border_title = title
         self.query_one("#time").focus()
-        if self.last_session.run == self.run_dir.id and self.last_session.tab in GROUPS:
+        if self.last_session.run == self.watched.id and self.last_session.tab in GROUPS:
             self.query_one(WatchTabs).active = self.last_session.tab
-        self.query_one(WatchTabs).fit(wide=not self.has_class("-tabbed"))
+        self.query_one(WatchTabs).fit(wide=not self.has_class("-tabbed"), scalars_alone=self.of_log)
+        if self.of_log:
+            self.query_one("#facts").border_title = "Newest numbers and settings"
         self._shape()
         self.follower.start()
         self.set_interval(TICK, self._tick)
@@ -179,6 +189,7 @@ class WatchScreen(BaseScreen[None]):
         chain = self.kind == "chain"
         self.set_class(chain, "-of-chain")
         self.set_class(self.kind == "probe", "-of-probe")
+        self.set_class(self.of_log, "-of-log")
         if chain:
             self.measure = DISTANCE
         towers = [tower.path for tower in self.whole.state.towers]
@@ -198,10 +209,12 @@ class WatchScreen(BaseScreen[None]):
 
     def note_session(self, last: LastSession) -> None:
         """Write what this screen shows into ``last``, for the next start of the app."""
-        last.screen, last.run = "watch", self.run_dir.id
+        if self.of_log:
+            return
+        last.screen, last.run = "watch", self.watched.id
         last.tab = self.tab
         if self.follower.complete:
-            last.look_at(self.run_dir.id, self.whole.state.records)
+            last.look_at(self.watched.id, self.whole.state.records)
 
     # following
 
@@ -210,7 +223,7 @@ class WatchScreen(BaseScreen[None]):
             return
         await self.replay.advance(TICK)
         room = self.query_one("#facts").size
-        bare = self.whole.state.latest is None
+        bare = self.whole.state.latest is None and not self.whole.histories
         if (bare or self._turn == 0) and (self.follower.version != self._drawn_version or room != self._room):
             self._room = room
             self._take_view()
@@ -220,7 +233,7 @@ class WatchScreen(BaseScreen[None]):
         for plot in stale[:1]:
             plot.redraw()
         self._turn = (self._turn + 1) % len(plots)
-        if bare and self.whole.state.latest is not None:
+        if bare and (self.whole.state.latest is not None or self.whole.histories):
             self.call_after_refresh(self.follower.drawn)
 
     def _take_view(self) -> None:
@@ -241,36 +254,52 @@ class WatchScreen(BaseScreen[None]):
             self.refresh_bindings()
             self._shape()
         if self._away is None and self.follower.complete:
-            self._away = self.last_session.away(self.run_dir.id, self.whole.state.records, time.time())
+            self._away = self.last_session.away(self.watched.id, self.whole.state.records, time.time())
         self._draw()
 
     def _draw(self) -> None:
         """Give every panel what it should show."""
         whole, replayed = self.view, self.replay.position is not None
-        nothing = panels.why_no_curve(whole.state)
+        nothing = log_words.WAITING if self.of_log else panels.why_no_curve(whole.state)
         for canvas in (*self.query(Plot), self.query_one(LoadBars), self.query_one(ChainView), self.layer_map):
             canvas.say_empty(nothing)
         view = replace(whole, state=whole.state.of_tower(self.path))
         curves = panels.curve_series(view, self.measure)
         curves += panels.tower_series(whole.state, self.path, self.measure)
-        about = self.run_dir.id, self.measure, *([self.path] if len(self._towers) > 1 else [])
+        about = self.watched.id, self.measure, *([self.path] if len(self._towers) > 1 else [])
         self.query_one("#curve", CurvesPlot).show_curves(curves, about)
         found, names = panels.loads_of(view.state, self.measure)
         self.query_one(LoadBars).show(found, names)
         if self.kind == "chain":
             show_chain(self.query_one(ChainView), view.state)
-        groups = panels.groups_of(self.whole.histories)
+        groups = self._groups()
         if groups and self.scalar not in groups:
-            self.scalar = "loss" if "loss" in groups else next(iter(groups))
+            self.scalar = log_words.first_group(groups)
+        names = groups.get(self.scalar, [])
         history = self.query_one("#history", CurvesPlot)
         history.heading = plain_text(self.scalar.replace("_", " ").capitalize()) or "History"
+        if self.of_log:
+            history.heading = log_words.heading(names, whole.missing)
+            history.axis = log_words.axis(names, whole.counts)
+            history.legend = log_words.legend_of(panels.history_series(self.whole.histories, None, names))
         until = view.histories if replayed else None
-        shown = panels.history_series(self.whole.histories, until, groups.get(self.scalar, []))
-        history.show_curves(shown, (self.run_dir.id, self.scalar))
+        shown = panels.history_series(self.whole.histories, until, names)
+        history.show_curves(shown, (self.watched.id, self.scalar), self._finer if self.of_log else None)
         self._draw_layers()
         self._draw_words(view)
         self.draw_notices()
         self._draw_bar()
+
+    def _groups(self) -> dict[str, list[str]]:
+        """Names of scalars by group."""
+        if self.of_log:
+            return log_words.groups_of(list(self.whole.histories), self.whole.counts)
+        return panels.groups_of(self.whole.histories)
+
+    def _finer(self, shown: str, low: float, high: float) -> Points | None:
+        """The true points of a curve, by the name that the plot shows, in a window."""
+        name = next((name for name in self.whole.histories if plain_text(name) == shown), shown)
+        return self.follower.timeline.finer(name, low, high)
 
     def _draw_layers(self) -> None:
         """Draw the tab on layers that is shown."""
@@ -282,6 +311,9 @@ class WatchScreen(BaseScreen[None]):
             self.layers_view.draw_times(self.whole.state, self.measure, self.kind, moment)
 
     def _draw_words(self, view: View) -> None:
+        if self.of_log:
+            self._draw_log_words(view)
+            return
         facts = self.query_one("#facts")
         follower = self.follower
         lines = panels.facts(view.state, self.measure, None if follower.gone else follower.observation)
@@ -293,7 +325,7 @@ class WatchScreen(BaseScreen[None]):
         head = panels.header(
             view,
             self.control.name,
-            self.run_dir.id,
+            self.watched.id,
             self.kind,
             replayed=self.replay.position is not None,
             width=self.size.width - 2,
@@ -304,6 +336,20 @@ class WatchScreen(BaseScreen[None]):
         console.border_title = "Warnings" if of_probe else WORKER_LOG
         console.say_empty("no warnings" if of_probe else Console.EMPTY)
         console.show([*follower.log, *warnings])
+
+    def _draw_log_words(self, view: View) -> None:
+        """Draw what another tool's log says."""
+        follower, facts, replayed = self.follower, self.query_one("#facts"), self.replay.position is not None
+        lines = log_words.facts(view, None if replayed else follower.observation, facts.size.width)
+        name, width = self.control.name, self.size.width - 2
+        head = log_words.header(view, name, self.watched.id, replayed=replayed, width=width)
+        self.set_texts({"#facts": "\n".join(lines), "#head": head})
+        console, remarks = self.query_one(Console), log_words.remarks(view)
+        console.border_title = (
+            "Output and remarks" if follower.log and remarks else "Remarks" if remarks else "Output"
+        )
+        console.say_empty("this log holds no output of the training and no remarks")
+        console.show([*follower.log, *remarks])
 
     def _draw_bar(self) -> None:
         whole, replay = self.whole, self.replay
@@ -318,6 +364,8 @@ class WatchScreen(BaseScreen[None]):
         gone = "the run's directory is gone; what was read is still shown" if self.follower.gone else ""
         wrong = gone or self.control.trouble
         problem = "" if gone else panels.what_went_wrong(self.follower.observation)
+        if self.of_log and (seen := self.follower.observation) is not None:
+            problem = seen.text if not gone else ""
         state = self.view.state.of_tower(self.path)
         on_curve = self.has_class("-tabbed") and self.tab not in ("layers", "times")
         regime = panels.regime_parts(state, self.measure) if on_curve else []
@@ -326,7 +374,7 @@ class WatchScreen(BaseScreen[None]):
         self.set_texts({"#said": plain_text(text)})
         self.set_class(not text, "-silent")
         unheard = "not acknowledged" in asked or "refused" in asked
-        problem = "" if problem.startswith(Status.WAITING) else problem
+        problem = "" if problem.startswith(Status.WAITING) or self.of_log else problem
         self.query_one("#said").set_class(bool(wrong or problem) or unheard, "-wrong")
 
     # what is asked of the worker
@@ -344,10 +392,18 @@ class WatchScreen(BaseScreen[None]):
         if action == "next_tower":
             return len(self._towers) > 1
         if action == "next_measure":
-            return self.kind != "chain"
+            return self.kind != "chain" and not self.of_log
+        if self.of_log and action == "next_group":
+            return self.has_class("-tabbed")
         if action == "next_scalar":
             return self.tab != "layers"
+        if action == "say_foreign" or self.of_log:
+            return self.of_log and action not in _ASKING
         return self.read_only or action not in _ASKING or not self.whole.state.is_over
+
+    def action_say_foreign(self) -> None:
+        """Say that nothing can be asked of another tool's training."""
+        self.control.has_nobody_to_ask()
 
     async def action_toggle_pause(self) -> None:
         """Pause the worker, or let it go on."""
@@ -408,8 +464,7 @@ class WatchScreen(BaseScreen[None]):
             self.layers_view.next_quantity(self.whole.state)
             self._draw_layers()
             return
-        groups = list(panels.groups_of(self.whole.histories))
-        if groups:
+        if groups := list(self._groups()):
             self.scalar = next_of(groups, self.scalar)
             self._draw()
 
@@ -472,7 +527,7 @@ class WatchScreen(BaseScreen[None]):
     def on_resize(self, event: events.Resize) -> None:
         columns, rows = event.size
         self._fit(columns, rows)
-        self.query_one(WatchTabs).fit(wide=not self.has_class("-tabbed"))
+        self.query_one(WatchTabs).fit(wide=not self.has_class("-tabbed"), scalars_alone=self.of_log)
         self.query_one("#too-small", Static).update(size.too_small("Watching", columns, rows))
         self._drawn_version = -1
 

@@ -18,14 +18,17 @@ class WatchTabs(Tabs):
     def __init__(self, id: str) -> None:
         super().__init__(*(Tab(title, id=group) for group, title in GROUPS.items()), id=id)
 
-    def fit(self, *, wide: bool) -> None:
-        """Show the tabs for a wide terminal, or for a narrow one."""
+    def fit(self, *, wide: bool, scalars_alone: bool = False) -> None:
+        """Show the tabs for a wide terminal, or for a narrow one; for a run that has no layers, those without."""
         for tab in self.query(Tab):
-            tab.set_class(wide and tab.id in OVERVIEW[1:], "-hidden")
+            of_layers = scalars_alone and tab.id not in OVERVIEW[int(not wide) :]
+            tab.set_class(of_layers or (wide and tab.id in OVERVIEW[1:]), "-hidden")
             if tab.id == OVERVIEW[0]:
                 tab.label = "Overview" if wide else GROUPS[OVERVIEW[0]]
         if wide and self.active in OVERVIEW[1:]:
             self.active = OVERVIEW[0]
+        elif not wide and scalars_alone and self.active not in OVERVIEW[1:]:
+            self.active = OVERVIEW[1]
 
     def go(self, step: int) -> None:
         """Go to the next tab that is shown, or to the one before."""

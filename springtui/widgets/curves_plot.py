@@ -25,6 +25,8 @@ from .plot import CHROME_ROWS, Plot, columns_beside, ends_of, ticks_up
 
 SMOOTHING = (1, 5, 21, 81)
 """Points that a moving mean is taken over."""
+Finer = Callable[[str, float, float], tuple[list[float], list[float]] | None]
+"""By a curve's name, its points in a window, finer than those that were set; None where there are none."""
 _ZOOM = 1.5
 _STEPS = 100
 """Steps of the cursor from edge to edge, where there are more points than that."""
@@ -87,6 +89,7 @@ class CurvesPlot(Plot, can_focus=True):
         self.smoothing = SMOOTHING[0]
         self._raw: list[Series] = []
         self._of: object = None
+        self._finer: Finer | None = None
         self._shaped: list[Series] = []
         self._window: tuple[float, float] | None = None
         self._margin = 0
@@ -94,9 +97,15 @@ class CurvesPlot(Plot, can_focus=True):
         """The horizontal axis as it was drawn."""
         self._border_texts: tuple[str, str] | None = None
 
-    def show_curves(self, series: Sequence[Series], about: object = None) -> None:
-        """Set the curves, each sorted along x; they are drawn at the next ``redraw``. ``about`` as of ``show``."""
-        self._raw, self._of = list(series), about
+    def show_curves(self, series: Sequence[Series], about: object = None, finer: Finer | None = None) -> None:
+        """Set the curves, each sorted along x; they are drawn at the next ``redraw``.
+
+        Args:
+            series: the curves, perhaps thinned.
+            about: as of ``show``.
+            finer: reads a named curve's points anew where a person has zoomed in.
+        """
+        self._raw, self._of, self._finer = list(series), about, finer
         self._apply()
 
     @property
@@ -128,11 +137,21 @@ class CurvesPlot(Plot, can_focus=True):
 
     def _shape(self, one: Series) -> Series:
         """The curve smoothed and clipped to the window."""
+        if self._window is not None and (found := self._anew(one, *self._window)) is not None:
+            return one._replace(x=found[0], y=_smoothed(found[1], self.smoothing))
         xs, ys = list(one.x), _smoothed(one.y, self.smoothing)
         if self._window is not None:
             low, high = bisect.bisect_left(xs, self._window[0]), bisect.bisect_right(xs, self._window[1])
             xs, ys = xs[low:high], ys[low:high]
         return one._replace(x=xs, y=ys)
+
+    def _anew(self, one: Series, low: float, high: float) -> tuple[list[float], list[float]] | None:
+        return self._finer(one.name, low, high) if self._finer is not None and one.name else None
+
+    def _within(self, low: float, high: float) -> int:
+        """Number of points in a window."""
+        found = (self._anew(one, low, high) or (one.x, one.y) for one in self._raw)
+        return sum(low <= x <= high for xs, _ in found for x in xs)
 
     def _scaled(self, one: Series) -> Series:
         """The curve on the present axes; a logarithmic axis omits values that are not positive."""
@@ -221,8 +240,7 @@ class CurvesPlot(Plot, can_focus=True):
         middle = self.cursor if self.cursor is not None and low <= self.cursor <= high else (low + high) / 2
         factor = 1 / _ZOOM if direction > 0 else _ZOOM
         new = (middle - (middle - low) * factor, middle + (high - middle) * factor)
-        inside = sum(new[0] <= x <= new[1] for one in self._raw for x in one.x)
-        if direction > 0 and inside < 3:
+        if direction > 0 and self._within(*new) < 3:
             return
         self._window = (
             None if new[0] <= ends[0] and new[1] >= ends[1] else (max(new[0], ends[0]), min(new[1], ends[1]))

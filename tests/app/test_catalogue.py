@@ -17,7 +17,7 @@ from engine.runs.listing import list_runs
 from engine.runs.records import Ended, Scalars, encode
 from springtui.preferences.last_place import LastSession, Seen, load_last_session, save_last_session
 from springtui.runs import trash as trash_module
-from springtui.runs.catalogue import SORTS, Catalogue, make_filter, ordered
+from springtui.runs.catalogue import SORTS, Catalogue, HomeRuns, make_filter, ordered
 from springtui.runs.overlay import LOAD_CURVE, Overlay
 from springtui.runs.panels import line_of
 from springtui.runs.trash import Trash
@@ -27,7 +27,7 @@ from springtui.state.wording import percent
 @pytest.fixture
 def catalogue(home: Path) -> Catalogue:
     make_many(home, 40)
-    found = Catalogue(home)
+    found = Catalogue(HomeRuns(home))
     found.scan()
     return found
 
@@ -65,7 +65,7 @@ def test_the_accuracy_that_a_probe_logged_is_known_by_its_usual_names(
 ) -> None:
     events = [*probe_records(["a", "logits"], 3), Scalars(seq=99, time=1.7e9 + 99, step=20, scalars=logged)]
     run = make_probe_run(home, events)
-    catalogue = Catalogue(home)
+    catalogue = Catalogue(HomeRuns(home))
     catalogue.scan()
     catalogue.refresh([run.name])
     row = catalogue.rows[run.name]
@@ -112,7 +112,7 @@ def test_damage_is_a_row_like_any_other(home: Path) -> None:
     (folder / "config.json").write_bytes(b"{" * 4000)
     (home / "runs" / "20260101-000000-train-link").symlink_to("/etc")
     (home / "runs" / "20260101-000000-train-file").touch()
-    catalogue = Catalogue(home)
+    catalogue = Catalogue(HomeRuns(home))
     catalogue.scan()
     catalogue.refresh(list(catalogue.rows))
     assert [row.status for row in catalogue.rows.values()] == ["damaged"]

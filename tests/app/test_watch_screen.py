@@ -185,7 +185,7 @@ async def test_what_was_missed_is_told_and_the_app_opens_where_it_was(home: Path
         assert isinstance(again, WatchScreen)
         await until(pilot, lambda: "20 records caught up" in said(again))
         assert "away" in said(again)
-        assert (again.run_dir.id, again.tab, again.measure) == (run.id, "history", "fuzziness")
+        assert (again.watched.id, again.tab, again.measure) == (run.id, "history", "fuzziness")
 
 
 async def test_text_from_files_is_inert(home: Path) -> None:

@@ -1,4 +1,4 @@
-"""Records of a .wandb file that are no history rows: the run, its settings, its machine, what it printed, its end."""
+"""Records of a .wandb file that are no history rows: the run, its settings, machine, console and end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import protobuf
 from ..batch import Batch, Remark
-from ..protobuf import LENGTH, VARINT, Field, MessageError, fields
+from ..protobuf import LENGTH, Field, MessageError, fields
 from ..series import joined, series_of
 from .axes import Axes
 from .history import OWN, Kind, Other, number_of

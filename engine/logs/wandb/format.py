@@ -13,14 +13,14 @@ BESIDE = ("files", "logs", "tmp")
 
 
 class Wandb(Format):
-    """wandb's own files, which it writes for runs that are offline, and for those that are sent to a server too."""
+    """wandb's own files, which it writes whether a run is offline or is sent to a server too."""
 
     name = "wandb"
     label = "wandb"
     habit = "this writer flushes every 15 s"
 
     def claims(self, folder: Folder) -> Iterator[Claim]:
-        """One run for each ``.wandb`` file; one of no bytes yet has the name of a run that has just begun."""
+        """One run for each ``.wandb`` file; one that has just begun, and is still empty, is known by its name."""
         names = [name for name in folder.files if name.endswith(".wandb")]
         found = [name for name in names if self._is_log(folder, name)]
         beside = tuple(folder.path / name for name in BESIDE if name in folder.entries)
@@ -30,8 +30,8 @@ class Wandb(Format):
 
     @staticmethod
     def _is_log(folder: Folder, name: str) -> bool:
-        head = folder.head(name)
-        return head.startswith(IDENTIFIER) or (name.startswith("run-") and not head)
+        head = folder.head(name)[: len(IDENTIFIER)]
+        return head == IDENTIFIER or (name.startswith("run-") and IDENTIFIER.startswith(head))
 
     def reader(self, claim: Claim) -> Reader:
         """A reader of the run."""

@@ -20,7 +20,6 @@ from ..protobuf import LENGTH, VARINT, Field, MessageError, fields, signed
 from ..series import Ints, Series, series_of
 
 
-
 class Kind(IntEnum):
     """Kinds of a record, by field number; there are more, which nothing is read from."""
 
@@ -155,10 +154,14 @@ def row_of(data: bytes | bytearray, start: int, end: int, last: int) -> Row:
             step = _whole(number_of(value), step)
         elif names == (TIME,):
             time = number_of(value)
-        elif names and names != (RUNTIME,) and names[0] != OWN:
-            if not any(names[: len(above)] == above for above in media):
-                values += numbers_of(".".join(names), value)
+        elif names and not (names == (RUNTIME,) or names[0] == OWN or _is_within(names, media)):
+            values += numbers_of(".".join(names), value)
     return Row(last + 1 if step is None else step, time, values)
+
+
+def _is_within(names: tuple[str, ...], above: set[tuple[str, ...]]) -> bool:
+    """Whether a nested key lies in one of some others."""
+    return any(names[: len(other)] == other for other in above)
 
 
 def _counted(data: bytes | bytearray, message: Field) -> int | None:
@@ -185,7 +188,7 @@ def _item(data: bytes | bytearray, start: int, end: int) -> tuple[tuple[str, ...
                 key = protobuf.text(data, part)
             case 2, protobuf.LENGTH:
                 nested.append(protobuf.text(data, part))
-            case (8 | 16), protobuf.LENGTH:
+            case ((8 | 16), protobuf.LENGTH):
                 value = bytes(data[part.value : part.end])
             case 4, protobuf.VARINT:
                 value = float(part.value != 0)

@@ -40,6 +40,7 @@ class WandbReader(Reader):
         logged = list(rows.points)
         Facts(batch, self._axes, records.data).add(rows.others)
         batch.axes = self._axes.news(logged)
-        for what, count in (("damaged record", records.damaged + rows.damaged), ("record too long", records.too_long)):
-            if count:
-                batch.problems[what] += count
+        if damaged := records.damaged + rows.damaged:
+            batch.problems["damaged record"] += damaged
+        if records.too_long:
+            batch.problems["record too long"] += records.too_long

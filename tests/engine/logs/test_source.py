@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from engine.logs.batch import Batch
 from engine.logs.columns import Columns
+from engine.logs.finding import ROUND_SECONDS
 from engine.logs.folder import Folder
 from engine.logs.reader import Claim, Format, Reader
 from engine.logs.series import series_of
@@ -177,3 +179,157 @@ def test_a_run_that_turns_out_to_be_another_says_so(tmp_path: Path) -> None:
     assert after.format is table
     assert before.instead == after.number
     assert len(source.runs) == 1
+
+
+def test_what_cannot_be_looked_at_is_named_and_looked_at_again(tmp_path: Path) -> None:
+    missing, pipe, closed = tmp_path / "missing", tmp_path / "pipe", tmp_path / "closed"
+    os.mkfifo(pipe)
+    write(closed / "log")
+    closed.chmod(0)
+    source = Source([missing, pipe, closed], [FORMAT])
+    found = looked(source)
+    assert source.problems[missing] == "No such file or directory"
+    assert source.problems[pipe] == "it is no plain file"
+    if os.geteuid() != 0:
+        assert source.problems[closed] == "Permission denied"
+        assert not found
+    closed.chmod(0o755)
+    write(missing / "log")
+    assert len(again(source)) == 2
+    assert set(source.problems) == {pipe}
+
+
+def test_a_fault_in_one_format_leaves_the_others_and_is_told(tmp_path: Path) -> None:
+    class Faulty(Lines):
+        """It raises where a format must not."""
+
+        def claims(self, folder: Folder) -> Iterable[Claim]:
+            raise KeyError(folder.path)
+
+    class Unreadable(Lines):
+        """Its reader raises."""
+
+        def reader(self, claim: Claim) -> Reader:
+            raise RuntimeError(claim.folder)
+
+    write(tmp_path / "a")
+    write(tmp_path / "b", word=b"OTHER\n")
+    source = Source([tmp_path], [Faulty(), FORMAT, Unreadable(b"OTHER\n")])
+    looked(source)
+    assert "KeyError" in source.problems[tmp_path]
+    columns = read(source)
+    whole, broken = source.runs.values()
+    assert len(columns[whole.number]) == 3
+    assert columns[broken.number].problems == {"RuntimeError in springtui: please report it": 1}
+
+
+def test_a_large_tree_is_looked_through_a_little_at_a_time(tmp_path: Path) -> None:
+    for n in range(300):
+        write(tmp_path / f"{n // 20}" / f"{n}" / "log", 1)
+    source = Source([tmp_path], [FORMAT])
+    calls = 0
+    while source.scan(0.0) or not source.is_scanned:
+        calls += 1
+    assert calls >= 300
+    assert len(source.runs) == 300
+    assert source.files == 300
+
+
+def test_folders_that_stay_the_same_are_not_listed_again(tmp_path: Path) -> None:
+    asked = []
+
+    class Asked(Lines):
+        """It tells which folders it was asked of."""
+
+        def claims(self, folder: Folder) -> Iterable[Claim]:
+            asked.append(folder.path)
+            return super().claims(folder)
+
+    for name in ("a", "b"):
+        write(tmp_path / name / "log")
+        os.utime(tmp_path / name, (1e9, 1e9))
+    os.utime(tmp_path, (1e9, 1e9))
+    source = Source([tmp_path], [Asked()])
+    looked(source)
+    asked.clear()
+    again(source)
+    assert not asked
+    write(tmp_path / "b" / "other")
+    again(source)
+    assert asked == [tmp_path / "b"]
+
+
+def test_logs_that_grow_are_looked_at_soon_and_others_rarely(tmp_path: Path) -> None:
+    write(tmp_path / "old" / "log")
+    os.utime(tmp_path / "old" / "log", (1e9, 1e9))
+    live = write(tmp_path / "live" / "log")
+    source = Source([tmp_path], [FORMAT])
+    found = looked(source)
+    read(source)
+    assert not source.poll()
+    assert source.wait <= 1.0
+    due = {name: run.due - time.monotonic() for name, run in found.items()}
+    assert due["live"] < 0.7
+    assert due["old"] > 10
+    with live.open("ab") as file:
+        file.write(b"7\n")
+    time.sleep(max(0.0, due["live"]))
+    ((number, batch),) = source.poll()
+    assert number == found["live"].number
+    assert batch.points["loss"].value.tolist() == [7.0]
+
+
+def test_springtuis_own_run_directories_are_joined_to_the_runs_that_they_are_of(tmp_path: Path) -> None:
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    inside = tmp_path / "train" / "home" / "runs" / f"{stamp}-probe-1a2b3c"
+    alone = tmp_path / "other" / f"{stamp}-probe-4d5e6f"
+    old = tmp_path / "train" / "home" / "runs" / "20200101-000000-probe-1a2b3c"
+    for directory in (inside, alone, old):
+        directory.mkdir(parents=True)
+        for name in ("config.json", "events.jsonl", "worker.log"):
+            (directory / name).write_bytes(b"LINES\n")
+    os.utime(old / "events.jsonl", (1577836800, 1577836800))
+    write(tmp_path / "train" / "log")
+    source = Source([tmp_path], [FORMAT])
+    found = looked(source)
+    assert set(found) == {"train"}
+    assert found["train"].own == inside
+    assert set(source.own_runs) == {alone, old}
+
+
+def test_one_training_in_two_formats_is_told_once_both_are_read(tmp_path: Path) -> None:
+    class Halves(LinesReader):
+        """Values with digits enough to be told by."""
+
+        def poll(self, limit: int = 1 << 20) -> Batch:
+            batch = super().poll(limit)
+            scaled = {tag: series_of(p.step.tolist(), (p.value / 7).tolist()) for tag, p in batch.points.items()}
+            return replace(batch, points=scaled)
+
+    class Fractions(Lines):
+        """A log in whole numbers of sevenths."""
+
+        def reader(self, claim: Claim) -> Reader:
+            return Halves(claim)
+
+    write(tmp_path / "a", 30, b"ONE\n")
+    write(tmp_path / "b", 20, b"TWO\n")
+    source = Source([tmp_path], [Fractions(b"ONE\n"), Fractions(b"TWO\n")])
+    looked(source)
+    read(source)
+    one, two = sorted(source.runs.values(), key=lambda run: run.format.name)
+    assert (one.same_as, two.same_as) == (None, one.number)
+
+
+def test_a_first_round_that_took_long_does_not_put_off_the_next(tmp_path: Path) -> None:
+    class Slow(Lines):
+        def claims(self, folder: Folder) -> Iterable[Claim]:
+            end = time.thread_time() + 0.05
+            while time.thread_time() < end:
+                pass
+            return super().claims(folder)
+
+    source = Source([tmp_path], [Slow()])
+    while source.scan():
+        pass
+    assert source.wait <= ROUND_SECONDS

@@ -1,0 +1,203 @@
+"""The app's end of the process that reads logs: its runs, filled by a thread."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..errors import WorkerError
+from ..runs.any_run import AnyRun
+from . import wire
+from .batch import Batch
+from .foreign import ForeignRun
+from .launch import launch_server
+
+Hear = Callable[[ForeignRun, Batch], None]
+_LAST_WORDS = 1 << 12
+"""Bytes of the process's standard error that are looked at when it failed."""
+_ENDING = 2.0
+"""Seconds that the process has to end before it is killed."""
+_MOST_FAILURES = 2
+
+
+class LogClient:
+    """Runs the process that reads some paths, and takes what it tells. Any thread may look at the runs.
+
+    Args:
+        paths: files, runs' folders, folders of runs.
+        hear: is called, in the thread that reads, with every batch once its run has taken it.
+    """
+
+    def __init__(self, paths: Sequence[Path], hear: Hear | None = None) -> None:
+        self.paths = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100 (resolving follows links)
+        self.error = ""
+        """Why no more is read, in words; empty while the process lives."""
+        self.files = 0
+        """Plain files that were looked over."""
+        self.problems: dict[str, str] = {}
+        """By path, why it cannot be looked through."""
+        self.own_runs: list[Path] = []
+        """Run directories of springtui that belong to no run of another tool."""
+        self.is_listed = self.is_idle = False
+        """Whether all paths were looked through once; whether the present end of every run was reached."""
+        self._hear = hear
+        self._numbered: dict[int, ForeignRun] = {}
+        self._by_key: dict[tuple[str, bytes, str], ForeignRun] = {}
+        self._ids: set[str] = set()
+        self._hidden: set[str] = set()
+        """Ids of runs that are the same training as another one."""
+        self._mark = 0
+        self._closed = self._input_ended = False
+        self._changed = threading.Condition()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the client)
+        self._process = launch_server(self.paths, self._errors)
+        self._thread = threading.Thread(target=self._follow, name="logs", daemon=True)
+        self._thread.start()
+
+    # the runs
+
+    def runs(self) -> list[AnyRun]:
+        """The runs that were found, in that order; of one training in several formats the fullest."""
+        with self._changed:
+            return [run for run in self._by_key.values() if run.id not in self._hidden]
+
+    def mark(self) -> int:
+        """Differs once a run was found, or turned out to be another one, and once all have been read."""
+        return self._mark
+
+    def wait(self, until: Callable[[LogClient], bool], seconds: float) -> bool:
+        """Wait until this holds, or the process has failed; whether it holds. It is asked after every message."""
+        end = time.monotonic() + seconds
+        with self._changed:
+            while not until(self) and not self.error:
+                if not self._changed.wait(max(0.0, end - time.monotonic())) and time.monotonic() >= end:
+                    break
+            return until(self)
+
+    def end_input(self) -> None:
+        """Note that nothing more comes: what is read was piped in, and that has ended."""
+        with self._changed:
+            self._input_ended = True
+            for run in self._by_key.values():
+                run.end_input()
+
+    def close(self) -> None:
+        """End the process; what was read can still be looked at."""
+        self._closed = True
+        _end(self._process)
+        self._thread.join(_ENDING)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._errors.close()
+
+    # called in the thread
+
+    def _follow(self) -> None:
+        failures = 0
+        while not self._closed:
+            trouble = self._take_all()
+            if self._closed:
+                return
+            failures += 1
+            words = trouble or self._last_words() or f"it ended with exit status {self._process.wait()}"
+            if failures >= _MOST_FAILURES:
+                self._set_error(f"the process that reads logs failed: {words}; what was read is still shown")
+                return
+            self._process.kill()
+            _end(self._process)
+            if self._process.stdout is not None:
+                self._process.stdout.close()
+            try:
+                self._process = launch_server(self.paths, self._errors)
+            except WorkerError as error:
+                self._set_error(str(error))
+                return
+            for run in self._by_key.values():
+                run.begin_anew()
+            self._numbered = {}
+
+    def _set_error(self, text: str) -> None:
+        with self._changed:
+            self.error = text
+            self._mark += 1
+            self._changed.notify_all()
+
+    def _take_all(self) -> str:
+        """Take frames to the end of the stream; what was wrong with them, in words."""
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        try:
+            while (came := wire.read_frame(lambda rest: os.readv(descriptor, [rest]))) is not None:
+                self._take(*came)
+        except (WorkerError, OSError, ValueError, KeyError) as error:
+            return str(error)
+        return ""
+
+    def _take(self, message: wire.Message, body: bytearray) -> None:
+        heard: tuple[ForeignRun, Batch] | None = None
+        if isinstance(message, wire.News):
+            run, batch = self._numbered[message.number], wire.batch_of(message, body)
+            run.take(batch, message.changed)
+            heard = run, batch
+        with self._changed:
+            if isinstance(message, wire.Found):
+                self._take_found(message)
+            elif isinstance(message, wire.Listed):
+                self.is_listed, self.files, self.problems = True, message.files, message.problems
+                self.own_runs = [Path(os.fsdecode(path)) for path in message.own_runs]
+                self._mark += 1
+            if isinstance(message, wire.Idle):
+                self._mark += 1
+            self.is_idle = isinstance(message, wire.Idle)
+            self._changed.notify_all()
+        if heard is not None and self._hear is not None:
+            self._hear(*heard)
+
+    def _take_found(self, message: wire.Found) -> None:
+        key = message.format, message.folder, message.run
+        run = self._by_key.get(key)
+        if run is None:
+            run = ForeignRun(self._new_id(message), message.path, message.label, message.habit)
+            self._by_key[key] = run
+            if self._input_ended:
+                run.end_input()
+        run.set_files([Path(os.fsdecode(path)) for path in message.files], is_gone=message.is_gone)
+        (self._hidden.discard if message.instead < 0 else self._hidden.add)(run.id)
+        self._numbered[message.number] = run
+        self._mark += 1
+
+    def _new_id(self, message: wire.Found) -> str:
+        """The run's name, with its format where another one has that name."""
+        name = message.name
+        if name == "." or name.startswith(".#"):
+            name = (message.path.name or str(message.path)) + name[1:]
+        found, count = name, 1
+        while found in self._ids:
+            found = f"{name} ({message.format}{f' {count}' if count > 1 else ''})"
+            count += 1
+        self._ids.add(found)
+        return found
+
+    def _last_words(self) -> str:
+        """The last line that the process wrote to its standard error."""
+        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - _LAST_WORDS))
+        lines = self._errors.read().decode("utf-8", "replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Have a process end, which it does once its standard input is closed; kill it where it does not."""
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+    try:
+        process.wait(_ENDING)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

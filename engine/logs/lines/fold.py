@@ -1,0 +1,321 @@
+"""Blocks of lines made to batches: a line's step, what a tag's steps count, and where a run was resumed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..batch import Batch, Remark
+from ..series import Floats, Ints, Series
+from .block import Block
+from .keys import COUNTS, EPOCH, MMENGINE_VAL, PARTS, Keys, Role
+from .plain import time_of
+
+BY_STEP, BY_EPOCH, BY_LINE = 0, 1, 2
+MOST_RESUMES = 100
+"""After so many steps backwards a log is taken to be in no order: all is kept as it comes."""
+_SHARED = ("time", "data_time")
+"""What MMEngine's lines hold in training, with iterations as steps, and in validation, with epochs."""
+
+Bools = npt.NDArray[np.bool_]
+Grouped = Callable[[Any, Any, Any, int], tuple[Any, Any, Any]]
+
+
+def by_node(node: Any, line: Any, value: Any, nodes: int) -> tuple[Any, Any, Any]:
+    """As that of ``walker``, without compiled code."""
+    order = np.argsort(node, kind="stable")
+    bounds = np.zeros(nodes + 1, dtype=np.int64)
+    np.cumsum(np.bincount(node, minlength=nodes), out=bounds[1:])
+    return bounds, line[order], value[order]
+
+
+@dataclass(slots=True, eq=False)
+class _Tag:
+    """What is remembered of a tag from batch to batch."""
+
+    name: str
+    is_counter: bool
+    counts: str = ""
+    last_step: float = -math.inf
+    last_value: float = math.nan
+    is_main: bool = True
+    """Whether its last point was at the log's highest step so far: it has no counter of its own."""
+
+
+@dataclass(slots=True)
+class _News:
+    """The points of a tag in one block."""
+
+    lines: Ints
+    values: Floats
+    kept: Bools | None = None
+    """None: all of them."""
+
+    def holds(self, line: int) -> bool:
+        """Whether one of them is of this line."""
+        at = self.before(line)
+        return at < len(self.lines) and int(self.lines[at]) == line
+
+    def before(self, line: int) -> int:
+        """How many of them are of earlier lines."""
+        return int(np.searchsorted(self.lines, line))
+
+
+class Fold:
+    """Folds the blocks of one log, in their order."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self._records = 0
+        self._step = math.nan
+        """The last step that a line said."""
+        self._highest = -math.inf
+        """The highest step since the beginning, or since the run was resumed."""
+        self._main = BY_EPOCH
+        """What the lines count that tell whether a run was resumed."""
+        self._iteration = (math.nan, math.nan)
+        """Step and epoch of MMEngine's last line about training."""
+        self._tags: dict[tuple[int, int], _Tag] = {}
+        """By node and part."""
+        self._by_node: dict[int, list[_Tag]] = {}
+        self._names: set[str] = set()
+        self._counts = {BY_STEP: "", BY_EPOCH: "epoch", BY_LINE: "line"}
+        self._resumes = 0
+
+    def take(self, block: Block, text: bytes, grouped: Grouped = by_node) -> Batch:
+        """The news of a block; ``text`` is what its dates stand in."""
+        batch = Batch()
+        n = block.lines
+        if not n:
+            return batch
+        steps, modes, parts = self._steps(block)
+        times = block.time[:n].copy()
+        for line in np.flatnonzero(block.date[:n, 0] >= 0).tolist():
+            start, stop = block.date[line]
+            times[line] = time_of(text[start:stop].decode("ascii"))
+        news = self._grouped(block, steps, modes, parts, grouped)
+        self._resume(block, news, steps, modes, times, batch)
+        self._learn_counts(block)
+        for tag, found in news.items():
+            self._give(tag, found, steps, modes, times, batch)
+        self._records += n
+        return batch
+
+    def _steps(self, block: Block) -> tuple[Ints, npt.NDArray[np.int8], npt.NDArray[np.int8]]:
+        """By line: its step, what that counts, and its part."""
+        n = block.lines
+        said, epoch, parts = block.step[:n], block.epoch[:n], block.part[:n]
+        is_said = said == said
+        index = np.arange(n)
+        is_val, by_val_epoch = self._mmengine(block, is_said)
+        is_said &= ~by_val_epoch
+        parts = np.where(is_val & (parts == 0), np.int8(MMENGINE_VAL), parts)
+        last = np.maximum.accumulate(np.where(is_said, index, -1))
+        steps = np.where(last >= 0, said[last], self._step)
+        modes = np.zeros(n, dtype=np.int8)
+        unknown = steps != steps
+        if unknown.any():
+            by_epoch = unknown & (epoch == epoch)
+            by_line = unknown & ~by_epoch
+            steps = np.where(by_epoch, epoch, np.where(by_line, index + self._records, steps))
+            modes[by_epoch], modes[by_line] = BY_EPOCH, BY_LINE
+        if last[-1] >= 0:
+            self._step = float(said[last[-1]])
+        steps, modes = np.where(by_val_epoch, said, steps), np.where(by_val_epoch, np.int8(BY_EPOCH), modes)
+        return steps.astype(np.int64), modes, parts
+
+    def _mmengine(self, block: Block, is_said: Bools) -> tuple[Bools, Bools]:
+        """By line, whether it is MMEngine's about a validation, and whether its key ``step`` then holds the epoch.
+
+        Its lines about training say ``iter`` and ``step``, which are the same, and mostly ``epoch``.
+        """
+        iteration, step = self._keys.root("iter"), self._keys.root("step")
+        n = block.lines
+        if iteration < 0 or step < 0:
+            return np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
+        has_iteration = np.zeros(n, dtype=np.bool_)
+        has_iteration[block.line[: block.points][block.node[: block.points] == iteration]] = True
+        by_step = block.step_node[:n] == step
+        epoch = np.full(n, np.nan)
+        at_epoch = block.node[: block.points] == self._keys.root(EPOCH)
+        epoch[block.line[: block.points][at_epoch]] = block.value[: block.points][at_epoch]
+        is_training = is_said & by_step & has_iteration
+        last = np.maximum.accumulate(np.where(is_training, np.arange(n), -1))
+        known_step = np.where(last >= 0, block.step[:n][last], self._iteration[0])
+        known_epoch = np.where(last >= 0, epoch[last], self._iteration[1])
+        if last[-1] >= 0:
+            self._iteration = float(known_step[-1]), float(known_epoch[-1])
+        said = block.step[:n]
+        is_val: Bools = by_step & ~has_iteration & (epoch != epoch) & (known_step == known_step)
+        by_epoch: Bools = is_val & (said < known_step) & ~(said > known_epoch)
+        return is_val, by_epoch
+
+    def _grouped(
+        self, block: Block, steps: Ints, modes: npt.NDArray[np.int8], parts: npt.NDArray[np.int8], grouped: Grouped
+    ) -> dict[_Tag, _News]:
+        """By tag: its points, without those that only say the step again."""
+        p = block.points
+        bounds, lines, values = grouped(block.node[:p], block.line[:p], block.value[:p], len(self._keys))
+        has_parts = bool(parts.any())
+        news: dict[_Tag, _News] = {}
+        for node in np.flatnonzero(np.diff(bounds)).tolist():
+            at, of = lines[bounds[node] : bounds[node + 1]], values[bounds[node] : bounds[node + 1]]
+            role = self._keys.nodes[node].role
+            if role is Role.STEP:
+                other = of != steps[at]
+                at, of = at[other], of[other]
+            elif role is Role.EPOCH:
+                other = ~((modes[at] == BY_EPOCH) & (of == block.epoch[at]) & (steps[at] == of))
+                at, of = at[other], of[other]
+            for part in np.unique(parts[at]).tolist() if has_parts and role is not Role.EPOCH else (0,):
+                if has_parts and role is not Role.EPOCH:
+                    mine = parts[at] == part
+                    at_part, of_part = at[mine], of[mine]
+                else:
+                    at_part, of_part = at, of
+                if len(at_part):
+                    news[self._tag(node, part)] = _News(at_part, of_part)
+        return news
+
+    def _tag(self, node: int, part: int) -> _Tag:
+        found = self._tags.get((node, part))
+        if found is None:
+            of = self._keys.nodes[node]
+            name, count = _name(of.tag, part), 1
+            while name in self._names:
+                count += 1
+                name = f"{_name(of.tag, part)} #{count}"
+            self._names.add(name)
+            found = self._tags[node, part] = _Tag(name, of.role in (Role.STEP, Role.EPOCH))
+            self._by_node.setdefault(node, []).append(found)
+        return found
+
+    def _resume(
+        self,
+        block: Block,
+        news: dict[_Tag, _News],
+        steps: Ints,
+        modes: npt.NDArray[np.int8],
+        times: Floats,
+        batch: Batch,
+    ) -> None:
+        """Find where the run was resumed; void what it had logged from there on, and remember the highest steps.
+
+        A tag resumes where its step is below its last one. Tags with counters of their own, whose steps are below
+        those of the lines around them, are not touched when others resume.
+        """
+        main = BY_EPOCH if math.isnan(self._step) else BY_STEP
+        if main != self._main:
+            self._main, self._highest = main, -math.inf
+        said = np.where(modes == main, steps, -math.inf)
+        high = np.maximum(np.maximum.accumulate(said), self._highest)
+        lines = _backward(said, high, self._highest, 0)
+        while lines and self._resumes < MOST_RESUMES:
+            line = lines.pop()
+            step = int(steps[line])
+            of = self._of(line, block, news)
+            if not any(_goes_back(tag, found, line, steps, high) for tag, found in of if not tag.is_counter):
+                continue
+            self._cut(line, step, news, steps, high, batch)
+            batch.remarks.append(Remark(step, float(times[line]), f"resumed at step {step}", "resumed"))
+            self._resumes += 1
+            high[line:] = np.maximum.accumulate(said[line:])
+            lines = _backward(said, high, -math.inf, line)
+        self._highest = float(high[-1])
+        for tag, found in news.items():
+            if tag.is_counter:  # in lines with a counter of their own it says nothing of the run's epoch
+                main_lines = steps[found.lines] >= high[found.lines]
+                found.kept = main_lines if found.kept is None else found.kept & main_lines
+            last = found.lines[-1]
+            tag.is_main = bool(modes[last] == main and steps[last] >= high[last])
+
+    def _of(self, line: int, block: Block, news: dict[_Tag, _News]) -> list[tuple[_Tag, _News]]:
+        """The tags of a line."""
+        first, last = np.searchsorted(block.line[: block.points], [line, line + 1]).tolist()
+        tags = [tag for node in block.node[first:last].tolist() for tag in self._by_node.get(node, ())]
+        return [(tag, news[tag]) for tag in tags if tag in news and news[tag].holds(line)]
+
+    def _learn_counts(self, block: Block) -> None:
+        """What the log's steps count, by the key of the last."""
+        nodes = block.step_node[: block.lines]
+        said = nodes[nodes >= 0]
+        if len(said):
+            self._counts[BY_STEP] = COUNTS.get(self._keys.nodes[int(said[-1])].tag, "")
+
+    def _give(
+        self,
+        tag: _Tag,
+        found: _News,
+        steps: Ints,
+        modes: npt.NDArray[np.int8],
+        times: Floats,
+        batch: Batch,
+    ) -> None:
+        """Hand over a tag's points."""
+        lines, values = found.lines, found.values
+        if found.kept is not None:
+            lines, values = lines[found.kept], values[found.kept]
+        if tag.is_counter and len(lines):  # said in every line, it is new where it changes
+            at = steps[lines]
+            same_step = at == np.concatenate(([tag.last_step], at[:-1]))
+            fresh = ~(same_step & (values == np.concatenate(([tag.last_value], values[:-1]))))
+            lines, values = lines[fresh], values[fresh]
+        if not len(lines):
+            return
+        last = lines[-1]
+        tag.last_step, tag.last_value = float(steps[last]), float(values[-1])
+        if len(lines) == len(steps):  # in all lines: their steps and times are not copied for each tag
+            batch.points[tag.name] = Series(steps, values, times)
+        else:
+            batch.points[tag.name] = Series(steps[lines], values, times[lines])
+        counts = self._counts[int(modes[last])]
+        if counts != tag.counts:
+            batch.counts[tag.name] = counts or "step"
+            tag.counts = counts
+
+    def _cut(self, line: int, step: int, news: dict[_Tag, _News], steps: Ints, high: Floats, batch: Batch) -> None:
+        """Void what was logged from ``step`` on before ``line``, but for tags with a counter of their own."""
+        for tag in self._tags.values():
+            found = news.get(tag)
+            before = found.before(line) if found is not None else 0
+            if before and found is not None:
+                last = found.lines[before - 1]
+                if steps[last] < high[last]:
+                    continue
+                if found.kept is None:
+                    found.kept = np.ones(len(found.lines), dtype=np.bool_)
+                found.kept[:before] &= steps[found.lines[:before]] < step
+            elif not tag.is_main:
+                continue
+            if tag.last_step >= step:
+                batch.cuts[tag.name] = min(step, batch.cuts.get(tag.name, step))
+                tag.last_step = -math.inf
+
+
+def _backward(said: Floats, high: Floats, highest: float, first: int) -> list[int]:
+    """The lines from ``first`` on whose step is below that of an earlier one, the last line first."""
+    earlier = np.concatenate(([highest], high[first:-1]))
+    lines: list[int] = (first + np.flatnonzero((said[first:] < earlier) & (said[first:] > -math.inf))).tolist()
+    return lines[::-1]
+
+
+def _goes_back(tag: _Tag, found: _News, line: int, steps: Ints, high: Floats) -> bool:
+    """Whether a tag without a counter of its own was beyond the step of ``line`` before."""
+    before = found.before(line)
+    if not before:
+        return tag.is_main and tag.last_step > steps[line]
+    last = found.lines[before - 1]
+    return bool(steps[last] >= high[last] and steps[last] > steps[line])
+
+
+def _name(tag: str, part: int) -> str:
+    """A tag's name in lines about a part of the samples."""
+    if not part or (part == MMENGINE_VAL and tag not in _SHARED):
+        return tag
+    word = "val" if part == MMENGINE_VAL else PARTS[part - 1]
+    return tag if tag.startswith(word) else f"{word}/{tag}"

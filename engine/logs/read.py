@@ -1,0 +1,103 @@
+"""Whole logs at once: the runs under some paths with all their points."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import LogError
+from .columns import Columns
+from .series import Series
+from .source import FoundRun, Source
+
+_PAUSE = 0.001
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LogRun:
+    """One run of another tool: what it is, and all that it logged up to now."""
+
+    run: str
+    """Its directory relative to the path that was read, ``.`` where it is that; ``#NAME`` is appended where one
+    folder or database holds several runs. Of several paths, it begins with the path."""
+    format: str
+    """The format's name: tensorboard, wandb, csv, …"""
+    settings: dict[str, Any]
+    """Settings of the training, where the log tells them; nested names joined by dots."""
+    scalars: dict[str, Series]
+    """By tag, as it was logged: the points in the order in which they were logged, NaN and infinities kept."""
+    problems: dict[str, int]
+    """What was left out, in words, and how often."""
+    same_as: str = ""
+    """The ``run`` of another format that holds the same training and more of it; empty where there is none."""
+    counts: dict[str, str] = field(default_factory=dict)
+    """By tag, what its steps count where that is not the optimiser's steps: epoch, batch, sample, line or call."""
+
+
+def read_logs(path: str | os.PathLike[str], *more: str | os.PathLike[str]) -> list[LogRun]:
+    """All runs that logs under one or more files and folders hold, complete up to now, in order of their names.
+
+    Raises:
+        LogError: a path is missing or cannot be read, or there is no log that springtui reads under any of them.
+    """
+    return logs_of(open_source([path, *more]))
+
+
+def open_source(paths: list[str | os.PathLike[str]]) -> Source:
+    """A source of the runs under paths, each of which is there.
+
+    Raises:
+        LogError: a path is missing, or is neither a folder nor a plain file.
+    """
+    for name in map(Path, paths):
+        if not name.exists():
+            raise LogError(f"there is no file or folder {name}; give the path of a log, or of a folder of runs")
+        if not (name.is_file() or name.is_dir()):
+            raise LogError(f"{name} is neither a plain file nor a folder; give the path of a log")
+        if not os.access(name, os.R_OK | (os.X_OK if name.is_dir() else 0)):
+            raise LogError(f"{name} may not be read; make it readable")
+    return Source([Path(path) for path in paths])
+
+
+def logs_of(source: Source, tell: Callable[[Source], object] = lambda _: None) -> list[LogRun]:
+    """All runs of a source up to the present end of their logs; ``tell`` is called now and then while it reads.
+
+    Raises:
+        LogError: there is none.
+    """
+    columns: dict[int, Columns] = {}
+    while source.scan() or not source.is_scanned or not source.is_read:
+        for number, batch in source.poll():
+            columns.setdefault(number, Columns()).take(batch)
+        tell(source)
+        time.sleep(min(source.wait, _PAUSE))
+    if not source.runs:
+        raise LogError(why_none(source))
+    source.relate()
+    source.close()
+    runs = sorted(source.runs.values(), key=lambda run: (run.name, run.number))
+    return [_log_run(run, columns.pop(run.number, Columns()), source) for run in runs]
+
+
+def _log_run(run: FoundRun, columns: Columns, source: Source) -> LogRun:
+    scalars = {tag: points for tag in columns.tags if len(points := columns.series(tag))}
+    same = "" if run.same_as is None else source.run(run.same_as).name
+    return LogRun(
+        run.name, run.format.name, columns.settings, scalars, dict(columns.problems), same, columns.counts
+    )
+
+
+def why_none(source: Source) -> str:
+    """What to say where no run was found: what was looked at, and what springtui reads."""
+    from .registry import FORMATS
+
+    named = ", ".join(str(path) for path in source.paths)
+    looked = f"{source.files} file{'s' * (source.files != 1)} looked at"
+    closed = [f"{path}: {why}" for path, why in source.problems.items()]
+    labels = ", ".join(kind.label for kind in FORMATS)
+    told = "".join(f"; {line}" for line in closed[:3])
+    return f"no log of a training was found in {named} ({looked}){told}. springtui reads {labels}"

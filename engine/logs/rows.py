@@ -1,0 +1,95 @@
+"""Points of many tags as the records of a log: the numbers of one step together, in the order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..runs.log import Points
+from ..runs.records import Ended, Note, Scalars, Started, plain
+from .batch import Batch, Remark
+
+_LATEST = 1e11
+"""The latest time that a record can have, in seconds since the epoch."""
+
+
+class Rows:
+    """Points in the order in which they were logged, as far as their times tell; where they do not, by step.
+
+    A record holds neighbours of one step. A tag that stands at a step twice begins another record, so that no
+    number is lost.
+    """
+
+    def __init__(self, points: Mapping[str, Points], counts: Mapping[str, str]) -> None:
+        self._tags = list(points)
+        self._counts = [counts.get(tag, "") for tag in self._tags]
+        lengths = [len(one.step) for one in points.values()]
+        tag = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+        empty = [np.empty(0)]
+        step = np.concatenate([one.step for one in points.values()] or empty).astype(np.int64)
+        value = np.concatenate([one.value for one in points.values()] or empty)
+        time = np.concatenate([one.time for one in points.values()] or empty)
+        known = bool(np.isfinite(time).all())
+        order = np.lexsort((step, time)) if known else np.argsort(step, kind="stable")
+        self._tag, self._step, self._value, self._time = tag[order], step[order], value[order], time[order]
+
+    def __len__(self) -> int:
+        """Number of points."""
+        return len(self._tag)
+
+    def records(self, start: int, end: int) -> Iterator[tuple[int, int, Scalars]]:
+        """The records that begin with one of the points ``start`` … ``end - 1``.
+
+        Each comes behind the numbers of its first point and of the first one after it.
+        """
+        while start < min(end, len(self)):
+            first, values = start, dict[str, float]()
+            while True:
+                values[self._tags[self._tag[start]]] = float(self._value[start])
+                start += 1
+                if start >= len(self) or not self._follows(start) or self._tags[self._tag[start]] in values:
+                    break
+            step, time = max(0, int(self._step[first])), moment(float(self._time[start - 1]))
+            yield first, start, Scalars(step=step, time=time, scalars=values)
+
+    def _follows(self, number: int) -> bool:
+        """Whether a point belongs to the step of the point before, counted in the same unit."""
+        same = self._counts[self._tag[number]] == self._counts[self._tag[number - 1]]
+        return same and bool(self._step[number] == self._step[number - 1])
+
+
+def records_of(batch: Batch, started: Started | None = None) -> Iterator[dict[str, Any]]:
+    """The news of a run as records, each as plain values: what is known of it, its numbers, remarks and end."""
+    if started is not None:
+        yield plain(started)
+    rows = Rows(batch.points, batch.counts)
+    for _, _, record in rows.records(0, len(rows)):
+        yield plain(record)
+    for number, remark in enumerate(batch.remarks):
+        yield plain(note_of(remark, number))
+    if batch.ended:
+        yield plain(ending(batch.ended))
+
+
+def note_of(remark: Remark, number: int) -> Note:
+    """A remark as a record; ``number`` counts the remarks of a run."""
+    level = "warning" if remark.kind == "warning" else "info"
+    step = "" if remark.step is None else f"step {remark.step}: "
+    return Note(seq=number, time=moment(remark.time), text=step + remark.text, level=level)
+
+
+def ending(ended: str, time: float = 0.0) -> Ended:
+    """The record of the end of a training, which is finished, failed or stopped, at a time."""
+    return Ended(reason=ended, time=time, text=f"the run {in_past(ended)}")
+
+
+def in_past(ended: str) -> str:
+    """How a training ended, in words."""
+    return "was stopped" if ended == "stopped" else ended
+
+
+def moment(seconds: float) -> float:
+    """A time as records have it: in seconds since the epoch; 0 where it is not known or cannot be."""
+    return seconds if 0.0 <= seconds <= _LATEST else 0.0

@@ -1,0 +1,160 @@
+"""What the columns of a table mean: which one counts the steps, which one tells the time, which are scalars.
+
+Everything follows from the header and the first row, so that a table that is read while it grows gives the same
+columns as one that is read when it is finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from .cells import is_absent, number_in
+
+STEPS = (
+    "step", "global_step", "iteration", "iter", "current_steps", "training_iteration", "time/total_timesteps",
+    "_step", "trainer/global_step", "total_timesteps", "num_timesteps", "timesteps", "timestep", "steps",
+    "iterations", "num_updates", "n_updates", "updates", "update", "global_steps", "train/step",
+    "train/global_step", "batch", "epoch", "epochs", "episode", "episodes", "round",
+)  # fmt: skip
+"""Names of columns that count the training's progress, the surest first; of any case, blanks as underscores."""
+_COUNTS = {
+    "epoch": "epoch", "epochs": "epoch", "batch": "batch", "episode": "episode", "episodes": "episode",
+    "round": "round",
+}  # fmt: skip
+"""What the steps count, where it is not the optimiser's steps."""
+_TIMES = ("timestamp", "_timestamp", "wall_time", "wall time", "walltime", "time", "created", "created_at",
+          "datetime", "date")  # fmt: skip
+_EARLIEST, _LATEST = 9e8, 4.2e9
+"""Seconds since the epoch between which a number in a column of times is a date: the years 1998 to 2103."""
+_SCALES = (1.0, 1e-3, 1e-6, 1e-9)
+"""Seconds, milliseconds, microseconds, nanoseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The meaning of a table's columns."""
+
+    tags: tuple[str, ...]
+    """By column: the scalar's name; empty where the column is none."""
+    step: int
+    """The column that counts the steps; -1 where the rows themselves are counted."""
+    time: int
+    """The column that tells when a row was written; -1 where none does."""
+    scale: float
+    """Seconds in one unit of the column of times."""
+    counts: str
+    """What the steps count: epoch, batch, episode, round or line; empty for the optimiser's steps."""
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return len(self.tags)
+
+    @property
+    def wanted(self) -> npt.NDArray[np.bool_]:
+        """[columns]: which are read."""
+        wanted = np.array([bool(tag) for tag in self.tags])
+        wanted[[column for column in (self.step, self.time) if column >= 0]] = True
+        return wanted
+
+    @property
+    def watched(self) -> int:
+        """The column that holds no text in any row of numbers; -1 where there is no scalar."""
+        if self.step >= 0:
+            return self.step
+        return next((column for column, tag in enumerate(self.tags) if tag), -1)
+
+
+def names_of(cells: Sequence[bytes]) -> list[str]:
+    """The names of columns, one that stands twice numbered."""
+    names: list[str] = []
+    seen: dict[str, int] = {}
+    for cell in cells:
+        name = cell.decode("utf-8", "replace").replace('""', '"')
+        seen[name] = count = seen.get(name, 0) + 1
+        names.append(name if count == 1 or not name else f"{name}.{count}")
+    return names
+
+
+def is_header(cells: Sequence[bytes]) -> bool:
+    """Whether cells name columns: at least two names, and no number among them but for blanks."""
+    names = [cell for cell in cells if cell]
+    return len(names) >= 2 and all(number_in(cell) is None for cell in names)
+
+
+def step_names(cells: Sequence[bytes]) -> list[str]:
+    """The names among a header's cells that count the training's progress, the surest first."""
+    known = {plain(name) for name in names_of(cells)}
+    return [name for name in STEPS if name in known]
+
+
+def plain(name: str) -> str:
+    """A column's name as the lists of names spell it."""
+    return name.strip().lower().replace(" ", "_")
+
+
+def layout_of(header: Sequence[bytes], row: Sequence[bytes]) -> Layout | None:
+    """What the columns mean by the header and the first row; None where the row holds no number."""
+    names = names_of(header)
+    cells = list(row[: len(names)]) + [b""] * (len(names) - len(row))
+    numbers = [number_in(cell) for cell in cells]
+    if all(number is None for number in numbers):
+        return None
+    step = _step_column(names, cells, numbers)
+    time, scale = _time_column(names, cells, numbers)
+    tags = tuple(
+        "" if column in (step, time) or (number is None and not is_absent(cell)) else name
+        for column, (name, cell, number) in enumerate(zip(names, cells, numbers, strict=True))
+    )
+    counts = "line" if step < 0 else _COUNTS.get(plain(names[step]), "")
+    return Layout(tags, step, time, scale, counts)
+
+
+def _step_column(names: Sequence[str], cells: Sequence[bytes], numbers: Sequence[float | None]) -> int:
+    known = [plain(name) for name in names]
+    blank = -1
+    for name in STEPS:
+        if name not in known:
+            continue
+        column = known.index(name)
+        number = numbers[column]
+        if number is not None and number == number // 1 and abs(number) < 1 << 53:
+            return column
+        if blank < 0 and is_absent(cells[column]):
+            blank = column
+    return blank
+
+
+def _time_column(
+    names: Sequence[str], cells: Sequence[bytes], numbers: Sequence[float | None]
+) -> tuple[int, float]:
+    """The column of times and its unit in seconds; (-1, 1.0) where no column holds dates."""
+    known = [name.strip().lower() for name in names]
+    for name in _TIMES:
+        if name not in known:
+            continue
+        column = known.index(name)
+        number = numbers[column]
+        if number is None:
+            if seconds_of(cells[column]) is not None:
+                return column, 1.0
+            continue
+        for scale in _SCALES:
+            if _EARLIEST < number * scale < _LATEST:
+                return column, scale
+    return -1, 1.0
+
+
+def seconds_of(cell: bytes) -> float | None:
+    """Seconds since the epoch of a date as ISO 8601 writes it, in this machine's zone where it names none."""
+    if not 10 <= len(cell) <= 40:
+        return None
+    try:
+        return datetime.fromisoformat(cell.decode("ascii")).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,112 @@
+"""What the Watch screen says of another tool's log: its scalars in groups, how it stands, what is known of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from textual.markup import escape
+
+from engine.runs.status import Observation
+
+from ..state.curves import legend
+from ..state.pictures import Series
+from ..state.timeline import View
+from ..state.wording import columns, fitting, number, status_in_words
+from ..terminal.text import plain_text
+from .panels import setting_in_words
+
+WAITING = "waiting for records"
+_PARTS = frozenset({"train", "training", "test", "val", "valid", "validation", "eval", "evaluation", "dev"})
+"""Words that say of which samples a number is; tags that differ in them alone share a plot."""
+_COLORS = {
+    "primary": "$primary",
+    "good": "$success",
+    "accent": "$accent",
+    "warn": "$warning",
+    "muted": "$secondary",
+}
+_IN_LEGEND = 5
+_BETWEEN = re.compile(r"[/_.\s-]+")
+
+
+def groups_of(names: Sequence[str], counts: Mapping[str, str]) -> dict[str, list[str]]:
+    """Tags by group: those that share a plot, as the losses of training and of validation over the same steps."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        words = [word for word in _BETWEEN.split(name) if word]
+        kept = [word for word in words if word.casefold() not in _PARTS] or words
+        unit = counts.get(name, "")
+        key = " ".join(kept).casefold() + (f" by {unit}" if unit else "")
+        groups.setdefault(key, []).append(name)
+    return groups
+
+
+def first_group(groups: Mapping[str, Sequence[str]]) -> str:
+    """The group to show first: a loss, where there is one."""
+    losses = [key for key in groups if "loss" in key]
+    return min(losses, key=len) if losses else next(iter(groups), "")
+
+
+def heading(names: Sequence[str], missing: Mapping[str, int]) -> str:
+    """The title of the plot of a group: its tags, and how many of their numbers are not finite."""
+    parts = [f"{name} ({missing[name]} not finite)" if missing.get(name) else name for name in names]
+    return plain_text(", ".join(parts)) or "Scalars"
+
+
+def legend_of(series: Sequence[Series]) -> str:
+    """The legend of several curves, as markup; empty for one."""
+    named = [one for one in series if one.name]
+    if len(named) < 2:
+        return ""
+    return legend(*((escape(one.name), _COLORS.get(one.role, "$foreground")) for one in named[:_IN_LEGEND]))
+
+
+def axis(names: Sequence[str], counts: Mapping[str, str]) -> str:
+    """What the horizontal axis of a plot of these tags counts."""
+    return next((counts[name] for name in names if counts.get(name)), "step")
+
+
+def header(view: View, name: str, run: str, *, replayed: bool, width: int) -> str:
+    """The run's name, format, status, step and id; parts that do not fit into ``width`` are left out."""
+    state = view.state
+    status = "replay" if replayed else status_in_words(state.status, is_foreign=True)
+    parts = [name or run, str(state.facts.get("format", "")), status]
+    if view.histories:
+        parts.append(f"step {state.at}")
+    if view.read < 1.0:
+        parts.append(f"reading {100 * view.read:.0f}%")
+    if name:
+        parts.append(run)
+    parts += skipped(view)
+    return plain_text(fitting([part for part in parts if part], width))
+
+
+def skipped(view: View) -> list[str]:
+    """What was left out of the log, with counts."""
+    return [f"{count} × {what}" for what, count in view.problems.items()]
+
+
+def facts(view: View, observation: Observation | None, width: int) -> list[str]:
+    """Lines on how the run stands, its newest numbers, its settings, and where it lies."""
+    state = view.state
+    lines = [observation.text] if observation is not None else []
+    if left_out := skipped(view):
+        lines.append("left out: " + ", ".join(left_out))
+    newest = [f"{plain_text(name)} {_number(value)}" for name, value in state.values.items()]
+    lines += columns(newest, width)
+    known = [f"{plain_text(name)} {plain_text(setting_in_words(value))}" for name, value in state.settings.items()]
+    if known:
+        lines += ["", *columns(known, width)]
+    lines += ["", f"in {state.facts.get('folder', '')}"]
+    return [plain_text(line) for line in lines]
+
+
+def _number(value: float | None) -> str:
+    """A number, or the word for one that is not finite."""
+    return number(value, 4) if value is None or abs(value) < float("inf") else str(value)
+
+
+def remarks(view: View) -> list[str]:
+    """The remarks of the log, oldest first."""
+    return [f"{note.level}: {note.text}" if note.level != "info" else note.text for note in view.notes]
