@@ -80,6 +80,10 @@ def logs_of(source: Source, tell: Callable[[Source], object] = lambda _: None) -
     source.relate()
     source.close()
     runs = sorted(source.runs.values(), key=lambda run: (run.name, run.number))
+    for run in runs:
+        if run.same_as is not None and run.same_as in columns and not run.sketch.points:
+            told = columns.get(run.number, Columns()).settings
+            columns[run.same_as].settings = told | columns[run.same_as].settings
     return [_log_run(run, columns.pop(run.number, Columns()), source) for run in runs]
 
 

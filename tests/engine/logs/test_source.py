@@ -114,6 +114,15 @@ def test_a_file_is_a_run_and_so_is_a_folder(tmp_path: Path) -> None:
     assert list(looked(Source(named, [FORMAT]))) == [str(named[0]), f"{named[1]}/z"]
 
 
+def test_pictures_and_checkpoints_are_not_opened_but_counted(tmp_path: Path) -> None:
+    for name in ("log", "model.PT", "picture.png", "events.out.tfevents.1.host.rs"):
+        write(tmp_path / name)
+    source = Source([tmp_path], [Lines(by_name=True)])
+    assert list(looked(source)) == [".#events.out.tfevents.1.host.rs", ".#log"]
+    assert source.files == 4
+    assert list(looked(Source([tmp_path / "model.PT"], [Lines(by_name=True)]))) == ["."]
+
+
 def test_links_are_followed_once_and_only_out_of_the_paths(tmp_path: Path) -> None:
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     write(inside / "run-1" / "log")
@@ -295,6 +304,33 @@ def test_springtuis_own_run_directories_are_joined_to_the_runs_that_they_are_of(
     assert set(found) == {"train"}
     assert found["train"].own == inside
     assert set(source.own_runs) == {alone, old}
+
+
+def test_settings_in_a_folder_of_their_own_are_of_the_run_around_it(tmp_path: Path) -> None:
+    class Told(LinesReader):
+        """An empty log tells a setting."""
+
+        def poll(self, limit: int = 1 << 20) -> Batch:
+            batch = super().poll(limit)
+            return batch if batch.points else replace(batch, settings={"lr": 0.1})
+
+    class Telling(Lines):
+        """A log that may hold no more than settings."""
+
+        def reader(self, claim: Claim) -> Reader:
+            return Told(claim)
+
+    write(tmp_path / "log")
+    write(tmp_path / "settings" / "log", 0)
+    write(tmp_path / "other" / "log", 1)
+    source = Source([tmp_path], [Telling()])
+    found = looked(source)
+    read(source)
+    assert {name: run.same_as for name, run in found.items()} == {
+        ".": None,
+        "settings": found["."].number,
+        "other": None,
+    }
 
 
 def test_one_training_in_two_formats_is_told_once_both_are_read(tmp_path: Path) -> None:
