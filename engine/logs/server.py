@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import wire
+from .read import why_none
 from .reader import PIECE
 from .source import FoundRun, Source
 
@@ -45,6 +46,7 @@ class Teller:
         self._send = send
         self._told: dict[int, object] = {}
         """By number, what of a run was told last."""
+        self._changes = -1
         self._listed: wire.Listed | None = None
         self._idle = False
         self._piece = FIRST_PIECE
@@ -60,6 +62,7 @@ class Teller:
         for number, batch in news:
             self._piece = PIECE
             self._send(*wire.news(number, batch, _changed(source.run(number))))
+        self._tell_runs()  # those that turned out to be the same training while they were read
         if news or more:
             self._idle = False
             return 0.0
@@ -70,9 +73,12 @@ class Teller:
 
     def _tell_runs(self) -> None:
         source = self._source
+        if self._changes == source.changes:
+            return
+        self._changes = source.changes
         others = (source.run(number) for number in list(self._told))
         for run in (*source.runs.values(), *others):
-            state = run.claim, run.is_gone, run.instead, run.own
+            state = run.claim, run.is_gone, run.instead, run.own, run.same_as
             if self._told.get(run.number) != state:
                 self._told[run.number] = state
                 self._send(wire.found(run), ())
@@ -80,7 +86,8 @@ class Teller:
     def _tell_listed(self) -> None:
         source = self._source
         problems = {str(path): error for path, error in source.problems.items()}
-        listed = wire.Listed(source.files, problems, [os.fsencode(path) for path in source.own_runs])
+        own = [os.fsencode(path) for path in source.own_runs]
+        listed = wire.Listed(source.files, problems, own, "" if source.runs or own else why_none(source))
         if listed != self._listed:
             self._listed = listed
             self._send(listed, ())

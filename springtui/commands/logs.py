@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import DataError, TerminalError
+from engine.errors import LogError, TerminalError, WorkerError
+from engine.logs.named import require_named
 from engine.runs.directory import Run
 
 from ..preferences.preferences import load_preferences
@@ -77,6 +78,7 @@ def reading(paths: Sequence[str], hear: Hear | None = None) -> Iterator[tuple[Lo
     spool = Spool() if STANDARD_INPUT in paths else None
     named = [spool.path if spool is not None and path == STANDARD_INPUT else Path(path) for path in paths]
     try:
+        require_named(named)
         from engine.logs.client import LogClient  # own runs need no NumPy
 
         client = LogClient(named, hear)
@@ -93,7 +95,7 @@ def open_screens(session: Session, paths: Sequence[str], own: Sequence[Run]) -> 
     """Open the app on these paths and on runs of springtui; the exit status.
 
     Raises:
-        DataError: nothing under the paths is a log that springtui reads.
+        LogError: nothing under the paths is a log that springtui reads.
         TerminalError: there is no terminal.
     """
     with reading(paths) as (client, spool):
@@ -121,20 +123,12 @@ def refuse(client: LogClient) -> None:
     """Say that nothing is there to read; a folder without a file is waited for.
 
     Raises:
-        DataError: there are files, and none is a log that springtui reads, or nothing may be looked at.
+        LogError: there are files, and none is a log that springtui reads, or nothing may be looked at.
     """
-    named = ", ".join(map(str, client.paths))
     if client.error:
-        raise DataError(client.error)
-    if client.problems:
-        path, error = next(iter(client.problems.items()))
-        raise DataError(f"{path} cannot be looked through: {error}")
-    if client.files:
-        files = "1 file was" if client.files == 1 else f"{client.files} files were"
-        raise DataError(
-            f"{named} holds no training log that springtui reads ({files} looked at); "
-            "docs/other-logs.md lists the formats"
-        )
+        raise WorkerError(client.error)
+    if client.files or client.problems:
+        raise LogError(client.why_none)
 
 
 def _take_terminal() -> None:
@@ -167,7 +161,7 @@ def print_records(paths: Sequence[str], *, once: bool) -> int:
         once: to the present end; else until interrupted, or until standard input has ended and was read.
 
     Raises:
-        DataError: nothing under the paths is a log that springtui reads.
+        LogError: nothing under the paths is a log that springtui reads.
     """
     came: queue.Queue[tuple[ForeignRun, Batch]] = queue.Queue(_WAITING)
     with reading(paths, lambda run, batch: came.put((run, batch))) as (client, spool):
@@ -184,7 +178,7 @@ def print_records(paths: Sequence[str], *, once: bool) -> int:
                 if over:
                     return 0
                 if client.error:
-                    raise DataError(client.error) from None
+                    raise WorkerError(client.error) from None
                 sys.stdout.flush()
                 continue
             new = run.id not in begun

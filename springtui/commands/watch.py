@@ -62,7 +62,7 @@ def watch(session: Session, runs: tuple[str, ...], read_only: bool, once: bool, 
     records of all runs are printed until Ctrl-C.
     """
     home = session.look_home()
-    found = [_named(home, name) for name in runs]
+    found = [named(home, name) for name in runs]
     own = [one for one in found if isinstance(one, Run)]
     if once and (not as_json or len(own) == len(found)):
         raise click.UsageError("--once is for --json on the path of another tool's log")
@@ -89,7 +89,7 @@ def watch(session: Session, runs: tuple[str, ...], read_only: bool, once: bool, 
         return run_app(home, None, effective, Opening("watch", run, read_only))
 
 
-def _named(home: Path, name: str) -> Run | str:
+def named(home: Path, name: str) -> Run | str:
     """The run that an argument names, else the path of a log; a run under the home goes before a path.
 
     Raises:

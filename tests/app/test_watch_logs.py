@@ -35,6 +35,8 @@ SPIKE = 33_333
 class Given:
     """A source of runs that a test fills."""
 
+    trouble = ""
+
     def __init__(self, *runs: AnyRun) -> None:
         self.found: list[AnyRun] = [*runs]
 
@@ -227,6 +229,13 @@ async def test_the_first_run_is_waited_for_and_opened(home: Path) -> None:
         await until(pilot, lambda: screen.table.EMPTY.startswith("waiting for records"))
         source.found.append(long_run())
         await until(pilot, lambda: isinstance(pilot.app.screen, WatchScreen))
+
+
+async def test_the_end_of_the_reading_process_is_told(home: Path) -> None:
+    source = Given(run := long_run())
+    async with opened(home, source, first=run) as pilot:
+        source.trouble = "the process that reads logs failed"
+        await until(pilot, lambda: any(n.message == source.trouble for n in pilot.app._notifications))
 
 
 async def test_loads_of_a_probe_and_losses_of_a_tracker_are_one_run(home: Path) -> None:
