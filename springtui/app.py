@@ -338,6 +338,8 @@ class SpringApp(AppBase):
 
     def _name_of(self, run_id: str) -> str:
         """What a person calls a run, read from its directory; its id where nobody gave a name."""
+        if self.opening.source is not None:
+            return run_id
         run = Run(self.home / "runs" / run_id)
         try:
             settings = run.config().settings

@@ -156,7 +156,8 @@ class LogClient:
                 self._mark += 1
             if isinstance(message, wire.Idle):
                 self._mark += 1
-            self.is_idle = isinstance(message, wire.Idle)
+            if not isinstance(message, wire.Listed):
+                self.is_idle = isinstance(message, wire.Idle)
             self._changed.notify_all()
         if heard is not None and self._hear is not None:
             self._hear(*heard)

@@ -17,7 +17,7 @@ from engine.runs.status import Status
 
 from ..preferences.preferences import load_preferences
 from ..terminal.gc_pauses import held
-from .completion import complete_run
+from .completion import complete_run_or_path
 from .opening import check_terminal
 from .options import STANDARD_INPUT, json_option
 from .output import print_json, print_message
@@ -40,7 +40,7 @@ _LOOK_BACK = 200
         "python train.py | springtui watch -     what a training prints",
     ),
 )
-@click.argument("runs", metavar="[RUN|PATH|-]...", nargs=-1, shell_complete=complete_run)
+@click.argument("runs", metavar="[RUN|PATH|-]...", nargs=-1, shell_complete=complete_run_or_path)
 @click.option(
     "--read-only",
     is_flag=True,
