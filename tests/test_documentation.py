@@ -205,7 +205,7 @@ def test_commands_are_commands(name: str) -> None:
         options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         for word in words:
             option = word.strip("[]").partition("=")[0]
-            if option.startswith("-") and option != "-":
+            if option.startswith("-") and option != "-":  # standard input
                 assert option in options | {"--help", "--ascii"}, f"{name}: springtui {verb} has no {option}"
         check_values(name, verb, words)
 
