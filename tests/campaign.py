@@ -3,10 +3,10 @@
     python tests/campaign.py [--logs 10000] [--seed 0] [--case NAME]
 
 Copies of the real logs are damaged by seed and read by ``springtui scalars --json``, a batch at a time in a
-process of its own. A fault is a traceback, an exit status other than 0 and 2, a line that is no JSON, a control character,
-more than ``SECONDS`` of a core for one log, more than ``MEBIBYTES`` of memory for a batch, or a batch that never
-ends. Each is printed with its case and seed: ``--case NAME --seed N --logs 1`` shows it again. Exit status 1 where
-there was one.
+process of its own. A fault is a traceback, an exit status other than 0 and 2, a line that is no JSON, a control
+character, more than ``SECONDS`` of a core for one log, more than ``MEBIBYTES`` of memory for a batch, or a batch
+that never ends. Each is printed with its case and seed: ``--case NAME --seed N --logs 1`` shows it again. Exit
+status 1 where there was one.
 """
 
 from __future__ import annotations
