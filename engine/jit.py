@@ -38,6 +38,10 @@ COMPILED = (
     "logs/numbers_jit.py",
     "logs/protobuf.py",
     "logs/tables/rows_jit.py",
+    "logs/tensorboard/crc.py",
+    "logs/tensorboard/found.py",
+    "logs/tensorboard/framing_jit.py",
+    "logs/tensorboard/tags.py",
     "logs/wandb/history_jit.py",
     "logs/wandb/layout.py",
 )

@@ -20,6 +20,8 @@ ROUND_SECONDS = 2.0
 """From one look at all folders to the next."""
 _SHARE = 0.005
 """Share of a core that looking at folders that stay the same may take; with many, rounds come less often."""
+_SHARE_OF_NEWS = 0.05
+"""The same for listing those that have changed."""
 _SLOWEST = 60.0
 _SAME_TICK = 2.0
 """Seconds within which a change of a folder after it was listed may leave its time of change as it was."""
@@ -72,7 +74,7 @@ class Place:
     error: str = ""
     """Why it cannot be read."""
     looked_into: dict[str, int] = field(default_factory=dict)
-    """Folders below that a format looked into for it: when each was last changed."""
+    """Folders below that a format looked into for it, and files that may gain runs: when each was last changed."""
     undecided: dict[str, int] = field(default_factory=dict)
     """Files that nothing has recognised and that may yet become logs: the size of each."""
 
@@ -100,6 +102,9 @@ class Search:
         self._counted: tuple[int, int, dict[Path, str]] = (0, 0, {})
         self._next = 0.0
         self._spent = 0.0
+        """Seconds of a core that this round has taken, ..."""
+        self._spent_on_news = 0.0
+        """... and those of them for listing what had changed."""
         self.is_complete = False
         """Whether all paths have been looked through once."""
 
@@ -109,7 +114,8 @@ class Search:
         if self._round is None:
             if start < self._next:
                 return []
-            self._round, self._spent = self._look(), 0.0
+            self._round, self._spent, self._spent_on_news = self._look(), 0.0, 0.0
+        used = time.thread_time()
         news = []
         for place in self._round:
             if place.path in self._renewed:
@@ -118,11 +124,19 @@ class Search:
             if time.monotonic() - start > budget:
                 break
         else:
-            self._round, self.is_complete = None, True
-        self._spent += time.monotonic() - start
+            self._round = None
+        self._spent += time.thread_time() - used
         if self._round is None:
-            self._next = time.monotonic() + min(_SLOWEST, max(ROUND_SECONDS, self._spent / _SHARE))
+            self._next = time.monotonic() + self._pause()
+            self.is_complete = True
         return news
+
+    def _pause(self) -> float:
+        """Seconds until the next round; the first round is no measure of what one costs."""
+        if not self.is_complete:
+            return ROUND_SECONDS
+        same = (self._spent - self._spent_on_news) / _SHARE
+        return min(_SLOWEST, max(ROUND_SECONDS, same, self._spent_on_news / _SHARE_OF_NEWS))
 
     def hurry(self) -> None:
         """Begin the next round at once."""
@@ -188,7 +202,9 @@ class Search:
             if not stat.S_ISDIR(found.st_mode):
                 self._look_at_file(place, found)
             elif self._is_stale(place, found.st_mtime_ns):
+                used = time.thread_time()
                 self._list(place, found.st_mtime_ns)
+                self._spent_on_news += time.thread_time() - used
             if depth < _DEEPEST:
                 queue.extend((below, root, depth + 1) for below in place.folders)
                 links.extend((below, root, depth + 1) for below in place.links)
@@ -210,9 +226,12 @@ class Search:
     def _is_stale(self, place: Place, changed: int) -> bool:
         if place.error or place.changed != changed or place.listed - changed / 1e9 < _SAME_TICK:
             return True
-        return any(_changed(path) != known for path, known in place.looked_into.items()) or any(
+        return self._has_changed(place) or any(
             _size(place.path / name) != known for name, known in place.undecided.items()
         )
+
+    def _has_changed(self, place: Place) -> bool:
+        return any(_changed(path) != known for path, known in place.looked_into.items())
 
     def _look_at_file(self, place: Place, found: os.stat_result) -> None:
         """Ask of a file that was named, until a format recognises it, and again while it is short."""
@@ -221,13 +240,14 @@ class Search:
             return
         if place.changed == found.st_mtime_ns and place.undecided.get("", -1) == found.st_size:
             return
-        if place.found and place.undecided.get("", 0) >= HEAD:
+        if place.found and place.undecided.get("", 0) >= HEAD and not self._has_changed(place):
             return
         place.changed, place.files, place.undecided = found.st_mtime_ns, 1, {"": found.st_size}
         place.error = ""
         self._release(place)
         folder = Folder(place.path.parent, frozenset({place.path.name}))
         self._ask(place, folder)
+        place.looked_into = folder.watched
 
     def _list(self, place: Place, changed: int) -> None:
         """List a folder and ask of every format which runs it holds."""
@@ -241,12 +261,13 @@ class Search:
         if place.is_own_run:
             folder.hide([place.path / name for name in _OWN_FILES])
         outside = self._sort_links(folder)
-        place.files = len(folder.files)
+        place.files = len(folder.files) + folder.passed_over
         self._ask(place, folder)
         below = [place.path / name for name in folder.folders if name not in SKIPPED]
         place.folders = [path for path in below if path.name not in folder.links]
         place.links = [path for path in below if path.name in outside]
         place.looked_into = {str(nested.path): _changed(str(nested.path)) for nested in folder.below()}
+        place.looked_into |= folder.watched
         place.undecided = self._undecided(folder)
 
     def _ask(self, place: Place, folder: Folder) -> None:
@@ -259,7 +280,8 @@ class Search:
                 place.error = f"{type(error).__name__} in springtui ({kind.name}): please report it"
                 continue
             place.found += [Found(kind, claim) for claim in claims]
-            taken = [path for claim in claims for path in (*claim.files, *claim.beside)]
+            shared = dict.fromkeys((claim.files, claim.beside) for claim in claims)
+            taken = [path for both in shared for paths in both for path in paths]
             folder.hide(taken)
             for path in taken:
                 self._claimed.setdefault(path.parent, {})[path.name] = place.path
@@ -267,8 +289,8 @@ class Search:
 
     def _release(self, place: Place) -> None:
         """Forget what was claimed for a place, before it is asked for anew."""
-        for _, claim in place.found:
-            for path in (*claim.files, *claim.beside):
+        for both in {(claim.files, claim.beside) for _, claim in place.found}:
+            for path in (path for paths in both for path in paths):
                 names = self._claimed.get(path.parent, {})
                 if names.get(path.name) == place.path:
                     del names[path.name]

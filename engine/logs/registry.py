@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from .clearml import ClearML
+from .console.format import Console
+from .databases.formats import Mlflow, Trackio
+from .databases.mlflow_files import MlflowFiles
+from .documents.huggingface import HuggingFaceFormat
+from .documents.sacred import SacredFormat
 from .lines import JsonLines
 from .reader import Format
 from .tables.format import DvcliveFormat, TableFormat
+from .tensorboard.format import TensorBoard
 from .wandb import Wandb
 
-FORMATS: tuple[Format, ...] = (Wandb(), DvcliveFormat(), JsonLines(), TableFormat())
+FORMATS: tuple[Format, ...] = (
+    TensorBoard(),
+    Wandb(),
+    Mlflow(),
+    Trackio(),
+    MlflowFiles(),
+    HuggingFaceFormat(),
+    SacredFormat(),
+    ClearML(),
+    DvcliveFormat(),
+    JsonLines(),
+    TableFormat(),
+    Console(),
+)
 """The more certain a format's evidence, the earlier it stands: a signature before a table, a table before text."""

@@ -13,10 +13,12 @@ _MOST_ROWS = 256
 _CELLS = re.compile(r"\s*[|│┃]\s*|\s{2,}|\t")
 _BOX_ROW = re.compile(r"\|( *)([^|]{1,80}?) *\| *([^| ]{0,40}) *\|")
 _NUMBER = re.compile(
-    r"([-+]?(?:[0-9][0-9,]*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?(?i:nan|inf(?:inity)?))(?:%|[a-zA-Z]{0,4})"
+    r"([-+]?(?:[0-9][0-9,]*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?(?i:nan|inf(?:inity)?))"
+    r"(?:%|[a-zA-Z]{0,4})"
 )
 _STEP_OF = re.compile(r"([0-9]{1,18})(?:/[0-9]{1,18})?")
 _HAS_DIGIT = re.compile(r"[0-9]")
+_HEADER_WORDS = ("epoch", "step", "iter", "batch", "episode", "round", "update", "generation")
 _BAR = re.compile(r":?\s+[0-9]{1,3}%\|.*$")
 
 
@@ -28,8 +30,14 @@ class Blocks:
         """The names of a table's columns."""
         self._step = -1
         """Which column is the step."""
-        self._box: list[tuple[str, str]] = []
+        self._box: list[tuple[str, str, str]] = []
+        """Of each row its section, its name and its value."""
         self._section = ""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no table and no box has been begun, so that a line may be read without it."""
+        return not self._header and not self._box
 
     def take(self, text: str) -> list[Line]:
         """What the line says, and the box that it ended."""
@@ -50,24 +58,27 @@ class Blocks:
         if not value:
             self._section = name if name.endswith("/") else ""
         elif len(self._box) < _MOST_ROWS:
-            self._box.append((self._section + name if len(blanks) > 1 else name, value))
+            self._box.append((self._section if len(blanks) > 1 else "", name, value))
 
     def _box_ended(self) -> list[Line]:
         """The box as one line; nothing where no row of it is a step."""
         line = Line(words="box")
-        for name, value in self._box:
+        for section, name, value in self._box:
             known = name_of(f"{name}: ")
-            if known.kind == "step" and not line.word and _STEP_OF.fullmatch(value):
+            if known.kind == "step" and not line.word and value.isdecimal():
                 line.at, line.word = int(value), known.word
-            elif known.kind == "epoch" and line.epoch is None and _STEP_OF.fullmatch(value):
-                line.epoch = int(value)
+            elif known.kind == "epoch" and line.epoch is None and value.isdecimal():
+                line.epoch, line.epoch_name = int(value), known.name
             elif known.name and (number := _NUMBER.fullmatch(value)):
-                line.pairs.append((name, number_of(number[1])))
+                line.pairs.append((section + name, number_of(number[1])))
         line.explicit = len(line.pairs)
         self._box, self._section = [], ""
         return [line] if line.epoch is not None or line.at is not None else []
 
     def _take_header(self, text: str) -> None:
+        lower = text.lower()
+        if not any(word in lower for word in _HEADER_WORDS):
+            return
         cells = _cells(text)
         if len(cells) == 1:
             cells = text.split()
@@ -92,7 +103,7 @@ class Blocks:
                 line.pairs.append((name, number_of(number[1])))
         known = name_of(f"{self._header[self._step]}: ")
         if known.kind == "epoch":
-            line.epoch = int(step[1])
+            line.epoch, line.epoch_name = int(step[1]), known.name
         else:
             line.at, line.word = int(step[1]), known.word
         if bars:

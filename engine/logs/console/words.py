@@ -14,28 +14,28 @@ _WRAPPED = re.compile(r"(?:tensor|array|(?:np|numpy|torch|jnp)\.\w{1,16})[(\[]{1
 _SEPARATED = re.compile(r".*(?:[,;|│┃\t{}\[\]<>•]|\s\s|\s-+\s|: |= |\)\s)\s*(?=\S)", re.DOTALL)
 """What ends before the last words."""
 _SECTION = re.compile(r"([A-Za-z][\w.-]{0,24})\s?[:|]\s*\S*$")
-_STOP = frozenset(
-    """a after ago all and are as at be before by did does each every for found from had has have in into is it
-    last least loaded loading more most new no not now of off on only or over out per reached same saved saving
-    since size than that the then there this to took under until up use used using was were when which will with
-    within than""".split()
-)
-_IGNORED = frozenset("pid cuda rank port line device seed eta".split())
+_STOP = frozenset([
+    "a", "after", "ago", "all", "and", "are", "as", "at", "be", "before", "by", "did", "does", "each",
+    "every", "for", "found", "from", "had", "has", "have", "in", "into", "is", "it", "last", "least",
+    "loaded", "loading", "more", "most", "new", "no", "not", "now", "of", "off", "on", "only", "or", "over",
+    "out", "per", "reached", "same", "saved", "saving", "since", "size", "than", "that", "the", "then",
+    "there", "this", "to", "took", "under", "until", "up", "use", "used", "using", "was", "were", "when",
+    "which", "will", "with", "within",
+])  # fmt: skip
+"""Words that begin or end no name of a number; sentences hold them."""
+_IGNORED = frozenset(["pid", "cuda", "rank", "port", "line", "device", "seed", "eta"])
 _SOURCE = re.compile(r"\.(?:py|pyx|cc|cpp|cu|c|h|go|rs|java|js|ts)$")
 _WHICH = (
-    r"(?:train(?:ing|er)?|val(?:id(?:ation)?)?|test|eval(?:uation)?|global|current|optimi[sz]er|gradient|outer)"
+    r"(?:(?:(?:train(?:ing|er)?|val(?:id(?:ation)?)?|test|eval(?:uation)?|global|current|optimi[sz]er|gradient|outer)"
+    r"[ _/.-]?){0,3}|.{0,40}\bat )"
 )
+_NUMBERED = r"(?:[ _]?(?:idx|index|no|num|number))?(?:\(\w{1,12}\))?"
 _STEP = re.compile(
-    rf"(?:(?:{_WHICH}[ _/.-]?){{0,3}}|.{{0,40}}\bat )"
-    r"(?P<word>step|iteration|iter|itr|it|batch|minibatch|episode|update|round|timesteps?|generation"
-    r"|(?<=current[_ ])steps|(?<=total_)timesteps|step/max_steps)(?:[ _]?(?:idx|index|no|num|number))?"
-    r"(?:\(\w{1,12}\))?",
+    rf"{_WHICH}(?P<word>step|iteration|iter|itr|it|batch|minibatch|episode|update|round|timesteps?|generation"
+    rf"|current_steps|total_timesteps|num_timesteps|step/max_steps){_NUMBERED}",
     re.IGNORECASE,
 )
-_EPOCH = re.compile(
-    rf"(?:(?:{_WHICH}[ _/.-]?){{0,3}}|.{{0,40}}\bat )(?:epoch|ep)(?:[ _]?(?:idx|index|no|num|number))?(?:\(\w{{1,12}}\))?",
-    re.IGNORECASE,
-)
+_EPOCH = re.compile(rf"{_WHICH}(?:epoch|ep){_NUMBERED}", re.IGNORECASE)
 
 
 class Name(NamedTuple):
@@ -66,6 +66,7 @@ def name_of(gap: str) -> Name:
     joined = text.endswith((":", "=", "->", "=>"))
     if not joined and len(text) == len(gap):
         return _NONE
+    is_index = not joined and gap[len(text)] in "[("  # x[0], f(1): fine for Epoch[1], no name of a value
     text = text.rstrip(_BLANK + _QUOTES + ":=->")
     parted = _SEPARATED.match(text)
     start = parted.end() if parted else 0
@@ -84,6 +85,8 @@ def name_of(gap: str) -> Name:
         kind = "epoch"
     elif step := _STEP.fullmatch(name):
         kind = "step"
+    elif is_index:
+        return _NONE
     return Name(
         name, joined, kind, step["word"].lower() if step else "", section[1] if section else "", before + start
     )

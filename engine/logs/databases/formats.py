@@ -35,7 +35,7 @@ class DatabaseFormat(Format):
         """What reads a database."""
 
     def beside(self, path: Path) -> tuple[Path, ...]:
-        """The files that lie beside a database."""
+        """The files that lie beside a database, its write-ahead log first."""
         return tuple(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal"))
 
     def claims(self, folder: Folder) -> Iterable[Claim]:
@@ -43,14 +43,20 @@ class DatabaseFormat(Format):
             if folder.entries[name].size and folder.head(name).startswith(_SIGNATURE):
                 path = folder.path / name
                 if (hub := self._known(path)) is not None:
-                    hub.refresh()
                     beside = self.beside(path)
+                    for file in (path, beside[0]):
+                        folder.watch(file)
+                    hub.refresh()
                     for run in hub.named():
                         yield Claim(self.name, folder.path, (path,), run, beside)
 
     def reader(self, claim: Claim) -> Reader:
         from .reader import DatabaseReader
 
+        return DatabaseReader(claim, self._hub_for)
+
+    def _hub_for(self, claim: Claim) -> Hub:
+        """A hub for one more reader."""
         path = claim.files[0]
         hub = self._hubs.get(path)
         if hub is None or hub.id_of(claim.run) in hub.joined:
@@ -58,15 +64,13 @@ class DatabaseFormat(Format):
             hub = self._hubs[path] = self.hub(path)
         if not hub.id_of(claim.run):
             hub.refresh()
-        return DatabaseReader(claim, hub)
+        return hub
 
     def _known(self, path: Path) -> Hub | None:
         """The hub of a database of this kind; None for one of another."""
         if (hub := self._hubs.get(path)) is not None:
             return hub
-        import sqlite3
-
-        from .quiet import QuietDatabase, tables
+        from .quiet import UNREADABLE, QuietDatabase, tables
 
         database = QuietDatabase(path)
         state = database.state()
@@ -74,7 +78,7 @@ class DatabaseFormat(Format):
             return None
         try:
             found = database.read_patiently(tables)
-        except sqlite3.Error:
+        except UNREADABLE:
             return None
         if found is None:
             return None

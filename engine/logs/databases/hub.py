@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ..batch import Batch, Remark
 from .gathered import Gathered
-from .quiet import QuietDatabase, State
+from .quiet import UNREADABLE, QuietDatabase, State
 
 WINDOW = 5000
 """Rows of one question; fewer where a writer keeps getting in between."""
@@ -35,6 +35,9 @@ class Found(NamedTuple):
 
     id: str
     name: str
+    """What tells it from others for a person."""
+    title: str
+    """The name that it was given."""
     is_deleted: bool = False
     ended: str = ""
     """finished, failed or stopped, where it has ended."""
@@ -166,7 +169,7 @@ class Hub(ABC):
             found = (
                 self._database.read(self.list_runs) if self.runs else self._database.read_patiently(self.list_runs)
             )
-        except sqlite3.Error:
+        except UNREADABLE:
             return
         if found is not None:
             self._take_runs(*found)
@@ -204,7 +207,7 @@ class Hub(ABC):
             self._file = state.file
             try:
                 found = self._database.read(self._ask)
-            except sqlite3.Error:
+            except UNREADABLE:
                 self._tell_all("damaged database")
                 self._done = self._listed = state
                 continue
@@ -260,7 +263,7 @@ class Hub(ABC):
                     if size >= LARGEST_ANSWER:
                         break
                 break
-            except sqlite3.Error:
+            except UNREADABLE:
                 # A page or a row of the table is damaged: go on behind it, further each time.
                 damage.add(behind)
                 behind += skipped
@@ -307,7 +310,7 @@ class Hub(ABC):
         if gathered is None:
             return
         batch = gathered.batch
-        batch.name = run.name
+        batch.name = run.title
         batch.ended = run.ended
         batch.settings |= run.settings
         if before is not None and before.ended and not run.ended:

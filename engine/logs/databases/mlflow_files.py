@@ -25,6 +25,7 @@ LOOKS = 1000
 """Metrics whose files are looked at in one call, where nothing is new."""
 MOST_FILES = 100_000
 """Files in a folder of metrics, parameters or tags that are taken notice of."""
+_BESIDE = ("meta.yaml", "params", "tags", "artifacts", "inputs", "outputs")
 _TICK = 20_000_000
 """Nanoseconds within which two changes may leave a file or folder with the same time."""
 _FIRST = -(1 << 63)
@@ -36,8 +37,8 @@ _ENDS = {"3": "finished", "4": "failed", "5": "stopped"}
 class MlflowFiles(Format):
     """A run in MLflow's file store, ``mlruns/EXPERIMENT/RUN``."""
 
-    name = "mlflow"
-    label = "MLflow"
+    name = "mlflow-files"
+    label = "MLflow files"
 
     def claims(self, folder: Folder) -> Iterable[Claim]:
         if "meta.yaml" not in folder.entries or "metrics" not in folder.folders:
@@ -45,8 +46,8 @@ class MlflowFiles(Format):
         meta = flat_yaml(folder.head("meta.yaml"))
         if not {"run_id", "run_uuid"} & meta.keys() or meta.get("lifecycle_stage") != "active":
             return
-        run = folder.path
-        yield Claim(self.name, run, (run / "metrics",), beside=(run,))
+        beside = (folder.path / name for name in _BESIDE if name in folder.entries)
+        yield Claim(self.name, folder.path, (folder.path / "metrics",), beside=tuple(beside))
 
     def reader(self, claim: Claim) -> Reader:
         return MlflowFilesReader(claim)
@@ -96,6 +97,8 @@ class _Metric:
         """Where the first line begins that was not read."""
         self.size = 0
         self._path = path
+        self.was_read = False
+        """Whether it has been tried once."""
         self._looked: tuple[int, int, int] | None = None
         """Inode number, size and time of the file when it was read last, ..."""
         self._head = b""
@@ -105,6 +108,7 @@ class _Metric:
 
     def read(self, gathered: Gathered, limit: int) -> int:
         """Read on, about ``limit`` bytes at most; how many were read."""
+        self.was_read = True
         try:
             found = self._path.stat()
             looked = found.st_ino, found.st_size, found.st_mtime_ns
@@ -187,7 +191,7 @@ class MlflowFilesReader(Reader):
         batch.counts |= {tag: "call" for tag in batch.points if tag.startswith("system/")}
         batch.read = sum(metric.offset for metric in self._metrics)
         batch.size = sum(metric.size for metric in self._metrics)
-        batch.more = spent >= limit or any(metric.has_more for metric in self._metrics)
+        batch.more = spent >= limit or any(metric.has_more or not metric.was_read for metric in self._metrics)
         return batch
 
     def _read_meta(self, batch: Batch) -> None:

@@ -53,6 +53,7 @@ class MlflowHub(Hub):
         return Found(
             str(run),
             f"{experiment}/{name or run}" if has_experiment else str(name or run),
+            str(name or ""),
             "deleted" in (stage, experiment_stage),
             ENDS.get(status, ""),
             (("mlflow.experiment", str(experiment)),) if has_experiment else (),

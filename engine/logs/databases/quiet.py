@@ -7,19 +7,23 @@ while a synced journal lies beside it, or a write-ahead log that holds something
 after, and change counter and times of the file are the same, what was read is one committed state.
 
 A write-ahead log cannot be read so. One that a writer keeps open is read in SQLite's own way, with locks that hold
-up no writer; a log that was copied, or a journal that a killed writer left, is read in a copy in the temporary
+up no writer; a log that nobody uses, or a journal that a killed writer left, is read in a copy in the temporary
 folder. Reading belongs into a process that has no connection of its own to the database: closing a file there
 would drop the connection's locks (that is how POSIX locks are).
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sqlite3
 import stat
+import struct
+import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -29,6 +33,8 @@ from urllib.parse import quote
 from ..folder import open_log
 
 T = TypeVar("T")
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
+"""What a damaged database raises; the latter comes of a message of SQLite that quotes what is damaged."""
 SETTLED = 0.5
 """Seconds after which a journal or write-ahead log is not one that a writer is just about to delete."""
 PATIENCE = 5.0
@@ -43,6 +49,12 @@ _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 """A rollback journal begins with it once it is synced, and SQLite writes to the database only then."""
 _HEADER = 100
 """Bytes of a database's header; 24 to 40 hold the change counter and the number of pages."""
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+_FORBIDDEN = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM)
+_FLOCK = "hhqqi0q"
+"""The C structure by which locks are asked about: type, whence, start, length, process."""
+_IN_USE = 128
+"""The byte of ``-shm`` that is locked as long as a connection uses it."""
 _WAL_MODE = 2
 _TICK = 10_000_000
 """Nanoseconds within which two writes may leave a file with the same time."""
@@ -70,6 +82,16 @@ class State(NamedTuple):
     """The rollback journal of a transaction that may be half written; None where there is none."""
 
 
+class _Copy:
+    """A database copied with what lies beside it; deleted with this object."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        folder = tempfile.mkdtemp(prefix="springtui-")
+        self.path = Path(folder) / "log"
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+
 class QuietDatabase:
     """A database file that others write."""
 
@@ -81,7 +103,7 @@ class QuietDatabase:
         """... and since when (monotonic seconds) they have been the same ones."""
         self.is_partial = False
         """Whether what lies beside was too large to be copied, and the file was read without it."""
-        self._copy: tuple[State, tempfile.TemporaryDirectory[str]] | None = None
+        self._copy: _Copy | None = None
 
     def state(self) -> State | None:
         """How the files lie now; None where there is no database, or an empty one."""
@@ -109,7 +131,7 @@ class QuietDatabase:
         ``ask`` changes nothing: its answer is thrown away where it was not of one state.
 
         Raises:
-            sqlite3.Error: the database is damaged, or is no database.
+            UNREADABLE: the database is damaged, or is no database.
         """
         state = self.state()
         if state is None:
@@ -122,15 +144,15 @@ class QuietDatabase:
             self._beside, self._since = beside, time.monotonic()
         if time.monotonic() - self._since < SETTLED:
             return None
-        if state.journal is None and self._sibling("-shm").exists():
-            return self._asked(f"{_uri(self.path)}?mode=ro", ask), state
+        if state.journal is None and _is_in_use(self._sibling("-shm")):
+            return self._read_live(ask, state)
         return self._read_copy(ask, state)
 
     def read_patiently(self, ask: Callable[[sqlite3.Connection], T]) -> tuple[T, State] | None:
         """As ``read``, but while a writer is at it ask again, for seconds at most.
 
         Raises:
-            sqlite3.Error: the database is damaged, or is no database.
+            UNREADABLE: the database is damaged, or is no database.
         """
         for wait in range(_WAITS):
             found = self.read(ask)
@@ -146,7 +168,7 @@ class QuietDatabase:
     def _read_unlocked(self, ask: Callable[[sqlite3.Connection], T], state: State) -> tuple[T, State] | None:
         try:
             answer = self._asked(f"{_uri(self.path)}?immutable=1", ask)
-        except sqlite3.Error:
+        except UNREADABLE:
             if self._is_still(state):
                 raise
             return None
@@ -156,23 +178,34 @@ class QuietDatabase:
         """Whether nothing was written to the file since it was in a state without a journal or log."""
         return self._journal() is None and self._wal() is None and self.state() == state
 
+    def _read_live(self, ask: Callable[[sqlite3.Connection], T], state: State) -> tuple[T, State] | None:
+        try:
+            return self._asked(f"{_uri(self.path)}?mode=ro", ask), state
+        except sqlite3.OperationalError as error:
+            code = error.sqlite_errorcode & 0xFF
+            if code in _BUSY:
+                return None
+            if code in _FORBIDDEN:
+                return self._read_copy(ask, state)
+            raise
+
     def _read_copy(self, ask: Callable[[sqlite3.Connection], T], state: State) -> tuple[T, State] | None:
-        if self._copy is None or self._copy[0] != state:
+        if self._copy is None or self._copy.state != state:
             self._copy = None
             beside = {"-wal": state.wal, "-journal": state.journal}
             if state.size + sum(found[1] for found in beside.values() if found) > LARGEST_COPY:
                 self.is_partial = True
                 return self._asked(f"{_uri(self.path)}?immutable=1", ask), state
-            folder = tempfile.TemporaryDirectory(prefix="springtui-")
+            copy = _Copy(state)
             try:
                 for suffix in ("", *(suffix for suffix, found in beside.items() if found)):
-                    shutil.copyfile(self._sibling(suffix), Path(folder.name) / f"log{suffix}")
+                    shutil.copyfile(self._sibling(suffix), f"{copy.path}{suffix}")
             except OSError:
                 return None
             if self.state() != state:
                 return None
-            self._copy = state, folder
-        return self._asked(_uri(Path(self._copy[1].name) / "log"), ask), state
+            self._copy = copy
+        return self._asked(_uri(self._copy.path), ask), state
 
     def _asked(self, uri: str, ask: Callable[[sqlite3.Connection], T]) -> T:
         with closing(sqlite3.connect(uri, uri=True, timeout=0.0, isolation_level=None)) as connection:
@@ -197,6 +230,26 @@ class QuietDatabase:
     def _journal(self) -> Beside | None:
         found = _look(self._sibling("-journal"), len(_JOURNAL_MAGIC))
         return found if found and found[3] == _JOURNAL_MAGIC else None
+
+
+def _is_in_use(index: Path) -> bool:
+    """Whether a connection uses the index of a write-ahead log; where this cannot be told, whether there is one.
+
+    Every connection holds a lock on one byte of it. To open it where nobody does would write to it.
+    """
+    try:
+        fd = open_log(index)
+    except (OSError, ValueError):
+        return False
+    try:
+        if not sys.platform.startswith("linux"):
+            return True
+        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, _IN_USE, 1, 0)
+        return bool(struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, asked))[0] != fcntl.F_UNLCK)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
 
 
 def _is_in_motion(state: State) -> bool:

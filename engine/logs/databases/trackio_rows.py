@@ -75,7 +75,7 @@ class TrackioHub(Hub):
         return (_RUNS_BY_INDEX if is_indexed else _RUNS_BY_ROWS).format(table=table, id=_id(columns))
 
     def found(self, row: Row) -> Found:
-        return Found(str(row[0]), str(row[1]))
+        return Found(str(row[0]), str(row[1]), str(row[1]))
 
     def is_same(self, connection: sqlite3.Connection, answer: Answer) -> bool:
         # Row ids are never given twice here, but a run that was renamed is written again, under new ones.

@@ -1,0 +1,490 @@
+"""Event files parsed by compiled code: one pass over the bytes, both checksums by eight tables at once.
+
+What the compiled pass cannot do itself it hands to Python and goes on behind it: a tag that is new, and the few
+records that ``events`` reads in full.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...jit import as_float, inlined, jit
+from .crc import tables
+from .events import Notable, read_event
+from .found import FRAME, HEADER, LARGEST, Found, Parser, Stop
+from .layout import Malformed
+from .tags import LEFT_OUT, NOTABLE, REFUSED, UNKNOWN, Tags
+
+_END, _BAD_LENGTH, _HELD, _LARGE, _FULL, _NEW_TAG, _IN_FULL = range(7)
+"""Why the compiled pass came back."""
+_STOPS = {_END: Stop.END, _BAD_LENGTH: Stop.BAD_LENGTH, _HELD: Stop.HELD, _LARGE: Stop.LARGE}
+_ROOM = 1 << 16
+"""Points for which there is room at first."""
+_MALFORMED, _PLAIN = -2, -1
+_START = 1469598103934665603
+_FACTOR = 1099511628211
+
+
+@inlined
+def _four(data: Any, i: int) -> Any:
+    """The 32 bits at a place, as a whole number that is not negative."""
+    return (
+        np.int64(data[i]) | np.int64(data[i + 1]) << 8 | np.int64(data[i + 2]) << 16 | np.int64(data[i + 3]) << 24
+    )
+
+
+@inlined
+def _eight(data: Any, i: int) -> Any:
+    """The 64 bits at a place."""
+    low = (
+        np.int64(data[i]) | np.int64(data[i + 1]) << 8 | np.int64(data[i + 2]) << 16 | np.int64(data[i + 3]) << 24
+    )
+    high = (
+        np.int64(data[i + 4]) | np.int64(data[i + 5]) << 8 | np.int64(data[i + 6]) << 16
+        | np.int64(data[i + 7]) << 24
+    )  # fmt: skip
+    return low | high << 32
+
+
+@jit
+def checksum(data: Any, start: int, stop: int, crcs: Any) -> int:
+    """The masked CRC32C of a part of the data."""
+    crc = np.int64(0xFFFFFFFF)
+    i = start
+    while i + 8 <= stop:
+        low = crc ^ _four(data, i)
+        crc = (
+            np.int64(crcs[7, low & 255]) ^ np.int64(crcs[6, low >> 8 & 255])
+            ^ np.int64(crcs[5, low >> 16 & 255]) ^ np.int64(crcs[4, low >> 24])
+            ^ np.int64(crcs[3, data[i + 4]]) ^ np.int64(crcs[2, data[i + 5]])
+            ^ np.int64(crcs[1, data[i + 6]]) ^ np.int64(crcs[0, data[i + 7]])
+        )  # fmt: skip
+        i += 8
+    while i < stop:
+        crc = np.int64(crcs[0, (crc ^ data[i]) & 255]) ^ (crc >> 8)
+        i += 1
+    crc ^= 0xFFFFFFFF
+    return int((((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+@jit
+def _varint(data: Any, i: int, stop: int) -> Any:
+    """A number, and where it ends; there -1 where it does not."""
+    value = np.int64(0)
+    shift = 0
+    while shift < 70:
+        if i >= stop:
+            break
+        byte = np.int64(data[i])
+        i += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, i
+        shift += 7
+    return np.int64(0), -1
+
+
+@jit
+def _field(data: Any, i: int, stop: int) -> Any:
+    """The next field of a message: key, number where it is one, where its value starts and ends; there -1."""
+    key, i = _varint(data, i, stop)
+    if i < 0 or (key >> 3) == 0:
+        return np.int64(0), np.int64(0), 0, -1
+    wire = key & 7
+    if wire == 2:
+        length, i = _varint(data, i, stop)
+        if i < 0 or length < 0 or length > stop - i:
+            return np.int64(0), np.int64(0), 0, -1
+        return key, length, i, i + length
+    if wire == 0:
+        begins = i
+        number, i = _varint(data, i, stop)
+        return key, number, begins, i
+    if wire == 1:
+        end = i + 8
+    elif wire == 5:
+        end = i + 4
+    else:
+        return np.int64(0), np.int64(0), 0, -1
+    if end > stop:
+        return np.int64(0), np.int64(0), 0, -1
+    return key, np.int64(0), i, end
+
+
+@jit
+def _shape(data: Any, i: int, stop: int) -> int:
+    """1 where a shape is [] or [1], 0 where it is another, -1 where it is no message."""
+    dimensions, fits = 0, 1
+    while i < stop:
+        key, number, begins, i = _field(data, i, stop)
+        if i < 0:
+            return -1
+        if key == 18:
+            dimensions += 1
+            size = np.int64(0)
+            j = begins
+            while j < i:
+                key, number, begins, j = _field(data, j, i)
+                if j < 0:
+                    return -1
+                if key == 8:
+                    size = number
+            if size != 1:
+                fits = 0
+        elif key == 24 and number != 0:
+            fits = 0
+    return fits if dimensions <= 1 else 0
+
+
+@jit
+def _tensor(data: Any, i: int, stop: int) -> Any:
+    """A tensor's type, and where its only number stands: -1 where it has none, -2 where it is no message.
+
+    Of a type other than float32 and float64 the place is 0 where there may be such a number.
+    """
+    dtype = np.int64(0)
+    fits = 1
+    content, size = -1, 0
+    floats, doubles, float_at, double_at = np.int64(0), np.int64(0), 0, 0
+    while i < stop:
+        key, number, begins, i = _field(data, i, stop)
+        if i < 0:
+            return dtype, _MALFORMED
+        if key == 8:
+            dtype = number
+        elif key == 18:
+            fits = _shape(data, begins, i)
+            if fits < 0:
+                return dtype, _MALFORMED
+        elif key == 34:
+            content, size = begins, i - begins
+        elif key == 45:
+            floats, float_at = floats + 1, begins
+        elif key == 42 and i > begins:
+            many = (i - begins) // 4 if (i - begins) % 4 == 0 else 2
+            floats, float_at = floats + many, begins
+        elif key == 49:
+            doubles, double_at = doubles + 1, begins
+        elif key == 50 and i > begins:
+            many = (i - begins) // 8 if (i - begins) % 8 == 0 else 2
+            doubles, double_at = doubles + many, begins
+    if fits == 0:
+        return dtype, -1
+    if dtype == 1:
+        if content >= 0:
+            return dtype, content if size == 4 else -1
+        return dtype, float_at if floats == 1 else -1
+    if dtype == 2:
+        if content >= 0:
+            return dtype, content if size == 8 else -1
+        return dtype, double_at if doubles == 1 else -1
+    return dtype, 0
+
+
+@jit
+def _lookup(data: Any, start: int, stop: int, index: Any, guess: int) -> int:
+    """A tag's number, or -1; ``guess`` is tried first."""
+    slots, names, ends = index
+    if guess >= 0 and _is_name(data, start, stop, names, ends, guess):
+        return guess
+    hashed = np.int64(_START)
+    for i in range(start, stop):
+        hashed = (hashed ^ data[i]) * _FACTOR
+    place = (hashed ^ hashed >> 32) & (len(slots) - 1)
+    while slots[place] >= 0:
+        if _is_name(data, start, stop, names, ends, slots[place]):
+            return int(slots[place])
+        place = (place + 1) & (len(slots) - 1)
+    return -1
+
+
+@jit
+def _is_name(data: Any, start: int, stop: int, names: Any, ends: Any, tag: int) -> bool:
+    begins = ends[tag]
+    if ends[tag + 1] - begins != stop - start:
+        return False
+    for i in range(stop - start):  # noqa: SIM110 (numba compiles no generator)
+        if data[start + i] != names[begins + i]:
+            return False
+    return True
+
+
+@jit
+def _value(data: Any, i: int, stop: int, index: Any, kinds: Any, guess: int) -> Any:
+    """One value of a summary: what to do, its tag's number, where its number stands, and its size.
+
+    To do is _PLAIN (nothing where the size is 0), _MALFORMED, _NEW_TAG or _IN_FULL. Of a new tag the two last
+    are where its name starts and ends.
+    """
+    name, name_ends, simple, has_metadata = 0, 0, -1, False
+    dtype, number_at, has_tensor = np.int64(0), -1, False
+    while i < stop:
+        key, _, begins, i = _field(data, i, stop)
+        if i < 0:
+            return _MALFORMED, 0, 0, 0
+        if key == 10:
+            name, name_ends = begins, i
+        elif key == 21:
+            simple = begins
+        elif key == 66:
+            has_tensor = True
+            dtype, number_at = _tensor(data, begins, i)
+            if number_at == _MALFORMED:
+                return _MALFORMED, 0, 0, 0
+        elif key == 74:
+            has_metadata = True
+    tag = _lookup(data, name, name_ends, index, guess)
+    if tag < 0:
+        return _NEW_TAG, 0, name, name_ends
+    if has_metadata and kinds[tag] == UNKNOWN:
+        return _IN_FULL, tag, 0, 0
+    if simple >= 0:
+        return _PLAIN, tag, simple, 4
+    if kinds[tag] == NOTABLE:
+        return _IN_FULL, tag, 0, 0
+    if not has_tensor or number_at < 0 or kinds[tag] == LEFT_OUT:
+        return _PLAIN, tag, 0, 0
+    if dtype == 1 or dtype == 2:
+        return _PLAIN, tag, number_at, 4 * dtype
+    if dtype == 7 or dtype == 0:
+        return _PLAIN, tag, 0, 0
+    return _IN_FULL, tag, 0, 0
+
+
+@jit
+def _event(
+    data: Any, i: int, stop: int, index: Any, kinds: Any, follows: Any, columns: Any, start: int, last: int
+) -> Any:
+    """Decode one event: what to do, the number of points then, and the tag that came last.
+
+    To do is as of ``_value``, or _FULL; of a new tag the two others are where its name starts and ends.
+    """
+    tags, steps, times, values, value_bits = columns
+    step, time = np.int64(0), np.int64(0x7FF8000000000000)
+    count = start
+    to_do = _PLAIN
+    while i < stop:
+        key, number, begins, i = _field(data, i, stop)
+        if i < 0:
+            return _MALFORMED, start, last
+        if key == 9:
+            time = _eight(data, begins)
+        elif key == 16:
+            step = number
+        elif key == 58:
+            to_do = _IN_FULL
+        elif key == 42:
+            j = begins
+            while j < i:
+                key, number, begins, j = _field(data, j, i)
+                if j < 0:
+                    return _MALFORMED, start, last
+                if key != 10:
+                    continue
+                guess = follows[last] if last >= 0 else -1
+                done, tag, at, size = _value(data, begins, j, index, kinds, guess)
+                if done == _NEW_TAG:
+                    return _NEW_TAG, at, size
+                if done == _MALFORMED:
+                    return _MALFORMED, start, last
+                if last >= 0:
+                    follows[last] = tag
+                last = tag
+                if done == _IN_FULL:
+                    to_do = _IN_FULL
+                elif size:
+                    if count == len(tags):
+                        return _FULL, start, last
+                    tags[count] = tag
+                    if size == 4:
+                        values[count] = as_float(_four(data, at))
+                    else:
+                        value_bits[count] = _eight(data, at)
+                    count += 1
+    if to_do == _IN_FULL:
+        return _IN_FULL, start, last
+    for j in range(start, count):
+        steps[j] = step
+        times[j] = time
+    return _PLAIN, count, last
+
+
+@jit
+def scan(
+    data: Any, start: int, hold: bool, crcs: Any, index: Any, kinds: Any, follows: Any, columns: Any, count: int
+) -> Any:
+    """Decode records from ``start`` on until something is to be done elsewhere.
+
+    Returns what, the place of the record, the number of points, that of damaged records, and two numbers more:
+    where the name of a new tag starts and ends, or how many bytes the next record has.
+    """
+    damaged, last = 0, -1
+    i = start
+    while True:
+        if i + HEADER > len(data):
+            return _END, i, count, damaged, np.int64(HEADER), 0
+        length = _eight(data, i)
+        if checksum(data, i, i + 8, crcs) != _four(data, i + 8):
+            return _BAD_LENGTH, i, count, damaged, np.int64(HEADER), 0
+        if length < 0 or length > LARGEST:
+            return _LARGE, i, count, damaged, np.int64(HEADER), 0
+        begins = i + HEADER
+        stop = begins + length
+        if stop + 4 > len(data):
+            return _END, i, count, damaged, length + FRAME, 0
+        if checksum(data, begins, stop, crcs) != _four(data, stop):
+            if hold and stop + 4 == len(data):
+                return _HELD, i, count, damaged, length + FRAME, 0
+            damaged += 1
+        else:
+            done, first, second = _event(data, begins, stop, index, kinds, follows, columns, count, last)
+            if done == _MALFORMED:
+                damaged += 1
+            elif done == _PLAIN:
+                count, last = first, second
+            else:
+                return done, i, count, damaged, np.int64(first), second
+        i = stop + 4
+
+
+class _Index:
+    """The names of tags where compiled code finds them."""
+
+    def __init__(self) -> None:
+        self.slots = np.full(256, -1, dtype=np.int32)
+        """A hash table of numbers of tags, at least twice as large as there are tags; -1 where it is empty."""
+        self.names = np.zeros(1 << 12, dtype=np.uint8)
+        self.ends = np.zeros(129, dtype=np.int64)
+        """[room for tags + 1]: where the name of each tag starts, and the last one ends."""
+        self.kinds = np.zeros(128, dtype=np.int8)
+        self.follows = np.full(128, -1, dtype=np.int32)
+        """By tag: the tag that came next when it came last."""
+        self._hashes: list[int] = []
+
+    @property
+    def arrays(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """As compiled code takes them."""
+        return self.slots, self.names, self.ends
+
+    def follow(self, tags: Tags) -> None:
+        """Take over tags that are new, and all kinds."""
+        for name in tags.names[len(self._hashes) :]:
+            self._add(name)
+        self.kinds[: len(tags.kinds)] = tags.kinds
+
+    def _add(self, name: bytes) -> None:
+        tag = len(self._hashes)
+        if tag == len(self.kinds):
+            self.ends = np.append(self.ends, np.zeros(tag, dtype=np.int64))
+            self.kinds = np.append(self.kinds, np.zeros(tag, dtype=np.int8))
+            self.follows = np.append(self.follows, np.full(tag, -1, dtype=np.int32))
+        start = int(self.ends[tag])
+        while start + len(name) > len(self.names):
+            self.names = np.append(self.names, np.zeros(len(self.names), dtype=np.uint8))
+        self.names[start : start + len(name)] = np.frombuffer(name, dtype=np.uint8)
+        self.ends[tag + 1] = start + len(name)
+        self._hashes.append(_hash(name))
+        if 2 * len(self._hashes) > len(self.slots):
+            self.slots = np.full(4 * len(self.slots), -1, dtype=np.int32)
+            for i in range(len(self._hashes)):
+                self._place(i)
+        else:
+            self._place(tag)
+
+    def _place(self, tag: int) -> None:
+        hashed = self._hashes[tag]
+        place = (hashed ^ hashed >> 32) & (len(self.slots) - 1)
+        while self.slots[place] >= 0:
+            place = (place + 1) & (len(self.slots) - 1)
+        self.slots[place] = tag
+
+
+def _hash(name: bytes) -> int:
+    """As ``_lookup`` takes it: a signed number of 64 bits."""
+    hashed = _START
+    for byte in name:
+        hashed = (hashed ^ byte) * _FACTOR & (1 << 64) - 1
+    return hashed - (1 << 64) if hashed >> 63 else hashed
+
+
+class CompiledParser(Parser):
+    """Parses with compiled code."""
+
+    def __init__(self, tags: Tags) -> None:
+        super().__init__(tags)
+        self._index = _Index()
+        self._crcs = tables()[:8]
+
+    def parse(self, data: bytes, *, hold: bool = False) -> Found:
+        """As ``Parser.parse``."""
+        whole = np.frombuffer(data, dtype=np.uint8)
+        columns = _columns(min(_ROOM, len(data) // HEADER + 1))
+        said: list[tuple[int, Notable]] = []
+        position = count = damaged = 0
+        index = self._index
+        index.follow(self.tags)
+        while True:
+            done, position, count, more, first, second = scan(
+                whole, position, hold, self._crcs, index.arrays, index.kinds, index.follows, columns, count
+            )
+            damaged += more
+            if done in _STOPS:
+                break
+            if done == _FULL:
+                columns = _larger(columns, count, len(data))
+                continue
+            if done == _NEW_TAG and self.tags.number(data[first:second]) != REFUSED:
+                index.follow(self.tags)
+                continue
+            position, count, columns, more = self._in_full(data, position, count, columns, said)
+            damaged += more
+            index.follow(self.tags)
+        if done == _LARGE:
+            first = _length(data, position) + FRAME
+        tag, step, time, value, _ = (column[:count].copy() for column in columns)
+        return Found(tag, step, time.view(np.float64), value, said, damaged, position, _STOPS[done], first)
+
+    def _in_full(
+        self, data: bytes, position: int, count: int, columns: Any, said: list[tuple[int, Notable]]
+    ) -> tuple[int, int, Any, int]:
+        """Read one record in Python: where the next one starts, points and columns then, damaged records."""
+        start = position + HEADER
+        stop = start + _length(data, position)
+        try:
+            points, notable = read_event(data[start:stop], self.tags)
+        except Malformed:
+            return stop + 4, count, columns, 1
+        if notable:
+            said.append((count, notable))
+        while count + len(points) > len(columns[0]):
+            columns = _larger(columns, count, len(data))
+        tags, steps, times, values, _ = columns
+        for point in points:
+            tags[count], steps[count], values[count] = point.tag, point.step, point.value
+            times.view(np.float64)[count] = point.time
+            count += 1
+        return stop + 4, count, columns, 0
+
+
+def _length(data: bytes, position: int) -> int:
+    return int.from_bytes(data[position : position + 8], "little")
+
+
+def _columns(room: int) -> Any:
+    """Tags, steps, bits of times, values, bits of values: the last two share their memory."""
+    values = np.empty(room)
+    return (
+        np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64),
+        values, values.view(np.int64),
+    )  # fmt: skip
+
+
+def _larger(columns: Any, count: int, most: int) -> Any:
+    """Columns with more room, and the points so far in them."""
+    larger = _columns(4 * len(columns[0]) + most // 256)
+    for old, new in zip(columns[:4], larger[:4], strict=True):
+        new[:count] = old[:count]
+    return larger
