@@ -100,7 +100,11 @@ def leet(path: Path) -> dict[str, float]:
                 seen.append((now, used))
                 past = [cpu for at, cpu in seen if at <= now - QUIET_SECONDS]
                 if past and used - past[-1] < 0.1 * QUIET_SECONDS:
-                    return {"whole": past[-1], "wall": round(now - QUIET_SECONDS - start, 2), "peak_mb": peak >> 20}
+                    return {
+                        "whole": past[-1],
+                        "wall": round(now - QUIET_SECONDS - start, 2),
+                        "peak_mb": peak >> 20,
+                    }
 
 
 def _tree(pid: int) -> tuple[float, int]:
