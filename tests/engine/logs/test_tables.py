@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 from pathlib import Path
 
@@ -240,6 +241,34 @@ def test_the_old_curve_stays_until_the_new_file_holds_a_row(tmp_path: Path) -> N
     columns.take(reader.poll())
     assert points(columns) == {"loss": [(0, 7.0), (1, 6.0)]}
     assert not reader.poll()
+
+
+def test_a_file_rewritten_while_it_is_read_gives_no_shifted_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text("epoch,step,loss\n0,9,3\n")
+    [claim] = CSV.claims(Folder(tmp_path))
+    reader, columns = CSV.reader(claim), Columns()
+    columns.take(reader.poll())
+    with path.open("a") as file:
+        file.write("0,19,2\n")
+    read, calls = os.pread, 0
+
+    def rewritten_between(fd: int, size: int, at: int) -> bytes:
+        nonlocal calls
+        calls += 1
+        if calls == 3:  # the head and the bytes before are those of the old file, what is read now is not
+            path.write_text("epoch,loss,step,val\n0,3,9,\n0,2,19,\n0,,19,7\n")
+        return read(fd, size, at)
+
+    monkeypatch.setattr(os, "pread", rewritten_between)
+    for _ in range(3):
+        columns.take(reader.poll())
+    assert points(columns) == {
+        "epoch": [(9, 0.0), (19, 0.0), (19, 0.0)], "loss": [(9, 3.0), (19, 2.0)], "val": [(19, 7.0)],
+    }  # fmt: skip
+    assert not columns.problems
 
 
 def test_deepspeed_writes_a_file_for_each_scalar_and_its_header_at_each_start(tmp_path: Path) -> None:
