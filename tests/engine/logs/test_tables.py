@@ -125,6 +125,14 @@ def test_times_are_dates(tmp_path: Path, cell: str, time: float) -> None:
     assert columns.tags == ["loss"]
 
 
+def test_episodes_of_a_monitor_are_counted_and_timed(tmp_path: Path) -> None:
+    text = '#{"t_start": 1795836411.5, "env_id": "CartPole-v1"}\nr,l,t\n13.0,13,6.5\n15.0,15,7\n'
+    columns = read_file(tmp_path / "0.monitor.csv", text)
+    assert points(columns) == {"r": [(0, 13.0), (1, 15.0)], "l": [(0, 13.0), (1, 15.0)]}
+    assert columns.series("r").time.tolist() == [1795836418.0, 1795836418.5]
+    assert set(columns.counts.values()) == {"episode"}
+
+
 def test_time_since_the_start_is_a_scalar(tmp_path: Path) -> None:
     columns = read_file(tmp_path / "t.csv", "epoch,time,loss\n1,5.5,2\n")
     assert points(columns) == {"time": [(1, 5.5)], "loss": [(1, 2.0)]}
