@@ -25,7 +25,8 @@ STEPS = (
 """Names of columns that count the training's progress, the surest first; of any case, blanks as underscores."""
 _COUNTS = {
     "epoch": "epoch", "epochs": "epoch", "batch": "batch", "episode": "episode", "episodes": "episode",
-    "round": "round",
+    "round": "round", "_step": "call", "time/total_timesteps": "timestep", "total_timesteps": "timestep",
+    "num_timesteps": "timestep", "timesteps": "timestep", "timestep": "timestep",
 }  # fmt: skip
 """What the steps count, where it is not the optimiser's steps."""
 _TIMES = ("timestamp", "_timestamp", "wall_time", "wall time", "walltime", "time", "created", "created_at",
@@ -52,7 +53,7 @@ class Layout:
     start: float
     """Seconds since the epoch at which the column of times begins to count."""
     counts: str
-    """What the steps count: epoch, batch, episode, round or line; empty for the optimiser's steps."""
+    """What the steps count: epoch, batch, episode, timestep or line; empty for the optimiser's steps."""
 
     @property
     def width(self) -> int:

@@ -32,7 +32,7 @@ _FARTHEST = 2.0**62
 """Steps beyond are damage."""
 
 TOO_MANY, TOO_FEW = "row with too many cells", "row with too few cells"
-NO_ROW, NO_NUMBER, TOO_LONG = "damaged row", "cell that is no number", "line that is too long"
+NO_ROW, NO_NUMBER, TOO_LONG = "damaged row", "cell that is no number", "too long line"
 
 
 @dataclass(slots=True)
