@@ -191,6 +191,8 @@ class _Tokens:
             return "at"
         if name.kind != "value":
             self._parts.is_odd |= is_whole
+        elif is_whole and not self._names and ":" in name.name and self._text.startswith(" - ", token.end()):
+            return ""  # module:function:line - message
         return self._take_value(token, name, gap_start, is_whole)
 
     def _take_fraction(self, n: int, of: int, gap_start: int, start: int) -> str:
@@ -207,6 +209,7 @@ class _Tokens:
             if line.is_bar:
                 self._first = gap_start
             return "fraction"
+        self._parts.is_odd |= n > of
         return ""
 
     def _take_value(self, token: re.Match[str], name: Name, gap_start: int, is_whole: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 
@@ -86,32 +86,35 @@ class LineParser:
         at, end = 0, len(lines)
         while at < end:
             text = lines[at]
-            at += 1
-            found = self._templates.find(text) if self._blocks.is_idle else None
-            if found is None:
+            template = self._templates.find(text) if self._blocks.is_idle else None
+            if template is None:
                 self._take_text(text, time)
-            elif not found[0].says_nothing:
-                template, groups = found
-                rows = [groups]
-                if not (isinstance(text, Drawn) or template.line.is_bar):
-                    while at < end and (fits := template.match(lines[at])) and len(rows) < _MOST_ROWS:
-                        groups = fits.groups()
-                        if isinstance(lines[at], Drawn) or not template.is_sure(lines[at], groups):
-                            break
-                        rows.append(groups)
-                        at += 1
-                self._take_rows(template, rows, text, time)
+                at += 1
+                continue
+            rows = _rows(template, lines, at)
+            if not template.says_nothing:
+                self._take_rows(template, rows, lines[at : at + len(rows)], time)
+            at += len(rows)
 
-    def _take_rows(self, template: Template, rows: list[Sequence[str]], text: str, time: float) -> None:
-        """Take lines of one form that follow each other, of which ``text`` is the first."""
-        parts = [0, len(rows)] if len(rows) < _FEW_ROWS else _turns(template, rows)
-        for start, end in pairwise(parts):
-            self._take(template.line_of(rows[start]), text, time)
-            if end - start < _FEW_ROWS or not self._take_at_once(template, rows[start + 1 : end], time):
-                for groups in rows[start + 1 : end]:
-                    self._take(template.line_of(groups), text, time)
+    def _take_rows(self, template: Template, rows: list[Sequence[str]], texts: list[str], time: float) -> None:
+        """Take lines of one form that follow each other: their numbers as text, and they themselves."""
+        at_once = len(rows) >= _FEW_ROWS and not template.line.is_bar and not isinstance(texts[0], Drawn)
+        turns = _turns(template, rows) if at_once else [0, len(rows)]
+        for start, end in pairwise(turns):
+            self._take_row(template, rows[start], texts[start], time)
+            rest = slice(start + 1, end)
+            if at_once and end - start > _FEW_ROWS and self._take_at_once(template, rows[rest], texts[rest], time):
+                continue
+            for row, text in zip(rows[rest], texts[rest], strict=True):
+                self._take_row(template, row, text, time)
 
-    def _take_at_once(self, template: Template, rows: list[Sequence[str]], time: float) -> bool:
+    def _take_row(self, template: Template, row: Sequence[str], text: str, time: float) -> None:
+        if template.is_sure(text, row):
+            self._take(template.line_of(row), text, time)
+        else:
+            self._take_text(text, time)
+
+    def _take_at_once(self, template: Template, rows: list[Sequence[str]], texts: list[str], time: float) -> bool:
         """Take lines that stand in the same epoch as the one before, with steps that do not go back.
 
         False, and nothing taken, where they are to be taken one by one.
@@ -121,6 +124,8 @@ class LineParser:
             return False
         is_dated, count = template.date >= 0, len(rows)
         columns = list(zip(*rows, strict=True))
+        if not template.are_sure(texts, columns):
+            return False
         named = np.fromiter(map(int, columns[template.epoch if template.at < 0 else template.at]), np.int64, count)
         if template.at < 0:
             steps = kind.axis.go_on_in_epochs(named)
@@ -218,6 +223,17 @@ class LineParser:
         kind = self._points.kind((line.words,), line)
         del line.pairs[line.explicit :]
         self._points.take(kind, line, *place, time, once=True)
+
+
+def _rows(template: Template, lines: list[str], at: int) -> list[Sequence[str]]:
+    """The numbers, as text, of the lines from ``at`` on that fit, and that are drawn as the first is."""
+    match, drawn = template.match, type(lines[at])
+    rows: list[Sequence[str]] = []
+    for text in islice(lines, at, at + _MOST_ROWS):
+        if type(text) is not drawn or (fits := match(text)) is None:
+            break
+        rows.append(fits.groups())
+    return rows
 
 
 def _turns(template: Template, rows: list[Sequence[str]]) -> list[int]:

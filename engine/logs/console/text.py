@@ -10,7 +10,7 @@ _ENDS = re.compile(rb"\r\n|\n|\r(?!\n)")
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|.)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]"
 )
-_CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
+_CONTROLS = bytes([*range(9), *range(11, 32), 127])
 _WHOLE_BAR = re.compile(rb"\d+(?:/\d+|it) \[\d+:\d\d[^\r\n]*\]\s*$")
 
 
@@ -101,7 +101,8 @@ class Lines:
 def _plain(data: bytes) -> str:
     """Printed text without the sequences that colour it and move the cursor."""
     text = data.decode(errors="replace")
-    return _ESCAPES.sub("", text) if _CONTROL.search(data) else text
+    may_control = b"\xc2" in data or b"\xe2\x80" in data or len(data.translate(None, _CONTROLS)) < len(data)
+    return _ESCAPES.sub("", text) if may_control else text
 
 
 def _is_whole_bar(line: bytes) -> bool:
