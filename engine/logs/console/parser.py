@@ -13,10 +13,11 @@ from .blocks import Blocks
 from .line import Line
 from .points import EVALUATIONS, REPEATS, Key, Kind, Points, part_of
 from .template import Template, Templates
-from .text import Drawn, Lines
+from .text import Drawn, Lines, end_of_bar
 
 _MOST_WAITING = 64
 """Lines above a progress bar that wait until it is drawn again."""
+_MOST_BARS = 16
 _MOST_SHARES = 128
 _FEW_ROWS = 8
 """Lines of one form below which they are taken one by one."""
@@ -50,6 +51,8 @@ class LineParser:
         self._bar: Key | None = None
         """The kind of bar that tells the steps of lines without a place."""
         self._bar_is_used = False
+        self._moving: dict[Key, int] = {}
+        """Bars that were not full when they were last drawn, before one of them is chosen: their totals."""
         self._other_bar: tuple[Key, tuple[int, str]] | None = None
         self._waiting: list[tuple[Line, float]] = []
         self._lines_without_place = 0
@@ -79,7 +82,7 @@ class LineParser:
     def finish(self, time: float = math.nan) -> Batch:
         """The points of the last line, which nothing ended."""
         self._take_lines(self._lines.finish(), time)
-        self._place_waiting()
+        self._place_waiting(self._place)
         return self._points.handed_over()
 
     def _take_lines(self, lines: list[str], time: float) -> None:
@@ -146,6 +149,11 @@ class LineParser:
         return True
 
     def _take_text(self, text: str, time: float) -> None:
+        if end := end_of_bar(text):
+            bar = Drawn(text[:end])
+            bar.cleared = False
+            self._take_text(bar, time)
+            text = text[end:]
         for line in self._blocks.take(text):
             self._templates.learn(text, line)
             self._take(line, text, time)
@@ -174,7 +182,7 @@ class LineParser:
         counts = "epoch" if line.at is None else "batch" if line.word in _BATCHES else ""
         place = (line.epoch, "epoch") if line.epoch is not None and line.pairs else (step, counts)
         if line.is_bar or isinstance(text, Drawn):
-            self._see_bar(key, place)
+            self._see_bar(key, line, (step, counts), place)
             if line.pairs and kind.is_fresh(line):
                 self._points.take(kind, line, step, counts, time, once=True)
         elif line.pairs:
@@ -183,16 +191,23 @@ class LineParser:
         elif line.words.count(" ") < _HEADING_WORDS:
             self._place = place
 
-    def _see_bar(self, key: Key, place: tuple[int, str]) -> None:
-        """A progress bar was drawn: it may tell where lines without a place belong."""
-        if self._bar is None or not self._bar_is_used:
-            self._bar = key
+    def _see_bar(self, key: Key, line: Line, step: tuple[int, str], place: tuple[int, str]) -> None:
+        """A progress bar was drawn: it may tell where lines without a place belong.
+
+        ``step`` is where those belong that were printed above it, ``place`` where those do that come after it.
+        """
+        if not self._bar_is_used:
+            is_moving = line.at is not None and line.total is not None and line.at < line.total
+            self._moving.pop(key, None)
+            if is_moving and len(self._moving) < _MOST_BARS:
+                self._moving[key] = line.total or 0
+            self._bar = max(self._moving, key=lambda known: self._moving[known], default=key)
         if key == self._bar:
-            self._place = place
             self._misses = 0
-            self._place_waiting()
+            self._place_waiting(step)
+            self._place = place
         else:
-            self._other_bar = (key, place)
+            self._other_bar = (key, step)
 
     def _take_without_place(self, line: Line, text: str, time: float) -> None:
         if isinstance(text, Drawn) and text.cleared:
@@ -200,19 +215,19 @@ class LineParser:
                 self._misses += 1
             if self._misses >= REPEATS and self._other_bar:
                 (self._bar, self._place), self._other_bar, self._misses = self._other_bar, None, 0
-                self._place_waiting()
+                self._place_waiting(self._place)
             self._waiting.append((line, time))
             if len(self._waiting) >= _MOST_WAITING:
-                self._place_waiting()
+                self._place_waiting(self._place)
             return
         self._take_at(line, self._place, time)
 
-    def _place_waiting(self) -> None:
+    def _place_waiting(self, place: tuple[int, str] | None) -> None:
         """Lines printed above a bar belong where the bar stands when it is drawn again."""
         waiting, self._waiting = self._waiting, []
         for line, time in waiting:
             self._bar_is_used = True
-            self._take_at(line, self._place, time)
+            self._take_at(line, place, time)
 
     def _take_at(self, line: Line, place: tuple[int, str] | None, time: float) -> None:
         if place is None:

@@ -13,6 +13,9 @@ _ESCAPES = re.compile(
 _CONTROLS = bytes([*range(9), *range(11, 32), 127])
 _WHOLE_BAR = re.compile(rb"\d+(?:/\d+|it) \[\d+:\d\d[^\r\n]*\]\s*$")
 
+_COUNTER = re.compile(r"\[[0-9]+:[0-9]{2}(?:<|, |:[0-9]{2})")
+_BRACKETS = re.compile(r"[\[\]]")
+
 
 class Drawn(str):
     """A line before which a lone carriage return stood: it was written over another, as a progress bar is."""
@@ -103,6 +106,18 @@ def _plain(data: bytes) -> str:
     text = data.decode(errors="replace")
     may_control = b"\xc2" in data or b"\xe2\x80" in data or len(data.translate(None, _CONTROLS)) < len(data)
     return _ESCAPES.sub("", text) if may_control else text
+
+
+def end_of_bar(text: str) -> int:
+    """Where the progress bar ends that a line begins with, if more was printed behind it; else 0."""
+    if "it/s" not in text and "s/it" not in text and "it]" not in text or (start := _COUNTER.search(text)) is None:
+        return 0
+    depth = 0
+    for bracket in _BRACKETS.finditer(text, start.start()):
+        depth += 1 if bracket.group() == "[" else -1
+        if not depth:
+            return bracket.end() if text[bracket.end() :].strip() else 0
+    return 0
 
 
 def _is_whole_bar(line: bytes) -> bool:
