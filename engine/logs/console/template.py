@@ -18,7 +18,7 @@ _MOST_FORMS = 1024
 _TIME_DIGITS = 9
 """Characters of a number, above which it may be a time in seconds since 1970."""
 _NEVER = -(10**9)
-_LONGEST = 8192
+_LONGEST = 4096
 """Characters of a line that a pattern is made of."""
 _SIGN = "[-+]?"
 _VALUE = rf"({_SIGN}(?:(?>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?>(?:[eE][-+]?[0-9]+)?)|(?i:nan|inf(?:inity)?)))"

@@ -110,7 +110,9 @@ def _plain(data: bytes) -> str:
 
 def end_of_bar(text: str) -> int:
     """Where the progress bar ends that a line begins with, if more was printed behind it; else 0."""
-    if "it/s" not in text and "s/it" not in text and "it]" not in text or (start := _COUNTER.search(text)) is None:
+    if "it/s" not in text and "s/it" not in text:
+        return 0
+    if (start := _COUNTER.search(text)) is None:
         return 0
     depth = 0
     for bracket in _BRACKETS.finditer(text, start.start()):
