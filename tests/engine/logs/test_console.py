@@ -264,7 +264,7 @@ def test_bars_within_bars() -> None:
         printed += f"2026-11-28 03:35:39,274 root INFO epoch {epoch} val_acc=0.{epoch}\n"
     columns = parsed(printed)
     assert sorted(columns.tags) == ["loss", "val_acc", "val_loss"]
-    assert [step for step, _ in points(columns, "val_loss")] == [20, 40, 60, 80, 100]
+    assert [step for step, _ in points(columns, "val_loss")] == [20, 40, 60, 80, 100, 120]
     assert points(columns, "val_acc") == [(0, 0.0), (1, 0.1), (2, 0.2)]
 
 
