@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,8 @@ _MOST_FILES = 2000
 _MOST_TEXT = 1 << 23
 """Bytes of text that turned out to be no log, after which no further file of a folder is looked into."""
 _MOST_REFUSED = 100_000
+_YOUNG = 3600.0
+"""Seconds since its last change within which a file that a person names may be a log that has just begun."""
 _GROWN = 1.25
 """How much a file that was refused has to grow until it is looked into again."""
 
@@ -102,7 +105,9 @@ def _decided(folder: Folder, entry: Entry) -> bool:
     is_output = entry.name.lower().endswith(OUTPUT_ENDINGS)
     if b"\0" in head:
         return False
-    if folder.is_named and (is_output or not Path(entry.name).suffix) and entry.size < _FIRST:
+    is_plain = "." not in entry.name and entry.name.islower()  # no LICENSE, no Makefile
+    is_young = time.time() - entry.changed / 1e9 < _YOUNG
+    if folder.is_named and is_young and (is_output or is_plain) and entry.size < _FIRST:
         return True  # it waits for its first lines
     from .parser import LineParser
 

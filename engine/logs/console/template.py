@@ -40,6 +40,7 @@ _DRAWN = re.compile(r"\|[█▏▎▍▌▋▊▉# ]*\||[━╸╺]+")
 """What progress bars are drawn with."""
 _BLANK = " \t"
 _RANK_APART = re.compile(r"rank[ _:=][0-9]", re.IGNORECASE)
+_LONGEST_PATTERN = 1 << 14
 _WORDS_WITHIN = 300
 """Characters among which the words must stand that lines of a kind share."""
 
@@ -197,7 +198,10 @@ class _Builder:
                 return None
             end = token.end()
         self._add_gap(end, len(text))
-        return Template("".join(self._pattern), self._line, self._roles, self._has_times, self._with_commas)
+        pattern = "".join(self._pattern)
+        if len(pattern) > _LONGEST_PATTERN:
+            return None
+        return Template(pattern, self._line, self._roles, self._has_times, self._with_commas)
 
     def _fraction_roles(self) -> list[str]:
         """What each n/N without a name is, as the reading of a line decides in the end."""

@@ -410,6 +410,10 @@ def test_a_log_that_has_just_begun_waits(tmp_path: Path) -> None:
     (tmp_path / "train.log").write_text("loading data\n")
     assert not list(Console().claims(Folder(tmp_path)))
     assert list(Console().claims(Folder(tmp_path, frozenset({"train.log"}))))
+    (tmp_path / "LICENSE").write_text("all rights\n")
+    os.utime(tmp_path / "train.log", (0, 0))
+    for name in ("LICENSE", "train.log"):
+        assert not list(Console().claims(Folder(tmp_path, frozenset({name}))))
     (tmp_path / "train.log").write_text("loading data\nmany lines more, before the first one\nepoch 1 loss=0.5\n")
     assert list(Console().claims(Folder(tmp_path)))
 
