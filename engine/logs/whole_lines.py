@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +42,11 @@ class LineFile:
     read from its beginning.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, ends: bytes = b"\n") -> None:
+        """``ends``: the bytes that end a line; progress bars are drawn for hours with carriage returns alone."""
         self.path = path
+        self._ends = re.compile(b"[" + re.escape(ends) + b"]")
+        self._each_end = [ends[place : place + 1] for place in range(len(ends))]
         self._state: tuple[int, int, int] | None = None
         """Inode, size and time of the last change when the file's present end was last reached."""
         self._at = 0
@@ -111,12 +115,12 @@ class LineFile:
         data = os.pread(fd, limit, self._at)
         if self._passing:
             data = self._passed(data)
-        whole = data.rfind(b"\n") + 1
+        whole = max(map(data.rfind, self._each_end)) + 1
         wanted = limit
         while not whole and len(data) >= wanted and wanted < LONGEST:
             wanted = min(2 * wanted, LONGEST)
             data += os.pread(fd, wanted - len(data), self._at + len(data))
-            whole = data.rfind(b"\n") + 1
+            whole = max(map(data.rfind, self._each_end)) + 1
         if not whole and len(data) >= LONGEST:
             piece.too_long, self._passing = piece.too_long + 1, True
             self._move(data)
@@ -130,7 +134,8 @@ class LineFile:
 
     def _passed(self, data: bytes) -> bytes:
         """What follows the end of the line that is being passed over."""
-        end = data.find(b"\n") + 1
+        found = self._ends.search(data)
+        end = found.end() if found else 0
         self._passing = not end
         over = data[:end] if end else data
         self._move(over)
