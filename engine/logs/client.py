@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import WorkerError
-from ..runs.any_run import AnyRun
 from . import wire
 from .batch import Batch
 from .foreign import ForeignRun
@@ -62,7 +61,7 @@ class LogClient:
 
     # the runs
 
-    def runs(self) -> list[AnyRun]:
+    def runs(self) -> list[ForeignRun]:
         """The runs that were found, in that order; of one training in several formats the fullest."""
         with self._changed:
             return [run for run in self._by_key.values() if run.id not in self._hidden]
@@ -168,6 +167,7 @@ class LogClient:
             if self._input_ended:
                 run.end_input()
         run.set_files([Path(os.fsdecode(path)) for path in message.files], is_gone=message.is_gone)
+        run.own = Path(os.fsdecode(message.own)) if message.own else None
         (self._hidden.discard if message.instead < 0 else self._hidden.add)(run.id)
         self._numbered[message.number] = run
         self._mark += 1

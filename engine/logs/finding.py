@@ -261,7 +261,7 @@ class Search:
         if place.is_own_run:
             folder.hide([place.path / name for name in _OWN_FILES])
         outside = self._sort_links(folder)
-        place.files = len(folder.files)
+        place.files = len(folder.files) + folder.passed_over
         self._ask(place, folder)
         below = [place.path / name for name in folder.folders if name not in SKIPPED]
         place.folders = [path for path in below if path.name not in folder.links]

@@ -54,6 +54,8 @@ class ForeignRun(AnyRun):
         self.habit = habit
         self.columns = Columns()
         self.files: list[Path] = []
+        self.own: Path | None = None
+        """The run directory of springtui that holds the loads of the same training."""
         self._lock = threading.RLock()
         self._console = bytearray()
         self._printed = 0

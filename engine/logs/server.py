@@ -23,6 +23,8 @@ NICENESS = 5
 """How much more patient than the app it is with other processes."""
 SCAN_SECONDS = 0.05
 """Seconds at a time for listing folders, between which records are read."""
+FIRST_PIECE = 1 << 18
+"""Bytes that are read before anything is told, so that there is a first picture soon."""
 LONGEST_WAIT = 1.0
 """Seconds without a look at most."""
 _NEWEST = 4
@@ -45,17 +47,19 @@ class Teller:
         """By number, what of a run was told last."""
         self._listed: wire.Listed | None = None
         self._idle = False
+        self._piece = FIRST_PIECE
 
     def step(self) -> float:
         """List and read for a moment; how many seconds to wait then."""
         source = self._source
         more = source.scan(SCAN_SECONDS)
         self._tell_runs()
-        news = source.poll(PIECE)
-        for number, batch in news:
-            self._send(*wire.news(number, batch, _changed(source.run(number))))
         if source.is_scanned:
             self._tell_listed()
+        news = source.poll(self._piece)
+        for number, batch in news:
+            self._piece = PIECE
+            self._send(*wire.news(number, batch, _changed(source.run(number))))
         if news or more:
             self._idle = False
             return 0.0

@@ -284,7 +284,7 @@ class WatchScreen(BaseScreen[None]):
             history.legend = log_words.legend_of(panels.history_series(self.whole.histories, None, names))
         until = view.histories if replayed else None
         shown = panels.history_series(self.whole.histories, until, names)
-        history.show_curves(shown, (self.watched.id, self.scalar), self._finer if self.of_log else None)
+        history.show_curves(shown, (self.watched.id, self.scalar), self._finer)
         self._draw_layers()
         self._draw_words(view)
         self.draw_notices()

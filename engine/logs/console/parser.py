@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
 
 from ..batch import Batch
 from .blocks import Blocks
 from .line import Line
-from .points import EVALUATIONS, REPEATS, Key, Points, part_of
+from .points import EVALUATIONS, REPEATS, Key, Kind, Points, part_of
+from .template import Template, Templates
 from .text import Drawn, Lines
 
 _MOST_WAITING = 64
 """Lines above a progress bar that wait until it is drawn again."""
 _MOST_SHARES = 128
+_FEW_ROWS = 8
+"""Lines of one form below which they are taken one by one."""
+_MOST_ROWS = 1 << 14
+"""Lines of one form that are taken at once."""
 _BATCHES = frozenset(["batch", "minibatch"])
 _HEADING_WORDS = 6
 """Words of a line that says no more than where the training stands: ``--- epoch 3 ---``."""
@@ -30,7 +39,10 @@ class LineParser:
     def __init__(self) -> None:
         self._lines = Lines()
         self._blocks = Blocks()
+        self._templates = Templates()
         self._points = Points()
+        self._kind: Kind | None = None
+        """What the last line was, where it named its place and held numbers."""
         self._epoch: int | None = None
         """The epoch that was last named."""
         self._place: tuple[int, str] | None = None
@@ -59,24 +71,84 @@ class LineParser:
     def feed(self, data: bytes, time: float = math.nan) -> Batch:
         """The points of the lines that became whole; ``time`` is theirs where a line tells none."""
         too_long = self._lines.too_long
-        for text in self._lines.feed(data):
-            self._take_text(text, time)
+        self._take_lines(self._lines.feed(data), time)
         if passed := self._lines.too_long - too_long:
             self._points.problem("line that is too long", passed)
         return self._points.handed_over()
 
     def finish(self, time: float = math.nan) -> Batch:
         """The points of the last line, which nothing ended."""
-        for text in self._lines.finish():
-            self._take_text(text, time)
+        self._take_lines(self._lines.finish(), time)
         self._place_waiting()
         return self._points.handed_over()
 
+    def _take_lines(self, lines: list[str], time: float) -> None:
+        at, end = 0, len(lines)
+        while at < end:
+            text = lines[at]
+            at += 1
+            found = self._templates.find(text) if self._blocks.is_idle else None
+            if found is None:
+                self._take_text(text, time)
+            elif not found[0].says_nothing:
+                template, groups = found
+                rows = [groups]
+                if not (isinstance(text, Drawn) or template.line.is_bar):
+                    while at < end and (fits := template.match(lines[at])) and len(rows) < _MOST_ROWS:
+                        groups = fits.groups()
+                        if isinstance(lines[at], Drawn) or not template.is_sure(lines[at], groups):
+                            break
+                        rows.append(groups)
+                        at += 1
+                self._take_rows(template, rows, text, time)
+
+    def _take_rows(self, template: Template, rows: list[Sequence[str]], text: str, time: float) -> None:
+        """Take lines of one form that follow each other, of which ``text`` is the first."""
+        parts = [0, len(rows)] if len(rows) < _FEW_ROWS else _turns(template, rows)
+        for start, end in pairwise(parts):
+            self._take(template.line_of(rows[start]), text, time)
+            if end - start < _FEW_ROWS or not self._take_at_once(template, rows[start + 1 : end], time):
+                for groups in rows[start + 1 : end]:
+                    self._take(template.line_of(groups), text, time)
+
+    def _take_at_once(self, template: Template, rows: list[Sequence[str]], time: float) -> bool:
+        """Take lines that stand in the same epoch as the one before, with steps that do not go back.
+
+        False, and nothing taken, where they are to be taken one by one.
+        """
+        kind = self._kind
+        if kind is None or kind.words != template.line.words or not self._points.all_count(kind, template.names):
+            return False
+        is_dated, count = template.date >= 0, len(rows)
+        columns = list(zip(*rows, strict=True))
+        named = np.fromiter(map(int, columns[template.epoch if template.at < 0 else template.at]), np.int64, count)
+        if template.at < 0:
+            steps = kind.axis.go_on_in_epochs(named)
+        elif template.total >= 0 and part_of(kind.words) in EVALUATIONS:
+            return False
+        else:
+            steps = kind.axis.go_on(named)
+        if steps is None:
+            return False
+        values = [np.fromiter(map(read, columns[place]), np.float64, count) for _, place, read in template.columns]
+        times = np.fromiter(map(template.time_of, rows), np.float64, count) if is_dated else np.full(count, time)
+        self._points.take_rows(kind, template.names, steps, values, times)
+        if template.at < 0:
+            self._epoch = int(named[-1])
+        if self._place is not None:
+            counts = self._place[1]
+            self._place = (int(steps[-1]) if template.epoch < 0 or template.at < 0 else self._place[0], counts)
+        return True
+
     def _take_text(self, text: str, time: float) -> None:
         for line in self._blocks.take(text):
-            self._take(line, text, time if math.isnan(line.time) else line.time)
+            self._templates.learn(text, line)
+            self._take(line, text, time)
 
     def _take(self, line: Line, text: str, time: float) -> None:
+        self._kind = None
+        if not math.isnan(line.time):
+            time = line.time
         if line.share is not None and len(self._shares) < _MOST_SHARES:
             self._shares.add(line.words)
         elif line.epoch is not None and line.at is None and line.epoch_name and line.words in self._shares:
@@ -101,7 +173,7 @@ class LineParser:
             if line.pairs and kind.is_fresh(line):
                 self._points.take(kind, line, step, counts, time, once=True)
         elif line.pairs:
-            self._place = place
+            self._place, self._kind = place, kind
             self._points.take(kind, line, step, counts, time)
         elif line.words.count(" ") < _HEADING_WORDS:
             self._place = place
@@ -146,3 +218,15 @@ class LineParser:
         kind = self._points.kind((line.words,), line)
         del line.pairs[line.explicit :]
         self._points.take(kind, line, *place, time, once=True)
+
+
+def _turns(template: Template, rows: list[Sequence[str]]) -> list[int]:
+    """Where epoch, total or direction of the steps change in lines of one form, with the first and the last."""
+    turned = np.zeros(len(rows) - 1, bool)
+    columns = list(zip(*rows, strict=True))
+    for place in (template.epoch, template.at, template.total):
+        if place >= 0:
+            change = np.diff(np.fromiter(map(int, columns[place]), np.int64, len(rows)))
+            goes_on = place == template.at or (place == template.epoch and template.at < 0)
+            turned |= change < 0 if goes_on else change != 0
+    return [0, *(np.flatnonzero(turned) + 1).tolist(), len(rows)]

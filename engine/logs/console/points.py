@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
 from ..batch import Batch, Remark
-from ..series import Series, joined, series_of
+from ..series import Floats, Ints, Series, joined, series_of
 from .axis import Axis
 from .line import Line
 
@@ -170,27 +168,25 @@ class Points:
                 if scalar.held and scalar.is_explicit:
                     self._count(kind, name, scalar, counts)
 
-    def take_rows(
-        self,
-        kind: Kind,
-        steps: npt.NDArray[np.int64],
-        values: dict[str, npt.NDArray[np.float64]],
-        times: npt.NDArray[np.float64],
-    ) -> bool:
-        """Take many lines of a kind at once; False, and nothing taken, unless all their names count already.
+    def all_count(self, kind: Kind, names: Sequence[str]) -> bool:
+        """Whether all these names count in lines of a kind, and none of them is ahead of it."""
+        now = kind.axis.step
+        for name in names:
+            scalar = kind.scalars.get(name)
+            if scalar is None or not scalar.tag or now is None or scalar.last > now:
+                return False
+        return True
 
-        ``steps`` do not go back, and begin where the kind's last line stood or later.
-        """
-        scalars = [kind.scalars.get(name) for name in values]
-        if any(scalar is None or not scalar.tag or scalar.last > steps[0] for scalar in scalars):
-            return False
-        for scalar, column in zip(scalars, values.values(), strict=True):
-            assert scalar is not None
+    def take_rows(
+        self, kind: Kind, names: Sequence[str], steps: Ints, values: Sequence[Floats], times: Floats
+    ) -> None:
+        """Take many lines of a kind at once, all of whose names count; their steps do not go back."""
+        for name, column in zip(names, values, strict=True):
+            scalar = kind.scalars[name]
             points = self._columns.setdefault(scalar.tag, _Column())
             points.series()
             points.whole.append(Series(steps, column, times))
             scalar.last = int(steps[-1])
-        return True
 
     def _count(self, kind: Kind, name: str, scalar: Scalar, counts: str) -> None:
         """From now on the name is a scalar of the log: give what was held of it."""

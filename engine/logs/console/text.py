@@ -66,16 +66,12 @@ class Lines:
         end = data.rfind(b"\n") + 1
         if not end:
             return 0
-        if self._passing or self._redrawn or self._cleared:
+        is_long = end > LONGEST and max(map(len, data[: end - 1].split(b"\n"))) > LONGEST
+        if is_long or self._passing or self._redrawn or self._cleared:
             for line in data[: end - 1].split(b"\n"):
                 self._add(line, False, found)
         else:
-            text = _plain(data[: end - 1])
-            lines = [line for line in text.split("\n") if line]
-            if end > LONGEST and (too_long := sum(len(line) > LONGEST for line in lines)):
-                self.too_long += too_long
-                lines = [line for line in lines if len(line) <= LONGEST]
-            found += lines
+            found += [line for line in _plain(data[: end - 1]).split("\n") if line]
         return end
 
     def _add(self, line: bytes, is_drawn_over: bool, found: list[str]) -> None:

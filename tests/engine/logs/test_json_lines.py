@@ -126,6 +126,8 @@ def test_compiled_code_gives_the_columns_that_python_gives(tmp_path: Path, limit
     plain = everything(columns(path))
     assert everything(drained(reader(path, COMPILED), limit)) == everything(drained(reader(path), limit))
     assert plain["problems"] == {"damaged record": 10}
+    in_pieces = everything(drained(reader(path), limit))["points"]
+    assert {tag: found for tag, found in in_pieces.items() if found[0]} == plain["points"]
 
 
 def test_compiled_code_gives_the_columns_that_python_gives_of_damaged_logs(tmp_path: Path) -> None:

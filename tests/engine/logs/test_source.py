@@ -114,6 +114,15 @@ def test_a_file_is_a_run_and_so_is_a_folder(tmp_path: Path) -> None:
     assert list(looked(Source(named, [FORMAT]))) == [str(named[0]), f"{named[1]}/z"]
 
 
+def test_pictures_and_checkpoints_are_not_opened_but_counted(tmp_path: Path) -> None:
+    for name in ("log", "model.PT", "picture.png", "events.out.tfevents.1.host.rs"):
+        write(tmp_path / name)
+    source = Source([tmp_path], [Lines(by_name=True)])
+    assert list(looked(source)) == [".#events.out.tfevents.1.host.rs", ".#log"]
+    assert source.files == 4
+    assert list(looked(Source([tmp_path / "model.PT"], [Lines(by_name=True)]))) == ["."]
+
+
 def test_links_are_followed_once_and_only_out_of_the_paths(tmp_path: Path) -> None:
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     write(inside / "run-1" / "log")
