@@ -19,6 +19,7 @@ import click
 import pytest
 
 from engine import __version__, errors
+from engine.logs.registry import FORMATS
 from engine.settings.chain import ChainConfig
 from engine.settings.fields import parse_assignments
 from engine.settings.recipes import find_recipe
@@ -288,6 +289,12 @@ def test_the_table_of_preferences_is_the_preferences() -> None:
     }
     for variable in set(re.findall(r"\bSPRINGTUI_[A-Z_]+", page + manual(cli))):
         assert variable in known, f"{variable} is none that is looked at"
+
+
+def test_the_table_of_formats_is_the_formats() -> None:
+    page = (ROOT / "docs" / "other-logs.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` \|.* \| (.*) \| .* \|$", page, re.MULTILINE)
+    assert rows == [(kind.name, kind.habit or "at once") for kind in FORMATS]
 
 
 def test_the_page_on_scripts_says_which_verbs_print_several_objects() -> None:

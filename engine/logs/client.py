@@ -39,8 +39,6 @@ class LogClient:
         """Why no more is read, in words; empty while the process lives."""
         self.files = 0
         """Plain files that were looked over."""
-        self.why_none = ""
-        """Why there is no run, in words; empty where there is one."""
         self.problems: dict[str, str] = {}
         """By path, why it cannot be looked through."""
         self.own_runs: list[Path] = []
@@ -151,7 +149,6 @@ class LogClient:
                 self._take_found(message)
             elif isinstance(message, wire.Listed):
                 self.is_listed, self.files, self.problems = True, message.files, message.problems
-                self.why_none = message.why_none
                 self.own_runs = [Path(os.fsdecode(path)) for path in message.own_runs]
                 self._mark += 1
             if isinstance(message, wire.Idle):

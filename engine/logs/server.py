@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import wire
-from .read import why_none
 from .reader import PIECE
 from .source import FoundRun, Source
 
@@ -85,9 +84,8 @@ class Teller:
 
     def _tell_listed(self) -> None:
         source = self._source
-        problems = {str(path): error for path, error in source.problems.items()}
-        own = [os.fsencode(path) for path in source.own_runs]
-        listed = wire.Listed(source.files, problems, own, "" if source.runs or own else why_none(source))
+        problems = {str(path): error for path, error in (source.problems | source.unreadable).items()}
+        listed = wire.Listed(source.files, problems, [os.fsencode(path) for path in source.own_runs])
         if listed != self._listed:
             self._listed = listed
             self._send(listed, ())

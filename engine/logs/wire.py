@@ -89,8 +89,6 @@ class Listed(msgspec.Struct, frozen=True, tag="listed"):
     """By path, why it cannot be looked through."""
     own_runs: list[bytes]
     """Run directories of springtui that belong to no run of another tool."""
-    why_none: str
-    """Why there is no run, in words; empty where there is one."""
 
 
 class Idle(msgspec.Struct, frozen=True, tag="idle"):

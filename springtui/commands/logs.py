@@ -123,12 +123,16 @@ def refuse(client: LogClient) -> None:
     """Say that nothing is there to read; a folder without a file is waited for.
 
     Raises:
+        WorkerError: the process that reads has failed.
         LogError: there are files, and none is a log that springtui reads, or nothing may be looked at.
     """
     if client.error:
         raise WorkerError(client.error)
-    if client.files or client.problems:
-        raise LogError(client.why_none)
+    if client.problems or client.files:
+        from engine.logs.read import refusal  # which needs NumPy
+
+        told = {Path(path): why for path, why in client.problems.items()}
+        raise LogError(refusal([Path(path) for path in client.paths], client.files, told))
 
 
 def _take_terminal() -> None:
