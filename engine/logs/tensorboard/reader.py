@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ..batch import Batch, Remark
 from ..reader import PIECE, Claim, Reader
@@ -161,12 +157,14 @@ class EventReader(Reader):
         if found is None:
             return news.batch
         start = 0
-        for before, notable in [*found.notables, (len(found.tag), None)]:
-            if not self._fold_points(source, found, slice(start, before), news):
-                return None
-            start = before
-            if notable is not None:
-                self._fold_notable(source, notable, news)
+        for before, notable in found.notables:
+            if notable.is_start:
+                if not self._fold_points(source, found, slice(start, before), news):
+                    return None
+                start = before
+            self._fold_notable(source, notable, news)
+        if not self._fold_points(source, found, slice(start, None), news):
+            return None
         for name, parts in news.parts.items():
             news.batch.points[name] = joined(parts)
         if news.resumed is not None:
@@ -177,8 +175,7 @@ class EventReader(Reader):
 
     def _fold_points(self, source: _Source, found: Found, part: slice, news: _News) -> bool:
         """Fold some of the points of a piece; False where the run must be read again."""
-        for number, rows in _by_tag(found.tag[part]):
-            points = Series(found.step[part][rows], found.value[part][rows], found.time[part][rows])
+        for number, points in source.file.parser.by_tag(found, part):
             tag = source.file.tags.names[number].decode("utf-8", "replace")
             name = self._name(source, tag)
             if name is None:
@@ -265,18 +262,6 @@ def _begun(path: Path, span: Span) -> tuple[float, tuple[int, int, int, str]]:
     """What files are ordered by: when their first point was logged; where there is none, by the names' second."""
     order = name_order(path.name)
     return (span.first if span.count else order[0] + 1.0), order
-
-
-def _by_tag(tags: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> Iterator[tuple[int, Any]]:
-    """Each tag's number and the rows that hold it, in the order in which the tags first come."""
-    if not len(tags):
-        return
-    narrow = tags.astype(np.uint16) if int(tags.max()) < 1 << 16 else tags
-    order = np.argsort(narrow, kind="stable")
-    bounds = [0, *(np.flatnonzero(np.diff(tags[order])) + 1).tolist(), len(tags)]
-    groups = [order[start:stop] for start, stop in itertools.pairwise(bounds)]
-    for rows in sorted(groups, key=lambda rows: int(rows[0])):
-        yield int(tags[rows[0]]), rows
 
 
 def _unit(tag: str) -> str:
