@@ -13,6 +13,9 @@ JOBS ?= 3
 TALLY := .pytest_cache/tally
 PYTEST := $(BIN)/python -m pytest -q --tally=$(TALLY) --durations=15
 
+# The checks start hundreds of processes. Where Python may not keep what it compiles, each compiles all anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run test check bench figures manual clean
 
 help: ## what there is to make

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import WorkerError
-from ..runs.any_run import AnyRun
 from . import wire
 from .batch import Batch
 from .foreign import ForeignRun
@@ -62,13 +61,13 @@ class LogClient:
 
     # the runs
 
-    def runs(self) -> list[AnyRun]:
+    def runs(self) -> list[ForeignRun]:
         """The runs that were found, in that order; of one training in several formats the fullest."""
         with self._changed:
             return [run for run in self._by_key.values() if run.id not in self._hidden]
 
     def mark(self) -> int:
-        """Differs once a run was found, or turned out to be the same as another."""
+        """Differs once a run was found, or turned out to be another one, and once all have been read."""
         return self._mark
 
     def wait(self, until: Callable[[LogClient], bool], seconds: float) -> bool:
@@ -88,20 +87,12 @@ class LogClient:
                 run.end_input()
 
     def close(self) -> None:
-        """End the process and forget nothing: what was read can still be looked at."""
+        """End the process; what was read can still be looked at."""
         self._closed = True
-        process = self._process
-        if process.stdin is not None:
-            with contextlib.suppress(OSError):
-                process.stdin.close()
-        try:
-            process.wait(_ENDING)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _end(self._process)
         self._thread.join(_ENDING)
-        if process.stdout is not None:
-            process.stdout.close()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
         self._errors.close()
 
     # called in the thread
@@ -118,7 +109,9 @@ class LogClient:
                 self._set_error(f"the process that reads logs failed: {words}; what was read is still shown")
                 return
             self._process.kill()
-            self._process.wait()
+            _end(self._process)
+            if self._process.stdout is not None:
+                self._process.stdout.close()
             try:
                 self._process = launch_server(self.paths, self._errors)
             except WorkerError as error:
@@ -158,6 +151,8 @@ class LogClient:
                 self.is_listed, self.files, self.problems = True, message.files, message.problems
                 self.own_runs = [Path(os.fsdecode(path)) for path in message.own_runs]
                 self._mark += 1
+            if isinstance(message, wire.Idle):
+                self._mark += 1
             self.is_idle = isinstance(message, wire.Idle)
             self._changed.notify_all()
         if heard is not None and self._hear is not None:
@@ -172,6 +167,7 @@ class LogClient:
             if self._input_ended:
                 run.end_input()
         run.set_files([Path(os.fsdecode(path)) for path in message.files], is_gone=message.is_gone)
+        run.own = Path(os.fsdecode(message.own)) if message.own else None
         (self._hidden.discard if message.instead < 0 else self._hidden.add)(run.id)
         self._numbered[message.number] = run
         self._mark += 1
@@ -193,3 +189,15 @@ class LogClient:
         self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - _LAST_WORDS))
         lines = self._errors.read().decode("utf-8", "replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Have a process end, which it does once its standard input is closed; kill it where it does not."""
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+    try:
+        process.wait(_ENDING)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

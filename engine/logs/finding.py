@@ -20,6 +20,8 @@ ROUND_SECONDS = 2.0
 """From one look at all folders to the next."""
 _SHARE = 0.005
 """Share of a core that looking at folders that stay the same may take; with many, rounds come less often."""
+_SHARE_OF_NEWS = 0.05
+"""The same for listing those that have changed."""
 _SLOWEST = 60.0
 _SAME_TICK = 2.0
 """Seconds within which a change of a folder after it was listed may leave its time of change as it was."""
@@ -100,6 +102,9 @@ class Search:
         self._counted: tuple[int, int, dict[Path, str]] = (0, 0, {})
         self._next = 0.0
         self._spent = 0.0
+        """Seconds of a core that this round has taken, ..."""
+        self._spent_on_news = 0.0
+        """... and those of them for listing what had changed."""
         self.is_complete = False
         """Whether all paths have been looked through once."""
 
@@ -109,7 +114,8 @@ class Search:
         if self._round is None:
             if start < self._next:
                 return []
-            self._round, self._spent = self._look(), 0.0
+            self._round, self._spent, self._spent_on_news = self._look(), 0.0, 0.0
+        used = time.thread_time()
         news = []
         for place in self._round:
             if place.path in self._renewed:
@@ -118,11 +124,19 @@ class Search:
             if time.monotonic() - start > budget:
                 break
         else:
-            self._round, self.is_complete = None, True
-        self._spent += time.monotonic() - start
+            self._round = None
+        self._spent += time.thread_time() - used
         if self._round is None:
-            self._next = time.monotonic() + min(_SLOWEST, max(ROUND_SECONDS, self._spent / _SHARE))
+            self._next = time.monotonic() + self._pause()
+            self.is_complete = True
         return news
+
+    def _pause(self) -> float:
+        """Seconds until the next round; the first round is no measure of what one costs."""
+        if not self.is_complete:
+            return ROUND_SECONDS
+        same = (self._spent - self._spent_on_news) / _SHARE
+        return min(_SLOWEST, max(ROUND_SECONDS, same, self._spent_on_news / _SHARE_OF_NEWS))
 
     def hurry(self) -> None:
         """Begin the next round at once."""
@@ -188,7 +202,9 @@ class Search:
             if not stat.S_ISDIR(found.st_mode):
                 self._look_at_file(place, found)
             elif self._is_stale(place, found.st_mtime_ns):
+                used = time.thread_time()
                 self._list(place, found.st_mtime_ns)
+                self._spent_on_news += time.thread_time() - used
             if depth < _DEEPEST:
                 queue.extend((below, root, depth + 1) for below in place.folders)
                 links.extend((below, root, depth + 1) for below in place.links)
@@ -245,7 +261,7 @@ class Search:
         if place.is_own_run:
             folder.hide([place.path / name for name in _OWN_FILES])
         outside = self._sort_links(folder)
-        place.files = len(folder.files)
+        place.files = len(folder.files) + folder.passed_over
         self._ask(place, folder)
         below = [place.path / name for name in folder.folders if name not in SKIPPED]
         place.folders = [path for path in below if path.name not in folder.links]
@@ -264,7 +280,8 @@ class Search:
                 place.error = f"{type(error).__name__} in springtui ({kind.name}): please report it"
                 continue
             place.found += [Found(kind, claim) for claim in claims]
-            taken = [path for claim in claims for path in (*claim.files, *claim.beside)]
+            shared = dict.fromkeys((claim.files, claim.beside) for claim in claims)
+            taken = [path for both in shared for paths in both for path in paths]
             folder.hide(taken)
             for path in taken:
                 self._claimed.setdefault(path.parent, {})[path.name] = place.path
@@ -272,8 +289,8 @@ class Search:
 
     def _release(self, place: Place) -> None:
         """Forget what was claimed for a place, before it is asked for anew."""
-        for _, claim in place.found:
-            for path in (*claim.files, *claim.beside):
+        for both in {(claim.files, claim.beside) for _, claim in place.found}:
+            for path in (path for paths in both for path in paths):
                 names = self._claimed.get(path.parent, {})
                 if names.get(path.name) == place.path:
                     del names[path.name]

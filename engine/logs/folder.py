@@ -16,6 +16,18 @@ _KEPT = 1 << 24
 """Bytes of heads that a folder keeps; beyond, they are read again when they are asked for again."""
 
 
+_NO_LOGS = frozenset({
+    "7z", "aac", "arrow", "avi", "bin", "bmp", "bz2", "c", "cc", "ckpt", "cpp", "cu", "cuh", "gif", "h", "h5",
+    "hdf5", "heic", "ico", "ipynb", "jpeg", "jpg", "js", "lmdb", "md", "mkv", "mov", "mp3", "mp4", "msgpack",
+    "npy", "npz", "o", "ogg", "onnx", "parquet", "pdf", "pickle", "pkl", "png", "ppm", "pt", "pth", "py",
+    "pyc", "pyd", "pyi", "rs", "safetensors", "so", "svg", "tar", "tflite", "tif", "tiff", "ts", "wav",
+    "webm", "webp", "whl", "xz", "zst",
+})  # fmt: skip
+"""Endings of files that no training logs to and that come in great numbers. Such a file is shown where a person
+names it, and where it is an event file: these end with a host's name, which may be any of them."""
+_EVENTS = "tfevents"
+
+
 class Entry(NamedTuple):
     """A file or folder as it was listed; links are followed."""
 
@@ -33,7 +45,7 @@ class Entries(Mapping[str, Entry]):
 
     def __init__(self, folder: Path, kinds: dict[str, bool]) -> None:
         """``kinds``: by name, in order, whether it is a folder."""
-        self._folder = folder
+        self._folder = str(folder)
         self._kinds = kinds
         self._seen: dict[str, Entry] = {}
 
@@ -41,7 +53,7 @@ class Entries(Mapping[str, Entry]):
         is_folder = self._kinds[name]
         if name not in self._seen:
             try:
-                found = os.stat(os.path.join(self._folder, name))  # noqa: PTH116, PTH118 (thousands of them)
+                found = os.stat(f"{self._folder}/{name}")  # noqa: PTH116 (thousands of them)
                 entry = Entry(name, is_folder, found.st_size, found.st_mtime_ns, found.st_ino)
             except (OSError, ValueError):  # it vanished since it was listed
                 entry = Entry(name, is_folder, 0, 0, 0)
@@ -84,6 +96,8 @@ class Folder:
         """Whether it shows no more than the files that a person named."""
         self.links: dict[str, str] = {}
         """By name of an entry that is a symbolic link, where it leads, as it is written in the link."""
+        self.passed_over = 0
+        """Number of files left out for the endings of their names: pictures, arrays, checkpoints, code."""
         self.error = ""
         """Why the folder could not be listed; empty where it was."""
         self.watched: dict[str, int] = {}
@@ -109,8 +123,13 @@ class Folder:
             return {}
         hidden = self._hidden.get(self.path, ())
         for name in sorted(named):
-            if (kind := named[name]) is not None and name not in hidden:
-                kinds[name] = kind
+            kind = named[name]
+            if kind is None or name in hidden:
+                continue
+            if not kind and only is None and name.rpartition(".")[2].lower() in _NO_LOGS and _EVENTS not in name:
+                self.passed_over += 1
+                continue
+            kinds[name] = kind
         return kinds
 
     def _kind_of(self, entry: os.DirEntry[str]) -> bool | None:

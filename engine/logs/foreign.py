@@ -54,6 +54,8 @@ class ForeignRun(AnyRun):
         self.habit = habit
         self.columns = Columns()
         self.files: list[Path] = []
+        self.own: Path | None = None
+        """The run directory of springtui that holds the loads of the same training."""
         self._lock = threading.RLock()
         self._console = bytearray()
         self._printed = 0
@@ -144,6 +146,10 @@ class ForeignRun(AnyRun):
     def label(self) -> Label:
         """The name that a person gave the run in the other tool."""
         return Label(name=self.columns.name) if self.columns.name else NO_LABEL
+
+    def created(self) -> float:
+        """When its first record was logged; where the log does not say, when its files were changed last."""
+        return self.begun().time
 
     def log(self) -> EventLog:
         """The numbers, remarks and end of the run."""

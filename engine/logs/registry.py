@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from .clearml import ClearML
 from .console.format import Console
 from .databases.formats import Mlflow, Trackio
 from .databases.mlflow_files import MlflowFiles
+from .documents.huggingface import HuggingFaceFormat
+from .documents.sacred import SacredFormat
 from .lines import JsonLines
 from .reader import Format
 from .tables.format import DvcliveFormat, TableFormat
@@ -17,6 +20,9 @@ FORMATS: tuple[Format, ...] = (
     Mlflow(),
     Trackio(),
     MlflowFiles(),
+    HuggingFaceFormat(),
+    SacredFormat(),
+    ClearML(),
     DvcliveFormat(),
     JsonLines(),
     TableFormat(),

@@ -17,14 +17,18 @@ from pathlib import Path
 
 from . import wire
 from .reader import PIECE
-from .source import Source
+from .source import FoundRun, Source
 
 NICENESS = 5
 """How much more patient than the app it is with other processes."""
 SCAN_SECONDS = 0.05
 """Seconds at a time for listing folders, between which records are read."""
+FIRST_PIECE = 1 << 18
+"""Bytes that are read before anything is told, so that there is a first picture soon."""
 LONGEST_WAIT = 1.0
 """Seconds without a look at most."""
+_NEWEST = 4
+"""Files of a run that are looked at, from the newest one on."""
 Send = Callable[[wire.Message, wire.Body], None]
 
 
@@ -43,17 +47,19 @@ class Teller:
         """By number, what of a run was told last."""
         self._listed: wire.Listed | None = None
         self._idle = False
+        self._piece = FIRST_PIECE
 
     def step(self) -> float:
         """List and read for a moment; how many seconds to wait then."""
         source = self._source
         more = source.scan(SCAN_SECONDS)
         self._tell_runs()
-        news = source.poll(PIECE)
-        for number, batch in news:
-            self._send(*wire.news(number, batch, source.run(number).changed))
         if source.is_scanned:
             self._tell_listed()
+        news = source.poll(self._piece)
+        for number, batch in news:
+            self._piece = PIECE
+            self._send(*wire.news(number, batch, _changed(source.run(number))))
         if news or more:
             self._idle = False
             return 0.0
@@ -78,6 +84,15 @@ class Teller:
         if listed != self._listed:
             self._listed = listed
             self._send(listed, ())
+
+
+def _changed(run: FoundRun) -> float:
+    """When the newest of a run's files was changed, in seconds since the epoch; 0 where none can be looked at."""
+    changed = 0.0
+    for path in run.claim.files[-_NEWEST:]:
+        with contextlib.suppress(OSError, ValueError):
+            changed = max(changed, path.stat().st_mtime)
+    return changed
 
 
 def _write(descriptor: int, pieces: Sequence[bytes | memoryview]) -> None:

@@ -53,6 +53,10 @@ class AnyRun(ABC):
         """The name, the note and the pin that somebody gave the run."""
 
     @abstractmethod
+    def created(self) -> float:
+        """When the run was made or began, in seconds since the epoch; 0 where that is not known."""
+
+    @abstractmethod
     def log(self) -> EventLog:
         """The records of the run."""
 

@@ -74,6 +74,10 @@ class Run(AnyRun):
         except RunDirectoryError:
             return ""
 
+    def created(self) -> float:
+        """When the directory was made, by its id; 0 where that does not say it."""
+        return (parse_id(self.id) or (0.0, ""))[0]
+
     @property
     def log_path(self) -> Path:
         """The file to which the worker prints."""

@@ -98,6 +98,8 @@ class Bulk(NamedTuple):
     """The fraction of the log that has been read, from 0 to 1."""
     problems: dict[str, int]
     """How often something was left out, by what it was, in words."""
+    has_records: bool = False
+    """Whether the log's records are to be read as well: the columns are of other logs of the same training."""
 
 
 class EventLog(ABC):

@@ -19,9 +19,9 @@ from engine.runs.directory import Run
 from ..preferences.preferences import load_preferences
 from ..terminal.gc_pauses import held
 from .opening import check_terminal
+from .options import STANDARD_INPUT
 from .output import print_json
 from .session import Session
-from .watch import STANDARD_INPUT
 
 if TYPE_CHECKING:
     from engine.logs.batch import Batch

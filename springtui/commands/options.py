@@ -14,6 +14,8 @@ from .completion import complete_assignment, complete_run
 from .session import F
 
 _WORDS = {"None": "none", "True": "on", "False": "off"}
+STANDARD_INPUT = "-"
+"""The path that stands for standard input."""
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on standard output."
 )

@@ -19,11 +19,10 @@ from ..preferences.preferences import load_preferences
 from ..terminal.gc_pauses import held
 from .completion import complete_run
 from .opening import check_terminal
-from .options import json_option
+from .options import STANDARD_INPUT, json_option
 from .output import print_json, print_message
 from .session import Session, common, examples
 
-STANDARD_INPUT = "-"
 _POLL_SECONDS = 0.1
 _STARTING = 60.0
 """Seconds during which a worker without a record may still be importing."""

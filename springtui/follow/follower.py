@@ -113,7 +113,7 @@ class Follower:
     def _follow(self) -> None:
         log = self.timeline.log
         self.observation = self.run.observe()
-        if log.bulk() is None and (size := log.signature().size) >= LONG:
+        if ((bulk := log.bulk()) is None or bulk.has_records) and (size := log.signature().size) >= LONG:
             self._size = size
             self._sampled = sampled_state(log, self.run.id)
             self.version += 1
@@ -134,10 +134,14 @@ class Follower:
         found = self.observation  # from before the log is read, whose last record may be the worker's end
         log = timeline.log
         if (bulk := log.bulk()) is not None:
-            return self._take_bulk(bulk)
+            wait = self._take_bulk(bulk)
+            if not bulk.has_records:
+                return wait
         piece = log.read(timeline.offset, PIECE)
         if piece.start != timeline.offset:  # the log was replaced or cut: read it from the front
             self.timeline = timeline = Timeline(log, self.run.id)
+            if bulk is not None:
+                timeline.take_bulk(bulk)
             self._sampled, self.complete = None, False
         self._size = max(self._size, log.signature().size)
         records = timeline.take(piece)
@@ -153,7 +157,7 @@ class Follower:
     def _take_bulk(self, bulk: Bulk) -> float:
         """Take a log that another process reads; how many seconds to wait then."""
         if self.timeline.take_bulk(bulk):
-            self.complete = bulk.read >= 1.0
+            self.complete = bulk.read >= 1.0 and (self.complete or not bulk.has_records)
             self.version += 1
             return BUSY
         return QUIET

@@ -9,7 +9,10 @@ from engine.runs.any_run import AnyRun
 from engine.runs.directory import Run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from engine.logs.client import LogClient
+    from engine.logs.foreign import ForeignRun
 
 
 class OpenedRuns:
@@ -23,14 +26,25 @@ class OpenedRuns:
     def __init__(self, own: Sequence[Run], client: LogClient) -> None:
         self._own = list(own)
         self._client = client
-        self._found: dict[str, Run] = {}
+        self._found: dict[Path, Run] = {}
 
     def runs(self) -> list[AnyRun]:
-        """All runs that there are now."""
-        for path in self._client.own_runs:
-            self._found.setdefault(str(path), Run(path))
-        named = {run.path for run in self._own}
-        return [*self._own, *self._client.runs(), *(run for run in self._found.values() if run.path not in named)]
+        """All runs that there are now; a run of springtui and other logs of its training are one."""
+        from engine.logs.joined import JoinedRun  # springtui's own runs need no NumPy
+
+        alone: list[AnyRun] = []
+        joined: dict[Path, list[ForeignRun]] = {path: [] for path in self._client.own_runs}
+        for run in self._client.runs():
+            if run.own is None:
+                alone.append(run)
+            else:
+                joined.setdefault(run.own, []).append(run)
+        named = {run.path: run for run in self._own}
+        for path, others in joined.items():
+            known = self._found.get(path)
+            if known is None or (others and not (isinstance(known, JoinedRun) and known.others == others)):
+                self._found[path] = JoinedRun(path, others) if others else named.get(path, Run(path))
+        return [*alone, *({**named, **self._found}).values()]
 
     def mark(self) -> int:
         """Differs once a run was found."""

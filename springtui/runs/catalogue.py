@@ -152,6 +152,7 @@ class Catalogue:
         rows = {name: self.rows.get(name) or _row(run) for name, run in known.items()}
         for name, row in rows.items():
             if row.run.is_foreign:
+                row.created = row.run.created()
                 continue
             mark = label_changed(str(row.run.path))
             if mark != self._label_marks.get(name, 0):
@@ -197,8 +198,8 @@ class Catalogue:
 
 def _row(run: AnyRun) -> Row:
     """A row with what the run's id tells."""
-    created, kind = (0.0, run.kind) if run.is_foreign else parse_id(run.id) or (0.0, "")
-    return Row(run, kind, created)
+    kind = run.kind if run.is_foreign else (parse_id(run.id) or (0.0, ""))[1]
+    return Row(run, kind, run.created())
 
 
 # order and choice

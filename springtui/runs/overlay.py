@@ -79,8 +79,7 @@ class Overlay:
         Of runs without load curves a loss goes before the others.
         """
         known = self.quantities(run_ids)
-        losses = [name for name in known if "loss" in name.casefold()]
-        return wanted if wanted in known else min(losses, key=len) if losses else known[0]
+        return wanted if wanted in known else next((name for name in known if "loss" in name.casefold()), known[0])
 
     def series(self, names: Sequence[tuple[str, str]], quantity: str) -> list[Series]:
         """A curve for each run, given as (id, name); colours repeat where there are many runs."""

@@ -14,7 +14,7 @@ from engine.runs.status import Status
 from ..state.cycling import next_of
 from ..state.empty import why_empty
 from ..state.pictures import Series
-from ..state.wording import UNITS, age_in_words, fitting, number, percent
+from ..state.wording import UNITS, age_in_words, fitting, number, percent, status_in_words
 from ..terminal.text import plain_text
 from ..widgets.table import Column, Line
 from .catalogue import SORTS, Catalogue, Row
@@ -56,7 +56,7 @@ def line_of(row: Row | None, *, marked: bool) -> Line:
     cells = {
         "name": row.name,
         "kind": row.kind,
-        "state": row.status,
+        "state": status_in_words(row.status, is_foreign=row.run.is_foreign),
         "progress": _progress(row),
         "loss": "" if row.loss is None else number(row.loss),
         "accuracy": "" if row.accuracy is None else percent(row.accuracy),
@@ -153,8 +153,9 @@ def legend(series: Sequence[Series], readout: Mapping[str, float], color_of: Cal
 
 
 def overlay_title(quantity: str, count: int) -> str:
-    """The plot's title."""
+    """The plot's title; a name with a slash, as trackers have, stays as it is."""
     what = "Load curve" if quantity == LOAD_CURVE else quantity.replace("_", " ").capitalize()
+    what = quantity if "/" in quantity else what
     return f"{what} of {count} runs" if count > 1 else what
 
 

@@ -30,7 +30,7 @@ def describe(run: AnyRun) -> dict[str, Any]:
         return {"run": run.id, "kind": None, "status": Status.DAMAGED, "text": str(error), **shared}
     found = run.observe()
     state = newest_state(run, _RECORDS)
-    created = state.started if config is None else config.created
+    created = run.created() if config is None else config.created
     return {
         "run": run.id,
         "kind": run.kind if config is None else kind_of(config.settings),

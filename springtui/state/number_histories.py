@@ -154,8 +154,8 @@ class NumberHistories:
         before = points.step[points.time <= time]
         return float(before[-1]) if len(before) else -math.inf
 
-    def between(self, tag: str, low: float, high: float) -> tuple[list[float], list[float]]:
-        """The tag's true points in a window of steps; where they are many, their extremes.
+    def between(self, tag: str, low: float, high: float) -> tuple[list[float], list[float]] | None:
+        """A tag's true points in a window of steps, or their extremes where they are many; None: no such tag.
 
         Args:
             tag: as logged.
@@ -163,7 +163,7 @@ class NumberHistories:
             high: the last step.
         """
         if self._numbers is None or tag not in self._tags:
-            return [], []
+            return None
         points = self._numbers.points(tag)
         x, y = _finite(points.step, points.value)
         start, end = x.searchsorted(low, "left"), x.searchsorted(high, "right")

@@ -147,6 +147,8 @@ class Timeline:
                 return False
             self._bulk = bulk
             self._numbers.take(bulk)
+            if bulk.has_records:
+                return True
             self._state = state = RunState(self._state.run_id)
             for event in bulk.events:
                 state.fold(event)
@@ -257,7 +259,10 @@ class Timeline:
             histories |= {name: history.points() for name, history in self._numbers.histories.items()}
             view = View(state, histories, self.curves, damaged=self.damaged, moves=list(self.moves))
             if self._bulk is not None:
-                view.curves = view.curves or len(self._numbers.moments().steps)
+                if self._bulk.has_records:
+                    state.logged = {**self._numbers.newest, **state.logged}
+                else:
+                    view.curves = len(self._numbers.moments().steps)
                 view.counts, view.missing = self._bulk.counts, self._numbers.missing
                 view.read, view.problems = self._bulk.read, self._bulk.problems
                 view.notes = [event for event in self._bulk.events if isinstance(event, Note)]
@@ -266,14 +271,14 @@ class Timeline:
     def finer(self, name: str, low: float, high: float) -> Points | None:
         """The true points of a scalar in a window of steps; None where the log is not kept as columns."""
         with self._lock:
-            return None if self._bulk is None else self._numbers.between(name, low, high)
+            return self._numbers.between(name, low, high)
 
     def view_at(self, position: int) -> View:
         """The run when curve number ``position`` (from 0) was recorded; reads the log.
 
         Of a log without curves that is kept as columns: when it had come to a step.
         """
-        if not self.curves and self._bulk is not None:
+        if self._is_of_numbers():
             return self._view_of_numbers(position)
         with self._lock:
             position = min(max(0, position), self.curves - 1)
@@ -300,6 +305,10 @@ class Timeline:
             state.health = {name: history.until(step) for name, history in self._health.items()}
         return View(state, parts, curves, damaged=self.damaged, moves=moves)
 
+    def _is_of_numbers(self) -> bool:
+        """Whether there are no records to be read, and so no curves."""
+        return self._bulk is not None and not self._bulk.has_records
+
     def _view_of_numbers(self, position: int) -> View:
         view = self.view()
         with self._lock:
@@ -323,7 +332,7 @@ class Timeline:
 
     def _times_from(self, position: int) -> Iterator[tuple[int, float]]:
         """Number and time of curves from ``position`` on; only as many as are read quickly."""
-        if not self.curves and self._bulk is not None:
+        if self._is_of_numbers():
             with self._lock:
                 times = self._numbers.moments().times
             known = (time if math.isfinite(time) else _STEP_SECONDS * i for i, time in enumerate(times))

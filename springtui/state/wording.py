@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from engine.measures.load_curve import LoadStatistics, statistics
 from engine.measures.registry import DEFAULT_MEASURE, DISTANCE, HEALTH, MEASURES, PROBES
 from engine.runs.records import Curve
+from engine.runs.status import Status
 from engine.runs.towers import towers_of
 
 from .run_state import RunState, has_logits, signed_curve
@@ -158,6 +159,11 @@ def lost_workers(count: int) -> str:
 def process_of(kind: str) -> str:
     """What the process that fills a run is called: a probe's is a person's own script."""
     return "process" if kind == "probe" else "worker"
+
+
+def status_in_words(status: Status, *, is_foreign: bool) -> str:
+    """A status as screens show it: of another tool's run nobody can know more than that it is quiet."""
+    return "quiet" if is_foreign and status is Status.UNKNOWN else status.value
 
 
 UNITS = {"train": "epoch", "chain": "step", "probe": "step"}

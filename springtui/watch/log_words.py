@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from textual.markup import escape
 
-from engine.runs.status import Observation, Status
+from engine.runs.status import Observation
 
 from ..state.curves import legend
 from ..state.pictures import Series
 from ..state.timeline import View
-from ..state.wording import columns, fitting, number
+from ..state.wording import columns, fitting, number, status_in_words
 from ..terminal.text import plain_text
 from .panels import setting_in_words
 
@@ -70,8 +70,8 @@ def axis(names: Sequence[str], counts: Mapping[str, str]) -> str:
 def header(view: View, name: str, run: str, *, replayed: bool, width: int) -> str:
     """The run's name, format, status, step and id; parts that do not fit into ``width`` are left out."""
     state = view.state
-    status = "" if state.status is Status.UNKNOWN else state.status
-    parts = [name or run, str(state.facts.get("format", "")), "replay" if replayed else status]
+    status = "replay" if replayed else status_in_words(state.status, is_foreign=True)
+    parts = [name or run, str(state.facts.get("format", "")), status]
     if view.histories:
         parts.append(f"step {state.at}")
     if view.read < 1.0:

@@ -172,6 +172,8 @@ class WatchScreen(BaseScreen[None]):
         if self.last_session.run == self.watched.id and self.last_session.tab in GROUPS:
             self.query_one(WatchTabs).active = self.last_session.tab
         self.query_one(WatchTabs).fit(wide=not self.has_class("-tabbed"), scalars_alone=self.of_log)
+        if self.of_log:
+            self.query_one("#facts").border_title = "Newest numbers and settings"
         self._shape()
         self.follower.start()
         self.set_interval(TICK, self._tick)
@@ -282,7 +284,7 @@ class WatchScreen(BaseScreen[None]):
             history.legend = log_words.legend_of(panels.history_series(self.whole.histories, None, names))
         until = view.histories if replayed else None
         shown = panels.history_series(self.whole.histories, until, names)
-        history.show_curves(shown, (self.watched.id, self.scalar), self._finer if self.of_log else None)
+        history.show_curves(shown, (self.watched.id, self.scalar), self._finer)
         self._draw_layers()
         self._draw_words(view)
         self.draw_notices()

@@ -48,16 +48,16 @@ def test_the_other_diagrams_are_recorded_whole_and_drawn(recipe: str, cells: int
 @pytest.mark.slow
 @pytest.mark.skipif(not MNIST.is_dir(), reason="MNIST's files are not here")
 def test_a_part_of_the_data_noise_diagram_is_the_papers(home: Path) -> None:
-    """16 of the 54 cells, one seed: 0.9 s of a core each."""
+    """9 of the 54 cells, one seed: some 1.5 s of a core each."""
     open_home(home)
-    axes = {"x": ("data_noise", (0.0, 0.3, 0.6, 0.8)), "y": ("negative_slope", (0.0, 0.2, 0.6, 1.0))}
+    axes = {"x": ("data_noise", (0.0, 0.3, 0.8)), "y": ("negative_slope", (0.0, 0.4, 1.0))}
     settings = {"dataset": "mnist", "data_dir": str(MNIST)}
     run = Run.create(home, make_sweep("data-noise", settings, axes=axes, seeds=1))
     assert work(run).reason == "finished"
     config = run.config().settings
     assert isinstance(config, SweepConfig)
     found = summarise(config, [event for event in run.events() if isinstance(event, Cell)])
-    assert len(found) == 16
+    assert len(found) == 9
     assert accuracy_cv_correlation(found) < -0.7
     table = json.loads(diagrams.REFERENCE.read_text(encoding="utf-8"))["cells"]
     theirs = {(c["noise"], c["negative_slope"]): c["log_trace_ratio_mean"] for c in table}

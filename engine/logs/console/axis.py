@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from ..series import Ints
+
 _ROUNDS = frozenset(["batch", "minibatch", "it", "itr"])
 """Words for what is counted anew in every epoch; a step or an iteration is not, unless an epoch says so."""
 _MOST_EPOCHS = 100_000
@@ -47,6 +51,25 @@ class Axis:
         went_back = self.step is not None and step < self.step
         self.step = step
         return step, went_back
+
+    def go_on(self, named: Ints) -> Ints | None:
+        """The steps of further lines in the epoch of the one before; None where they go back or grow too large."""
+        if self._at is None or self.step is None or named[0] < self._at:
+            return None
+        last = int(named[-1])
+        if self._offset + last > _LARGEST:
+            return None
+        largest = max(int(named[0]) - self._at, int(np.diff(named).max(initial=0)))
+        self._stride, self._length = max(self._stride, largest), max(self._length, last)
+        self._at, self.step = last, self._offset + last
+        return named + self._offset
+
+    def go_on_in_epochs(self, named: Ints) -> Ints | None:
+        """The same of lines that name an epoch and no step."""
+        if self.step is None or named[0] < self.step:
+            return None
+        self.step = int(named[-1])
+        return named
 
     def _turn(self, epoch: int | None, at: int, total: int | None, word: str, stated: bool) -> None:
         last, self._at = self._at, at

@@ -18,6 +18,7 @@ _NUMBER = re.compile(
 )
 _STEP_OF = re.compile(r"([0-9]{1,18})(?:/[0-9]{1,18})?")
 _HAS_DIGIT = re.compile(r"[0-9]")
+_HEADER_WORDS = ("epoch", "step", "iter", "batch", "episode", "round", "update", "generation")
 _BAR = re.compile(r":?\s+[0-9]{1,3}%\|.*$")
 
 
@@ -32,6 +33,11 @@ class Blocks:
         self._box: list[tuple[str, str, str]] = []
         """Of each row its section, its name and its value."""
         self._section = ""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no table and no box has been begun, so that a line may be read without it."""
+        return not self._header and not self._box
 
     def take(self, text: str) -> list[Line]:
         """What the line says, and the box that it ended."""
@@ -70,6 +76,9 @@ class Blocks:
         return [line] if line.epoch is not None or line.at is not None else []
 
     def _take_header(self, text: str) -> None:
+        lower = text.lower()
+        if not any(word in lower for word in _HEADER_WORDS):
+            return
         cells = _cells(text)
         if len(cells) == 1:
             cells = text.split()

@@ -7,6 +7,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from .words import LONGEST_NAME, Name, name_of
@@ -35,19 +36,19 @@ _START = re.compile(
     r"\s*(?:\[\s*([0-9]{1,9})\s*,\s*([0-9]{1,12})\s*\]|\[([0-9]{1,12})\](?=\s)|([0-9]{1,12}):(?=\s))"
 )
 """[epoch, batch] or [iteration] or iteration: before all else."""
-_DATE = re.compile(
-    r"(?<![0-9])(20[0-9]{2})[-/]([01][0-9])[-/]([0-3][0-9])[ T]([0-2][0-9]):([0-5][0-9]):([0-6][0-9])"
-    r"(?:[.,]([0-9]{1,9}))?(Z|[+-][0-9]{2}:?[0-9]{2})?(?![0-9])"
+DATE = re.compile(
+    r"(?<![0-9])(20[0-9]{2}[-/][01][0-9][-/][0-3][0-9][ T][0-2][0-9]:[0-5][0-9]):"
+    r"([0-6][0-9])(?:[.,]([0-9]{1,9}))?(Z|[+-][0-9]{2}:?[0-9]{2})?(?![0-9])"
 )
-_DATE_WITHIN = 100
+DATE_WITHIN = 100
 """Characters at the start of a line among which its time is looked for."""
 _BAR_MARKS = ("%|", "it/s", "s/it", "/step", "━", " [=")
-_RANK = re.compile(r"rank[ _:=]?([0-9]{1,5})", re.IGNORECASE)
+RANK = re.compile(r"rank[ _:=]?([0-9]{1,5})", re.IGNORECASE)
 _NO_LETTERS = re.compile(r"[\W\d_]+")
 _DAYS = re.compile(r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b")
 _FRACTION = re.compile(r"([0-9]+)\s*/\s*([0-9]+)")
 _NUMERIC = re.compile(rf"([-+]?(?:{_NUMBER}|(?i:nan|inf(?:inity)?)))\ ?%?", re.VERBOSE)
-_TIME_NAMES = frozenset(["time", "timestamp", "_timestamp", "wall_time", "ts", "created"])
+TIME_NAMES = frozenset(["time", "timestamp", "_timestamp", "wall_time", "ts", "created"])
 _MOST_PAIRS = 256
 """Of one line."""
 _MOST_DIGITS = 18
@@ -84,25 +85,46 @@ def number_of(text: str) -> float:
     return float(text.replace(",", ""))
 
 
-def read_line(text: str) -> Line:
-    """Take a line apart; one without numbers gives no pairs and no place."""
+@dataclass(slots=True)
+class Parts:
+    """How a line was taken apart, of which ``Template`` makes a pattern for others like it."""
+
+    text: str = ""
+    """The line, with a blank in the place of its time."""
+    date: tuple[int, int] | None = None
+    """Where in ``text`` that blank is, and where the time ended in the line."""
+    tokens: list[tuple[re.Match[str], str]] = field(default_factory=list)
+    """The numbers, each with its role: ``epoch``, ``at``, ``fraction``, a value's name after an equals sign, or
+    nothing."""
+    is_odd: bool = False
+    """Its form depends on more than on what stands between its numbers."""
+
+
+def read_line(text: str, parts: Parts | None = None) -> Line:
+    """Take a line apart; one without numbers gives no pairs and no place. ``parts`` is told how it was done."""
     line = Line()
-    if "20" in text and (date := _DATE.search(text, 0, _DATE_WITHIN)):
-        line.time = _seconds(date)
+    parts = parts or Parts()
+    if "20" in text and (date := DATE.search(text, 0, DATE_WITHIN)):
+        line.time = time_of(*date.groups())
         text = text[: date.start()] + " " + text[date.end() :]
-    if (brace := text.find('{"')) >= 0 and _read_json(text[brace:], line):
+        parts.date = date.span()
+    parts.text = text
+    brace = text.find('{"')
+    parts.is_odd = brace >= 0
+    if brace >= 0 and _read_json(text[brace:], line):
         line.words = _words(text[:brace])
         return line
-    _Tokens(text, line).read()
+    _Tokens(text, line, parts).read()
     return line
 
 
 class _Tokens:
     """Takes the numbers of one line one after the other."""
 
-    def __init__(self, text: str, line: Line) -> None:
+    def __init__(self, text: str, line: Line, parts: Parts) -> None:
         self._text = text
         self._line = line
+        self._parts = parts
         self._blank: list[tuple[str, float]] = []
         """Pairs whose name only a blank joins to its number."""
         self._names: set[str] = set()
@@ -120,9 +142,13 @@ class _Tokens:
         end = self._read_start()
         for token in _TOKEN.finditer(text, end):
             if len(line.pairs) + len(self._blank) == _MOST_PAIRS:
+                self._parts.is_odd = True
                 break
-            if token.lastgroup != "skip":
-                self._take(token, name_of(text[end : token.start()]), end)
+            name = name_of(text[end : token.start()])
+            if not name.name and token["number"] and token["number"][-1].isalpha():
+                continue  # a word of a name: ``number of nan iterations``
+            role = "" if token["skip"] else self._take(token, name, end)
+            self._parts.tokens.append((token, role))
             end = token.end()
         if self._fractions and line.at is None:
             if line.epoch is None and len(self._fractions) > 1:
@@ -136,6 +162,7 @@ class _Tokens:
         text, line = self._text, self._line
         if text[:1] not in "[0123456789 \t" or (start := _START.match(text)) is None:
             return 0
+        self._parts.is_odd = True
         epoch, batch, *single = start.groups()
         if batch:
             line.epoch, line.at = int(epoch), int(batch)
@@ -143,24 +170,30 @@ class _Tokens:
             line.at = int(single[0] or single[1])
         return start.end()
 
-    def _take(self, token: re.Match[str], name: Name, gap_start: int) -> None:
+    def _take(self, token: re.Match[str], name: Name, gap_start: int) -> str:
+        """Take a number; returns its role."""
         line = self._line
         digits, of = token["number"], token["of"]
         is_whole = digits.isdecimal() and len(digits) <= _MOST_DIGITS and (of is None or len(of) <= _MOST_DIGITS)
         if not name.name:
             if is_whole and of:
-                self._take_fraction(int(digits), int(of), gap_start, token.start())
-            elif is_whole and token["unit"] == "it" and line.at is None:
+                return self._take_fraction(int(digits), int(of), gap_start, token.start())
+            if is_whole and token["unit"] == "it" and line.at is None:
                 line.at = int(digits)
-            return
+                return "at"
+            return ""
         if name.kind == "epoch" and line.epoch is None and is_whole and not token["unit"]:
             line.epoch, line.epoch_name = int(digits), name.name
-        elif name.kind == "step" and is_whole and not token["unit"] and not line.word:
+            return "epoch"
+        if name.kind == "step" and is_whole and not token["unit"] and not line.word:
+            self._parts.is_odd |= line.at is not None
             line.at, line.total, line.word = int(digits), int(of) if of else None, name.word
-        else:
-            self._take_value(token, name, gap_start, is_whole)
+            return "at"
+        if name.kind != "value":
+            self._parts.is_odd |= is_whole
+        return self._take_value(token, name, gap_start, is_whole)
 
-    def _take_fraction(self, n: int, of: int, gap_start: int, start: int) -> None:
+    def _take_fraction(self, n: int, of: int, gap_start: int, start: int) -> str:
         line = self._line
         if self._lead is not None and self._text[gap_start:start].strip() in ("[", "("):
             name, value = self._lead
@@ -168,34 +201,40 @@ class _Tokens:
             self._blank = [pair for pair in self._blank if pair[0] != name]
             self._names.discard(name)
             line.epoch, self._lead, self._first = value, None, -1
+            self._parts.is_odd = True
         if not self._names and n <= of:
             self._fractions.append((n, of))
             if line.is_bar:
                 self._first = gap_start
+            return "fraction"
+        return ""
 
-    def _take_value(self, token: re.Match[str], name: Name, gap_start: int, is_whole: bool) -> None:
+    def _take_value(self, token: re.Match[str], name: Name, gap_start: int, is_whole: bool) -> str:
         line = self._line
         value = number_of(token["number"])
         if token["of"] and is_whole:
+            self._parts.is_odd = True
             total = int(token["of"])
             percent = self._text[token.end() : token.end() + 10].lstrip(" (")[:1].isdecimal()
             value = math.nan if not total else value / total * (100 if percent and "%" in self._rest(token) else 1)
         if name.kind == "epoch" and line.share is None:
             line.share = value
         key = name.name
-        if key.lower() in _TIME_NAMES and 1e9 < value < 1e10:
+        if key.lower() in TIME_NAMES and 1e9 < value < 1e10:
             line.time = value
-            return
+            self._parts.is_odd = True
+            return ""
         self._section = name.section or self._section
         if key in self._names:
             key = f"{self._section}/{key}"
             if not self._section or key in self._names:
-                return
+                return ""
         self._lead = (key, int(value)) if is_whole and not self._names and not token["of"] else None
         if not self._names and not (line.is_bar and self._fractions):
             self._first = gap_start + name.start
         self._names.add(key)
         (line.pairs if name.is_explicit else self._blank).append((key, value))
+        return f"={key}"
 
     def _rest(self, token: re.Match[str]) -> str:
         return self._text[token.end() : token.end() + 12].partition(")")[0]
@@ -203,20 +242,22 @@ class _Tokens:
 
 def _words(text: str) -> str:
     text = text[:400]
-    rank = _RANK.search(text)
+    rank = RANK.search(text)
     words = _NO_LETTERS.sub(" ", _DAYS.sub("", text)).strip()[:LONGEST_NAME]
     return f"rank{rank[1]} {words}" if rank else words
 
 
-def _seconds(date: re.Match[str]) -> float:
-    """Seconds since the epoch of a time as it was printed: in this machine's zone unless it names another."""
-    *parts, fraction, zone = date.groups()
+def time_of(minute: str, second: str, fraction: str | None, zone: str | None) -> float:
+    """Seconds since the epoch of a time as it was printed; NaN where there is no such time."""
+    return _minute(minute, zone) + int(second) + (float(f"0.{fraction}") if fraction else 0.0)
+
+
+@lru_cache(1024)
+def _minute(text: str, zone: str | None) -> float:
+    """The time of a minute: in this machine's zone unless it names another."""
+    zone = "+00:00" if zone == "Z" else zone or ""
     try:
-        year, month, day, hour, minute, second = (int(part) for part in parts)
-        moment = datetime(year, month, day, hour, minute, second)
-        if zone:
-            moment = datetime.fromisoformat(f"{moment.isoformat()}{'+00:00' if zone == 'Z' else zone}")
-        return moment.timestamp() + (float(f"0.{fraction}") if fraction else 0.0)
+        return datetime.fromisoformat(text.replace("/", "-") + zone).timestamp()
     except (ValueError, OverflowError, OSError):
         return math.nan
 
@@ -255,7 +296,7 @@ def _take_member(name: str, value: float, of: int | None, line: Line) -> None:
         line.at, line.total, line.word = int(value), of, known.word
     elif known.kind == "epoch" and is_whole and line.epoch is None:
         line.epoch, line.epoch_name = int(value), known.name
-    elif known.name.lower() in _TIME_NAMES and 1e9 < value < 1e10:
+    elif known.name.lower() in TIME_NAMES and 1e9 < value < 1e10:
         line.time = float(value)
     elif of is None:
         try:

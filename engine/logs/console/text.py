@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 LONGEST = 1 << 16
 """Bytes of a line that is read; of a longer one nothing is."""
 _ENDS = re.compile(rb"\r\n|\n|\r(?!\n)")
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)|[\x00-\x08\x0b-\x1f\x7f]")
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|.)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]"
+)
+_CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
 _WHOLE_BAR = re.compile(rb"\d+(?:/\d+|it) \[\d+:\d\d[^\r\n]*\]\s*$")
 
 
-class Text(NamedTuple):
-    """A line as it was printed."""
+class Drawn(str):
+    """A line before which a lone carriage return stood: it was written over another, as a progress bar is."""
 
-    text: str
-    redrawn: bool
-    """A lone carriage return stood before it: it was written over another, as a progress bar is."""
+    __slots__ = ("cleared",)
     cleared: bool
     """What it was written over had been blanked: a line printed above a bar, which is drawn again after it."""
 
@@ -33,11 +33,11 @@ class Lines:
         """Whether a line that is too long is being passed over."""
         self._redrawn = self._cleared = False
 
-    def feed(self, data: bytes) -> list[Text]:
+    def feed(self, data: bytes) -> list[str]:
         """The lines that have become whole. A progress bar is whole with its closing bracket."""
         data = self._rest + data
         held = data[-1:] == b"\r"  # a line feed may follow
-        found: list[Text] = []
+        found: list[str] = []
         at = 0
         if b"\r" not in data:
             at = self._plain(data, found)
@@ -54,27 +54,27 @@ class Lines:
             self._rest = b""
         return found
 
-    def finish(self) -> list[Text]:
+    def finish(self) -> list[str]:
         """The line that was begun and will not be ended."""
-        found: list[Text] = []
+        found: list[str] = []
         self._add(self._rest.removesuffix(b"\r"), False, found)
         self._rest = b""
         return found
 
-    def _plain(self, data: bytes, found: list[Text]) -> int:
+    def _plain(self, data: bytes, found: list[str]) -> int:
         """Lines of data without carriage returns; returns where the last one ends."""
         end = data.rfind(b"\n") + 1
         if not end:
             return 0
-        if self._passing or self._redrawn or self._cleared or b"\x1b" in data or end > LONGEST:
+        is_long = end > LONGEST and max(map(len, data[: end - 1].split(b"\n"))) > LONGEST
+        if is_long or self._passing or self._redrawn or self._cleared:
             for line in data[: end - 1].split(b"\n"):
                 self._add(line, False, found)
         else:
-            text = data[: end - 1].decode(errors="replace")
-            found += [Text(line, False, False) for line in text.split("\n") if line]
+            found += [line for line in _plain(data[: end - 1]).split("\n") if line]
         return end
 
-    def _add(self, line: bytes, is_drawn_over: bool, found: list[Text]) -> None:
+    def _add(self, line: bytes, is_drawn_over: bool, found: list[str]) -> None:
         """Take one line, ``is_drawn_over`` where a lone carriage return ends it."""
         if self._passing or len(line) > LONGEST:
             self.too_long += not self._passing
@@ -86,15 +86,22 @@ class Lines:
             self._cleared = False
         self._redrawn = is_drawn_over
 
-    def _emit(self, line: bytes, found: list[Text]) -> None:
-        text = line.decode(errors="replace")
-        if not text.isprintable():
-            text = _ESCAPES.sub("", text)
+    def _emit(self, line: bytes, found: list[str]) -> None:
+        text = _plain(line)
         if text and not text.isspace():
-            found.append(Text(text, self._redrawn, self._cleared))
+            if self._redrawn:
+                text = Drawn(text)
+                text.cleared = self._cleared
+            found.append(text)
             self._cleared = False
         elif text:
             self._cleared = self._redrawn
+
+
+def _plain(data: bytes) -> str:
+    """Printed text without the sequences that colour it and move the cursor."""
+    text = data.decode(errors="replace")
+    return _ESCAPES.sub("", text) if _CONTROL.search(data) else text
 
 
 def _is_whole_bar(line: bytes) -> bool:

@@ -22,6 +22,11 @@ MOST_RESUMES = 100
 _SHARED = ("time", "data_time")
 """What MMEngine's lines hold in training, with iterations as steps, and in validation, with epochs."""
 
+_BELOW = 1 << 54
+"""More than any two steps or epochs lie apart."""
+_NEVER = int(np.iinfo(np.int64).min)
+"""Below every step."""
+
 Bools = npt.NDArray[np.bool_]
 Grouped = Callable[[Any, Any, Any, int], tuple[Any, Any, Any]]
 
@@ -41,8 +46,13 @@ class _Tag:
     name: str
     is_counter: bool
     counts: str = ""
-    last_step: float = -math.inf
+    last_step: float = math.nan
     last_value: float = math.nan
+    """Of the last point; NaN where it is void."""
+    highest: float = -math.inf
+    """No point that was given has a higher step."""
+    reached: int = 0
+    """How far the run's counter was at its last point; see ``Fold._counter``."""
     is_main: bool = True
     """Whether its last point was at the log's highest step so far: it has no counter of its own."""
 
@@ -74,10 +84,9 @@ class Fold:
         self._records = 0
         self._step = math.nan
         """The last step that a line said."""
-        self._highest = -math.inf
-        """The highest step since the beginning, or since the run was resumed."""
-        self._main = BY_EPOCH
-        """What the lines count that tell whether a run was resumed."""
+        self._has_steps = False
+        self._highest = _NEVER
+        """How far the run's counter was since the beginning, or since the run was resumed."""
         self._iteration = (math.nan, math.nan)
         """Step and epoch of MMEngine's last line about training."""
         self._tags: dict[tuple[int, int], _Tag] = {}
@@ -112,10 +121,9 @@ class Fold:
         said, epoch, parts = block.step[:n], block.epoch[:n], block.part[:n]
         is_said = said == said
         index = np.arange(n)
-        is_val = self._is_validation(block, is_said)
-        if is_val is not None and is_val.any():
-            is_said &= ~is_val
-            parts = np.where(is_val, np.int8(MMENGINE_VAL), parts)
+        is_val, by_val_epoch = self._mmengine(block, is_said)
+        is_said &= ~by_val_epoch
+        parts = np.where(is_val & (parts == 0), np.int8(MMENGINE_VAL), parts)
         last = np.maximum.accumulate(np.where(is_said, index, -1))
         steps = np.where(last >= 0, said[last], self._step)
         modes = np.zeros(n, dtype=np.int8)
@@ -127,31 +135,34 @@ class Fold:
             modes[by_epoch], modes[by_line] = BY_EPOCH, BY_LINE
         if last[-1] >= 0:
             self._step = float(said[last[-1]])
-        if is_val is not None:
-            steps, modes = np.where(is_val, said, steps), np.where(is_val, np.int8(BY_EPOCH), modes)
+        steps, modes = np.where(by_val_epoch, said, steps), np.where(by_val_epoch, np.int8(BY_EPOCH), modes)
         return steps.astype(np.int64), modes, parts
 
-    def _is_validation(self, block: Block, is_said: Bools) -> Bools | None:
-        """By line, whether it is MMEngine's about a validation: its key ``step`` holds the epoch."""
+    def _mmengine(self, block: Block, is_said: Bools) -> tuple[Bools, Bools]:
+        """By line, whether it is MMEngine's about a validation, and whether its key ``step`` then holds the epoch.
+
+        Its lines about training say ``iter`` and ``step``, which are the same, and mostly ``epoch``.
+        """
         iteration, step = self._keys.root("iter"), self._keys.root("step")
-        if iteration < 0 or step < 0:
-            return None
         n = block.lines
+        if iteration < 0 or step < 0:
+            return np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
         has_iteration = np.zeros(n, dtype=np.bool_)
         has_iteration[block.line[: block.points][block.node[: block.points] == iteration]] = True
         by_step = block.step_node[:n] == step
         epoch = np.full(n, np.nan)
         at_epoch = block.node[: block.points] == self._keys.root(EPOCH)
         epoch[block.line[: block.points][at_epoch]] = block.value[: block.points][at_epoch]
-        is_training = is_said & by_step & has_iteration & (epoch == epoch)
+        is_training = is_said & by_step & has_iteration
         last = np.maximum.accumulate(np.where(is_training, np.arange(n), -1))
         known_step = np.where(last >= 0, block.step[:n][last], self._iteration[0])
         known_epoch = np.where(last >= 0, epoch[last], self._iteration[1])
         if last[-1] >= 0:
             self._iteration = float(known_step[-1]), float(known_epoch[-1])
         said = block.step[:n]
-        found: Bools = by_step & ~has_iteration & (epoch != epoch) & (said != known_step) & (said <= known_epoch)
-        return found
+        is_val: Bools = by_step & ~has_iteration & (epoch != epoch) & (known_step == known_step)
+        by_epoch: Bools = is_val & (said < known_step) & ~(said > known_epoch)
+        return is_val, by_epoch
 
     def _grouped(
         self, block: Block, steps: Ints, modes: npt.NDArray[np.int8], parts: npt.NDArray[np.int8], grouped: Grouped
@@ -160,7 +171,7 @@ class Fold:
         p = block.points
         bounds, lines, values = grouped(block.node[:p], block.line[:p], block.value[:p], len(self._keys))
         has_parts = bool(parts.any())
-        news: dict[_Tag, _News] = {}
+        found: list[tuple[int, int, int, _News]] = []
         for node in np.flatnonzero(np.diff(bounds)).tolist():
             at, of = lines[bounds[node] : bounds[node + 1]], values[bounds[node] : bounds[node + 1]]
             role = self._keys.nodes[node].role
@@ -170,15 +181,20 @@ class Fold:
             elif role is Role.EPOCH:
                 other = ~((modes[at] == BY_EPOCH) & (of == block.epoch[at]) & (steps[at] == of))
                 at, of = at[other], of[other]
-            for part in np.unique(parts[at]).tolist() if has_parts and role is not Role.EPOCH else (0,):
-                if has_parts and role is not Role.EPOCH:
-                    mine = parts[at] == part
-                    at_part, of_part = at[mine], of[mine]
-                else:
-                    at_part, of_part = at, of
-                if len(at_part):
-                    news[self._tag(node, part)] = _News(at_part, of_part)
-        return news
+            if not has_parts or role is Role.EPOCH:
+                if len(at):
+                    found.append((int(at[0]), node, 0, _News(at, of)))
+                continue
+            named = self._named_parts(node)[parts[at]]
+            for part in np.unique(named).tolist():
+                mine = named == part
+                found.append((int(at[mine][0]), node, part, _News(at[mine], of[mine])))
+        return {self._tag(node, part): news for _, node, part, news in sorted(found, key=lambda one: one[:3])}
+
+    def _named_parts(self, node: int) -> Ints:
+        """By part, the part that a key's tag is named after; 0 where the tag needs no part's name."""
+        tag = self._keys.nodes[node].tag
+        return np.array([part if _name(tag, part) != tag else 0 for part in range(MMENGINE_VAL + 1)])
 
     def _tag(self, node: int, part: int) -> _Tag:
         found = self._tags.get((node, part))
@@ -207,30 +223,45 @@ class Fold:
         A tag resumes where its step is below its last one. Tags with counters of their own, whose steps are below
         those of the lines around them, are not touched when others resume.
         """
-        main = BY_EPOCH if math.isnan(self._step) else BY_STEP
-        if main != self._main:
-            self._main, self._highest = main, -math.inf
-        said = np.where(modes == main, steps, -math.inf)
-        high = np.maximum(np.maximum.accumulate(said), self._highest)
-        lines = _backward(said, high, self._highest, 0)
+        main = self._counter(steps, modes)
+        high = np.maximum(np.maximum.accumulate(main), self._highest)
+        lines = _backward(main, high, self._highest, 0)
         while lines and self._resumes < MOST_RESUMES:
             line = lines.pop()
             step = int(steps[line])
             of = self._of(line, block, news)
-            if not any(_goes_back(tag, found, line, steps, high) for tag, found in of if not tag.is_counter):
+            if not any(_goes_back(tag, found, line, main, high) for tag, found in of if not tag.is_counter):
                 continue
-            self._cut(line, step, news, steps, high, batch)
+            self._cut(line, step, news, steps, main >= high, batch)
             batch.remarks.append(Remark(step, float(times[line]), f"resumed at step {step}", "resumed"))
             self._resumes += 1
-            high[line:] = np.maximum.accumulate(said[line:])
-            lines = _backward(said, high, -math.inf, line)
-        self._highest = float(high[-1])
+            high[line:] = np.maximum.accumulate(main[line:])
+            lines = _backward(main, high, _NEVER, line)
+        self._highest = int(high[-1])
+        is_main = main >= high
         for tag, found in news.items():
             if tag.is_counter:  # in lines with a counter of their own it says nothing of the run's epoch
-                main_lines = steps[found.lines] >= high[found.lines]
-                found.kept = main_lines if found.kept is None else found.kept & main_lines
+                kept = is_main[found.lines] | (modes[found.lines] == BY_LINE)
+                found.kept = kept if found.kept is None else found.kept & kept
             last = found.lines[-1]
-            tag.is_main = bool(modes[last] == main and steps[last] >= high[last])
+            tag.is_main = bool(is_main[last])
+            if found.kept is None or found.kept[-1] or not tag.is_main:
+                tag.reached = int(main[last])
+            else:  # void since a later line of this block
+                tag.reached = _NEVER
+
+    def _counter(self, steps: Ints, modes: npt.NDArray[np.int8]) -> Ints:
+        """[lines]: a number that falls where the run was resumed: the step, below all of them the epoch.
+
+        Epochs count until the log says a step. Lines that say neither, and validations by epoch, have the least.
+        """
+        is_by_epoch = modes == BY_EPOCH
+        if self._has_steps:
+            is_by_epoch[:] = False
+        elif (by_step := np.flatnonzero(modes == BY_STEP)).size:
+            is_by_epoch[by_step[0] :] = False
+            self._has_steps = True
+        return np.where(modes == BY_STEP, steps, np.where(is_by_epoch, steps - _BELOW, _NEVER))
 
     def _of(self, line: int, block: Block, news: dict[_Tag, _News]) -> list[tuple[_Tag, _News]]:
         """The tags of a line."""
@@ -267,6 +298,7 @@ class Fold:
             return
         last = lines[-1]
         tag.last_step, tag.last_value = float(steps[last]), float(values[-1])
+        tag.highest = max(tag.highest, float(steps[lines].max()))
         if len(lines) == len(steps):  # in all lines: their steps and times are not copied for each tag
             batch.points[tag.name] = Series(steps, values, times)
         else:
@@ -276,39 +308,43 @@ class Fold:
             batch.counts[tag.name] = counts or "step"
             tag.counts = counts
 
-    def _cut(self, line: int, step: int, news: dict[_Tag, _News], steps: Ints, high: Floats, batch: Batch) -> None:
+    def _cut(
+        self, line: int, step: int, news: dict[_Tag, _News], steps: Ints, is_main: Bools, batch: Batch
+    ) -> None:
         """Void what was logged from ``step`` on before ``line``, but for tags with a counter of their own."""
         for tag in self._tags.values():
             found = news.get(tag)
             before = found.before(line) if found is not None else 0
             if before and found is not None:
-                last = found.lines[before - 1]
-                if steps[last] < high[last]:
+                if not is_main[found.lines[before - 1]]:
                     continue
                 if found.kept is None:
                     found.kept = np.ones(len(found.lines), dtype=np.bool_)
                 found.kept[:before] &= steps[found.lines[:before]] < step
             elif not tag.is_main:
                 continue
-            if tag.last_step >= step:
+            if tag.highest >= step:
                 batch.cuts[tag.name] = min(step, batch.cuts.get(tag.name, step))
-                tag.last_step = -math.inf
+                tag.highest = step - 1
+            if tag.last_step >= step:
+                tag.last_step, tag.reached = math.nan, _NEVER
 
 
-def _backward(said: Floats, high: Floats, highest: float, first: int) -> list[int]:
-    """The lines from ``first`` on whose step is below that of an earlier one, the last line first."""
+def _backward(main: Ints, high: Ints, highest: int, first: int) -> list[int]:
+    """The lines from ``first`` on that are below an earlier one, the last line first."""
     earlier = np.concatenate(([highest], high[first:-1]))
-    lines: list[int] = (first + np.flatnonzero((said[first:] < earlier) & (said[first:] > -math.inf))).tolist()
+    lines: list[int] = (first + np.flatnonzero((main[first:] < earlier) & (main[first:] > _NEVER))).tolist()
     return lines[::-1]
 
 
-def _goes_back(tag: _Tag, found: _News, line: int, steps: Ints, high: Floats) -> bool:
+def _goes_back(tag: _Tag, found: _News, line: int, main: Ints, high: Ints) -> bool:
     """Whether a tag without a counter of its own was beyond the step of ``line`` before."""
     before = found.before(line)
     if not before:
-        return tag.is_main and tag.last_step > steps[line]
+        return tag.is_main and tag.reached > main[line]
     last = found.lines[before - 1]
-    return bool(steps[last] >= high[last] and steps[last] > steps[line])
+    is_void = found.kept is not None and not found.kept[before - 1]
+    return bool(not is_void and main[last] >= high[last] and main[last] > main[line])
 
 
 def _name(tag: str, part: int) -> str:

@@ -73,7 +73,7 @@ def take(found: dict[str, Any], keys: Keys, block: Block) -> dict[str, Any]:
             if node.is_null_nan:
                 block.add_point(number, math.nan)
         elif kind is int or kind is float:
-            numeric = _as_float(value)
+            numeric = as_float(value)
             if node.role is Role.STEP and abs(numeric) < _MOST_STEP and numeric == math.floor(numeric):
                 if node.rank < step_rank:
                     if step_node >= 0 and keys.nodes[step_node].role is Role.STEP:
@@ -109,7 +109,8 @@ def _leaves(found: dict[str, Any], keys: Keys) -> Iterator[tuple[int, Any]]:
             stack.pop()
 
 
-def _as_float(value: float) -> float:
+def as_float(value: float) -> float:
+    """A number as a float; one that is too large is infinite."""
     try:
         return float(value)
     except OverflowError:  # a whole number of more than 308 digits

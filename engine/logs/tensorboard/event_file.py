@@ -20,6 +20,8 @@ _FAR = 1 << 20
 """Bytes behind such bytes from which on they are taken for damaged at once."""
 _HEAD = 64
 """First bytes of a file, by which one that was written anew is told: they hold the time of its first record."""
+SHORT = 1 << 18
+"""Bytes for which compiled code is not loaded: a first picture of a long log must not wait for it."""
 DAMAGED = "damaged record"
 OVERSIZED = "record of more than 8 MiB"
 
@@ -94,7 +96,8 @@ class EventFile:
         if not self._expected:
             self._expected = True
             CHOICE.expect(self.size)
-        self.parser = CHOICE.parser(self.tags, self.parser)
+        if limit > SHORT:
+            self.parser = CHOICE.parser(self.tags, self.parser)
         data = os.pread(fd, max(limit, self._needed), self.offset)
         is_end = self.offset + len(data) >= self.size
         found = self.parser.parse(data, hold=is_end and not is_old)

@@ -17,6 +17,7 @@ from support.paths import ROOT
 from engine.logs.columns import Columns
 from engine.logs.console.format import Console
 from engine.logs.console.parser import LineParser
+from engine.logs.console.template import Templates
 from engine.logs.console.text import LONGEST
 from engine.logs.folder import Folder
 
@@ -434,3 +435,54 @@ def test_kinds_and_names_are_bounded() -> None:
     for word in words:
         assert not parser.feed(f"{word} step 1 loss=0.5\n".encode())
     assert len(parsed(repeated("step {n} " + " ".join(f"k{n}=1" for n in range(900)))).tags) == 256
+
+
+def without_patterns(data: bytes, monkeypatch: pytest.MonkeyPatch) -> Columns:
+    """What the parser makes of printed bytes where it takes every line apart anew."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Templates, "find", lambda self, text: None)
+        return parsed(data)
+
+
+def assert_same(one: Columns, other: Columns) -> None:
+    assert one.tags == other.tags
+    for tag in one.tags:
+        left, right = one.series(tag), other.series(tag)
+        assert left.step.tolist() == right.step.tolist()
+        assert left.value.tobytes() == right.value.tobytes()
+        assert left.time.tobytes() == right.time.tobytes()
+    assert (one.counts, one.problems) == (other.counts, other.problems)
+    assert [mark.step for mark in one.remarks] == [mark.step for mark in other.remarks]
+
+
+def long_log(seed: int) -> bytes:
+    """A log of many forms of lines, with rests of all kinds between them."""
+    chance = random.Random(seed)
+    forms = [line for line, *_ in LINES.values()]
+    printed = []
+    for _ in range(8):
+        line = chance.choice(forms)
+        start = chance.choice((0, 1, 95, 990))
+        for n in range(start, start + chance.choice((3, 15, 40))):
+            printed.append(line.format(n=n, v=chance.choice((n / 7, -n, 0.0, 1e-9 * n, float("nan"), 1e12))))
+            if chance.random() < 0.1:
+                printed.append(chance.choice((
+                    "2026-11-27 14:00:01,123 WARNING x.py:3 retried shard 7", "Epoch 3", "no digits here", "",
+                    "epoch 2: 5%|█▌  | 3/60 [00:01<00:10, 9it/s, loss=0.5]", "step 3: loss 1, time 1795788001.5",
+                    "iter 12: loss 7.5, time 12.5ms, mfu 1.00%", "loss: nan, nan: 5 [7/6] 1:02:03",
+                    "rank 3 step 4 a=1",
+                )))  # fmt: skip
+    return "\n".join(printed).encode() + b"\n"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_patterns_read_what_the_slow_way_reads(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = long_log(seed)
+    assert_same(parsed(data), without_patterns(data, monkeypatch))
+    for damaged in mutations(data, 4, seed * 10):
+        assert_same(parsed(damaged), without_patterns(damaged, monkeypatch))
+
+
+def test_many_lines_at_once_are_what_one_by_one_gives() -> None:
+    data = long_log(77) + repeated("Epoch {n} batch 7 loss={v}", 99).encode() * 2
+    assert_same(parsed(data), parsed(data, 100))

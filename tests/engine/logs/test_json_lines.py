@@ -126,6 +126,8 @@ def test_compiled_code_gives_the_columns_that_python_gives(tmp_path: Path, limit
     plain = everything(columns(path))
     assert everything(drained(reader(path, COMPILED), limit)) == everything(drained(reader(path), limit))
     assert plain["problems"] == {"damaged record": 10}
+    in_pieces = everything(drained(reader(path), limit))["points"]
+    assert {tag: found for tag, found in in_pieces.items() if found[0]} == plain["points"]
 
 
 def test_compiled_code_gives_the_columns_that_python_gives_of_damaged_logs(tmp_path: Path) -> None:
@@ -345,6 +347,20 @@ def test_mmengine_is_one_run_and_its_validation_counts_epochs(tmp_path: Path) ->
             assert found.series("time").step.tolist() == [10, 20, 30, 40]
             assert points(found, "epoch") == [(10, 1.0), (20, 1.0), (30, 2.0), (40, 2.0)]
             assert "iter" not in found.tags
+
+
+def test_mmengine_with_iterations_alone(tmp_path: Path) -> None:
+    lines = [
+        {"time": 0.3, "loss": 1.5, "iter": 10, "step": 10},
+        {"acc": 0.5, "time": 0.1, "step": 10},
+        {"time": 0.2, "loss": 1.0, "iter": 20, "step": 20},
+        {"acc": 0.75, "time": 0.1, "step": 20},
+    ]
+    for limit in (1, 1 << 20):
+        found = drained(reader(written(tmp_path / "a.json", lines)), limit)
+        assert points(found, "acc") == [(10, 0.5), (20, 0.75)]
+        assert points(found, "time") == [(10, 0.3), (20, 0.2)]
+        assert found.counts == {}
 
 
 def test_what_is_no_log_is_not_claimed(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from engine.logs.batch import Batch
 from engine.logs.columns import Columns
+from engine.logs.finding import ROUND_SECONDS
 from engine.logs.folder import Folder
 from engine.logs.reader import Claim, Format, Reader
 from engine.logs.series import series_of
@@ -111,6 +112,15 @@ def test_a_file_is_a_run_and_so_is_a_folder(tmp_path: Path) -> None:
         Path(os.path.relpath(path)) for path in (file.parent, write(tmp_path / "y" / "z" / "log").parent.parent)
     ]
     assert list(looked(Source(named, [FORMAT]))) == [str(named[0]), f"{named[1]}/z"]
+
+
+def test_pictures_and_checkpoints_are_not_opened_but_counted(tmp_path: Path) -> None:
+    for name in ("log", "model.PT", "picture.png", "events.out.tfevents.1.host.rs"):
+        write(tmp_path / name)
+    source = Source([tmp_path], [Lines(by_name=True)])
+    assert list(looked(source)) == [".#events.out.tfevents.1.host.rs", ".#log"]
+    assert source.files == 4
+    assert list(looked(Source([tmp_path / "model.PT"], [Lines(by_name=True)]))) == ["."]
 
 
 def test_links_are_followed_once_and_only_out_of_the_paths(tmp_path: Path) -> None:
@@ -318,3 +328,17 @@ def test_one_training_in_two_formats_is_told_once_both_are_read(tmp_path: Path) 
     read(source)
     one, two = sorted(source.runs.values(), key=lambda run: run.format.name)
     assert (one.same_as, two.same_as) == (None, one.number)
+
+
+def test_a_first_round_that_took_long_does_not_put_off_the_next(tmp_path: Path) -> None:
+    class Slow(Lines):
+        def claims(self, folder: Folder) -> Iterable[Claim]:
+            end = time.thread_time() + 0.05
+            while time.thread_time() < end:
+                pass
+            return super().claims(folder)
+
+    source = Source([tmp_path], [Slow()])
+    while source.scan():
+        pass
+    assert source.wait <= ROUND_SECONDS

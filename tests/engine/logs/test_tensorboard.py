@@ -301,9 +301,9 @@ def test_what_is_no_event_file_is_not_claimed(tmp_path: Path) -> None:
     (tmp_path / "tfevents.txt").write_text("notes on tfevents files, longer than a header")
     (tmp_path / "data.tfrecord").write_bytes(made.record(b"a record of another kind"))
     assert not list(TensorBoard().claims(Folder(tmp_path)))
-    made.write(tmp_path, [made.version(1.0)], "renamed.bin")
+    made.write(tmp_path, [made.version(1.0)], "renamed.log")
     (claim,) = TensorBoard().claims(Folder(tmp_path))
-    assert claim.files == (tmp_path / "renamed.bin",)
+    assert claim.files == (tmp_path / "renamed.log",)
 
 
 def test_mutated_logs_never_raise_and_end(tmp_path: Path) -> None:
