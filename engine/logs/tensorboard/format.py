@@ -41,7 +41,8 @@ class TensorBoard(Format):
         found += [name for name in others if _is_events(folder.head(name))]
         if found and not self._belongs_to_parent(folder):
             files = tuple(folder.path / name for name in sorted(found, key=name_order))
-            settings = [path for name in folder.folders if (path := self._settings(folder.folder(name)))]
+            moments = [name for name in folder.folders if _MOMENT.fullmatch(name)]
+            settings = [path for name in moments if (path := self._settings(folder.folder(name)))]
             yield Claim(self.name, folder.path, (*files, *settings))
 
     def _belongs_to_parent(self, folder: Folder) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...jit import as_float, inlined, jit, jit_step
+from ...jit import as_float, inlined, is_kept, jit, jit_step
 from ..series import Series
 from .crc import tables
 from .events import Notable, read_event
@@ -585,6 +585,17 @@ class CompiledParser(Parser):
             times.view(np.float64)[count] = point.time
             count += 1
         return stop + 4, count, columns, 0
+
+
+def is_compiled() -> bool:
+    """Whether parsing needs not wait for the compiler: its code was compiled in this process, or is on disk."""
+    return is_kept(scan) and is_kept(group)
+
+
+def compile_all() -> None:
+    """Compile what parsing needs, unless it is compiled."""
+    parser = CompiledParser(Tags())
+    parser.by_tag(parser.parse(bytes(HEADER)), slice(None))
 
 
 def _length(data: bytes, position: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,11 @@ _TEXT = "/text_summary"
 """What torch and others append to the tag of a text."""
 _ARGUMENTS = "args"
 """The tag under which Hugging Face's trainer logs its arguments, as the text of a JSON object."""
+MOST_TEXT, _LONGEST = 1 << 23, 1 << 14
+"""Characters that are kept, of all texts of a run and of one."""
+_TOO_MUCH_TEXT = "text beyond the first 8 MiB"
+_MOST_SETTINGS = 1000
+"""Settings that are taken from one text; a model's configuration may list thousands of labels."""
 _MOST_RESTARTS = 20
 """How often a run is read again because its files turn out to be ordered otherwise; then they stay as they are."""
 
@@ -77,6 +83,7 @@ class EventReader(Reader):
 
     def _forget(self) -> None:
         self._curves: dict[str, _Curve] = {}
+        self._texts = 0
         self._owners: dict[tuple[int, str], _Source] = {}
         """By session and tag: the file that holds it."""
 
@@ -229,11 +236,14 @@ class EventReader(Reader):
         batch = news.batch
         for tag, text in notable.texts:
             name = tag.decode("utf-8", "replace").removesuffix(_TEXT)
-            settings = _settings_of(name, text)
-            if settings:
+            if self._texts >= MOST_TEXT:
+                batch.problems[_TOO_MUCH_TEXT] += 1
+            elif settings := _settings_of(name, text):
                 batch.settings |= settings
+                self._texts += len(text)
             else:
-                batch.remarks.append(Remark(notable.step, notable.time, f"{name}: {text}"))
+                batch.remarks.append(Remark(notable.step, notable.time, f"{name}: {text[:_LONGEST]}"))
+                self._texts += min(len(text), _LONGEST)
         batch.settings |= notable.settings
         batch.ended = notable.ended or batch.ended
         if notable.is_start:
@@ -291,4 +301,4 @@ def _settings_of(name: str, text: str) -> dict[str, Any]:
             settings[prefix] = json.dumps(value)
         else:
             settings[prefix] = value
-    return dict(reversed(settings.items()))
+    return dict(itertools.islice(reversed(settings.items()), _MOST_SETTINGS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from support.mutate import mutations
 from engine.logs.columns import Columns
 from engine.logs.folder import Folder
 from engine.logs.reader import Reader
+from engine.logs.tensorboard import reader as reader_module
 from engine.logs.tensorboard.format import TensorBoard
 
 needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the corpus of real logs is not here")
@@ -42,7 +44,7 @@ def assert_logged(columns: Columns, tag: str, expected: list[list[float]], name:
 
 @needs_cases
 @pytest.mark.parametrize("case", REAL)
-@pytest.mark.parametrize("limit", [1, 1 << 23])
+@pytest.mark.parametrize("limit", [500, 1 << 23])
 def test_real_logs_equal_their_truth(case: str, limit: int) -> None:
     found = read_all(TensorBoard(), CASES / case, limit)
     for run, tags in truth(case).items():
@@ -287,6 +289,34 @@ def test_a_large_record_is_stepped_over(tmp_path: Path) -> None:
     (run,) = read_all(TensorBoard(), tmp_path).values()
     assert run.series("loss").step.tolist() == [0, 1, 2, 3]
     assert run.problems == {"record of more than 8 MiB": 1}
+
+
+def hparams(content: bytes) -> bytes:
+    """A record of the hparams plugin."""
+    tag = "_hparams_/session_end_info"
+    return made.event(1, 0, made.summary([made.tensor(tag, made.whole(1, 1), "hparams", content)]))
+
+
+def test_an_end_without_a_time_is_none(tmp_path: Path) -> None:
+    """torch's add_hparams writes one together with the settings, at the start of many trainings."""
+    made.write(tmp_path, [hparams(made.text(4, made.whole(1, 1))), *logged(1, range(3))])
+    assert read_all(TensorBoard(), tmp_path)["."].ended == ""
+    made.write(tmp_path, [*logged(1, range(3)), hparams(made.text(4, made.whole(1, 2) + made.double(2, 9.0)))])
+    assert read_all(TensorBoard(), tmp_path)["."].ended == "failed"
+
+
+def test_texts_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_module, "MOST_TEXT", 1 << 17)
+    labels = json.dumps({"width": 3, "labels": {str(i): "x" for i in range(5000)}})
+    inner = made.whole(1, 7) + made.text(8, labels.encode())
+    notes = made.whole(1, 7) + made.text(8, b"word " * 4000)
+    note = made.event(1, 1, made.summary([made.tensor("note", notes, "text")]))
+    made.write(tmp_path, [note] * 12)
+    made.write(tmp_path / "other", [made.event(0, 0, made.summary([made.tensor("model", inner, "text")]))])
+    run, other = read_all(TensorBoard(), tmp_path).values()
+    assert sum(len(remark.text) for remark in run.remarks) <= (1 << 17) + 12 * len("note: ")
+    assert run.problems == {"text beyond the first 8 MiB": 4}
+    assert (len(other.settings), other.settings["model.width"]) == (1000, 3)
 
 
 def test_the_steps_of_keras(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from engine.logs.tensorboard import tags as tags_module
 from engine.logs.tensorboard.crc import crc_of
 from engine.logs.tensorboard.found import Found, Parser, Stop
 from engine.logs.tensorboard.framing import PlainParser
-from engine.logs.tensorboard.framing_jit import CompiledParser
+from engine.logs.tensorboard.framing_jit import CompiledParser, compile_all
 from engine.logs.tensorboard.parser import WORTH, Choice
 from engine.logs.tensorboard.tags import Tags
 
@@ -174,6 +174,7 @@ def test_a_record_that_is_too_large_ends_the_piece(length: int) -> None:
 
 def test_the_compiled_parser_goes_on_where_the_other_stopped() -> None:
     """Compiled code is loaded once enough is to be read, be it in the middle of a file."""
+    compile_all()
     tags, choice = Tags(), Choice()
     parts = [made.event(1, 0, made.summary([made.tensor(tag, made.packed(1), plugin)]))
              for tag, plugin in (("a", "scalars"), ("b", "images"))]  # fmt: skip
