@@ -71,15 +71,23 @@ class LineFile:
             piece = Piece(size=found.st_size)
             if self._is_other(fd, found):
                 piece.anew = True
-                self._at, self._before, self._head, self._passing = 0, b"", b"", False
+                self._forget()
             self._inode = found.st_ino
             self._fill(fd, piece, max(limit, 1))
+            if os.pread(fd, len(self._head), 0) != self._head:
+                # It was rewritten while it was read, and these lines may stand in the old file or in the new one.
+                self._forget()
+                return Piece(anew=True, size=found.st_size)
             self._state = None if piece.more else state
             return piece
         except OSError:
             return Piece(read=self._at, size=self._at)
         finally:
             os.close(fd)
+
+    def _forget(self) -> None:
+        """Begin at the file's first byte."""
+        self._state, self._at, self._before, self._head, self._passing = None, 0, b"", b"", False
 
     def is_changed(self) -> bool:
         """Whether a call of ``read`` would look into the file; costs one look at the directory entry."""
