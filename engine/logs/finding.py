@@ -271,7 +271,7 @@ class Search:
         place.undecided = self._undecided(folder)
 
     def _ask(self, place: Place, folder: Folder) -> None:
-        place.found = []
+        before, place.found = place.found, []
         self._looks += 1
         for kind in self._formats:
             try:
@@ -285,7 +285,8 @@ class Search:
             folder.hide(taken)
             for path in taken:
                 self._claimed.setdefault(path.parent, {})[path.name] = place.path
-        self._renewed.add(place.path)
+        if place.found != before:
+            self._renewed.add(place.path)
 
     def _release(self, place: Place) -> None:
         """Forget what was claimed for a place, before it is asked for anew."""
