@@ -15,6 +15,7 @@ from ..runs.home import default_home
 from ..runs.names import CHECKPOINT, CONFIG, CONTROL, EVENTS, LABEL, LOCK, TRIAL, TWIN_MAP, WORKER_LOG
 from .folder import HEAD, Folder
 from .reader import Claim, Format
+from .recognised import unreadable
 
 ROUND_SECONDS = 2.0
 """From one look at all folders to the next."""
@@ -73,6 +74,8 @@ class Place:
     """Whether it is a run directory of springtui."""
     error: str = ""
     """Why it cannot be read."""
+    unreadable: list[tuple[Path, str]] = field(default_factory=list)
+    """Logs in it that are recognised and not read, and what each is."""
     looked_into: dict[str, int] = field(default_factory=dict)
     """Folders below that a format looked into for it, and files that may gain runs: when each was last changed."""
     undecided: dict[str, int] = field(default_factory=dict)
@@ -100,6 +103,7 @@ class Search:
         self._looks = 0
         """Grows whenever a place was looked at anew, or vanished."""
         self._counted: tuple[int, int, dict[Path, str]] = (0, 0, {})
+        self._unreadable: dict[Path, str] = {}
         self._next = 0.0
         self._spent = 0.0
         """Seconds of a core that this round has taken, ..."""
@@ -154,12 +158,19 @@ class Search:
         self._count()
         return self._counted[2]
 
+    @property
+    def unreadable(self) -> dict[Path, str]:
+        """By path of a log that is recognised and not read, what it is."""
+        self._count()
+        return self._unreadable
+
     def _count(self) -> None:
         """Count anew where places were looked at since the last time."""
         if self._counted[0] != self._looks:
             places = self.places.values()
             errors = {place.path: place.error for place in places if place.error}
             self._counted = self._looks, sum(place.files for place in places), errors
+            self._unreadable = dict(pair for place in places for pair in place.unreadable)
 
     @property
     def is_looking(self) -> bool:
@@ -221,7 +232,7 @@ class Search:
             self._looks += 1
             self._renewed.add(place.path)
         place.found, place.folders, place.links, place.error = [], [], [], error
-        place.changed, place.files = -1, 0
+        place.changed, place.files, place.unreadable = -1, 0, []
 
     def _is_stale(self, place: Place, changed: int) -> bool:
         if place.error or place.changed != changed or place.listed - changed / 1e9 < _SAME_TICK:
@@ -272,6 +283,9 @@ class Search:
 
     def _ask(self, place: Place, folder: Folder) -> None:
         before, place.found = place.found, []
+        place.unreadable = unreadable(folder)
+        if any(path == place.path for path, _ in place.unreadable):
+            folder.hide([place.path / name for name in folder.entries])
         self._looks += 1
         for kind in self._formats:
             try:

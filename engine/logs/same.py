@@ -210,20 +210,22 @@ def _pairs(runs: Mapping[int, Candidate], numbers: Sequence[int]) -> Iterator[tu
         groups = [group[:_POINTS] for group in by_folder.values()]
     for group in groups:
         for left, right in combinations(group, 2):
-            if runs[left].format != runs[right].format and _is_near(runs[left].folder, runs[right].folder):
+            if runs[left].format != runs[right].format and _is_near(runs[left], runs[right]):
                 yield left, right
 
 
-def _is_near(left: Path, right: Path) -> bool:
-    shared = sum(1 for _ in _shared_parts(left, right))
-    return max(len(left.parts), len(right.parts)) - shared <= _NEAR
+def _is_near(left: Candidate, right: Candidate) -> bool:
+    """Whether two folders are near enough for one training.
 
-
-def _shared_parts(left: Path, right: Path) -> Iterator[str]:
-    for one, other in zip(left.parts, right.parts, strict=False):
-        if one != other:
-            return
-        yield one
+    Where one log tells no times, one folder is in the other, or both have the same name: ``csv/version_0`` and
+    ``tb/version_0``.
+    """
+    mine, theirs = left.folder.parts, right.folder.parts
+    shared = next((n for n, (one, other) in enumerate(zip(mine, theirs, strict=False)) if one != other), None)
+    if shared is None:
+        return abs(len(mine) - len(theirs)) <= _NEAR
+    are_dated = left.sketch.has_times and right.sketch.has_times
+    return max(len(mine), len(theirs)) - shared <= _NEAR and (are_dated or mine[-1] == theirs[-1])
 
 
 def _is_same(left: Candidate, right: Candidate) -> bool:

@@ -78,6 +78,7 @@ class FoundRun:
         self.same_as: int | None = None
         """The number of the run that is the same training in another format, and richer; see ``Source.relate``."""
         self.sketch = Sketch()
+        self.has_settings = False
         self.reader: Reader | None = None
         self.faults = 0
         self.due = 0.0
@@ -189,6 +190,11 @@ class Source:
         """By path, why it cannot be looked through."""
         return self._search.errors
 
+    @property
+    def unreadable(self) -> dict[Path, str]:
+        """By path of a log that is recognised and that springtui does not read, what it is, in words."""
+        return self._search.unreadable
+
     def run(self, number: int) -> FoundRun:
         """The run of a number."""
         return self._by_number[number]
@@ -203,6 +209,7 @@ class Source:
         while limit > 0 and (run := self._next_run()) is not None:
             batch, before, points = self._look(run, min(limit, PIECE)), run.read, run.sketch.points
             run.sketch.take(batch)
+            run.has_settings = run.has_settings or bool(batch.settings)
             run.read, run.size = batch.read, batch.size
             limit -= max(_LEAST, run.read - before)
             self._points += run.sketch.points - points
@@ -235,11 +242,27 @@ class Source:
         }
         shown = {run.same_as for run in self.runs.values() if run.same_as is not None}
         several = len({candidate.format for candidate in candidates.values()}) > 1
-        same = same_trainings(candidates, shown) if several else {}
+        same = self._settings_alone() | (same_trainings(candidates, shown) if several else {})
         for run in self.runs.values():
-            if run.same_as != same.get(run.number):
-                run.same_as = same.get(run.number)
+            other = same.get(run.number)
+            while other in same:
+                other = same[other]
+            if run.same_as != other:
+                run.same_as = other
                 self.changes += 1
+
+    def _settings_alone(self) -> dict[int, int]:
+        """By number of a run that holds no points, that of the run whose settings it tells.
+
+        It lies in the other's folder: TensorBoard's writers put settings into a folder of their own.
+        """
+        by_folder = {(run.format.name, run.claim.folder): run for run in self.runs.values()}
+        above = {
+            run.number: by_folder.get((run.format.name, run.claim.folder.parent))
+            for run in self.runs.values()
+            if run.has_settings and run.is_complete and not run.sketch.points
+        }
+        return {number: run.number for number, run in above.items() if run is not None}
 
     def _relate_again(self) -> None:
         """Do so where much has been read since the last time, and the last time did not cost much."""

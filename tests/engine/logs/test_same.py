@@ -94,6 +94,23 @@ def test_far_folders_and_other_times_are_other_trainings() -> None:
     assert not same(mine, candidate("lines", {"loss": series(values)}, Path("/elsewhere/b/c/d/e")))
 
 
+def test_undated_logs_lie_in_each_other_or_have_the_same_name() -> None:
+    values = losses(100)
+    dated = series(values, time=1e9)
+    for mine, theirs, is_one in (
+        ("logs", "logs", True),
+        ("out", "out/runs/a", True),
+        ("csv/version_0", "tb/version_0", True),
+        ("csv/version_0", "tb/version_1", False),
+        ("first", "second", False),
+    ):
+        one = candidate("csv", {"loss": series(values)}, HERE / mine)
+        other = candidate("tensorboard", {"loss": dated}, HERE / theirs)
+        assert bool(same(one, other)) == is_one
+    apart = [candidate(kind, {"loss": dated}, HERE / kind) for kind in ("csv", "tensorboard")]
+    assert same(*apart)
+
+
 def test_a_log_of_the_whole_goes_before_those_of_its_parts() -> None:
     values = losses(3000)
     whole = candidate("huggingface", {"loss": series(values[::10])})

@@ -306,6 +306,33 @@ def test_springtuis_own_run_directories_are_joined_to_the_runs_that_they_are_of(
     assert set(source.own_runs) == {alone, old}
 
 
+def test_settings_in_a_folder_of_their_own_are_of_the_run_around_it(tmp_path: Path) -> None:
+    class Told(LinesReader):
+        """An empty log tells a setting."""
+
+        def poll(self, limit: int = 1 << 20) -> Batch:
+            batch = super().poll(limit)
+            return batch if batch.points else replace(batch, settings={"lr": 0.1})
+
+    class Telling(Lines):
+        """A log that may hold no more than settings."""
+
+        def reader(self, claim: Claim) -> Reader:
+            return Told(claim)
+
+    write(tmp_path / "log")
+    write(tmp_path / "settings" / "log", 0)
+    write(tmp_path / "other" / "log", 1)
+    source = Source([tmp_path], [Telling()])
+    found = looked(source)
+    read(source)
+    assert {name: run.same_as for name, run in found.items()} == {
+        ".": None,
+        "settings": found["."].number,
+        "other": None,
+    }
+
+
 def test_one_training_in_two_formats_is_told_once_both_are_read(tmp_path: Path) -> None:
     class Halves(LinesReader):
         """Values with digits enough to be told by."""

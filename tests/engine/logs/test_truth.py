@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 from support.logs import CASES, is_same, truth
 
@@ -14,9 +14,6 @@ from engine.logs.registry import FORMATS
 from engine.logs.series import Series
 
 pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="the reference logs are on developers' machines")
-
-SINGLE = 6e-8
-"""Relative rounding of single precision."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +24,8 @@ class Case:
     needs: str
     """The format that it is read by."""
     relative: float = 0.0
+    is_single: bool = False
+    """Whether values are in single precision, all or those of some tags."""
     digits: int | None = None
     """Decimals that the log was written with."""
     last_stands: bool = False
@@ -38,13 +37,13 @@ class Case:
 
 
 ALL = (
-    Case("accelerate", "trackio", SINGLE),
+    Case("accelerate", "trackio", is_single=True),
     Case("dvclive", "dvclive"),
     Case("fastai", "csv", digits=6, last_stands=True, is_part=True),
     Case("hf_trainer", "huggingface", last_stands=True, only_these_tags=True),
-    Case("ignite", "tensorboard", SINGLE),
+    Case("ignite", "tensorboard", is_single=True),
     Case("jsonl_plain", "jsonl"),
-    Case("lightning", "tensorboard", SINGLE),
+    Case("lightning", "tensorboard", is_single=True),
     Case("llamafactory", "jsonl"),
     Case("mlflow_file", "mlflow-files"),
     Case("sacred", "sacred"),
@@ -53,13 +52,14 @@ ALL = (
     Case("stdout_nanogpt", "console", digits=4),
     Case("stdout_torchtitan", "console"),
     Case("stdout_tqdm", "console", digits=3, is_part=True),
-    Case("tensorboardx", "tensorboard", SINGLE),
-    Case("torch_tb_add_scalars", "tensorboard", SINGLE),
-    Case("torch_tb_basic", "tensorboard", SINGLE),
-    Case("torch_tb_hparams", "tensorboard", SINGLE),
-    Case("torch_tb_nan", "tensorboard", SINGLE),
-    Case("torch_tb_nested", "tensorboard", SINGLE),
-    Case("torch_tb_resume_purge", "tensorboard", SINGLE, last_stands=True),
+    Case("swanlab", "swanlab", is_single=True),
+    Case("tensorboardx", "tensorboard", is_single=True),
+    Case("torch_tb_add_scalars", "tensorboard", is_single=True),
+    Case("torch_tb_basic", "tensorboard", is_single=True),
+    Case("torch_tb_hparams", "tensorboard", is_single=True),
+    Case("torch_tb_nan", "tensorboard", is_single=True),
+    Case("torch_tb_nested", "tensorboard", is_single=True),
+    Case("torch_tb_resume_purge", "tensorboard", is_single=True, last_stands=True),
     Case("torchtune_disklogger", "console"),
     Case("trackio", "trackio"),
     Case("ultralytics", "csv", 6e-6),
@@ -75,7 +75,9 @@ def waits(needs: str) -> pytest.MarkDecorator:
 
 
 def cases() -> list[object]:
-    return [pytest.param(case, id=case.name, marks=[waits(case.needs)]) for case in ALL]
+    """The cases that are there: a copy may lack the log of one."""
+    there = [case for case in ALL if len(list((CASES / case.name).iterdir())) > 1] if CASES.is_dir() else ALL
+    return [pytest.param(case, id=case.name, marks=[waits(case.needs)]) for case in there]
 
 
 def of_name(runs: Sequence[LogRun], name: str) -> LogRun:
@@ -104,6 +106,12 @@ def test_a_real_log_holds_what_was_logged(case: Case) -> None:
             assert run.scalars.keys() <= tags.keys()
 
 
+def single(value: float) -> float:
+    """A number in single precision."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(value))
+
+
 def compare(case: Case, wanted: Sequence[Sequence[float]], found: Series, tag: str) -> None:
     """Check that a series is what was logged, up to the digits of the log."""
     expected = [(step, value) for step, value, _ in wanted]
@@ -118,8 +126,9 @@ def compare(case: Case, wanted: Sequence[Sequence[float]], found: Series, tag: s
     assert [step for step, _ in given] == [step for step, _ in expected], tag
     for (step, value), (_, right) in zip(given, expected, strict=True):
         near = case.digits is not None and abs(value - right) <= 0.5001 * 10.0**-case.digits
-        single = case.relative == SINGLE and not math.isfinite(value) and abs(right) > 3.4e38
-        assert near or single or is_same(value, right, case.relative), f"{tag} at {step}: {value}, not {right}"
+        assert (
+            near or is_same(value, right, case.relative) or (case.is_single and is_same(value, single(right)))
+        ), f"{tag} at {step}: {value}, not {right}"
 
 
 @waits("tensorboard")
