@@ -33,6 +33,10 @@ _SPOOLED = "standard-input"
 """Name of the file that keeps what is piped in."""
 _FIRST_LOOK = 10.0
 """Seconds within which the first run is waited for, or the end of the first look through the paths."""
+_FORMATS = 6
+"""Runs, at most, of which it is waited for whether they are one training in several formats."""
+_ONE_TRAINING = 0.5
+"""Seconds for that."""
 _LOOKS = 2.5
 """Seconds in which the process looks at every file that still grew, or that nothing had recognised."""
 _WAITING = 64
@@ -109,6 +113,8 @@ def open_screens(session: Session, paths: Sequence[str], own: Sequence[Run]) -> 
 
             source = OpenedRuns(own, client)
             client.wait(lambda client: client.is_listed or len(source.runs()) > 1, _FIRST_LOOK)
+            if 1 < len(source.runs()) <= _FORMATS:
+                client.wait(lambda client: client.is_idle and client.is_listed, _ONE_TRAINING)
             runs = source.runs()
             if not runs and client.is_listed and spool is None:
                 refuse(client)
