@@ -15,6 +15,7 @@ from ..runs.home import default_home
 from ..runs.names import CHECKPOINT, CONFIG, CONTROL, EVENTS, LABEL, LOCK, TRIAL, TWIN_MAP, WORKER_LOG
 from .folder import HEAD, Folder
 from .reader import Claim, Format
+from .recognised import AIM, unreadable
 
 ROUND_SECONDS = 2.0
 """From one look at all folders to the next."""
@@ -34,7 +35,7 @@ _LOOKED_OVER = 2000
 _YOUNG = 3600.0
 """Seconds since its last change within which a file that nothing has recognised may become a log."""
 SKIPPED = frozenset({
-    ".git", ".hg", ".svn", ".dvc", ".cache", ".venv", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
+    AIM, ".git", ".hg", ".svn", ".dvc", ".cache", ".venv", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
     ".pytest_cache", ".ipynb_checkpoints", ".vscode", ".idea", "__pycache__", "node_modules", "site-packages",
 })  # fmt: skip
 """Folders that hold no logs of trainings and may be huge; one that is named as a path is looked into."""
@@ -73,6 +74,8 @@ class Place:
     """Whether it is a run directory of springtui."""
     error: str = ""
     """Why it cannot be read."""
+    closed: dict[Path, str] = field(default_factory=dict)
+    """What it holds that is recognised and cannot be read, and why."""
     looked_into: dict[str, int] = field(default_factory=dict)
     """Folders below that a format looked into for it, and files that may gain runs: when each was last changed."""
     undecided: dict[str, int] = field(default_factory=dict)
@@ -159,6 +162,8 @@ class Search:
         if self._counted[0] != self._looks:
             places = self.places.values()
             errors = {place.path: place.error for place in places if place.error}
+            for place in places:
+                errors |= place.closed
             self._counted = self._looks, sum(place.files for place in places), errors
 
     @property
@@ -221,7 +226,7 @@ class Search:
             self._looks += 1
             self._renewed.add(place.path)
         place.found, place.folders, place.links, place.error = [], [], [], error
-        place.changed, place.files = -1, 0
+        place.changed, place.files, place.closed = -1, 0, {}
 
     def _is_stale(self, place: Place, changed: int) -> bool:
         if place.error or place.changed != changed or place.listed - changed / 1e9 < _SAME_TICK:
@@ -247,6 +252,7 @@ class Search:
         self._release(place)
         folder = Folder(place.path.parent, frozenset({place.path.name}))
         self._ask(place, folder)
+        place.closed = unreadable(folder)
         place.looked_into = folder.watched
 
     def _list(self, place: Place, changed: int) -> None:
@@ -263,6 +269,7 @@ class Search:
         outside = self._sort_links(folder)
         place.files = len(folder.files) + folder.passed_over
         self._ask(place, folder)
+        place.closed = unreadable(folder)
         below = [place.path / name for name in folder.folders if name not in SKIPPED]
         place.folders = [path for path in below if path.name not in folder.links]
         place.links = [path for path in below if path.name in outside]
