@@ -16,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest -q --tally=$(TALLY) --durations=15
 # The checks start hundreds of processes. Where Python may not keep what it compiles, each compiles all anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test check bench figures manual clean
+.PHONY: help run test check bench campaign figures manual clean
 
 help: ## what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -36,6 +36,9 @@ check: $(DEV_STAMP) ## ruff and mypy
 
 bench: $(DEV_STAMP) ## measure the figures in docs/evidence.md
 	@$(BIN)/python benchmarks/all.py
+
+campaign: $(DEV_STAMP) ## read 10 000 damaged logs of other tools
+	@$(BIN)/python tests/campaign.py
 
 figures: $(DEV_STAMP) ## make every picture in the documentation from the program
 	@$(BIN)/python docs/pictures.py

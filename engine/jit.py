@@ -37,11 +37,14 @@ COMPILED = (
     "logs/lines/keys.py",
     "logs/lines/texts_jit.py",
     "logs/numbers_jit.py",
+    "logs/protobuf.py",
     "logs/tables/rows_jit.py",
     "logs/tensorboard/crc.py",
     "logs/tensorboard/found.py",
     "logs/tensorboard/framing_jit.py",
     "logs/tensorboard/tags.py",
+    "logs/wandb/history_jit.py",
+    "logs/wandb/layout.py",
 )
 """Modules of the engine, by their path below it, that hold compiled functions or numbers built into them.
 

@@ -19,6 +19,7 @@ import click
 import pytest
 
 from engine import __version__, errors
+from engine.logs.registry import FORMATS
 from engine.settings.chain import ChainConfig
 from engine.settings.fields import parse_assignments
 from engine.settings.recipes import find_recipe
@@ -204,7 +205,7 @@ def test_commands_are_commands(name: str) -> None:
         options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         for word in words:
             option = word.strip("[]").partition("=")[0]
-            if option.startswith("-"):
+            if option.startswith("-") and option != "-":  # standard input
                 assert option in options | {"--help", "--ascii"}, f"{name}: springtui {verb} has no {option}"
         check_values(name, verb, words)
 
@@ -288,6 +289,12 @@ def test_the_table_of_preferences_is_the_preferences() -> None:
     }
     for variable in set(re.findall(r"\bSPRINGTUI_[A-Z_]+", page + manual(cli))):
         assert variable in known, f"{variable} is none that is looked at"
+
+
+def test_the_table_of_formats_is_the_formats() -> None:
+    page = (ROOT / "docs" / "other-logs.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` \|.* \| (.*) \| .* \|$", page, re.MULTILINE)
+    assert rows == [(kind.name, kind.habit or "at once") for kind in FORMATS]
 
 
 def test_the_page_on_scripts_says_which_verbs_print_several_objects() -> None:

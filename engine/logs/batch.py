@@ -37,7 +37,8 @@ class Batch:
     by dots."""
     remarks: list[Remark] = field(default_factory=list)
     counts: dict[str, str] = field(default_factory=dict)
-    """By tag: what its steps count where not the optimiser's steps: epoch, batch, sample, line or call."""
+    """By tag: what its steps count where not the optimiser's steps: epoch, batch, sample, episode, timestep,
+    round, line or call."""
     axes: dict[str, str] = field(default_factory=dict)
     """By tag: the tag that the training declared to be its horizontal axis (of wandb, ``define_metric``)."""
     console: bytes = b""

@@ -15,7 +15,7 @@ from ..runs.home import default_home
 from ..runs.names import CHECKPOINT, CONFIG, CONTROL, EVENTS, LABEL, LOCK, TRIAL, TWIN_MAP, WORKER_LOG
 from .folder import HEAD, Folder
 from .reader import Claim, Format
-from .recognised import AIM, unreadable
+from .recognised import unreadable
 
 ROUND_SECONDS = 2.0
 """From one look at all folders to the next."""
@@ -35,7 +35,7 @@ _LOOKED_OVER = 2000
 _YOUNG = 3600.0
 """Seconds since its last change within which a file that nothing has recognised may become a log."""
 SKIPPED = frozenset({
-    AIM, ".git", ".hg", ".svn", ".dvc", ".cache", ".venv", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
+    ".git", ".hg", ".svn", ".dvc", ".cache", ".venv", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
     ".pytest_cache", ".ipynb_checkpoints", ".vscode", ".idea", "__pycache__", "node_modules", "site-packages",
 })  # fmt: skip
 """Folders that hold no logs of trainings and may be huge; one that is named as a path is looked into."""
@@ -74,8 +74,8 @@ class Place:
     """Whether it is a run directory of springtui."""
     error: str = ""
     """Why it cannot be read."""
-    closed: dict[Path, str] = field(default_factory=dict)
-    """What it holds that is recognised and cannot be read, and why."""
+    unreadable: list[tuple[Path, str]] = field(default_factory=list)
+    """Logs in it that are recognised and not read, and what each is."""
     looked_into: dict[str, int] = field(default_factory=dict)
     """Folders below that a format looked into for it, and files that may gain runs: when each was last changed."""
     undecided: dict[str, int] = field(default_factory=dict)
@@ -103,6 +103,7 @@ class Search:
         self._looks = 0
         """Grows whenever a place was looked at anew, or vanished."""
         self._counted: tuple[int, int, dict[Path, str]] = (0, 0, {})
+        self._unreadable: dict[Path, str] = {}
         self._next = 0.0
         self._spent = 0.0
         """Seconds of a core that this round has taken, ..."""
@@ -157,14 +158,19 @@ class Search:
         self._count()
         return self._counted[2]
 
+    @property
+    def unreadable(self) -> dict[Path, str]:
+        """By path of a log that is recognised and not read, what it is."""
+        self._count()
+        return self._unreadable
+
     def _count(self) -> None:
         """Count anew where places were looked at since the last time."""
         if self._counted[0] != self._looks:
             places = self.places.values()
             errors = {place.path: place.error for place in places if place.error}
-            for place in places:
-                errors |= place.closed
             self._counted = self._looks, sum(place.files for place in places), errors
+            self._unreadable = dict(pair for place in places for pair in place.unreadable)
 
     @property
     def is_looking(self) -> bool:
@@ -226,7 +232,7 @@ class Search:
             self._looks += 1
             self._renewed.add(place.path)
         place.found, place.folders, place.links, place.error = [], [], [], error
-        place.changed, place.files, place.closed = -1, 0, {}
+        place.changed, place.files, place.unreadable = -1, 0, []
 
     def _is_stale(self, place: Place, changed: int) -> bool:
         if place.error or place.changed != changed or place.listed - changed / 1e9 < _SAME_TICK:
@@ -252,7 +258,6 @@ class Search:
         self._release(place)
         folder = Folder(place.path.parent, frozenset({place.path.name}))
         self._ask(place, folder)
-        place.closed = unreadable(folder)
         place.looked_into = folder.watched
 
     def _list(self, place: Place, changed: int) -> None:
@@ -269,7 +274,6 @@ class Search:
         outside = self._sort_links(folder)
         place.files = len(folder.files) + folder.passed_over
         self._ask(place, folder)
-        place.closed = unreadable(folder)
         below = [place.path / name for name in folder.folders if name not in SKIPPED]
         place.folders = [path for path in below if path.name not in folder.links]
         place.links = [path for path in below if path.name in outside]
@@ -279,6 +283,9 @@ class Search:
 
     def _ask(self, place: Place, folder: Folder) -> None:
         place.found = []
+        place.unreadable = unreadable(folder)
+        if any(path == place.path for path, _ in place.unreadable):
+            folder.hide([place.path / name for name in folder.entries])
         self._looks += 1
         for kind in self._formats:
             try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .folder import Folder
 from .series import Ints
 
 BLOCK = 1 << 15
@@ -34,3 +35,17 @@ class Split(NamedTuple):
     """Offset behind the last frame that was looked at: larger than ``behind`` within an unfinished record."""
     damaged: int
     """Damaged places that were passed over."""
+
+
+def framed_logs(folder: Folder, ending: str, identifier: bytes) -> list[str]:
+    """Names of a folder's files with an ending whose first bytes are these.
+
+    A file ``run-…`` that has just begun and does not hold as many bytes yet is one of them.
+    """
+    found = []
+    for name in folder.files:
+        if name.endswith(ending):
+            head = folder.head(name)[: len(identifier)]
+            if head == identifier or (name.startswith("run-") and identifier.startswith(head)):
+                found.append(name)
+    return found

@@ -122,7 +122,7 @@ class FrameFile:
 
 def is_worth_compiled(size: int) -> bool:
     """Whether to read a piece of so many bytes with compiled code: it is loaded already, or pays to be."""
-    return "numba" in sys.modules or (size >= _WORTH and importlib.util.find_spec("numba") is not None)
+    return sys.modules.get("numba") is not None or (size >= _WORTH and importlib.util.find_spec("numba") is not None)
 
 
 def split(data: bytearray, base: int) -> Split:

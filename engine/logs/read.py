@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import LogError
 from .columns import Columns
+from .registry import FORMATS
 from .series import Series
 from .source import FoundRun, Source
 
 _PAUSE = 0.001
+_REASONS = 3
+"""Paths of which a refusal tells why they cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,12 +99,17 @@ def _log_run(run: FoundRun, columns: Columns, source: Source) -> LogRun:
 
 
 def why_none(source: Source) -> str:
-    """What to say where no run was found: what was looked at, and what springtui reads."""
-    from .registry import FORMATS
+    """What to say where no run was found; see ``refusal``."""
+    return refusal(source.paths, source.files, source.problems | source.unreadable)
 
-    named = ", ".join(str(path) for path in source.paths)
-    looked = f"{source.files} file{'s' * (source.files != 1)} looked at"
-    closed = [f"{path}: {why}" for path, why in source.problems.items()]
-    labels = ", ".join(kind.label for kind in FORMATS)
-    told = "".join(f"; {line}" for line in closed[:3])
-    return f"no log of a training was found in {named} ({looked}){told}. springtui reads {labels}"
+
+def refusal(paths: Sequence[Path], files: int, told: Mapping[Path, str]) -> str:
+    """What to say of paths without a log: what was looked at, what was recognised, and what springtui reads.
+
+    ``files``: plain files that were looked at; ``told``: by path, what cannot be read and why.
+    """
+    looked = f"{files} file{'s' * (files != 1)} looked at"
+    reasons = "".join(f"; {path}: {why}" for path, why in list(told.items())[:_REASONS])
+    labels = ", ".join(dict.fromkeys(kind.label for kind in FORMATS))
+    named = ", ".join(map(str, paths))
+    return f"no log of a training was found in {named} ({looked}){reasons}. springtui reads {labels}"

@@ -10,6 +10,7 @@ from .documents.huggingface import HuggingFaceFormat
 from .documents.sacred import SacredFormat
 from .lines import JsonLines
 from .reader import Format
+from .swanlab import SwanLab
 from .tables.format import DvcliveFormat, TableFormat
 from .tensorboard.format import TensorBoard
 from .wandb import Wandb
@@ -17,6 +18,7 @@ from .wandb import Wandb
 FORMATS: tuple[Format, ...] = (
     TensorBoard(),
     Wandb(),
+    SwanLab(),
     Mlflow(),
     Trackio(),
     MlflowFiles(),

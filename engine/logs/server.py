@@ -79,7 +79,7 @@ class Teller:
 
     def _tell_listed(self) -> None:
         source = self._source
-        problems = {str(path): error for path, error in source.problems.items()}
+        problems = {str(path): error for path, error in (source.problems | source.unreadable).items()}
         listed = wire.Listed(source.files, problems, [os.fsencode(path) for path in source.own_runs])
         if listed != self._listed:
             self._listed = listed

@@ -185,6 +185,11 @@ class Source:
         """By path, why it cannot be looked through."""
         return self._search.errors
 
+    @property
+    def unreadable(self) -> dict[Path, str]:
+        """By path of a log that is recognised and that springtui does not read, what it is, in words."""
+        return self._search.unreadable
+
     def run(self, number: int) -> FoundRun:
         """The run of a number."""
         return self._by_number[number]

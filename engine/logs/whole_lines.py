@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +42,11 @@ class LineFile:
     read from its beginning.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, ends: bytes = b"\n") -> None:
+        """``ends``: the bytes that end a line; progress bars are drawn for hours with carriage returns alone."""
         self.path = path
+        self._ends = re.compile(b"[" + re.escape(ends) + b"]")
+        self._each_end = [ends[place : place + 1] for place in range(len(ends))]
         self._state: tuple[int, int, int] | None = None
         """Inode, size and time of the last change when the file's present end was last reached."""
         self._at = 0
@@ -67,15 +71,23 @@ class LineFile:
             piece = Piece(size=found.st_size)
             if self._is_other(fd, found):
                 piece.anew = True
-                self._at, self._before, self._head, self._passing = 0, b"", b"", False
+                self._forget()
             self._inode = found.st_ino
             self._fill(fd, piece, max(limit, 1))
+            if os.pread(fd, len(self._head), 0) != self._head:
+                # It was rewritten while it was read, and these lines may stand in the old file or in the new one.
+                self._forget()
+                return Piece(anew=True, size=found.st_size)
             self._state = None if piece.more else state
             return piece
         except OSError:
             return Piece(read=self._at, size=self._at)
         finally:
             os.close(fd)
+
+    def _forget(self) -> None:
+        """Begin at the file's first byte."""
+        self._state, self._at, self._before, self._head, self._passing = None, 0, b"", b"", False
 
     def is_changed(self) -> bool:
         """Whether a call of ``read`` would look into the file; costs one look at the directory entry."""
@@ -103,12 +115,12 @@ class LineFile:
         data = os.pread(fd, limit, self._at)
         if self._passing:
             data = self._passed(data)
-        whole = data.rfind(b"\n") + 1
+        whole = max(map(data.rfind, self._each_end)) + 1
         wanted = limit
         while not whole and len(data) >= wanted and wanted < LONGEST:
             wanted = min(2 * wanted, LONGEST)
             data += os.pread(fd, wanted - len(data), self._at + len(data))
-            whole = data.rfind(b"\n") + 1
+            whole = max(map(data.rfind, self._each_end)) + 1
         if not whole and len(data) >= LONGEST:
             piece.too_long, self._passing = piece.too_long + 1, True
             self._move(data)
@@ -122,7 +134,8 @@ class LineFile:
 
     def _passed(self, data: bytes) -> bytes:
         """What follows the end of the line that is being passed over."""
-        end = data.find(b"\n") + 1
+        found = self._ends.search(data)
+        end = found.end() if found else 0
         self._passing = not end
         over = data[:end] if end else data
         self._move(over)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import DataError, TerminalError
+from engine.errors import DataError, LogError, TerminalError
 from engine.runs.directory import Run
 
 from ..preferences.preferences import load_preferences
@@ -93,7 +93,7 @@ def open_screens(session: Session, paths: Sequence[str], own: Sequence[Run]) -> 
     """Open the app on these paths and on runs of springtui; the exit status.
 
     Raises:
-        DataError: nothing under the paths is a log that springtui reads.
+        LogError: nothing under the paths is a log that springtui reads.
         TerminalError: there is no terminal.
     """
     with reading(paths) as (client, spool):
@@ -121,20 +121,16 @@ def refuse(client: LogClient) -> None:
     """Say that nothing is there to read; a folder without a file is waited for.
 
     Raises:
-        DataError: there are files, and none is a log that springtui reads, or nothing may be looked at.
+        DataError: the process that reads has failed.
+        LogError: there are files, and none is a log that springtui reads, or nothing may be looked at.
     """
-    named = ", ".join(map(str, client.paths))
     if client.error:
         raise DataError(client.error)
-    if client.problems:
-        path, error = next(iter(client.problems.items()))
-        raise DataError(f"{path} cannot be looked through: {error}")
-    if client.files:
-        files = "1 file was" if client.files == 1 else f"{client.files} files were"
-        raise DataError(
-            f"{named} holds no training log that springtui reads ({files} looked at); "
-            "docs/other-logs.md lists the formats"
-        )
+    if client.problems or client.files:
+        from engine.logs.read import refusal  # which needs NumPy
+
+        told = {Path(path): why for path, why in client.problems.items()}
+        raise LogError(refusal([Path(path) for path in client.paths], client.files, told))
 
 
 def _take_terminal() -> None:
@@ -167,7 +163,7 @@ def print_records(paths: Sequence[str], *, once: bool) -> int:
         once: to the present end; else until interrupted, or until standard input has ended and was read.
 
     Raises:
-        DataError: nothing under the paths is a log that springtui reads.
+        LogError: nothing under the paths is a log that springtui reads.
     """
     came: queue.Queue[tuple[ForeignRun, Batch]] = queue.Queue(_WAITING)
     with reading(paths, lambda run, batch: came.put((run, batch))) as (client, spool):

@@ -84,11 +84,14 @@ def scalars(_session: Session, paths: tuple[Path, ...], as_csv: bool, as_json: b
 def _read(paths: list[Path]) -> list[LogRun]:
     from engine.logs.read import logs_of, open_source
 
-    progress = _Progress()
+    progress, source = _Progress(), open_source(list(paths))
     try:
-        return logs_of(open_source(list(paths)), progress.tell)
+        runs = logs_of(source, progress.tell)
     finally:
         progress.clear()
+    for path, why in (source.problems | source.unreadable).items():
+        print_message(f"{path}: {why}")
+    return runs
 
 
 def _spooled(folder: Path) -> Path:

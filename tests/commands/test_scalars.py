@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,10 @@ def test_one_training_in_two_formats_says_so(tmp_path: Path, capsys: pytest.Capt
     values = [1 / (n + 3) for n in range(40)]
     write(tmp_path / "logs" / "train.jsonl", values)
     table = "\n".join(f"{10 * n},{value:.6f}" for n, value in enumerate(values[:30]))
-    (tmp_path / "csv" / "version_0").mkdir(parents=True)
-    (tmp_path / "csv" / "version_0" / "metrics.csv").write_text(f"step,train_loss\n{table}\n")
+    (tmp_path / "logs" / "version_0").mkdir(parents=True)
+    (tmp_path / "logs" / "version_0" / "metrics.csv").write_text(f"step,train_loss\n{table}\n")
     told = {line["run"]: line.get("same_as") for line in lines_of(capsys, tmp_path)}
-    assert told == {"csv/version_0": "logs", "logs": None}
+    assert told == {"logs/version_0": "logs", "logs": None}
 
 
 def test_control_characters_never_come_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,3 +160,24 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=60, check=False)
     assert done.returncode == 1
     assert not done.stderr
+
+
+def test_what_is_recognised_and_not_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    aim = tmp_path / ".aim"
+    for name in ("meta", "seqs"):
+        (aim / name).mkdir(parents=True)
+    (aim / "run_metadata.sqlite").write_bytes(b"SQLite format 3\0")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("experiment.json", "{}")
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("other.json", "{}")
+    assert main(["scalars", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert f"{aim}: it is a repository of Aim" in told
+    assert f"{tmp_path / 'a.zip'}: it is the archive of an offline Comet experiment" in told
+    assert "b.zip" not in told
+    write(tmp_path / "train.jsonl", [0.5, 0.25, 0.125])
+    assert main(["scalars", str(tmp_path), "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["format"] == "jsonl"
+    assert f"{aim}: it is a repository of Aim" in told.err

@@ -88,8 +88,9 @@ class Axis:
         elif epoch is not None and before is not None and epoch < before:
             self._offset = 0 if self._goes_on else self._offsets.get(epoch, 0)
         elif at < last:
+            # Within an epoch that the line states, a bar is set back to 0 before the epoch's number changes.
             is_complete = total is not None and last + self._stride >= total
-            if is_complete or word in _ROUNDS:
+            if not stated and (is_complete or word in _ROUNDS):
                 self._offset += self._length
                 self._length = 0
         else:

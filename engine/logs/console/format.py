@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,9 +28,13 @@ _PLACED = re.compile(
     re.MULTILINE,
 )
 """What a line of a training's output holds; most other text holds none of it."""
-_MOST_FILES = 1000
+_MOST_FILES = 2000
 """Files of a folder that are looked into."""
+_MOST_TEXT = 1 << 23
+"""Bytes of text that turned out to be no log, after which no further file of a folder is looked into."""
 _MOST_REFUSED = 100_000
+_YOUNG = 3600.0
+"""Seconds since its last change within which a file that a person names may be a log that has just begun."""
 _GROWN = 1.25
 """How much a file that was refused has to grow until it is looked into again."""
 
@@ -54,15 +59,17 @@ class Console(Format):
     def claims(self, folder: Folder) -> Iterable[Claim]:
         """One for each file of output; where a folder holds several, the file's name tells them apart."""
         found = []
-        looked_into = 0
+        files = text = 0
         for name in folder.files:
             if not (folder.is_named or _may_be_output(name)):
                 continue
-            looked_into += 1
-            if looked_into > _MOST_FILES:
+            if files >= _MOST_FILES or text >= _MOST_TEXT:
                 break
+            files += 1
             if self._is_output(folder, name):
                 found.append(name)
+            else:
+                text += len(folder.head(name))
         for name in found:
             yield Claim("console", folder.path, (folder.path / name,), run=name if len(found) > 1 else "")
 
@@ -88,7 +95,7 @@ class Console(Format):
 
 
 def _may_be_output(name: str) -> bool:
-    ending = Path(name).suffix.lower()
+    ending = os.path.splitext(name)[1].lower()  # noqa: PTH122 (of a hundred thousand names)
     return (ending in _TEXT_ENDINGS and not name.startswith(".")) or _JOB.search(name) is not None
 
 
@@ -98,7 +105,9 @@ def _decided(folder: Folder, entry: Entry) -> bool:
     is_output = entry.name.lower().endswith(OUTPUT_ENDINGS)
     if b"\0" in head:
         return False
-    if folder.is_named and (is_output or not Path(entry.name).suffix) and entry.size < _FIRST:
+    is_plain = "." not in entry.name and entry.name.islower()  # no LICENSE, no Makefile
+    is_young = time.time() - entry.changed / 1e9 < _YOUNG
+    if folder.is_named and is_young and (is_output or is_plain) and entry.size < _FIRST:
         return True  # it waits for its first lines
     from .parser import LineParser
 

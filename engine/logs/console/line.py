@@ -177,7 +177,7 @@ class _Tokens:
         is_whole = digits.isdecimal() and len(digits) <= _MOST_DIGITS and (of is None or len(of) <= _MOST_DIGITS)
         if not name.name:
             if is_whole and of:
-                return self._take_fraction(int(digits), int(of), gap_start, token.start())
+                return self._take_fraction(int(digits), int(of), gap_start, token.start(), token.end())
             if is_whole and token["unit"] == "it" and line.at is None:
                 line.at = int(digits)
                 return "at"
@@ -191,9 +191,11 @@ class _Tokens:
             return "at"
         if name.kind != "value":
             self._parts.is_odd |= is_whole
+        elif is_whole and not self._names and ":" in name.name and self._text.startswith(" - ", token.end()):
+            return ""  # module:function:line - message
         return self._take_value(token, name, gap_start, is_whole)
 
-    def _take_fraction(self, n: int, of: int, gap_start: int, start: int) -> str:
+    def _take_fraction(self, n: int, of: int, gap_start: int, start: int, end: int) -> str:
         line = self._line
         if self._lead is not None and self._text[gap_start:start].strip() in ("[", "("):
             name, value = self._lead
@@ -202,11 +204,13 @@ class _Tokens:
             self._names.discard(name)
             line.epoch, self._lead, self._first = value, None, -1
             self._parts.is_odd = True
-        if not self._names and n <= of:
+        is_counter = line.is_bar and self._text.startswith(" [", end)
+        if (is_counter or not self._names) and n <= of:
             self._fractions.append((n, of))
-            if line.is_bar:
+            if line.is_bar and not self._names:
                 self._first = gap_start
             return "fraction"
+        self._parts.is_odd |= n > of
         return ""
 
     def _take_value(self, token: re.Match[str], name: Name, gap_start: int, is_whole: bool) -> str:
@@ -219,6 +223,12 @@ class _Tokens:
             value = math.nan if not total else value / total * (100 if percent and "%" in self._rest(token) else 1)
         if name.kind == "epoch" and line.share is None:
             line.share = value
+        if line.is_bar and not self._fractions:
+            if self._text.startswith("|", token.end()):
+                return ""  # how full the bar is
+            if is_whole:
+                self._parts.is_odd = True
+                return ""  # of what it is a bar: ``Validation DataLoader 0: 17%|``
         key = name.name
         if key.lower() in TIME_NAMES and 1e9 < value < 1e10:
             line.time = value

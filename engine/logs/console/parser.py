@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 
@@ -13,10 +13,11 @@ from .blocks import Blocks
 from .line import Line
 from .points import EVALUATIONS, REPEATS, Key, Kind, Points, part_of
 from .template import Template, Templates
-from .text import Drawn, Lines
+from .text import Drawn, Lines, end_of_bar
 
 _MOST_WAITING = 64
 """Lines above a progress bar that wait until it is drawn again."""
+_MOST_BARS = 16
 _MOST_SHARES = 128
 _FEW_ROWS = 8
 """Lines of one form below which they are taken one by one."""
@@ -50,6 +51,8 @@ class LineParser:
         self._bar: Key | None = None
         """The kind of bar that tells the steps of lines without a place."""
         self._bar_is_used = False
+        self._moving: dict[Key, int] = {}
+        """Bars that were not full when they were last drawn, before one of them is chosen: their totals."""
         self._other_bar: tuple[Key, tuple[int, str]] | None = None
         self._waiting: list[tuple[Line, float]] = []
         self._lines_without_place = 0
@@ -79,39 +82,42 @@ class LineParser:
     def finish(self, time: float = math.nan) -> Batch:
         """The points of the last line, which nothing ended."""
         self._take_lines(self._lines.finish(), time)
-        self._place_waiting()
+        self._place_waiting(self._place)
         return self._points.handed_over()
 
     def _take_lines(self, lines: list[str], time: float) -> None:
         at, end = 0, len(lines)
         while at < end:
             text = lines[at]
-            at += 1
-            found = self._templates.find(text) if self._blocks.is_idle else None
-            if found is None:
+            template = self._templates.find(text) if self._blocks.is_idle else None
+            if template is None:
                 self._take_text(text, time)
-            elif not found[0].says_nothing:
-                template, groups = found
-                rows = [groups]
-                if not (isinstance(text, Drawn) or template.line.is_bar):
-                    while at < end and (fits := template.match(lines[at])) and len(rows) < _MOST_ROWS:
-                        groups = fits.groups()
-                        if isinstance(lines[at], Drawn) or not template.is_sure(lines[at], groups):
-                            break
-                        rows.append(groups)
-                        at += 1
-                self._take_rows(template, rows, text, time)
+                at += 1
+                continue
+            rows = _rows(template, lines, at)
+            if not template.says_nothing:
+                self._take_rows(template, rows, lines[at : at + len(rows)], time)
+            at += len(rows)
 
-    def _take_rows(self, template: Template, rows: list[Sequence[str]], text: str, time: float) -> None:
-        """Take lines of one form that follow each other, of which ``text`` is the first."""
-        parts = [0, len(rows)] if len(rows) < _FEW_ROWS else _turns(template, rows)
-        for start, end in pairwise(parts):
-            self._take(template.line_of(rows[start]), text, time)
-            if end - start < _FEW_ROWS or not self._take_at_once(template, rows[start + 1 : end], time):
-                for groups in rows[start + 1 : end]:
-                    self._take(template.line_of(groups), text, time)
+    def _take_rows(self, template: Template, rows: list[Sequence[str]], texts: list[str], time: float) -> None:
+        """Take lines of one form that follow each other: their numbers as text, and they themselves."""
+        at_once = len(rows) >= _FEW_ROWS and not template.line.is_bar and not isinstance(texts[0], Drawn)
+        turns = _turns(template, rows) if at_once else [0, len(rows)]
+        for start, end in pairwise(turns):
+            self._take_row(template, rows[start], texts[start], time)
+            rest = slice(start + 1, end)
+            if at_once and end - start > _FEW_ROWS and self._take_at_once(template, rows[rest], texts[rest], time):
+                continue
+            for row, text in zip(rows[rest], texts[rest], strict=True):
+                self._take_row(template, row, text, time)
 
-    def _take_at_once(self, template: Template, rows: list[Sequence[str]], time: float) -> bool:
+    def _take_row(self, template: Template, row: Sequence[str], text: str, time: float) -> None:
+        if template.is_sure(text, row):
+            self._take(template.line_of(row), text, time)
+        else:
+            self._take_text(text, time)
+
+    def _take_at_once(self, template: Template, rows: list[Sequence[str]], texts: list[str], time: float) -> bool:
         """Take lines that stand in the same epoch as the one before, with steps that do not go back.
 
         False, and nothing taken, where they are to be taken one by one.
@@ -121,6 +127,8 @@ class LineParser:
             return False
         is_dated, count = template.date >= 0, len(rows)
         columns = list(zip(*rows, strict=True))
+        if not template.are_sure(texts, columns):
+            return False
         named = np.fromiter(map(int, columns[template.epoch if template.at < 0 else template.at]), np.int64, count)
         if template.at < 0:
             steps = kind.axis.go_on_in_epochs(named)
@@ -141,6 +149,11 @@ class LineParser:
         return True
 
     def _take_text(self, text: str, time: float) -> None:
+        if end := end_of_bar(text):
+            bar = Drawn(text[:end])
+            bar.cleared = False
+            self._take_text(bar, time)
+            text = text[end:]
         for line in self._blocks.take(text):
             self._templates.learn(text, line)
             self._take(line, text, time)
@@ -169,7 +182,7 @@ class LineParser:
         counts = "epoch" if line.at is None else "batch" if line.word in _BATCHES else ""
         place = (line.epoch, "epoch") if line.epoch is not None and line.pairs else (step, counts)
         if line.is_bar or isinstance(text, Drawn):
-            self._see_bar(key, place)
+            self._see_bar(key, line, (step, counts), place)
             if line.pairs and kind.is_fresh(line):
                 self._points.take(kind, line, step, counts, time, once=True)
         elif line.pairs:
@@ -178,16 +191,23 @@ class LineParser:
         elif line.words.count(" ") < _HEADING_WORDS:
             self._place = place
 
-    def _see_bar(self, key: Key, place: tuple[int, str]) -> None:
-        """A progress bar was drawn: it may tell where lines without a place belong."""
-        if self._bar is None or not self._bar_is_used:
-            self._bar = key
+    def _see_bar(self, key: Key, line: Line, step: tuple[int, str], place: tuple[int, str]) -> None:
+        """A progress bar was drawn: it may tell where lines without a place belong.
+
+        ``step`` is where those belong that were printed above it, ``place`` where those do that come after it.
+        """
+        if not self._bar_is_used:
+            is_moving = line.at is not None and line.total is not None and line.at < line.total
+            self._moving.pop(key, None)
+            if is_moving and len(self._moving) < _MOST_BARS:
+                self._moving[key] = line.total or 0
+            self._bar = max(self._moving, key=lambda known: self._moving[known], default=key)
         if key == self._bar:
-            self._place = place
             self._misses = 0
-            self._place_waiting()
+            self._place_waiting(step)
+            self._place = place
         else:
-            self._other_bar = (key, place)
+            self._other_bar = (key, step)
 
     def _take_without_place(self, line: Line, text: str, time: float) -> None:
         if isinstance(text, Drawn) and text.cleared:
@@ -195,19 +215,19 @@ class LineParser:
                 self._misses += 1
             if self._misses >= REPEATS and self._other_bar:
                 (self._bar, self._place), self._other_bar, self._misses = self._other_bar, None, 0
-                self._place_waiting()
+                self._place_waiting(self._place)
             self._waiting.append((line, time))
             if len(self._waiting) >= _MOST_WAITING:
-                self._place_waiting()
+                self._place_waiting(self._place)
             return
         self._take_at(line, self._place, time)
 
-    def _place_waiting(self) -> None:
+    def _place_waiting(self, place: tuple[int, str] | None) -> None:
         """Lines printed above a bar belong where the bar stands when it is drawn again."""
         waiting, self._waiting = self._waiting, []
         for line, time in waiting:
             self._bar_is_used = True
-            self._take_at(line, self._place, time)
+            self._take_at(line, place, time)
 
     def _take_at(self, line: Line, place: tuple[int, str] | None, time: float) -> None:
         if place is None:
@@ -218,6 +238,17 @@ class LineParser:
         kind = self._points.kind((line.words,), line)
         del line.pairs[line.explicit :]
         self._points.take(kind, line, *place, time, once=True)
+
+
+def _rows(template: Template, lines: list[str], at: int) -> list[Sequence[str]]:
+    """The numbers, as text, of the lines from ``at`` on that fit, and that are drawn as the first is."""
+    match, drawn = template.match, type(lines[at])
+    rows: list[Sequence[str]] = []
+    for text in islice(lines, at, at + _MOST_ROWS):
+        if type(text) is not drawn or (fits := match(text)) is None:
+            break
+        rows.append(fits.groups())
+    return rows
 
 
 def _turns(template: Template, rows: list[Sequence[str]]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -69,7 +70,9 @@ class Kind:
 
         A bar that moves is first drawn with the numbers of the place before.
         """
-        same = str(self.drawn) == str(line.pairs)  # NaN equals NaN
+        same = self.drawn == line.pairs
+        if not same and any(math.isnan(value) for _, value in line.pairs):
+            same = str(self.drawn) == str(line.pairs)
         times = self.drawn_at[2] + 1 if self.drawn_at[:2] == (line.epoch, line.at) else 0
         self.drawn, self.drawn_at = line.pairs, (line.epoch, line.at, times)
         return not same or (times == 1 and line.at != line.total)

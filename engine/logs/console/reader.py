@@ -16,7 +16,7 @@ class ConsoleReader(Reader):
 
     def __init__(self, claim: Claim) -> None:
         super().__init__(claim)
-        self._file = LineFile(claim.files[0])
+        self._file = LineFile(claim.files[0], b"\r\n")
         self._parser = LineParser()
 
     def poll(self, limit: int = PIECE) -> Batch:

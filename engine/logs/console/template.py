@@ -15,8 +15,10 @@ _MOST = 64
 _TRIED = 6
 """Patterns that a line is compared with, those that were met last."""
 _MOST_FORMS = 1024
+_TIME_DIGITS = 9
+"""Characters of a number, above which it may be a time in seconds since 1970."""
 _NEVER = -(10**9)
-_LONGEST = 8192
+_LONGEST = 4096
 """Characters of a line that a pattern is made of."""
 _SIGN = "[-+]?"
 _VALUE = rf"({_SIGN}(?:(?>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?>(?:[eE][-+]?[0-9]+)?)|(?i:nan|inf(?:inity)?)))"
@@ -38,6 +40,7 @@ _DRAWN = re.compile(r"\|[█▏▎▍▌▋▊▉# ]*\||[━╸╺]+")
 """What progress bars are drawn with."""
 _BLANK = " \t"
 _RANK_APART = re.compile(r"rank[ _:=][0-9]", re.IGNORECASE)
+_LONGEST_PATTERN = 1 << 14
 _WORDS_WITHIN = 300
 """Characters among which the words must stand that lines of a kind share."""
 
@@ -76,8 +79,20 @@ class Template:
         """Whether a line that fits says what the pattern makes of it."""
         return not (
             (self._may_be_dated and "20" in text and DATE.search(text, 0, DATE_WITHIN))
-            or any(len(groups[place]) > 9 for place in self._may_be_time)  # seconds since 1970
+            or any(len(groups[place]) > _TIME_DIGITS for place in self._may_be_time)
             or (self._bounds and any(int(groups[n]) > int(groups[of]) for n, of in self._bounds))
+        )
+
+    def are_sure(self, texts: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
+        """The same of many lines, whose groups are ``columns``."""
+        return not (
+            (self._may_be_dated and any("20" in text for text in texts))
+            or any(max(map(len, columns[place])) > _TIME_DIGITS for place in self._may_be_time)
+            or any(
+                int(n) > int(of)
+                for one, other in self._bounds
+                for n, of in zip(columns[one], columns[other], strict=True)
+            )
         )
 
     def line_of(self, groups: Sequence[str]) -> Line:
@@ -114,14 +129,13 @@ class Templates:
         """How often a line of a form came that no pattern fits."""
         self._made = 0
 
-    def find(self, text: str) -> tuple[Template, Sequence[str]] | None:
-        """The pattern that a line fits, and its groups."""
+    def find(self, text: str) -> Template | None:
+        """The pattern that a line fits."""
         for place, template in enumerate(self._met[:_TRIED]):
-            if found := template.match(text):
+            if template.match(text):
                 if place:
                     self._met.insert(0, self._met.pop(place))
-                groups = found.groups()
-                return (template, groups) if template.is_sure(text, groups) else None
+                return template
         return None
 
     def learn(self, text: str, line: Line) -> None:
@@ -184,7 +198,10 @@ class _Builder:
                 return None
             end = token.end()
         self._add_gap(end, len(text))
-        return Template("".join(self._pattern), self._line, self._roles, self._has_times, self._with_commas)
+        pattern = "".join(self._pattern)
+        if len(pattern) > _LONGEST_PATTERN:
+            return None
+        return Template(pattern, self._line, self._roles, self._has_times, self._with_commas)
 
     def _fraction_roles(self) -> list[str]:
         """What each n/N without a name is, as the reading of a line decides in the end."""

@@ -10,8 +10,11 @@ _ENDS = re.compile(rb"\r\n|\n|\r(?!\n)")
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|.)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]"
 )
-_CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
+_CONTROLS = bytes([*range(9), *range(11, 32), 127])
 _WHOLE_BAR = re.compile(rb"\d+(?:/\d+|it) \[\d+:\d\d[^\r\n]*\]\s*$")
+
+_COUNTER = re.compile(r"\[[0-9]+:[0-9]{2}(?:<|, |:[0-9]{2})")
+_BRACKETS = re.compile(r"[\[\]]")
 
 
 class Drawn(str):
@@ -101,7 +104,22 @@ class Lines:
 def _plain(data: bytes) -> str:
     """Printed text without the sequences that colour it and move the cursor."""
     text = data.decode(errors="replace")
-    return _ESCAPES.sub("", text) if _CONTROL.search(data) else text
+    may_control = b"\xc2" in data or b"\xe2\x80" in data or len(data.translate(None, _CONTROLS)) < len(data)
+    return _ESCAPES.sub("", text) if may_control else text
+
+
+def end_of_bar(text: str) -> int:
+    """Where the progress bar ends that a line begins with, if more was printed behind it; else 0."""
+    if "it/s" not in text and "s/it" not in text:
+        return 0
+    if (start := _COUNTER.search(text)) is None:
+        return 0
+    depth = 0
+    for bracket in _BRACKETS.finditer(text, start.start()):
+        depth += 1 if bracket.group() == "[" else -1
+        if not depth:
+            return bracket.end() if text[bracket.end() :].strip() else 0
+    return 0
 
 
 def _is_whole_bar(line: bytes) -> bool:

@@ -22,11 +22,9 @@ class Gathered:
         """Keep one point; ``when`` in seconds since the epoch, NaN where it is not known.
 
         Raises:
-            TypeError: the step is no whole number, or the tag no text.
+            TypeError: the step is no whole number.
             OverflowError: the step has more than 64 bits.
         """
-        if not isinstance(tag, str):
-            raise TypeError(f"a tag is text, not {tag!r}")
         columns = self._points.get(tag)
         if columns is None:
             columns = array("q"), array("d"), array("d")
@@ -34,6 +32,13 @@ class Gathered:
         columns[1].append(value)
         columns[2].append(when)
         self._points[tag] = columns
+
+    def extend(self, tag: str, points: Series) -> None:
+        """Keep points of one tag."""
+        columns = self._points.setdefault(tag, (array("q"), array("d"), array("d")))
+        columns[0].frombytes(points.step.tobytes())
+        columns[1].frombytes(points.value.tobytes())
+        columns[2].frombytes(points.time.tobytes())
 
     def taken(self) -> Batch:
         """All that was kept."""

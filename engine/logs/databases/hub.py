@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..batch import Batch, Remark
 from .gathered import Gathered
-from .quiet import UNREADABLE, QuietDatabase, State
+from .quiet import UNREADABLE, QuietDatabase, State, lenient
 
 WINDOW = 5000
 """Rows of one question; fewer where a writer keeps getting in between."""
 SMALLEST_WINDOW = 64
 TRIES = 5
 """Questions in one call that a writer may spoil."""
+TOGETHER = 64
+"""Rows that are fetched at once."""
 LARGEST_ANSWER = 1 << 23
 """Bytes from which an answer is cut short."""
 SAME_LOOK = 0.05
@@ -84,12 +88,17 @@ class Hub(ABC):
     So a database of thousands of runs costs one look at its files a round, and a question where something changed.
     """
 
+    is_list_told = True
+    """Whether the list of the runs tells more than that there are new ones: how they ended."""
+
     def __init__(self, path: Path) -> None:
         self.runs: dict[str, Found] = {}
         """By run id, in the order in which they were made; those that were deleted included."""
         self.joined: set[str] = set()
         """Ids of the runs that a reader has been made for."""
         self._database = QuietDatabase(path)
+        self._rows: list[Row] = []
+        """The rows that these were found in."""
         self._names: dict[str, str] = {}
         """By run id: the name that the run is called by, which stays and is no other's."""
         self._ids: dict[str, str] = {}
@@ -225,7 +234,10 @@ class Hub(ABC):
             spent += max(answer.size, 1)
 
     def _is_list_due(self, state: State) -> bool:
-        return state != self._listed and (len(self.runs) < MANY_RUNS or time.monotonic() - self._listed_at > 1.0)
+        return self.is_list_told and state != self._listed and self._is_list_old()
+
+    def _is_list_old(self) -> bool:
+        return len(self.runs) < MANY_RUNS or time.monotonic() - self._listed_at > 1.0
 
     def _ask(self, connection: sqlite3.Connection) -> Answer:
         """The next rows of every stream; changes nothing."""
@@ -239,7 +251,7 @@ class Hub(ABC):
                 for stream in self.streams(connection)
             ]  # fmt: skip
         answer = Answer(schema, [])
-        if self._done is None or len(self.runs) < MANY_RUNS or time.monotonic() - self._listed_at > 1.0:
+        if self._listed is None or (self.is_list_told and self._is_list_old()):
             answer.runs = self.list_runs(connection)
         for stream in streams:
             self._ask_for(connection, stream, answer)
@@ -250,24 +262,28 @@ class Hub(ABC):
 
     def _ask_for(self, connection: sqlite3.Connection, stream: Stream, answer: Answer) -> None:
         rows: list[Row] = []
-        behind, skipped, size = stream.last, 1, 0
+        behind, skipped, size, together = stream.last, 1, 0, TOGETHER
         damage: set[int] = set()
         while size < LARGEST_ANSWER and skipped < 1 << 40:
             try:
-                for row in connection.execute(stream.query, (behind, self._window - len(rows))):
-                    if not isinstance(row[0], int) or row[0] <= behind:
+                cursor = connection.execute(stream.query, (behind, self._window - len(rows)))
+                while size < LARGEST_ANSWER and (some := cursor.fetchmany(together)):
+                    if not isinstance(some[-1][0], int) or some[-1][0] <= behind:
                         raise sqlite3.DataError(f"the rows of {stream.table} are not in order")
-                    rows.append(row)
-                    behind = row[0]
-                    size += 64 + sum(len(cell) for cell in row if isinstance(cell, (str, bytes)))
-                    if size >= LARGEST_ANSWER:
-                        break
+                    rows += some
+                    behind = some[-1][0]
+                    size += sum(map(sys.getsizeof, chain.from_iterable(some)))
                 break
             except UNREADABLE:
-                # A page or a row of the table is damaged: go on behind it, further each time.
-                damage.add(behind)
-                behind += skipped
-                skipped *= 2
+                if connection.text_factory is not lenient:
+                    connection.text_factory = lenient
+                elif together > 1:
+                    together = 1
+                else:
+                    # A page or a row of the table is damaged: go on behind it, further each time.
+                    damage.add(behind)
+                    behind += skipped
+                    skipped *= 2
         last = rows[-1][0] if rows else stream.last
         answer.is_all &= len(rows) < self._window and size < LARGEST_ANSWER
         answer.damaged += bool(damage - stream.damage)
@@ -291,18 +307,31 @@ class Hub(ABC):
             self._done = at
 
     def _take_runs(self, rows: list[Row], at: State) -> None:
-        known = self.runs
-        self.runs = {}
-        for row in rows:
-            run = self.found(row)
-            self.runs[run.id] = run
-            if run.id not in self._names:
-                name = run.name if run.name not in self._ids else f"{run.name}-{run.id[:8]}"
-                self._names[run.id] = name = name if name not in self._ids else f"{run.name}-{run.id}"
-                self._ids[name] = run.id
-            if known.get(run.id) != run:
-                self._tell(run, known.get(run.id))
         self._listed, self._listed_at = at, time.monotonic()
+        if rows == self._rows:
+            return
+        known = dict(zip(self._rows, self.runs.values(), strict=True))
+        before, self.runs, self._rows = self.runs, {}, []
+        for row in rows:
+            run = known.get(row) or self.found(row)
+            if run.id in self.runs:
+                continue
+            self.runs[run.id] = run
+            self._rows.append(row)
+            if run.id not in self._names:
+                self._give_name(run)
+            if before.get(run.id) != run:
+                self._tell(run, before.get(run.id))
+        if any(
+            run.is_deleted and not self.runs[run.id].is_deleted for run in before.values() if run.id in self.runs
+        ):
+            self._begin_anew()  # what was passed over of a run that is restored
+
+    def _give_name(self, run: Found) -> None:
+        """A name that no other run has or had."""
+        names = run.name, f"{run.name}-{run.id[:8]}", f"{run.name}-{run.id}"
+        name = next((name for name in names if name not in self._ids), run.id)
+        self._names[run.id], self._ids[name] = name, run.id
 
     def _tell(self, run: Found, before: Found | None) -> None:
         """Keep what is news of a run in the list."""
@@ -324,7 +353,7 @@ class Hub(ABC):
             gathered = self.of(run)
             if gathered is not None:
                 gathered.batch.anew = True
-        self.runs = {}
+        self.runs, self._rows = {}, []
         self.forget()
 
     def _tell_all(self, problem: str, times: int = 1) -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 import sqlite3
 import sys
+from collections.abc import Sequence
+
+import numpy as np
 
 from ..batch import Remark
+from ..series import Floats, Series
 from .hub import Answer, Found, Hub, Row, Stream
 from .plain import LONGEST_SETTING, plain
 from .quiet import tables
 
 ENDS = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}
+_LARGEST = sys.float_info.max
 _DEFAULT = "Default"
 """The experiment of runs that were given none."""
 _RUNS = """
@@ -66,20 +71,35 @@ class MlflowHub(Hub):
         self._anchor = None
 
     def _metrics(self, rows: list[Row]) -> None:
-        for _, run, tag, value, when, step, is_nan in rows:
-            gathered = self.of(run)
-            if gathered is None:
-                continue
+        _, runs, tags, values, times, steps, are_nan = zip(*rows, strict=True)
+        self._anchor = rows[-1][0], (runs[-1], tags[-1], times[-1], steps[-1])
+        try:
+            points = Series(
+                np.array(steps, dtype=np.int64),
+                _restored(values, are_nan),
+                np.array(times, dtype=np.float64) / 1000,
+            )
+        except (TypeError, ValueError, OverflowError):
+            for row in rows:
+                self._metric(row)
+            return
+        numbers: dict[tuple[str, str], int] = {}
+        of = np.fromiter((numbers.setdefault(key, len(numbers)) for key in zip(runs, tags, strict=True)), np.int64)
+        order = np.argsort(of, kind="stable")
+        ends = np.cumsum(np.bincount(of))
+        for (run, tag), end, size in zip(numbers, ends, np.diff(ends, prepend=0), strict=True):
+            if (gathered := self.of(run)) is not None:
+                here = order[end - size : end]
+                gathered.extend(str(tag), Series(points.step[here], points.value[here], points.time[here]))
+
+    def _metric(self, row: Row) -> None:
+        """One of rows that do not all hold what they should."""
+        _, run, tag, value, when, step, is_nan = row
+        if (gathered := self.of(run)) is not None:
             try:
-                if is_nan:
-                    value = math.nan
-                elif abs(value) >= sys.float_info.max:
-                    value = math.copysign(math.inf, value)
-                gathered.add(tag, step, float(value), when / 1000)
+                gathered.add(str(tag), step, float(_restored((value,), (is_nan,))[0]), when / 1000)
             except (TypeError, ValueError, OverflowError):
                 gathered.batch.problems["damaged record"] += 1
-        row_id, run, tag, _, when, step, _ = rows[-1]
-        self._anchor = row_id, (run, tag, when, step)
 
     def _params(self, rows: list[Row]) -> None:
         for _, run, name, value in rows:
@@ -98,3 +118,16 @@ class MlflowHub(Hub):
                 gathered.batch.settings[str(name) if name == "mlflow.parentRunId" else f"tags.{name}"] = plain(
                     str(value)
                 )
+
+
+def _restored(values: Sequence[float], are_nan: Sequence[int]) -> Floats:
+    """Values as they were logged: MLflow stores NaN as 0 with a mark, and infinities as the largest numbers.
+
+    Raises:
+        TypeError: one is no number.
+        ValueError: likewise.
+    """
+    restored = np.array(values, dtype=np.float64)
+    restored[np.abs(restored) >= _LARGEST] *= math.inf
+    restored[np.array(are_nan, dtype=bool)] = math.nan
+    return restored

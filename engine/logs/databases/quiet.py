@@ -39,7 +39,7 @@ SETTLED = 0.5
 """Seconds after which a journal or write-ahead log is not one that a writer is just about to delete."""
 PATIENCE = 5.0
 """Seconds that one question may take; a damaged or hostile database could keep SQLite busy for ever."""
-LARGEST_VALUE = 1 << 24
+LARGEST_VALUE = 1 << 22
 """Bytes of a text or blob; a row that holds a larger one cannot be read."""
 LARGEST_COPY = 1 << 28
 """Bytes of a database, with what lies beside it, that is copied to be read."""
@@ -212,7 +212,6 @@ class QuietDatabase:
             end = time.monotonic() + PATIENCE
             connection.set_progress_handler(lambda: time.monotonic() > end, 10_000)
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
-            connection.text_factory = _text
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("BEGIN")
             return ask(connection)
@@ -289,5 +288,6 @@ def _uri(path: Path) -> str:
     return "file:" + quote(os.fsencode(path.absolute()))
 
 
-def _text(raw: bytes) -> str:
+def lenient(raw: bytes) -> str:
+    """Text that may be no UTF-8; slower than SQLite's own, for a connection's ``text_factory``."""
     return raw.decode("utf-8", "replace")

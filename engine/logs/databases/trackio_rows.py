@@ -32,6 +32,8 @@ _RUNS_BY_ROWS = "SELECT {id}, run_name, min(timestamp) FROM {table} GROUP BY {id
 class TrackioHub(Hub):
     """trackio's database of one project. Of older versions, a run's name is its id."""
 
+    is_list_told = False
+
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._first: dict[str, int] = {}
@@ -147,10 +149,17 @@ def _add(gathered: Gathered, before: str, step: int, timestamp: object, raw: obj
         gathered.batch.problems["damaged record"] += 1
         return []
     when = _seconds(timestamp)
-    for name, value in leaves(metrics):
-        if not isinstance(value, bool) and (known := number(value)) is not None:
-            gathered.add(before + name, step, known, when)
-            tags.append(before + name)
+    for name, value in metrics.items():
+        if type(value) is float or type(value) is int:
+            values = [(name, value)]
+        elif isinstance(value, dict):
+            values = list(leaves({name: value}))
+        else:
+            values = [(name, value)]
+        for tag, leaf in values:
+            if not isinstance(leaf, bool) and (known := number(leaf)) is not None:
+                gathered.add(before + tag, step, known, when)
+                tags.append(before + tag)
     return tags
 
 

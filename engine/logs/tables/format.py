@@ -36,7 +36,7 @@ class TableFormat(Format):
         found = {
             name: table
             for name in folder.files
-            if PurePath(name).suffix.lower() in _ENDINGS and (table := found_in(folder.head(name))) is not None
+            if _ending(name) in _ENDINGS and (table := found_in(folder.head(name))) is not None
         }
         parts = [name for name, table in found.items() if only_tag(name, table)]
         whole = [name for name in found if name not in parts]
@@ -78,6 +78,12 @@ class DvcliveFormat(Format):
 
         plots = claim.folder / "plots" / "metrics"
         return TableReader(claim, lambda path, _found: path.relative_to(plots).with_suffix("").as_posix())
+
+
+def _ending(name: str) -> str:
+    """As the suffix of a path, for a hundred thousand names."""
+    dot = name.rfind(".")
+    return name[dot:].lower() if dot > 0 else ""
 
 
 def _settings_of(folder: Folder) -> tuple[Path, ...]:

@@ -6,6 +6,7 @@ columns as one that is read when it is finished.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,11 +25,13 @@ STEPS = (
 """Names of columns that count the training's progress, the surest first; of any case, blanks as underscores."""
 _COUNTS = {
     "epoch": "epoch", "epochs": "epoch", "batch": "batch", "episode": "episode", "episodes": "episode",
-    "round": "round",
+    "round": "round", "_step": "call", "time/total_timesteps": "timestep", "total_timesteps": "timestep",
+    "num_timesteps": "timestep", "timesteps": "timestep", "timestep": "timestep",
 }  # fmt: skip
 """What the steps count, where it is not the optimiser's steps."""
 _TIMES = ("timestamp", "_timestamp", "wall_time", "wall time", "walltime", "time", "created", "created_at",
           "datetime", "date")  # fmt: skip
+_MONITOR = re.compile(rb'#\{"t_start": (\d{1,12}(?:\.\d{1,12})?)[,}]')
 _EARLIEST, _LATEST = 9e8, 4.2e9
 """Seconds since the epoch between which a number in a column of times is a date: the years 1998 to 2103."""
 _SCALES = (1.0, 1e-3, 1e-6, 1e-9)
@@ -47,8 +50,10 @@ class Layout:
     """The column that tells when a row was written; -1 where none does."""
     scale: float
     """Seconds in one unit of the column of times."""
+    start: float
+    """Seconds since the epoch at which the column of times begins to count."""
     counts: str
-    """What the steps count: epoch, batch, episode, round or line; empty for the optimiser's steps."""
+    """What the steps count: epoch, batch, episode, timestep or line; empty for the optimiser's steps."""
 
     @property
     def width(self) -> int:
@@ -98,8 +103,21 @@ def plain(name: str) -> str:
     return name.strip().lower().replace(" ", "_")
 
 
-def layout_of(header: Sequence[bytes], row: Sequence[bytes]) -> Layout | None:
-    """What the columns mean by the header and the first row; None where the row holds no number."""
+def monitor_start(line: bytes) -> float | None:
+    """The time, in seconds since the epoch, from which the ``Monitor`` of stable-baselines3 counts.
+
+    It stands in the comment above the table of episodes, whose columns are ``r``, ``l`` and ``t``. None for any
+    other line.
+    """
+    match = _MONITOR.match(line)
+    return float(match[1]) if match else None
+
+
+def layout_of(header: Sequence[bytes], row: Sequence[bytes], start: float | None = None) -> Layout | None:
+    """What the columns mean by the header and the first row; None where the row holds no number.
+
+    ``start``: the ``monitor_start`` told above the header.
+    """
     names = names_of(header)
     cells = list(row[: len(names)]) + [b""] * (len(names) - len(row))
     numbers = [number_in(cell) for cell in cells]
@@ -107,12 +125,15 @@ def layout_of(header: Sequence[bytes], row: Sequence[bytes]) -> Layout | None:
         return None
     step = _step_column(names, cells, numbers)
     time, scale = _time_column(names, cells, numbers)
+    if start is not None and "t" in names:
+        step, time, scale = -1, names.index("t"), 1.0
     tags = tuple(
         "" if column in (step, time) or (number is None and not is_absent(cell)) else name
         for column, (name, cell, number) in enumerate(zip(names, cells, numbers, strict=True))
     )
-    counts = "line" if step < 0 else _COUNTS.get(plain(names[step]), "")
-    return Layout(tags, step, time, scale, counts)
+    rows_are = "line" if start is None else "episode"
+    counts = rows_are if step < 0 else _COUNTS.get(plain(names[step]), "")
+    return Layout(tags, step, time, scale, start or 0.0, counts)
 
 
 def _step_column(names: Sequence[str], cells: Sequence[bytes], numbers: Sequence[float | None]) -> int:

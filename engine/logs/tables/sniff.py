@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .cells import MARK, cells_of, is_absent, number_in
-from .layout import Layout, is_header, layout_of, names_of, plain
+from .layout import Layout, is_header, layout_of, monitor_start, names_of, plain
 
 _SEPARATORS = (b",", b"\t", b";")
 _LINES = 200
@@ -37,6 +37,7 @@ def found_in(head: bytes) -> Found | None:
         return None
     lines = head[: head.rindex(b"\n")].removeprefix(MARK).split(b"\n", _LINES)[:_LINES]
     lines = [line for line in lines if line.strip()]
+    start = next((found for line in lines[:1] if (found := monitor_start(line)) is not None), None)
     lines = list(itertools.dropwhile(lambda line: line.startswith(b"#"), lines))
     if len(lines) < 2 or b"\0" in lines[0]:
         return None
@@ -44,23 +45,23 @@ def found_in(head: bytes) -> Found | None:
         if separator not in lines[0] or not is_header(header := cells_of(lines[0], separator)):
             continue
         rows = [row for line in lines[1:] if (row := cells_of(line, separator)) != header]
-        if _is_log(header, list(itertools.takewhile(lambda row: not is_header(row), rows))):
+        if _is_log(header, list(itertools.takewhile(lambda row: not is_header(row), rows)), start):
             return Found(separator, tuple(names_of(header)))
     return None
 
 
-def _is_log(header: Sequence[bytes], rows: Sequence[Sequence[bytes]]) -> bool:
+def _is_log(header: Sequence[bytes], rows: Sequence[Sequence[bytes]], start: float | None) -> bool:
     fitting = [row for row in rows if len(row) <= len(header) or not any(row[len(header) :])]
     if not fitting or len(fitting) < 0.8 * len(rows):
         return False
-    layout = next((found for row in fitting if (found := layout_of(header, row)) is not None), None)
+    layout = next((found for row in fitting if (found := layout_of(header, row, start)) is not None), None)
     if layout is None or not any(layout.tags):
         return False
     texts = [column for column in range(layout.width) if _is_text(fitting, column) and column != layout.time]
     words = {word for name in layout.tags for word in re.split(r"[^a-z]+", name.lower())}
     named = _METRICS & words
     if layout.step < 0:
-        return bool(named) and not texts
+        return (bool(named) or start is not None) and not texts
     if _falls(layout, fitting) > len(fitting) / 3:
         return False
     if plain(names_of(header)[layout.step]) in _WEAK and not named:

@@ -14,7 +14,7 @@ from ..batch import Remark
 from ..series import Floats, Ints, Series
 from ..whole_lines import LineFile
 from .cells import MARK, cells_of, content, is_absent, number_in
-from .layout import Layout, is_header, layout_of, seconds_of, step_names
+from .layout import Layout, is_header, layout_of, monitor_start, seconds_of, step_names
 
 try:
     from .rows_jit import read_rows
@@ -32,7 +32,7 @@ _FARTHEST = 2.0**62
 """Steps beyond are damage."""
 
 TOO_MANY, TOO_FEW = "row with too many cells", "row with too few cells"
-NO_ROW, NO_NUMBER, TOO_LONG = "damaged row", "cell that is no number", "line that is too long"
+NO_ROW, NO_NUMBER, TOO_LONG = "damaged row", "cell that is no number", "too long line"
 
 
 @dataclass(slots=True)
@@ -83,6 +83,7 @@ class Table:
     def _forget(self) -> None:
         self._header: list[bytes] | None = None
         self._layout: Layout | None = None
+        self._start: float | None = None
         self._rows = 0
         self._last_step = 0
         self._is_resumed = False
@@ -124,11 +125,13 @@ class Table:
         line = lines[at:end].removeprefix(MARK)
         cells = cells_of(line, self._separator)
         if not any(cells) or line.startswith(b"#"):
+            start = monitor_start(line)
+            self._start = self._start if start is None else start
             return end
         if is_header(cells):
             self._header = cells
             return end
-        layout = None if self._header is None else layout_of(self._header, cells)
+        layout = None if self._header is None else layout_of(self._header, cells, self._start)
         if layout is None:
             news.problems[NO_ROW] += 1
             return end
@@ -182,7 +185,8 @@ class Table:
         steps = self._steps(layout, values, held)
         times = np.full(len(steps), np.nan)
         if layout.time >= 0:
-            times[held[layout.time]] = values[layout.time, held[layout.time]] * layout.scale
+            is_told = held[layout.time]
+            times[is_told] = values[layout.time, is_told] * layout.scale + layout.start
         if self._is_resumed:
             self._cut(int(steps[0]), float(times[0]), news)
         for column, name in enumerate(layout.tags):

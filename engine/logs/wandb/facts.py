@@ -13,7 +13,8 @@ from ..batch import Batch, Remark
 from ..protobuf import LENGTH, Field, MessageError, fields
 from ..series import joined, series_of
 from .axes import Axes
-from .history import OWN, Kind, Other, number_of
+from .history import OWN, Other, number_of, sound
+from .layout import Kind
 
 SYSTEM = "system/"
 """Begins the tags of the machine's own numbers."""
@@ -137,6 +138,8 @@ def _flat(key: str, found: Any, levels: int) -> Iterator[tuple[str, Any]]:
     """Settings by name; lists, and what is nested too deeply, as JSON."""
     if isinstance(found, dict) and found and levels:
         for name, below in found.items():
-            yield from _flat(f"{key}.{name}", below, levels - 1)
+            yield from _flat(f"{key}.{sound(name)}", below, levels - 1)
+    elif isinstance(found, dict | list):
+        yield key, json.dumps(found)
     else:
-        yield key, json.dumps(found) if isinstance(found, dict | list) else found
+        yield key, sound(found) if isinstance(found, str) else found

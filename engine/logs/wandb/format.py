@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..folder import Folder
+from ..frame_layout import framed_logs
 from ..reader import Claim, Format, Reader
 
 IDENTIFIER = b":W&B"
@@ -20,18 +21,12 @@ class Wandb(Format):
     habit = "this writer flushes every 15 s"
 
     def claims(self, folder: Folder) -> Iterator[Claim]:
-        """One run for each ``.wandb`` file; one that has just begun, and is still empty, is known by its name."""
-        names = [name for name in folder.files if name.endswith(".wandb")]
-        found = [name for name in names if self._is_log(folder, name)]
+        """One run for each ``.wandb`` file."""
+        found = framed_logs(folder, ".wandb", IDENTIFIER)
         beside = tuple(folder.path / name for name in BESIDE if name in folder.entries)
         for name in found:
             run = name if len(found) > 1 else ""
             yield Claim(self.name, folder.path, (folder.path / name,), run, beside)
-
-    @staticmethod
-    def _is_log(folder: Folder, name: str) -> bool:
-        head = folder.head(name)[: len(IDENTIFIER)]
-        return head == IDENTIFIER or (name.startswith("run-") and IDENTIFIER.startswith(head))
 
     def reader(self, claim: Claim) -> Reader:
         """A reader of the run."""

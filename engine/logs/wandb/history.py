@@ -11,42 +11,20 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any, NamedTuple
 
 from .. import protobuf
-from ..frames import Records
 from ..protobuf import LENGTH, VARINT, Field, MessageError, fields, signed
 from ..series import Ints, Series, series_of
+from .layout import CONTROL, INFO, NUMBER, STEPS, UUID, Kind
 
-
-class Kind(IntEnum):
-    """Kinds of a record, by field number; there are more, which nothing is read from."""
-
-    NONE = 0
-    HISTORY = 2
-    SUMMARY = 3
-    OUTPUT = 4
-    CONFIG = 5
-    STATS = 7
-    ALERT = 10
-    METRIC = 12
-    OUTPUT_RAW = 13
-    RUN = 17
-    EXIT = 18
-
-
-NO_KIND = frozenset({1, 16, 19, 200})
-"""Fields that any record may have beside the one that says its kind: number, control, uuid, info."""
 STEP, TIME, RUNTIME, OWN = "_step", "_timestamp", "_runtime", "_wandb"
 """Keys that wandb puts into rows by itself; tags of no training."""
 TYPE = "_type"
 """The last part of a nested key of what is no number: an image, a histogram, a table."""
-STEPS = 1 << 62
-"""Steps are smaller than this, by sign either way; of what is larger the row counts as one without a step."""
 DEEPEST = 16
 """Levels of nested objects within one JSON value that are looked at."""
-_NUMBER = re.compile(rb"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+_NUMBER = re.compile(rb"-?[0-9]+\.?[0-9]*([eE][-+]?[0-9]+)?")
 _WORDS = {
     b"NaN": math.nan, b"Infinity": math.inf, b"-Infinity": -math.inf, b"true": 1.0, b"false": 0.0,
     b'"NaN"': math.nan, b'"Infinity"': math.inf, b'"-Infinity"': -math.inf,
@@ -84,18 +62,13 @@ def kind_of(data: bytes | bytearray, start: int, end: int) -> tuple[int, int, in
         MessageError: it is no message.
     """
     for part in fields(data, start, end):
-        if part.wire == LENGTH and part.number not in NO_KIND:
+        if part.wire == LENGTH and part.number not in (NUMBER, CONTROL, UUID, INFO):
             return part.number, part.value, part.end
     return 0, end, end
 
 
-def rows_of(records: Records, step: int) -> Rows:
-    """The records of a piece decoded; ``step``: that of the last row before them, -1 where there is none."""
-    return rows_plain(records.data, records.starts, records.ends, step)
-
-
 def rows_plain(data: bytearray, starts: Ints, ends: Ints, step: int) -> Rows:
-    """As ``rows_of``, without compiled code, of the records ``data[starts[i]:ends[i]]``."""
+    """The records ``data[starts[i]:ends[i]]`` decoded; ``step``: that of the last row before them, -1: none."""
     rows = Rows(step=step)
     steps: dict[str, list[int]] = {}
     values: dict[str, list[float]] = {}
@@ -223,4 +196,9 @@ def _flat(tag: str, found: Any, levels: int) -> Iterator[tuple[str, float]]:
         yield tag, float(found)
     elif isinstance(found, dict) and levels and not isinstance(found.get(TYPE), str):
         for key, below in found.items():
-            yield from _flat(f"{tag}.{key}", below, levels - 1)
+            yield from _flat(f"{tag}.{sound(key)}", below, levels - 1)
+
+
+def sound(text: str) -> str:
+    """A text of JSON without halves of characters, which JSON can spell and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode()

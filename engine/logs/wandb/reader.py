@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..batch import Batch
-from ..frames import FrameFile, Records
+from ..frames import FrameFile, Records, is_worth_compiled
 from ..reader import PIECE, Claim, Reader
+from ..series import Ints
 from .axes import Axes
 from .facts import Facts
-from .history import rows_of
+from .history import Rows, rows_plain
 
 MAGIC = b":W&B\xe1\xbe\x00"
 
@@ -19,6 +22,8 @@ class WandbReader(Reader):
         super().__init__(claim)
         self._file = FrameFile(claim.files[0], MAGIC)
         self._start()
+
+        self._read_rows: Callable[[bytearray, Ints, Ints, int], Rows] = rows_plain
 
     def _start(self) -> None:
         self._axes = Axes()
@@ -34,7 +39,7 @@ class WandbReader(Reader):
         return batch
 
     def _decode(self, records: Records, batch: Batch) -> None:
-        rows = rows_of(records, self._step)
+        rows = self._rows(records)
         self._step = rows.step
         batch.points = rows.points
         logged = list(rows.points)
@@ -44,3 +49,10 @@ class WandbReader(Reader):
             batch.problems["damaged record"] += damaged
         if records.too_long:
             batch.problems["record too long"] += records.too_long
+
+    def _rows(self, records: Records) -> Rows:
+        if self._read_rows is rows_plain and is_worth_compiled(len(records.data)):
+            from .history_jit import CompiledRows
+
+            self._read_rows = CompiledRows().read
+        return self._read_rows(records.data, records.starts, records.ends, self._step)

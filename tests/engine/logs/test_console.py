@@ -252,6 +252,42 @@ def test_dictionaries_without_a_step_are_counted() -> None:
     assert columns.counts["loss"] == "line"
 
 
+def test_bars_within_bars() -> None:
+    """Lines printed above two bars belong where the longer one stands; those behind a bar to its epoch."""
+    printed = "\rEpochs:   0%|          | 0/3 [00:00<?, ?it/s]"
+    for epoch in range(3):
+        for n in range(0, 41, 10):
+            printed += f"\n\rEpoch {epoch}:  25%|██▌  | {n}/40 [00:00<00:01, 9.9it/s, loss={epoch}.{n}]\x1b[A"
+            printed += f"\r{' ' * 50}\n\r{' ' * 50}\r\x1b[Aval_loss: {epoch}.{n}\n" if n in (10, 30) else ""
+            printed += f"\rEpochs:  33%|███▎  | {epoch}/3 [00:01<00:02, 1.20s/it]\n\x1b[A" if n in (10, 30) else ""
+        printed += f"\rEpochs:  33%|███▎  | {epoch}/3 [00:01<00:02, 1.20s/it]"
+        printed += f"2026-11-28 03:35:39,274 root INFO epoch {epoch} val_acc=0.{epoch}\n"
+    columns = parsed(printed)
+    assert sorted(columns.tags) == ["loss", "val_acc", "val_loss"]
+    assert [step for step, _ in points(columns, "val_loss")] == [20, 40, 60, 80, 100, 120]
+    assert points(columns, "val_acc") == [(0, 0.0), (1, 0.1), (2, 0.2)]
+
+
+def test_numbers_in_what_a_bar_is_called() -> None:
+    printed = "".join(f"\rloss {n}.5:  33%|███▎  | {n}/60 [00:00<00:01, 9.9it/s]" for n in range(5))
+    assert points(parsed(printed), "loss") == [(n, n + 0.5) for n in range(5)]
+    printed = "".join(f"\rValidation DataLoader 0:  33%|███▎  | {n}/60 [00:00<00:01, 9it/s]" for n in range(5))
+    assert not parsed(printed).tags
+
+
+def test_an_epoch_whose_bar_is_set_back_first() -> None:
+    """As Lightning draws them."""
+    printed = ""
+    for epoch in range(3):
+        for n in range(1, 4):
+            printed += f"\rEpoch {epoch}: 9%|▉ | {n - 1}/3 [00:00<00:01, 9it/s, loss={epoch}.{n}]"
+            printed += f"\rEpoch {epoch}: 9%|▉ | {n}/3 [00:00<00:01, 9it/s, loss={epoch}.{n}, val={epoch}]"
+        printed += f"\rEpoch {epoch}: 9%|▉ | 0/3 [00:00<00:01, 9it/s, loss={epoch}.3, val={epoch}]"
+    columns = parsed(printed)
+    assert [step for step, _ in points(columns, "loss")] == list(range(10))
+    assert not columns.remarks
+
+
 def test_keras() -> None:
     printed = ""
     for epoch in (1, 2, 3):
@@ -346,6 +382,17 @@ def test_a_file_that_grows_and_is_written_anew(tmp_path: Path) -> None:
     assert not reader.poll()
 
 
+def test_bars_without_a_line_feed_may_be_longer_than_any_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.logs.whole_lines.LONGEST", 256)
+    bars = "".join(f"\r {n}/60 [00:01<00:09, 9.9it/s, loss={n}.5]" for n in range(60))
+    (tmp_path / "train.log").write_text(bars)
+    (columns,) = read_all(Console(), tmp_path, 64).values()
+    assert len(columns.series("loss")) == 60
+    assert not columns.problems
+
+
 def test_a_log_that_begins_with_its_own_source(tmp_path: Path) -> None:
     source = (ROOT / "engine" / "probe" / "load_probe.py").read_text()
     (tmp_path / "log.txt").write_text(source * 4 + "=" * 100 + "\n" + repeated("step:{n}/9 train_loss:{v}"))
@@ -363,6 +410,10 @@ def test_a_log_that_has_just_begun_waits(tmp_path: Path) -> None:
     (tmp_path / "train.log").write_text("loading data\n")
     assert not list(Console().claims(Folder(tmp_path)))
     assert list(Console().claims(Folder(tmp_path, frozenset({"train.log"}))))
+    (tmp_path / "LICENSE").write_text("all rights\n")
+    os.utime(tmp_path / "train.log", (0, 0))
+    for name in ("LICENSE", "train.log"):
+        assert not list(Console().claims(Folder(tmp_path, frozenset({name}))))
     (tmp_path / "train.log").write_text("loading data\nmany lines more, before the first one\nepoch 1 loss=0.5\n")
     assert list(Console().claims(Folder(tmp_path)))
 

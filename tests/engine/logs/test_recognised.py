@@ -19,21 +19,22 @@ def test_an_aim_store_is_named(tmp_path: Path) -> None:
     for name in ("meta", "seqs"):
         (tmp_path / ".aim" / name / "chunks" / "c0").mkdir(parents=True)
     (tmp_path / ".aim" / "meta" / "chunks" / "c0" / "LOG").write_text("step 1 loss 2\n" * 9)
+    (tmp_path / ".aim" / "run_metadata.sqlite").touch()
+    assert [path for path, _ in unreadable(Folder(tmp_path / ".aim"))] == [tmp_path / ".aim"]
     for path in (tmp_path, tmp_path / ".aim"):
-        assert list(unreadable(Folder(path))) == [tmp_path / ".aim"]
-        with pytest.raises(LogError, match=r"\.aim: is an Aim store"):
+        with pytest.raises(LogError, match=r"\.aim: it is a repository of Aim"):
             read_logs(path)
 
 
 def test_comet_archives_are_named(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / KEY, "w"):
         pass
-    with pytest.raises(LogError, match="empty until the training ends"):
+    with pytest.raises(LogError, match="archive of an offline Comet experiment"):
         read_logs(tmp_path)
     with zipfile.ZipFile(tmp_path / KEY, "w") as archive:
         archive.writestr("experiment.json", "{}")
         archive.writestr("messages.json", "{}\n")
-    with pytest.raises(LogError, match="is a Comet archive, which springtui does not read"):
+    with pytest.raises(LogError, match="archive of an offline Comet experiment"):
         read_logs(tmp_path / KEY)
 
 
@@ -43,4 +44,4 @@ def test_other_archives_and_folders_are_not(tmp_path: Path) -> None:
         archive.writestr("train.csv", "a,b\n")
     with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
         pass
-    assert unreadable(Folder(tmp_path)) == {}
+    assert unreadable(Folder(tmp_path)) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 from pathlib import Path
 
@@ -124,6 +125,14 @@ def test_times_are_dates(tmp_path: Path, cell: str, time: float) -> None:
     assert columns.tags == ["loss"]
 
 
+def test_episodes_of_a_monitor_are_counted_and_timed(tmp_path: Path) -> None:
+    text = '#{"t_start": 1795836411.5, "env_id": "CartPole-v1"}\nr,l,t\n13.0,13,6.5\n15.0,15,7\n'
+    columns = read_file(tmp_path / "0.monitor.csv", text)
+    assert points(columns) == {"r": [(0, 13.0), (1, 15.0)], "l": [(0, 13.0), (1, 15.0)]}
+    assert columns.series("r").time.tolist() == [1795836418.0, 1795836418.5]
+    assert set(columns.counts.values()) == {"episode"}
+
+
 def test_time_since_the_start_is_a_scalar(tmp_path: Path) -> None:
     columns = read_file(tmp_path / "t.csv", "epoch,time,loss\n1,5.5,2\n")
     assert points(columns) == {"time": [(1, 5.5)], "loss": [(1, 2.0)]}
@@ -161,7 +170,7 @@ def test_damaged_rows_are_counted_and_the_rest_is_read(tmp_path: Path) -> None:
 def test_a_line_that_never_ends_is_passed_over(tmp_path: Path) -> None:
     columns = read_file(tmp_path / "t.csv", b"step,loss\n1,2\n" + b"7" * (17 << 20) + b"\n2,3\n", 1 << 20)
     assert points(columns) == {"loss": [(1, 2.0), (2, 3.0)]}
-    assert columns.problems == {"line that is too long": 1}
+    assert columns.problems == {"too long line": 1}
 
 
 def test_any_cut_gives_the_first_points_and_growth_all(tmp_path: Path) -> None:
@@ -240,6 +249,35 @@ def test_the_old_curve_stays_until_the_new_file_holds_a_row(tmp_path: Path) -> N
     columns.take(reader.poll())
     assert points(columns) == {"loss": [(0, 7.0), (1, 6.0)]}
     assert not reader.poll()
+
+
+def test_a_file_rewritten_while_it_is_read_gives_no_shifted_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text("epoch,step,loss\n0,9,3\n")
+    [claim] = CSV.claims(Folder(tmp_path))
+    reader, columns = CSV.reader(claim), Columns()
+    columns.take(reader.poll())
+    with path.open("a") as file:
+        file.write("0,19,2\n")
+    read, calls = os.pread, 0
+
+    def rewritten_between(fd: int, size: int, at: int) -> bytes:
+        nonlocal calls
+        calls += 1
+        if calls == 3:  # the head and the bytes before are those of the old file, what is read now is not
+            path.write_text("epoch,loss,step,val\n0,3,9,\n0,2,19,\n0,,19,7\n")
+        return read(fd, size, at)
+
+    monkeypatch.setattr(os, "pread", rewritten_between)
+    for _ in range(3):
+        columns.take(reader.poll())
+        assert points(columns)["loss"] in ([(9, 3.0)], [(9, 3.0), (19, 2.0)])
+    assert points(columns) == {
+        "epoch": [(9, 0.0), (19, 0.0), (19, 0.0)], "loss": [(9, 3.0), (19, 2.0)], "val": [(19, 7.0)],
+    }  # fmt: skip
+    assert not columns.problems
 
 
 def test_deepspeed_writes_a_file_for_each_scalar_and_its_header_at_each_start(tmp_path: Path) -> None:

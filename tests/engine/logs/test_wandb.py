@@ -13,6 +13,8 @@ from engine.logs.columns import Columns
 from engine.logs.folder import Folder
 from engine.logs.reader import PIECE
 from engine.logs.wandb import Wandb
+from engine.logs.wandb.history import rows_plain
+from engine.logs.wandb.history_jit import CompiledRows
 from tests.support.framed_writer import (
     framed,
     history,
@@ -26,7 +28,7 @@ from tests.support.framed_writer import (
     wandb_record,
 )
 from tests.support.logs import CASES, drained, is_same, read_all, truth
-from tests.support.mutate import mutations
+from tests.support.mutate import mutated, mutations
 
 DAY = 1_790_000_000.0
 
@@ -277,6 +279,85 @@ def test_mutated_logs_give_what_is_sound(tmp_path: Path) -> None:
         columns = _read_bytes(tmp_path, data)
         # checksums leave no damaged value through
         assert {point for tag in ("loss", "lr") for point in points(columns, tag)} <= sound
+
+
+VALUES = (
+    "0.1", "-0", "1", "123456789012345678901234567890", "0.30000000000000004", "1e-400", "5.", "5.e3", ".5", "+1",
+    "-", "-.5", "-inf", "nan", "NaN", "-NaN", "Infinity", "-Infinity", '"NaN"', '"-Infinity"', '"Infinity"', '"x"',
+    "true", "false", "tru", "null", "[1]", '{"a": 1, "\\ud800": {"b": true}}', '{"_type": "x"}', "{", "", "1 ",
+    "1e", "1_0", "1.7976931348623157e308", "4.9e-324", "9007199254740993", "8.5e-7", "1795833897.554004",
+)  # fmt: skip
+KEYS = (
+    "a", "b", "a.b", "a.b.c", "", ".", "é", "x" * 5000, "h.n", "h._type", "_step", "_timestamp", "_runtime",
+    "_wandb.x",
+)  # fmt: skip
+
+
+def odd_rows(rng: random.Random, count: int) -> list[bytes]:
+    """Rows with keys, values and steps of all kinds, good and bad."""
+    out = []
+    for _ in range(count):
+        fields: list[tuple[int, bytes]] = []
+        for key in rng.choices([*KEYS, f"k{rng.randrange(900)}"], k=rng.randrange(9)):
+            names = [(2, name) for name in key.split(".")] if rng.random() < 0.8 else [(1, key)]
+            value = rng.choice([
+                (16, rng.choice(VALUES)), (16, repr(rng.gauss(0, 1))), (4, rng.randrange(3)),
+                (5, rng.getrandbits(64)), (6, rng.gauss(0, 9)), (8, "2.5"), (7, "1"), (3, 1),
+            ])  # fmt: skip
+            fields.append((1, message(*rng.sample([*names, value], len(names) + 1))))
+        if rng.random() < 0.7:
+            step = rng.choice([0, 7, -7, (1 << 62) - 1, 1 << 62, 1 << 63, rng.randrange(100)])
+            fields.insert(rng.randrange(len(fields) + 1), (2, message((1, step))))
+        if rng.random() < 0.1:
+            fields.append((1, message((2, b"\xff\xfe"), (16, "1"))))
+        out.append(wandb_record(rng.choice([2, 2, 2, 3, 7, 17]), message(*fields), rng.getrandbits(20)))
+    return out
+
+
+def assert_read_alike(records: list[bytes], compiled: CompiledRows) -> None:
+    """Read records with compiled code and without; numbers equal to the last bit, words and counts too."""
+    data = bytearray(b"".join(records))
+    ends = np.cumsum([len(record) for record in records])
+    starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
+    expected, found = rows_plain(data, starts, ends, 3), compiled.read(data, starts, ends, 3)
+    assert (found.others, found.damaged, found.step) == (expected.others, expected.damaged, expected.step)
+    assert set(found.points) == set(expected.points)
+    for tag, series in expected.points.items():
+        for column in ("step", "value", "time"):
+            left, right = getattr(series, column), getattr(found.points[tag], column)
+            assert np.array_equal(left.view(np.int64), right.view(np.int64)) or np.array_equal(
+                left, right, equal_nan=True
+            )
+
+
+def test_compiled_and_plain_read_odd_rows_alike() -> None:
+    rng, compiled = random.Random(4), CompiledRows()
+    for _ in range(30):
+        assert_read_alike(odd_rows(rng, 40), compiled)
+
+
+def test_compiled_and_plain_read_damaged_rows_alike() -> None:
+    rng, compiled = random.Random(5), CompiledRows()
+    for number in range(300):
+        records = [mutated(record, 7 * number + at) for at, record in enumerate(rows(1) + odd_rows(rng, 4))]
+        assert_read_alike(records, compiled)
+
+
+def test_compiled_code_knows_thousands_of_keys_over_pieces() -> None:
+    compiled = CompiledRows()
+    for piece in range(3):
+        items = {f"layer {number}/{piece * number}": str(number) for number in range(1500)}
+        assert_read_alike([history(piece, items)], compiled)
+
+
+def test_a_large_log_is_read_alike_with_compiled_code_and_in_small_pieces(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        [run_record(), *rows(4000), history(4001, {"hist.bins": "[1]", "hist._type": '"x"', "loss": "1"})],
+    )
+    columns = read(tmp_path)
+    assert len(columns) == 3 * 4000 + 1
+    assert same(columns, read(tmp_path, 1 << 15))
 
 
 def _read_bytes(folder: Path, data: bytes) -> Columns:
