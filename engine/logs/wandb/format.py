@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from ..folder import Folder
 from ..frame_layout import framed_logs
 from ..reader import Claim, Format, Reader
 
 IDENTIFIER = b":W&B"
+_ONLINE = re.compile(r"run-[0-9]{8}_[0-9]{6}-(.+)")
+"""Directory of a run that is sent to a server as well."""
 BESIDE = ("files", "logs", "tmp")
 """Folders of a run that repeat its console and settings, or hold files that it saved."""
 
@@ -21,15 +25,39 @@ class Wandb(Format):
     habit = "this writer flushes every 15 s"
 
     def claims(self, folder: Folder) -> Iterator[Claim]:
-        """One run for each ``.wandb`` file."""
+        """One run for each ``.wandb`` file, and one for files with the same id that were sent to a server.
+
+        A run that is resumed has a further directory beside the first, and goes on counting steps where the server
+        says. What is offline cannot ask: each time it counts from 0, so that each of its directories is a run.
+        """
         found = framed_logs(folder, ".wandb", IDENTIFIER)
-        beside = tuple(folder.path / name for name in BESIDE if name in folder.entries)
         for name in found:
             run = name if len(found) > 1 else ""
-            yield Claim(self.name, folder.path, (folder.path / name,), run, beside)
+            yield Claim(self.name, folder.path, (folder.path / name,), run, tuple(_beside(folder)))
+        by_id: dict[str, list[str]] = {}
+        for name in folder.folders:
+            if match := _ONLINE.fullmatch(name):
+                by_id.setdefault(match[1], []).append(name)
+        for identifier, names in by_id.items():
+            if len(names) > 1:
+                yield from self._resumed(folder, identifier, names)
+
+    def _resumed(self, folder: Folder, identifier: str, names: list[str]) -> Iterator[Claim]:
+        """The run whose directories have these names, which begin with the times at which it was started."""
+        parts = [folder.folder(name) for name in names]
+        file = f"run-{identifier}.wandb"
+        parts = [part for part in parts if file in framed_logs(part, ".wandb", IDENTIFIER)]
+        if len(parts) > 1:
+            files = tuple(part.path / file for part in parts)
+            beside = tuple(path for part in parts for path in _beside(part))
+            yield Claim(self.name, parts[0].path, files, "", beside)
 
     def reader(self, claim: Claim) -> Reader:
         """A reader of the run."""
         from .reader import WandbReader
 
         return WandbReader(claim)
+
+
+def _beside(folder: Folder) -> Iterator[Path]:
+    return (folder.path / name for name in BESIDE if name in folder.entries)

@@ -11,7 +11,7 @@ import pytest
 
 from engine.logs.columns import Columns
 from engine.logs.folder import Folder
-from engine.logs.reader import PIECE
+from engine.logs.reader import PIECE, Reader
 from engine.logs.wandb import Wandb
 from engine.logs.wandb.history import rows_plain
 from engine.logs.wandb.history_jit import CompiledRows
@@ -74,6 +74,15 @@ def same(left: Columns, right: Columns) -> bool:
             (left.series(tag).time, right.series(tag).time),
         )
     )
+
+
+def poll_all(reader: Reader, columns: Columns) -> None:
+    """Take all news that there are now."""
+    while True:
+        batch = reader.poll()
+        columns.take(batch)
+        if not batch.more:
+            return
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="needs the shared logs")
@@ -235,7 +244,7 @@ def test_a_replaced_log_is_read_anew(tmp_path: Path) -> None:
     columns.take(reader.poll())
     assert len(columns) == 27
     write(tmp_path, [run_record("another"), history(0, {"x": "1"})])
-    columns.take(reader.poll())
+    poll_all(reader, columns)
     assert (columns.name, columns.tags) == ("another", ["x"])
 
 
@@ -270,6 +279,79 @@ def test_claims_by_content_and_what_belongs_to_a_run(tmp_path: Path) -> None:
     (folder / "run-new.wandb").touch()
     assert [claim.run for claim in Wandb().claims(Folder(folder))] == ["run-abc.wandb", "run-new.wandb"]
     assert not list(Wandb().claims(Folder(tmp_path / "missing")))
+
+
+def resumed(folder: Path, number: int) -> Path:
+    """Directory of a run that was started for the ``number``th time."""
+    return folder / f"run-2026112{number}_101500-abc"
+
+
+def ended(code: int) -> bytes:
+    return wandb_record(18, message(*([(1, code)] if code else [])))
+
+
+def test_a_resumed_run_is_one_run_whose_later_file_wins(tmp_path: Path) -> None:
+    note = wandb_record(17, message((8, "name"), (9, "a note")))
+    write(resumed(tmp_path, 1), [note, *rows(6), ended(1)])
+    write(resumed(tmp_path, 2), [note, *[history(s, {"loss": str(-s)}, DAY + 50 + s) for s in (4, 5, 6)]])
+    write(tmp_path / "offline-run-20261123_101500-abc", rows(2))
+    [claim] = Wandb().claims(Folder(tmp_path))
+    assert (claim.folder, claim.run, len(claim.files)) == (resumed(tmp_path, 1), "", 2)
+    columns = drained(Wandb().reader(claim))
+    assert columns.series("loss").step.tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert columns.series("loss").value.tolist()[4:] == [-4, -5, -6]
+    assert columns.series("lr").step.tolist() == [0, 1, 2, 3]
+    assert [(remark.kind, remark.step, remark.text) for remark in columns.remarks] == [
+        ("note", None, "a note"), ("resumed", 4, "resumed at step 4"),
+    ]  # fmt: skip
+    assert columns.ended == ""
+
+
+def test_a_run_that_ended_goes_on_when_it_is_resumed(tmp_path: Path) -> None:
+    write(resumed(tmp_path, 1), [*rows(6), ended(0)])
+    [alone] = Wandb().claims(Folder(resumed(tmp_path, 1)))
+    reader, columns = Wandb().reader(alone), Columns()
+    poll_all(reader, columns)
+    assert columns.ended == "finished"
+    path = write(resumed(tmp_path, 2), [])
+    [both] = Wandb().claims(Folder(tmp_path))
+    assert both.key == alone.key
+    reader.refresh(both)
+    poll_all(reader, columns)
+    assert (columns.ended, len(columns)) == ("", 18)
+    path.write_bytes(framed([history(6, {"loss": "1"}, DAY + 90), ended(1)]))
+    poll_all(reader, columns)
+    assert (columns.ended, len(columns)) == ("failed", 19)
+
+
+def test_processes_that_write_a_run_at_once_are_kept_apart(tmp_path: Path) -> None:
+    first, second = resumed(tmp_path, 1), resumed(tmp_path, 2)
+    write(first, rows(3))
+    write(second, [metric("val.acc", "lr"), *rows(5)])
+    [claim] = Wandb().claims(Folder(tmp_path))
+    reader, columns = Wandb().reader(claim), Columns()
+    poll_all(reader, columns)
+    assert sorted(columns.tags) == sorted(f"{tag}#{n}" for tag in ("loss", "lr", "val.acc") for n in (1, 2))
+    assert (len(columns.series("loss#1")), len(columns.series("loss#2"))) == (3, 5)
+    assert columns.axes["val.acc#2"] == "lr#2"
+    write(first, [*rows(3), history(3, {"loss": "1"}, DAY), ended(0)])
+    poll_all(reader, columns)
+    assert (len(columns.series("loss#1")), columns.ended) == (4, "")
+    assert not reader.poll()
+
+
+def test_an_older_file_that_goes_on_growing_is_kept_apart(tmp_path: Path) -> None:
+    write(resumed(tmp_path, 1), rows(3))
+    later = [history(step, {"loss": "1"}, DAY + 50 + step) for step in (2, 3)]
+    write(resumed(tmp_path, 2), later)
+    [claim] = Wandb().claims(Folder(tmp_path))
+    reader, columns = Wandb().reader(claim), Columns()
+    poll_all(reader, columns)
+    assert columns.series("loss").step.tolist() == [0, 1, 2, 3]
+    write(resumed(tmp_path, 1), rows(4))
+    poll_all(reader, columns)
+    assert columns.series("loss#1").step.tolist() == [0, 1, 2, 3]
+    assert columns.series("loss#2").step.tolist() == [2, 3]
 
 
 def test_mutated_logs_give_what_is_sound(tmp_path: Path) -> None:
