@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _MOST_AT_ONCE = 1 << 21
 """Bytes of a piece, whatever the caller's limit: the arrays for the shortest lines take ten times as much."""
-COMPILED_FROM = 1 << 17
+COMPILED_FROM = 1 << 19
 """Bytes from which on compiled code is worth its loading."""
 
 
