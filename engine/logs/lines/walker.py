@@ -85,7 +85,7 @@ def by_node(node: Any, line: Any, value: Any, nodes: int) -> tuple[Any, Any, Any
     return bounds, lines, values
 
 
-def compile_ahead() -> None:
+def compile_all() -> None:
     """Compile what reads lines, where that is not kept on disk."""
     keys, text = Keys(), b'{"step": 1, "loss": 0.5}\n'
     block = Block(len(text))
