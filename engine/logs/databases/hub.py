@@ -159,6 +159,10 @@ class Hub(ABC):
         """The id of the run that is called so; empty where there is none."""
         return self._ids.get(name, "")
 
+    def waiting(self) -> list[str]:
+        """The names of the runs of which something is kept."""
+        return [self._names[run] for run in self._gathered]
+
     def leave(self, run: str) -> None:
         """A run's reader was closed: what is new of it is not kept any more."""
         self._left.add(run)
@@ -172,7 +176,7 @@ class Hub(ABC):
         The first list is waited for, some seconds at most, while a writer is at it.
         """
         state = self._database.state()
-        if state is None or state == self._listed:
+        if state is None or state == self._listed or not self._is_list_old():
             return
         try:
             found = (
@@ -237,7 +241,10 @@ class Hub(ABC):
         return self.is_list_told and state != self._listed and self._is_list_old()
 
     def _is_list_old(self) -> bool:
-        return len(self.runs) < MANY_RUNS or time.monotonic() - self._listed_at > 1.0
+        if len(self.runs) < MANY_RUNS:
+            return True
+        # Where it tells no more than that there are new ones, their rows tell it as well.
+        return time.monotonic() - self._listed_at > (1.0 if self.is_list_told else 10.0)
 
     def _ask(self, connection: sqlite3.Connection) -> Answer:
         """The next rows of every stream; changes nothing."""
