@@ -37,6 +37,8 @@ _NAP = 0.1
 """Seconds to wait at least, so that all logs that are due soon are looked at together."""
 _TURN = 0.1
 """Seconds after which one call of ``poll`` returns."""
+_LOOK = 1 << 20
+"""Bytes that are read of one log at a time: a reader takes many times as much memory for a moment."""
 _LEAST = 1 << 16
 """Bytes that a look is counted for at least, so that a call does not go on for ever where nothing is read."""
 _FAULTS = 3
@@ -207,7 +209,7 @@ class Source:
         news: list[tuple[int, Batch]] = []
         start, spent, looks = time.monotonic(), time.thread_time(), 0
         while limit > 0 and (run := self._next_run()) is not None:
-            batch, before, points = self._look(run, min(limit, PIECE)), run.read, run.sketch.points
+            batch, before, points = self._look(run, min(limit, _LOOK)), run.read, run.sketch.points
             run.sketch.take(batch)
             run.has_settings = run.has_settings or bool(batch.settings)
             run.read, run.size = batch.read, batch.size

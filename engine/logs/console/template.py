@@ -21,13 +21,14 @@ _NEVER = -(10**9)
 _LONGEST = 4096
 """Characters of a line that a pattern is made of."""
 _SIGN = "[-+]?"
-_VALUE = rf"({_SIGN}(?:(?>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?>(?:[eE][-+]?[0-9]+)?)|(?i:nan|inf(?:inity)?)))"
+_VALUE = rf"({_SIGN}(?:(?>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?>(?:\.?[eE][-+]?[0-9]+)?)|(?i:nan|inf(?:inity)?)))"
 _BROKEN = (
-    rf"({_SIGN}(?>(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|(?i:nan|inf(?:inity)?)))"
+    rf"({_SIGN}(?>(?:[0-9]+\.[0-9]+|\.[0-9]+)(?:\.?[eE][-+]?[0-9]+)?|[0-9]+\.?[eE][-+]?[0-9]+|"
+    r"(?i:nan|inf(?:inity)?)))"
 )
 """A number that is not written as a whole one."""
 _THOUSANDS = rf"({_SIGN}(?>[0-9]{{1,3}}(?:,[0-9]{{3}}){{1,6}}(?![0-9])(?:\.[0-9]+)?))"
-_PLAIN = re.compile(rf"{_SIGN}(?>[0-9]+(?:\.[0-9]*)?)")
+_PLAIN = re.compile(rf"{_SIGN}(?>[0-9]+(?:\.[0-9]+)?)")
 """A number without letters."""
 _WHOLE = "((?>[0-9]{1,18}))"
 _OF = r"[ \t]{0,12}/[ \t]{0,12}"
