@@ -38,6 +38,7 @@ COMPILED = (
     "logs/lines/texts_jit.py",
     "logs/numbers_jit.py",
     "logs/protobuf.py",
+    "logs/protobuf_jit.py",
     "logs/tables/rows_jit.py",
     "logs/tensorboard/crc.py",
     "logs/tensorboard/found.py",
