@@ -23,7 +23,7 @@ from .series import Series
 Key = tuple[str, Path, str]
 """A run's claim by format, folder and name within these."""
 _FRESH = 0.35
-"""Seconds from one look at a log to the next where it grew within ``_FRESH_FOR`` seconds."""
+"""Seconds from one look at a log to the next where it was seen to grow within ``_FRESH_FOR`` seconds."""
 _FRESH_FOR = 20.0
 _LIVE = 0.6
 """The same for a log that was changed within the last hour: with it a record is seen within a second."""
@@ -85,6 +85,8 @@ class FoundRun:
         self.faults = 0
         self.due = 0.0
         """When to look at it next, by the monotonic clock."""
+        self.grown = 0.0
+        """When it was last seen to grow, in seconds since the epoch."""
         self.is_anew = False
         """Whether the next reader begins again with a run of which points were given before."""
 
@@ -317,9 +319,9 @@ class Source:
         is_leader = self._is_leader(run)
         has_found = is_leader and self._wake_others(run)
         if has_grown or has_found:
-            run.changed = now
+            run.changed = run.grown = now
         since = now - run.changed
-        if since < _FRESH_FOR:
+        if now - run.grown < _FRESH_FOR:
             pause = _FRESH
         elif since < _LIVE_FOR:
             pause = _LIVE

@@ -181,7 +181,10 @@ class Points:
     def take_rows(
         self, kind: Kind, names: Sequence[str], steps: Ints, values: Sequence[Floats], times: Floats
     ) -> None:
-        """Take many lines of a kind at once, all of whose names count; their steps do not go back."""
+        """Take n lines of a kind at once, all of whose names count.
+
+        ``steps`` and ``times`` are [n], ``values`` holds [n] for each name; the steps do not go back.
+        """
         for name, column in zip(names, values, strict=True):
             scalar = kind.scalars[name]
             points = self._columns.setdefault(scalar.tag, _Column())
