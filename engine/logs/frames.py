@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from .series import Ints
 
 LONGEST = 1 << 26
 """Bytes of the longest record that is read, frames included; a longer one is passed over."""
-_WORTH = 1 << 20
-"""Bytes from which it pays to load the compiled code, which takes as long as reading some MB without it."""
+WORTH = 1 << 21
+"""Bytes left to read from which compiled code pays: it takes as long to load as reading a few MB without it."""
 _MARK = 256
 """Bytes at the start, and before the place reached, by which a file is known to be the same as before."""
 
@@ -38,6 +38,8 @@ class Records:
     """Damaged places that were passed over."""
     too_long: int = 0
     """Records that were passed over since they are longer than ``LONGEST``."""
+    left: int = 0
+    """Bytes that were left to be read, these included."""
     read: int = 0
     size: int = 0
     more: bool = False
@@ -56,6 +58,7 @@ class FrameFile:
         self._at = 0
         self._inode = -1
         self._head = self._before = b""
+        self._split: Callable[[bytearray, int], Split] = split_plain
 
     def read(self, limit: int = PIECE) -> Records:
         """The records in about ``limit`` bytes, more where one is longer; none where the file cannot be read."""
@@ -104,11 +107,16 @@ class FrameFile:
         return os.pread(fd, len(self._before), self._at - len(self._before)) != self._before
 
     def _fill(self, fd: int, records: Records, limit: int) -> None:
+        records.left = records.size - self._at
+        if self._split is split_plain and is_worth_compiled(records.left):
+            from .frames_jit import split_compiled
+
+            self._split = split_compiled
         while True:
             records.data = data = bytearray(max(0, min(limit, records.size - self._at)))
             del data[os.preadv(fd, [data], self._at) :]
             is_end = self._at + len(data) >= records.size
-            found = split(data, self._at)
+            found = self._split(data, self._at)
             if found.behind or is_end or limit >= LONGEST:
                 break
             limit *= 2
@@ -120,18 +128,6 @@ class FrameFile:
         records.more = not is_end
 
 
-def is_worth_compiled(size: int) -> bool:
-    """Whether to read a piece of so many bytes with compiled code: it is loaded already, or pays to be."""
-    return sys.modules.get("numba") is not None or (size >= _WORTH and importlib.util.find_spec("numba") is not None)
-
-
-def split(data: bytearray, base: int) -> Split:
-    """The whole records in a piece of a log; the parts of each are moved together within the piece.
-
-    ``base``: the piece's offset in the file.
-    """
-    if is_worth_compiled(len(data)):
-        from .frames_jit import split_compiled
-
-        return split_compiled(data, base)
-    return split_plain(data, base)
+def is_worth_compiled(left: int) -> bool:
+    """Whether to read with compiled code where so many bytes are left to be read."""
+    return left >= WORTH and importlib.util.find_spec("numba") is not None

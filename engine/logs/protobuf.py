@@ -49,10 +49,16 @@ def fields(data: bytes | bytearray, at: int, end: int) -> Iterator[Field]:
         MessageError: a field goes beyond the end, or has a wire type that is not written any more.
     """
     while at < end:
-        key, at = varint(data, at, end)
+        key = data[at]
+        at += 1
+        if key > 127:
+            key, at = varint(data, at - 1, end)
         number, wire = key >> 3, key & 7
         if wire == LENGTH:
-            length, at = varint(data, at, end)
+            if at < end and data[at] < 128:  # most are short
+                length, at = data[at], at + 1
+            else:
+                length, at = varint(data, at, end)
             behind = at + length
         elif wire == VARINT:
             value, behind = varint(data, at, end)

@@ -8,7 +8,8 @@ from ..chain.ensemble import ChainEnsemble
 from ..chain.mean_field_cells import mean_field_cells
 from ..chain.pulling import CHUNK
 from ..ensemble.trainer import load_compiled
-from ..logs.tensorboard.framing_jit import compile_all
+from ..logs.lines import walker
+from ..logs.tensorboard import framing_jit
 from ..settings.chain import ChainConfig
 
 
@@ -18,7 +19,8 @@ def warm() -> None:
     for order in (1, 2):
         ChainEnsemble(ChainConfig(order=order, blocks=2, replicas=4, steps=CHUNK), threads=1).advance(CHUNK)
     mean_field_cells(0.1, 0.1, 0.1, blocks=2, steps=2, threads=1)
-    compile_all()
+    walker.compile_all()
+    framing_jit.compile_all()
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ class Facts:
             else:
                 items.append(self._item(part))
         for key, text in items:
-            if key and not math.isnan(value := number_of(text)):
+            if key and (value := number_of(text)) is not None:
                 self._stats[SYSTEM + key].append((other.step, value, time))
 
     def _add_run(self, other: Other) -> None:

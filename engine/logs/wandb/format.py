@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..folder import Folder
+from ..folder import Folder, read_head
 from ..frame_layout import framed_logs
 from ..reader import Claim, Format, Reader
 
@@ -44,12 +44,13 @@ class Wandb(Format):
 
     def _resumed(self, folder: Folder, identifier: str, names: list[str]) -> Iterator[Claim]:
         """The run whose directories have these names, which begin with the times at which it was started."""
-        parts = [folder.folder(name) for name in names]
         file = f"run-{identifier}.wandb"
-        parts = [part for part in parts if file in framed_logs(part, ".wandb", IDENTIFIER)]
+        # The files of a run found before are hidden from folders, so they are looked at by their paths.
+        parts = [folder.folder(name) for name in names]
+        parts = [part for part in parts if read_head(part.path / file, len(IDENTIFIER)) == IDENTIFIER]
         if len(parts) > 1:
             files = tuple(part.path / file for part in parts)
-            beside = tuple(path for part in parts for path in _beside(part))
+            beside = tuple(part.path / name for part in parts for name in BESIDE)
             yield Claim(self.name, parts[0].path, files, "", beside)
 
     def reader(self, claim: Claim) -> Reader:

@@ -126,7 +126,8 @@ def row_of(data: bytes | bytearray, start: int, end: int, last: int) -> Row:
         if names == (STEP,):
             step = _whole(number_of(value), step)
         elif names == (TIME,):
-            time = number_of(value)
+            number = number_of(value)
+            time = math.nan if number is None else number
         elif names and not (names == (RUNTIME,) or names[0] == OWN or _is_within(names, media)):
             values += numbers_of(".".join(names), value)
     return Row(last + 1 if step is None else step, time, values)
@@ -146,8 +147,8 @@ def _counted(data: bytes | bytearray, message: Field) -> int | None:
     return step if abs(step) < STEPS else None
 
 
-def _whole(number: float, otherwise: int | None) -> int | None:
-    return int(number) if abs(number) < STEPS else otherwise
+def _whole(number: float | None, otherwise: int | None) -> int | None:
+    return otherwise if number is None or not abs(number) < STEPS else int(number)
 
 
 def _item(data: bytes | bytearray, start: int, end: int) -> tuple[tuple[str, ...], Value]:
@@ -172,18 +173,18 @@ def _item(data: bytes | bytearray, start: int, end: int) -> tuple[tuple[str, ...
     return tuple(nested) or ((key,) if key else ()), value
 
 
-def number_of(value: Value) -> float:
-    """The number that a value is; NaN for all else."""
+def number_of(value: Value) -> float | None:
+    """The number that a value is; None for all else."""
     if isinstance(value, float):
         return value
-    return float(value) if _NUMBER.fullmatch(value) else _WORDS.get(value, math.nan)
+    return float(value) if _NUMBER.fullmatch(value) else _WORDS.get(value)
 
 
 def numbers_of(tag: str, value: Value) -> Iterator[tuple[str, float]]:
     """The number or numbers of a value by tag; none of a text, a list, null, or an object that is no number."""
-    if isinstance(value, float) or value in _WORDS or _NUMBER.fullmatch(value):
-        yield tag, number_of(value)
-    elif value.startswith(b"{"):
+    if (number := number_of(value)) is not None:
+        yield tag, number
+    elif isinstance(value, bytes) and value.startswith(b"{"):
         try:
             found = json.loads(value.decode("utf-8", "replace"), parse_int=float)
         except (ValueError, RecursionError):

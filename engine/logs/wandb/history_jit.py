@@ -12,15 +12,14 @@ import numpy as np
 
 from ...jit import float_of_bits, jit
 from ..numbers_jit import ASK, NOTHING, number_at
-from ..protobuf import FIXED32, FIXED64, LENGTH, VARINT, MessageError
+from ..protobuf import FIXED64, LENGTH, VARINT, MessageError
+from ..protobuf_jit import CUT, field
 from ..series import Ints, Series
 from .history import Other, Rows, kind_of, row_of
 from .layout import CONTROL, INFO, NUMBER, STEPS, UUID, Kind
 
 READ, LEFT, FULL, DAMAGED = 0, 1, 2, 3
 """What came of rows: they are read; one is left to Python; there is no room for its keys; one is no message."""
-_CUT = -1
-"""Instead of an offset: the message is cut, or is none."""
 _LONGEST_KEY = 1 << 12
 """Bytes of a nested key, its parts joined; Python reads what is longer."""
 _NONE, _SOME, _UNREAD = 0, 1, 2
@@ -41,46 +40,6 @@ _NAN, _INFINITY, _MINUS, _TRUE, _FALSE = (
     _word(text) for text in ("NaN", "Infinity", "-Infinity", "true", "false")
 )
 _QUOTED_NAN, _QUOTED_INFINITY, _QUOTED_MINUS = (_word(text) for text in ('"NaN"', '"Infinity"', '"-Infinity"'))
-
-
-@jit
-def _varint(data: Any, at: int, end: int) -> Any:
-    """An unsigned number and the offset behind it, which is ``_CUT`` where the number is cut or too long."""
-    value = np.uint64(0)
-    shift = 0
-    while at < end and shift < 70:
-        byte = data[at]
-        at += 1
-        value |= np.uint64(byte & 127) << np.uint64(shift)
-        if byte < 128:
-            return value, at
-        shift += 7
-    return value, _CUT
-
-
-@jit
-def _field(data: Any, at: Any, end: Any) -> Any:
-    """Number, wire type, value (of a varint), and bounds of the content of the field at ``at``.
-
-    The last is ``_CUT`` where there is no sound field.
-    """
-    key, at = _varint(data, at, end)
-    number, wire = np.int64(key >> np.uint64(3)), np.int64(key & np.uint64(7))
-    value = np.uint64(0)
-    if at == _CUT:
-        return number, wire, value, at, _CUT
-    behind = _CUT
-    if wire == LENGTH:
-        value, at = _varint(data, at, end)
-        if at != _CUT and value <= np.uint64(end - at):
-            behind = at + np.int64(value)
-    elif wire == VARINT:
-        value, behind = _varint(data, at, end)
-    elif wire == FIXED64 and at + 8 <= end:
-        behind = at + 8
-    elif wire == FIXED32 and at + 4 <= end:
-        behind = at + 4
-    return number, wire, value, at, behind
 
 
 @jit
@@ -166,11 +125,11 @@ def _tag_of(
 
 @jit
 def _kind(data: Any, at: int, end: int) -> Any:
-    """As ``history.kind_of``; the kind is ``_CUT`` where the record is no message."""
+    """As ``history.kind_of``; the kind is ``CUT`` where the record is no message."""
     while at < end:
-        number, wire, _, begin, behind = _field(data, at, end)
-        if behind == _CUT:
-            return _CUT, end, end
+        number, wire, _, begin, behind = field(data, at, end)
+        if behind == CUT:
+            return CUT, end, end
         if wire == LENGTH and number != NUMBER and number != CONTROL and number != UUID and number != INFO:
             return number, begin, behind
         at = behind
@@ -182,15 +141,15 @@ def _item(data: Any, at: int, end: int, scratch: Any) -> Any:
     """Key and value of the item in ``data[at:end]``.
 
     (number of the key's parts, bounds of the first and of the last, bytes of all joined by dots in ``scratch``
-    where there are several, kind of the value, value). The first is ``_CUT`` where the item is no message, and
+    where there are several, kind of the value, value). The first is ``CUT`` where the item is no message, and
     larger than the number of parts can be where the key is too long.
     """
     parts = size = first = first_end = start = stop = key = key_end = text = text_end = 0
     kind, value = _NONE, 0.0
     while at < end:
-        number, wire, whole, begin, behind = _field(data, at, end)
-        if behind == _CUT:
-            return _CUT, 0, 0, 0, 0, 0, _NONE, 0.0
+        number, wire, whole, begin, behind = field(data, at, end)
+        if behind == CUT:
+            return CUT, 0, 0, 0, 0, 0, _NONE, 0.0
         if wire == LENGTH and number == 2:
             if parts == 0:
                 first, first_end = begin, behind
@@ -234,8 +193,8 @@ def _counted(data: Any, at: int, end: int) -> Any:
     """Whether a step message is sound, and the step it holds."""
     step = np.int64(0)
     while at < end:
-        number, wire, value, _, behind = _field(data, at, end)
-        if behind == _CUT:
+        number, wire, value, _, behind = field(data, at, end)
+        if behind == CUT:
             return False, step
         if wire == VARINT and number == 1:
             step = np.int64(value)
@@ -255,8 +214,8 @@ def _row(
     time = np.nan
     points = state[_POINTS]
     while at < end:
-        number, wire, _, begin, behind = _field(data, at, end)
-        if behind == _CUT:
+        number, wire, _, begin, behind = field(data, at, end)
+        if behind == CUT:
             return DAMAGED
         at = behind
         if wire == LENGTH and number == 2:
@@ -267,7 +226,7 @@ def _row(
         if wire != LENGTH or number != 1:
             continue
         parts, first, first_end, last, last_end, size, kind, value = _item(data, begin, behind, scratch)
-        if parts == _CUT:
+        if parts == CUT:
             return DAMAGED
         if parts > _LONGEST_KEY or (parts > 1 and _is(data, last, last_end, _TYPE)):
             return LEFT
@@ -322,7 +281,7 @@ def _read(
                 return outcome
             if outcome == DAMAGED:
                 state[_DAMAGED] += 1
-        elif kind == _CUT:
+        elif kind == CUT:
             state[_DAMAGED] += 1
         elif kind != Kind.NONE and kind != Kind.SUMMARY:
             other = state[_OTHERS]

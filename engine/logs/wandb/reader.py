@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..batch import Batch, Remark
 from ..frames import FrameFile, Records, is_worth_compiled
 from ..reader import PIECE, Claim, Reader
-from ..series import Ints
 from .axes import Axes
 from .facts import Facts
 from .history import Rows, rows_plain
+
+if TYPE_CHECKING:
+    from .history_jit import CompiledRows
 
 MAGIC = b":W&B\xe1\xbe\x00"
 
@@ -46,7 +48,7 @@ class WandbReader(Reader):
 
     def __init__(self, claim: Claim) -> None:
         super().__init__(claim)
-        self._read_rows: Callable[[bytearray, Ints, Ints, int], Rows] = rows_plain
+        self._compiled: CompiledRows | None = None
         self._is_apart = False
         self._is_anew = False
         """Whether the next batch begins the run again."""
@@ -156,8 +158,9 @@ class WandbReader(Reader):
         return True
 
     def _rows(self, records: Records, step: int) -> Rows:
-        if self._read_rows is rows_plain and is_worth_compiled(len(records.data)):
+        piece = records.data, records.starts, records.ends
+        if self._compiled is None and is_worth_compiled(records.left):
             from .history_jit import CompiledRows
 
-            self._read_rows = CompiledRows().read
-        return self._read_rows(records.data, records.starts, records.ends, step)
+            self._compiled = CompiledRows()
+        return rows_plain(*piece, step) if self._compiled is None else self._compiled.read(*piece, step)

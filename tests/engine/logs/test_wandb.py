@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.logs import frames
 from engine.logs.columns import Columns
 from engine.logs.folder import Folder
 from engine.logs.reader import PIECE, Reader
@@ -432,13 +433,17 @@ def test_compiled_code_knows_thousands_of_keys_over_pieces() -> None:
         assert_read_alike([history(piece, items)], compiled)
 
 
-def test_a_large_log_is_read_alike_with_compiled_code_and_in_small_pieces(tmp_path: Path) -> None:
+def test_a_large_log_is_read_alike_by_compiled_code_and_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(
         tmp_path,
         [run_record(), *rows(4000), history(4001, {"hist.bins": "[1]", "hist._type": '"x"', "loss": "1"})],
     )
     columns = read(tmp_path)
     assert len(columns) == 3 * 4000 + 1
+    monkeypatch.setattr(frames, "WORTH", 1 << 10)
+    assert same(columns, read(tmp_path))
     assert same(columns, read(tmp_path, 1 << 15))
 
 
