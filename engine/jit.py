@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -181,6 +182,18 @@ def _leading_zeros(_context: Any, _value: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
+def _eight_bytes(_context: Any, _array: Any, _at: Any) -> Any:
+    """The 8 bytes of a contiguous array of bytes from an index on, as one number; the lowest byte is the first."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        place = builder.bitcast(builder.gep(data, [args[1]]), ir.PointerType(ir.IntType(64)))
+        found = builder.load(place, align=1)
+        return builder.bswap(found) if sys.byteorder == "big" else found
+
+    return types.uint64(_array, types.int64), generate
+
+
 def _fortran_sgemm(
     _context: Any, _address: Any, _ta: Any, _tb: Any, _m: Any, _n: Any, _k: Any,
     _a: Any, _lda: Any, _b: Any, _ldb: Any, _beta: Any, _c: Any, _ldc: Any,
@@ -222,6 +235,7 @@ as_bits: Any = intrinsic(_as_bits)
 float_of_bits: Any = intrinsic(_float_of_bits)
 upper_product: Any = intrinsic(_upper_product)
 leading_zeros: Any = intrinsic(_leading_zeros)
+eight_bytes: Any = intrinsic(_eight_bytes)
 _sgemm: Any = intrinsic(_fortran_sgemm)
 
 

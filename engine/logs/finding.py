@@ -282,7 +282,7 @@ class Search:
         place.undecided = self._undecided(folder)
 
     def _ask(self, place: Place, folder: Folder) -> None:
-        place.found = []
+        before, place.found = place.found, []
         place.unreadable = unreadable(folder)
         if any(path == place.path for path, _ in place.unreadable):
             folder.hide([place.path / name for name in folder.entries])
@@ -299,7 +299,8 @@ class Search:
             folder.hide(taken)
             for path in taken:
                 self._claimed.setdefault(path.parent, {})[path.name] = place.path
-        self._renewed.add(place.path)
+        if place.found != before:
+            self._renewed.add(place.path)
 
     def _release(self, place: Place) -> None:
         """Forget what was claimed for a place, before it is asked for anew."""

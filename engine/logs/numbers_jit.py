@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..jit import float_of_bits, jit, leading_zeros, upper_product
+from ..jit import eight_bytes, float_of_bits, jit, leading_zeros, upper_product
 
 NOTHING, EXACT, ASK = 0, 1, 2
 """Kinds of ``number_at``: no number; one as ``float`` gives it; one whose text ``float`` must be asked."""
@@ -42,6 +42,10 @@ def _powers() -> npt.NDArray[np.uint64]:
 
 _POWERS = _powers()
 _ONE, _TWO, _NINE, _MINUS = np.uint64(1), np.uint64(2), np.uint64(9), np.uint64(63)
+_HUNDRED_MILLION = np.uint64(100_000_000)
+_UPPER_HALVES, _LOWER_HALVES = np.uint64(0xF0F0F0F0F0F0F0F0), np.uint64(0x0F0F0F0F0F0F0F0F)
+_SIXES, _THREES = np.uint64(0x0606060606060606), np.uint64(0x3333333333333333)
+_EVEN_BYTES, _EVEN_PAIRS = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0000FFFF0000FFFF)
 _LOW, _FRACTION, _TEN = np.uint64(0x1FF), np.uint64((1 << 52) - 1), np.uint64(10)
 
 
@@ -107,6 +111,31 @@ def _word_at(text: npt.NDArray[np.uint8], at: int, stop: int) -> tuple[float, in
 
 
 @jit
+def _is_digits(letters: np.uint64) -> bool:
+    """Whether all of eight bytes are digits: the upper half of each is 3, also with 6 added."""
+    upper = letters & _UPPER_HALVES
+    return bool(upper | (((letters + _SIXES) & _UPPER_HALVES) >> np.uint64(4)) == _THREES)
+
+
+@jit
+def _eight_digits(letters: np.uint64) -> np.uint64:
+    """The number that eight digits write, the first of them in the lowest byte: by pairs, fours, and all."""
+    pairs = (letters & _LOWER_HALVES) * np.uint64(2561) >> np.uint64(8)
+    fours = (pairs & _EVEN_BYTES) * np.uint64(6553601) >> np.uint64(16)
+    return (fours & _EVEN_PAIRS) * np.uint64(42949672960001) >> np.uint64(32)
+
+
+@jit
+def _significant(number: np.uint64) -> int:
+    """Digits of a number of at most eight, without zeros before it."""
+    count = 0
+    while number > np.uint64(0):
+        number //= _TEN
+        count += 1
+    return count
+
+
+@jit
 def number_at(text: npt.NDArray[np.uint8], start: int, stop: int) -> tuple[float, int, int]:
     """(value, end, kind) of the number that begins at ``text[start]`` and ends before ``text[stop]``.
 
@@ -134,6 +163,15 @@ def number_at(text: npt.NDArray[np.uint8], start: int, stop: int) -> tuple[float
     if at < stop and text[at] == 46:
         at += 1
         point = at
+        while held <= _DIGITS - 8 and stop - at >= 8:
+            letters = eight_bytes(text, at)
+            if not _is_digits(letters):
+                break
+            more = _eight_digits(letters)
+            held += 8 if digits != np.uint64(0) else _significant(more)
+            digits = digits * _HUNDRED_MILLION + more
+            power -= 8
+            at += 8
         while at < stop and 48 <= text[at] <= 57:
             if held < _DIGITS:
                 digits = digits * _TEN + np.uint64(text[at] - 48)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,10 @@ class Claim:
 class Reader(ABC):
     """Reads one run in place, piece by piece. It holds no lock, writes nothing, and keeps no points."""
 
+    shared: object | None = None
+    """What is read for several runs at once, as a database: a look at one of the runs finds the news of all. None
+    where the run has files of its own."""
+
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
 
@@ -50,6 +54,10 @@ class Reader(ABC):
         counted in ``problems``; an unfinished record at the end is left for a later call. Where a file cannot be
         read, the batch is empty and a later call tries again.
         """
+
+    def waiting(self) -> Collection[str]:
+        """Of the runs that share a log, those whose news were found and not yet taken, by ``Claim.run``."""
+        return ()
 
     def refresh(self, claim: Claim) -> None:
         """Take note of the run's present files, which are listed anew every few seconds."""

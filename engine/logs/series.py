@@ -32,6 +32,10 @@ class Series:
     def __len__(self) -> int:
         return len(self.step)
 
+    def first(self, count: int) -> Series:
+        """The first ``count`` points, in the same memory."""
+        return Series(self.step[:count], self.value[:count], self.time[:count])
+
     def before(self, step: int) -> Series:
         """The points at steps smaller than ``step``."""
         kept = self.step < step

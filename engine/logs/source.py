@@ -10,6 +10,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from .batch import Batch
 from .finding import Found, Place, Search
@@ -22,7 +23,7 @@ from .series import Series
 Key = tuple[str, Path, str]
 """A run's claim by format, folder and name within these."""
 _FRESH = 0.35
-"""Seconds from one look at a log to the next where it grew within ``_FRESH_FOR`` seconds."""
+"""Seconds from one look at a log to the next where it was seen to grow within ``_FRESH_FOR`` seconds."""
 _FRESH_FOR = 20.0
 _LIVE = 0.6
 """The same for a log that was changed within the last hour: with it a record is seen within a second."""
@@ -36,6 +37,8 @@ _NAP = 0.1
 """Seconds to wait at least, so that all logs that are due soon are looked at together."""
 _TURN = 0.1
 """Seconds after which one call of ``poll`` returns."""
+_LOOK = 1 << 20
+"""Bytes that are read of one log at a time: a reader takes many times as much memory for a moment."""
 _LEAST = 1 << 16
 """Bytes that a look is counted for at least, so that a call does not go on for ever where nothing is read."""
 _FAULTS = 3
@@ -82,6 +85,8 @@ class FoundRun:
         self.faults = 0
         self.due = 0.0
         """When to look at it next, by the monotonic clock."""
+        self.grown = 0.0
+        """When it was last seen to grow, in seconds since the epoch."""
         self.is_anew = False
         """Whether the next reader begins again with a run of which points were given before."""
 
@@ -135,6 +140,10 @@ class Source:
         self._was_looking = True
         self._ready: deque[FoundRun] = deque()
         """Runs of which more can be read at once."""
+        self._leaders: WeakKeyDictionary[object, int] = WeakKeyDictionary()
+        """By what several runs are read from, the number of the one that is looked at for all, ..."""
+        self._led: set[int] = set()
+        """... and the numbers of the others."""
         self._cost = 1e-5
         """Seconds of a core that a look at a log that has not grown takes, on average."""
 
@@ -202,7 +211,7 @@ class Source:
         news: list[tuple[int, Batch]] = []
         start, spent, looks = time.monotonic(), time.thread_time(), 0
         while limit > 0 and (run := self._next_run()) is not None:
-            batch, before, points = self._look(run, min(limit, PIECE)), run.read, run.sketch.points
+            batch, before, points = self._look(run, min(limit, _LOOK)), run.read, run.sketch.points
             run.sketch.take(batch)
             run.has_settings = run.has_settings or bool(batch.settings)
             run.read, run.size = batch.read, batch.size
@@ -219,7 +228,7 @@ class Source:
                 news.append((run.number, batch))
             if time.monotonic() - start > _TURN:
                 break
-        if looks and not news:
+        if looks and not news and not self._ready:
             self._cost += 0.1 * ((time.thread_time() - spent) / looks - self._cost)
         if not self._ready:
             self._relate_again()
@@ -307,16 +316,42 @@ class Source:
         if run.instead is not None or run.is_gone or run.faults >= _FAULTS:
             return
         now = time.time()
-        if has_grown:
-            run.changed = now
+        is_leader = self._is_leader(run)
+        has_found = is_leader and self._wake_others(run)
+        if has_grown or has_found:
+            run.changed = run.grown = now
         since = now - run.changed
-        if since < _FRESH_FOR:
+        if now - run.grown < _FRESH_FOR:
             pause = _FRESH
         elif since < _LIVE_FOR:
             pause = _LIVE
         else:
             pause = _QUIET if since < _QUIET_FOR else _OLD
-        self._look_at(run, time.monotonic() + max(pause, len(self._by_number) * self._cost / _SHARE))
+        if not is_leader:
+            pause = _OLD
+        often = len(self._by_number) - len(self._led)
+        self._look_at(run, time.monotonic() + max(pause, min(_OLD, often * self._cost / _SHARE)))
+
+    def _wake_others(self, run: FoundRun) -> bool:
+        """Look at once at the runs whose news a look at this one has found; whether there are any."""
+        names = run.reader.waiting() if run.reader is not None else ()
+        for name in names:
+            other = self.runs.get((run.claim.format, run.claim.folder, name))
+            if other is not None and other.due > time.monotonic():
+                self._look_at(other, 0.0)
+        return bool(names)
+
+    def _is_leader(self, run: FoundRun) -> bool:
+        """Whether it is the run that is looked at for all that share its log; true where it shares none."""
+        shared = run.reader.shared if run.reader is not None else None
+        if shared is None:
+            return True
+        leader = self._by_number[self._leaders.setdefault(shared, run.number)]
+        if leader.reader is None or leader.reader.shared is not shared:
+            leader = run
+            self._leaders[shared] = run.number
+        (self._led.discard if leader is run else self._led.add)(run.number)
+        return leader is run
 
     def _look_at(self, run: FoundRun, when: float) -> None:
         """Look at a run at some time, and no earlier or later."""

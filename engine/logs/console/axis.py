@@ -53,7 +53,7 @@ class Axis:
         return step, went_back
 
     def go_on(self, named: Ints) -> Ints | None:
-        """The steps of further lines in the epoch of the one before; None where they go back or grow too large."""
+        """The steps [n] of further lines in the same epoch; None where they go back or grow too large."""
         if self._at is None or self.step is None or named[0] < self._at:
             return None
         last = int(named[-1])
@@ -65,7 +65,7 @@ class Axis:
         return named + self._offset
 
     def go_on_in_epochs(self, named: Ints) -> Ints | None:
-        """The same of lines that name an epoch and no step."""
+        """The same [n] of lines that name an epoch and no step."""
         if self.step is None or named[0] < self.step:
             return None
         self.step = int(named[-1])

@@ -82,8 +82,9 @@ class Blocks:
         cells = _cells(text)
         if len(cells) == 1:
             cells = text.split()
-        steps = [place for place, cell in enumerate(cells) if name_of(f"{cell}: ").kind != "value"]
-        if len(steps) == 1 and len(cells) > 1 and all(name_of(f"{cell}: ").name == cell for cell in cells):
+        kinds = [name_of(f"{cell}: ").kind for cell in cells]
+        steps = [kinds.index(kind) for kind in ("step", "epoch") if kind in kinds]
+        if steps and len(cells) > 1 and all(name_of(f"{cell}: ").name == cell for cell in cells):
             self._header, self._step = cells, steps[0]
 
     def _row(self, text: str) -> Line | None:

@@ -10,14 +10,14 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from .words import LONGEST_NAME, Name, name_of
+from .words import LONGEST_NAME, Name, name_of, part_of
 
 _NUMBER = r"""
-    (?>[0-9]{1,3}(?:,[0-9]{3}){1,6}(?![0-9])(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?>(?:[eE][-+]?[0-9]+)?)
+    (?>[0-9]{1,3}(?:,[0-9]{3}){1,6}(?![0-9])(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?>(?:\.?[eE][-+]?[0-9]+)?)
 """
 _TOKEN = re.compile(
     rf"""
-    (?<![\w.@#])(?:
+    (?<![\w.@])(?:
       (?P<skip>
         (?>[0-9]{{1,4}}(?:[:./-][0-9]{{1,6}}){{2,8}})(?:[.,][0-9]+)?[A-Za-z]{{0,4}}
         | [0-9]{{1,3}}:[0-9]{{2}}(?![0-9.])
@@ -157,6 +157,9 @@ class _Tokens:
         line.explicit = len(line.pairs)
         line.pairs += self._blank
         line.words = _words(text if self._first < 0 else text[: self._first])
+        part = part_of(line.pairs[0][0]) if line.pairs else ""
+        if part and part_of(line.words) != part:
+            line.words = f"{line.words} {part}".lstrip()
 
     def _read_start(self) -> int:
         text, line = self._text, self._line
@@ -175,7 +178,8 @@ class _Tokens:
         line = self._line
         digits, of = token["number"], token["of"]
         is_whole = digits.isdecimal() and len(digits) <= _MOST_DIGITS and (of is None or len(of) <= _MOST_DIGITS)
-        if not name.name:
+        is_bracketed = name.kind == "value" and self._text[gap_start : token.start()].rstrip().endswith("[")
+        if not name.name or (is_bracketed and is_whole and of):
             if is_whole and of:
                 return self._take_fraction(int(digits), int(of), gap_start, token.start(), token.end())
             if is_whole and token["unit"] == "it" and line.at is None:
@@ -205,6 +209,8 @@ class _Tokens:
             line.epoch, self._lead, self._first = value, None, -1
             self._parts.is_odd = True
         is_counter = line.is_bar and self._text.startswith(" [", end)
+        if self._text.startswith("]", end) and self._text[gap_start:start].rstrip().endswith("["):
+            is_counter |= line.epoch is None and not self._fractions  # ``loss: 2.3  [   64/60000]``
         if (is_counter or not self._names) and n <= of:
             self._fractions.append((n, of))
             if line.is_bar and not self._names:

@@ -11,9 +11,10 @@ import numpy as np
 from ..batch import Batch
 from .blocks import Blocks
 from .line import Line
-from .points import EVALUATIONS, REPEATS, Key, Kind, Points, part_of
+from .points import REPEATS, Key, Kind, Points
 from .template import Template, Templates
 from .text import Drawn, Lines, end_of_bar
+from .words import EVALUATIONS, part_of
 
 _MOST_WAITING = 64
 """Lines above a progress bar that wait until it is drawn again."""
@@ -143,9 +144,8 @@ class LineParser:
         self._points.take_rows(kind, template.names, steps, values, times)
         if template.at < 0:
             self._epoch = int(named[-1])
-        if self._place is not None:
-            counts = self._place[1]
-            self._place = (int(steps[-1]) if template.epoch < 0 or template.at < 0 else self._place[0], counts)
+        if self._place is not None and (template.at < 0 or self._place[1] != "epoch"):
+            self._place = (int(steps[-1]), self._place[1])
         return True
 
     def _take_text(self, text: str, time: float) -> None:
@@ -168,6 +168,8 @@ class LineParser:
             line.pairs.insert(0, (line.epoch_name, float(line.epoch)))
             line.share, line.epoch, line.explicit = float(line.epoch), None, line.explicit + 1
         if line.epoch is None and line.at is None:
+            if not line.explicit and 1 < len(line.pairs) >= len(text.split()) // 2 - 1:
+                line.explicit = len(line.pairs)  # names and numbers alone: `` * Acc@1 70.1 Acc@5 90.2``
             if line.explicit:
                 self._take_without_place(line, text, time)
             return
@@ -180,7 +182,10 @@ class LineParser:
         kind = self._points.kind(key, line)
         step, _ = kind.axis.place(line.epoch if stated else self._epoch, line.at, line.total, line.word, stated)
         counts = "epoch" if line.at is None else "batch" if line.word in _BATCHES else ""
-        place = (line.epoch, "epoch") if line.epoch is not None and line.pairs else (step, counts)
+        is_evaluation = not stated and part_of(line.words) in EVALUATIONS
+        place = (step, counts)
+        if (stated or is_evaluation) and self._epoch is not None and line.pairs:
+            place = (self._epoch, "epoch")
         if line.is_bar or isinstance(text, Drawn):
             self._see_bar(key, line, (step, counts), place)
             if line.pairs and kind.is_fresh(line):

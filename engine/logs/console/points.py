@@ -10,6 +10,7 @@ from ..batch import Batch, Remark
 from ..series import Floats, Ints, Series, joined, series_of
 from .axis import Axis
 from .line import Line
+from .words import part_of
 
 REPEATS = 3
 """Lines of one kind, with steps that do not go back, from which they count as a log."""
@@ -24,9 +25,6 @@ _MOST_KINDS = 128
 _MOST_NAMES = 4096
 """Names of scalars in one log."""
 _MOST_REMARKS = 100
-EVALUATIONS = frozenset(["val", "valid", "validation", "test", "eval", "evaluation", "dev"])
-_PARTS = EVALUATIONS | {"train", "training"}
-
 Key = tuple[object, ...]
 """What lines of one kind have in common."""
 
@@ -183,7 +181,10 @@ class Points:
     def take_rows(
         self, kind: Kind, names: Sequence[str], steps: Ints, values: Sequence[Floats], times: Floats
     ) -> None:
-        """Take many lines of a kind at once, all of whose names count; their steps do not go back."""
+        """Take n lines of a kind at once, all of whose names count.
+
+        ``steps`` and ``times`` are [n], ``values`` holds [n] for each name; the steps do not go back.
+        """
         for name, column in zip(names, values, strict=True):
             scalar = kind.scalars[name]
             points = self._columns.setdefault(scalar.tag, _Column())
@@ -240,8 +241,3 @@ class Points:
             self._remarks += 1
             self._resumed_at = step
             self._batch.remarks.append(Remark(step, time, f"resumed at step {step}", "resumed"))
-
-
-def part_of(words: str) -> str:
-    """The first word that says which part of the training it is: train, val or test; empty where none does."""
-    return next((word for word in words.lower().split() if word in _PARTS), "")

@@ -21,13 +21,14 @@ _NEVER = -(10**9)
 _LONGEST = 4096
 """Characters of a line that a pattern is made of."""
 _SIGN = "[-+]?"
-_VALUE = rf"({_SIGN}(?:(?>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?>(?:[eE][-+]?[0-9]+)?)|(?i:nan|inf(?:inity)?)))"
+_VALUE = rf"({_SIGN}(?:(?>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?>(?:\.?[eE][-+]?[0-9]+)?)|(?i:nan|inf(?:inity)?)))"
 _BROKEN = (
-    rf"({_SIGN}(?>(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|(?i:nan|inf(?:inity)?)))"
+    rf"({_SIGN}(?>(?:[0-9]+\.[0-9]+|\.[0-9]+)(?:\.?[eE][-+]?[0-9]+)?|[0-9]+\.?[eE][-+]?[0-9]+|"
+    r"(?i:nan|inf(?:inity)?)))"
 )
 """A number that is not written as a whole one."""
 _THOUSANDS = rf"({_SIGN}(?>[0-9]{{1,3}}(?:,[0-9]{{3}}){{1,6}}(?![0-9])(?:\.[0-9]+)?))"
-_PLAIN = re.compile(rf"{_SIGN}(?>[0-9]+(?:\.[0-9]*)?)")
+_PLAIN = re.compile(rf"{_SIGN}(?>[0-9]+(?:\.[0-9]+)?)")
 """A number without letters."""
 _WHOLE = "((?>[0-9]{1,18}))"
 _OF = r"[ \t]{0,12}/[ \t]{0,12}"
@@ -78,7 +79,7 @@ class Template:
     def is_sure(self, text: str, groups: Sequence[str]) -> bool:
         """Whether a line that fits says what the pattern makes of it."""
         return not (
-            (self._may_be_dated and "20" in text and DATE.search(text, 0, DATE_WITHIN))
+            (self._may_be_dated and _is_dated(text))
             or any(len(groups[place]) > _TIME_DIGITS for place in self._may_be_time)
             or (self._bounds and any(int(groups[n]) > int(groups[of]) for n, of in self._bounds))
         )
@@ -86,7 +87,7 @@ class Template:
     def are_sure(self, texts: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
         """The same of many lines, whose groups are ``columns``."""
         return not (
-            (self._may_be_dated and any("20" in text for text in texts))
+            (self._may_be_dated and any(map(_is_dated, texts)))
             or any(max(map(len, columns[place])) > _TIME_DIGITS for place in self._may_be_time)
             or any(
                 int(n) > int(of)
@@ -117,6 +118,10 @@ class Template:
         """The time that a line with these groups tells; NaN where it tells none."""
         minute, second, fraction, zone = groups[self.date : self.date + 4]
         return time_of(minute, second, fraction, zone)
+
+
+def _is_dated(text: str) -> bool:
+    return "20" in text and DATE.search(text, 0, DATE_WITHIN) is not None
 
 
 class Templates:

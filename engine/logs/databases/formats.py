@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ..folder import Folder
 from ..reader import Claim, Format, Reader
@@ -27,6 +27,7 @@ class DatabaseFormat(Format):
 
     def __init__(self) -> None:
         self._hubs: WeakValueDictionary[Path, Hub] = WeakValueDictionary()
+        self._claims: WeakKeyDictionary[Hub, list[Claim]] = WeakKeyDictionary()
         self._others: dict[Path, Any] = {}
         """Databases of other kinds: the state in which they were found to be so."""
 
@@ -43,12 +44,18 @@ class DatabaseFormat(Format):
             if folder.entries[name].size and folder.head(name).startswith(_SIGNATURE):
                 path = folder.path / name
                 if (hub := self._known(path)) is not None:
-                    beside = self.beside(path)
-                    for file in (path, beside[0]):
+                    for file in (path, self.beside(path)[0]):
                         folder.watch(file)
                     hub.refresh()
-                    for run in hub.named():
-                        yield Claim(self.name, folder.path, (path,), run, beside)
+                    yield from self._claims_of(hub, path)
+
+    def _claims_of(self, hub: Hub, path: Path) -> list[Claim]:
+        """A claim a run; the same ones as before where there are no others: there may be thousands."""
+        names, known = hub.named(), self._claims.get(hub, [])
+        if names != [claim.run for claim in known]:
+            beside = self.beside(path)
+            known = self._claims[hub] = [Claim(self.name, path.parent, (path,), run, beside) for run in names]
+        return known
 
     def reader(self, claim: Claim) -> Reader:
         from .reader import DatabaseReader

@@ -119,6 +119,8 @@ class Hub(ABC):
         self._looks = 0
         self._looked_at = -math.inf
         self._more = True
+        self._is_anew = False
+        """Whether the last list of runs had all rows be read again."""
 
     # What the tools differ in.
 
@@ -159,6 +161,10 @@ class Hub(ABC):
         """The id of the run that is called so; empty where there is none."""
         return self._ids.get(name, "")
 
+    def waiting(self) -> list[str]:
+        """The names of the runs of which something is kept."""
+        return [self._names[run] for run in self._gathered]
+
     def leave(self, run: str) -> None:
         """A run's reader was closed: what is new of it is not kept any more."""
         self._left.add(run)
@@ -172,7 +178,7 @@ class Hub(ABC):
         The first list is waited for, some seconds at most, while a writer is at it.
         """
         state = self._database.state()
-        if state is None or state == self._listed:
+        if state is None or state == self._listed or not self._is_list_old():
             return
         try:
             found = (
@@ -189,14 +195,16 @@ class Hub(ABC):
         ``seen`` is that which this run's reader was given last: a look that it had no part in yet is shared by it
         where it is of just now.
         """
+        has_some = run in self._gathered
         if seen == self._looks or time.monotonic() - self._looked_at > SAME_LOOK:
             self._looks += 1
             self._looked_at = time.monotonic()
-            if run not in self._gathered:
+            if not has_some:
                 self._pump(limit)
         batch = self._gathered.pop(run).taken() if run in self._gathered else Batch()
+        # What was kept is given before there is a look at what came since.
+        batch.more = self._more or has_some
         batch.size = self._done.size if self._done else 0
-        batch.more = self._more
         batch.read = 0 if self._more else batch.size
         return batch, self._looks
 
@@ -237,7 +245,10 @@ class Hub(ABC):
         return self.is_list_told and state != self._listed and self._is_list_old()
 
     def _is_list_old(self) -> bool:
-        return len(self.runs) < MANY_RUNS or time.monotonic() - self._listed_at > 1.0
+        if len(self.runs) < MANY_RUNS:
+            return True
+        # Where it tells no more than that there are new ones, their rows tell it as well.
+        return time.monotonic() - self._listed_at > (1.0 if self.is_list_told else 10.0)
 
     def _ask(self, connection: sqlite3.Connection) -> Answer:
         """The next rows of every stream; changes nothing."""
@@ -294,6 +305,8 @@ class Hub(ABC):
     def _fold(self, answer: Answer, at: State) -> None:
         if answer.runs is not None:
             self._take_runs(answer.runs, at)
+            if self._is_anew:
+                return
         for stream, rows in zip(answer.streams, answer.rows, strict=True):
             if rows:
                 stream.fold(rows)
@@ -307,6 +320,7 @@ class Hub(ABC):
             self._done = at
 
     def _take_runs(self, rows: list[Row], at: State) -> None:
+        self._is_anew = False
         self._listed, self._listed_at = at, time.monotonic()
         if rows == self._rows:
             return
@@ -322,10 +336,11 @@ class Hub(ABC):
                 self._give_name(run)
             if before.get(run.id) != run:
                 self._tell(run, before.get(run.id))
-        if any(
-            run.is_deleted and not self.runs[run.id].is_deleted for run in before.values() if run.id in self.runs
-        ):
-            self._begin_anew()  # what was passed over of a run that is restored
+        restored = {run for run in before if before[run].is_deleted and run in self.runs}
+        if any(not self.runs[run].is_deleted for run in restored):
+            self._begin_anew()  # its rows were passed over
+            self._take_runs(rows, at)
+            self._is_anew = True
 
     def _give_name(self, run: Found) -> None:
         """A name that no other run has or had."""
@@ -348,6 +363,7 @@ class Hub(ABC):
     def _begin_anew(self) -> None:
         """All rows are read again: they are others."""
         self._streams, self._schema, self._done, self._listed, self._file = [], -1, None, None, 0
+        self._more = True
         self._gathered = {}
         for run in self.runs:
             gathered = self.of(run)

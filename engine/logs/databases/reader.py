@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ..batch import Batch
 from ..reader import PIECE, Claim, Reader
@@ -19,7 +19,7 @@ class DatabaseReader(Reader):
         self._join()
 
     def _join(self) -> None:
-        self._hub = self._hub_for(self.claim)
+        self.shared = self._hub = self._hub_for(self.claim)
         self._run = self._hub.id_of(self.claim.run)
         self._seen = -1
         self._hub.joined.add(self._run)
@@ -29,6 +29,9 @@ class DatabaseReader(Reader):
         if self._is_anew:
             batch.anew, self._is_anew = True, False
         return batch
+
+    def waiting(self) -> Collection[str]:
+        return self._hub.waiting()
 
     def refresh(self, claim: Claim) -> None:
         super().refresh(claim)

@@ -22,6 +22,8 @@ _MOST_OPENED = 1000
 _USUAL = (".jsonl", ".ndjson", ".json", ".log")
 _LINES = 100
 """Lines of a file that are looked at."""
+_FIRST = 5
+"""Lines one of which is an object in each log."""
 _MOST_TEXT = 0.5
 """Part of a log's letters that may stand in texts; a data set for language models has more."""
 _MOST_TEXT_WITHOUT_STEP = 0.25
@@ -60,8 +62,10 @@ def is_log(name: str, head: bytes) -> bool:
     if len(head) < HEAD and rest.rstrip().endswith(b"}"):
         lines.append(rest)
     texts = [line for line in lines[:_LINES] if line.strip()]
+    if not any(record(line) is not None for line in texts[:_FIRST]):  # a document of several lines, mostly
+        return False
     records = [found for line in texts if (found := record(line)) is not None]
-    if not records or 2 * len(records) < len(texts) or not isinstance(records[0], dict):
+    if 2 * len(records) < len(texts):
         return False
     if len(records) == 1 and not name.lower().endswith((".jsonl", ".ndjson")):
         return False

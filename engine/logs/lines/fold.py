@@ -299,10 +299,11 @@ class Fold:
         last = lines[-1]
         tag.last_step, tag.last_value = float(steps[last]), float(values[-1])
         tag.highest = max(tag.highest, float(steps[lines].max()))
-        if len(lines) == len(steps):  # in all lines: their steps and times are not copied for each tag
-            batch.points[tag.name] = Series(steps, values, times)
+        # The values of a tag are a part of those of all; copied, they can be let go of one by one.
+        if len(lines) == len(steps):  # steps and times are the same for all such tags
+            batch.points[tag.name] = Series(steps, values.copy(), times)
         else:
-            batch.points[tag.name] = Series(steps[lines], values, times[lines])
+            batch.points[tag.name] = Series(steps[lines], values.copy(), times[lines])
         counts = self._counts[int(modes[last])]
         if counts != tag.counts:
             batch.counts[tag.name] = counts or "step"

@@ -83,3 +83,14 @@ def by_node(node: Any, line: Any, value: Any, nodes: int) -> tuple[Any, Any, Any
     lines, values = np.empty_like(line), np.empty_like(value)
     sort_points(node, line, value, bounds, lines, values)
     return bounds, lines, values
+
+
+def compile_all() -> None:
+    """Compile what reads lines, where that is not kept on disk."""
+    keys, text = Keys(), b'{"step": 1, "loss": 0.5}\n'
+    block = Block(len(text))
+    keys.of(0, "step", {})
+    keys.of(0, "loss", {})
+    Walker(keys).walk(np.frombuffer(bytearray(text), dtype=np.uint8), 0, block, is_full=False)
+    n = block.points
+    by_node(block.node[:n], block.line[:n], block.value[:n], len(keys))

@@ -54,7 +54,7 @@ class EventFile:
         self.tags = Tags()
         self.offset = 0
         """Bytes that are done with."""
-        self._parser = CHOICE.parser(self.tags)
+        self.parser = CHOICE.parser(self.tags)
         self._head = b""
         self._needed = HEADER
         self._waits = False
@@ -97,10 +97,10 @@ class EventFile:
             self._expected = True
             CHOICE.expect(self.size)
         if limit > SHORT:
-            self._parser = CHOICE.parser(self.tags, self._parser)
+            self.parser = CHOICE.parser(self.tags, self.parser)
         data = os.pread(fd, max(limit, self._needed), self.offset)
         is_end = self.offset + len(data) >= self.size
-        found = self._parser.parse(data, hold=is_end and not is_old)
+        found = self.parser.parse(data, hold=is_end and not is_old)
         piece = Piece(found)
         if found.damaged:
             piece.problems[DAMAGED] = found.damaged

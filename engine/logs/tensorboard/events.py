@@ -26,8 +26,8 @@ from .layout import (
 )
 from .tags import LEFT_OUT, NOTABLE, REFUSED, SCALARS, UNKNOWN, Tags
 
-LONGEST_TEXT = 20_000
-"""Bytes of a text that are kept."""
+LONGEST_TEXT = 1 << 18
+"""Bytes of a text that are read."""
 _STARTED = 1
 """A session's status: the training started at this step; what was logged from there on before is void."""
 _ENDED = {1: "finished", 2: "failed"}
@@ -170,11 +170,23 @@ def _note(data: bytes, value: Value, notable: Notable) -> None:
                     if (inner.number, inner.wire) == (1, LENGTH):
                         _set(data, inner.value, notable.settings)
             elif (item.number, item.wire) == (4, LENGTH):
-                for inner in fields(data, item.value):
-                    if (inner.number, inner.wire) == (1, VARINT):
-                        notable.ended = _ENDED.get(inner.whole, "")
+                notable.ended = _end(data, item.value)
     except Malformed:
         return
+
+
+def _end(data: bytes, place: Place) -> str:
+    """How a training ended; empty where no time is told.
+
+    torch and tensorboardX write such an end, without a time, together with the settings: the training goes on.
+    """
+    status, has_time = 0, False
+    for item in fields(data, place):
+        if (item.number, item.wire) == (1, VARINT):
+            status = item.whole
+        elif (item.number, item.wire) == (2, FIXED64):
+            has_time = True
+    return _ENDED.get(status, "") if has_time else ""
 
 
 def _set(data: bytes, place: Place, settings: dict[str, Any]) -> None:

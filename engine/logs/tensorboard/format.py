@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from pathlib import Path
 
-from ..folder import Folder
+from ..folder import HEAD, Folder
 from ..reader import Claim, Format, Reader
 from .names import WORD, name_order
 
@@ -12,6 +14,9 @@ _FEW = 32
 """Files in a folder up to which those of other names are looked at as well."""
 _VERSION = b"brain.Event:"
 """What the first record of an event file holds."""
+_MOMENT = re.compile(r"\d{10}(\.\d+)?")
+"""The name of a folder that ``add_hparams`` makes, unless it is told another: the time of the call."""
+_SETTINGS = b"_hparams_/session_start_info"
 _HEADER = 12
 _RECORD = 200
 """Bytes in which the first record ends."""
@@ -34,9 +39,30 @@ class TensorBoard(Format):
         others = [name for name in names if WORD not in name] if len(names) <= _FEW else []
         found = [name for name in named if _may_be_events(folder.head(name))]
         found += [name for name in others if _is_events(folder.head(name))]
-        if found:
+        if found and not self._belongs_to_parent(folder):
             files = tuple(folder.path / name for name in sorted(found, key=name_order))
-            yield Claim(self.name, folder.path, files)
+            moments = [name for name in folder.folders if _MOMENT.fullmatch(name)]
+            settings = [path for name in moments if (path := self._settings(folder.folder(name)))]
+            yield Claim(self.name, folder.path, (*files, *settings))
+
+    def _belongs_to_parent(self, folder: Folder) -> bool:
+        """Whether a folder holds nothing but settings of the run in the folder above."""
+        if self._settings(folder) is None:
+            return False
+        above = Folder(folder.path.parent)
+        return any(WORD in name and _may_be_events(above.head(name)) for name in above.files)
+
+    def _settings(self, folder: Folder) -> Path | None:
+        """The event file of a folder as ``add_hparams`` makes it, where it holds no scalar."""
+        if not _MOMENT.fullmatch(folder.path.name):
+            return None
+        named = [name for name in folder.files if WORD in name]
+        if len(named) != 1 or len(head := folder.head(named[0])) >= HEAD or _SETTINGS not in head:
+            return None
+        from .framing import PlainParser
+        from .tags import Tags
+
+        return None if len(PlainParser(Tags()).parse(head).tag) else folder.path / named[0]
 
     def reader(self, claim: Claim) -> Reader:
         """As ``Format.reader``."""

@@ -9,7 +9,7 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
-from ..series import Floats, Ints
+from ..series import Floats, Ints, Series
 from .events import Notable
 from .tags import Tags
 
@@ -61,3 +61,15 @@ class Parser(ABC):
         Both checksums of each record are checked. A record with a right length and a wrong checksum of its
         content is skipped; with ``hold`` it is not, where it ends with ``data``.
         """
+
+    def by_tag(self, found: Found, part: slice) -> list[tuple[int, Series]]:
+        """Some of the points by tag, in the order in which the tags first come."""
+        if not len(found.tag[part]):
+            return []
+        tags = found.tag[part]
+        narrow = tags.astype(np.uint16) if int(tags.max()) < 1 << 16 else tags
+        order = np.argsort(narrow, kind="stable")
+        groups = np.split(order, np.flatnonzero(np.diff(tags[order])) + 1)
+        groups.sort(key=lambda rows: int(rows[0]))
+        step, value, time = found.step[part], found.value[part], found.time[part]
+        return [(int(tags[rows[0]]), Series(step[rows], value[rows], time[rows])) for rows in groups]

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...jit import as_float, inlined, jit
+from ...jit import as_float, inlined, is_kept, jit, jit_step
+from ..series import Series
 from .crc import tables
 from .events import Notable, read_event
 from .found import FRAME, HEADER, LARGEST, Found, Parser, Stop
@@ -21,8 +22,8 @@ from .tags import LEFT_OUT, NOTABLE, REFUSED, UNKNOWN, Tags
 _END, _BAD_LENGTH, _HELD, _LARGE, _FULL, _NEW_TAG, _IN_FULL = range(7)
 """Why the compiled pass came back."""
 _STOPS = {_END: Stop.END, _BAD_LENGTH: Stop.BAD_LENGTH, _HELD: Stop.HELD, _LARGE: Stop.LARGE}
-_ROOM = 1 << 16
-"""Points for which there is room at first."""
+_USUAL = 40
+"""Bytes of a piece for which there is room for a point at first: a record of one point is hardly shorter."""
 _MALFORMED, _PLAIN = -2, -1
 _START = 1469598103934665603
 _FACTOR = 1099511628211
@@ -49,7 +50,7 @@ def _eight(data: Any, i: int) -> Any:
     return low | high << 32
 
 
-@jit
+@jit_step
 def checksum(data: Any, start: int, stop: int, crcs: Any) -> int:
     """The masked CRC32C of a part of the data."""
     crc = np.int64(0xFFFFFFFF)
@@ -63,6 +64,13 @@ def checksum(data: Any, start: int, stop: int, crcs: Any) -> int:
             ^ np.int64(crcs[1, data[i + 6]]) ^ np.int64(crcs[0, data[i + 7]])
         )  # fmt: skip
         i += 8
+    if i + 4 <= stop:
+        low = crc ^ _four(data, i)
+        crc = (
+            np.int64(crcs[3, low & 255]) ^ np.int64(crcs[2, low >> 8 & 255])
+            ^ np.int64(crcs[1, low >> 16 & 255]) ^ np.int64(crcs[0, low >> 24])
+        )  # fmt: skip
+        i += 4
     while i < stop:
         crc = np.int64(crcs[0, (crc ^ data[i]) & 255]) ^ (crc >> 8)
         i += 1
@@ -70,9 +78,11 @@ def checksum(data: Any, start: int, stop: int, crcs: Any) -> int:
     return int((((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
-@jit
+@jit_step
 def _varint(data: Any, i: int, stop: int) -> Any:
     """A number, and where it ends; there -1 where it does not."""
+    if 0 <= i < stop and data[i] < 128:
+        return np.int64(data[i]), i + 1
     value = np.int64(0)
     shift = 0
     while shift < 70:
@@ -87,7 +97,7 @@ def _varint(data: Any, i: int, stop: int) -> Any:
     return np.int64(0), -1
 
 
-@jit
+@jit_step
 def _field(data: Any, i: int, stop: int) -> Any:
     """The next field of a message: key, number where it is one, where its value starts and ends; there -1."""
     key, i = _varint(data, i, stop)
@@ -114,7 +124,7 @@ def _field(data: Any, i: int, stop: int) -> Any:
     return key, np.int64(0), i, end
 
 
-@jit
+@jit_step
 def _shape(data: Any, i: int, stop: int) -> int:
     """1 where a shape is [] or [1], 0 where it is another, -1 where it is no message."""
     dimensions, fits = 0, 1
@@ -139,7 +149,7 @@ def _shape(data: Any, i: int, stop: int) -> int:
     return fits if dimensions <= 1 else 0
 
 
-@jit
+@jit_step
 def _tensor(data: Any, i: int, stop: int) -> Any:
     """A tensor's type, and where its only number stands: -1 where it has none, -2 where it is no message.
 
@@ -184,7 +194,7 @@ def _tensor(data: Any, i: int, stop: int) -> Any:
     return dtype, 0
 
 
-@jit
+@jit_step
 def _lookup(data: Any, start: int, stop: int, index: Any, guess: int) -> int:
     """A tag's number, or -1; ``guess`` is tried first."""
     slots, names, ends = index
@@ -201,18 +211,26 @@ def _lookup(data: Any, start: int, stop: int, index: Any, guess: int) -> int:
     return -1
 
 
-@jit
+@jit_step
 def _is_name(data: Any, start: int, stop: int, names: Any, ends: Any, tag: int) -> bool:
     begins = ends[tag]
-    if ends[tag + 1] - begins != stop - start:
+    length = stop - start
+    if ends[tag + 1] - begins != length:
         return False
-    for i in range(stop - start):  # noqa: SIM110 (numba compiles no generator)
+    if length >= 8:
+        i = 0
+        while i + 8 < length:
+            if _eight(data, start + i) != _eight(names, begins + i):
+                return False
+            i += 8
+        return bool(_eight(data, stop - 8) == _eight(names, begins + length - 8))
+    for i in range(length):  # noqa: SIM110 (numba compiles no generator)
         if data[start + i] != names[begins + i]:
             return False
     return True
 
 
-@jit
+@jit_step
 def _value(data: Any, i: int, stop: int, index: Any, kinds: Any, guess: int) -> Any:
     """One value of a summary: what to do, its tag's number, where its number stands, and its size.
 
@@ -254,7 +272,45 @@ def _value(data: Any, i: int, stop: int, index: Any, kinds: Any, guess: int) -> 
     return _IN_FULL, tag, 0, 0
 
 
-@jit
+@jit_step
+def _usual(data: Any, i: int, stop: int) -> Any:
+    """Where the number of an event stands, and where its tag starts, if it is as ``add_scalar`` writes it.
+
+    That is a time, a step, and a summary of one value: a tag and a plain number, behind which the event ends. Of
+    any other event both are -1; it is read field by field.
+    """
+    if stop - i < 25 or data[i] != 9 or data[i + 9] != 16:
+        return -1, -1
+    j = i + 10
+    while data[j] > 127 and j < i + 19:
+        j += 1
+    if data[j] > 127:
+        return -1, -1
+    j += 1
+    if j + 11 > stop or data[j] != 42 or data[j + 2] != 10 or data[j + 4] != 10:
+        return -1, -1
+    at = stop - 4
+    name = j + 6
+    if (
+        data[j + 1] != stop - j - 2 or data[j + 3] != stop - j - 4 or data[j + 5] != at - 1 - name
+        or stop - j > 127 or data[at - 1] != 21
+    ):  # fmt: skip
+        return -1, -1
+    return at, name
+
+
+@jit_step
+def _whole(data: Any, i: int) -> Any:
+    """The number that is known to stand at a place."""
+    value, shift = np.int64(data[i]) & 127, 7
+    while data[i] > 127:
+        i += 1
+        value |= (np.int64(data[i]) & 127) << shift
+        shift += 7
+    return value
+
+
+@jit_step
 def _event(
     data: Any, i: int, stop: int, index: Any, kinds: Any, follows: Any, columns: Any, start: int, last: int
 ) -> Any:
@@ -312,7 +368,7 @@ def _event(
     return _PLAIN, count, last
 
 
-@jit
+@jit_step
 def scan(
     data: Any, start: int, hold: bool, crcs: Any, index: Any, kinds: Any, follows: Any, columns: Any, count: int
 ) -> Any:
@@ -322,12 +378,20 @@ def scan(
     where the name of a new tag starts and ends, or how many bytes the next record has.
     """
     damaged, last = 0, -1
+    usual, usual_crc = np.int64(-1), np.int64(-1)
+    _, names, ends = index
+    tags, steps, times, values, _ = columns
     i = start
     while True:
         if i + HEADER > len(data):
             return _END, i, count, damaged, np.int64(HEADER), 0
         length = _eight(data, i)
-        if checksum(data, i, i + 8, crcs) != _four(data, i + 8):
+        crc = _four(data, i + 8)
+        if length == usual and crc == usual_crc:
+            pass
+        elif checksum(data, i, i + 8, crcs) == crc:
+            usual, usual_crc = length, crc
+        else:
             return _BAD_LENGTH, i, count, damaged, np.int64(HEADER), 0
         if length < 0 or length > LARGEST:
             return _LARGE, i, count, damaged, np.int64(HEADER), 0
@@ -340,6 +404,21 @@ def scan(
                 return _HELD, i, count, damaged, length + FRAME, 0
             damaged += 1
         else:
+            at, name = _usual(data, begins, stop)
+            if at > 0 and count < len(tags):
+                tag = follows[last] if last >= 0 else -1
+                if tag < 0 or not _is_name(data, name, at - 1, names, ends, tag):
+                    tag = _lookup(data, name, at - 1, index, -1)
+                if tag >= 0:
+                    if last >= 0:
+                        follows[last] = tag
+                    last = tag
+                    tags[count], times[count] = tag, _eight(data, begins + 1)
+                    steps[count] = _whole(data, begins + 10)
+                    values[count] = as_float(_four(data, at))
+                    count += 1
+                    i = stop + 4
+                    continue
             done, first, second = _event(data, begins, stop, index, kinds, follows, columns, count, last)
             if done == _MALFORMED:
                 damaged += 1
@@ -348,6 +427,33 @@ def scan(
             else:
                 return done, i, count, damaged, np.int64(first), second
         i = stop + 4
+
+
+@jit
+def group(
+    tag: Any, step: Any, value: Any, time: Any, count: int, step_by_tag: Any, value_by_tag: Any, time_by_tag: Any
+) -> Any:
+    """Order points by tag, those of one tag as they were.
+
+    Returns by tag [count] the first of its points, -1 where it has none, and [count + 1] where its points start
+    in the ordered columns.
+    """
+    first = np.full(count, -1)
+    starts = np.zeros(count + 1, dtype=np.int64)
+    for i in range(len(tag)):
+        if first[tag[i]] < 0:
+            first[tag[i]] = i
+        starts[tag[i] + 1] += 1
+    for i in range(count):
+        starts[i + 1] += starts[i]
+    at = starts[:-1].copy()
+    for i in range(len(tag)):
+        place = at[tag[i]]
+        at[tag[i]] = place + 1
+        step_by_tag[place] = step[i]
+        value_by_tag[place] = value[i]
+        time_by_tag[place] = time[i]
+    return first, starts
 
 
 class _Index:
@@ -421,7 +527,7 @@ class CompiledParser(Parser):
     def parse(self, data: bytes, *, hold: bool = False) -> Found:
         """As ``Parser.parse``."""
         whole = np.frombuffer(data, dtype=np.uint8)
-        columns = _columns(min(_ROOM, len(data) // HEADER + 1))
+        columns = _columns(len(data) // _USUAL + 16)
         said: list[tuple[int, Notable]] = []
         position = count = damaged = 0
         index = self._index
@@ -444,8 +550,20 @@ class CompiledParser(Parser):
             index.follow(self.tags)
         if done == _LARGE:
             first = _length(data, position) + FRAME
-        tag, step, time, value, _ = (column[:count].copy() for column in columns)
+        tag, step, time, value, _ = (column[:count] for column in columns)
         return Found(tag, step, time.view(np.float64), value, said, damaged, position, _STOPS[done], first)
+
+    def by_tag(self, found: Found, part: slice) -> list[tuple[int, Series]]:
+        """As ``Parser.by_tag``."""
+        tag = found.tag[part]
+        step, value, time = np.empty(len(tag), dtype=np.int64), np.empty(len(tag)), np.empty(len(tag))
+        first, starts = group(
+            tag, found.step[part], found.value[part], found.time[part], len(self.tags.names), step, value, time
+        )
+        present = np.flatnonzero(first >= 0)
+        present = present[np.argsort(first[present])]
+        rows = [(i, slice(starts[i], starts[i + 1])) for i in present.tolist()]
+        return [(i, Series(step[places], value[places], time[places])) for i, places in rows]
 
     def _in_full(
         self, data: bytes, position: int, count: int, columns: Any, said: list[tuple[int, Notable]]
@@ -467,6 +585,17 @@ class CompiledParser(Parser):
             times.view(np.float64)[count] = point.time
             count += 1
         return stop + 4, count, columns, 0
+
+
+def is_compiled() -> bool:
+    """Whether parsing needs not wait for the compiler: its code was compiled in this process, or is on disk."""
+    return is_kept(scan) and is_kept(group)
+
+
+def compile_all() -> None:
+    """Compile what parsing needs, unless it is compiled."""
+    parser = CompiledParser(Tags())
+    parser.by_tag(parser.parse(bytes(HEADER)), slice(None))
 
 
 def _length(data: bytes, position: int) -> int:

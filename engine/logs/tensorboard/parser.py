@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import threading
 
 from .found import Parser
 from .framing import PlainParser
@@ -18,22 +19,38 @@ class Choice:
 
     def __init__(self) -> None:
         self._expected = 0
-        self._can_compile = importlib.util.find_spec("numba") is not None
+        self.can_compile = importlib.util.find_spec("numba") is not None
+        self._compiled: type[Parser] | None = None
+        """The compiled parser, once its code is there."""
+        self._compiling: threading.Thread | None = None
 
     def expect(self, size: int) -> None:
         """So many bytes more are about to be read."""
         self._expected += size
 
     def parser(self, tags: Tags, present: Parser | None = None) -> Parser:
-        """A parser that goes on with these tags: the present one, or the compiled one once it is worth it."""
-        if not self._can_compile or self._expected < WORTH:
+        """A parser that goes on with these tags: the present one, or the compiled one once it is worth it.
+
+        Where the code must be compiled first, which takes many seconds and happens once on a machine, a thread
+        does that, and NumPy parses meanwhile.
+        """
+        if self._compiled is None and self.can_compile and self._expected >= WORTH:
+            self._load()
+        if self._compiled is None:
             return present or PlainParser(tags)
+        return present if isinstance(present, self._compiled) else self._compiled(tags)
+
+    def _load(self) -> None:
         try:
-            from .framing_jit import CompiledParser
+            from .framing_jit import CompiledParser, compile_all, is_compiled
         except ImportError:
-            self._can_compile = False
-            return present or PlainParser(tags)
-        return present if isinstance(present, CompiledParser) else CompiledParser(tags)
+            self.can_compile = False
+            return
+        if is_compiled():
+            self._compiled = CompiledParser
+        elif self._compiling is None:
+            self._compiling = threading.Thread(target=compile_all, name="compile", daemon=True)
+            self._compiling.start()
 
 
 CHOICE = Choice()

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ..batch import Batch, Remark
 from ..reader import PIECE, Claim, Reader
@@ -25,6 +22,11 @@ _TEXT = "/text_summary"
 """What torch and others append to the tag of a text."""
 _ARGUMENTS = "args"
 """The tag under which Hugging Face's trainer logs its arguments, as the text of a JSON object."""
+MOST_TEXT, _LONGEST = 1 << 23, 1 << 14
+"""Characters that are kept, of all texts of a run and of one."""
+_TOO_MUCH_TEXT = "text beyond the first 8 MiB"
+_MOST_SETTINGS = 1000
+"""Settings that are taken from one text; a model's configuration may list thousands of labels."""
 _MOST_RESTARTS = 20
 """How often a run is read again because its files turn out to be ordered otherwise; then they stay as they are."""
 
@@ -81,6 +83,7 @@ class EventReader(Reader):
 
     def _forget(self) -> None:
         self._curves: dict[str, _Curve] = {}
+        self._texts = 0
         self._owners: dict[tuple[int, str], _Source] = {}
         """By session and tag: the file that holds it."""
 
@@ -161,12 +164,14 @@ class EventReader(Reader):
         if found is None:
             return news.batch
         start = 0
-        for before, notable in [*found.notables, (len(found.tag), None)]:
-            if not self._fold_points(source, found, slice(start, before), news):
-                return None
-            start = before
-            if notable is not None:
-                self._fold_notable(source, notable, news)
+        for before, notable in found.notables:
+            if notable.is_start:
+                if not self._fold_points(source, found, slice(start, before), news):
+                    return None
+                start = before
+            self._fold_notable(source, notable, news)
+        if not self._fold_points(source, found, slice(start, None), news):
+            return None
         for name, parts in news.parts.items():
             news.batch.points[name] = joined(parts)
         if news.resumed is not None:
@@ -177,8 +182,7 @@ class EventReader(Reader):
 
     def _fold_points(self, source: _Source, found: Found, part: slice, news: _News) -> bool:
         """Fold some of the points of a piece; False where the run must be read again."""
-        for number, rows in _by_tag(found.tag[part]):
-            points = Series(found.step[part][rows], found.value[part][rows], found.time[part][rows])
+        for number, points in source.file.parser.by_tag(found, part):
             tag = source.file.tags.names[number].decode("utf-8", "replace")
             name = self._name(source, tag)
             if name is None:
@@ -232,11 +236,14 @@ class EventReader(Reader):
         batch = news.batch
         for tag, text in notable.texts:
             name = tag.decode("utf-8", "replace").removesuffix(_TEXT)
-            settings = _settings_of(name, text)
-            if settings:
+            if self._texts >= MOST_TEXT:
+                batch.problems[_TOO_MUCH_TEXT] += 1
+            elif settings := _settings_of(name, text):
                 batch.settings |= settings
+                self._texts += len(text)
             else:
-                batch.remarks.append(Remark(notable.step, notable.time, f"{name}: {text}"))
+                batch.remarks.append(Remark(notable.step, notable.time, f"{name}: {text[:_LONGEST]}"))
+                self._texts += min(len(text), _LONGEST)
         batch.settings |= notable.settings
         batch.ended = notable.ended or batch.ended
         if notable.is_start:
@@ -267,18 +274,6 @@ def _begun(path: Path, span: Span) -> tuple[float, tuple[int, int, int, str]]:
     return (span.first if span.count else order[0] + 1.0), order
 
 
-def _by_tag(tags: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> Iterator[tuple[int, Any]]:
-    """Each tag's number and the rows that hold it, in the order in which the tags first come."""
-    if not len(tags):
-        return
-    narrow = tags.astype(np.uint16) if int(tags.max()) < 1 << 16 else tags
-    order = np.argsort(narrow, kind="stable")
-    bounds = [0, *(np.flatnonzero(np.diff(tags[order])) + 1).tolist(), len(tags)]
-    groups = [order[start:stop] for start, stop in itertools.pairwise(bounds)]
-    for rows in sorted(groups, key=lambda rows: int(rows[0])):
-        yield int(tags[rows[0]]), rows
-
-
 def _unit(tag: str) -> str:
     """What the steps of one of Keras's tags count; empty for other tags."""
     if tag.startswith("epoch_"):
@@ -306,4 +301,4 @@ def _settings_of(name: str, text: str) -> dict[str, Any]:
             settings[prefix] = json.dumps(value)
         else:
             settings[prefix] = value
-    return dict(reversed(settings.items()))
+    return dict(itertools.islice(reversed(settings.items()), _MOST_SETTINGS))

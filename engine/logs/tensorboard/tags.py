@@ -10,6 +10,8 @@ histogram, say; a text or settings, each record of which is read in full."""
 MOST_TAGS = 100_000
 LONGEST_TAG = 1024
 """Bytes of a name."""
+MOST_BYTES = 1 << 24
+"""Bytes of all names."""
 REFUSED = -1
 
 
@@ -21,14 +23,16 @@ class Tags:
         self.kinds = array("b")
         """[tags]: the kind of each."""
         self._numbers: dict[bytes, int] = {}
+        self._bytes = 0
 
     def number(self, name: bytes) -> int:
         """A tag's number, the next one for a tag that is new; ``REFUSED`` beyond what is kept."""
         found = self._numbers.get(name)
         if found is not None:
             return found
-        if len(self.names) >= MOST_TAGS or len(name) > LONGEST_TAG:
+        if len(self.names) >= MOST_TAGS or len(name) > LONGEST_TAG or self._bytes >= MOST_BYTES:
             return REFUSED
+        self._bytes += len(name)
         self._numbers[name] = number = len(self.names)
         self.names.append(name)
         self.kinds.append(UNKNOWN)

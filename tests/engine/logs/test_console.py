@@ -164,6 +164,61 @@ def test_parts_of_a_training_are_kept_apart() -> None:
     assert columns.tags == ["loss", "acc", "val/loss", "val/acc"]
 
 
+OTHERS = {
+    "PyTorch's transfer learning": (
+        "Epoch {n}/24\n----------\ntrain Loss: {n}.5 Acc: 0.{n}\nval Loss: {n}.25 Acc: 0.{n}5\n",
+        {"train Loss": 1.5, "Acc": 0.1, "val Loss": 1.25, "val/Acc": 0.15}, [1, 2, 3, 4],
+    ),
+    "PyTorch's quick start": (
+        "Epoch {n}\n----\nloss: {n}.5  [   64/60000]\nloss: {n}.75  [ 6464/60000]\n"
+        "Test Error: \n Accuracy: 4{n}.9%\n",
+        {"Accuracy": 41.9}, [6464, 66464, 126464, 186464],
+    ),
+    "PyTorch's word language model": (
+        "| epoch   {n} |   200/ 2983 batches | ms/batch 30.0 | ppl 3000\n"
+        "| end of epoch   {n} | valid loss  5.{n}\n",
+        {"valid loss": 5.1}, [1, 2, 3, 4],
+    ),
+    "PyTorch's ImageNet": (
+        "Epoch: [{n}][ 1/50]\tLoss {n}.9e+00 (7.0e+00)\n"
+        "Test: [ 1/10]\tLoss 5.{n}e+00 (7.0e+00)\n *   Acc@1 {n} Acc@5 3{n}.0\n",
+        {"Acc@1": 1.0, "Acc@5": 31.0}, [1, 2, 3, 4],
+    ),
+    "ML-Agents": (
+        "[INFO] 3DBall. Step: {n}. Time Elapsed: 26.9 s. Mean Reward: 1.{n}.\n", {"Mean Reward": 1.1}, [1, 2, 3, 4]
+    ),
+    "CleanRL": (
+        "global_step={n}, episodic_return=[{n}.]\nSPS: 1{n}\n", {"episodic_return": 1, "SPS": 11}, [1, 2, 3, 4]
+    ),
+    "Isaac Lab": (
+        "      Learning iteration {n}/1500      \n\n   Computation: 1000 steps/s\n   Mean reward: {n}.5\n",
+        {"Computation": 1000, "Mean reward": 1.5}, [1, 2, 3, 4],
+    ),
+    "DeepSpeed": (
+        "[2026-11-27 14:00:01,123] [INFO] [logging.py:96:log_dist] [Rank 0] step={n}, lr=[9.6e-06], "
+        "mom=[[0.9, 0.99]]\n",
+        {"lr": 9.6e-6, "mom": 0.9}, [1, 2, 3, 4],
+    ),
+    "Chainer": (
+        "epoch       iteration   main/loss\n{n}           {n}00         0.{n}\n",
+        {"main/loss": 0.1}, [100, 200, 300, 400],
+    ),
+    "loguru": (
+        "2026-11-27 14:00:01.123 | INFO     | __main__:train:42 - step {n} loss 0.{n}\n",
+        {"loss": 0.1}, [1, 2, 3, 4],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_well_known_examples_print(name: str) -> None:
+    printed, first, steps = OTHERS[name]
+    columns = parsed(repeated(printed))
+    for tag, value in first.items():
+        assert columns.series(tag).step.tolist() == steps
+        assert columns.series(tag).value[0] == pytest.approx(value)
+
+
 def test_ranks_are_kept_apart() -> None:
     columns = parsed("".join(f"[rank{r}]: step {n} loss={n}.{r}\n" for n in range(4) for r in range(2)))
     assert points(columns, "loss") == [(0, 0.0), (1, 1.0), (2, 2.0), (3, 3.0)]

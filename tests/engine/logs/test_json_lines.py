@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,13 @@ def test_compiled_code_gives_the_columns_that_python_gives_of_damaged_logs(tmp_p
     for number, damaged in enumerate(mutations(text, 300)):
         path.write_bytes(damaged)
         assert everything(columns(path, COMPILED)) == everything(columns(path)), number
+
+
+def test_without_the_compiler_python_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path / "a.jsonl", ALL_KINDS)
+    compiled = everything(columns(path, COMPILED))
+    monkeypatch.setitem(sys.modules, "engine.logs.lines.walker", None)
+    assert everything(columns(path, COMPILED)) == compiled
 
 
 def test_numbers_are_read_to_the_last_bit(tmp_path: Path) -> None:

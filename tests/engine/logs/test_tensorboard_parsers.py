@@ -17,7 +17,8 @@ from engine.logs.tensorboard import tags as tags_module
 from engine.logs.tensorboard.crc import crc_of
 from engine.logs.tensorboard.found import Found, Parser, Stop
 from engine.logs.tensorboard.framing import PlainParser
-from engine.logs.tensorboard.framing_jit import CompiledParser
+from engine.logs.tensorboard.framing_jit import CompiledParser, compile_all
+from engine.logs.tensorboard.parser import WORTH, Choice
 from engine.logs.tensorboard.tags import Tags
 
 FILES = sorted(CASES.rglob("*tfevents*")) if CASES.is_dir() else []
@@ -169,6 +170,37 @@ def test_a_record_that_is_too_large_ends_the_piece(length: int) -> None:
     header = struct.pack("<Q", length)
     found = assert_same(made.version(0) + header + struct.pack("<I", crc_of(header)) + bytes(30))
     assert (found[0].stop, found[0].needed) == (Stop.LARGE, length + 16)
+
+
+def test_the_compiled_parser_goes_on_where_the_other_stopped() -> None:
+    """Compiled code is loaded once enough is to be read, be it in the middle of a file."""
+    compile_all()
+    tags, choice = Tags(), Choice()
+    parts = [made.event(1, 0, made.summary([made.tensor(tag, made.packed(1), plugin)]))
+             for tag, plugin in (("a", "scalars"), ("b", "images"))]  # fmt: skip
+    plain = choice.parser(tags)
+    assert isinstance(plain, PlainParser)
+    assert choice.parser(tags, plain) is plain
+    plain.parse(b"".join(parts))
+    choice.expect(WORTH)
+    compiled = choice.parser(tags, plain)
+    assert isinstance(compiled, CompiledParser)
+    assert choice.parser(tags, compiled) is compiled
+    values = made.summary([made.tensor(tag, made.packed(2)) for tag in "abc"])
+    found = compiled.parse(made.event(2, 1, values))
+    assert [tags.names[i] for i in found.tag] == [b"a", b"c"]
+
+
+def test_points_by_tag() -> None:
+    data = b"".join(made.scalar(step, step, f"tag {step * step % 7}", -step) for step in range(50))
+    plain, compiled = (parsed(kind, [data]) for kind in (PlainParser, CompiledParser))
+    for part in (slice(0, None), slice(10, 30), slice(50, None)):
+        one, other = (parser.by_tag(found[0], part) for parser, found in (plain, compiled))
+        assert len(one) == len(other)
+        for (a, left), (b, right) in zip(one, other, strict=True):
+            assert plain[0].tags.names[a] == compiled[0].tags.names[b]
+            for name in ("step", "value", "time"):
+                assert getattr(left, name).tolist() == getattr(right, name).tolist()
 
 
 def random_event(chance: random.Random) -> bytes:
