@@ -143,6 +143,8 @@ class SpringApp(AppBase):
         self.trash = Trash(home)
         self.alerts = Alerts(tuple(self.preferences.alerts))
         self.alert_ledger = AlertLedger(home)
+        self._trouble = ""
+        """What was last told of the source's trouble."""
         self._waiting: Timer | None = None
         """Looks for the first run, where none was there when the app was opened."""
 
@@ -150,6 +152,8 @@ class SpringApp(AppBase):
         self.leaving.handle_signals()
         self._open_first()
         self.set_interval(SAVE_SECONDS, self._save_session)
+        if self.opening.source is not None:
+            self.set_interval(WAIT_SECONDS, self._tell_trouble)
         self.show_warnings()
         self._let_collections_begin()
 
@@ -194,6 +198,13 @@ class SpringApp(AppBase):
         waiting.stop()
         if len(found) == 1 and len(self.screen_stack) == 2:
             self.open_run(found[0])
+
+    def _tell_trouble(self) -> None:
+        """Tell once that the source reads nothing new any more."""
+        trouble = self.opening.source.trouble if self.opening.source is not None else ""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self.notify(plain_text(trouble), severity="error", timeout=30, markup=False)
 
     def _remembered(self) -> Opening:
         last = self.last_session
@@ -327,6 +338,8 @@ class SpringApp(AppBase):
 
     def _name_of(self, run_id: str) -> str:
         """What a person calls a run, read from its directory; its id where nobody gave a name."""
+        if self.opening.source is not None:
+            return run_id
         run = Run(self.home / "runs" / run_id)
         try:
             settings = run.config().settings

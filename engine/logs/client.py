@@ -34,6 +34,9 @@ class LogClient:
     """
 
     def __init__(self, paths: Sequence[Path], hear: Hear | None = None) -> None:
+        self.named = list(paths)
+        """The paths as they were given, by which runs are named."""
+        self._shared = _shared_folder(self.named)
         self.paths = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100 (resolving follows links)
         self.error = ""
         """Why no more is read, in words; empty while the process lives."""
@@ -55,7 +58,7 @@ class LogClient:
         self._closed = self._input_ended = False
         self._changed = threading.Condition()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the client)
-        self._process = launch_server(self.paths, self._errors)
+        self._process = launch_server(self.named, self._errors)
         self._thread = threading.Thread(target=self._follow, name="logs", daemon=True)
         self._thread.start()
 
@@ -113,7 +116,7 @@ class LogClient:
             if self._process.stdout is not None:
                 self._process.stdout.close()
             try:
-                self._process = launch_server(self.paths, self._errors)
+                self._process = launch_server(self.named, self._errors)
             except WorkerError as error:
                 self._set_error(str(error))
                 return
@@ -153,7 +156,8 @@ class LogClient:
                 self._mark += 1
             if isinstance(message, wire.Idle):
                 self._mark += 1
-            self.is_idle = isinstance(message, wire.Idle)
+            if not isinstance(message, wire.Listed):
+                self.is_idle = isinstance(message, wire.Idle)
             self._changed.notify_all()
         if heard is not None and self._hear is not None:
             self._hear(*heard)
@@ -174,9 +178,10 @@ class LogClient:
 
     def _new_id(self, message: wire.Found) -> str:
         """The run's name, with its format where another one has that name."""
-        name = message.name
+        name = message.name.removeprefix(self._shared)
         if name == "." or name.startswith(".#"):
-            name = (message.path.name or str(message.path)) + name[1:]
+            first = message.path if message.path in self.paths or not message.files else message.files[0]
+            name = (Path(os.fsdecode(first)).name or str(message.path)) + name[1:]
         found, count = name, 1
         while found in self._ids:
             found = f"{name} ({message.format}{f' {count}' if count > 1 else ''})"
@@ -189,6 +194,14 @@ class LogClient:
         self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - _LAST_WORDS))
         lines = self._errors.read().decode("utf-8", "replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _shared_folder(paths: Sequence[Path]) -> str:
+    """The folder with which several paths begin, with the slash behind it; empty where there is none."""
+    if len(paths) < 2 or len({path.is_absolute() for path in paths}) > 1:
+        return ""
+    shared = os.path.commonpath(paths)
+    return f"{shared.rstrip(os.sep)}{os.sep}" if shared and all(Path(shared) != path for path in paths) else ""
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

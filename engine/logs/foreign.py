@@ -24,10 +24,13 @@ from .rows import Rows, ending, in_past, moment, note_of
 KIND = "log"
 CONSOLE_BYTES = 1 << 16
 """Bytes of what the training printed that are kept, from the end."""
+MARKS = 50
+"""Most resumed steps that are marked, the newest ones."""
 NOTES = 1000
 """Most remarks that are told, the newest ones."""
 SILENCE = 120.0
 """Seconds without a record for which a run counts as running, at least."""
+_JUST_NOW = 5.0
 _GAPS, _PATIENCE = 32, 5.0
 """The gaps between so many of the newest records tell how long a silence is usual: so many times the mean."""
 _ROWS = 4096
@@ -176,7 +179,7 @@ class ForeignRun(AnyRun):
         if last is None:
             return Observation(status=Status.UNKNOWN, text=self._with_habit("its records have no time"))
         silent = time.time() - last
-        text = self._with_habit(f"last record {ago(last)} ago")
+        text = self._with_habit(f"last record {_ago(last)}")
         status = Status.RUNNING if silent <= self._patience() else Status.UNKNOWN
         return Observation(status=status, text=text, since=last, last_record=last)
 
@@ -251,7 +254,26 @@ class ForeignRun(AnyRun):
         with self._lock:
             read = 1.0 if not self._more or not self._size else min(1.0, self._read / self._size)
             columns = self.columns
-            return Bulk(self._seen, columns, dict(columns.counts), self.events(), read, dict(columns.problems))
+            marks = [one.step for one in columns.remarks if one.kind == "resumed" and one.step is not None]
+            return Bulk(
+                version=self._seen,
+                numbers=columns,
+                counts=dict(columns.counts),
+                axes=dict(columns.axes),
+                events=self.events(),
+                marks=marks[-MARKS:],
+                read=read,
+                problems=dict(columns.problems),
+            )
+
+
+def _ago(moment: float) -> str:
+    """The time since a moment in words that seldom change, since a screen is drawn anew where they do."""
+    seconds = time.time() - moment
+    if seconds < _JUST_NOW:
+        return "just now"
+    each = 5.0 if seconds < 60.0 else 10.0
+    return f"{each * (seconds // each):.0f} s ago" if seconds < 120.0 else f"{ago(moment)} ago"
 
 
 class ForeignLog(EventLog):

@@ -70,12 +70,23 @@ class JoinedLog(EventLog):
         """The others' numbers; the records are to be read as well."""
         parts = [other.bulk() for other in self._others]
         counts: dict[str, str] = {}
+        axes: dict[str, str] = {}
         problems: dict[str, int] = {}
         for part in reversed(parts):
             counts |= part.counts
+            axes |= part.axes
             problems |= part.problems
-        version, read = sum(part.version for part in parts), min((part.read for part in parts), default=1.0)
-        return Bulk(version, _JoinedNumbers(self._others), counts, [], read, problems, has_records=True)
+        return Bulk(
+            version=sum(part.version for part in parts),
+            numbers=_JoinedNumbers(self._others),
+            counts=counts,
+            axes=axes,
+            events=[],
+            marks=[step for part in parts for step in part.marks],
+            read=min((part.read for part in parts), default=1.0),
+            problems=problems,
+            has_records=True,
+        )
 
     def signature(self) -> Signature:
         """Of the records."""

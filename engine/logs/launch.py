@@ -31,7 +31,7 @@ def launch_server(paths: Sequence[Path], errors: IO[bytes]) -> subprocess.Popen[
     """
     try:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", SERVER, *(str(path.absolute()) for path in paths)],
+            [sys.executable, "-P", "-m", SERVER, *map(str, paths)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import LogError
 from .columns import Columns
+from .named import require_named
 from .registry import FORMATS
 from .series import Series
 from .source import FoundRun, Source
@@ -56,14 +57,9 @@ def open_source(paths: list[str | os.PathLike[str]]) -> Source:
     Raises:
         LogError: a path is missing, or is neither a folder nor a plain file.
     """
-    for name in map(Path, paths):
-        if not name.exists():
-            raise LogError(f"there is no file or folder {name}; give the path of a log, or of a folder of runs")
-        if not (name.is_file() or name.is_dir()):
-            raise LogError(f"{name} is neither a plain file nor a folder; give the path of a log")
-        if not os.access(name, os.R_OK | (os.X_OK if name.is_dir() else 0)):
-            raise LogError(f"{name} may not be read; make it readable")
-    return Source([Path(path) for path in paths])
+    named = [Path(path) for path in paths]
+    require_named(named)
+    return Source(named)
 
 
 def logs_of(source: Source, tell: Callable[[Source], object] = lambda _: None) -> list[LogRun]:

@@ -45,6 +45,7 @@ class Teller:
         self._send = send
         self._told: dict[int, object] = {}
         """By number, what of a run was told last."""
+        self._changes = -1
         self._listed: wire.Listed | None = None
         self._idle = False
         self._piece = FIRST_PIECE
@@ -60,6 +61,7 @@ class Teller:
         for number, batch in news:
             self._piece = PIECE
             self._send(*wire.news(number, batch, _changed(source.run(number))))
+        self._tell_runs()  # those that turned out to be the same training while they were read
         if news or more:
             self._idle = False
             return 0.0
@@ -70,9 +72,12 @@ class Teller:
 
     def _tell_runs(self) -> None:
         source = self._source
+        if self._changes == source.changes:
+            return
+        self._changes = source.changes
         others = (source.run(number) for number in list(self._told))
         for run in (*source.runs.values(), *others):
-            state = run.claim, run.is_gone, run.instead, run.own
+            state = run.claim, run.is_gone, run.instead, run.own, run.same_as
             if self._told.get(run.number) != state:
                 self._told[run.number] = state
                 self._send(wire.found(run), ())

@@ -46,8 +46,8 @@ class Found(msgspec.Struct, frozen=True, tag="found"):
     """At most ``FILES_TOLD`` of them."""
     is_gone: bool = False
     instead: int = -1
-    """The number of the run that it turned out to be, or that is the same training in another format and is shown
-    in its place; -1 where it is shown itself."""
+    """The number of the run that is shown in its place: that which it turned out to be, or that which holds more
+    of the same training in another format; -1 where it is shown itself."""
     own: bytes = b""
     """The run directory of springtui that holds the loads of the same training; empty where there is none."""
 
@@ -113,7 +113,7 @@ def found(run: FoundRun) -> Found:
         run=claim.run,
         files=[os.fsencode(path) for path in claim.files[:FILES_TOLD]],
         is_gone=run.is_gone,
-        instead=-1 if run.instead is None else run.instead,
+        instead=next((other for other in (run.instead, run.same_as) if other is not None), -1),
         own=os.fsencode(run.own) if run.own is not None else b"",
     )
 

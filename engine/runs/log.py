@@ -92,8 +92,12 @@ class Bulk(NamedTuple):
     numbers: Numbers
     counts: dict[str, str]
     """By tag: what its steps count, where not the optimiser's steps."""
+    axes: dict[str, str]
+    """By tag: the tag that the training declared to be its horizontal axis."""
     events: list[Event]
     """All other records, oldest first."""
+    marks: list[int]
+    """Steps from which on a resumed training logged again."""
     read: float
     """The fraction of the log that has been read, from 0 to 1."""
     problems: dict[str, int]

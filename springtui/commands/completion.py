@@ -91,6 +91,15 @@ def complete_run(context: click.Context, _: click.Parameter, begun: str) -> list
     return [item for item in items if str(item.value).startswith(begun)]
 
 
+def complete_run_or_path(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """As ``complete_run``; files and folders where a path was begun, or where no run fits and one of them does."""
+    items = [] if os.sep in begun or begun.startswith(".") else complete_run(context, parameter, begun)
+    if items or not begun or begun.startswith("-"):
+        return items
+    is_path = os.sep in begun or any(name.startswith(begun) for name in os.listdir())  # noqa: PTH208 (names alone)
+    return [CompletionItem(begun, type="file")] if is_path else []
+
+
 def _can_be_offered(name: str) -> bool:
     """Whether a shell can be given the name as it is, but for spaces."""
     return name.isprintable() and not name.startswith("-") and not _AWKWARD & set(name)

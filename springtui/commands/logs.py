@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import DataError, LogError, TerminalError
+from engine.errors import LogError, TerminalError, WorkerError
+from engine.logs.named import require_named
 from engine.runs.directory import Run
 
 from ..preferences.preferences import load_preferences
@@ -32,6 +33,10 @@ _SPOOLED = "standard-input"
 """Name of the file that keeps what is piped in."""
 _FIRST_LOOK = 10.0
 """Seconds within which the first run is waited for, or the end of the first look through the paths."""
+_FORMATS = 6
+"""Runs, at most, of which it is waited for whether they are one training in several formats."""
+_ONE_TRAINING = 0.5
+"""Seconds for that."""
 _LOOKS = 2.5
 """Seconds in which the process looks at every file that still grew, or that nothing had recognised."""
 _WAITING = 64
@@ -77,6 +82,7 @@ def reading(paths: Sequence[str], hear: Hear | None = None) -> Iterator[tuple[Lo
     spool = Spool() if STANDARD_INPUT in paths else None
     named = [spool.path if spool is not None and path == STANDARD_INPUT else Path(path) for path in paths]
     try:
+        require_named(named)
         from engine.logs.client import LogClient  # own runs need no NumPy
 
         client = LogClient(named, hear)
@@ -107,6 +113,8 @@ def open_screens(session: Session, paths: Sequence[str], own: Sequence[Run]) -> 
 
             source = OpenedRuns(own, client)
             client.wait(lambda client: client.is_listed or len(source.runs()) > 1, _FIRST_LOOK)
+            if 1 < len(source.runs()) <= _FORMATS:
+                client.wait(lambda client: client.is_idle and client.is_listed, _ONE_TRAINING)
             runs = source.runs()
             if not runs and client.is_listed and spool is None:
                 refuse(client)
@@ -121,11 +129,11 @@ def refuse(client: LogClient) -> None:
     """Say that nothing is there to read; a folder without a file is waited for.
 
     Raises:
-        DataError: the process that reads has failed.
+        WorkerError: the process that reads has failed.
         LogError: there are files, and none is a log that springtui reads, or nothing may be looked at.
     """
     if client.error:
-        raise DataError(client.error)
+        raise WorkerError(client.error)
     if client.problems or client.files:
         from engine.logs.read import refusal  # which needs NumPy
 
@@ -180,7 +188,7 @@ def print_records(paths: Sequence[str], *, once: bool) -> int:
                 if over:
                     return 0
                 if client.error:
-                    raise DataError(client.error) from None
+                    raise WorkerError(client.error) from None
                 sys.stdout.flush()
                 continue
             new = run.id not in begun

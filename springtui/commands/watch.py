@@ -17,7 +17,7 @@ from engine.runs.status import Status
 
 from ..preferences.preferences import load_preferences
 from ..terminal.gc_pauses import held
-from .completion import complete_run
+from .completion import complete_run_or_path
 from .opening import check_terminal
 from .options import STANDARD_INPUT, json_option
 from .output import print_json, print_message
@@ -40,7 +40,7 @@ _LOOK_BACK = 200
         "python train.py | springtui watch -     what a training prints",
     ),
 )
-@click.argument("runs", metavar="[RUN|PATH|-]...", nargs=-1, shell_complete=complete_run)
+@click.argument("runs", metavar="[RUN|PATH|-]...", nargs=-1, shell_complete=complete_run_or_path)
 @click.option(
     "--read-only",
     is_flag=True,
@@ -62,7 +62,7 @@ def watch(session: Session, runs: tuple[str, ...], read_only: bool, once: bool, 
     records of all runs are printed until Ctrl-C.
     """
     home = session.look_home()
-    found = [_named(home, name) for name in runs]
+    found = [named(home, name) for name in runs]
     own = [one for one in found if isinstance(one, Run)]
     if once and (not as_json or len(own) == len(found)):
         raise click.UsageError("--once is for --json on the path of another tool's log")
@@ -89,7 +89,7 @@ def watch(session: Session, runs: tuple[str, ...], read_only: bool, once: bool, 
         return run_app(home, None, effective, Opening("watch", run, read_only))
 
 
-def _named(home: Path, name: str) -> Run | str:
+def named(home: Path, name: str) -> Run | str:
     """The run that an argument names, else the path of a log; a run under the home goes before a path.
 
     Raises:

@@ -45,9 +45,15 @@ class RunSource(Protocol):
     def mark(self) -> int:
         """Differs once a run was added or removed."""
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing new is read, in words; empty while all is well."""
+
 
 class HomeRuns:
     """The runs under a home."""
+
+    trouble = ""
 
     def __init__(self, home: Path) -> None:
         self._home = home

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.runs.log import Bulk, Numbers
+from engine.runs.log import Bulk, Numbers, Points
 
 from .history import History
 
@@ -62,13 +62,15 @@ class NumberHistories:
         self._tags: dict[str, _Tag] = {}
         self._numbers: Numbers | None = None
         self._moments: Moments | None = None
-        self.counts: dict[str, str] = {}
-        """By tag: what its steps count, where not the optimiser's steps."""
+        self.units: dict[str, str] = {}
+        """By tag: what its horizontal axis counts, or which tag is its axis, where not the optimiser's steps."""
+        self._axes: dict[str, str] = {}
 
     def take(self, bulk: Bulk) -> None:
         """Add the points that have come since the last call."""
-        self._numbers, self.counts = bulk.numbers, bulk.counts
-        tags = bulk.numbers.tags
+        self._numbers, tags = bulk.numbers, bulk.numbers.tags
+        self._axes = {tag: axis for tag, axis in bulk.axes.items() if axis in tags and axis != tag}
+        self.units = bulk.counts | self._axes
         self._tags = {tag: known for tag in tags if (known := self._taken(tag, bulk.numbers)) is not None}
 
     def _taken(self, tag: str, numbers: Numbers) -> _Tag | None:
@@ -81,15 +83,26 @@ class NumberHistories:
         points = numbers.points(tag, known.count)
         if not len(points.step):
             return known if known.count else None
-        if points.step[0] < known.last or bool((np.diff(points.step) < 0).any()):
+        if tag in self._axes or points.step[0] < known.last or bool((np.diff(points.step) < 0).any()):
             known = _Tag(life)
             points = numbers.points(tag)
         known.count += len(points.step)
         known.newest, known.last = float(points.value[-1]), float(points.step.max())
-        x, y = _finite(points.step, points.value)
-        known.missing += len(points.step) - len(y)
+        x, y = _finite(self._along(tag, points), points.value)
+        known.missing += int((~np.isfinite(points.value)).sum())
         known.history.extend(x, y)
         return known
+
+    def _along(self, tag: str, points: Points) -> Floats:
+        """Where points stand on their horizontal axis, [n]; NaN before the tag that is the axis has a number."""
+        import numpy as np  # as above
+
+        if tag not in self._axes or self._numbers is None:
+            return points.step.astype(np.float64)
+        axis = self._numbers.points(self._axes[tag])
+        order = np.argsort(axis.step, kind="stable")
+        at = np.searchsorted(axis.step[order], points.step, "right") - 1
+        return np.where(at < 0, np.nan, axis.value[order][np.maximum(at, 0)])
 
     @property
     def points(self) -> int:
@@ -104,7 +117,7 @@ class NumberHistories:
     @property
     def step(self) -> int:
         """The largest step of those that are optimiser's steps; of all where there is none."""
-        steps = [known.last for tag, known in self._tags.items() if not self.counts.get(tag)]
+        steps = [known.last for tag, known in self._tags.items() if not self.units.get(tag)]
         return int(max(steps or [known.last for known in self._tags.values()], default=0))
 
     @property
@@ -121,7 +134,7 @@ class NumberHistories:
         """The steps that a replay can show: those of the tag with the most points, thinned where they are many."""
         import numpy as np  # as above
 
-        longest = max(self._tags, key=lambda tag: (not self.counts.get(tag), self._tags[tag].count), default="")
+        longest = max(self._tags, key=lambda tag: (not self.units.get(tag), self._tags[tag].count), default="")
         known = self._tags.get(longest)
         if self._numbers is None or known is None:
             return Moments(("", 0, 0), [], [])
@@ -137,21 +150,21 @@ class NumberHistories:
         """What had been logged at a replay's moment: by its step or, of tags that count otherwise, by its time."""
         found = self.moments()
         step, time = found.steps[moment], found.times[moment]
-        unit = self.counts.get(found.key[0], "")
+        unit = self.units.get(found.key[0], "")
         histories, newest = {}, {}
         for tag, known in self._tags.items():
-            end = float(step) if self.counts.get(tag, "") == unit else self._step_at(tag, time)
+            end = float(step) if self.units.get(tag, "") == unit else self._step_at(tag, time)
             histories[tag] = points = known.history.until(end)
             if points[1]:
                 newest[tag] = points[1][-1]
         return Until(step, time, histories, newest)
 
     def _step_at(self, tag: str, time: float) -> float:
-        """The step that a tag had reached at a time; infinite where that is not known."""
+        """Where on its horizontal axis a tag had come at a time; infinite where that is not known."""
         points = self._numbers.points(tag) if self._numbers is not None else None
         if points is None or not math.isfinite(time) or not math.isfinite(float(points.time[-1])):
             return math.inf
-        before = points.step[points.time <= time]
+        before = self._along(tag, points)[points.time <= time]
         return float(before[-1]) if len(before) else -math.inf
 
     def between(self, tag: str, low: float, high: float) -> tuple[list[float], list[float]] | None:
@@ -165,20 +178,20 @@ class NumberHistories:
         if self._numbers is None or tag not in self._tags:
             return None
         points = self._numbers.points(tag)
-        x, y = _finite(points.step, points.value)
+        x, y = _finite(self._along(tag, points), points.value)
         start, end = x.searchsorted(low, "left"), x.searchsorted(high, "right")
         history = History()
         history.extend(x[start:end], y[start:end])
         return history.points()
 
 
-def _finite(step: npt.NDArray[np.int64], value: Floats) -> tuple[Floats, Floats]:
-    """The points whose value is finite, in the order of their steps."""
+def _finite(along: Floats, value: Floats) -> tuple[Floats, Floats]:
+    """The points whose value is finite, in the order of the horizontal axis."""
     import numpy as np  # as above
 
-    known = np.isfinite(value)
-    x, y = (step, value) if known.all() else (step[known], value[known])
+    known = np.isfinite(value) & np.isfinite(along)
+    x, y = (along, value) if known.all() else (along[known], value[known])
     if bool((np.diff(x) < 0).any()):
         order = np.argsort(x, kind="stable")
         x, y = x[order], y[order]
-    return x.astype(np.float64), y
+    return x, y

@@ -74,8 +74,10 @@ class View:
     damaged: int = 0
     """Records that could not be decoded."""
     moves: list[Move] = field(default_factory=list)
-    counts: dict[str, str] = field(default_factory=dict)
-    """By scalar: what its steps count, where a log says that they are not the optimiser's steps."""
+    units: dict[str, str] = field(default_factory=dict)
+    """By scalar: what its horizontal axis counts, where a log says that it is not the optimiser's steps."""
+    marks: list[int] = field(default_factory=list)
+    """Steps from which on a resumed training logged again."""
     missing: dict[str, int] = field(default_factory=dict)
     """By scalar: how many of its numbers are not finite, where a log keeps count."""
     notes: list[Note] = field(default_factory=list)
@@ -263,7 +265,8 @@ class Timeline:
                     state.logged = {**self._numbers.newest, **state.logged}
                 else:
                     view.curves = len(self._numbers.moments().steps)
-                view.counts, view.missing = self._bulk.counts, self._numbers.missing
+                view.units, view.missing = self._numbers.units, self._numbers.missing
+                view.marks = self._bulk.marks
                 view.read, view.problems = self._bulk.read, self._bulk.problems
                 view.notes = [event for event in self._bulk.events if isinstance(event, Note)]
             return view

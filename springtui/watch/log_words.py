@@ -30,13 +30,13 @@ _IN_LEGEND = 5
 _BETWEEN = re.compile(r"[/_.\s-]+")
 
 
-def groups_of(names: Sequence[str], counts: Mapping[str, str]) -> dict[str, list[str]]:
+def groups_of(names: Sequence[str], units: Mapping[str, str]) -> dict[str, list[str]]:
     """Tags by group: those that share a plot, as the losses of training and of validation over the same steps."""
     groups: dict[str, list[str]] = {}
     for name in names:
         words = [word for word in _BETWEEN.split(name) if word]
         kept = [word for word in words if word.casefold() not in _PARTS] or words
-        unit = counts.get(name, "")
+        unit = units.get(name, "")
         key = " ".join(kept).casefold() + (f" by {unit}" if unit else "")
         groups.setdefault(key, []).append(name)
     return groups
@@ -62,9 +62,9 @@ def legend_of(series: Sequence[Series]) -> str:
     return legend(*((escape(one.name), _COLORS.get(one.role, "$foreground")) for one in named[:_IN_LEGEND]))
 
 
-def axis(names: Sequence[str], counts: Mapping[str, str]) -> str:
+def axis(names: Sequence[str], units: Mapping[str, str]) -> str:
     """What the horizontal axis of a plot of these tags counts."""
-    return next((counts[name] for name in names if counts.get(name)), "step")
+    return plain_text(next((units[name] for name in names if units.get(name)), "step"))
 
 
 def header(view: View, name: str, run: str, *, replayed: bool, width: int) -> str:

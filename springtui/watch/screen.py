@@ -280,11 +280,12 @@ class WatchScreen(BaseScreen[None]):
         history.heading = plain_text(self.scalar.replace("_", " ").capitalize()) or "History"
         if self.of_log:
             history.heading = log_words.heading(names, whole.missing)
-            history.axis = log_words.axis(names, whole.counts)
+            history.axis = log_words.axis(names, whole.units)
             history.legend = log_words.legend_of(panels.history_series(self.whole.histories, None, names))
         until = view.histories if replayed else None
         shown = panels.history_series(self.whole.histories, until, names)
-        history.show_curves(shown, (self.watched.id, self.scalar), self._finer)
+        marks = whole.marks if history.axis == "step" else []
+        history.show_curves(shown, (self.watched.id, self.scalar), self._finer, marks)
         self._draw_layers()
         self._draw_words(view)
         self.draw_notices()
@@ -293,7 +294,7 @@ class WatchScreen(BaseScreen[None]):
     def _groups(self) -> dict[str, list[str]]:
         """Names of scalars by group."""
         if self.of_log:
-            return log_words.groups_of(list(self.whole.histories), self.whole.counts)
+            return log_words.groups_of(list(self.whole.histories), self.whole.units)
         return panels.groups_of(self.whole.histories)
 
     def _finer(self, shown: str, low: float, high: float) -> Points | None:

@@ -90,6 +90,7 @@ class CurvesPlot(Plot, can_focus=True):
         self._raw: list[Series] = []
         self._of: object = None
         self._finer: Finer | None = None
+        self._marks: Sequence[float] = ()
         self._shaped: list[Series] = []
         self._window: tuple[float, float] | None = None
         self._margin = 0
@@ -97,15 +98,22 @@ class CurvesPlot(Plot, can_focus=True):
         """The horizontal axis as it was drawn."""
         self._border_texts: tuple[str, str] | None = None
 
-    def show_curves(self, series: Sequence[Series], about: object = None, finer: Finer | None = None) -> None:
+    def show_curves(
+        self,
+        series: Sequence[Series],
+        about: object = None,
+        finer: Finer | None = None,
+        marks: Sequence[float] = (),
+    ) -> None:
         """Set the curves, each sorted along x; they are drawn at the next ``redraw``.
 
         Args:
             series: the curves, perhaps thinned.
             about: as of ``show``.
             finer: reads a named curve's points anew where a person has zoomed in.
+            marks: places along x where upright lines are drawn, behind the curves.
         """
-        self._raw, self._of, self._finer = list(series), about, finer
+        self._raw, self._of, self._finer, self._marks = list(series), about, finer, marks
         self._apply()
 
     @property
@@ -126,12 +134,15 @@ class CurvesPlot(Plot, can_focus=True):
         self._shaped = [self._shape(one) for one in self._raw]
         drawn = [self._scaled(one) for one in self._shaped]
         values = [y for one in drawn for y in one.y if math.isfinite(y)]
-        if self.cursor is not None and values:
-            x = self._x(self.cursor)
+        if values:
             ends = [min(values), max(values)]
-            drawn.append(
-                Series([x, x], ends if ends[0] < ends[1] else [ends[0] - 0.5, ends[1] + 0.5], "", "muted")
-            )
+            ends = ends if ends[0] < ends[1] else [ends[0] - 0.5, ends[1] + 0.5]
+            low, high = self._window or self._ends() or (math.inf, -math.inf)
+            marks = [self._x(x) for x in self._marks if low <= x <= high]
+            drawn[:0] = [Series([x, x], ends, "", "fade2") for x in marks]
+            if self.cursor is not None:
+                x = self._x(self.cursor)
+                drawn.append(Series([x, x], ends, "", "muted"))
         self.show(drawn, self._of)
         self._say()
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from support.foreign_runs import Given, long_run
 from support.lab import until
 from support.made_runs import make_many, make_probe_run, make_run, probe_records, training_records
 from textual.pilot import Pilot
@@ -24,6 +25,7 @@ from springtui.widgets.plot import Plot
 
 SnapCompare = Callable[..., bool]
 NOW = 1.7e9 + 9000.0
+SIZES = pytest.mark.parametrize("size", [(120, 40), (80, 24)], ids=["120x40", "80x24"])
 
 
 async def settled(pilot: Pilot[int], known: Callable[[], bool]) -> None:
@@ -75,7 +77,20 @@ def test_watch(home: Path, snap_compare: SnapCompare, size: tuple[int, int], key
     assert snap_compare(app, terminal_size=size, run_before=watched(*keys))
 
 
-SIZES = pytest.mark.parametrize("size", [(120, 40), (80, 24)], ids=["120x40", "80x24"])
+@SIZES
+def test_watch_of_another_tool(home: Path, snap_compare: SnapCompare, size: tuple[int, int]) -> None:
+    run = long_run()
+    app = SpringApp(home, opening=Opening("watch", run, read_only=True, source=Given(run)))
+    assert snap_compare(app, terminal_size=size, run_before=watched())
+
+
+def test_runs_of_another_tool(home: Path, snap_compare: SnapCompare, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("springtui.runs.panels.now", lambda: NOW)
+    source = Given(*(long_run(f"sweep/exp{i}", 1.0 + i) for i in range(4)))
+    app = SpringApp(home, opening=Opening("runs", read_only=True, source=source))
+    assert snap_compare(app, terminal_size=(120, 40), run_before=listed("space", "down", "space"))
+
+
 BLOCKS = [*(f"model.decoder.layers.{i}.mlp" for i in range(48)), "logits"]
 
 

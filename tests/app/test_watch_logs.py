@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
+from support.foreign_runs import POINTS, SPIKE, Given, long_run
 from support.imports import HEAVY, modules_after
 from support.lab import until
 from support.made_runs import make_probe_run, probe_records
@@ -18,7 +18,7 @@ from textual.widgets import Static
 from engine.logs.batch import Batch, Remark
 from engine.logs.foreign import ForeignRun
 from engine.logs.joined import JoinedRun
-from engine.logs.series import Series, series_of
+from engine.logs.series import series_of
 from engine.runs.any_run import AnyRun
 from springtui.app import Opening, SpringApp
 from springtui.runs.screen import RunsScreen
@@ -27,49 +27,6 @@ from springtui.watch.screen import WatchScreen
 from springtui.watch.time_bar import TimeBar
 from springtui.widgets.curves_plot import CurvesPlot
 from springtui.widgets.lines import Console
-
-POINTS = 50_000
-SPIKE = 33_333
-
-
-class Given:
-    """A source of runs that a test fills."""
-
-    def __init__(self, *runs: AnyRun) -> None:
-        self.found: list[AnyRun] = [*runs]
-
-    def runs(self) -> Sequence[AnyRun]:
-        return self.found
-
-    def mark(self) -> int:
-        return len(self.found)
-
-
-def long_run(run_id: str = "exp1", height: float = 1.0) -> ForeignRun:
-    """A run with a long loss that has one spike, a value now and then, a loss by epochs, and a remark."""
-    run = ForeignRun(run_id, Path("/logs") / run_id, "TensorBoard", "this writer flushes every 15 s")
-    step = np.arange(POINTS)
-    loss = height / (1 + step / 1000)
-    loss[SPIKE] = 9.0
-    time = 1.7e9 + step / 100
-    run.take(
-        Batch(
-            points={
-                "train/loss": Series(step, loss, time),
-                "val/loss": Series(step[::100], loss[::100] + 0.1, time[::100]),
-                "bad": series_of([1, 2, 3], [1.0, math.nan, math.inf], 1.7e9),
-                "epoch_loss": series_of([0, 1, 2], [3.0, 2.0, 1.0], [1.7e9, 1.7e9 + 200, 1.7e9 + 400]),
-            },
-            counts={"epoch_loss": "epoch"},
-            settings={"lr": 0.1, "model.width": 64},
-            remarks=[Remark(100, 1.7e9, "\x1b[31mresumed", "resumed")],
-            console=b"step 1\nstep 2\n",
-            ended="finished",
-            read=9,
-            size=9,
-        )
-    )
-    return run
 
 
 @asynccontextmanager
@@ -174,6 +131,33 @@ async def test_new_points_come_and_void_ones_go(home: Path) -> None:
         await until(pilot, lambda: plot.heading == "acc")
 
 
+async def test_the_axis_that_the_training_declared_and_the_step_of_a_resume(home: Path) -> None:
+    run = ForeignRun("run", Path("/logs/run"), "wandb")
+    steps = list(range(10))
+    run.take(
+        Batch(
+            points={
+                "val": series_of(steps, [10.0 - step for step in steps]),
+                "loss": series_of(steps, steps),
+                "epoch": series_of(steps[::2], [step / 4 for step in steps[::2]]),
+            },
+            axes={"val": "epoch"},
+            remarks=[Remark(4, math.nan, "resumed here", "resumed")],
+        )
+    )
+    async with opened(home, Given(run), first=run) as pilot:
+        screen = watching(pilot)
+        plot = screen.query_one("#history", CurvesPlot)
+        await until(pilot, lambda: plot.curves)
+        assert (plot.heading, plot.axis) == ("loss", "step")
+        assert plot._series[0][:2] == ([4, 4], [0.0, 9.0]), "a mark"
+        screen.scalar = "val by epoch"
+        screen._draw()
+        assert plot.axis == "epoch"
+        assert [len(one.x) for one in plot.curves] == [10]
+        assert plot.curves[0].x[:4] == [0.0, 0.0, 0.5, 0.5]
+
+
 async def test_nothing_is_asked_of_it_and_nothing_changed(home: Path) -> None:
     run = long_run()
     before = sorted(path for path in home.rglob("*"))
@@ -227,6 +211,13 @@ async def test_the_first_run_is_waited_for_and_opened(home: Path) -> None:
         await until(pilot, lambda: screen.table.EMPTY.startswith("waiting for records"))
         source.found.append(long_run())
         await until(pilot, lambda: isinstance(pilot.app.screen, WatchScreen))
+
+
+async def test_the_end_of_the_reading_process_is_told(home: Path) -> None:
+    source = Given(run := long_run())
+    async with opened(home, source, first=run) as pilot:
+        source.trouble = "the process that reads logs failed"
+        await until(pilot, lambda: any(n.message == source.trouble for n in pilot.app._notifications))
 
 
 async def test_loads_of_a_probe_and_losses_of_a_tracker_are_one_run(home: Path) -> None:
