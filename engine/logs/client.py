@@ -36,6 +36,7 @@ class LogClient:
     def __init__(self, paths: Sequence[Path], hear: Hear | None = None) -> None:
         self.named = list(paths)
         """The paths as they were given, by which runs are named."""
+        self._shared = _shared_folder(self.named)
         self.paths = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100 (resolving follows links)
         self.error = ""
         """Why no more is read, in words; empty while the process lives."""
@@ -177,7 +178,7 @@ class LogClient:
 
     def _new_id(self, message: wire.Found) -> str:
         """The run's name, with its format where another one has that name."""
-        name = message.name
+        name = message.name.removeprefix(self._shared)
         if name == "." or name.startswith(".#"):
             first = message.path if message.path in self.paths or not message.files else message.files[0]
             name = (Path(os.fsdecode(first)).name or str(message.path)) + name[1:]
@@ -193,6 +194,14 @@ class LogClient:
         self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - _LAST_WORDS))
         lines = self._errors.read().decode("utf-8", "replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _shared_folder(paths: Sequence[Path]) -> str:
+    """The folder with which several paths begin, with the slash behind it; empty where there is none."""
+    if len(paths) < 2 or len({path.is_absolute() for path in paths}) > 1:
+        return ""
+    shared = os.path.commonpath(paths)
+    return f"{shared.rstrip(os.sep)}{os.sep}" if shared and all(Path(shared) != path for path in paths) else ""
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

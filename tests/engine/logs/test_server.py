@@ -203,3 +203,22 @@ def test_a_process_that_dies_is_started_once_more_and_then_its_end_is_told(logs:
     assert not client.wait(lambda client: False, 30.0)
     assert "failed" in client.error
     assert losses(client) == [20, 20]
+
+
+def test_runs_are_named_as_a_person_named_their_paths(tmp_path: Path) -> None:
+    files = [tmp_path / "x" / "one.jsonl", tmp_path / "y" / "two.jsonl"]
+    for file in files:
+        file.parent.mkdir()
+        write(file, 0, 20)
+    client = LogClient(files)
+    try:
+        assert client.wait(lambda client: client.is_idle and client.is_listed, 30.0), client.error
+        assert [run.id for run in client.runs()] == ["x/one.jsonl", "y/two.jsonl"]
+    finally:
+        client.close()
+    client = LogClient(files[:1])
+    try:
+        assert client.wait(lambda client: len(client.runs()) == 1, 30.0), client.error
+        assert client.runs()[0].id == "one.jsonl"
+    finally:
+        client.close()
