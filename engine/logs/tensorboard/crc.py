@@ -18,6 +18,8 @@ Crcs = npt.NDArray[np.uint32]
 _POLYNOMIAL = 0x82F63B78
 _BLOCK = 256
 """Bytes that one look-up table for positions covers; longer records are taken block by block."""
+_FEW = 8
+"""Records for which a loop over their bytes is faster than array operations."""
 _ALL = 0xFFFFFFFF
 _MASK_DELTA = 0xA282EAD8
 
@@ -60,11 +62,29 @@ def crcs_of(rows: Bytes) -> Crcs:
     count, length = rows.shape
     if length > _BLOCK:
         return np.array([_of_long(row) for row in rows], dtype=np.uint32)
+    if count <= _FEW:
+        return np.array([_of_short(row.tobytes()) for row in rows], dtype=np.uint32)
     by_position = tables()
     result = np.full(count, _of_start(length) ^ _ALL, dtype=np.uint32)
     for i in range(length):
         result ^= by_position[length - 1 - i][rows[:, i]]
     return masked(result)
+
+
+def _of_short(data: bytes) -> int:
+    """The masked CRC32C of one short string of bytes."""
+    table = _first_list()
+    crc = _ALL
+    for byte in data:
+        crc = table[(crc ^ byte) & 255] ^ crc >> 8
+    crc ^= _ALL
+    return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & _ALL
+
+
+@functools.cache
+def _first_list() -> list[int]:
+    values: list[int] = _first_table().tolist()
+    return values
 
 
 def _of_long(row: Bytes) -> int:

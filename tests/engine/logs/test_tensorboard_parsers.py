@@ -14,10 +14,10 @@ from support.logs import CASES
 from support.mutate import mutated, mutations
 
 from engine.logs.tensorboard import tags as tags_module
-from engine.logs.tensorboard.crc import crc_of
+from engine.logs.tensorboard.compiled import CompiledParser, compile_all
+from engine.logs.tensorboard.crc import crc_of, crcs_of
 from engine.logs.tensorboard.found import Found, Parser, Stop
 from engine.logs.tensorboard.framing import PlainParser
-from engine.logs.tensorboard.framing_jit import CompiledParser, compile_all
 from engine.logs.tensorboard.parser import WORTH, Choice
 from engine.logs.tensorboard.tags import Tags
 
@@ -68,7 +68,9 @@ def test_the_checksum_is_crc32c() -> None:
             for _ in range(8):
                 crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
         crc ^= 0xFFFFFFFF
-        assert crc_of(data) == ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+        right = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+        assert crc_of(data) == right
+        assert crcs_of(np.tile(np.frombuffer(data, dtype=np.uint8), (9, 1))).tolist() == [right] * 9
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
