@@ -96,11 +96,13 @@ def head(catalogue: Catalogue, shown: int, sort: tuple[str, bool], wanted: str, 
     return plain_text(" · ".join(parts))
 
 
-def hint(marked: int, deleted: int, width: int, *, runs: int, read_only: bool = False) -> str:
+def hint(
+    marked: int, deleted: int, width: int, *, runs: int, read_only: bool = False, have_layers: bool = True
+) -> str:
     """The line on what keys do with the runs, and on marked and deleted ones; cut to ``width``."""
     parts = [f"{marked} marked"] if marked else []
     if marked == 2:
-        parts[0] += ": o overlays them, B compares them by layer"
+        parts[0] += ": o overlays them" + (", B compares them by layer" if have_layers else "")
     if deleted:
         parts.append(f"{deleted} deleted, U brings back")
     hints = ("read-only: runs are looked at, and none is changed",) if read_only else _HINTS if runs else ()

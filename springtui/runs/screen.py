@@ -254,6 +254,7 @@ class RunsScreen(BaseScreen[None]):
                     self.size.width - 2,
                     runs=len(self.table.ids),
                     read_only=self.read_only,
+                    have_layers=self._have_layers(),
                 ),
             }
         )
@@ -358,8 +359,13 @@ class RunsScreen(BaseScreen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """Whether the key of comparing is one that the bottom line shows: only while two runs are marked."""
         if action in ("compare", "compare_marked"):
-            return (action == "compare_marked") == (len(self.marked) == 2)
+            return (action == "compare_marked") == (len(self.marked) == 2 and self._have_layers())
         return True
+
+    def _have_layers(self) -> bool:
+        """Whether one of the marked runs is springtui's, which can have load curves."""
+        rows = (self.catalogue.rows.get(name) for name in self.marked)
+        return any(row is not None and not row.run.is_foreign for row in rows)
 
     def action_compare_marked(self) -> None:
         """Set the two marked runs beside each other."""
@@ -371,6 +377,9 @@ class RunsScreen(BaseScreen[None]):
         rows = [self.catalogue.rows[name] for name in chosen if name in self.catalogue.rows]
         if len(rows) != 2:
             self.notify(f"two runs are compared: Space marks them, and {len(self.marked)} are marked", timeout=4)
+            return
+        if all(row.run.is_foreign for row in rows):
+            self.notify("these logs hold no layers to compare: o overlays their scalars", timeout=4)
             return
         older, newer = sorted(rows, key=lambda row: row.created)
         self.app.push_screen(ComparisonScreen((older, newer), self.overlay))

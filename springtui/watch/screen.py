@@ -229,6 +229,8 @@ class WatchScreen(BaseScreen[None]):
             self._take_view()
         self.draw_notices()
         plots: list[Plot | LayerMap] = [*self.query(Plot), self.query_one(LayerMap)]
+        if self.of_log:  # the others have nothing to show, and what is new is drawn sooner
+            plots = [self.query_one("#history", CurvesPlot)]
         stale = [plot for plot in plots[self._turn :] + plots[: self._turn] if plot.is_stale()]
         for plot in stale[:1]:
             plot.redraw()
