@@ -56,10 +56,15 @@ class ForeignRun(AnyRun):
         self.path = path
         self.format = label
         self.habit = habit
+        self.name = run_id
+        """What ``springtui scalars`` calls it, with its format behind it where another run has that name."""
+        self.is_piped = False
+        """Whether it is read from what is piped in."""
         self.columns = Columns()
         self.files: list[Path] = []
         self.own: Path | None = None
         """The run directory of springtui that holds the loads of the same training."""
+        self._beside: list[ForeignRun] = []
         self._lock = threading.RLock()
         self._console = bytearray()
         self._printed = 0
@@ -124,6 +129,17 @@ class ForeignRun(AnyRun):
         with self._lock:
             self.files, self._gone = files, is_gone
             self._seen += 1
+
+    def set_beside(self, others: list[ForeignRun]) -> None:
+        """Note which runs are not shown, since they are the same training: their settings are told here."""
+        with self._lock:
+            if others != self._beside:
+                self._beside = others
+                self._seen += 1
+
+    def position(self) -> int:
+        """Bytes of its log that were read."""
+        return self._read
 
     def end_input(self) -> None:
         """Note that no more can come: it is read from what was piped in, which has ended."""
@@ -234,7 +250,9 @@ class ForeignRun(AnyRun):
         with self._lock:
             facts = {"format": self.format, "folder": str(self.path)}
             first = self._first if math.isfinite(self._first) else self._changed
-            settings = dict(self.columns.settings)
+            settings: dict[str, Any] = {}
+            for run in (*reversed(self._beside), self):
+                settings |= run.columns.settings
             return Started(
                 pid=0, host="", settings=settings, layers=[], total=0, facts=facts, time=moment(first)
             )  # fmt: skip
