@@ -60,6 +60,8 @@ class RunsScreen(BaseScreen[None]):
         Binding("B", "compare_marked", "By layer", id="runs.compare",
                 tooltip="the two marked runs beside each other, layer by layer"),
         Binding("c", "next_quantity", "Quantity", id="runs.quantity", tooltip="another quantity", show=False),
+        Binding("N", "previous_quantity", "Quantity before", id="runs.previous_quantity",
+                tooltip="the quantity before", show=False),
         Binding("slash", "filter", "Filter", id="runs.filter", key_display="/",
                 tooltip="show runs that hold a text, or match a /regular expression/"),
         Binding("s", "sort", "Sort", id="runs.sort", tooltip="sort by the next column"),
@@ -413,8 +415,16 @@ class RunsScreen(BaseScreen[None]):
 
     def action_next_quantity(self) -> None:
         """Plot the next quantity."""
+        self._go_on(1)
+
+    def action_previous_quantity(self) -> None:
+        """Plot the quantity before."""
+        self._go_on(-1)
+
+    def _go_on(self, step: int) -> None:
         pictured = self._pictured()
-        self.quantity = next_of(self.overlay.quantities(pictured), self.overlay.shown(pictured, self.quantity))
+        known = self.overlay.quantities(pictured)
+        self.quantity = next_of(known, self.overlay.shown(pictured, self.quantity), step)
         self._draw()
 
     # actions on the marked runs, else on the one under the cursor
