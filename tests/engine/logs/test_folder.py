@@ -7,12 +7,13 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from support import framed_writer, tensorboard_writer
+
 from engine.logs import finding
 from engine.logs import folder as folders
 from engine.logs.folder import Folder
 from engine.logs.lines.detect import logs
 from engine.logs.read import logs_of, open_source, read_logs
-from support import framed_writer, tensorboard_writer
 
 TABLE = "step,loss\n" + "".join(f"{step},{1 / (step + 1)}\n" for step in range(5))
 LINES = "".join(json.dumps({"step": step, "loss": 1 / (step + 1)}) + "\n" for step in range(5))
