@@ -85,7 +85,7 @@ def serve(folder: str, kind: str) -> None:
     from engine.logs.tensorboard.tags import Tags
 
     if kind == "compiled":
-        from engine.logs.tensorboard.framing_jit import compile_all
+        from engine.logs.tensorboard.compiled import compile_all
 
         compile_all()
         CHOICE.expect(WORTH)

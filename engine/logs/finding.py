@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..runs.home import default_home
 from ..runs.names import CHECKPOINT, CONFIG, CONTROL, EVENTS, LABEL, LOCK, TRIAL, TWIN_MAP, WORKER_LOG
-from .folder import HEAD, Folder
+from .folder import HEAD, Entry, Folder
 from .reader import Claim, Format
 from .recognised import unreadable
 
@@ -65,6 +65,8 @@ class Place:
     """When it was listed, in seconds since the epoch."""
     files: int = 0
     """Plain files in it."""
+    newest: float = 0.0
+    """When the newest of these was changed, in seconds since the epoch."""
     folders: list[Path] = field(default_factory=list)
     """Those in it that are to be looked into."""
     links: list[Path] = field(default_factory=list)
@@ -74,6 +76,8 @@ class Place:
     """Whether it is a run directory of springtui."""
     error: str = ""
     """Why it cannot be read."""
+    left_out: str = ""
+    """What was not looked into for a limit, in words."""
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
     """Logs in it that are recognised and not read, and what each is."""
     looked_into: dict[str, int] = field(default_factory=dict)
@@ -103,7 +107,11 @@ class Search:
         self._looks = 0
         """Grows whenever a place was looked at anew, or vanished."""
         self._counted: tuple[int, int, dict[Path, str]] = (0, 0, {})
+        self.newest = 0.0
+        """When the newest file was changed, in seconds since the epoch, as far as files were looked at."""
         self._unreadable: dict[Path, str] = {}
+        self._is_cut = False
+        """Whether there are more folders than are looked into."""
         self._next = 0.0
         self._spent = 0.0
         """Seconds of a core that this round has taken, ..."""
@@ -154,7 +162,7 @@ class Search:
 
     @property
     def errors(self) -> dict[Path, str]:
-        """By path, why it cannot be looked at."""
+        """By path, why it cannot be looked at, or what in it was not looked into."""
         self._count()
         return self._counted[2]
 
@@ -168,8 +176,15 @@ class Search:
         """Count anew where places were looked at since the last time."""
         if self._counted[0] != self._looks:
             places = self.places.values()
-            errors = {place.path: place.error for place in places if place.error}
+            errors = {
+                place.path: "; ".join(filter(None, (place.error, place.left_out)))
+                for place in places
+                if place.error or place.left_out
+            }
+            if self._is_cut:
+                errors.setdefault(self.paths[0], f"only the first {_MOST_FOLDERS:,} folders were looked into")
             self._counted = self._looks, sum(place.files for place in places), errors
+            self.newest = max((place.newest for place in places), default=0.0)
             self._unreadable = dict(pair for place in places for pair in place.unreadable)
 
     @property
@@ -191,8 +206,12 @@ class Search:
         links: deque[tuple[Path, int, int]] = deque()
         while queue or links:
             path, root, depth = (queue or links).popleft()
-            if path in seen or len(seen) >= _MOST_FOLDERS:
+            if path in seen:
                 continue
+            if len(seen) >= _MOST_FOLDERS:
+                self._looks += not self._is_cut
+                self._is_cut = True
+                break
             place = self.places.get(path) or Place(path, root, depth)
             try:
                 found = os.stat(path)  # noqa: PTH116 (thousands of them)
@@ -216,7 +235,11 @@ class Search:
                 used = time.thread_time()
                 self._list(place, found.st_mtime_ns)
                 self._spent_on_news += time.thread_time() - used
-            if depth < _DEEPEST:
+            if depth >= _DEEPEST:
+                if place.folders and not place.left_out:
+                    place.left_out = f"folders that lie {_DEEPEST} deep were not looked into"
+                    self._looks += 1
+            else:
                 queue.extend((below, root, depth + 1) for below in place.folders)
                 links.extend((below, root, depth + 1) for below in place.links)
             yield place
@@ -232,7 +255,7 @@ class Search:
             self._looks += 1
             self._renewed.add(place.path)
         place.found, place.folders, place.links, place.error = [], [], [], error
-        place.changed, place.files, place.unreadable = -1, 0, []
+        place.changed, place.files, place.unreadable, place.left_out = -1, 0, [], ""
 
     def _is_stale(self, place: Place, changed: int) -> bool:
         if place.error or place.changed != changed or place.listed - changed / 1e9 < _SAME_TICK:
@@ -254,6 +277,7 @@ class Search:
         if place.found and place.undecided.get("", 0) >= HEAD and not self._has_changed(place):
             return
         place.changed, place.files, place.undecided = found.st_mtime_ns, 1, {"": found.st_size}
+        place.newest = found.st_mtime
         place.error = ""
         self._release(place)
         folder = Folder(place.path.parent, frozenset({place.path.name}))
@@ -279,7 +303,11 @@ class Search:
         place.links = [path for path in below if path.name in outside]
         place.looked_into = {str(nested.path): _changed(str(nested.path)) for nested in folder.below()}
         place.looked_into |= folder.watched
-        place.undecided = self._undecided(folder)
+        entries = [folder.entries[name] for name in folder.files[:_LOOKED_OVER]]
+        place.undecided = _undecided(entries)
+        place.newest = max((entry.changed for entry in entries), default=0) / 1e9
+        unseen = folder.unseen
+        place.left_out = f"{unseen:,} of its files were not looked into: there are too many" if unseen else ""
 
     def _ask(self, place: Place, folder: Folder) -> None:
         before, place.found = place.found, []
@@ -325,13 +353,13 @@ class Search:
         folder.hide(inside)
         return outside
 
-    def _undecided(self, folder: Folder) -> dict[str, int]:
-        """Sizes of files that nothing claims, that are short, and that were changed not long ago."""
-        now = time.time()
-        looked_over = (folder.entries[name] for name in folder.files[:_LOOKED_OVER])
-        young = [e for e in looked_over if e.size < HEAD and now - e.changed / 1e9 < _YOUNG]
-        young.sort(key=lambda entry: -entry.changed)
-        return {entry.name: entry.size for entry in young[:_UNDECIDED]}
+
+def _undecided(entries: Sequence[Entry]) -> dict[str, int]:
+    """Sizes of files that nothing claims, that are short, and that were changed not long ago."""
+    now = time.time()
+    young = [entry for entry in entries if entry.size < HEAD and now - entry.changed / 1e9 < _YOUNG]
+    young.sort(key=lambda entry: -entry.changed)
+    return {entry.name: entry.size for entry in young[:_UNDECIDED]}
 
 
 def _changed(path: str) -> int:

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from .endings import NO_LOGS, ending
+
 HEAD = 1 << 16
 """Bytes of a file that formats may look at to recognise it."""
-_HEADS = 4096
-"""Files of one folder whose heads are looked at; a folder of more is a data set, and no format opens them all."""
+_START = 1 << 9
+"""Bytes by which a signature is recognised."""
+MOST_FILES = 4096
+"""Files of one folder that are looked into; of a folder of more, ``left_out`` tells the rest."""
 _KEPT = 1 << 24
 """Bytes of heads that a folder keeps; beyond, they are read again when they are asked for again."""
 
 
-_NO_LOGS = frozenset({
-    "7z", "aac", "arrow", "avi", "bin", "bmp", "bz2", "c", "cc", "ckpt", "cpp", "cu", "cuh", "gif", "h", "h5",
-    "hdf5", "heic", "ico", "ipynb", "jpeg", "jpg", "js", "lmdb", "md", "mkv", "mov", "mp3", "mp4", "msgpack",
-    "npy", "npz", "o", "ogg", "onnx", "parquet", "pdf", "pickle", "pkl", "png", "ppm", "pt", "pth", "py",
-    "pyc", "pyd", "pyi", "rs", "safetensors", "so", "svg", "tar", "tflite", "tif", "tiff", "ts", "wav",
-    "webm", "webp", "whl", "xz", "zst",
-})  # fmt: skip
-"""Endings of files that no training logs to and that come in great numbers. Such a file is shown where a person
-names it, and where it is an event file: these end with a host's name, which may be any of them."""
 _EVENTS = "tfevents"
+"""Event files end with a host's name, which may be any ending."""
 
 
 class Entry(NamedTuple):
@@ -98,13 +95,16 @@ class Folder:
         """By name of an entry that is a symbolic link, where it leads, as it is written in the link."""
         self.passed_over = 0
         """Number of files left out for the endings of their names: pictures, arrays, checkpoints, code."""
+        self.left_out: set[str] = set()
+        """Names of files that a format wanted to look into, and that were too many."""
         self.error = ""
         """Why the folder could not be listed; empty where it was."""
         self.watched: dict[str, int] = {}
         """By path of a file whose changes may bring or take runs: when it was last changed, in nanoseconds."""
         self._hidden = hidden or {}
         self._heads: dict[str, bytes] = {}
-        self._looked_at: set[str] = set()
+        self._starts: dict[str, bytes] = {}
+        self._chosen: frozenset[str] | None = None
         self._bytes_kept = 0
         self._below: dict[Path, Folder] = {}
         self.entries = Entries(path, self._listed(only))
@@ -126,7 +126,7 @@ class Folder:
             kind = named[name]
             if kind is None or name in hidden:
                 continue
-            if not kind and only is None and name.rpartition(".")[2].lower() in _NO_LOGS and _EVENTS not in name:
+            if not kind and only is None and ending(name) in NO_LOGS and _EVENTS not in name:
                 self.passed_over += 1
                 continue
             kinds[name] = kind
@@ -154,20 +154,51 @@ class Folder:
     def head(self, name: str) -> bytes:
         """The first bytes of a file, at most ``HEAD``; empty where it cannot be read or is no plain file.
 
-        Empty also once thousands of files of this folder have been looked at.
+        Empty also, and ``left_out``, where the folder holds thousands of files more than are looked into.
         """
         if (known := self._heads.get(name)) is not None:
             return known
-        if name not in self.entries or (len(self._looked_at) >= _HEADS and name not in self._looked_at):
+        if not self._is_looked_into(name):
             return b""
-        self._looked_at.add(name)
         head = read_head(self.path / name)
         self._bytes_kept += len(head)
         if self._bytes_kept > _KEPT:
             self._heads.clear()
             self._bytes_kept = len(head)
         self._heads[name] = head
+        self._starts[name] = head[:_START]
         return head
+
+    def start(self, name: str) -> bytes:
+        """As ``head``, but a few hundred bytes: enough for a signature, and soon read of a thousand files."""
+        if (known := self._starts.get(name)) is None:
+            known = read_head(self.path / name, _START) if self._is_looked_into(name) else b""
+            self._starts[name] = known
+        return known
+
+    def _is_looked_into(self, name: str) -> bool:
+        if name not in self.entries:
+            return False
+        if self._chosen is None:
+            self._chosen = frozenset(self._choose())
+        if name not in self._chosen:
+            self.left_out.add(name)
+        return name in self._chosen
+
+    def _choose(self) -> list[str]:
+        """The files that are looked into: of too many, first those of endings that few others have."""
+        names = self.files
+        if len(names) <= MOST_FILES:
+            return names
+        kinds = {name: _EVENTS if _EVENTS in name else ending(name) for name in names}
+        often = Counter(kinds.values())
+        return sorted(names, key=lambda name: (kinds[name] != _EVENTS, often[kinds[name]]))[:MOST_FILES]
+
+    @property
+    def unseen(self) -> int:
+        """Files of ``left_out`` that no format claims, here and in the folders below that were looked into."""
+        here = sum(name in self.entries for name in self.left_out)
+        return here + sum(sum(name in below.entries for name in below.left_out) for below in self.below())
 
     def folder(self, name: str) -> Folder:
         """A folder in this one; one without entries where there is none, or where it cannot be read."""

@@ -38,14 +38,16 @@ class Split(NamedTuple):
 
 
 def framed_logs(folder: Folder, ending: str, identifier: bytes) -> list[str]:
-    """Names of a folder's files with an ending whose first bytes are these.
+    """Names of a folder's files with an ending whose first bytes are these; of a file that was named these decide.
 
     A file ``run-…`` that has just begun and does not hold as many bytes yet is one of them.
     """
     found = []
     for name in folder.files:
-        if name.endswith(ending):
-            head = folder.head(name)[: len(identifier)]
-            if head == identifier or (name.startswith("run-") and identifier.startswith(head)):
+        has_ending = name.endswith(ending)
+        if has_ending or folder.is_named:
+            start = folder.start(name)[: len(identifier)]
+            has_begun = has_ending and name.startswith("run-") and identifier.startswith(start)
+            if start == identifier or has_begun:
                 found.append(name)
     return found

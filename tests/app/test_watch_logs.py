@@ -203,6 +203,26 @@ async def test_several_are_listed_sorted_filtered_overlaid_and_opened(home: Path
         await until(pilot, lambda: pilot.app.screen is screen)
 
 
+async def test_that_there_are_no_layers_and_that_a_folder_is_gone_is_told(home: Path) -> None:
+    source = Given(*(long_run(f"exp{i}") for i in range(2)))
+    async with opened(home, source) as pilot:
+        screen = pilot.app.screen
+        assert isinstance(screen, RunsScreen)
+        await until(pilot, lambda: len(screen.table.ids) == 2)
+        screen.table.point_at(screen.table.ids[0])
+        await pilot.press("space", "down", "space")
+        await until(pilot, lambda: "2 marked: o overlays them ·" in str(screen.query_one("#said", Static).content))
+        await pilot.press("B")
+        await until(pilot, lambda: any("no layers" in n.message for n in pilot.app._notifications))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, WatchScreen))
+        run = watching(pilot).watched
+        assert isinstance(run, ForeignRun)
+        run.set_files([], is_gone=True)
+        await until(pilot, lambda: "directory is gone" in said(watching(pilot), "#said"))
+        assert watching(pilot).query_one("#history", CurvesPlot).curves
+
+
 async def test_the_first_run_is_waited_for_and_opened(home: Path) -> None:
     source = Given()
     async with opened(home, source) as pilot:

@@ -9,17 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..endings import OUTPUT, ending, may_be_output
 from ..folder import Entry, Folder, open_log
 from ..reader import Claim, Format, Reader
 
 if TYPE_CHECKING:
     from .parser import LineParser
 
-OUTPUT_ENDINGS = (".log", ".out", ".err", ".stdout", ".stderr")
-"""Of files that are a program's output by their names."""
-_TEXT_ENDINGS = (*OUTPUT_ENDINGS, ".txt", ".o", ".e", "")
-_JOB = re.compile(r"\.[oe][0-9]+$")
-"""A job's output, as batch systems name it: train.sh.o12345."""
 _FIRST, _LAST = 1 << 14, 1 << 15
 """Bytes at the start and at the end of a file by which it is recognised, before the whole of its head."""
 _PLACED = re.compile(
@@ -28,8 +24,6 @@ _PLACED = re.compile(
     re.MULTILINE,
 )
 """What a line of a training's output holds; most other text holds none of it."""
-_MOST_FILES = 2000
-"""Files of a folder that are looked into."""
 _MOST_TEXT = 1 << 23
 """Bytes of text that turned out to be no log, after which no further file of a folder is looked into."""
 _MOST_REFUSED = 100_000
@@ -59,14 +53,13 @@ class Console(Format):
     def claims(self, folder: Folder) -> Iterable[Claim]:
         """One for each file of output; where a folder holds several, the file's name tells them apart."""
         found = []
-        files = text = 0
+        text = 0
         for name in folder.files:
-            if not (folder.is_named or _may_be_output(name)):
+            if not (folder.is_named or may_be_output(name)):
                 continue
-            if files >= _MOST_FILES or text >= _MOST_TEXT:
-                break
-            files += 1
-            if self._is_output(folder, name):
+            if text >= _MOST_TEXT and folder.path / name not in self._recognised:
+                folder.left_out.add(name)
+            elif self._is_output(folder, name):
                 found.append(name)
             else:
                 text += len(folder.head(name))
@@ -94,15 +87,10 @@ class Console(Format):
         return False
 
 
-def _may_be_output(name: str) -> bool:
-    ending = os.path.splitext(name)[1].lower()  # noqa: PTH122 (of a hundred thousand names)
-    return (ending in _TEXT_ENDINGS and not name.startswith(".")) or _JOB.search(name) is not None
-
-
 def _decided(folder: Folder, entry: Entry) -> bool:
     """Whether a file is what a training printed, or may become it."""
     head = folder.head(entry.name)
-    is_output = entry.name.lower().endswith(OUTPUT_ENDINGS)
+    is_output = ending(entry.name) in OUTPUT
     if b"\0" in head:
         return False
     is_plain = "." not in entry.name and entry.name.islower()  # no LICENSE, no Makefile

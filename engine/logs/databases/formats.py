@@ -41,7 +41,7 @@ class DatabaseFormat(Format):
 
     def claims(self, folder: Folder) -> Iterable[Claim]:
         for name in folder.files:
-            if folder.entries[name].size and folder.head(name).startswith(_SIGNATURE):
+            if folder.entries[name].size and folder.start(name).startswith(_SIGNATURE):
                 path = folder.path / name
                 if (hub := self._known(path)) is not None:
                     for file in (path, self.beside(path)[0]):

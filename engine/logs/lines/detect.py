@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from ...runs.names import CONFIG, CONTROL, EVENTS
+from ..endings import may_be_lines
 from ..folder import HEAD, Folder
 from .keys import EPOCH, STEPS, TIMES
 from .plain import record, seconds_of
 
-_OTHERS = re.compile(
-    r"\.(png|jpe?g|gif|bmp|webp|tiff?|svg|pdf|mp[34]|wav|flac|avi|npy|npz|pt|pth|ckpt|bin|safetensors|onnx|h5|hdf5|pkl"
-    r"|pickle|arrow|parquet|feather|py|pyc|ipynb|so|c|h|cpp|cu|md|rst|html|css|js|yaml|yml|toml|ini|cfg|sh|csv|tsv|db"
-    r"|sqlite3?|wandb|swanlab|gz|bz2|xz|zst|zip|tar|7z|lock|pid)$",
-    re.IGNORECASE,
-)
-"""Names of files that are not even opened."""
-_MOST_OPENED = 1000
-"""Files of a folder that are looked into, those of usual names first."""
-_USUAL = (".jsonl", ".ndjson", ".json", ".log")
 _LINES = 100
 """Lines of a file that are looked at."""
 _FIRST = 5
@@ -31,24 +21,33 @@ _MOST_TEXT_WITHOUT_STEP = 0.25
 
 def logs(folder: Folder) -> dict[str, list[str]]:
     """By name of a log, the names of files with the same content."""
-    names = [name for name in folder.files if _OTHERS.search(name) is None and not name.startswith(".")]
+    names = folder.files if folder.is_named else [name for name in folder.files if may_be_lines(name)]
     if CONFIG in folder.entries and EVENTS in folder.entries:  # a run of springtui
         names = [name for name in names if name not in (EVENTS, CONTROL)]
-    if len(names) > _MOST_OPENED:
-        names = sorted(names, key=lambda name: not name.lower().endswith(_USUAL))[:_MOST_OPENED]
     found = [name for name in names if folder.entries[name].size and is_log(name, folder.head(name))]
     result: dict[str, list[str]] = {}
+    alike: dict[bytes, list[str]] = {}
+    """By first line, the logs that begin with it: of a thousand runs in one folder few are compared."""
     # MMEngine writes each line to two files, one after the other: which is longer changes.
     for name in sorted(found, key=lambda name: (name != "scalars.json", -folder.entries[name].size, name)):
-        head = folder.head(name)
-        for first in result:
-            other = folder.head(first)
-            if (length := min(len(head), len(other))) and head[:length] == other[:length]:
-                result[first].append(name)
-                break
-        else:
+        others = alike.setdefault(folder.start(name).partition(b"\n")[0], [])
+        first = next((other for other in others if _is_copy(folder, name, other)), None)
+        if first is None:
+            others.append(name)
             result[name] = []
+        else:
+            result[first].append(name)
     return dict(sorted(result.items()))
+
+
+def _is_copy(folder: Folder, name: str, other: str) -> bool:
+    """Whether two logs hold the same as far as both go; their heads are compared where their starts agree."""
+    return _agree(folder.start(name), folder.start(other)) and _agree(folder.head(name), folder.head(other))
+
+
+def _agree(left: bytes, right: bytes) -> bool:
+    """Whether one of two texts begins with the other, and neither is empty."""
+    return bool(left and right) and (left.startswith(right) or right.startswith(left))
 
 
 def is_log(name: str, head: bytes) -> bool:

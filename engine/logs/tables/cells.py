@@ -58,6 +58,9 @@ def content(cell: bytes, separator: bytes) -> bytes:
 def cells_of(line: bytes, separator: bytes) -> list[bytes]:
     """The contents of a line's cells."""
     line = line.removesuffix(b"\n").removesuffix(b"\r")
+    if QUOTE not in line:
+        blanks = _blanks(separator)
+        return [cell.strip(blanks) for cell in line.split(separator)]
     return [content(line[start:end], separator) for start, end in cell_spans(line, separator)]
 
 

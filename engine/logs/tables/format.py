@@ -9,13 +9,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
+from ..endings import may_be_table
 from ..folder import Folder
 from ..plain_yaml import SETTINGS
 from ..reader import Claim, Format, Reader
 from .sniff import Found, found_in
 
-_ENDINGS = frozenset({".csv", ".tsv", ".tab", ".log", ".txt", ".dat", ""})
-"""Endings of files that may be tables; what has another is not looked into."""
 _MAIN = ("metrics.csv", "progress.csv", "results.csv", "history.csv", "training.log", "log.csv")
 """Names that tools give a run's table, the surest first: it is its folder's run, whatever stands beside it."""
 _DEEPEST = 8
@@ -36,7 +35,7 @@ class TableFormat(Format):
         found = {
             name: table
             for name in folder.files
-            if _ending(name) in _ENDINGS and (table := found_in(folder.head(name))) is not None
+            if (folder.is_named or may_be_table(name)) and (table := found_in(folder.head(name))) is not None
         }
         parts = [name for name, table in found.items() if only_tag(name, table)]
         whole = [name for name in found if name not in parts]
@@ -78,12 +77,6 @@ class DvcliveFormat(Format):
 
         plots = claim.folder / "plots" / "metrics"
         return TableReader(claim, lambda path, _found: path.relative_to(plots).with_suffix("").as_posix())
-
-
-def _ending(name: str) -> str:
-    """As the suffix of a path, for a hundred thousand names."""
-    dot = name.rfind(".")
-    return name[dot:].lower() if dot > 0 else ""
 
 
 def _settings_of(folder: Folder) -> tuple[Path, ...]:

@@ -11,8 +11,8 @@ from .cells import MARK, cells_of, is_absent, number_in
 from .layout import Layout, is_header, layout_of, monitor_start, names_of, plain
 
 _SEPARATORS = (b",", b"\t", b";")
-_LINES = 200
-"""Rows that are looked at."""
+_LINES = 64
+"""Rows that are looked at: enough to tell order from chance, and soon done in a folder of a thousand tables."""
 _WEAK = frozenset({"batch", "round", "episode", "episodes", "update", "updates", "steps", "iterations"})
 """Names of columns that count steps in a log, and may mean anything elsewhere."""
 _METRICS = frozenset({

@@ -1,7 +1,6 @@
 """Event files parsed by compiled code: one pass over the bytes, both checksums by eight tables at once.
 
-What the compiled pass cannot do itself it hands to Python and goes on behind it: a tag that is new, and the few
-records that ``events`` reads in full.
+What the pass cannot do itself it hands to ``compiled`` and goes on behind it.
 """
 
 from __future__ import annotations
@@ -9,24 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ...jit import as_float, inlined, is_kept, jit, jit_step
-from ..series import Series
-from .crc import tables
-from .events import Notable, read_event
-from .found import FRAME, HEADER, LARGEST, Found, Parser, Stop
-from .layout import Malformed
-from .tags import LEFT_OUT, NOTABLE, REFUSED, UNKNOWN, Tags
+from ...jit import as_float, inlined, jit, jit_step
+from .found import FRAME, HEADER, LARGEST
+from .tags import LEFT_OUT, NOTABLE, UNKNOWN
 
-_END, _BAD_LENGTH, _HELD, _LARGE, _FULL, _NEW_TAG, _IN_FULL = range(7)
+END, BAD_LENGTH, HELD, LARGE, FULL, NEW_TAG, IN_FULL = range(7)
 """Why the compiled pass came back."""
-_STOPS = {_END: Stop.END, _BAD_LENGTH: Stop.BAD_LENGTH, _HELD: Stop.HELD, _LARGE: Stop.LARGE}
-_USUAL = 40
-"""Bytes of a piece for which there is room for a point at first: a record of one point is hardly shorter."""
 _MALFORMED, _PLAIN = -2, -1
-_START = 1469598103934665603
-_FACTOR = 1099511628211
+HASH_START = 1469598103934665603
+HASH_FACTOR = 1099511628211
 
 
 @inlined
@@ -200,9 +191,9 @@ def _lookup(data: Any, start: int, stop: int, index: Any, guess: int) -> int:
     slots, names, ends = index
     if guess >= 0 and _is_name(data, start, stop, names, ends, guess):
         return guess
-    hashed = np.int64(_START)
+    hashed = np.int64(HASH_START)
     for i in range(start, stop):
-        hashed = (hashed ^ data[i]) * _FACTOR
+        hashed = (hashed ^ data[i]) * HASH_FACTOR
     place = (hashed ^ hashed >> 32) & (len(slots) - 1)
     while slots[place] >= 0:
         if _is_name(data, start, stop, names, ends, slots[place]):
@@ -234,7 +225,7 @@ def _is_name(data: Any, start: int, stop: int, names: Any, ends: Any, tag: int) 
 def _value(data: Any, i: int, stop: int, index: Any, kinds: Any, guess: int) -> Any:
     """One value of a summary: what to do, its tag's number, where its number stands, and its size.
 
-    To do is _PLAIN (nothing where the size is 0), _MALFORMED, _NEW_TAG or _IN_FULL. Of a new tag the two last
+    To do is _PLAIN (nothing where the size is 0), _MALFORMED, NEW_TAG or IN_FULL. Of a new tag the two last
     are where its name starts and ends.
     """
     name, name_ends, simple, has_metadata = 0, 0, -1, False
@@ -256,20 +247,20 @@ def _value(data: Any, i: int, stop: int, index: Any, kinds: Any, guess: int) -> 
             has_metadata = True
     tag = _lookup(data, name, name_ends, index, guess)
     if tag < 0:
-        return _NEW_TAG, 0, name, name_ends
+        return NEW_TAG, 0, name, name_ends
     if has_metadata and kinds[tag] == UNKNOWN:
-        return _IN_FULL, tag, 0, 0
+        return IN_FULL, tag, 0, 0
     if simple >= 0:
         return _PLAIN, tag, simple, 4
     if kinds[tag] == NOTABLE:
-        return _IN_FULL, tag, 0, 0
+        return IN_FULL, tag, 0, 0
     if not has_tensor or number_at < 0 or kinds[tag] == LEFT_OUT:
         return _PLAIN, tag, 0, 0
     if dtype == 1 or dtype == 2:
         return _PLAIN, tag, number_at, 4 * dtype
     if dtype == 7 or dtype == 0:
         return _PLAIN, tag, 0, 0
-    return _IN_FULL, tag, 0, 0
+    return IN_FULL, tag, 0, 0
 
 
 @jit_step
@@ -316,7 +307,7 @@ def _event(
 ) -> Any:
     """Decode one event: what to do, the number of points then, and the tag that came last.
 
-    To do is as of ``_value``, or _FULL; of a new tag the two others are where its name starts and ends.
+    To do is as of ``_value``, or FULL; of a new tag the two others are where its name starts and ends.
     """
     tags, steps, times, values, value_bits = columns
     step, time = np.int64(0), np.int64(0x7FF8000000000000)
@@ -331,7 +322,7 @@ def _event(
         elif key == 16:
             step = number
         elif key == 58:
-            to_do = _IN_FULL
+            to_do = IN_FULL
         elif key == 42:
             j = begins
             while j < i:
@@ -342,26 +333,26 @@ def _event(
                     continue
                 guess = follows[last] if last >= 0 else -1
                 done, tag, at, size = _value(data, begins, j, index, kinds, guess)
-                if done == _NEW_TAG:
-                    return _NEW_TAG, at, size
+                if done == NEW_TAG:
+                    return NEW_TAG, at, size
                 if done == _MALFORMED:
                     return _MALFORMED, start, last
                 if last >= 0:
                     follows[last] = tag
                 last = tag
-                if done == _IN_FULL:
-                    to_do = _IN_FULL
+                if done == IN_FULL:
+                    to_do = IN_FULL
                 elif size:
                     if count == len(tags):
-                        return _FULL, start, last
+                        return FULL, start, last
                     tags[count] = tag
                     if size == 4:
                         values[count] = as_float(_four(data, at))
                     else:
                         value_bits[count] = _eight(data, at)
                     count += 1
-    if to_do == _IN_FULL:
-        return _IN_FULL, start, last
+    if to_do == IN_FULL:
+        return IN_FULL, start, last
     for j in range(start, count):
         steps[j] = step
         times[j] = time
@@ -384,7 +375,7 @@ def scan(
     i = start
     while True:
         if i + HEADER > len(data):
-            return _END, i, count, damaged, np.int64(HEADER), 0
+            return END, i, count, damaged, np.int64(HEADER), 0
         length = _eight(data, i)
         crc = _four(data, i + 8)
         if length == usual and crc == usual_crc:
@@ -392,16 +383,16 @@ def scan(
         elif checksum(data, i, i + 8, crcs) == crc:
             usual, usual_crc = length, crc
         else:
-            return _BAD_LENGTH, i, count, damaged, np.int64(HEADER), 0
+            return BAD_LENGTH, i, count, damaged, np.int64(HEADER), 0
         if length < 0 or length > LARGEST:
-            return _LARGE, i, count, damaged, np.int64(HEADER), 0
+            return LARGE, i, count, damaged, np.int64(HEADER), 0
         begins = i + HEADER
         stop = begins + length
         if stop + 4 > len(data):
-            return _END, i, count, damaged, length + FRAME, 0
+            return END, i, count, damaged, length + FRAME, 0
         if checksum(data, begins, stop, crcs) != _four(data, stop):
             if hold and stop + 4 == len(data):
-                return _HELD, i, count, damaged, length + FRAME, 0
+                return HELD, i, count, damaged, length + FRAME, 0
             damaged += 1
         else:
             at, name = _usual(data, begins, stop)
@@ -454,166 +445,3 @@ def group(
         value_by_tag[place] = value[i]
         time_by_tag[place] = time[i]
     return first, starts
-
-
-class _Index:
-    """The names of tags where compiled code finds them."""
-
-    def __init__(self) -> None:
-        self.slots = np.full(256, -1, dtype=np.int32)
-        """A hash table of numbers of tags, at least twice as large as there are tags; -1 where it is empty."""
-        self.names = np.zeros(1 << 12, dtype=np.uint8)
-        self.ends = np.zeros(129, dtype=np.int64)
-        """[room for tags + 1]: where the name of each tag starts, and the last one ends."""
-        self.kinds = np.zeros(128, dtype=np.int8)
-        self.follows = np.full(128, -1, dtype=np.int32)
-        """By tag: the tag that came next when it came last."""
-        self._hashes: list[int] = []
-
-    @property
-    def arrays(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """As compiled code takes them."""
-        return self.slots, self.names, self.ends
-
-    def follow(self, tags: Tags) -> None:
-        """Take over tags that are new, and all kinds."""
-        for name in tags.names[len(self._hashes) :]:
-            self._add(name)
-        self.kinds[: len(tags.kinds)] = tags.kinds
-
-    def _add(self, name: bytes) -> None:
-        tag = len(self._hashes)
-        if tag == len(self.kinds):
-            self.ends = np.append(self.ends, np.zeros(tag, dtype=np.int64))
-            self.kinds = np.append(self.kinds, np.zeros(tag, dtype=np.int8))
-            self.follows = np.append(self.follows, np.full(tag, -1, dtype=np.int32))
-        start = int(self.ends[tag])
-        while start + len(name) > len(self.names):
-            self.names = np.append(self.names, np.zeros(len(self.names), dtype=np.uint8))
-        self.names[start : start + len(name)] = np.frombuffer(name, dtype=np.uint8)
-        self.ends[tag + 1] = start + len(name)
-        self._hashes.append(_hash(name))
-        if 2 * len(self._hashes) > len(self.slots):
-            self.slots = np.full(4 * len(self.slots), -1, dtype=np.int32)
-            for i in range(len(self._hashes)):
-                self._place(i)
-        else:
-            self._place(tag)
-
-    def _place(self, tag: int) -> None:
-        hashed = self._hashes[tag]
-        place = (hashed ^ hashed >> 32) & (len(self.slots) - 1)
-        while self.slots[place] >= 0:
-            place = (place + 1) & (len(self.slots) - 1)
-        self.slots[place] = tag
-
-
-def _hash(name: bytes) -> int:
-    """As ``_lookup`` takes it: a signed number of 64 bits."""
-    hashed = _START
-    for byte in name:
-        hashed = (hashed ^ byte) * _FACTOR & (1 << 64) - 1
-    return hashed - (1 << 64) if hashed >> 63 else hashed
-
-
-class CompiledParser(Parser):
-    """Parses with compiled code."""
-
-    def __init__(self, tags: Tags) -> None:
-        super().__init__(tags)
-        self._index = _Index()
-        self._crcs = tables()[:8]
-
-    def parse(self, data: bytes, *, hold: bool = False) -> Found:
-        """As ``Parser.parse``."""
-        whole = np.frombuffer(data, dtype=np.uint8)
-        columns = _columns(len(data) // _USUAL + 16)
-        said: list[tuple[int, Notable]] = []
-        position = count = damaged = 0
-        index = self._index
-        index.follow(self.tags)
-        while True:
-            done, position, count, more, first, second = scan(
-                whole, position, hold, self._crcs, index.arrays, index.kinds, index.follows, columns, count
-            )
-            damaged += more
-            if done in _STOPS:
-                break
-            if done == _FULL:
-                columns = _larger(columns, count, len(data))
-                continue
-            if done == _NEW_TAG and self.tags.number(data[first:second]) != REFUSED:
-                index.follow(self.tags)
-                continue
-            position, count, columns, more = self._in_full(data, position, count, columns, said)
-            damaged += more
-            index.follow(self.tags)
-        if done == _LARGE:
-            first = _length(data, position) + FRAME
-        tag, step, time, value, _ = (column[:count] for column in columns)
-        return Found(tag, step, time.view(np.float64), value, said, damaged, position, _STOPS[done], first)
-
-    def by_tag(self, found: Found, part: slice) -> list[tuple[int, Series]]:
-        """As ``Parser.by_tag``."""
-        tag = found.tag[part]
-        step, value, time = np.empty(len(tag), dtype=np.int64), np.empty(len(tag)), np.empty(len(tag))
-        first, starts = group(
-            tag, found.step[part], found.value[part], found.time[part], len(self.tags.names), step, value, time
-        )
-        present = np.flatnonzero(first >= 0)
-        present = present[np.argsort(first[present])]
-        rows = [(i, slice(starts[i], starts[i + 1])) for i in present.tolist()]
-        return [(i, Series(step[places], value[places], time[places])) for i, places in rows]
-
-    def _in_full(
-        self, data: bytes, position: int, count: int, columns: Any, said: list[tuple[int, Notable]]
-    ) -> tuple[int, int, Any, int]:
-        """Read one record in Python: where the next one starts, points and columns then, damaged records."""
-        start = position + HEADER
-        stop = start + _length(data, position)
-        try:
-            points, notable = read_event(data[start:stop], self.tags)
-        except Malformed:
-            return stop + 4, count, columns, 1
-        if notable:
-            said.append((count, notable))
-        while count + len(points) > len(columns[0]):
-            columns = _larger(columns, count, len(data))
-        tags, steps, times, values, _ = columns
-        for point in points:
-            tags[count], steps[count], values[count] = point.tag, point.step, point.value
-            times.view(np.float64)[count] = point.time
-            count += 1
-        return stop + 4, count, columns, 0
-
-
-def is_compiled() -> bool:
-    """Whether parsing needs not wait for the compiler: its code was compiled in this process, or is on disk."""
-    return is_kept(scan) and is_kept(group)
-
-
-def compile_all() -> None:
-    """Compile what parsing needs, unless it is compiled."""
-    parser = CompiledParser(Tags())
-    parser.by_tag(parser.parse(bytes(HEADER)), slice(None))
-
-
-def _length(data: bytes, position: int) -> int:
-    return int.from_bytes(data[position : position + 8], "little")
-
-
-def _columns(room: int) -> Any:
-    """Tags, steps, bits of times, values, bits of values: the last two share their memory."""
-    values = np.empty(room)
-    return (
-        np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64),
-        values, values.view(np.int64),
-    )  # fmt: skip
-
-
-def _larger(columns: Any, count: int, most: int) -> Any:
-    """Columns with more room, and the points so far in them."""
-    larger = _columns(4 * len(columns[0]) + most // 256)
-    for old, new in zip(columns[:4], larger[:4], strict=True):
-        new[:count] = old[:count]
-    return larger

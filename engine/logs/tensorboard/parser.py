@@ -42,7 +42,7 @@ class Choice:
 
     def _load(self) -> None:
         try:
-            from .framing_jit import CompiledParser, compile_all, is_compiled
+            from .compiled import CompiledParser, compile_all, is_compiled
         except ImportError:
             self.can_compile = False
             return

@@ -14,10 +14,10 @@ from support.logs import CASES
 from support.mutate import mutated, mutations
 
 from engine.logs.tensorboard import tags as tags_module
+from engine.logs.tensorboard.compiled import CompiledParser, compile_all
 from engine.logs.tensorboard.crc import crc_of, crcs_of
 from engine.logs.tensorboard.found import Found, Parser, Stop
 from engine.logs.tensorboard.framing import PlainParser
-from engine.logs.tensorboard.framing_jit import CompiledParser, compile_all
 from engine.logs.tensorboard.parser import WORTH, Choice
 from engine.logs.tensorboard.tags import Tags
 
