@@ -31,7 +31,7 @@ NOTES = 1000
 """Most remarks that are told, the newest ones."""
 SILENCE = 120.0
 """Seconds without a record for which a run counts as running, at least."""
-_LONG_SILENCE = 3600.0
+_LONG_SILENCE = 6 * 3600.0
 _JUST_NOW = 5.0
 _GAPS, _PATIENCE = 32, 5.0
 """The gaps between so many of the newest records tell how long a silence is usual: so many times the mean."""

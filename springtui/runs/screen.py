@@ -20,7 +20,7 @@ from textual.widgets import Static
 from ..dialogs import ChoiceScreen, PromptScreen
 from ..follow.workers import Workers
 from ..preferences.last_place import LastSession
-from ..screen import BaseScreen
+from ..screen import BaseScreen, status_for_alerts
 from ..state.cycling import next_of
 from ..terminal import size
 from ..terminal.text import plain_text
@@ -183,7 +183,9 @@ class RunsScreen(BaseScreen[None]):
         for name in live:
             if (row := self.catalogue.rows.get(name)) is not None:
                 values, heard = row.about.get("values", {}), row.about.get("heard", 0.0)
-                self.host.check_alerts(name, row.status, values, heard=heard, warnings=row.warnings)
+                infinite = row.about.get("not_finite", {})
+                status = status_for_alerts(row.status, infinite, is_foreign=row.run.is_foreign)
+                self.host.check_alerts(name, status, values, heard=heard, warnings=row.warnings)
         if described or scanned or woken:
             await self._read_pictures()
             self._draw()

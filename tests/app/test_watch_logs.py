@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -106,8 +107,8 @@ async def test_a_replay_shows_the_run_at_its_steps(home: Path) -> None:
     async with opened(home, Given(run), first=run) as pilot:
         screen = watching(pilot)
         await until(pilot, lambda: screen.follower.complete and screen.whole.curves)
-        assert screen.whole.curves == 4000
-        screen.query_one(TimeBar).post_message(TimeBar.Scrubbed(screen.query_one(TimeBar), 2000))
+        assert screen.whole.curves == POINTS
+        screen.query_one(TimeBar).post_message(TimeBar.Scrubbed(screen.query_one(TimeBar), POINTS // 2))
         await until(pilot, lambda: screen.replay.view is not None and screen.replay.is_settled)
         view = screen.replay.view
         assert view is not None
@@ -116,7 +117,7 @@ async def test_a_replay_shows_the_run_at_its_steps(home: Path) -> None:
         assert view.histories["epoch_loss"][0] == [0.0, 1.0], "cut by time where steps count otherwise"
         assert "replay" in said(screen, "#head")
         position, _ = screen.follower.timeline.position_after(0, 10.0)
-        assert position == pytest.approx(80, abs=2)
+        assert position == pytest.approx(1000, abs=2)
 
 
 async def test_new_points_come_and_void_ones_go(home: Path) -> None:
@@ -425,3 +426,24 @@ async def test_a_run_is_read_until_its_curves_are_known_and_colours_are_no_text(
     (row,) = (Row(run, "log", 0.0),)
     assert why_no_curve([row], "loss", is_read=False) == "reading …"
     assert log_words.why_empty(View(screen.whole.state, {}, 0), [], is_read=False) == "reading …"
+
+
+async def test_a_loss_that_is_not_finite_is_told_to_alert_rules(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(SpringApp, "check_alerts", lambda _self, _run, state, _values, **_more: told.append(state))
+    run = ForeignRun("live", Path("/logs/live"), "CSV")
+    now = time.time()
+    run.take(Batch(points={"train/loss": series_of([0, 1], [1.0, 0.5], now)}))
+    async with opened(home, Given(run)) as pilot:
+        await until(pilot, lambda: told and told[-1] == "running")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, WatchScreen))
+        run.take(Batch(points={"train/loss": series_of([2], [math.nan], now)}))
+        await until(pilot, lambda: told[-1] == "diverged")
+        await pilot.press("escape")
+        told.clear()
+        await until(pilot, lambda: told and told[-1] == "diverged")
+        run.set_files([], is_gone=True)
+        await until(pilot, lambda: [row.status for row in pilot.app.screen.catalogue.rows.values()] == ["gone"])  # type: ignore[attr-defined]
