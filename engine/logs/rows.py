@@ -67,8 +67,6 @@ def records_of(batch: Batch, counts: Mapping[str, str], ended_at: float = 0.0) -
         counts: what steps count, by tag; also of what came earlier.
         ended_at: when the run ended, if it did, in seconds since the epoch.
     """
-    if batch.anew:
-        yield Note(text="the log was written anew: the records before this one are void", level="warning")
     rows = Rows(batch.points, counts)
     for _, _, record in rows.records(0, len(rows)):
         yield record

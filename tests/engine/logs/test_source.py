@@ -134,6 +134,9 @@ def test_links_are_followed_once_and_only_out_of_the_paths(tmp_path: Path) -> No
     (inside / "again").symlink_to(outside)
     (inside / "log").symlink_to("run-1/log")
     (inside / "nowhere").symlink_to("missing")
+    (inside / "around").symlink_to(tmp_path)
+    (outside / "all").symlink_to("/")
+    (outside / "system").symlink_to("/proc")
     assert sorted(looked(Source([inside], [FORMAT]))) == ["again/run-2", "run-1"]
 
 
