@@ -30,11 +30,11 @@ class ClearML(Format):
     habit = "this writer flushes every 5 s"
 
     def claims(self, folder: Folder) -> Iterable[Claim]:
-        """One run: the folder, by the events in its metrics."""
-        if METRICS not in folder.entries or not _is_clearml(folder.head(METRICS)):
-            return
+        """One run: the folder, by the events in its metrics; or a file of events that a person named."""
         beside = tuple(folder.path / name for name in (TASK, LOG) if name in folder.entries)
-        yield Claim(self.name, folder.path, (folder.path / METRICS,), "", beside)
+        for name in folder.files if folder.is_named else [METRICS]:
+            if name in folder.entries and _is_clearml(folder.head(name)):
+                yield Claim(self.name, folder.path, (folder.path / name,), "", beside)
 
     def reader(self, claim: Claim) -> Reader:
         """A reader of the session's files."""

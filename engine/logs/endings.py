@@ -18,7 +18,7 @@ NO_LOGS = frozenset({
 })  # fmt: skip
 """Of files that no training logs to and that come in great numbers."""
 _OF_OTHER_KINDS = frozenset({
-    "cfg", "csv", "db", "gz", "ini", "lock", "pid", "sh", "sqlite", "sqlite3", "swanlab", "toml", "tsv", "wandb",
+    "cfg", "csv", "db", "gz", "ini", "pid", "sh", "sqlite", "sqlite3", "swanlab", "toml", "tsv", "wandb",
     "yaml", "yml", "zip",
 })  # fmt: skip
 """Of files that hold settings, tables or a log of some format of its own, and no lines of JSON."""

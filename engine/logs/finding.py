@@ -79,6 +79,8 @@ class Place:
     """Whether it is a run directory of springtui."""
     error: str = ""
     """Why it cannot be read."""
+    left_out: str = ""
+    """What was not looked into for a limit, in words."""
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
     """Logs in it that are recognised and not read, and what each is."""
     looked_into: dict[str, int] = field(default_factory=dict)
@@ -112,6 +114,8 @@ class Search:
         self.newest = 0.0
         """When the newest file was changed, in seconds since the epoch, as far as files were looked at."""
         self._unreadable: dict[Path, str] = {}
+        self._is_cut = False
+        """Whether there are more folders than are looked into."""
         self._next = 0.0
         self._spent = 0.0
         """Seconds of a core that this round has taken, ..."""
@@ -162,7 +166,7 @@ class Search:
 
     @property
     def errors(self) -> dict[Path, str]:
-        """By path, why it cannot be looked at."""
+        """By path, why it cannot be looked at, or what in it was not looked into."""
         self._count()
         return self._counted[2]
 
@@ -176,7 +180,13 @@ class Search:
         """Count anew where places were looked at since the last time."""
         if self._counted[0] != self._looks:
             places = self.places.values()
-            errors = {place.path: place.error for place in places if place.error}
+            errors = {
+                place.path: "; ".join(filter(None, (place.error, place.left_out)))
+                for place in places
+                if place.error or place.left_out
+            }
+            if self._is_cut:
+                errors.setdefault(self.paths[0], f"only the first {_MOST_FOLDERS:,} folders were looked into")
             self._counted = self._looks, sum(place.files for place in places), errors
             self.newest = max((place.newest for place in places), default=0.0)
             self._unreadable = dict(pair for place in places for pair in place.unreadable)
@@ -202,8 +212,12 @@ class Search:
         links: deque[tuple[Path, int, int]] = deque()
         while queue or links:
             path, root, depth = (queue or links).popleft()
-            if path in seen or len(seen) >= _MOST_FOLDERS:
+            if path in seen:
                 continue
+            if len(seen) >= _MOST_FOLDERS:
+                self._looks += not self._is_cut
+                self._is_cut = True
+                break
             place = self.places.get(path) or Place(path, root, depth)
             try:
                 found = os.stat(path)  # noqa: PTH116 (thousands of them)
@@ -229,7 +243,11 @@ class Search:
                 used = time.thread_time()
                 self._list(place, found.st_mtime_ns)
                 self._spent_on_news += time.thread_time() - used
-            if depth < _DEEPEST:
+            if depth >= _DEEPEST:
+                if place.folders and not place.left_out:
+                    place.left_out = f"folders that lie {_DEEPEST} deep were not looked into"
+                    self._looks += 1
+            else:
                 queue.extend((below, root, depth + 1) for below in place.folders)
                 links.extend((below, root, depth + 1) for below in place.links)
             yield place
@@ -245,7 +263,7 @@ class Search:
             self._looks += 1
             self._renewed.add(place.path)
         place.found, place.folders, place.links, place.error = [], [], [], error
-        place.changed, place.files, place.unreadable = -1, 0, []
+        place.changed, place.files, place.unreadable, place.left_out = -1, 0, [], ""
 
     def _is_stale(self, place: Place, changed: int) -> bool:
         if place.error or place.changed != changed or place.listed - changed / 1e9 < _SAME_TICK:
@@ -296,6 +314,8 @@ class Search:
         entries = [folder.entries[name] for name in folder.files[:_LOOKED_OVER]]
         place.undecided = _undecided(entries)
         place.newest = max((entry.changed for entry in entries), default=0) / 1e9
+        unseen = folder.unseen
+        place.left_out = f"{unseen:,} of its files were not looked into: there are too many" if unseen else ""
 
     def _ask(self, place: Place, folder: Folder) -> None:
         before, place.found = place.found, []

@@ -19,6 +19,7 @@ from ..runs.status import Observation, Status, ago
 from ..settings.run import RunConfig
 from .batch import Batch
 from .columns import Columns
+from .console.text import without_escapes
 from .rows import Rows, ending, in_past, moment, note_of
 
 KIND = "log"
@@ -182,11 +183,14 @@ class ForeignRun(AnyRun):
         """How the run stands, by what its log says and by the time of its newest record."""
         with self._lock:
             last = self._heard if math.isfinite(self._heard) else self._changed or None
-            ended, empty = self.columns.ended, not self._newest
+            ended, empty, gone = self.columns.ended, not self._newest, self._gone
         status = _ENDS.get(ended)
         if status is not None:
             text = f"its log says that it {in_past(ended)}"
             return Observation(status=status, text=text, since=last, last_record=last)
+        if gone:
+            text = "its files are gone; what was read is still shown"
+            return Observation(status=Status.GONE, text=text, since=last, last_record=last)
         if self._input_ended:
             text = "the input has ended"
             return Observation(status=Status.FINISHED, text=text, since=last, last_record=last)
@@ -220,7 +224,7 @@ class ForeignRun(AnyRun):
                 return None
             lines = bytes(self._console).decode("utf-8", "replace").split("\n")
             mark, cut = self._printed, self._printed > len(self._console)
-        shown = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines]
+        shown = [without_escapes(line.rstrip("\r").rsplit("\r", 1)[-1]) for line in lines]
         return Printed(mark, shown[1:] if cut else shown)
 
     def size(self) -> int:

@@ -33,7 +33,12 @@ class HuggingFaceFormat(Format):
     habit = "written at checkpoints"
 
     def claims(self, folder: Folder) -> Iterator[Claim]:
-        """The run whose output a folder is."""
+        """The run whose output a folder is; or a state that a person named, whatever its name is."""
+        if folder.is_named:
+            for name in folder.files:
+                if _is_state(folder.head(name)):
+                    yield Claim(self.name, folder.path, (folder.path / name,))
+            return
         named = sorted((int(match[1]), name) for name in folder.folders if (match := _CHECKPOINT.fullmatch(name)))
         states = [
             below for below in (folder, *(folder.folder(name) for _, name in named)) if _STATE in below.entries
