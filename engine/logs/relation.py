@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from .found_run import FoundRun, Key
 from .same import Candidate, same_trainings
-
-if TYPE_CHECKING:
-    from .source import FoundRun, Key
 
 _PAUSE = 1.0
 """Seconds from one comparison to the next at least, where no run is new."""

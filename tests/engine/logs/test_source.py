@@ -12,9 +12,10 @@ from engine.logs.batch import Batch
 from engine.logs.columns import Columns
 from engine.logs.finding import ROUND_SECONDS
 from engine.logs.folder import Folder
+from engine.logs.found_run import FoundRun
 from engine.logs.reader import Claim, Format, Reader
 from engine.logs.series import series_of
-from engine.logs.source import FoundRun, Source
+from engine.logs.source import Source
 
 
 class Lines(Format):
