@@ -96,7 +96,7 @@ class LogNews:
     def _record(self, run: ForeignRun, record: dict[str, Any]) -> dict[str, Any]:
         number = self._counted[run.id]
         self._counted[run.id] += 1
-        return {"run": run.name, **record, "seq": number}
+        return {"run": run.name, **record, "seq": number, "time": record["time"] or None}
 
 
 def _whole(run: ForeignRun, *, anew: bool) -> Batch:
