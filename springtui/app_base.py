@@ -76,6 +76,8 @@ class AppBase(PacedApp[int]):
             ):  # Textual's own bindings have no id
                 continue
             listed.add(binding.action)
+            if isinstance(screen, BaseScreen) and not screen.offers(binding.action.partition("(")[0]):
+                continue
             title = f"{binding.description}  ({binding.key_display or readable(binding.key)})"  # [ would be markup
             run = partial(self.run_action, binding.action, active.node)
             yield SystemCommand(title, binding.tooltip or binding.description, run)

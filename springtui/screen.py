@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from textual.app import SystemCommand
+from textual.dom import DOMNode
 from textual.notifications import SeverityLevel
 from textual.screen import ScreenResultType
 from textual.widgets import Static
@@ -28,6 +29,10 @@ class Host(Protocol):
 
     read_only: bool
     """Whether no worker is asked and no run made or changed."""
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing new is read, in words; empty while all is well."""
 
     def refuses(self, instead: str) -> bool:
         """Whether the app is read-only; then the person is notified. ``instead`` says what is not done."""
@@ -102,6 +107,19 @@ class BaseScreen(PacedScreen[ScreenResultType]):
     def refuses(self, instead: str) -> bool:
         """Whether the app is read-only; then the person is notified. ``instead`` says what is not done."""
         return self.host.refuses(instead)
+
+    @property
+    def of_log(self) -> bool:
+        """Whether the screen shows nothing but what other tools logged."""
+        return False
+
+    def offers(self, action: str) -> bool:  # noqa: ARG002
+        """Whether an action can do something for what the screen shows; help and palette leave others out."""
+        return True
+
+    def helped(self) -> Iterable[DOMNode]:
+        """The widgets whose keys the help lists."""
+        return self.query("*")
 
     def commands(self) -> Iterable[SystemCommand]:
         """The command palette's entries of this screen besides its key bindings."""

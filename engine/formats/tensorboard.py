@@ -15,7 +15,7 @@ from ..errors import ConfigError, HomeError
 from ..measures.friction import hidden, twin_fit
 from ..measures.load_curve import loads, statistics
 from ..measures.registry import DEFAULT_MEASURE, DISTANCE, PROBES
-from ..runs.directory import Run
+from ..runs.any_run import AnyRun
 from ..runs.records import Cell, Curve, Event, Health, Scalars, Started, Usage
 from ..runs.towers import RecordedTower, towers_of
 from ..settings.sweep import SweepConfig
@@ -35,8 +35,10 @@ class Scalar(NamedTuple):
     """Time of the record, in seconds since the epoch."""
 
 
-def export_tensorboard(run: Run, folder: Path) -> Path:
+def export_tensorboard(run: AnyRun, folder: Path, name: str = "") -> Path:
     """Write all records of a run to ``folder``/RUN, and return that folder; an earlier export is replaced.
+
+    ``name``: what to call the folder, where not by the run's id.
 
     Tags: ``trace_ratio/00 input`` … for each measure and point, ``load/01 LAYER``, ``regime/cv``,
     ``regime/asymmetry``, ``regime/effective_friction`` where the curve's shape means something, and the scalars by
@@ -55,13 +57,14 @@ def export_tensorboard(run: Run, folder: Path) -> Path:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
     except ImportError as error:
         raise ConfigError("TensorBoard is not installed: pip install 'springtui[tensorboard]'") from error
-    settings = run.config().settings
-    into = folder / run.id
+    config = run.config()
+    settings = None if config is None else config.settings
+    into = folder / (name or run.id)
     try:
         for old in into.glob(f"events.out.tfevents.*{_SUFFIX}"):
             old.unlink()
         writer = EventFileWriter(str(into), filename_suffix=_SUFFIX)
-        for scalar in scalars_of(run.events(), settings):
+        for scalar in scalars_of(run.log().events(), settings):
             value = Summary.Value(tag=scalar.tag, simple_value=scalar.value)
             writer.add_event(Written(wall_time=scalar.time, step=scalar.step, summary=Summary(value=[value])))
         writer.close()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..runs.home import default_home
 from ..runs.names import CHECKPOINT, CONFIG, CONTROL, EVENTS, LABEL, LOCK, TRIAL, TWIN_MAP, WORKER_LOG
-from .folder import HEAD, Folder
+from .folder import HEAD, Entry, Folder
 from .reader import Claim, Format
 from .recognised import unreadable
 
@@ -65,6 +65,8 @@ class Place:
     """When it was listed, in seconds since the epoch."""
     files: int = 0
     """Plain files in it."""
+    newest: float = 0.0
+    """When the newest of these was changed, in seconds since the epoch."""
     folders: list[Path] = field(default_factory=list)
     """Those in it that are to be looked into."""
     links: list[Path] = field(default_factory=list)
@@ -105,6 +107,8 @@ class Search:
         self._looks = 0
         """Grows whenever a place was looked at anew, or vanished."""
         self._counted: tuple[int, int, dict[Path, str]] = (0, 0, {})
+        self.newest = 0.0
+        """When the newest file was changed, in seconds since the epoch, as far as files were looked at."""
         self._unreadable: dict[Path, str] = {}
         self._is_cut = False
         """Whether there are more folders than are looked into."""
@@ -180,6 +184,7 @@ class Search:
             if self._is_cut:
                 errors.setdefault(self.paths[0], f"only the first {_MOST_FOLDERS:,} folders were looked into")
             self._counted = self._looks, sum(place.files for place in places), errors
+            self.newest = max((place.newest for place in places), default=0.0)
             self._unreadable = dict(pair for place in places for pair in place.unreadable)
 
     @property
@@ -272,6 +277,7 @@ class Search:
         if place.found and place.undecided.get("", 0) >= HEAD and not self._has_changed(place):
             return
         place.changed, place.files, place.undecided = found.st_mtime_ns, 1, {"": found.st_size}
+        place.newest = found.st_mtime
         place.error = ""
         self._release(place)
         folder = Folder(place.path.parent, frozenset({place.path.name}))
@@ -297,9 +303,11 @@ class Search:
         place.links = [path for path in below if path.name in outside]
         place.looked_into = {str(nested.path): _changed(str(nested.path)) for nested in folder.below()}
         place.looked_into |= folder.watched
+        entries = [folder.entries[name] for name in folder.files[:_LOOKED_OVER]]
+        place.undecided = _undecided(entries)
+        place.newest = max((entry.changed for entry in entries), default=0) / 1e9
         unseen = folder.unseen
         place.left_out = f"{unseen:,} of its files were not looked into: there are too many" if unseen else ""
-        place.undecided = self._undecided(folder)
 
     def _ask(self, place: Place, folder: Folder) -> None:
         before, place.found = place.found, []
@@ -345,13 +353,13 @@ class Search:
         folder.hide(inside)
         return outside
 
-    def _undecided(self, folder: Folder) -> dict[str, int]:
-        """Sizes of files that nothing claims, that are short, and that were changed not long ago."""
-        now = time.time()
-        looked_over = (folder.entries[name] for name in folder.files[:_LOOKED_OVER])
-        young = [e for e in looked_over if e.size < HEAD and now - e.changed / 1e9 < _YOUNG]
-        young.sort(key=lambda entry: -entry.changed)
-        return {entry.name: entry.size for entry in young[:_UNDECIDED]}
+
+def _undecided(entries: Sequence[Entry]) -> dict[str, int]:
+    """Sizes of files that nothing claims, that are short, and that were changed not long ago."""
+    now = time.time()
+    young = [entry for entry in entries if entry.size < HEAD and now - entry.changed / 1e9 < _YOUNG]
+    young.sort(key=lambda entry: -entry.changed)
+    return {entry.name: entry.size for entry in young[:_UNDECIDED]}
 
 
 def _changed(path: str) -> int:

@@ -19,6 +19,7 @@ from ..runs.status import Observation, Status, ago
 from ..settings.run import RunConfig
 from .batch import Batch
 from .columns import Columns
+from .console.text import without_escapes
 from .rows import Rows, ending, in_past, moment, note_of
 
 KIND = "log"
@@ -55,10 +56,15 @@ class ForeignRun(AnyRun):
         self.path = path
         self.format = label
         self.habit = habit
+        self.name = run_id
+        """What ``springtui scalars`` calls it, with its format behind it where another run has that name."""
+        self.is_piped = False
+        """Whether it is read from what is piped in."""
         self.columns = Columns()
         self.files: list[Path] = []
         self.own: Path | None = None
         """The run directory of springtui that holds the loads of the same training."""
+        self._beside: list[ForeignRun] = []
         self._lock = threading.RLock()
         self._console = bytearray()
         self._printed = 0
@@ -124,6 +130,17 @@ class ForeignRun(AnyRun):
             self.files, self._gone = files, is_gone
             self._seen += 1
 
+    def set_beside(self, others: list[ForeignRun]) -> None:
+        """Note which runs are not shown, since they are the same training: their settings are told here."""
+        with self._lock:
+            if others != self._beside:
+                self._beside = others
+                self._seen += 1
+
+    def position(self) -> int:
+        """Bytes of its log that were read."""
+        return self._read
+
     def end_input(self) -> None:
         """Note that no more can come: it is read from what was piped in, which has ended."""
         with self._lock:
@@ -166,11 +183,14 @@ class ForeignRun(AnyRun):
         """How the run stands, by what its log says and by the time of its newest record."""
         with self._lock:
             last = self._heard if math.isfinite(self._heard) else self._changed or None
-            ended, empty = self.columns.ended, not self._newest
+            ended, empty, gone = self.columns.ended, not self._newest, self._gone
         status = _ENDS.get(ended)
         if status is not None:
             text = f"its log says that it {in_past(ended)}"
             return Observation(status=status, text=text, since=last, last_record=last)
+        if gone:
+            text = "its files are gone; what was read is still shown"
+            return Observation(status=Status.GONE, text=text, since=last, last_record=last)
         if self._input_ended:
             text = "the input has ended"
             return Observation(status=Status.FINISHED, text=text, since=last, last_record=last)
@@ -204,7 +224,7 @@ class ForeignRun(AnyRun):
                 return None
             lines = bytes(self._console).decode("utf-8", "replace").split("\n")
             mark, cut = self._printed, self._printed > len(self._console)
-        shown = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines]
+        shown = [without_escapes(line.rstrip("\r").rsplit("\r", 1)[-1]) for line in lines]
         return Printed(mark, shown[1:] if cut else shown)
 
     def size(self) -> int:
@@ -230,7 +250,9 @@ class ForeignRun(AnyRun):
         with self._lock:
             facts = {"format": self.format, "folder": str(self.path)}
             first = self._first if math.isfinite(self._first) else self._changed
-            settings = dict(self.columns.settings)
+            settings: dict[str, Any] = {}
+            for run in (*reversed(self._beside), self):
+                settings |= run.columns.settings
             return Started(
                 pid=0, host="", settings=settings, layers=[], total=0, facts=facts, time=moment(first)
             )  # fmt: skip

@@ -38,8 +38,15 @@ class LogRun:
     """What was left out, in words, and how often."""
     same_as: str = ""
     """The ``run`` of another format that holds the same training and more of it; empty where there is none."""
+    same_as_format: str = ""
+    """The ``format`` of that run, since several logs may lie in one folder."""
     counts: dict[str, str] = field(default_factory=dict)
     """By tag, what its steps count where that is not the optimiser's steps: epoch, batch, sample, line or call."""
+
+    def __repr__(self) -> str:
+        points = sum(map(len, self.scalars.values()))
+        same = f", same as {self.same_as!r} ({self.same_as_format})" if self.same_as else ""
+        return f"<LogRun {self.run!r} ({self.format}): {len(self.scalars)} scalars, {points} points{same}>"
 
 
 def read_logs(path: str | os.PathLike[str], *more: str | os.PathLike[str]) -> list[LogRun]:
@@ -51,15 +58,17 @@ def read_logs(path: str | os.PathLike[str], *more: str | os.PathLike[str]) -> li
     return logs_of(open_source([path, *more]))
 
 
-def open_source(paths: list[str | os.PathLike[str]]) -> Source:
+def open_source(paths: Sequence[str | os.PathLike[str]], names: Mapping[Path, str] | None = None) -> Source:
     """A source of the runs under paths, each of which is there.
+
+    ``names``: by path, how a person calls it, where that is another way.
 
     Raises:
         LogError: a path is missing, or is neither a folder nor a plain file.
     """
     named = [Path(path) for path in paths]
     require_named(named)
-    return Source(named)
+    return Source(named, names=names)
 
 
 def logs_of(source: Source, tell: Callable[[Source], object] = lambda _: None) -> list[LogRun]:
@@ -80,7 +89,7 @@ def logs_of(source: Source, tell: Callable[[Source], object] = lambda _: None) -
     source.close()
     runs = sorted(source.runs.values(), key=lambda run: (run.name, run.number))
     for run in runs:
-        if run.same_as is not None and run.same_as in columns and not run.sketch.points:
+        if run.same_as in columns and run.format is source.run(run.same_as).format:
             told = columns.get(run.number, Columns()).settings
             columns[run.same_as].settings = told | columns[run.same_as].settings
     return [_log_run(run, columns.pop(run.number, Columns()), source) for run in runs]
@@ -88,18 +97,27 @@ def logs_of(source: Source, tell: Callable[[Source], object] = lambda _: None) -
 
 def _log_run(run: FoundRun, columns: Columns, source: Source) -> LogRun:
     scalars = {tag: points for tag in columns.tags if len(points := columns.series(tag))}
-    same = "" if run.same_as is None else source.run(run.same_as).name
+    same = source.run(run.same_as) if run.same_as is not None else None
     return LogRun(
-        run.name, run.format.name, columns.settings, scalars, dict(columns.problems), same, columns.counts
+        run=run.name,
+        format=run.format.name,
+        settings=columns.settings,
+        scalars=scalars,
+        problems=dict(columns.problems),
+        same_as=same.name if same is not None else "",
+        same_as_format=same.format.name if same is not None else "",
+        counts=columns.counts,
     )
 
 
 def why_none(source: Source) -> str:
     """What to say where no run was found; see ``refusal``."""
-    return refusal(source.paths, source.files, source.problems | source.unreadable)
+    called = dict(zip(source.paths, source.named, strict=True))
+    told = {str(called.get(path, path)): why for path, why in (source.problems | source.unreadable).items()}
+    return refusal(source.named, source.files, told)
 
 
-def refusal(paths: Sequence[Path], files: int, told: Mapping[Path, str]) -> str:
+def refusal(paths: Sequence[str], files: int, told: Mapping[str, str]) -> str:
     """What to say of paths without a log: what was looked at, what was recognised, and what springtui reads.
 
     ``files``: plain files that were looked at; ``told``: by path, what cannot be read and why.
@@ -107,5 +125,5 @@ def refusal(paths: Sequence[Path], files: int, told: Mapping[Path, str]) -> str:
     looked = f"{files} file{'s' * (files != 1)} looked at"
     reasons = "".join(f"; {path}: {why}" for path, why in list(told.items())[:_REASONS])
     labels = ", ".join(dict.fromkeys(kind.label for kind in FORMATS))
-    named = ", ".join(map(str, paths))
+    named = ", ".join(paths)
     return f"no log of a training was found in {named} ({looked}){reasons}. springtui reads {labels}"

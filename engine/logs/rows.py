@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
 from ..runs.log import Points
-from ..runs.records import Ended, Note, Scalars, Started, plain
+from ..runs.records import Ended, Event, Note, Scalars
 from .batch import Batch, Remark
 
 _LATEST = 1e11
@@ -60,21 +59,27 @@ class Rows:
         return same and bool(self._step[number] == self._step[number - 1])
 
 
-def records_of(batch: Batch, started: Started | None = None) -> Iterator[dict[str, Any]]:
-    """The news of a run as records, each as plain values: what is known of it, its numbers, remarks and end."""
-    if started is not None:
-        yield plain(started)
-    rows = Rows(batch.points, batch.counts)
+def records_of(batch: Batch, counts: Mapping[str, str], ended_at: float = 0.0) -> Iterator[Event]:
+    """The news of a run as records: its numbers, remarks and end.
+
+    Args:
+        batch: the news.
+        counts: what steps count, by tag; also of what came earlier.
+        ended_at: when the run ended, if it did, in seconds since the epoch.
+    """
+    if batch.anew:
+        yield Note(text="the log was written anew: the records before this one are void", level="warning")
+    rows = Rows(batch.points, counts)
     for _, _, record in rows.records(0, len(rows)):
-        yield plain(record)
-    for number, remark in enumerate(batch.remarks):
-        yield plain(note_of(remark, number))
+        yield record
+    for remark in batch.remarks:
+        yield note_of(remark)
     if batch.ended:
-        yield plain(ending(batch.ended))
+        yield ending(batch.ended, ended_at)
 
 
-def note_of(remark: Remark, number: int) -> Note:
-    """A remark as a record; ``number`` counts the remarks of a run."""
+def note_of(remark: Remark, number: int = 0) -> Note:
+    """A remark as a record of this number."""
     level = "warning" if remark.kind == "warning" else "info"
     step = "" if remark.step is None else f"step {remark.step}: "
     return Note(seq=number, time=moment(remark.time), text=step + remark.text, level=level)

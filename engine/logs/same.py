@@ -43,6 +43,8 @@ _NO_EVIDENCE = re.compile(
     r"(^|_)(lr|learning_rate|epochs?|steps?|global_step|iter|iterations?|time|timestamp|runtime|flos|seconds?|index|"
     r"percentage|momentum|wd|weight_decay)(_|$)|^system_|^lr|_per_second"
 )
+PRINTED = "console"
+"""The format of what was printed: rounded, and thinned as a progress bar is drawn."""
 _Floats = npt.NDArray[np.float64]
 
 
@@ -169,8 +171,9 @@ def same_trainings(runs: Mapping[int, Candidate], shown: Collection[int] = ()) -
 
     ``shown``: runs that were kept before, beside others of the same training; they are kept again.
 
-    Of the runs of one training the one is kept that is the same as the most others (a log that spans a resume
-    beside those of its parts), then that with the most points, then one that tells times.
+    Of the runs of one training a log is kept before what was printed; then the one that is the same as the most
+    others (a log that spans a resume beside those of its parts), then that with the most points, then one that
+    tells times.
     """
     alike: dict[int, set[int]] = defaultdict(set)
     for left, right in _candidates(runs):
@@ -178,7 +181,10 @@ def same_trainings(runs: Mapping[int, Candidate], shown: Collection[int] = ()) -
             alike[left].add(right)
             alike[right].add(left)
     kept: dict[int, int] = {}
-    order = sorted(alike, key=lambda n: (-len(alike[n]), n not in shown, *_poverty(runs[n].sketch), n))
+    order = sorted(
+        alike,
+        key=lambda n: (runs[n].format == PRINTED, -len(alike[n]), n not in shown, *_poverty(runs[n].sketch), n),
+    )
     for number in order:
         if number not in kept:
             kept |= {other: number for other in alike[number] if other not in kept and other not in kept.values()}

@@ -45,9 +45,9 @@ class Teller:
         self._send = send
         self._told: dict[int, object] = {}
         """By number, what of a run was told last."""
+        self._idle = False
         self._changes = -1
         self._listed: wire.Listed | None = None
-        self._idle = False
         self._piece = FIRST_PIECE
 
     def step(self) -> float:
@@ -60,15 +60,17 @@ class Teller:
         news = source.poll(self._piece)
         for number, batch in news:
             self._piece = PIECE
-            self._send(*wire.news(number, batch, _changed(source.run(number))))
+            self._tell(*wire.news(number, batch, _changed(source.run(number))))
         self._tell_runs()  # those that turned out to be the same training while they were read
-        if news or more:
-            self._idle = False
-            return 0.0
-        if not self._idle and source.is_scanned and source.is_read:
+        if source.is_caught_up and not self._idle:
             self._idle = True
             self._send(wire.Idle(), ())
-        return min(source.wait, LONGEST_WAIT)
+        return 0.0 if news or more else min(source.wait, LONGEST_WAIT)
+
+    def _tell(self, message: wire.Message, body: wire.Body = ()) -> None:
+        """Send what may leave something to be read or compared."""
+        self._idle = False
+        self._send(message, body)
 
     def _tell_runs(self) -> None:
         source = self._source
@@ -80,12 +82,13 @@ class Teller:
             state = run.claim, run.is_gone, run.instead, run.own, run.same_as
             if self._told.get(run.number) != state:
                 self._told[run.number] = state
-                self._send(wire.found(run), ())
+                self._tell(wire.found(run))
 
     def _tell_listed(self) -> None:
         source = self._source
         problems = {str(path): error for path, error in (source.problems | source.unreadable).items()}
-        listed = wire.Listed(source.files, problems, [os.fsencode(path) for path in source.own_runs])
+        own = [os.fsencode(path) for path in source.own_runs]
+        listed = wire.Listed(source.files, problems, source.newest, own)
         if listed != self._listed:
             self._listed = listed
             self._send(listed, ())

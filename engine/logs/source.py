@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -17,7 +17,8 @@ from .finding import Found, Place, Search
 from .own import OtherRun, joined_to
 from .reader import PIECE, Claim, Format, Reader
 from .registry import FORMATS
-from .same import Candidate, Sketch, same_trainings
+from .relation import Relation
+from .same import Sketch
 from .series import Series
 
 Key = tuple[str, Path, str]
@@ -42,9 +43,6 @@ _LOOK = 1 << 20
 _LEAST = 1 << 16
 """Bytes that a look is counted for at least, so that a call does not go on for ever where nothing is read."""
 _FAULTS = 3
-_RELATE_SECONDS = 1.0
-_MORE_POINTS = 1.1
-"""Growth of all points from which on runs are compared anew."""
 _NEWEST = 16
 """Files of a run that are looked at to tell when it was last changed: the newest come last."""
 
@@ -78,7 +76,8 @@ class FoundRun:
         """The run directory of springtui that holds the loads of the same training; its records and the points of
         this run belong together."""
         self.same_as: int | None = None
-        """The number of the run that is the same training in another format, and richer; see ``Source.relate``."""
+        """The number of the run that is the same training in another format, and richer, or whose settings it
+        tells; see ``Source.relate``."""
         self.sketch = Sketch()
         self.has_settings = False
         self.reader: Reader | None = None
@@ -117,7 +116,13 @@ class Source:
     one run: ``own`` of the ``FoundRun`` is that directory. ``own_runs`` lists the directories that belong to none.
     """
 
-    def __init__(self, paths: Sequence[Path], formats: Sequence[Format] | None = None) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        formats: Sequence[Format] | None = None,
+        names: Mapping[Path, str] | None = None,
+    ) -> None:
+        """``names``: by path, how a person calls it, where that is another way."""
         self._search = Search(paths, FORMATS if formats is None else formats)
         self.runs: dict[Key, FoundRun] = {}
         """In the order in which they were found."""
@@ -125,11 +130,9 @@ class Source:
         """Run directories of springtui under these paths that belong to no run of another tool."""
         self.changes = 0
         """Grows whenever something about a run changes that is no news of its log."""
-        self._points = 0
-        self._related = 0
-        """Points that had been read when runs were compared last."""
-        self._next_relation = 0.0
-        self._named = [str(path) for path in paths]
+        self._relation = Relation(self.runs)
+        self.named = [(names or {}).get(path, str(path)) for path in paths]
+        """The paths as a person called them."""
         self._at: dict[Path, list[FoundRun]] = {}
         """By place, the runs that are claimed there."""
         self._by_number: list[FoundRun] = []
@@ -177,6 +180,11 @@ class Source:
         return not self._unread
 
     @property
+    def is_caught_up(self) -> bool:
+        """Whether all paths were looked through, all runs read to the end that they had, and compared."""
+        return self.is_scanned and self.is_read and not self._ready and self._relation.is_known
+
+    @property
     def wait(self) -> float:
         """Seconds until ``scan`` or ``poll`` has something to do."""
         if self._ready or self._search.is_looking or not self._search.is_complete:
@@ -188,6 +196,11 @@ class Source:
     def files(self) -> int:
         """Plain files that were looked over by now."""
         return self._search.files
+
+    @property
+    def newest(self) -> float:
+        """When the newest of them was changed, in seconds since the epoch; 0 where that is long ago."""
+        return self._search.newest
 
     @property
     def problems(self) -> dict[Path, str]:
@@ -211,18 +224,18 @@ class Source:
         news: list[tuple[int, Batch]] = []
         start, spent, looks = time.monotonic(), time.thread_time(), 0
         while limit > 0 and (run := self._next_run()) is not None:
-            batch, before, points = self._look(run, min(limit, _LOOK)), run.read, run.sketch.points
+            batch, before = self._look(run, min(limit, _LOOK)), run.read
             run.sketch.take(batch)
             run.has_settings = run.has_settings or bool(batch.settings)
             run.read, run.size = batch.read, batch.size
             limit -= max(_LEAST, run.read - before)
-            self._points += run.sketch.points - points
             if batch.more:
                 self._ready.append(run)
             else:
                 self._put_off(run, has_grown=run.is_complete and bool(batch))
                 run.is_complete = True
                 self._unread.discard(run.number)
+            self._relation.note(run)
             looks += 1
             if batch:
                 news.append((run.number, batch))
@@ -231,7 +244,7 @@ class Source:
         if looks and not news and not self._ready:
             self._cost += 0.1 * ((time.thread_time() - spent) / looks - self._cost)
         if not self._ready:
-            self._relate_again()
+            self.changes += self._relation.tell_again(is_read=self.is_read)
         return news
 
     def relate(self) -> None:
@@ -239,43 +252,7 @@ class Source:
 
         ``poll`` calls it now and then; it costs nothing where all runs are of one format.
         """
-        candidates = {
-            run.number: Candidate(run.format.name, run.claim.folder, run.sketch)
-            for run in self.runs.values()
-            if run.is_complete
-        }
-        shown = {run.same_as for run in self.runs.values() if run.same_as is not None}
-        several = len({candidate.format for candidate in candidates.values()}) > 1
-        same = self._settings_alone() | (same_trainings(candidates, shown) if several else {})
-        for run in self.runs.values():
-            other = same.get(run.number)
-            while other in same:
-                other = same[other]
-            if run.same_as != other:
-                run.same_as = other
-                self.changes += 1
-
-    def _settings_alone(self) -> dict[int, int]:
-        """By number of a run that holds no points, that of the run whose settings it tells.
-
-        It lies in the other's folder: TensorBoard's writers put settings into a folder of their own.
-        """
-        by_folder = {(run.format.name, run.claim.folder): run for run in self.runs.values()}
-        above = {
-            run.number: by_folder.get((run.format.name, run.claim.folder.parent))
-            for run in self.runs.values()
-            if run.has_settings and run.is_complete and not run.sketch.points
-        }
-        return {number: run.number for number, run in above.items() if run is not None}
-
-    def _relate_again(self) -> None:
-        """Do so where much has been read since the last time, and the last time did not cost much."""
-        start = time.monotonic()
-        if start < self._next_relation or self._points < self._related * _MORE_POINTS:
-            return
-        self.relate()
-        self._related = max(self._points, 1)
-        self._next_relation = time.monotonic() + max(_RELATE_SECONDS, (time.monotonic() - start) / _SHARE)
+        self.changes += self._relation.tell()
 
     def close(self) -> None:
         """Let go of all open files."""
@@ -412,7 +389,7 @@ class Source:
         self.own_runs = [path for path in own if path not in belongs]
 
     def _name(self, claim: Claim, place: Place) -> str:
-        named, root = self._named[place.root], self.paths[place.root]
+        named, root = self.named[place.root], self.paths[place.root]
         inside = claim.folder.relative_to(root).as_posix() if claim.folder.is_relative_to(root) else "."
         if len(self.paths) > 1:
             inside = named if inside == "." else f"{named.rstrip('/')}/{inside}"

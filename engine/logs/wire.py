@@ -87,12 +87,14 @@ class Listed(msgspec.Struct, frozen=True, tag="listed"):
     """Plain files that were looked over."""
     problems: dict[str, str]
     """By path, why it cannot be looked through."""
+    newest: float
+    """When the newest of them was changed, in seconds since the epoch; 0 where that is long ago."""
     own_runs: list[bytes]
     """Run directories of springtui that belong to no run of another tool."""
 
 
 class Idle(msgspec.Struct, frozen=True, tag="idle"):
-    """The present end of every run was reached."""
+    """The present end of every run was reached, and the runs were compared with each other."""
 
 
 Message = Found | News | Listed | Idle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -9,7 +10,7 @@ import msgspec
 
 from engine.errors import ConfigError
 from engine.measures.registry import DEFAULT_MEASURE, SEPARATIONS
-from engine.runs.listing import find_run
+from engine.runs.listing import find_run, is_run_directory
 
 from .completion import complete_list, complete_names
 from .options import json_option, run_argument
@@ -45,6 +46,7 @@ def _colours() -> list[str]:
         "springtui export 20260101-120000-sweep-1a2b3c --format svg,csv --colour cv",
         "springtui export last --figure load-curve --measure fuzziness --format pdf",
         "springtui export last --tensorboard logs && tensorboard --logdir logs",
+        "springtui export ./lightning_logs --out numbers",
     )
     + "\n\n\b\nFigures:\n"
     + "  load-curve  the newest load curve and each layer's load; a network's with the chain it behaves like\n"
@@ -121,8 +123,9 @@ def export(
 ) -> int:
     """Write a run's figures and data as files; or print its records with --records --json.
 
-    RUN is an id or a name, a beginning of one that fits no other run, last, or a path. Of a live
-    run the present state is written. Pictures need matplotlib: pip install 'springtui[figures]'; csv and json need
+    RUN is an id or a name, a beginning of one that fits no other run, last, or a path. A path may also be a log of
+    another tool, or a folder of them: each run is written as CSV and JSON, or with --tensorboard. Of a live run
+    the present state is written. Pictures need matplotlib: pip install 'springtui[figures]'; csv and json need
     nothing. --tensorboard needs TensorBoard: pip install 'springtui[tensorboard]'; given alone, it writes only
     event files.
 
@@ -135,6 +138,10 @@ def export(
     named = [name for name, given in (("--figure", figures), ("--format", formats), ("--out", out)) if given]
     if records:
         _check_records([*named, *(["--tensorboard"] if tensorboard is not None else [])], as_json=as_json)
+    if (log := _log_at(run)) is not None:
+        if figures:
+            raise ConfigError(f"--figure cannot be drawn of {log}, a log of another tool: leave it out")
+        return _export_logs(log, split_formats(formats), out, tensorboard, records=records, as_json=as_json)
     found = find_run(session.look_home(), run)
     material = read_material(found)
     if records:
@@ -151,6 +158,44 @@ def export(
         print_json({"run": found.id, "config": config, "files": [str(file) for file in files]})
     for file in () if as_json else files:
         print_line(str(file))
+    return 0
+
+
+def _log_at(name: str) -> Path | None:
+    """The file or folder that an argument names, as ``watch`` takes it, where that is no run of springtui."""
+    path = Path(name)
+    if (os.sep in name or name == ".") and os.path.lexists(path) and not is_run_directory(path):
+        return path
+    return None
+
+
+def _export_logs(
+    path: Path,
+    formats: tuple[str, ...],
+    out: Path | None,
+    tensorboard: Path | None,
+    *,
+    records: bool,
+    as_json: bool,
+) -> int:
+    """Write or print the runs that other tools logged under a path; the exit status."""
+    from engine.logs.whole import whole_runs
+
+    from ..export.logs import export_log, file_name, log_document
+
+    for run in whole_runs([path]):
+        if records:
+            print_json(log_document(run))
+            continue
+        files = export_log(run, formats, out or Path()) if formats or out or tensorboard is None else []
+        if tensorboard is not None:
+            from engine.formats.tensorboard import export_tensorboard
+
+            files.append(export_tensorboard(run, tensorboard, file_name(run)))
+        if as_json:
+            print_json({"run": run.id, "format": run.format, "files": [str(file) for file in files]})
+        for file in () if as_json else files:
+            print_line(str(file))
     return 0
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,59 +19,22 @@ from ..preferences.preferences import load_preferences
 from ..terminal.gc_pauses import held
 from .opening import check_terminal
 from .options import STANDARD_INPUT
-from .output import print_json
+from .output import print_json, print_message
 from .session import Session
+from .standard_input import NAME, Spool
 
 if TYPE_CHECKING:
-    from engine.logs.batch import Batch
     from engine.logs.client import Hear, LogClient
-    from engine.logs.foreign import ForeignRun
 
-_SPOOLED = "standard-input"
-"""Name of the file that keeps what is piped in."""
 _FIRST_LOOK = 10.0
 """Seconds within which the first run is waited for, or the end of the first look through the paths."""
 _FORMATS = 6
 """Runs, at most, of which it is waited for whether they are one training in several formats."""
 _ONE_TRAINING = 0.5
 """Seconds for that."""
-_LOOKS = 2.5
-"""Seconds in which the process looks at every file that still grew, or that nothing had recognised."""
-_WAITING = 64
-"""Batches that wait to be printed."""
-_PIECE = 1 << 16
-
-
-class Spool:
-    """What comes on standard input, copied by a thread to a file that springtui reads like any other log."""
-
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="springtui-")
-        self.path = Path(self._folder.name) / _SPOOLED
-        self.path.touch(mode=0o600)
-        self.ended = threading.Event()
-        """Set once the input has ended and all of it is in the file."""
-        self._since = float("inf")
-        """When that was, on the monotonic clock."""
-        self._input = os.dup(0)
-        threading.Thread(target=self._copy, name="standard-input", daemon=True).start()
-
-    def _copy(self) -> None:
-        with contextlib.suppress(OSError), self.path.open("ab", buffering=0) as file:
-            while piece := os.read(self._input, _PIECE):
-                file.write(piece)
-        self._since = time.monotonic()
-        self.ended.set()
-
-    @property
-    def is_read(self) -> bool:
-        """Whether the input ended so long ago that the process has looked at all of it."""
-        return time.monotonic() - self._since >= _LOOKS
-
-    def close(self) -> None:
-        """Remove the file."""
-        with contextlib.suppress(OSError):
-            self._folder.cleanup()
+_BEGINNING = 60.0
+"""Seconds since the last change of a file within which a training may have begun that has no log yet."""
+_PAUSE = 0.05
 
 
 @contextlib.contextmanager
@@ -85,8 +46,10 @@ def reading(paths: Sequence[str], hear: Hear | None = None) -> Iterator[tuple[Lo
         require_named(named)
         from engine.logs.client import LogClient  # own runs need no NumPy
 
-        client = LogClient(named, hear)
+        client = LogClient(named, hear, None if spool is None else (spool.path, NAME))
         try:
+            if spool is not None:
+                spool.follow(client.piped_position)
             yield client, spool
         finally:
             client.close()
@@ -98,10 +61,14 @@ def reading(paths: Sequence[str], hear: Hear | None = None) -> Iterator[tuple[Lo
 def open_screens(session: Session, paths: Sequence[str], own: Sequence[Run]) -> int:
     """Open the app on these paths and on runs of springtui; the exit status.
 
+    What is piped in is printed to its end once the app was left: its writer would die of a pipe without a reader.
+
     Raises:
         LogError: nothing under the paths is a log that springtui reads.
         TerminalError: there is no terminal.
     """
+    if STANDARD_INPUT in paths and os.isatty(0):
+        raise LogError("nothing is piped in, which - stands for; as python train.py | springtui watch -")
     with reading(paths) as (client, spool):
         if spool is not None:
             _take_terminal()
@@ -111,34 +78,41 @@ def open_screens(session: Session, paths: Sequence[str], own: Sequence[Run]) -> 
             from ..app import Opening, run_app  # while the other process begins to read
             from ..follow.opened import OpenedRuns
 
-            source = OpenedRuns(own, client)
+            source = OpenedRuns(own, client, lambda: "" if spool is None else spool.trouble)
             client.wait(lambda client: client.is_listed or len(source.runs()) > 1, _FIRST_LOOK)
             if 1 < len(source.runs()) <= _FORMATS:
                 client.wait(lambda client: client.is_idle and client.is_listed, _ONE_TRAINING)
             runs = source.runs()
-            if not runs and client.is_listed and spool is None:
+            if not runs and client.is_listed and spool is None and not is_beginning(client):
                 refuse(client)
             first = runs[0] if len(runs) == 1 and client.is_listed else None
             if spool is not None:
                 threading.Thread(target=_end_input, args=(client, spool), name="end-of-input", daemon=True).start()
             opening = Opening("watch" if first is not None else "runs", first, read_only=True, source=source)
-            return run_app(session.look_home(), None, effective, opening)
+            status = run_app(session.look_home(), None, effective, opening)
+        if spool is not None and status == 0:
+            client.close()
+            spool.pass_on()
+        return status
+
+
+def is_beginning(client: LogClient) -> bool:
+    """Whether there is no file yet, or one so young that its training may be about to write its log."""
+    return not (client.error or client.problems) and (not client.files or time.time() - client.newest < _BEGINNING)
 
 
 def refuse(client: LogClient) -> None:
-    """Say that nothing is there to read; a folder without a file is waited for.
+    """Say that nothing is there to read.
 
     Raises:
         WorkerError: the process that reads has failed.
-        LogError: there are files, and none is a log that springtui reads, or nothing may be looked at.
+        LogError: there is no log that springtui reads, or nothing may be looked at.
     """
     if client.error:
         raise WorkerError(client.error)
-    if client.problems or client.files:
-        from engine.logs.read import refusal  # which needs NumPy
+    from engine.logs.read import refusal  # which needs NumPy
 
-        told = {Path(path): why for path, why in client.problems.items()}
-        raise LogError(refusal([Path(path) for path in client.paths], client.files, told))
+    raise LogError(refusal(client.called, client.files, client.problems))
 
 
 def _take_terminal() -> None:
@@ -168,30 +142,37 @@ def print_records(paths: Sequence[str], *, once: bool) -> int:
 
     Args:
         paths: to look through.
-        once: to the present end; else until interrupted, or until standard input has ended and was read.
+        once: to the present end, and of standard input to its end; else until interrupted, or until standard
+            input has ended where that is all.
 
     Raises:
         LogError: nothing under the paths is a log that springtui reads.
+        WorkerError: the process that reads has failed.
     """
-    came: queue.Queue[tuple[ForeignRun, Batch]] = queue.Queue(_WAITING)
-    with reading(paths, lambda run, batch: came.put((run, batch))) as (client, spool):
-        from engine.logs.rows import records_of
+    from .log_news import LogNews  # which needs NumPy
 
-        begun: set[str] = set()
+    news, is_awaited, lost = LogNews(), False, ""
+    ends = once or set(paths) == {STANDARD_INPUT}
+    with reading(paths, news.hear) as (client, spool), contextlib.closing(news):
         while True:
-            over = client.is_idle and (once or (spool is not None and spool.is_read))
-            if client.is_listed and not client.runs() and (spool is None or over):
-                refuse(client)
-            try:
-                run, batch = came.get(timeout=0.05)
-            except queue.Empty:
-                if over:
+            is_over = ends and client.is_idle and (spool is None or spool.is_read)
+            if client.is_listed and not client.runs() and (is_over or spool is None) and not is_awaited:
+                if once or is_over or not is_beginning(client):
+                    refuse(client)
+                print_message(f"springtui: no log yet, {client.files} files were looked at; one is waited for")
+                is_awaited = True
+            if spool is not None and spool.trouble != lost:
+                lost = spool.trouble
+                print_message(f"springtui: {lost}")
+            records = news.next(_PAUSE)
+            if records is not None:
+                for record in records:
+                    print_json(record)
+                if once and spool is None and news.has_ended and client.runs():
                     return 0
-                if client.error:
-                    raise WorkerError(client.error) from None
-                sys.stdout.flush()
                 continue
-            new = run.id not in begun
-            begun.add(run.id)
-            for record in records_of(batch, run.begun() if new or batch.anew or batch.settings else None):
-                print_json({"run": run.id, **record})
+            sys.stdout.flush()
+            if is_over:
+                return 0
+            if client.error:
+                raise WorkerError(client.error)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import math
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +17,10 @@ import click
 import msgspec
 
 from ..terminal.text import plain_text
-from .options import json_option
+from .options import STANDARD_INPUT, json_option
 from .output import print_message, print_table
 from .session import Session, common, examples
+from .standard_input import whole_input
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +35,6 @@ _TOLD_EVERY = 0.5
 _QUIET = 1.0
 """Seconds of reading before a terminal is told how far it is."""
 _CSV = ("run", "format", "tag", "step", "value", "time")
-_INPUT = "standard-input.log"
 
 
 @click.command(
@@ -61,16 +60,16 @@ def scalars(_session: Session, paths: tuple[Path, ...], as_csv: bool, as_json: b
     and what is damaged is skipped and counted. Without an option a table tells which runs and scalars there are.
 
     With --json one object a line for each run and format: run (its directory relative to PATH, a dot where it is
-    PATH; #NAME is appended where one file or folder holds several runs), format, same_as (only where it is the
-    same training as a richer line in another format: the run of that line), settings, counts (by tag, where steps
-    are no optimiser's steps: what they count), scalars (by tag: step, value and time, in the order of the log;
-    time is in seconds since 1970), problems (what was skipped, with counts). Numbers that are not finite, and
-    times that the log does not tell, are the words "nan", "inf" and "-inf".
+    PATH; #NAME is appended where one file or folder holds several runs), format, same_as and same_as_format
+    (only where it is the same training as a richer line: run and format of that line), settings, counts (by tag,
+    where steps are no optimiser's steps: what they count), scalars (by tag: step, value and time, in the order of
+    the log; time is in seconds since 1970), problems (what was skipped, with counts). Numbers that are not finite,
+    and times that the log does not tell, are the words "nan", "inf" and "-inf".
     """
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other; leave one out")
-    with tempfile.TemporaryDirectory(prefix="springtui-") as spool:
-        runs = _read([_spooled(Path(spool)) if str(path) == "-" else path for path in paths])
+    with whole_input() if any(map(_is_input, paths)) else contextlib.nullcontext() as piped:
+        runs = _read([piped if piped is not None and _is_input(path) else path for path in paths], piped)
     if as_csv:
         _print_csv(runs)
     elif as_json:
@@ -81,24 +80,22 @@ def scalars(_session: Session, paths: tuple[Path, ...], as_csv: bool, as_json: b
     return 0
 
 
-def _read(paths: list[Path]) -> list[LogRun]:
+def _read(paths: list[Path], piped: Path | None) -> list[LogRun]:
     from engine.logs.read import logs_of, open_source
 
-    progress, source = _Progress(), open_source(list(paths))
+    names = {piped: STANDARD_INPUT} if piped is not None else {}
+    progress, source = _Progress(), open_source(list(paths), names)
     try:
         runs = logs_of(source, progress.tell)
     finally:
         progress.clear()
     for path, why in (source.problems | source.unreadable).items():
-        print_message(f"{path}: {why}")
+        print_message(f"{names.get(path, path)}: {why}")
     return runs
 
 
-def _spooled(folder: Path) -> Path:
-    """Standard input up to its end, in a file."""
-    with (folder / _INPUT).open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-    return folder / _INPUT
+def _is_input(path: Path) -> bool:
+    return str(path) == STANDARD_INPUT
 
 
 class _Progress:
@@ -130,7 +127,7 @@ def _json_line(run: LogRun) -> Iterator[str]:
     """The pieces of a run's line: ASCII, so that no control character of a log reaches a terminal."""
     head: dict[str, Any] = {"run": run.run, "format": run.format}
     if run.same_as:
-        head["same_as"] = run.same_as
+        head |= {"same_as": run.same_as, "same_as_format": run.same_as_format}
     head |= {"settings": run.settings, "counts": run.counts}
     yield _text(head)[:-1] + ', "scalars": {'
     for number, (tag, points) in enumerate(run.scalars.items()):
@@ -186,7 +183,7 @@ def _print_csv(runs: list[LogRun]) -> None:
 def _print_summary(runs: list[LogRun]) -> None:
     rows = []
     for run in runs:
-        same = f"same training as {run.same_as}" if run.same_as else ""
+        same = f"same training as {run.same_as} ({run.same_as_format})" if run.same_as else ""
         for tag, points in run.scalars.items() or [("(no scalars yet)", None)]:
             rows.append((run.run, run.format, tag, *_summary(points), same))
     print_table(("RUN", "FORMAT", "TAG", "POINTS", "STEPS", "LAST", ""), rows)

@@ -145,7 +145,7 @@ def export(material: Material, wanted: Wanted, folder: Path) -> list[Path]:
                 for tower, state in _towers(material.state, figure).items():
                     drawer = _drawer(material._replace(state=state), wanted, figure, ending)
                     encoders[f"{name}-{figure}{tower}.{ending}"] = drawer
-    return [_write(folder / file, encode) for file, encode in encoders.items()]
+    return [write_file(folder / file, encode) for file, encode in encoders.items()]
 
 
 def check(material: Material, wanted: Wanted) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -290,10 +290,13 @@ def _csv(material: Material) -> str:
     return csv_of(curve_rows(material.events))
 
 
-def _write(path: Path, encode: Callable[[], bytes]) -> Path:
+def write_file(path: Path, encode: Callable[[], bytes]) -> Path:
     """Write a temporary file and rename it, so that an old file stays until the new one is whole; its path.
 
     Other users may read it, unlike a run.
+
+    Raises:
+        HomeError: it cannot be written.
     """
     data = encode()
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from engine.runs.any_run import AnyRun
@@ -21,11 +21,13 @@ class OpenedRuns:
     Args:
         own: runs of springtui.
         client: of the process that looks through the paths.
+        lost: what of its input was lost, in words; empty where nothing was.
     """
 
-    def __init__(self, own: Sequence[Run], client: LogClient) -> None:
+    def __init__(self, own: Sequence[Run], client: LogClient, lost: Callable[[], str] = str) -> None:
         self._own = list(own)
         self._client = client
+        self._lost = lost
         self._found: dict[Path, Run] = {}
 
     def runs(self) -> list[AnyRun]:
@@ -52,5 +54,5 @@ class OpenedRuns:
 
     @property
     def trouble(self) -> str:
-        """Why nothing new is read, in words; empty while all is well."""
-        return self._client.error
+        """Why nothing new is read, or what was lost, in words; empty while all is well."""
+        return self._client.error or self._lost()

@@ -23,7 +23,7 @@ from engine.runs.towers import towers_of
 
 from .history import History
 from .layer_history import LayerHistory
-from .number_histories import NumberHistories
+from .number_histories import Hole, NumberHistories
 from .run_state import USAGES, RunState
 from .tower import ECHO_SECONDS, ECHOES, TowerCurves, finite_numbers, point_names
 
@@ -80,6 +80,12 @@ class View:
     """Steps from which on a resumed training logged again."""
     missing: dict[str, int] = field(default_factory=dict)
     """By scalar: how many of its numbers are not finite, where a log keeps count."""
+    places: dict[str, int] = field(default_factory=dict)
+    """By scalar of such a log: the step of its newest number."""
+    holes: dict[str, list[Hole]] = field(default_factory=dict)
+    """By scalar of such a log: where on its horizontal axis its numbers are not finite."""
+    seconds: float | None = None
+    """Seconds from the first number of such a log to the newest; NaN without times, None of other logs."""
     notes: list[Note] = field(default_factory=list)
     """The remarks in a log that is kept as columns, oldest first."""
     problems: dict[str, int] = field(default_factory=dict)
@@ -155,6 +161,8 @@ class Timeline:
             for event in bulk.events:
                 state.fold(event)
             state.logged, state.step = self._numbers.newest, self._numbers.step
+            if math.isfinite(newest := self._numbers.times[1]):
+                state.heard = newest
             self.records = self._numbers.points
             return True
 
@@ -264,9 +272,10 @@ class Timeline:
                 if self._bulk.has_records:
                     state.logged = {**self._numbers.newest, **state.logged}
                 else:
-                    view.curves = len(self._numbers.moments().steps)
+                    first, last = self._numbers.times
+                    view.curves, view.seconds = len(self._numbers.moments().steps), last - first
                 view.units, view.missing = self._numbers.units, self._numbers.missing
-                view.marks = self._bulk.marks
+                view.places, view.marks, view.holes = self._numbers.places, self._bulk.marks, self._numbers.holes
                 view.read, view.problems = self._bulk.read, self._bulk.problems
                 view.notes = [event for event in self._bulk.events if isinstance(event, Note)]
             return view
@@ -316,6 +325,8 @@ class Timeline:
         view = self.view()
         with self._lock:
             until = self._numbers.until(min(max(0, position), view.curves - 1))
+            view.holes = until.holes
+            view.seconds = until.time - self._numbers.times[0]
         view.state.step, view.state.logged, view.histories = until.step, until.newest, until.histories
         if math.isfinite(until.time):
             view.state.heard = until.time

@@ -1,0 +1,98 @@
+"""The records of other tools' logs as they come, each training once."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from engine.logs.batch import Batch
+from engine.logs.rows import records_of
+from engine.runs.records import plain
+
+if TYPE_CHECKING:
+    from engine.logs.client import LogClient
+    from engine.logs.foreign import ForeignRun
+
+_WAITING = 64
+"""Batches that wait to be taken; until they are, no more is read."""
+_LOOK = 0.1
+
+
+class LogNews:
+    """Hands on what a client hears.
+
+    A run's records come once it has been read to its end and compared with the others: only then it is known
+    whether it is a training that another log tells too, of which one is shown.
+    """
+
+    def __init__(self) -> None:
+        self._came: queue.Queue[tuple[ForeignRun, Batch] | None] = queue.Queue(_WAITING)
+        self._stopped = threading.Event()
+        self.has_ended = False
+        """Whether the records of all runs up to an end that they had once have been handed on."""
+        self._begun: dict[str, bool] = {}
+        """By id of a run of which records were handed on, whether it is shown still."""
+        self._settings: dict[str, dict[str, Any]] = {}
+        self._counted: Counter[str] = Counter()
+        """By id, the number of records."""
+
+    def hear(self, client: LogClient, run: ForeignRun | None, batch: Batch) -> None:
+        """Take what the client tells, in its thread."""
+        if run is None:
+            for one in client.runs():
+                if not self._begun.get(one.id):
+                    self._put((one, _whole(one, anew=one.id in self._begun)))
+                    self._begun[one.id] = True
+            self._put(None)
+        elif self._begun.get(run.id):
+            self._begun[run.id] = client.is_shown(run)
+            if self._begun[run.id]:
+                self._put((run, batch))
+
+    def _put(self, item: tuple[ForeignRun, Batch] | None) -> None:
+        while not self._stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                self._came.put(item, timeout=_LOOK)
+                return
+
+    def close(self) -> None:
+        """Take no more."""
+        self._stopped.set()
+
+    def next(self, seconds: float) -> Iterator[dict[str, Any]] | None:
+        """The next records, each with its run; None where nothing came in time."""
+        try:
+            item = self._came.get(timeout=seconds)
+        except queue.Empty:
+            return None
+        self.has_ended = self.has_ended or item is None
+        return iter(()) if item is None else self._records(*item)
+
+    def _records(self, run: ForeignRun, batch: Batch) -> Iterator[dict[str, Any]]:
+        started = run.begun()
+        events = records_of(batch, run.columns.counts, run.observe().last_record or 0.0)
+        if self._settings.get(run.id) != started.settings:
+            self._settings[run.id] = started.settings
+            yield self._record(run, plain(started))
+        for event in events:
+            yield self._record(run, plain(event))
+
+    def _record(self, run: ForeignRun, record: dict[str, Any]) -> dict[str, Any]:
+        number = self._counted[run.id]
+        self._counted[run.id] += 1
+        return {"run": run.name, **record, "seq": number}
+
+
+def _whole(run: ForeignRun, *, anew: bool) -> Batch:
+    """All that is known of a run, as a batch."""
+    columns = run.columns
+    return Batch(
+        anew=anew,
+        points={tag: columns.series(tag) for tag in columns.tags},
+        remarks=list(columns.remarks),
+        ended=columns.ended,
+    )
