@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from .batch import Batch
 from .columns import Columns
 from .console.text import without_escapes
 from .rows import Rows, ending, in_past, moment, note_of
+from .series import Series
 
 KIND = "log"
 CONSOLE_BYTES = 1 << 16
@@ -60,7 +62,7 @@ class ForeignRun(AnyRun):
         self.name = run_id
         """What ``springtui scalars`` calls it, with its format behind it where another run has that name."""
         self.is_piped = False
-        """Whether it is read from what is piped in."""
+        """Whether it is read from what is piped in: points without a time get that at which they came."""
         self.columns = Columns()
         self.files: list[Path] = []
         self.own: Path | None = None
@@ -93,6 +95,8 @@ class ForeignRun(AnyRun):
                 self._first, self._heard, self._newest = math.inf, -math.inf, {}
                 self._console.clear()
                 self._notes, self._noted = [], 0
+            if self.is_piped:
+                _date(batch.points.values(), time.time())
             self.columns.take(batch)
             for tag in {**batch.cuts, **batch.points}:
                 self._note_newest(tag)
@@ -290,6 +294,12 @@ class ForeignRun(AnyRun):
                 read=read,
                 problems=dict(columns.problems),
             )
+
+
+def _date(given: Iterable[Series], moment: float) -> None:
+    """Give points that tell no time this one."""
+    for points in given:
+        points.time[np.isnan(points.time)] = moment
 
 
 def _ago(moment: float) -> str:
