@@ -236,6 +236,7 @@ async def test_the_first_run_is_waited_for_and_opened(home: Path) -> None:
         await until(pilot, lambda: screen.table.EMPTY.startswith("waiting for records"))
         source.found.append(long_run())
         await until(pilot, lambda: isinstance(pilot.app.screen, WatchScreen))
+        await until(pilot, lambda: watching(pilot).is_mounted and watching(pilot).follower.complete)
 
 
 async def test_the_end_of_the_reading_process_is_told(home: Path) -> None:
