@@ -33,6 +33,7 @@ NOTES = 1000
 """Most remarks that are told, the newest ones."""
 SILENCE = 120.0
 """Seconds without a record for which a run counts as running, at least."""
+_LONG_SILENCE = 6 * 3600.0
 _JUST_NOW = 5.0
 _GAPS, _PATIENCE = 32, 5.0
 """The gaps between so many of the newest records tell how long a silence is usual: so many times the mean."""
@@ -203,7 +204,9 @@ class ForeignRun(AnyRun):
         if last is None:
             return Observation(status=Status.UNKNOWN, text=self._with_habit("its records have no time"))
         silent = time.time() - last
-        text = self._with_habit(f"last record {_ago(last)}")
+        text = f"last record {_ago(last)}"
+        if silent < _LONG_SILENCE:  # later the writer's habit explains nothing
+            text = self._with_habit(text)
         status = Status.RUNNING if silent <= self._patience() else Status.UNKNOWN
         return Observation(status=status, text=text, since=last, last_record=last)
 

@@ -62,6 +62,11 @@ class Lines:
             self._rest = b""
         return found
 
+    @property
+    def is_within_line(self) -> bool:
+        """Whether a line has been begun and not ended."""
+        return bool(self._rest)
+
     def finish(self) -> list[str]:
         """The line that was begun and will not be ended."""
         found: list[str] = []

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..batch import Batch, Remark
-from ..series import Floats, Ints, Series
+from ..series import Floats, Ints, Series, joined
 from .block import Block
 from .keys import COUNTS, EPOCH, MMENGINE_VAL, PARTS, Keys, Role
 from .plain import time_of
+from .tags import NEVER, Bools, Doubt, News, Tag, backward, behind, goes_back
 
 BY_STEP, BY_EPOCH, BY_LINE = 0, 1, 2
 MOST_RESUMES = 100
 """After so many steps backwards a log is taken to be in no order: all is kept as it comes."""
+_LONGEST_DOUBT = 1000
+"""Lines of one step after which it is left as it is."""
 _SHARED = ("time", "data_time")
 """What MMEngine's lines hold in training, with iterations as steps, and in validation, with epochs."""
 
 _BELOW = 1 << 54
 """More than any two steps or epochs lie apart."""
-_NEVER = int(np.iinfo(np.int64).min)
-"""Below every step."""
-
-Bools = npt.NDArray[np.bool_]
 Grouped = Callable[[Any, Any, Any, int], tuple[Any, Any, Any]]
 
 
@@ -39,43 +37,6 @@ def by_node(node: Any, line: Any, value: Any, nodes: int) -> tuple[Any, Any, Any
     return bounds, line[order], value[order]
 
 
-@dataclass(slots=True, eq=False)
-class _Tag:
-    """What is remembered of a tag from batch to batch."""
-
-    name: str
-    is_counter: bool
-    counts: str = ""
-    last_step: float = math.nan
-    last_value: float = math.nan
-    """Of the last point; NaN where it is void."""
-    highest: float = -math.inf
-    """No point that was given has a higher step."""
-    reached: int = 0
-    """How far the run's counter was at its last point; see ``Fold._counter``."""
-    is_main: bool = True
-    """Whether its last point was at the log's highest step so far: it has no counter of its own."""
-
-
-@dataclass(slots=True)
-class _News:
-    """The points of a tag in one block."""
-
-    lines: Ints
-    values: Floats
-    kept: Bools | None = None
-    """None: all of them."""
-
-    def holds(self, line: int) -> bool:
-        """Whether one of them is of this line."""
-        at = self.before(line)
-        return at < len(self.lines) and int(self.lines[at]) == line
-
-    def before(self, line: int) -> int:
-        """How many of them are of earlier lines."""
-        return int(np.searchsorted(self.lines, line))
-
-
 class Fold:
     """Folds the blocks of one log, in their order."""
 
@@ -85,16 +46,25 @@ class Fold:
         self._step = math.nan
         """The last step that a line said."""
         self._has_steps = False
-        self._highest = _NEVER
+        self._highest = NEVER
         """How far the run's counter was since the beginning, or since the run was resumed."""
         self._iteration = (math.nan, math.nan)
         """Step and epoch of MMEngine's last line about training."""
-        self._tags: dict[tuple[int, int], _Tag] = {}
+        self._tags: dict[tuple[int, int], Tag] = {}
         """By node and part."""
-        self._by_node: dict[int, list[_Tag]] = {}
+        self._by_node: dict[int, list[Tag]] = {}
         self._names: set[str] = set()
         self._counts = {BY_STEP: "", BY_EPOCH: "epoch", BY_LINE: "line"}
         self._resumes = 0
+        self._epoch = math.nan
+        """The last epoch that a line said."""
+        self._counts_anew = False
+        """Whether the steps begin again with each epoch."""
+        self._doubt: Doubt | None = None
+        self._doubtful = 0
+        """The line of the present block with which the doubt begins, or 0."""
+        self._again: dict[Tag, list[Series]] = {}
+        """Points that are void with earlier ones, and that are to be given again: those of a doubt."""
 
     def take(self, block: Block, text: bytes, grouped: Grouped = by_node) -> Batch:
         """The news of a block; ``text`` is what its dates stand in."""
@@ -112,6 +82,10 @@ class Fold:
         self._learn_counts(block)
         for tag, found in news.items():
             self._give(tag, found, steps, modes, times, batch)
+        for tag, points in self._again.items():
+            if len(whole := joined([*points, *filter(None, [batch.points.get(tag.name)])])):
+                batch.points[tag.name] = whole
+                tag.highest = max(tag.highest, float(whole.step.max()))
         self._records += n
         return batch
 
@@ -166,12 +140,12 @@ class Fold:
 
     def _grouped(
         self, block: Block, steps: Ints, modes: npt.NDArray[np.int8], parts: npt.NDArray[np.int8], grouped: Grouped
-    ) -> dict[_Tag, _News]:
+    ) -> dict[Tag, News]:
         """By tag: its points, without those that only say the step again."""
         p = block.points
         bounds, lines, values = grouped(block.node[:p], block.line[:p], block.value[:p], len(self._keys))
         has_parts = bool(parts.any())
-        found: list[tuple[int, int, int, _News]] = []
+        found: list[tuple[int, int, int, News]] = []
         for node in np.flatnonzero(np.diff(bounds)).tolist():
             at, of = lines[bounds[node] : bounds[node + 1]], values[bounds[node] : bounds[node + 1]]
             role = self._keys.nodes[node].role
@@ -183,12 +157,12 @@ class Fold:
                 at, of = at[other], of[other]
             if not has_parts or role is Role.EPOCH:
                 if len(at):
-                    found.append((int(at[0]), node, 0, _News(at, of)))
+                    found.append((int(at[0]), node, 0, News(at, of)))
                 continue
             named = self._named_parts(node)[parts[at]]
             for part in np.unique(named).tolist():
                 mine = named == part
-                found.append((int(at[mine][0]), node, part, _News(at[mine], of[mine])))
+                found.append((int(at[mine][0]), node, part, News(at[mine], of[mine])))
         return {self._tag(node, part): news for _, node, part, news in sorted(found, key=lambda one: one[:3])}
 
     def _named_parts(self, node: int) -> Ints:
@@ -196,7 +170,7 @@ class Fold:
         tag = self._keys.nodes[node].tag
         return np.array([part if _name(tag, part) != tag else 0 for part in range(MMENGINE_VAL + 1)])
 
-    def _tag(self, node: int, part: int) -> _Tag:
+    def _tag(self, node: int, part: int) -> Tag:
         found = self._tags.get((node, part))
         if found is None:
             of = self._keys.nodes[node]
@@ -205,14 +179,14 @@ class Fold:
                 count += 1
                 name = f"{_name(of.tag, part)} #{count}"
             self._names.add(name)
-            found = self._tags[node, part] = _Tag(name, of.role in (Role.STEP, Role.EPOCH))
+            found = self._tags[node, part] = Tag(name, of.role in (Role.STEP, Role.EPOCH))
             self._by_node.setdefault(node, []).append(found)
         return found
 
     def _resume(
         self,
         block: Block,
-        news: dict[_Tag, _News],
+        news: dict[Tag, News],
         steps: Ints,
         modes: npt.NDArray[np.int8],
         times: Floats,
@@ -220,35 +194,100 @@ class Fold:
     ) -> None:
         """Find where the run was resumed; void what it had logged from there on, and remember the highest steps.
 
-        A tag resumes where its step is below its last one. Tags with counters of their own, whose steps are below
-        those of the lines around them, are not touched when others resume.
+        A tag resumes where its step is below its last one, and what follows goes on from there. A line that stands
+        alone is set aside: it changes nothing. Where each epoch counts its steps anew, nothing is void. Tags with
+        counters of their own, whose steps are below those of the lines around them, are not touched when others
+        resume.
         """
         main = self._counter(steps, modes)
+        aside = np.zeros(len(main), np.bool_)
+        first = self._decide(main, aside, news, batch)
         high = np.maximum(np.maximum.accumulate(main), self._highest)
-        lines = _backward(main, high, self._highest, 0)
+        lines = backward(main, high, self._highest, 0)
         while lines and self._resumes < MOST_RESUMES:
             line = lines.pop()
-            step = int(steps[line])
-            of = self._of(line, block, news)
-            if not any(_goes_back(tag, found, line, main, high) for tag, found in of if not tag.is_counter):
+            if line < first or aside[line]:
                 continue
-            self._cut(line, step, news, steps, main >= high, batch)
-            batch.remarks.append(Remark(step, float(times[line]), f"resumed at step {step}", "resumed"))
-            self._resumes += 1
+            of = self._of(line, block, news)
+            if not any(goes_back(tag, found, line, main, high, aside) for tag, found in of if not tag.is_counter):
+                continue
+            doubt = Doubt(int(steps[line]), int(main[line]), float(times[line]), self._is_new_epoch(line, news))
+            following = behind(main, line, doubt.main)
+            if following == len(main) or main[following] > high[line]:
+                aside[line:following] = main[line:following] == doubt.main
+                if following == len(main):
+                    self._doubt, self._doubtful = doubt, line
+                continue
+            if not self._is_counted_anew(doubt):
+                self._cut(line, doubt, news, steps, main >= high, aside, batch)
             high[line:] = np.maximum.accumulate(main[line:])
-            lines = _backward(main, high, _NEVER, line)
+            lines = backward(main, high, NEVER, line)
         self._highest = int(high[-1])
+        if (epochs := self._epochs(news)) is not None and len(epochs.values):
+            self._epoch = float(epochs.values[-1])
+        self._remember(news, main, high, modes, aside)
+
+    def _decide(self, main: Ints, aside: Bools, news: dict[Tag, News], batch: Batch) -> int:
+        """Learn from a block whether the doubt that the block before ended with is a resume.
+
+        The first line that this does not decide on.
+        """
+        doubt, self._doubtful, self._again = self._doubt, 0, {}
+        if doubt is None:
+            return 0
+        following = behind(main, 0, doubt.main)
+        doubt.lines += following
+        is_open = following == len(main)
+        if is_open or main[following] > self._highest:
+            aside[:following] = main[:following] == doubt.main
+            self._doubt = doubt if is_open and doubt.lines < _LONGEST_DOUBT else None
+            return following
+        self._doubt = None
+        self._highest = doubt.main
+        if not self._is_counted_anew(doubt):
+            self._cut(0, doubt, news, main, aside, aside, batch)
+        for tag, points in doubt.points.items():
+            tag.is_main, tag.reached = True, doubt.main
+            tag.last_step, tag.last_value = float(doubt.step), float(points[-1].value[-1])
+        self._again = {tag: points for tag, points in doubt.points.items() if tag.name in batch.cuts}
+        return 0
+
+    def _remember(
+        self, news: dict[Tag, News], main: Ints, high: Ints, modes: npt.NDArray[np.int8], aside: Bools
+    ) -> None:
+        """Remember of each tag how far it came, but for the lines that are set aside."""
         is_main = main >= high
         for tag, found in news.items():
             if tag.is_counter:  # in lines with a counter of their own it says nothing of the run's epoch
-                kept = is_main[found.lines] | (modes[found.lines] == BY_LINE)
+                kept = (is_main | aside)[found.lines] | (modes[found.lines] == BY_LINE)
                 found.kept = kept if found.kept is None else found.kept & kept
-            last = found.lines[-1]
-            tag.is_main = bool(is_main[last])
-            if found.kept is None or found.kept[-1] or not tag.is_main:
-                tag.reached = int(main[last])
+            last = found.last(len(found.lines), aside)
+            if last < 0:
+                continue
+            at = found.lines[last]
+            tag.is_main = bool(is_main[at])
+            if found.kept is None or found.kept[last] or not tag.is_main:
+                tag.reached = int(main[at])
             else:  # void since a later line of this block
-                tag.reached = _NEVER
+                tag.reached = NEVER
+
+    def _is_counted_anew(self, doubt: Doubt) -> bool:
+        """Whether the log's steps begin again with each epoch, as far as is known by now."""
+        self._counts_anew = self._counts_anew or doubt.is_new_epoch
+        return self._counts_anew
+
+    def _epochs(self, news: dict[Tag, News]) -> News | None:
+        """The epochs that the lines of a block say, as far as they are no steps."""
+        tags = self._by_node.get(self._keys.root(EPOCH), ())
+        return next((news[tag] for tag in tags if tag in news), None)
+
+    def _is_new_epoch(self, line: int, news: dict[Tag, News]) -> bool:
+        """Whether a line says a later epoch than those before it."""
+        epochs = self._epochs(news)
+        if epochs is None or not epochs.holds(line):
+            return False
+        at = epochs.before(line)
+        return bool(epochs.values[at] > (epochs.values[at - 1] if at else self._epoch))
 
     def _counter(self, steps: Ints, modes: npt.NDArray[np.int8]) -> Ints:
         """[lines]: a number that falls where the run was resumed: the step, below all of them the epoch.
@@ -261,9 +300,9 @@ class Fold:
         elif (by_step := np.flatnonzero(modes == BY_STEP)).size:
             is_by_epoch[by_step[0] :] = False
             self._has_steps = True
-        return np.where(modes == BY_STEP, steps, np.where(is_by_epoch, steps - _BELOW, _NEVER))
+        return np.where(modes == BY_STEP, steps, np.where(is_by_epoch, steps - _BELOW, NEVER))
 
-    def _of(self, line: int, block: Block, news: dict[_Tag, _News]) -> list[tuple[_Tag, _News]]:
+    def _of(self, line: int, block: Block, news: dict[Tag, News]) -> list[tuple[Tag, News]]:
         """The tags of a line."""
         first, last = np.searchsorted(block.line[: block.points], [line, line + 1]).tolist()
         tags = [tag for node in block.node[first:last].tolist() for tag in self._by_node.get(node, ())]
@@ -278,8 +317,8 @@ class Fold:
 
     def _give(
         self,
-        tag: _Tag,
-        found: _News,
+        tag: Tag,
+        found: News,
         steps: Ints,
         modes: npt.NDArray[np.int8],
         times: Floats,
@@ -296,6 +335,9 @@ class Fold:
             lines, values = lines[fresh], values[fresh]
         if not len(lines):
             return
+        if self._doubt is not None and len(late := np.flatnonzero(lines >= self._doubtful)):
+            at = lines[late]
+            self._doubt.points.setdefault(tag, []).append(Series(steps[at], values[late].copy(), times[at]))
         last = lines[-1]
         tag.last_step, tag.last_value = float(steps[last]), float(values[-1])
         tag.highest = max(tag.highest, float(steps[lines].max()))
@@ -310,42 +352,39 @@ class Fold:
             tag.counts = counts
 
     def _cut(
-        self, line: int, step: int, news: dict[_Tag, _News], steps: Ints, is_main: Bools, batch: Batch
+        self,
+        line: int,
+        resume: Doubt,
+        news: dict[Tag, News],
+        steps: Ints,
+        is_main: Bools,
+        aside: Bools,
+        batch: Batch,
     ) -> None:
-        """Void what was logged from ``step`` on before ``line``, but for tags with a counter of their own."""
+        """Void what was logged from a step on before ``line``, but for tags with a counter of their own."""
+        step = resume.step
         for tag in self._tags.values():
             found = news.get(tag)
             before = found.before(line) if found is not None else 0
+            last = found.last(before, aside) if found is not None else -1
+            if not (is_main[found.lines[last]] if found is not None and last >= 0 else tag.is_main):
+                continue
             if before and found is not None:
-                if not is_main[found.lines[before - 1]]:
-                    continue
                 if found.kept is None:
                     found.kept = np.ones(len(found.lines), dtype=np.bool_)
                 found.kept[:before] &= steps[found.lines[:before]] < step
-            elif not tag.is_main:
-                continue
+            if tag in self._again:
+                self._again[tag] = [points.before(step) for points in self._again[tag]]
             if tag.highest >= step:
                 batch.cuts[tag.name] = min(step, batch.cuts.get(tag.name, step))
                 tag.highest = step - 1
             if tag.last_step >= step:
-                tag.last_step, tag.reached = math.nan, _NEVER
-
-
-def _backward(main: Ints, high: Ints, highest: int, first: int) -> list[int]:
-    """The lines from ``first`` on that are below an earlier one, the last line first."""
-    earlier = np.concatenate(([highest], high[first:-1]))
-    lines: list[int] = (first + np.flatnonzero((main[first:] < earlier) & (main[first:] > _NEVER))).tolist()
-    return lines[::-1]
-
-
-def _goes_back(tag: _Tag, found: _News, line: int, main: Ints, high: Ints) -> bool:
-    """Whether a tag without a counter of its own was beyond the step of ``line`` before."""
-    before = found.before(line)
-    if not before:
-        return tag.is_main and tag.reached > main[line]
-    last = found.lines[before - 1]
-    is_void = found.kept is not None and not found.kept[before - 1]
-    return bool(not is_void and main[last] >= high[last] and main[last] > main[line])
+                tag.last_step = math.nan
+            if tag.reached >= resume.main:
+                tag.reached = NEVER
+        text = f"resumed at step {step}; what was logged before from there on is left out"
+        batch.remarks.append(Remark(step, resume.time, text, "resumed"))
+        self._resumes += 1
 
 
 def _name(tag: str, part: int) -> str:
