@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from .batch import Batch
 from .columns import Columns
 from .console.text import without_escapes
 from .rows import Rows, ending, in_past, moment, note_of
+from .series import Series
 
 KIND = "log"
 CONSOLE_BYTES = 1 << 16
@@ -31,6 +33,7 @@ NOTES = 1000
 """Most remarks that are told, the newest ones."""
 SILENCE = 120.0
 """Seconds without a record for which a run counts as running, at least."""
+_LONG_SILENCE = 6 * 3600.0
 _JUST_NOW = 5.0
 _GAPS, _PATIENCE = 32, 5.0
 """The gaps between so many of the newest records tell how long a silence is usual: so many times the mean."""
@@ -59,7 +62,7 @@ class ForeignRun(AnyRun):
         self.name = run_id
         """What ``springtui scalars`` calls it, with its format behind it where another run has that name."""
         self.is_piped = False
-        """Whether it is read from what is piped in."""
+        """Whether it is read from what is piped in: points without a time get that at which they came."""
         self.columns = Columns()
         self.files: list[Path] = []
         self.own: Path | None = None
@@ -92,6 +95,8 @@ class ForeignRun(AnyRun):
                 self._first, self._heard, self._newest = math.inf, -math.inf, {}
                 self._console.clear()
                 self._notes, self._noted = [], 0
+            if self.is_piped:
+                _date(batch.points.values(), time.time())
             self.columns.take(batch)
             for tag in {**batch.cuts, **batch.points}:
                 self._note_newest(tag)
@@ -199,7 +204,9 @@ class ForeignRun(AnyRun):
         if last is None:
             return Observation(status=Status.UNKNOWN, text=self._with_habit("its records have no time"))
         silent = time.time() - last
-        text = self._with_habit(f"last record {_ago(last)}")
+        text = f"last record {_ago(last)}"
+        if silent < _LONG_SILENCE:  # later the writer's habit explains nothing
+            text = self._with_habit(text)
         status = Status.RUNNING if silent <= self._patience() else Status.UNKNOWN
         return Observation(status=status, text=text, since=last, last_record=last)
 
@@ -287,6 +294,12 @@ class ForeignRun(AnyRun):
                 read=read,
                 problems=dict(columns.problems),
             )
+
+
+def _date(given: Iterable[Series], moment: float) -> None:
+    """Give points that tell no time this one."""
+    for points in given:
+        points.time[np.isnan(points.time)] = moment
 
 
 def _ago(moment: float) -> str:

@@ -20,7 +20,7 @@ from textual.widgets import Static
 from ..dialogs import ChoiceScreen, PromptScreen
 from ..follow.workers import Workers
 from ..preferences.last_place import LastSession
-from ..screen import BaseScreen
+from ..screen import BaseScreen, status_for_alerts
 from ..state.cycling import next_of
 from ..terminal import size
 from ..terminal.text import plain_text
@@ -60,6 +60,8 @@ class RunsScreen(BaseScreen[None]):
         Binding("B", "compare_marked", "By layer", id="runs.compare",
                 tooltip="the two marked runs beside each other, layer by layer"),
         Binding("c", "next_quantity", "Quantity", id="runs.quantity", tooltip="another quantity", show=False),
+        Binding("N", "previous_quantity", "Quantity before", id="runs.previous_quantity",
+                tooltip="the quantity before", show=False),
         Binding("slash", "filter", "Filter", id="runs.filter", key_display="/",
                 tooltip="show runs that hold a text, or match a /regular expression/"),
         Binding("s", "sort", "Sort", id="runs.sort", tooltip="sort by the next column"),
@@ -181,7 +183,9 @@ class RunsScreen(BaseScreen[None]):
         for name in live:
             if (row := self.catalogue.rows.get(name)) is not None:
                 values, heard = row.about.get("values", {}), row.about.get("heard", 0.0)
-                self.host.check_alerts(name, row.status, values, heard=heard, warnings=row.warnings)
+                infinite = row.about.get("not_finite", {})
+                status = status_for_alerts(row.status, infinite, is_foreign=row.run.is_foreign)
+                self.host.check_alerts(name, status, values, heard=heard, warnings=row.warnings)
         if described or scanned or woken:
             await self._read_pictures()
             self._draw()
@@ -413,8 +417,16 @@ class RunsScreen(BaseScreen[None]):
 
     def action_next_quantity(self) -> None:
         """Plot the next quantity."""
+        self._go_on(1)
+
+    def action_previous_quantity(self) -> None:
+        """Plot the quantity before."""
+        self._go_on(-1)
+
+    def _go_on(self, step: int) -> None:
         pictured = self._pictured()
-        self.quantity = next_of(self.overlay.quantities(pictured), self.overlay.shown(pictured, self.quantity))
+        known = self.overlay.quantities(pictured)
+        self.quantity = next_of(known, self.overlay.shown(pictured, self.quantity), step)
         self._draw()
 
     # actions on the marked runs, else on the one under the cursor

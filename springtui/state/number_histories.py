@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     Bools = npt.NDArray[np.bool_]
 
 
-MOMENTS = 4000
-"""Most steps that a replay can show."""
+MOMENTS = 1 << 16
+"""Most steps that a replay can show; beyond them every second one is dropped."""
 
 
 HOLES = 400
@@ -56,8 +56,8 @@ class Moments(NamedTuple):
 
     unit: str
     """What they count; empty for the optimiser's steps."""
-    steps: list[int]
-    times: list[float]
+    steps: Ints
+    times: Floats
     """In seconds since the epoch; NaN where the log does not say."""
 
 
@@ -82,7 +82,7 @@ class NumberHistories:
         """Life and number of points of the tags whose steps are among those below."""
         self._steps: Ints
         self._times: Floats
-        """All steps that were logged, rising, and when the first number at each was."""
+        """The steps that a replay can show, rising, and when the first number at each was logged."""
         self.units: dict[str, str] = {}
         """By tag: what its horizontal axis counts, or which tag is its axis, where not the optimiser's steps."""
         self._axes: dict[str, str] = {}
@@ -182,16 +182,14 @@ class NumberHistories:
 
     def moments(self) -> Moments:
         """The steps that a replay can show: all that were logged and count alike, thinned where they are many."""
-        import numpy as np  # as above
-
         longest = max(self._tags, key=lambda tag: (not self._unit(tag), self._tags[tag].count), default="")
         unit = self._unit(longest)
         known = {tag: (one.life, one.count) for tag, one in self._tags.items() if self._unit(tag) == unit}
         if self._moments is None or self._moments.unit != unit or self._merged != known:
             self._merge(known, anew=self._moments is None or self._moments.unit != unit)
-            count = len(self._steps)
-            chosen = np.unique(np.linspace(0, count - 1, min(count, MOMENTS)).round().astype(int))
-            self._moments = Moments(unit, self._steps[chosen].tolist(), self._times[chosen].tolist())
+            while len(self._steps) > MOMENTS:  # the newest one stays
+                self._steps, self._times = self._steps[::-2][::-1].copy(), self._times[::-2][::-1].copy()
+            self._moments = Moments(unit, self._steps, self._times)
         return self._moments
 
     def _merge(self, known: dict[str, tuple[int, int]], *, anew: bool) -> None:
@@ -226,7 +224,7 @@ class NumberHistories:
         import numpy as np  # as above
 
         found = self.moments()
-        step, time = found.steps[moment], found.times[moment]
+        step, time = int(found.steps[moment]), float(found.times[moment])
         histories, newest, holes = {}, {}, {}
         for tag, known in self._tags.items():
             if self._numbers is None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import bisect
 import copy
-import itertools
 import math
 import threading
 from collections import OrderedDict, deque
@@ -265,9 +264,7 @@ class Timeline:
             state.health = {path: history.until() for path, history in self._health.items()}
             state.usage = self._usage.copy()
             state.history |= {name: history.copy() for name, history in self._numbers.histories.items()}
-            histories = {name: history.points() for name, history in self._main.histories.items()}
-            histories |= {name: history.points() for name, history in self._numbers.histories.items()}
-            view = View(state, histories, self.curves, damaged=self.damaged, moves=list(self.moves))
+            view = View(state, self.histories(), self.curves, damaged=self.damaged, moves=list(self.moves))
             if self._bulk is not None:
                 if self._bulk.has_records:
                     state.logged = {**self._numbers.newest, **state.logged}
@@ -279,6 +276,12 @@ class Timeline:
                 view.read, view.problems = self._bulk.read, self._bulk.problems
                 view.notes = [event for event in self._bulk.events if isinstance(event, Note)]
             return view
+
+    def histories(self) -> dict[str, Points]:
+        """The curves of all scalars over epochs or steps, as far as the log was read."""
+        with self._lock:
+            known = {**self._main.histories, **self._numbers.histories}
+            return {name: history.points() for name, history in known.items()}
 
     def finer(self, name: str, low: float, high: float) -> Points | None:
         """The true points of a scalar in a window of steps; None where the log is not kept as columns."""
@@ -349,8 +352,9 @@ class Timeline:
         if self._is_of_numbers():
             with self._lock:
                 times = self._numbers.moments().times
-            known = (time if math.isfinite(time) else _STEP_SECONDS * i for i, time in enumerate(times))
-            yield from itertools.islice(enumerate(known), position, None)
+            for number in range(position, len(times)):
+                time = float(times[number])
+                yield number, time if math.isfinite(time) else _STEP_SECONDS * number
             return
         with self._lock:
             mark, end = self._span(position)

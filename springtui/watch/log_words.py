@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +13,7 @@ from engine.runs.status import Observation
 from ..state.curves import legend
 from ..state.pictures import Series
 from ..state.timeline import View
-from ..state.wording import columns, fitting, number, status_in_words
+from ..state.wording import columns, fitting, status_in_words, value_in_words
 from ..terminal.text import plain_text
 from .panels import setting_in_words
 
@@ -50,7 +49,7 @@ def groups_of(names: Sequence[str], units: Mapping[str, str]) -> dict[str, list[
 
 
 def first_group(groups: Mapping[str, Sequence[str]]) -> str:
-    """The group to show first: a loss, where there is one; a setting or a counter only if there is nothing else."""
+    """The group to show first: a loss, where there is one; settings and counters where there is nothing else."""
     losses = [key for key in groups if "loss" in key]
     others = [key for key in groups if not _BESIDE.intersection(key.split())]
     return min(losses, key=len) if losses else next(iter(others or groups), "")
@@ -129,13 +128,6 @@ def facts(view: View, observation: Observation | None, width: int) -> list[str]:
         lines += ["", *columns(of_machine, width)]
     lines += ["", f"in {state.facts.get('folder', '')}"]
     return [plain_text(line) for line in lines]
-
-
-def value_in_words(value: float | None) -> str:
-    """A number, or the word for one that is not finite."""
-    if value is None or math.isfinite(value):
-        return number(value, 4)
-    return "NaN" if math.isnan(value) else str(value)
 
 
 def find_group(groups: Mapping[str, Sequence[str]], current: str, text: str) -> str:
