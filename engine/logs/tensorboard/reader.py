@@ -27,6 +27,8 @@ MOST_TEXT, _LONGEST = 1 << 23, 1 << 14
 _TOO_MUCH_TEXT = "text beyond the first 8 MiB"
 _MOST_SETTINGS = 1000
 """Settings that are taken from one text; a model's configuration may list thousands of labels."""
+_MOST_ALONE = 1000
+"""Points of one step that may be no resume."""
 _MOST_RESTARTS = 20
 """How often a run is read again because its files turn out to be ordered otherwise; then they stay as they are."""
 
@@ -41,6 +43,8 @@ class _Source:
     """Its session, and its place in the session."""
     has_given: bool = False
     """Whether points of it were handed over."""
+    resumes: bool = False
+    """Whether it is known to go on from an earlier step."""
 
 
 @dataclass(slots=True)
@@ -51,6 +55,9 @@ class _Curve:
     """The file whose points came last."""
     highest: int
     """The highest step."""
+    doubt: tuple[_Source, Series] | None = None
+    """A later file and its points of one step, which is below the highest: they may stand alone, as of an
+    evaluation. They were given; once that file goes on, they are where the training was resumed."""
 
 
 @dataclass(slots=True)
@@ -118,7 +125,7 @@ class EventReader(Reader):
         """Read everything again from the next call on."""
         for source in self._sources:
             source.file.start_over()
-            source.has_given = False
+            source.has_given = source.resumes = False
         self._forget()
         self._arrange()
         self._is_anew = True
@@ -221,14 +228,36 @@ class EventReader(Reader):
                     return points.before(int(points.step.min()))
                 self._restarts += 1
                 return None
-            first = int(points.step[0])
+            known = curve.doubt[1] if curve.doubt is not None and curve.doubt[0] is source else None
+            whole = points if known is None else joined([known, points])
+            first = int(whole.step[0])
+            if first < curve.highest and not source.resumes and _is_alone(whole):
+                curve.doubt = source, whole
+                return points
             if first <= curve.highest:
-                news.batch.cuts[name] = first
-                step, when, most = news.resumed or (first, float(points.time[0]), curve.highest)
-                news.resumed = min(step, first), when, max(most, curve.highest)
-                curve.highest = first - 1
-            curve.giver = source
+                points = self._resume(source, name, whole, news)
+            curve.giver, curve.doubt = source, None
         curve.highest = max(curve.highest, highest)
+        return points
+
+    def _resume(self, source: _Source, name: str, points: Series, news: _News) -> Series:
+        """Void what earlier files logged of a tag from these points on, and give them, perhaps again.
+
+        With the first tag that shows that a file goes on from an earlier step, so do those in doubt.
+        """
+        curve, first = self._curves[name], int(points.step[0])
+        news.batch.cuts[name] = first
+        news.parts.pop(name, None)
+        step, when, most = news.resumed or (first, float(points.time[0]), curve.highest)
+        news.resumed = min(step, first), when, max(most, curve.highest)
+        goes_back, curve.highest = first < curve.highest, first - 1
+        if goes_back and not source.resumes:
+            source.resumes = True
+            for other, its in self._curves.items():
+                if other != name and its.doubt is not None and its.doubt[0] is source:
+                    again = its.doubt[1]
+                    news.parts[other] = [self._resume(source, other, again, news)]
+                    its.giver, its.doubt, its.highest = source, None, int(again.step.max())
         return points
 
     def _fold_notable(self, source: _Source, notable: Notable, news: _News) -> None:
@@ -257,10 +286,15 @@ class EventReader(Reader):
                 continue
             step, when, highest = news.resumed or (notable.step, notable.time, curve.highest)
             news.resumed = min(step, notable.step), when, max(highest, curve.highest)
-            curve.highest = notable.step - 1
+            curve.highest, curve.doubt = notable.step - 1, None
             news.batch.cuts[name] = min(notable.step, news.batch.cuts.get(name, notable.step))
             if name in news.parts:
                 news.parts[name] = [part.before(notable.step) for part in news.parts[name]]
+
+
+def _is_alone(points: Series) -> bool:
+    """Whether points, which are few, are all of one step."""
+    return len(points) <= _MOST_ALONE and bool((points.step == points.step[0]).all())
 
 
 def _decoded(source: _Source) -> set[str]:
