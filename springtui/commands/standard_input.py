@@ -35,7 +35,7 @@ _PIECE = 1 << 16
 
 
 class Spool:
-    """What comes on standard input, taken by a thread as soon as it comes, so that the training never waits.
+    """What comes on standard input, taken by a thread as soon as it comes, so that the training never hangs.
 
     It is held in memory, at most about ``MOST`` bytes: what has been read is given up when room is needed. Nothing
     bears a name, so nothing is left behind however springtui ends; only where the system offers no such file it is

@@ -98,6 +98,7 @@ def test_a_training_never_waits_where_there_is_no_room(pipe: Pipe, monkeypatch: 
     def full(*_: object, **__: object) -> None:
         raise OSError("no room")
 
+    monkeypatch.setattr(standard_input, "PATIENCE", 0.0)
     monkeypatch.setattr(standard_input.mmap, "mmap", full)
     pipe.write(100)
     assert "MB of standard input were left out" in pipe.spool.trouble
