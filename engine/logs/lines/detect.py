@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ...runs.names import CONFIG, CONTROL, EVENTS
+from ..axis_names import STEPS, TIMES, WEAK, plain
 from ..endings import may_be_lines
 from ..folder import HEAD, Folder
-from .keys import EPOCH, STEPS, TIMES
+from .keys import EPOCH
 from .plain import record, seconds_of
 
 _LINES = 100
@@ -94,7 +95,7 @@ def _is_series(records: list[dict[str, Any]]) -> bool:
             leaves += bool(key)
             if not key or isinstance(value, bool) or not isinstance(value, (int, float)):
                 continue
-            if key in STEPS or key == EPOCH or (key in TIMES and seconds_of(float(value)) > 0):
+            if _is_step_name(key) or (plain(key) in TIMES and seconds_of(float(value)) > 0):
                 continue
             numbers += 1
             has_fraction = has_fraction or isinstance(value, float)
@@ -107,6 +108,11 @@ def _is_series(records: list[dict[str, Any]]) -> bool:
 
 
 def _is_step(key: str, value: Any) -> bool:
-    if key in STEPS or key == EPOCH:
+    if _is_step_name(key):
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     return "step" in key and isinstance(value, str) and "/" in value
+
+
+def _is_step_name(key: str) -> bool:
+    name = plain(key)
+    return key == EPOCH or (name in STEPS and name not in WEAK and name != "epochs")
