@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..batch import Batch, Remark
-from ..series import Floats, Ints, Series
+from ..resumes import Resumes
+from ..series import Floats, Ints, Series, joined
 from .block import Block
 from .keys import COUNTS, EPOCH, MMENGINE_VAL, PARTS, Keys, Role
 from .plain import time_of
 
 BY_STEP, BY_EPOCH, BY_LINE = 0, 1, 2
-MOST_RESUMES = 100
-"""After so many steps backwards a log is taken to be in no order: all is kept as it comes."""
 _SHARED = ("time", "data_time")
 """What MMEngine's lines hold in training, with iterations as steps, and in validation, with epochs."""
 
@@ -94,7 +93,15 @@ class Fold:
         self._by_node: dict[int, list[_Tag]] = {}
         self._names: set[str] = set()
         self._counts = {BY_STEP: "", BY_EPOCH: "epoch", BY_LINE: "line"}
-        self._resumes = 0
+        self._resumes = Resumes()
+        self._epoch = math.nan
+        """The last epoch that a line said."""
+        self._open_at = -1
+        """The line of this block from which on points may turn out to be those of a resumed training."""
+        self._since: dict[_Tag, list[Series]] = {}
+        """The points that were handed over from such a line on."""
+        self._again: dict[_Tag, list[Series]] = {}
+        """Those that are handed over again, since they became void together with those before."""
 
     def take(self, block: Block, text: bytes, grouped: Grouped = by_node) -> Batch:
         """The news of a block; ``text`` is what its dates stand in."""
@@ -112,6 +119,12 @@ class Fold:
         self._learn_counts(block)
         for tag, found in news.items():
             self._give(tag, found, steps, modes, times, batch)
+        for tag, again in self._again.items():
+            if len(whole := joined(again)):
+                tag.highest = max(tag.highest, float(whole.step.max()))
+                new = batch.points.get(tag.name)
+                batch.points[tag.name] = whole if new is None else joined([whole, new])
+        self._again = {}
         self._records += n
         return batch
 
@@ -225,30 +238,67 @@ class Fold:
         """
         main = self._counter(steps, modes)
         high = np.maximum(np.maximum.accumulate(main), self._highest)
+        starts: list[int] = []
         lines = _backward(main, high, self._highest, 0)
-        while lines and self._resumes < MOST_RESUMES:
+        while lines and len(starts) < self._resumes.room:
             line = lines.pop()
-            step = int(steps[line])
+            since = starts[-1] if starts else -1
             of = self._of(line, block, news)
-            if not any(_goes_back(tag, found, line, main, high) for tag, found in of if not tag.is_counter):
+            if not any(_goes_back(tag, found, line, since, main, high) for tag, found in of if not tag.is_counter):
                 continue
-            self._cut(line, step, news, steps, main >= high, batch)
-            batch.remarks.append(Remark(step, float(times[line]), f"resumed at step {step}", "resumed"))
-            self._resumes += 1
+            starts.append(line)
+            for tag in self._tags.values():
+                if tag.is_main and tag.reached >= main[line]:
+                    tag.reached = _NEVER
             high[line:] = np.maximum.accumulate(main[line:])
             lines = _backward(main, high, _NEVER, line)
         self._highest = int(high[-1])
         is_main = main >= high
+        self._find_resumes(block, starts, main, is_main, steps, times, news, batch)
         for tag, found in news.items():
             if tag.is_counter:  # in lines with a counter of their own it says nothing of the run's epoch
                 kept = is_main[found.lines] | (modes[found.lines] == BY_LINE)
                 found.kept = kept if found.kept is None else found.kept & kept
             last = found.lines[-1]
             tag.is_main = bool(is_main[last])
-            if found.kept is None or found.kept[-1] or not tag.is_main:
-                tag.reached = int(main[last])
-            else:  # void since a later line of this block
-                tag.reached = _NEVER
+            is_before_start = any(last < line and main[last] >= main[line] for line in starts)
+            tag.reached = _NEVER if is_before_start and tag.is_main else int(main[last])
+
+    def _find_resumes(
+        self,
+        block: Block,
+        starts: list[int],
+        main: Ints,
+        is_main: Bools,
+        steps: Ints,
+        times: Floats,
+        news: dict[_Tag, _News],
+        batch: Batch,
+    ) -> None:
+        """Void what is logged again, where the lines behind a step backwards prove a resume."""
+        known = np.concatenate(([self._epoch], block.epoch[: block.lines]))
+        last = np.maximum.accumulate(np.where(known == known, np.arange(len(known)), 0))
+        epochs = known[last]
+        self._epoch = float(epochs[-1])
+        bounds = [*starts, len(main)]
+        for number, end in enumerate(bounds):
+            begin = bounds[number - 1] if number else 0
+            if number:
+                self._since = {}
+                self._resumes.begin(
+                    int(main[begin]), int(steps[begin]), float(times[begin]), epochs[begin : begin + 2].tolist()
+                )
+            counters = main[begin:end][is_main[begin:end] & (main[begin:end] > _NEVER)]
+            if (start := self._resumes.go_on(counters)) is None:
+                continue
+            self._cut(begin, start.step, news, steps, is_main, batch)
+            self._again = {tag: [part.before(start.step) for part in parts] for tag, parts in self._again.items()}
+            if not number:
+                self._again, self._since = self._since, {}
+            batch.remarks.append(Remark(start.step, start.time, f"resumed at step {start.step}", "resumed"))
+        self._open_at = begin
+        if self._resumes.start is None:
+            self._since, self._open_at = {}, -1
 
     def _counter(self, steps: Ints, modes: npt.NDArray[np.int8]) -> Ints:
         """[lines]: a number that falls where the run was resumed: the step, below all of them the epoch.
@@ -300,6 +350,9 @@ class Fold:
         tag.last_step, tag.last_value = float(steps[last]), float(values[-1])
         tag.highest = max(tag.highest, float(steps[lines].max()))
         # The values of a tag are a part of those of all; copied, they can be let go of one by one.
+        if self._open_at >= 0 and tag.is_main:
+            fresh = lines >= self._open_at
+            self._since.setdefault(tag, []).append(Series(steps[lines[fresh]], values[fresh], times[lines[fresh]]))
         if len(lines) == len(steps):  # steps and times are the same for all such tags
             batch.points[tag.name] = Series(steps, values.copy(), times)
         else:
@@ -328,7 +381,7 @@ class Fold:
                 batch.cuts[tag.name] = min(step, batch.cuts.get(tag.name, step))
                 tag.highest = step - 1
             if tag.last_step >= step:
-                tag.last_step, tag.reached = math.nan, _NEVER
+                tag.last_step = math.nan
 
 
 def _backward(main: Ints, high: Ints, highest: int, first: int) -> list[int]:
@@ -338,14 +391,17 @@ def _backward(main: Ints, high: Ints, highest: int, first: int) -> list[int]:
     return lines[::-1]
 
 
-def _goes_back(tag: _Tag, found: _News, line: int, main: Ints, high: Ints) -> bool:
-    """Whether a tag without a counter of its own was beyond the step of ``line`` before."""
+def _goes_back(tag: _Tag, found: _News, line: int, since: int, main: Ints, high: Ints) -> bool:
+    """Whether a tag without a counter of its own was beyond the step of ``line`` before.
+
+    ``since``: the line at which the run's counter last began again, in this block; -1 where it did not.
+    """
     before = found.before(line)
     if not before:
         return tag.is_main and tag.reached > main[line]
     last = found.lines[before - 1]
-    is_void = found.kept is not None and not found.kept[before - 1]
-    return bool(not is_void and main[last] >= high[last] and main[last] > main[line])
+    is_of_before = last < since and main[last] >= main[since]
+    return bool(not is_of_before and main[last] >= high[last] and main[last] > main[line])
 
 
 def _name(tag: str, part: int) -> str:

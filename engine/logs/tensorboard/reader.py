@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..batch import Batch, Remark
 from ..reader import PIECE, Claim, Reader
 from ..series import Series, joined
@@ -27,6 +29,10 @@ MOST_TEXT, _LONGEST = 1 << 23, 1 << 14
 _TOO_MUCH_TEXT = "text beyond the first 8 MiB"
 _MOST_SETTINGS = 1000
 """Settings that are taken from one text; a model's configuration may list thousands of labels."""
+_MOST_HELD = 1000
+"""Points at one step with which a later file may begin."""
+_FAR = 8
+"""Times the usual distance of two points, from which on a file's first point does not belong to those after it."""
 _MOST_RESTARTS = 20
 """How often a run is read again because its files turn out to be ordered otherwise; then they stay as they are."""
 
@@ -51,6 +57,11 @@ class _Curve:
     """The file whose points came last."""
     highest: int
     """The highest step."""
+    lowest: int
+    count: int = 0
+    """Number of points that were handed over."""
+    held: list[Series] | None = None
+    """The first points of a later file that begins at an earlier step, as long as they may be single ones."""
 
 
 @dataclass(slots=True)
@@ -66,7 +77,8 @@ class _News:
 class EventReader(Reader):
     """Reads the files one after the other, in the order in which they were begun.
 
-    A later file wins from its first step on, tag by tag. Files that were written at the same time are kept apart
+    A later file wins from its first step on, tag by tag, once it holds a second one: a single point, as of an
+    evaluation after the training, voids nothing. Files that were written at the same time are kept apart
     where they hold the same tag: it becomes ``tag#1``, ``tag#2``. What follows what is told by the times in the
     files; where a file that was taken for ended grows on, the run is given anew.
     """
@@ -213,7 +225,7 @@ class EventReader(Reader):
         curve = self._curves.get(name)
         highest = int(points.step.max())
         if curve is None:
-            self._curves[name] = _Curve(source, highest)
+            self._curves[name] = _Curve(source, highest, int(points.step.min()), len(points))
             return points
         if curve.giver is not source:
             if curve.giver.place > source.place:
@@ -221,14 +233,12 @@ class EventReader(Reader):
                     return points.before(int(points.step.min()))
                 self._restarts += 1
                 return None
-            first = int(points.step[0])
-            if first <= curve.highest:
-                news.batch.cuts[name] = first
-                step, when, most = news.resumed or (first, float(points.time[0]), curve.highest)
-                news.resumed = min(step, first), when, max(most, curve.highest)
-                curve.highest = first - 1
             curve.giver = source
-        curve.highest = max(curve.highest, highest)
+            curve.held = [] if int(points.step[0]) <= curve.highest else None
+        if curve.held is not None:
+            points = _taken_over(curve, curve.held, name, points, news)
+        curve.count += len(points)
+        curve.lowest, curve.highest = min(curve.lowest, int(points.step.min())), max(curve.highest, highest)
         return points
 
     def _fold_notable(self, source: _Source, notable: Notable, news: _News) -> None:
@@ -257,10 +267,37 @@ class EventReader(Reader):
                 continue
             step, when, highest = news.resumed or (notable.step, notable.time, curve.highest)
             news.resumed = min(step, notable.step), when, max(highest, curve.highest)
-            curve.highest = notable.step - 1
+            curve.highest, curve.held = notable.step - 1, None
             news.batch.cuts[name] = min(notable.step, news.batch.cuts.get(name, notable.step))
             if name in news.parts:
                 news.parts[name] = [part.before(notable.step) for part in news.parts[name]]
+
+
+def _taken_over(curve: _Curve, held: list[Series], name: str, points: Series, news: _News) -> Series:
+    """The points that a later file gives to a curve: some again, once it voids what an earlier one logged."""
+    held.append(points)
+    whole = joined(held)
+    rising = np.flatnonzero(whole.step > whole.step[0])
+    if not len(rising):
+        if len(whole) > _MOST_HELD:
+            curve.held = None
+        return points
+    start, second = 0, int(rising[0])
+    usual = (curve.highest - curve.lowest) / max(curve.count - second, 1)
+    if whole.step[second] - whole.step[0] > _FAR * usual:  # a value from before the training went on
+        start = second
+    first = int(whole.step[start])
+    if first <= curve.highest:
+        news.batch.cuts[name] = min(first, news.batch.cuts.get(name, first))
+        if name in news.parts:
+            news.parts[name] = [part.before(first) for part in news.parts[name]]
+        step, when, most = news.resumed or (first, float(whole.time[start]), curve.highest)
+        news.resumed = min(step, first), when, max(most, curve.highest)
+        fresh = min(start, len(whole) - len(points))
+        points = Series(whole.step[fresh:], whole.value[fresh:], whole.time[fresh:])
+        curve.highest = first - 1
+    curve.held = None
+    return points
 
 
 def _decoded(source: _Source) -> set[str]:
