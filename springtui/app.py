@@ -36,7 +36,7 @@ from .preferences.last_place import LastSession, NotesSession, load_last_session
 from .preferences.memory import load_user_state, save_user_state
 from .preferences.preferences import Effective
 from .runs.trash import Trash
-from .screen import Host
+from .screen import BaseScreen, Host
 from .terminal.gc_pauses import SETTLED_SECONDS, release, settle
 from .terminal.paced import pacer_of
 from .terminal.text import plain_text
@@ -168,7 +168,8 @@ class SpringApp(AppBase):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         own = {"Screenshot", "Picture"}  # the picture is taken once the palette is closed
         yield from (c for c in super().get_system_commands(screen) if c.title.split("  (")[0] not in own)
-        yield SystemCommand("Tour", "What the lab shows, in a few cards", self.action_tour)
+        if self.opening.source is None:
+            yield SystemCommand("Tour", "What the lab shows, in a few cards", self.action_tour)
         yield SystemCommand("Save the screen", "As SVG, under the home directory", self._save_when_drawn)
 
     def all_bindings(self) -> list[Bound]:
@@ -201,10 +202,15 @@ class SpringApp(AppBase):
 
     def _tell_trouble(self) -> None:
         """Tell once that the source reads nothing new any more."""
-        trouble = self.opening.source.trouble if self.opening.source is not None else ""
-        if trouble != self._trouble:
+        if (trouble := self.trouble) != self._trouble:
             self._trouble = trouble
-            self.notify(plain_text(trouble), severity="error", timeout=30, markup=False)
+            if trouble:
+                self.notify(plain_text(trouble), severity="error", timeout=30, markup=False)
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing new is read of the runs that were named, in words; empty while all is well."""
+        return self.opening.source.trouble if self.opening.source is not None else ""
 
     def _remembered(self) -> Opening:
         last = self.last_session
@@ -236,6 +242,9 @@ class SpringApp(AppBase):
 
     async def action_open_lab(self) -> None:
         """Show the lab that is open, or a new one; refused where the app is read-only, since a lab begins runs."""
+        if self.opening.source is not None:
+            self.notify("this is the first screen; q leaves", timeout=4, markup=False)
+            return
         if self.refuses(NO_LAB):
             return
         while len(self.screen_stack) > 2 and not isinstance(self.screen, LabScreen):
@@ -267,6 +276,8 @@ class SpringApp(AppBase):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """Whether an action can be used here: Phase and Runs can be opened only from the lab."""
+        if action == "back" and isinstance(self.screen, BaseScreen):
+            return self.screen.offers("app.back")
         return self._is_plain() if action in {"open_phase", "open_runs"} else True
 
     def _is_plain(self) -> bool:

@@ -69,6 +69,7 @@ class AppBase(PacedApp[int]):
         textuals = {"Quit", "Keys"}  # Quit would ask nothing, Keys is a second help
         yield from (c for c in super().get_system_commands(screen) if c.title not in textuals)
         listed: set[str] = set()
+        told: set[str] = set()
         for active in screen.active_bindings.values():
             binding = active.binding
             if (
@@ -76,11 +77,14 @@ class AppBase(PacedApp[int]):
             ):  # Textual's own bindings have no id
                 continue
             listed.add(binding.action)
+            if isinstance(screen, BaseScreen) and not screen.offers(binding.action.partition("(")[0]):
+                continue
+            told.add(binding.description)
             title = f"{binding.description}  ({binding.key_display or readable(binding.key)})"  # [ would be markup
             run = partial(self.run_action, binding.action, active.node)
             yield SystemCommand(title, binding.tooltip or binding.description, run)
         if isinstance(screen, BaseScreen):
-            yield from screen.commands()
+            yield from (command for command in screen.commands() if command.title not in told)
 
     # warnings
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from textual.app import SystemCommand
+from textual.dom import DOMNode
 from textual.notifications import SeverityLevel
 from textual.screen import ScreenResultType
 from textual.widgets import Static
@@ -14,6 +16,7 @@ from textual.widgets import Static
 from engine.errors import SpringtuiError
 from engine.runs.any_run import AnyRun
 from engine.runs.records import Note
+from engine.runs.status import Status
 
 from .state.run_state import RunState
 from .terminal.paced import PacedScreen
@@ -28,6 +31,10 @@ class Host(Protocol):
 
     read_only: bool
     """Whether no worker is asked and no run made or changed."""
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing new is read, in words; empty while all is well."""
 
     def refuses(self, instead: str) -> bool:
         """Whether the app is read-only; then the person is notified. ``instead`` says what is not done."""
@@ -103,6 +110,19 @@ class BaseScreen(PacedScreen[ScreenResultType]):
         """Whether the app is read-only; then the person is notified. ``instead`` says what is not done."""
         return self.host.refuses(instead)
 
+    @property
+    def of_log(self) -> bool:
+        """Whether the screen shows nothing but what other tools logged."""
+        return False
+
+    def offers(self, action: str) -> bool:  # noqa: ARG002
+        """Whether an action can do something for what the screen shows; help and palette leave others out."""
+        return True
+
+    def helped(self) -> Iterable[DOMNode]:
+        """The widgets whose keys the help lists."""
+        return self.query("*")
+
     def commands(self) -> Iterable[SystemCommand]:
         """The command palette's entries of this screen besides its key bindings."""
         return ()
@@ -124,9 +144,23 @@ class BaseScreen(PacedScreen[ScreenResultType]):
 
     def check_alerts(self, state: RunState, *, new: bool = False) -> None:
         """Check the person's alert rules against a run's state, and show its warnings that are new."""
+        infinite = [name for name, value in state.values.items() if value is not None and not math.isfinite(value)]
+        status = status_for_alerts(state.status, infinite, is_foreign=self.of_log)
         self.host.check_alerts(
-            state.run_id, state.status, state.values, heard=state.heard, warnings=state.warnings, new=new
+            state.run_id, status, state.values, heard=state.heard, warnings=state.warnings, new=new
         )
+
+
+def status_for_alerts(status: Status, infinite: Iterable[str], *, is_foreign: bool) -> Status:
+    """The status by which alert rules go: another tool's log that goes on with a loss of NaN has diverged.
+
+    Args:
+        status: as observed.
+        infinite: names of the scalars whose newest number is not finite.
+        is_foreign: whether another tool writes the run, which does not say so itself.
+    """
+    diverged = is_foreign and not status.is_over and any("loss" in name.casefold() for name in infinite)
+    return Status.DIVERGED if diverged else status
 
 
 NOTHING_ASKED = "nothing is asked of the worker"

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 
 from ..errors import WorkerError
 from . import wire
@@ -76,7 +77,7 @@ class LogClient:
         """Whether runs were told of since all had been read."""
         self._closed = self._input_ended = False
         self._changed = threading.Condition()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the client)
+        self._errors = _nameless()
         self._process = launch_server(self.named, self._errors)
         self._thread = threading.Thread(target=self._follow, name="logs", daemon=True)
         self._thread.start()
@@ -260,6 +261,14 @@ class LogClient:
         self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - _LAST_WORDS))
         lines = self._errors.read().decode("utf-8", "replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _nameless() -> IO[bytes]:
+    """A file without a name, in memory where the system offers that: a disk may be full."""
+    try:
+        return os.fdopen(os.memfd_create("logs"), "w+b", buffering=0)
+    except (OSError, AttributeError):  # not every system has it
+        return tempfile.TemporaryFile(buffering=0)
 
 
 def _shared_folder(paths: Sequence[Path]) -> str:

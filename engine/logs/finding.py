@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +42,8 @@ SKIPPED = frozenset({
 """Folders that hold no logs of trainings and may be huge; one that is named as a path is looked into."""
 _ENVIRONMENT = ("pyvenv.cfg", "conda-meta")
 """What a folder holds that is an environment of Python."""
+_SYSTEM = Path("/proc"), Path("/sys")
+"""What is no file in these looks like one, and reading it may take something away."""
 _OWN_FILES = (CONFIG, EVENTS, CONTROL, CHECKPOINT, WORKER_LOG, LOCK, TWIN_MAP, LABEL, TRIAL)
 
 
@@ -90,8 +93,9 @@ class Search:
     """Looks through paths for runs, breadth first, in rounds; each folder is listed again only once it changed.
 
     A link to a folder is followed where it leads out of the paths, and never twice to the same folder: no circle
-    is entered, and a run that is also reached by a link is found once. A file or folder that one format claims is
-    shown to no later one.
+    is entered, and a run that is also reached by a link is found once. No link leads to a folder around a named
+    path, nor to what the system shows of itself as files. A file or folder that one format claims is shown to no
+    later one.
     """
 
     def __init__(self, paths: Sequence[Path], formats: Sequence[Format]) -> None:
@@ -202,6 +206,8 @@ class Search:
         visited: set[tuple[int, int]] = set()
         seen: set[Path] = set()
         own_home = default_home()
+        around = _identities(folder for path in self.paths for folder in path.parents)
+        system = {device for device, _ in _identities(_SYSTEM)} - {device for device, _ in around}
         queue = deque((path, number, 0) for number, path in enumerate(self.paths))
         links: deque[tuple[Path, int, int]] = deque()
         while queue or links:
@@ -224,7 +230,9 @@ class Search:
                 continue
             if (found.st_dev, found.st_ino) in visited and stat.S_ISDIR(found.st_mode):
                 continue
-            if path == own_home and depth > 0:
+            if depth > 0 and (
+                path == own_home or (found.st_dev, found.st_ino) in around or found.st_dev in system
+            ):
                 continue
             visited.add((found.st_dev, found.st_ino))
             seen.add(path)
@@ -346,7 +354,9 @@ class Search:
         for name, leads_to in folder.links.items():
             target = Path(os.path.normpath(folder.path / leads_to))
             roots = [root for root in self.paths if target.is_relative_to(root)]
-            if roots and not SKIPPED & set(target.relative_to(roots[0]).parts):
+            if target.is_relative_to(_SYSTEM[0]) or target.is_relative_to(_SYSTEM[1]):
+                folder.hide([folder.path / name])
+            elif roots and not SKIPPED & set(target.relative_to(roots[0]).parts):
                 inside.append(folder.path / name)
             else:
                 outside.add(name)
@@ -360,6 +370,16 @@ def _undecided(entries: Sequence[Entry]) -> dict[str, int]:
     young = [entry for entry in entries if entry.size < HEAD and now - entry.changed / 1e9 < _YOUNG]
     young.sort(key=lambda entry: -entry.changed)
     return {entry.name: entry.size for entry in young[:_UNDECIDED]}
+
+
+def _identities(paths: Iterable[Path]) -> set[tuple[int, int]]:
+    """Device and inode of each of these that is there."""
+    found = set()
+    for path in paths:
+        with contextlib.suppress(OSError, ValueError):
+            seen = path.stat()
+            found.add((seen.st_dev, seen.st_ino))
+    return found
 
 
 def _changed(path: str) -> int:

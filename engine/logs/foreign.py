@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from ..runs.status import Observation, Status, ago
 from ..settings.run import RunConfig
 from .batch import Batch
 from .columns import Columns
+from .console.text import without_escapes
 from .rows import Rows, ending, in_past, moment, note_of
+from .series import Series
 
 KIND = "log"
 CONSOLE_BYTES = 1 << 16
@@ -30,6 +33,7 @@ NOTES = 1000
 """Most remarks that are told, the newest ones."""
 SILENCE = 120.0
 """Seconds without a record for which a run counts as running, at least."""
+_LONG_SILENCE = 6 * 3600.0
 _JUST_NOW = 5.0
 _GAPS, _PATIENCE = 32, 5.0
 """The gaps between so many of the newest records tell how long a silence is usual: so many times the mean."""
@@ -58,7 +62,7 @@ class ForeignRun(AnyRun):
         self.name = run_id
         """What ``springtui scalars`` calls it, with its format behind it where another run has that name."""
         self.is_piped = False
-        """Whether it is read from what is piped in."""
+        """Whether it is read from what is piped in: points without a time get that at which they came."""
         self.columns = Columns()
         self.files: list[Path] = []
         self.own: Path | None = None
@@ -91,6 +95,8 @@ class ForeignRun(AnyRun):
                 self._first, self._heard, self._newest = math.inf, -math.inf, {}
                 self._console.clear()
                 self._notes, self._noted = [], 0
+            if self.is_piped:
+                _date(batch.points.values(), time.time())
             self.columns.take(batch)
             for tag in {**batch.cuts, **batch.points}:
                 self._note_newest(tag)
@@ -182,11 +188,14 @@ class ForeignRun(AnyRun):
         """How the run stands, by what its log says and by the time of its newest record."""
         with self._lock:
             last = self._heard if math.isfinite(self._heard) else self._changed or None
-            ended, empty = self.columns.ended, not self._newest
+            ended, empty, gone = self.columns.ended, not self._newest, self._gone
         status = _ENDS.get(ended)
         if status is not None:
             text = f"its log says that it {in_past(ended)}"
             return Observation(status=status, text=text, since=last, last_record=last)
+        if gone:
+            text = "its files are gone; what was read is still shown"
+            return Observation(status=Status.GONE, text=text, since=last, last_record=last)
         if self._input_ended:
             text = "the input has ended"
             return Observation(status=Status.FINISHED, text=text, since=last, last_record=last)
@@ -195,7 +204,9 @@ class ForeignRun(AnyRun):
         if last is None:
             return Observation(status=Status.UNKNOWN, text=self._with_habit("its records have no time"))
         silent = time.time() - last
-        text = self._with_habit(f"last record {_ago(last)}")
+        text = f"last record {_ago(last)}"
+        if silent < _LONG_SILENCE:  # later the writer's habit explains nothing
+            text = self._with_habit(text)
         status = Status.RUNNING if silent <= self._patience() else Status.UNKNOWN
         return Observation(status=status, text=text, since=last, last_record=last)
 
@@ -220,7 +231,7 @@ class ForeignRun(AnyRun):
                 return None
             lines = bytes(self._console).decode("utf-8", "replace").split("\n")
             mark, cut = self._printed, self._printed > len(self._console)
-        shown = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines]
+        shown = [without_escapes(line.rstrip("\r").rsplit("\r", 1)[-1]) for line in lines]
         return Printed(mark, shown[1:] if cut else shown)
 
     def size(self) -> int:
@@ -283,6 +294,12 @@ class ForeignRun(AnyRun):
                 read=read,
                 problems=dict(columns.problems),
             )
+
+
+def _date(given: Iterable[Series], moment: float) -> None:
+    """Give points that tell no time this one."""
+    for points in given:
+        points.time[np.isnan(points.time)] = moment
 
 
 def _ago(moment: float) -> str:

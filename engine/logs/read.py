@@ -11,10 +11,11 @@ from typing import Any
 
 from ..errors import LogError
 from .columns import Columns
+from .found_run import FoundRun
 from .named import require_named
 from .registry import FORMATS
 from .series import Series
-from .source import FoundRun, Source
+from .source import Source
 
 _PAUSE = 0.001
 _REASONS = 3

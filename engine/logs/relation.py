@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from .found_run import FoundRun, Key
 from .same import Candidate, same_trainings
-
-if TYPE_CHECKING:
-    from .source import FoundRun, Key
 
 _PAUSE = 1.0
 """Seconds from one comparison to the next at least, where no run is new."""
@@ -86,9 +83,10 @@ class Relation:
         TensorBoard's writers put settings and such numbers into a folder of their own.
         """
         by_folder = {(run.format.name, run.claim.folder): run for run in self._runs.values()}
-        above = {
-            run.number: by_folder.get((run.format.name, run.claim.folder.parent))
-            for run in self._runs.values()
-            if run.has_settings and run.is_complete and run.sketch.points == len(run.sketch.samples)
-        }
-        return {number: run.number for number, run in above.items() if run is not None and run.sketch.points}
+        found = {}
+        for run in self._runs.values():
+            if run.has_settings and run.is_complete and run.sketch.points == len(run.sketch.samples):
+                above = by_folder.get((run.format.name, run.claim.folder.parent))
+                if above is not None and (above.sketch.points or not run.sketch.points):
+                    found[run.number] = above.number
+        return found

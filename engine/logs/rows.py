@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from ..runs.log import Points
 from ..runs.records import Ended, Event, Note, Scalars
@@ -30,8 +31,9 @@ class Rows:
         step = np.concatenate([one.step for one in points.values()] or empty).astype(np.int64)
         value = np.concatenate([one.value for one in points.values()] or empty)
         time = np.concatenate([one.time for one in points.values()] or empty)
+        again = _repetitions(tag, step)
         known = bool(np.isfinite(time).all())
-        order = np.lexsort((step, time)) if known else np.argsort(step, kind="stable")
+        order = np.lexsort((again, step, time) if known else (again, step))
         self._tag, self._step, self._value, self._time = tag[order], step[order], value[order], time[order]
 
     def __len__(self) -> int:
@@ -59,6 +61,14 @@ class Rows:
         return same and bool(self._step[number] == self._step[number - 1])
 
 
+def _repetitions(tag: npt.NDArray[np.int32], step: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Of each point, how many points before it in a row have its tag and step."""
+    number = np.arange(len(tag))
+    is_other = np.ones(len(tag), dtype=bool)
+    is_other[1:] = (tag[1:] != tag[:-1]) | (step[1:] != step[:-1])
+    return number - np.maximum.accumulate(np.where(is_other, number, 0))
+
+
 def records_of(batch: Batch, counts: Mapping[str, str], ended_at: float = 0.0) -> Iterator[Event]:
     """The news of a run as records: its numbers, remarks and end.
 
@@ -67,8 +77,6 @@ def records_of(batch: Batch, counts: Mapping[str, str], ended_at: float = 0.0) -
         counts: what steps count, by tag; also of what came earlier.
         ended_at: when the run ended, if it did, in seconds since the epoch.
     """
-    if batch.anew:
-        yield Note(text="the log was written anew: the records before this one are void", level="warning")
     rows = Rows(batch.points, counts)
     for _, _, record in rows.records(0, len(rows)):
         yield record

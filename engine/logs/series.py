@@ -41,6 +41,11 @@ class Series:
         kept = self.step < step
         return Series(self.step[kept], self.value[kept], self.time[kept])
 
+    def since(self, step: int) -> Series:
+        """The points at ``step`` and later ones."""
+        kept = self.step >= step
+        return Series(self.step[kept], self.value[kept], self.time[kept])
+
 
 def series_of(steps: Sequence[int], values: Sequence[float], times: Sequence[float] | float = np.nan) -> Series:
     """A series of plain numbers, one time for all or one a point.

@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import wire
+from .found_run import FoundRun
 from .reader import PIECE
-from .source import FoundRun, Source
+from .source import Source
 
 NICENESS = 5
 """How much more patient than the app it is with other processes."""

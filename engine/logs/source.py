@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import math
 import os
@@ -14,15 +13,13 @@ from weakref import WeakKeyDictionary
 
 from .batch import Batch
 from .finding import Found, Place, Search
+from .found_run import FoundRun, Key
 from .own import OtherRun, joined_to
-from .reader import PIECE, Claim, Format, Reader
+from .reader import PIECE, Claim, Format
 from .registry import FORMATS
 from .relation import Relation
-from .same import Sketch
 from .series import Series
 
-Key = tuple[str, Path, str]
-"""A run's claim by format, folder and name within these."""
 _FRESH = 0.35
 """Seconds from one look at a log to the next where it was seen to grow within ``_FRESH_FOR`` seconds."""
 _FRESH_FOR = 20.0
@@ -43,56 +40,6 @@ _LOOK = 1 << 20
 _LEAST = 1 << 16
 """Bytes that a look is counted for at least, so that a call does not go on for ever where nothing is read."""
 _FAULTS = 3
-_NEWEST = 16
-"""Files of a run that are looked at to tell when it was last changed: the newest come last."""
-
-
-class FoundRun:
-    """A run of another tool, as far as it is known: what it is, and how far it has been read."""
-
-    def __init__(self, number: int, found: Found, name: str) -> None:
-        self.number = number
-        """Counts the runs of a source from 0; it never changes."""
-        self.format: Format = found.format
-        self.claim: Claim = found.claim
-        self.name = name
-        """Its directory relative to the path that was named, ``.`` where it is that; ``#NAME`` is appended where
-        one folder or file holds several."""
-        self.changed = _newest(found.claim)
-        """When its files were last changed, in seconds since the epoch; 0 where none can be looked at."""
-        self.since = math.inf
-        """When its first points were logged, as far as they have been read; infinite where it is not known."""
-        self.read = 0
-        """Bytes read by now."""
-        self.size = 0
-        """Bytes that its log holds, as far as it is known."""
-        self.is_complete = False
-        """Whether it has been read to the end that it had, once at least."""
-        self.is_gone = False
-        """Whether its files are there no more; what was read of it stays."""
-        self.instead: int | None = None
-        """The number of the run that its files turned out to be: it was not what it looked like at first."""
-        self.own: Path | None = None
-        """The run directory of springtui that holds the loads of the same training; its records and the points of
-        this run belong together."""
-        self.same_as: int | None = None
-        """The number of the run that is the same training in another format, and richer, or whose settings it
-        tells; see ``Source.relate``."""
-        self.sketch = Sketch()
-        self.has_settings = False
-        self.reader: Reader | None = None
-        self.faults = 0
-        self.due = 0.0
-        """When to look at it next, by the monotonic clock."""
-        self.grown = 0.0
-        """When it was last seen to grow, in seconds since the epoch."""
-        self.is_anew = False
-        """Whether the next reader begins again with a run of which points were given before."""
-
-    @property
-    def key(self) -> Key:
-        """What tells it from all other runs of its source."""
-        return self.claim.key
 
 
 class Source:
@@ -408,12 +355,3 @@ def _same_file(runs: dict[Key, FoundRun], found: Found) -> FoundRun | None:
 def _first_time(points: Series) -> float:
     """When the first of these points was logged; infinite where the log does not say."""
     return float(points.time[0]) if len(points) and math.isfinite(points.time[0]) else math.inf
-
-
-def _newest(claim: Claim) -> float:
-    """When the files of a claim were last changed, in seconds since the epoch; 0 where none can be looked at."""
-    changed = 0.0
-    for file in claim.files[-_NEWEST:]:
-        with contextlib.suppress(OSError, ValueError):
-            changed = max(changed, file.stat().st_mtime)
-    return changed

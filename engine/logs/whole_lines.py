@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,10 @@ from .reader import PIECE
 
 LONGEST = 1 << 24
 """Bytes of a line that is read; a longer one is passed over."""
+PATIENCE = 5.0
+"""Seconds since a file was last changed after which its last line is taken to be whole without a line feed."""
+MOST_GUESSES = 3
+"""Times that this may turn out to be wrong: each time the file is read from its beginning."""
 _MARK = 256
 """Bytes at the start, and before the place reached, by which a file is known to be the same as before."""
 
@@ -42,9 +48,18 @@ class LineFile:
     read from its beginning.
     """
 
-    def __init__(self, path: Path, ends: bytes = b"\n") -> None:
-        """``ends``: the bytes that end a line; progress bars are drawn for hours with carriage returns alone."""
+    def __init__(self, path: Path, ends: bytes = b"\n", patience: float = math.inf) -> None:
+        """``ends``: the bytes that end a line; progress bars are drawn for hours with carriage returns alone.
+
+        ``patience``: seconds since the last change after which a last line without an end is given as a whole one.
+        Where it grows after all, the file is read anew.
+        """
         self.path = path
+        self._patience = patience
+        self._has_tail = self._has_guessed = False
+        """Whether a line without an end stands at the end; whether it was given as a whole one."""
+        self._guesses = 0
+        """How often that was wrong."""
         self._ends = re.compile(b"[" + re.escape(ends) + b"]")
         self._each_end = [ends[place : place + 1] for place in range(len(ends))]
         self._state: tuple[int, int, int] | None = None
@@ -66,7 +81,7 @@ class LineFile:
         try:
             found = os.fstat(fd)
             state = (found.st_ino, found.st_size, found.st_mtime_ns)
-            if state == self._state:
+            if state == self._state and not self._is_ripe(found):
                 return Piece(read=self._at, size=found.st_size)
             piece = Piece(size=found.st_size)
             if self._is_other(fd, found):
@@ -74,6 +89,9 @@ class LineFile:
                 self._forget()
             self._inode = found.st_ino
             self._fill(fd, piece, max(limit, 1))
+            self._has_tail = bool(piece.tail) and not self._passing
+            if self._is_ripe(found):
+                self._guess(piece)
             if os.pread(fd, len(self._head), 0) != self._head:
                 # It was rewritten while it was read, and these lines may stand in the old file or in the new one.
                 self._forget()
@@ -88,6 +106,23 @@ class LineFile:
     def _forget(self) -> None:
         """Begin at the file's first byte."""
         self._state, self._at, self._before, self._head, self._passing = None, 0, b"", b"", False
+        self._has_tail = self._has_guessed = False
+
+    def _is_ripe(self, found: os.stat_result) -> bool:
+        """Whether the last line is to be given though nothing ends it."""
+        return self._has_tail and self._guesses < MOST_GUESSES and time.time() - found.st_mtime > self._patience
+
+    def _guess(self, piece: Piece) -> None:
+        """Give the tail as a whole line."""
+        self._move(piece.tail)
+        piece.lines += piece.tail + b"\n"
+        piece.read, piece.tail = self._at, b""
+        self._has_tail, self._has_guessed = False, True
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last change of the file that was read to its end; 0 where it was not."""
+        return 0.0 if self._state is None else time.time() - self._state[2] / 1e9
 
     def is_changed(self) -> bool:
         """Whether a call of ``read`` would look into the file; costs one look at the directory entry."""
@@ -95,7 +130,7 @@ class LineFile:
             found = os.stat(self.path)  # noqa: PTH116 (called for many files a second)
         except (OSError, ValueError):
             return False
-        return (found.st_ino, found.st_size, found.st_mtime_ns) != self._state
+        return (found.st_ino, found.st_size, found.st_mtime_ns) != self._state or self._is_ripe(found)
 
     def take_tail(self, tail: bytes) -> None:
         """The tail of the last piece needs no line feed to be whole: go on behind it."""
@@ -108,7 +143,22 @@ class LineFile:
             return True
         if os.pread(fd, len(self._head), 0) != self._head:
             return True
-        return os.pread(fd, len(self._before), self._at - len(self._before)) != self._before
+        if os.pread(fd, len(self._before), self._at - len(self._before)) != self._before:
+            return True
+        return self._has_guessed and not self._is_guess_right(fd)
+
+    def _is_guess_right(self, fd: int) -> bool:
+        """Whether the line that was taken to be whole is; its end is passed over."""
+        following = os.pread(fd, 2, self._at)
+        if not following:
+            return True
+        end = b"\r\n" if following == b"\r\n" else following[:1]
+        self._has_guessed = False
+        if end not in (b"\r\n", *self._each_end):
+            self._guesses += 1
+            return False
+        self._move(end)
+        return True
 
     def _fill(self, fd: int, piece: Piece, limit: int) -> None:
         """Read whole lines from where the last call ended."""

@@ -21,7 +21,7 @@ from .batch import Batch, Remark
 from .series import Series
 
 if TYPE_CHECKING:
-    from .source import FoundRun
+    from .found_run import FoundRun
 
 _LENGTHS = struct.Struct("=QQ")
 _MOST_HEADER, _MOST_BODY = 1 << 26, 1 << 31

@@ -29,6 +29,8 @@ class AnyRun(ABC):
     """The run's directory."""
     is_foreign = False
     """Whether another tool writes it, so that nothing is asked of it and nothing written beside it."""
+    format = ""
+    """What another tool's log is called on the screens; empty for springtui's own."""
 
     @property
     @abstractmethod

@@ -26,7 +26,7 @@ from .standard_input import NAME, Spool
 if TYPE_CHECKING:
     from engine.logs.client import Hear, LogClient
 
-_FIRST_LOOK = 10.0
+_FIRST_LOOK = 2.0
 """Seconds within which the first run is waited for, or the end of the first look through the paths."""
 _FORMATS = 6
 """Runs, at most, of which it is waited for whether they are one training in several formats."""

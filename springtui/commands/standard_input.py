@@ -28,7 +28,7 @@ _SHARE = 4
 """Of ``MOST``, the part that is given up at once."""
 _LOOKS = 2.5
 """Seconds in which the reading process looks at every file that still grew, or that nothing had recognised."""
-_PATIENCE = 5.0
+PATIENCE = 5.0
 """Seconds without progress after which the reader is waited for no more."""
 _NAP = 0.02
 _PIECE = 1 << 16
@@ -42,7 +42,8 @@ class Spool:
     one in the temporary folder, which ``close`` removes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, source: int = 0) -> None:
+        """``source``: the descriptor that is read."""
         self._file, self.path, self._folder = _open_spool()
         """``path``: where another process can open it."""
         self.ended = threading.Event()
@@ -58,7 +59,7 @@ class Spool:
         self._since = float("inf")
         self._is_cut = self._ends_line = False
         self._goes_on = False
-        self._input = os.dup(0)
+        self._input = os.dup(source)
         threading.Thread(target=self._copy, name=NAME, daemon=True).start()
 
     def follow(self, position: Callable[[], int | None]) -> None:
@@ -156,7 +157,7 @@ class Spool:
         now = time.monotonic()
         if position != self._progress[0]:
             self._progress = position, now
-        return now - self._progress[1] < _PATIENCE
+        return now - self._progress[1] < PATIENCE
 
     def _give_up(self, end: int) -> bool:
         """Give the bytes before ``end`` back to the system; they read as zeros. False where it cannot do so."""
@@ -211,8 +212,8 @@ def whole_input() -> Iterator[Path]:
             _copy_whole(file)
         except OSError as error:
             raise DiskFullError(
-                f"standard input cannot be kept in {tempfile.gettempdir()}: {error.strerror}; "
-                "make room there, or name another folder in TMPDIR"
+                f"standard input cannot be kept in a temporary file: {error.strerror or error}; "
+                "make room, or name another folder in TMPDIR"
             ) from error
         yield path
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from engine.errors import RunDirectoryError
+from engine.errors import LogError, RunDirectoryError
 from engine.runs.directory import Run
 from engine.runs.listing import find_run, is_run_directory, list_runs
 from engine.runs.records import Ended, plain
@@ -46,7 +46,9 @@ _LOOK_BACK = 200
     is_flag=True,
     help="Look only, on every screen: ask, make, change and delete nothing.",
 )
-@click.option("--once", is_flag=True, help="With --json on a path: print what there is now, and end.")
+@click.option(
+    "--once", is_flag=True, help="With --json on a path: print what there is now, of - all that comes, and end."
+)
 @json_option
 @common
 @click.pass_obj
@@ -58,8 +60,11 @@ def watch(session: Session, runs: tuple[str, ...], read_only: bool, once: bool, 
     where it finished.
 
     PATH is a log of another tool, or a folder with any number of them: TensorBoard, CSV, JSON lines, .wandb and
-    more. They are read in place, and nothing is written beside them. - reads standard input. With --json the
-    records of all runs are printed until Ctrl-C.
+    more. They are read in place, and nothing is written beside them. - reads standard input, which is printed on
+    once the screens are left, since its writer would end without a reader. With --json the records of all runs
+    are printed until Ctrl-C, each with its run, as scalars calls it; a training in several formats is one of them,
+    and a record with "void" says from which step on the records before it are void, by scalar, where null stands
+    for all.
     """
     home = session.look_home()
     found = [named(home, name) for name in runs]
@@ -94,17 +99,24 @@ def named(home: Path, name: str) -> Run | str:
 
     Raises:
         RunDirectoryError: it is neither.
+        LogError: it is a path, and nothing is there.
     """
     if name == STANDARD_INPUT:
         return name
     path = Path(name)
     if os.sep in name or name in {os.curdir, os.pardir}:
-        return find_run(home, name) if is_run_directory(path) or not os.path.lexists(path) else name
+        if not os.path.lexists(path):
+            raise LogError(
+                f"there is no file or folder {name}; give the path of a run, of a log or of a folder of runs"
+            )
+        return find_run(home, name) if is_run_directory(path) else name
     try:
         run = find_run(home, name)
-    except RunDirectoryError:
+    except RunDirectoryError as error:
         if os.path.lexists(path):
             return name
+        if "no run" in str(error):
+            raise RunDirectoryError(f"{error}; there is no file or folder of that name here either") from error
         raise
     if os.path.lexists(path):
         print_message(f"springtui: {name} is the run {run.id}; ./{name} is the file or folder of that name here")

@@ -133,3 +133,39 @@ CHAIN = (
         "springtui lab --twin RUN uses the map of your own sweep.",
     ),
 )
+LOGS = (
+    Term(
+        "Step",
+        "what the log counts",
+        "The optimiser's steps where the log tells them; else epochs, batches or lines, and the plot's axis says "
+        "so. Scalars that count otherwise, or that were given another axis, have plots of their own.",
+    ),
+    Term(
+        "Quiet",
+        "no record for longer than is usual for the run",
+        "Silence is no death: many writers flush every 15 s or at the end of an epoch. The line below the run's "
+        "name says when its newest record came, and what is this writer's habit.",
+    ),
+    Term(
+        "Resumed",
+        "an upright line in the plot",
+        "From that step on the training logged again. The later numbers stand.",
+    ),
+    Term(
+        "Not finite",
+        "NaN, inf, -inf",
+        "Such numbers are kept and counted in the plot's title. They interrupt the curve, and are marked at the "
+        "upper edge of the plot.",
+    ),
+    Term(
+        "Thinned",
+        "the smallest and the largest of neighbours",
+        "Long curves are drawn by their extremes, so that each spike is seen. Zooming in reads the true points.",
+    ),
+    Term(
+        "Left out",
+        "3 × damaged record",
+        "What could not be read is skipped, counted, and told in the head line and among the run's facts.",
+    ),
+)
+"""What the screens say of other tools' logs."""

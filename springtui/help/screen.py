@@ -16,11 +16,25 @@ from ..preferences.keymap import Line, lines_of
 from ..screen import BaseScreen
 from ..terminal.textual_private import keymap_of
 from ..widgets.scroll import Scroll
-from .glossary import CHAIN, HEALTH, NETWORK, Term
+from .glossary import CHAIN, HEALTH, LOGS, NETWORK, Term
 
 _WORDS = (
     "A deep network learns; a chain of blocks and springs is pulled. The same two sliders drive both, and both "
     "are drawn as the same picture, a load curve. Its shape says which layers carry the load."
+)
+_OF_LOGS = (
+    "These are logs that other tools write. springtui reads them in place, while they grow: nothing is asked of a "
+    "training, and nothing is written beside its files. The list shows the runs; Enter opens one, with its "
+    "curves, its newest numbers and settings, and what it printed."
+)
+_FILES = (
+    "Every run is a directory under the home directory; springtui runs lists the runs, springtui config "
+    "says where the home directory is."
+)
+_FILES_OF_LOGS = "springtui scalars PATH prints the numbers of such logs; docs/other-logs.md lists the formats."
+_MOUSE_ON_LOGS = (
+    Line("click, wheel", "choose a run or a tab; put a plot's cursor, and zoom; keys in the footer"),
+    Line("double click", "open a run"),
 )
 _MOUSE = (
     Line(
@@ -74,16 +88,17 @@ class HelpScreen(BaseScreen[None], ModalScreen[None]):
             self.dismiss()
 
     def _text(self, below: Screen[Any] | None) -> Text:
-        text = Text(_WORDS + "\n", style="")
+        of_log = isinstance(below, BaseScreen) and below.of_log
+        text = Text((_OF_LOGS if of_log else _WORDS) + "\n", style="")
         self._append_keys(text, below)
-        for heading, terms in (("The network", NETWORK), ("Layer health", HEALTH), ("The chain", CHAIN)):
+        of_networks = (("The network", NETWORK), ("Layer health", HEALTH), ("The chain", CHAIN))
+        for heading, terms in (("Logs", LOGS),) if of_log else of_networks:
             text.append(f"\n{heading}\n", style=self._style("accent", "bold"))
             for term in terms:
                 self._append_term(text, term)
         text.append("\nFiles\n", style=self._style("accent", "bold"))
         text.append(
-            "Every run is a directory under the home directory; springtui runs lists the runs, springtui config "
-            "says where the home directory is. To give a command another key, put its id, which stands in "
+            f"{_FILES_OF_LOGS if of_log else _FILES} To give a command another key, put its id, which stands in "
             "brackets above, into the table [keys] of config.toml."
         )
         return text
@@ -92,15 +107,18 @@ class HelpScreen(BaseScreen[None], ModalScreen[None]):
         """Append the keys of the screen below and its widgets, read from their bindings."""
         keymap = keymap_of(self.app)
         sections: list[tuple[str, list[Line]]] = []
+        offered = below.offers if isinstance(below, BaseScreen) else None
+        of_log = isinstance(below, BaseScreen) and below.of_log
         if below is not None:
             name = type(below).__name__.removesuffix("Screen").lower()
-            sections.append((f"Keys of this screen: {name}", list(lines_of(type(below), keymap))))
-            widgets = sorted({type(each) for each in below.query("*")}, key=lambda cls: cls.__name__)
+            sections.append((f"Keys of this screen: {name}", list(lines_of(type(below), keymap, offered))))
+            helped = below.helped() if isinstance(below, BaseScreen) else below.query("*")
+            widgets = sorted({type(each) for each in helped}, key=lambda cls: cls.__name__)
             sections += [(_heading(each.__name__), list(lines_of(each, keymap))) for each in widgets]
         sections.append(
-            ("Everywhere", [*lines_of(type(self.app), keymap), Line("Ctrl+P", "all commands, by name")])
+            ("Everywhere", [*lines_of(type(self.app), keymap, offered), Line("Ctrl+P", "all commands, by name")])
         )
-        sections.append(("Mouse and numbers", list(_MOUSE)))
+        sections.append(("Mouse", list(_MOUSE_ON_LOGS)) if of_log else ("Mouse and numbers", list(_MOUSE)))
         for heading, lines in sections:
             if lines:
                 text.append(f"\n{heading}\n", style=self._style("accent", "bold"))

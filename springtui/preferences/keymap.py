@@ -150,11 +150,25 @@ class Line(NamedTuple):
     about: str
 
 
-def lines_of(owner: type[Any], keymap: Mapping[str, str]) -> Iterator[Line]:
-    """Lines of the help for a class's bindings, with the keys of ``keymap`` in force."""
+def lines_of(
+    owner: type[Any], keymap: Mapping[str, str], offered: Callable[[str], bool] | None = None
+) -> Iterator[Line]:
+    """Lines of the help for a class's bindings, with the keys of ``keymap`` in force.
+
+    Args:
+        owner: the class.
+        keymap: by a binding's id, the keys that replace its own.
+        offered: tells by an action's name whether it is listed; None lists all.
+    """
+    told: set[tuple[str, str | None]] = set()
     for binding in owned_by(owner):
-        if not binding.description:
+        if not binding.description or (offered is not None and not offered(binding.action.partition("(")[0])):
             continue
+        if (
+            same := (binding.key, binding.id)
+        ) in told:  # another action by the same key, as the screen's state wants
+            continue
+        told.add(same)
         changed = keymap.get(binding.id or "")
         shown = changed or binding.key
         text = (

@@ -27,13 +27,11 @@ _AGAIN = 1.5
 """Seconds after which a live run is described again, even if its files did not change."""
 _SELDOM = 15.0
 """Seconds likewise for a run whose worker cannot be observed from this host."""
-ACCURACIES = (
-    "test_accuracy", "test_acc", "val_accuracy", "val_acc", "valid_accuracy", "valid_acc", "validation_accuracy",
-    "eval_accuracy", "eval_acc", "accuracy", "acc", "train_accuracy", "train_acc",
-)  # fmt: skip
-"""Names by which an accuracy is logged, of samples not trained on first; also with a slash, as ``val/acc``."""
-LOSSES = ("train_loss", "loss", "training_loss", "loss_train", "val_loss", "valid_loss", "eval_loss")
-"""Names by which a loss is logged, that of training first; also with a slash."""
+_HELD_OUT = ("test", "val", "valid", "validation", "eval", "dev")
+_TRAINING = ("train", "training")
+_AVERAGE = frozenset({"average", "avg", "mean", "epoch", "step", "metrics", "total", "top1"})
+"""Words that say how a number was taken, and not of which samples."""
+_BETWEEN = re.compile(r"[/_.:\s-]+")
 
 
 class RunSource(Protocol):
@@ -91,7 +89,15 @@ class Row:
 
     @property
     def name(self) -> str:
-        """The label's name, else the id."""
+        """What the list shows: the label's name, else the id; of another tool's run the path, which is unique."""
+        name, path = self.label.name, self.run.id
+        if self.run.is_foreign and name:
+            return path if name in path else f"{path} · {name}"
+        return name or path
+
+    @property
+    def short(self) -> str:
+        """The name that somebody gave the run, perhaps others as well; else the id."""
         return self.label.name or self.run.id
 
     @property
@@ -116,8 +122,11 @@ class Row:
 
     @property
     def accuracy(self) -> float | None:
-        """The newest accuracy, in [0, 1], by the first name of ``ACCURACIES`` that it was logged by."""
-        return next((value for value in self._values(ACCURACIES) if 0.0 <= value <= 1.0), None)
+        """The newest accuracy, in [0, 1], of samples not trained on where it is known; above 1 it is a percent."""
+        for value in self._values(("accuracy", "acc"), (*_HELD_OUT, "", *_TRAINING)):
+            if 0.0 <= value <= 100.0:
+                return value if value <= 1.0 else value / 100.0
+        return None
 
     @property
     def warnings(self) -> list[Note]:
@@ -126,18 +135,32 @@ class Row:
 
     @property
     def loss(self) -> float | None:
-        """The newest loss, by the first name of ``LOSSES`` that it was logged by."""
-        return next(iter(self._values(LOSSES)), None)
+        """The newest loss, that of training where it is known."""
+        return next(self._values(("loss",), (*_TRAINING, "", *_HELD_OUT)), None)
 
-    def _values(self, wanted: Iterable[str]) -> Iterator[float]:
-        """The newest values that were logged by these names, also as trackers write them: ``val/acc``."""
-        values = self.about.get("values", {})
-        known = {name.casefold(): name for name in reversed(list(values))}
-        plain = {name.rsplit("/", 1)[-1]: name for name in known}
-        for each in wanted:
-            for name in (each, each.replace("_", "/"), plain.get(each, "")):
-                if (value := self.value(known.get(name, ""))) is not None:
-                    yield value
+    def _values(self, names: Sequence[str], samples: Sequence[str]) -> Iterator[float]:
+        """The newest values of a quantity, whichever way a tool puts its name and that of the samples.
+
+        Names of nothing else go first: ``val/acc``, ``test_acc``, ``Accuracy/train``; then those with other words.
+
+        Args:
+            names: what the quantity is called.
+            samples: words for the samples it was taken of, the best first.
+        """
+        known = [(name, _words_of(name)) for name in self.about.get("values", {})]
+        for others in (False, True):
+            for sample in samples:
+                for name, (words, of) in known:
+                    fits = words[-1:] and words[-1] in names and (len(words) > 1) == others
+                    if fits and (sample in of if sample else not of) and (value := self.value(name)) is not None:
+                        yield value
+
+
+def _words_of(name: str) -> tuple[list[str], set[str]]:
+    """The words of a scalar's name, and apart from them those for the samples that it was taken of."""
+    words = [word for word in _BETWEEN.split(name.casefold()) if word and word not in _AVERAGE]
+    of = {word for word in words if word in _HELD_OUT or word in _TRAINING}
+    return [word for word in words if word not in of], of
 
 
 class Catalogue:

@@ -105,7 +105,7 @@ def _read(run: AnyRun) -> Picture:
     timeline = Timeline(log, run.id)
     if (bulk := log.bulk()) is not None:
         timeline.take_bulk(bulk)
-        return Picture(curve, timeline.view().histories)
+        return Picture(curve, timeline.histories())
     while timeline.offset < LONG and (piece := log.read(timeline.offset, _PIECE)).end != timeline.offset:
         timeline.take(piece)
     if timeline.offset >= LONG:

@@ -20,7 +20,7 @@ from textual.widgets import Static
 from ..dialogs import ChoiceScreen, PromptScreen
 from ..follow.workers import Workers
 from ..preferences.last_place import LastSession
-from ..screen import BaseScreen
+from ..screen import BaseScreen, status_for_alerts
 from ..state.cycling import next_of
 from ..terminal import size
 from ..terminal.text import plain_text
@@ -39,6 +39,11 @@ LOW = 30
 """Rows below which curves are shown only after the overlay's key."""
 SCAN_SECONDS = 30.0
 """Seconds between scans for labels that other processes gave to runs out of view."""
+_OF_OWN_RUNS = {
+    "pin", "rename", "note", "stop", "resume", "duplicate", "delete", "undo", "app.back",
+    "open_phase", "open_runs", "detach",
+}  # fmt: skip
+"""Actions that need runs under the home, which may be changed, or a screen below."""
 BATCH = 20
 """Number of runs that are described in one call, between which keys are handled."""
 
@@ -55,6 +60,8 @@ class RunsScreen(BaseScreen[None]):
         Binding("B", "compare_marked", "By layer", id="runs.compare",
                 tooltip="the two marked runs beside each other, layer by layer"),
         Binding("c", "next_quantity", "Quantity", id="runs.quantity", tooltip="another quantity", show=False),
+        Binding("N", "previous_quantity", "Quantity before", id="runs.previous_quantity",
+                tooltip="the quantity before", show=False),
         Binding("slash", "filter", "Filter", id="runs.filter", key_display="/",
                 tooltip="show runs that hold a text, or match a /regular expression/"),
         Binding("s", "sort", "Sort", id="runs.sort", tooltip="sort by the next column"),
@@ -88,7 +95,9 @@ class RunsScreen(BaseScreen[None]):
         """The run that the cursor stands on first."""
         self.actions = RunActions(home, run_workers, trash, self)
         self.catalogue = Catalogue(source or HomeRuns(home))
-        self._no_runs = panels.NO_RUNS if source is None else panels.NO_LOGS
+        self._is_given = source is not None
+        """Whether the runs are those of paths that were named, and not those under the home."""
+        self._no_runs = panels.NO_LOGS if self._is_given else panels.NO_RUNS
         self.overlay = Overlay()
         self.marked: list[str] = []
         self.sort = ("age", False)
@@ -105,11 +114,11 @@ class RunsScreen(BaseScreen[None]):
         yield Static(id="head", markup=False)
         yield Static(id="said", markup=False)
         with Container(id="list"):
-            table = RunTable(panels.COLUMNS, self._line, id="table")
+            table = RunTable(panels.LOG_COLUMNS if self._is_given else panels.COLUMNS, self._line, id="table")
             table.EMPTY = "looking for runs …"
             yield table
             with Horizontal(id="below"):
-                yield CurvesPlot(id="overlay", heading="Load curve")
+                yield CurvesPlot(id="overlay", heading="Scalars" if self._is_given else "Load curve")
                 yield Static(id="about", markup=False)
         yield Static(id="too-small", markup=False)
         yield KeysLine()
@@ -174,7 +183,9 @@ class RunsScreen(BaseScreen[None]):
         for name in live:
             if (row := self.catalogue.rows.get(name)) is not None:
                 values, heard = row.about.get("values", {}), row.about.get("heard", 0.0)
-                self.host.check_alerts(name, row.status, values, heard=heard, warnings=row.warnings)
+                infinite = row.about.get("not_finite", {})
+                status = status_for_alerts(row.status, infinite, is_foreign=row.run.is_foreign)
+                self.host.check_alerts(name, status, values, heard=heard, warnings=row.warnings)
         if described or scanned or woken:
             await self._read_pictures()
             self._draw()
@@ -255,6 +266,7 @@ class RunsScreen(BaseScreen[None]):
                     runs=len(self.table.ids),
                     read_only=self.read_only,
                     have_layers=self._have_layers(),
+                    trouble=self.host.trouble,
                 ),
             }
         )
@@ -262,10 +274,16 @@ class RunsScreen(BaseScreen[None]):
         rows = [catalogue.rows[name] for name in pictured if name in catalogue.rows]
         plot = self.query_one(CurvesPlot)
         quantity = self.overlay.shown(pictured, self.quantity)
-        plot.heading = panels.overlay_title(quantity, len(rows))
-        plot.say_empty(panels.why_no_curve(rows, quantity))
+        is_read = all(self.overlay.known(row.id) is not None for row in rows)
+        plot.heading = panels.overlay_title(quantity, rows)
+        plot.say_empty(panels.why_no_curve(rows, quantity, is_read=is_read))
         plot.axis = "layer" if quantity == LOAD_CURVE else "at"
-        plot.show_curves(self.overlay.series([(row.id, row.name) for row in rows], quantity))
+        short = [row.short for row in rows]
+        names = short if len(set(short)) == len(short) else [row.name for row in rows]
+        shown = list(zip((row.id for row in rows), names, strict=True))
+        series = self.overlay.series(shown, quantity)
+        plot.legend = panels.legend_below(series, plot.size.width) if self.has_class("-low") else ""
+        plot.show_curves(series)
         self._draw_about()
 
     @on(CurvesPlot.ReadOut)
@@ -292,6 +310,8 @@ class RunsScreen(BaseScreen[None]):
     def on_resize(self, event: events.Resize) -> None:
         columns, rows = event.size
         self._fit(columns, rows)
+        if self.focused is None and not self.has_class("-small"):  # lost while the table was not shown
+            self.table.focus()
         self.query_one("#too-small", Static).update(size.too_small("The list of runs", columns, rows))
 
     # what is looked at
@@ -362,6 +382,17 @@ class RunsScreen(BaseScreen[None]):
             return (action == "compare_marked") == (len(self.marked) == 2 and self._have_layers())
         return True
 
+    @property
+    def of_log(self) -> bool:
+        """Whether all runs are other tools'."""
+        return self._is_given and all(row.run.is_foreign for row in self.catalogue.rows.values())
+
+    def offers(self, action: str) -> bool:
+        """Whether an action can do something: of runs that were named none is changed, and no screen is below."""
+        if action in ("compare", "compare_marked"):
+            return not self.of_log
+        return not self._is_given or action not in _OF_OWN_RUNS
+
     def _have_layers(self) -> bool:
         """Whether one of the marked runs is springtui's, which can have load curves."""
         rows = (self.catalogue.rows.get(name) for name in self.marked)
@@ -386,8 +417,16 @@ class RunsScreen(BaseScreen[None]):
 
     def action_next_quantity(self) -> None:
         """Plot the next quantity."""
+        self._go_on(1)
+
+    def action_previous_quantity(self) -> None:
+        """Plot the quantity before."""
+        self._go_on(-1)
+
+    def _go_on(self, step: int) -> None:
         pictured = self._pictured()
-        self.quantity = next_of(self.overlay.quantities(pictured), self.overlay.shown(pictured, self.quantity))
+        known = self.overlay.quantities(pictured)
+        self.quantity = next_of(known, self.overlay.shown(pictured, self.quantity), step)
         self._draw()
 
     # actions on the marked runs, else on the one under the cursor
@@ -470,6 +509,8 @@ class RunsScreen(BaseScreen[None]):
     def commands(self) -> Iterable[SystemCommand]:
         """The command palette's entries of this screen."""
         yield SystemCommand("Filter", "Runs that hold a text or match an expression", self.action_filter)
+        if self._is_given:
+            return
         yield SystemCommand("Pin", "Keep the run on top, or no longer", self.action_pin)
         yield SystemCommand("Name", "Give the run a name", self.action_rename)
         yield SystemCommand("Note", "Write a note to the run", self.action_note)

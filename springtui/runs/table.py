@@ -14,5 +14,5 @@ class RunTable(Table):
 
     EMPTY = "no runs"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Open", id="table.open", tooltip="watch the run, or see a sweep's diagram"),
+        Binding("enter", "open", "Open", id="table.open", tooltip="open the run"),
     ]

@@ -16,6 +16,7 @@ from engine.settings.train import TrainConfig
 from engine.sweep.grid import cell_count, members
 
 from .sampling import newest_state
+from .wording import value_in_words
 
 _RECORDS = 64
 
@@ -46,6 +47,9 @@ def describe(run: AnyRun) -> dict[str, Any]:
         "at": state.at,
         "total": 0 if config is None else _total(config),
         "values": {name: None if v is None else finite(v) for name, v in state.values.items()},
+        "not_finite": {
+            name: value_in_words(v) for name, v in state.values.items() if v is not None and finite(v) is None
+        },
         "heard": state.heard,
         "warnings": [{"seq": note.seq, "time": note.time, "text": note.text} for note in state.warnings],
         **shared,

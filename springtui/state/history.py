@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import copy
+import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -152,5 +153,5 @@ def _bucketed(x: Floats, y: Floats, stride: int) -> list[_Bucket]:
         rows = np.arange(len(ys))
         low, high = ys.argmin(axis=1), ys.argmax(axis=1)
         columns = xs[rows, low], ys[rows, low], xs[rows, high], ys[rows, high]
-        found += map(_Bucket._make, zip(*(column.tolist() for column in columns), strict=True))
+        found += itertools.starmap(_Bucket, zip(*(column.tolist() for column in columns), strict=True))
     return found

@@ -15,10 +15,18 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+    Bools = npt.NDArray[np.bool_]
 
 
-MOMENTS = 4000
-"""Most steps that a replay can show."""
+MOMENTS = 1 << 16
+"""Most steps that a replay can show; beyond them every second one is dropped."""
+
+
+HOLES = 400
+"""Most stretches of numbers that are not finite that are kept of a tag; beyond them neighbours are joined."""
+Hole = tuple[float, float]
+"""The first and the last place of a stretch of numbers that are not finite."""
 
 
 @dataclass
@@ -31,18 +39,25 @@ class _Tag:
     """Points taken in, those included that are not finite."""
     missing: int = 0
     """Points that are not finite."""
+    holes: list[Hole] = field(default_factory=list)
+    """Where those points stand."""
     last: float = -math.inf
     """The newest step; points whose steps go back are sorted before they are drawn."""
     newest: float = math.nan
+    at: int = 0
+    """The step of the newest point."""
+    first_time: float = math.nan
+    last_time: float = math.nan
+    """Of the earliest and of the latest point whose time the log tells, in seconds since the epoch."""
 
 
 class Moments(NamedTuple):
     """The steps that a replay can show."""
 
-    key: tuple[str, int, int]
-    """The tag whose steps they are, and what tells that it has changed."""
-    steps: list[int]
-    times: list[float]
+    unit: str
+    """What they count; empty for the optimiser's steps."""
+    steps: Ints
+    times: Floats
     """In seconds since the epoch; NaN where the log does not say."""
 
 
@@ -53,6 +68,7 @@ class Until(NamedTuple):
     time: float
     histories: dict[str, tuple[list[float], list[float]]]
     newest: dict[str, float]
+    holes: dict[str, list[Hole]]
 
 
 class NumberHistories:
@@ -62,13 +78,20 @@ class NumberHistories:
         self._tags: dict[str, _Tag] = {}
         self._numbers: Numbers | None = None
         self._moments: Moments | None = None
+        self._merged: dict[str, tuple[int, int]] = {}
+        """Life and number of points of the tags whose steps are among those below."""
+        self._steps: Ints
+        self._times: Floats
+        """The steps that a replay can show, rising, and when the first number at each was logged."""
         self.units: dict[str, str] = {}
         """By tag: what its horizontal axis counts, or which tag is its axis, where not the optimiser's steps."""
         self._axes: dict[str, str] = {}
+        self._counts: dict[str, str] = {}
 
     def take(self, bulk: Bulk) -> None:
         """Add the points that have come since the last call."""
         self._numbers, tags = bulk.numbers, bulk.numbers.tags
+        self._counts = bulk.counts
         self._axes = {tag: axis for tag, axis in bulk.axes.items() if axis in tags and axis != tag}
         self.units = bulk.counts | self._axes
         self._tags = {tag: known for tag in tags if (known := self._taken(tag, bulk.numbers)) is not None}
@@ -87,9 +110,19 @@ class NumberHistories:
             known = _Tag(life)
             points = numbers.points(tag)
         known.count += len(points.step)
-        known.newest, known.last = float(points.value[-1]), float(points.step.max())
-        x, y = _finite(self._along(tag, points), points.value)
-        known.missing += int((~np.isfinite(points.value)).sum())
+        was_bad = known.missing > 0 and not math.isfinite(known.newest)
+        known.newest, known.at = float(points.value[-1]), int(points.step[-1])
+        known.last = float(points.step.max())
+        times = points.time[np.isfinite(points.time)]
+        if len(times):
+            known.first_time = float(np.fmin(known.first_time, times.min()))
+            known.last_time = float(np.fmax(known.last_time, times.max()))
+        along = self._along(tag, points)
+        x, y = _finite(along, points.value)
+        bad = ~np.isfinite(points.value)
+        known.missing += int(bad.sum())
+        if bad.any():
+            known.holes = _holes(known.holes, along, bad, goes_on=was_bad)
         known.history.extend(x, y)
         return known
 
@@ -130,42 +163,83 @@ class NumberHistories:
         """By tag, how many of its numbers are not finite; those with none left out."""
         return {tag: known.missing for tag, known in self._tags.items() if known.missing}
 
+    @property
+    def holes(self) -> dict[str, list[Hole]]:
+        """By tag, where its numbers are not finite; tags without such numbers are left out."""
+        return {tag: known.holes for tag, known in self._tags.items() if known.holes}
+
+    @property
+    def places(self) -> dict[str, int]:
+        """By tag, the step of its newest number."""
+        return {tag: known.at for tag, known in self._tags.items()}
+
+    @property
+    def times(self) -> tuple[float, float]:
+        """The earliest and the latest time of a number, in seconds since the epoch; NaN where none is told."""
+        first = [known.first_time for known in self._tags.values() if math.isfinite(known.first_time)]
+        last = [known.last_time for known in self._tags.values() if math.isfinite(known.last_time)]
+        return min(first, default=math.nan), max(last, default=math.nan)
+
     def moments(self) -> Moments:
-        """The steps that a replay can show: those of the tag with the most points, thinned where they are many."""
+        """The steps that a replay can show: all that were logged and count alike, thinned where they are many."""
+        longest = max(self._tags, key=lambda tag: (not self._unit(tag), self._tags[tag].count), default="")
+        unit = self._unit(longest)
+        known = {tag: (one.life, one.count) for tag, one in self._tags.items() if self._unit(tag) == unit}
+        if self._moments is None or self._moments.unit != unit or self._merged != known:
+            self._merge(known, anew=self._moments is None or self._moments.unit != unit)
+            while len(self._steps) > MOMENTS:  # the newest one stays
+                self._steps, self._times = self._steps[::-2][::-1].copy(), self._times[::-2][::-1].copy()
+            self._moments = Moments(unit, self._steps, self._times)
+        return self._moments
+
+    def _merge(self, known: dict[str, tuple[int, int]], *, anew: bool) -> None:
+        """Add the steps that have come to those that were known, or gather them anew where some became void."""
         import numpy as np  # as above
 
-        longest = max(self._tags, key=lambda tag: (not self.units.get(tag), self._tags[tag].count), default="")
-        known = self._tags.get(longest)
-        if self._numbers is None or known is None:
-            return Moments(("", 0, 0), [], [])
-        if self._moments is None or self._moments.key != (longest, known.life, known.count):
-            points = self._numbers.points(longest)
-            steps, first = np.unique(points.step, return_index=True)
-            chosen = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), MOMENTS)).round().astype(int))
-            key = longest, known.life, known.count
-            self._moments = Moments(key, steps[chosen].tolist(), points.time[first[chosen]].tolist())
-        return self._moments
+        before = self._merged
+        grew = all(tag in known and known[tag][0] == life for tag, (life, _) in before.items())
+        if anew or not grew:
+            before, self._steps, self._times = {}, np.empty(0, np.int64), np.empty(0)
+        self._merged = known
+        if self._numbers is None:
+            return
+        new = [self._numbers.points(tag, before.get(tag, (0, 0))[1]) for tag in known]
+        new.sort(key=lambda points: -len(points.step))
+        steps, first = np.unique(
+            np.concatenate([np.empty(0, np.int64), *(one.step for one in new)]), return_index=True
+        )
+        times = np.concatenate([np.empty(0), *(one.time for one in new)])[first]
+        if len(steps) and len(self._steps) and steps[0] <= self._steps[-1]:
+            steps, first = np.unique(np.concatenate([self._steps, steps]), return_index=True)
+            self._steps, self._times = steps, np.concatenate([self._times, times])[first]
+        else:
+            self._steps, self._times = np.concatenate([self._steps, steps]), np.concatenate([self._times, times])
+
+    def _unit(self, tag: str) -> str:
+        """What a tag's steps count; empty for the optimiser's steps."""
+        return self._counts.get(tag, "")
 
     def until(self, moment: int) -> Until:
         """What had been logged at a replay's moment: by its step or, of tags that count otherwise, by its time."""
-        found = self.moments()
-        step, time = found.steps[moment], found.times[moment]
-        unit = self.units.get(found.key[0], "")
-        histories, newest = {}, {}
-        for tag, known in self._tags.items():
-            end = float(step) if self.units.get(tag, "") == unit else self._step_at(tag, time)
-            histories[tag] = points = known.history.until(end)
-            if points[1]:
-                newest[tag] = points[1][-1]
-        return Until(step, time, histories, newest)
+        import numpy as np  # as above
 
-    def _step_at(self, tag: str, time: float) -> float:
-        """Where on its horizontal axis a tag had come at a time; infinite where that is not known."""
-        points = self._numbers.points(tag) if self._numbers is not None else None
-        if points is None or not math.isfinite(time) or not math.isfinite(float(points.time[-1])):
-            return math.inf
-        before = self._along(tag, points)[points.time <= time]
-        return float(before[-1]) if len(before) else -math.inf
+        found = self.moments()
+        step, time = int(found.steps[moment]), float(found.times[moment])
+        histories, newest, holes = {}, {}, {}
+        for tag, known in self._tags.items():
+            if self._numbers is None:
+                continue
+            points = self._numbers.points(tag)
+            in_steps = self._unit(tag) == found.unit
+            came = points.step <= step if in_steps else ~(points.time > time)  # all, where no times are known
+            along = self._along(tag, points)[came]
+            along = along[np.isfinite(along)]
+            end = float(along[-1]) if len(along) else -math.inf
+            histories[tag] = known.history.until(end)
+            holes[tag] = [(low, min(high, end)) for low, high in known.holes if low <= end]
+            if came.any():
+                newest[tag] = float(points.value[came][-1])
+        return Until(step, time, histories, newest, holes)
 
     def between(self, tag: str, low: float, high: float) -> tuple[list[float], list[float]] | None:
         """A tag's true points in a window of steps, or their extremes where they are many; None: no such tag.
@@ -183,6 +257,27 @@ class NumberHistories:
         history = History()
         history.extend(x[start:end], y[start:end])
         return history.points()
+
+
+def _holes(known: list[Hole], along: Floats, bad: Bools, *, goes_on: bool) -> list[Hole]:
+    """The stretches that were known, and those of new points, the first of which may go on with the last one."""
+    import numpy as np  # as above
+
+    places = np.flatnonzero(bad & np.isfinite(along))
+    if not len(places):
+        return known
+    edges = np.flatnonzero(np.diff(places) > 1)
+    first, last = places[np.r_[0, edges + 1]], places[np.r_[edges, len(places) - 1]]
+    new = list(zip(along[first].tolist(), along[last].tolist(), strict=True))
+    if goes_on and known and first[0] == 0 and known[-1][1] <= new[0][1]:
+        known, new = known[:-1], [(known[-1][0], new[0][1]), *new[1:]]
+    found = sorted(known + new)
+    while len(found) > HOLES:
+        found = [
+            (pair[0][0], max(high for _, high in pair))
+            for pair in (found[i : i + 2] for i in range(0, len(found), 2))
+        ]
+    return found
 
 
 def _finite(along: Floats, value: Floats) -> tuple[Floats, Floats]:

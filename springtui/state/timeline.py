@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import bisect
 import copy
-import itertools
 import math
 import threading
 from collections import OrderedDict, deque
@@ -23,7 +22,7 @@ from engine.runs.towers import towers_of
 
 from .history import History
 from .layer_history import LayerHistory
-from .number_histories import NumberHistories
+from .number_histories import Hole, NumberHistories
 from .run_state import USAGES, RunState
 from .tower import ECHO_SECONDS, ECHOES, TowerCurves, finite_numbers, point_names
 
@@ -80,6 +79,12 @@ class View:
     """Steps from which on a resumed training logged again."""
     missing: dict[str, int] = field(default_factory=dict)
     """By scalar: how many of its numbers are not finite, where a log keeps count."""
+    places: dict[str, int] = field(default_factory=dict)
+    """By scalar of such a log: the step of its newest number."""
+    holes: dict[str, list[Hole]] = field(default_factory=dict)
+    """By scalar of such a log: where on its horizontal axis its numbers are not finite."""
+    seconds: float | None = None
+    """Seconds from the first number of such a log to the newest; NaN without times, None of other logs."""
     notes: list[Note] = field(default_factory=list)
     """The remarks in a log that is kept as columns, oldest first."""
     problems: dict[str, int] = field(default_factory=dict)
@@ -155,6 +160,8 @@ class Timeline:
             for event in bulk.events:
                 state.fold(event)
             state.logged, state.step = self._numbers.newest, self._numbers.step
+            if math.isfinite(newest := self._numbers.times[1]):
+                state.heard = newest
             self.records = self._numbers.points
             return True
 
@@ -257,19 +264,24 @@ class Timeline:
             state.health = {path: history.until() for path, history in self._health.items()}
             state.usage = self._usage.copy()
             state.history |= {name: history.copy() for name, history in self._numbers.histories.items()}
-            histories = {name: history.points() for name, history in self._main.histories.items()}
-            histories |= {name: history.points() for name, history in self._numbers.histories.items()}
-            view = View(state, histories, self.curves, damaged=self.damaged, moves=list(self.moves))
+            view = View(state, self.histories(), self.curves, damaged=self.damaged, moves=list(self.moves))
             if self._bulk is not None:
                 if self._bulk.has_records:
                     state.logged = {**self._numbers.newest, **state.logged}
                 else:
-                    view.curves = len(self._numbers.moments().steps)
+                    first, last = self._numbers.times
+                    view.curves, view.seconds = len(self._numbers.moments().steps), last - first
                 view.units, view.missing = self._numbers.units, self._numbers.missing
-                view.marks = self._bulk.marks
+                view.places, view.marks, view.holes = self._numbers.places, self._bulk.marks, self._numbers.holes
                 view.read, view.problems = self._bulk.read, self._bulk.problems
                 view.notes = [event for event in self._bulk.events if isinstance(event, Note)]
             return view
+
+    def histories(self) -> dict[str, Points]:
+        """The curves of all scalars over epochs or steps, as far as the log was read."""
+        with self._lock:
+            known = {**self._main.histories, **self._numbers.histories}
+            return {name: history.points() for name, history in known.items()}
 
     def finer(self, name: str, low: float, high: float) -> Points | None:
         """The true points of a scalar in a window of steps; None where the log is not kept as columns."""
@@ -316,6 +328,8 @@ class Timeline:
         view = self.view()
         with self._lock:
             until = self._numbers.until(min(max(0, position), view.curves - 1))
+            view.holes = until.holes
+            view.seconds = until.time - self._numbers.times[0]
         view.state.step, view.state.logged, view.histories = until.step, until.newest, until.histories
         if math.isfinite(until.time):
             view.state.heard = until.time
@@ -338,8 +352,9 @@ class Timeline:
         if self._is_of_numbers():
             with self._lock:
                 times = self._numbers.moments().times
-            known = (time if math.isfinite(time) else _STEP_SECONDS * i for i, time in enumerate(times))
-            yield from itertools.islice(enumerate(known), position, None)
+            for number in range(position, len(times)):
+                time = float(times[number])
+                yield number, time if math.isfinite(time) else _STEP_SECONDS * number
             return
         with self._lock:
             mark, end = self._span(position)

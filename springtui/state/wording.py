@@ -75,6 +75,13 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}g}"
 
 
+def value_in_words(value: float | None) -> str:
+    """A number, or the word for one that is not finite; a dash where there is none."""
+    if value is None or math.isfinite(value):
+        return number(value, 4)
+    return "NaN" if math.isnan(value) else str(value)
+
+
 def decimals(value: float | None, places: int = 2, *, sign: bool = False) -> str:
     """A number of fixed width, so that it does not jump while it changes; a dash where there is none."""
     if value is None or not math.isfinite(value):

@@ -7,18 +7,22 @@ from collections.abc import Mapping, Sequence
 
 from textual.markup import escape
 
+from engine.errors import ConfigError
 from engine.runs.status import Observation
 
 from ..state.curves import legend
 from ..state.pictures import Series
 from ..state.timeline import View
-from ..state.wording import columns, fitting, number, status_in_words
+from ..state.wording import columns, fitting, status_in_words, value_in_words
 from ..terminal.text import plain_text
 from .panels import setting_in_words
 
 WAITING = "waiting for records"
+READING = "reading …"
 _PARTS = frozenset({"train", "training", "test", "val", "valid", "validation", "eval", "evaluation", "dev"})
 """Words that say of which samples a number is; tags that differ in them alone share a plot."""
+_BESIDE = frozenset({"hp", "lr", "rate", "epoch", "epochs", "step", "steps", "system", "time", "momentum"})
+"""Words of scalars that say little of how a training goes."""
 _COLORS = {
     "primary": "$primary",
     "good": "$success",
@@ -27,6 +31,8 @@ _COLORS = {
     "muted": "$secondary",
 }
 _IN_LEGEND = 5
+_SEEN_ABOVE = 60
+"""Characters of how the run stands from which on the line above may not show all of it."""
 _BETWEEN = re.compile(r"[/_.\s-]+")
 
 
@@ -43,15 +49,33 @@ def groups_of(names: Sequence[str], units: Mapping[str, str]) -> dict[str, list[
 
 
 def first_group(groups: Mapping[str, Sequence[str]]) -> str:
-    """The group to show first: a loss, where there is one."""
+    """The group to show first: a loss, where there is one; settings and counters where there is nothing else."""
     losses = [key for key in groups if "loss" in key]
-    return min(losses, key=len) if losses else next(iter(groups), "")
+    others = [key for key in groups if not _BESIDE.intersection(key.split())]
+    return min(losses, key=len) if losses else next(iter(others or groups), "")
 
 
 def heading(names: Sequence[str], missing: Mapping[str, int]) -> str:
     """The title of the plot of a group: its tags, and how many of their numbers are not finite."""
     parts = [f"{name} ({missing[name]} not finite)" if missing.get(name) else name for name in names]
     return plain_text(", ".join(parts)) or "Scalars"
+
+
+def why_empty(view: View, names: Sequence[str], *, is_read: bool) -> str:
+    """The text in place of the plot of these tags where it has no point."""
+    known = [name for name in names if name in view.places]
+    if not known:
+        return READING if not is_read else "it ended without a record" if view.state.is_over else WAITING
+    return "; ".join(_not_finite(view, name, alone=len(known) == 1) for name in known)
+
+
+def _not_finite(view: View, name: str, *, alone: bool) -> str:
+    """What there is of a tag without a finite number: how many there are, and the newest."""
+    count, newest = view.missing.get(name, 0), view.state.logged.get(name, 0.0)
+    what = "one value" if count == 1 else f"{count} values, none of them finite: the newest is"
+    comma = ", " if count == 1 else " "
+    text = f"{what}{comma}{value_in_words(newest)} at {view.units.get(name) or 'step'} {view.places[name]}"
+    return plain_text(text if alone else f"{name}: {text}")
 
 
 def legend_of(series: Sequence[Series]) -> str:
@@ -90,21 +114,34 @@ def skipped(view: View) -> list[str]:
 def facts(view: View, observation: Observation | None, width: int) -> list[str]:
     """Lines on how the run stands, its newest numbers, its settings, and where it lies."""
     state = view.state
-    lines = [observation.text] if observation is not None else []
+    told = observation.text if observation is not None else ""
+    lines = [told] if len(told) > _SEEN_ABOVE else []
     if left_out := skipped(view):
         lines.append("left out: " + ", ".join(left_out))
-    newest = [f"{plain_text(name)} {_number(value)}" for name, value in state.values.items()]
-    lines += columns(newest, width)
+    newest = [f"{plain_text(name)} {value_in_words(value)}" for name, value in state.values.items()]
+    of_machine = [text for text in newest if text.startswith("system/")]
+    lines += columns([text for text in newest if not text.startswith("system/")], width)
     known = [f"{plain_text(name)} {plain_text(setting_in_words(value))}" for name, value in state.settings.items()]
     if known:
         lines += ["", *columns(known, width)]
+    if of_machine:
+        lines += ["", *columns(of_machine, width)]
     lines += ["", f"in {state.facts.get('folder', '')}"]
     return [plain_text(line) for line in lines]
 
 
-def _number(value: float | None) -> str:
-    """A number, or the word for one that is not finite."""
-    return number(value, 4) if value is None or abs(value) < float("inf") else str(value)
+def find_group(groups: Mapping[str, Sequence[str]], current: str, text: str) -> str:
+    """The next group after the current one with a tag that holds a text; the current one last.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    keys, wanted = list(groups), text.strip().casefold()
+    start = keys.index(current) + 1 if current in groups else 0
+    for key in keys[start:] + keys[:start]:
+        if any(wanted in name.casefold() for name in (key, *groups[key])):
+            return key
+    raise ConfigError(f"no scalar of this run holds {text.strip()!r}; there are {len(keys)}: c goes through them")
 
 
 def remarks(view: View) -> list[str]:

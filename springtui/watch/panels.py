@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -273,7 +274,10 @@ def bar_words(view: View, position: int | None, whole: View, *, playing: bool, s
     if not whole.curves:
         return "nothing to replay yet", ""
     at = whole.curves if position is None else position + 1
-    left = f"record {at}/{whole.curves} · {duration(max(0.0, _seconds(state)))}"
+    seconds = _seconds(state) if view.seconds is None else view.seconds
+    left = f"record {at}/{whole.curves}"
+    if math.isfinite(seconds):
+        left += f" · {duration(max(0.0, seconds))}"
     if position is None:
         return left, "live" if state.status.is_live else "end"
     return left, f"playing ×{speed}" if playing else f"paused at ×{speed} · End goes to the end"
@@ -281,6 +285,4 @@ def bar_words(view: View, position: int | None, whole: View, *, playing: bool, s
 
 def _seconds(state: RunState) -> float:
     first, last = state.initial, state.latest
-    if last is None and state.started:
-        return state.heard - state.started
     return last.time - first.time if first is not None and last is not None else 0.0

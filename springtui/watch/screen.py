@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 from textual import events, on
@@ -13,6 +15,7 @@ from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.content import Content
+from textual.dom import DOMNode
 from textual.geometry import Size
 from textual.widgets import Static, Tabs
 
@@ -51,6 +54,13 @@ TICK = 0.1
 """Seconds between ticks. A tick draws one plot, so that no key waits longer."""
 _ASKING = {"toggle_pause", "stop", "set"}
 """Actions that ask the worker for something."""
+_NOT_OF_LOGS = {
+    *_ASKING, "say_foreign", "next_measure", "next_tower", "toggle_ruler", "open_phase", "open_runs", "detach",
+}  # fmt: skip
+"""Actions that do nothing for another tool's log."""
+_MOST_COMMANDS = 500
+"""Most quantities that the palette lists."""
+_NO_MARKUP = str.maketrans("[]", "()")
 TITLES = {
     "#loads": "Load of each layer",
     "#chain-view": "Blocks and springs",
@@ -68,6 +78,10 @@ class WatchScreen(BaseScreen[None]):
     CSS_PATH = "watch.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "next_scalar", "Quantity", id="watch.scalar", tooltip="next quantity over time"),
+        Binding("N", "previous_scalar", "Quantity before", id="watch.previous_scalar",
+                tooltip="quantity before over time", show=False),
+        Binding("slash", "find_scalar", "Find", id="watch.find_scalar", key_display="/",
+                tooltip="find a quantity by a part of its name", show=False),
         Binding("m", "next_measure", "Measure", id="watch.measure", tooltip="next measure of separation"),
         Binding("space", "toggle_play", "Play", id="watch.play", tooltip="replay, or hold it", priority=True),
         Binding("comma", "step(-1)", "Step back", id="watch.step_back", tooltip="one record back", show=False),
@@ -107,6 +121,8 @@ class WatchScreen(BaseScreen[None]):
         self.replay = Replay(self)
         self.measure = last_session.measure if last_session.measure in NETWORK_MEASURES else DEFAULT_MEASURE
         self.scalar = ""
+        self._is_chosen = False
+        """Whether the person chose the quantity."""
         self.tab = "curve"
         self.layers_view = LayersView(self)
         self._drawn_version = -1
@@ -168,7 +184,7 @@ class WatchScreen(BaseScreen[None]):
     def on_mount(self) -> None:
         for selector, title in TITLES.items():
             self.query_one(selector).border_title = title
-        self.query_one("#time").focus()
+        self.query_one("#history" if self.of_log else "#time").focus()
         if self.last_session.run == self.watched.id and self.last_session.tab in GROUPS:
             self.query_one(WatchTabs).active = self.last_session.tab
         self.query_one(WatchTabs).fit(wide=not self.has_class("-tabbed"), scalars_alone=self.of_log)
@@ -262,7 +278,7 @@ class WatchScreen(BaseScreen[None]):
     def _draw(self) -> None:
         """Give every panel what it should show."""
         whole, replayed = self.view, self.replay.position is not None
-        nothing = log_words.WAITING if self.of_log else panels.why_no_curve(whole.state)
+        nothing = panels.why_no_curve(whole.state)
         for canvas in (*self.query(Plot), self.query_one(LoadBars), self.query_one(ChainView), self.layer_map):
             canvas.say_empty(nothing)
         view = replace(whole, state=whole.state.of_tower(self.path))
@@ -275,19 +291,21 @@ class WatchScreen(BaseScreen[None]):
         if self.kind == "chain":
             show_chain(self.query_one(ChainView), view.state)
         groups = self._groups()
-        if groups and self.scalar not in groups:
+        if groups and (self.scalar not in groups or (self.of_log and not self._is_chosen)):
             self.scalar = log_words.first_group(groups)
         names = groups.get(self.scalar, [])
         history = self.query_one("#history", CurvesPlot)
         history.heading = plain_text(self.scalar.replace("_", " ").capitalize()) or "History"
         if self.of_log:
             history.heading = log_words.heading(names, whole.missing)
+            history.say_empty(log_words.why_empty(self.whole, names, is_read=self.follower.complete))
             history.axis = log_words.axis(names, whole.units)
             history.legend = log_words.legend_of(panels.history_series(self.whole.histories, None, names))
         until = view.histories if replayed else None
         shown = panels.history_series(self.whole.histories, until, names)
         marks = whole.marks if history.axis == "step" else []
-        history.show_curves(shown, (self.watched.id, self.scalar), self._finer, marks)
+        holes = {plain_text(name): view.holes[name] for name in names if name in view.holes}
+        history.show_curves(shown, (self.watched.id, self.scalar), self._finer, marks, holes)
         self._draw_layers()
         self._draw_words(view)
         self.draw_notices()
@@ -372,13 +390,21 @@ class WatchScreen(BaseScreen[None]):
         state = self.view.state.of_tower(self.path)
         on_curve = self.has_class("-tabbed") and self.tab not in ("layers", "times")
         regime = panels.regime_parts(state, self.measure) if on_curve else []
-        notes = [wrong, asked, self._away or "", problem, "read-only" if self.read_only else "", *regime]
+        notes = [
+            plain_text(self.host.trouble),
+            wrong,
+            asked,
+            self._away or "",
+            problem,
+            "read-only" if self.read_only else "",
+            *regime,
+        ]
         text = fitting([note for note in notes if note], self.size.width - 2)
         self.set_texts({"#said": plain_text(text)})
         self.set_class(not text, "-silent")
         unheard = "not acknowledged" in asked or "refused" in asked
         problem = "" if problem.startswith(Status.WAITING) or self.of_log else problem
-        self.query_one("#said").set_class(bool(wrong or problem) or unheard, "-wrong")
+        self.query_one("#said").set_class(bool(wrong or problem or self.host.trouble) or unheard, "-wrong")
 
     # what is asked of the worker
 
@@ -400,9 +426,25 @@ class WatchScreen(BaseScreen[None]):
             return self.has_class("-tabbed")
         if action == "next_scalar":
             return self.tab != "layers"
+        if action in ("previous_scalar", "find_scalar"):
+            return self.tab not in ("layers", "times")
         if action == "say_foreign" or self.of_log:
             return self.of_log and action not in _ASKING
         return self.read_only or action not in _ASKING or not self.whole.state.is_over
+
+    def offers(self, action: str) -> bool:
+        """Whether an action can do something: a log has scalars alone, and nobody to ask."""
+        if action == "toggle_ruler":
+            return self.kind == "chain"
+        return not self.of_log or action not in _NOT_OF_LOGS
+
+    def helped(self) -> Iterable[DOMNode]:
+        """The widgets whose keys the help lists: of a log's not those of layers."""
+        if not self.of_log:
+            return self.query("*")
+        return [
+            each for each in self.query("*") if not {"layers-tab", "times-tab"} & {a.id for a in each.ancestors}
+        ]
 
     def action_say_foreign(self) -> None:
         """Say that nothing can be asked of another tool's training."""
@@ -467,9 +509,32 @@ class WatchScreen(BaseScreen[None]):
             self.layers_view.next_quantity(self.whole.state)
             self._draw_layers()
             return
+        self._go_on(1)
+
+    def action_previous_scalar(self) -> None:
+        """Show the quantity over time before this one."""
+        self._go_on(-1)
+
+    def _go_on(self, step: int) -> None:
         if groups := list(self._groups()):
-            self.scalar = next_of(groups, self.scalar)
-            self._draw()
+            self.show_scalar(next_of(groups, self.scalar, step))
+
+    def show_scalar(self, group: str) -> None:
+        """Show a group of scalars over time."""
+        self.scalar, self._is_chosen = group, True
+        self._draw()
+
+    def action_find_scalar(self) -> None:
+        """Ask for a part of a quantity's name, and show the next one that holds it."""
+        groups = self._groups()
+
+        def chosen(text: str | None) -> None:
+            if text is not None:
+                self.show_scalar(log_words.find_group(groups, self.scalar, text))
+
+        about = f"A part of the name of one of {len(groups)} quantities; the same again finds the next one."
+        check = partial(log_words.find_group, groups, self.scalar)
+        self.app.push_screen(PromptScreen("Find", about, check=check), chosen)
 
     def action_next_measure(self) -> None:
         """Show the next measure of separation that the run holds; linear probes have no loads over time."""
@@ -516,8 +581,9 @@ class WatchScreen(BaseScreen[None]):
         self.call_after_refresh(self._focus_tab)
 
     def _focus_tab(self) -> None:
-        """Give the keys to what the tab shows: a list of layers, their heat map, or the bar of time."""
-        at = {"layers": "#layers-tab Table", "times": "#times-tab LayerMap"}.get(self.tab, "#time")
+        """Give the keys to what the tab shows: layers, their heat map, a log's plot, or the bar of time."""
+        of_log = {"history": "#history", "curve": "#history", "log": "#console"} if self.of_log else {}
+        at = {"layers": "#layers-tab Table", "times": "#times-tab LayerMap", **of_log}.get(self.tab, "#time")
         self.query_one(at).focus()
         self._draw_layers()
 
@@ -530,6 +596,8 @@ class WatchScreen(BaseScreen[None]):
     def on_resize(self, event: events.Resize) -> None:
         columns, rows = event.size
         self._fit(columns, rows)
+        if self.focused is None and not self.has_class("-small"):  # lost while nothing was shown
+            self.call_after_refresh(self._focus_tab)
         self.query_one(WatchTabs).fit(wide=not self.has_class("-tabbed"), scalars_alone=self.of_log)
         self.query_one("#too-small", Static).update(size.too_small("Watching", columns, rows))
         self._drawn_version = -1
@@ -538,6 +606,11 @@ class WatchScreen(BaseScreen[None]):
         """The command palette's entries of this screen."""
         yield SystemCommand("Replay", "Play the run from here, or pause", self.action_toggle_play)
         yield SystemCommand("Go to the end", "The run as it is now", self.action_live)
+        for group, names in itertools.islice(self._groups().items(), _MOST_COMMANDS):
+            title = plain_text(f"Show {', '.join(names)}").translate(_NO_MARKUP)
+            yield SystemCommand(title, "Over time", partial(self.show_scalar, group))
+        if self.of_log:
+            return
         yield SystemCommand("Pause or resume the run", f"Its {process_of(self.kind)}", self.action_toggle_pause)
         yield SystemCommand("Stop the run", "What it wrote is kept", self.action_stop)
         yield SystemCommand("Set", "Change a setting while it runs", self.action_set)

@@ -6,7 +6,7 @@ import bisect
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -91,6 +91,7 @@ class CurvesPlot(Plot, can_focus=True):
         self._of: object = None
         self._finer: Finer | None = None
         self._marks: Sequence[float] = ()
+        self._holes: Mapping[str, Sequence[tuple[float, float]]] = {}
         self._shaped: list[Series] = []
         self._window: tuple[float, float] | None = None
         self._margin = 0
@@ -104,6 +105,7 @@ class CurvesPlot(Plot, can_focus=True):
         about: object = None,
         finer: Finer | None = None,
         marks: Sequence[float] = (),
+        holes: Mapping[str, Sequence[tuple[float, float]]] | None = None,
     ) -> None:
         """Set the curves, each sorted along x; they are drawn at the next ``redraw``.
 
@@ -112,8 +114,11 @@ class CurvesPlot(Plot, can_focus=True):
             about: as of ``show``.
             finer: reads a named curve's points anew where a person has zoomed in.
             marks: places along x where upright lines are drawn, behind the curves.
+            holes: by a curve's name, stretches of x where its values are not finite: they interrupt the curve, and
+                are marked at the upper edge.
         """
         self._raw, self._of, self._finer, self._marks = list(series), about, finer, marks
+        self._holes = holes or {}
         self._apply()
 
     @property
@@ -132,7 +137,7 @@ class CurvesPlot(Plot, can_focus=True):
 
     def _apply(self) -> None:
         self._shaped = [self._shape(one) for one in self._raw]
-        drawn = [self._scaled(one) for one in self._shaped]
+        drawn = [self._scaled(piece) for one in self._shaped for piece in self._pieces(one)]
         values = [y for one in drawn for y in one.y if math.isfinite(y)]
         if values:
             ends = [min(values), max(values)]
@@ -140,6 +145,10 @@ class CurvesPlot(Plot, can_focus=True):
             low, high = self._window or self._ends() or (math.inf, -math.inf)
             marks = [self._x(x) for x in self._marks if low <= x <= high]
             drawn[:0] = [Series([x, x], ends, "", "fade2") for x in marks]
+            for each in dict.fromkeys(hole for one in self._raw for hole in self._holes.get(one.name, ())):
+                if each[1] >= low and each[0] <= high:
+                    stretch = [self._x(min(max(x, low), high)) for x in each]
+                    drawn.append(Series(stretch, [ends[1], ends[1]], "", "warn"))
             if self.cursor is not None:
                 x = self._x(self.cursor)
                 drawn.append(Series([x, x], ends, "", "muted"))
@@ -155,6 +164,12 @@ class CurvesPlot(Plot, can_focus=True):
             low, high = bisect.bisect_left(xs, self._window[0]), bisect.bisect_right(xs, self._window[1])
             xs, ys = xs[low:high], ys[low:high]
         return one._replace(x=xs, y=ys)
+
+    def _pieces(self, one: Series) -> list[Series]:
+        """The parts of a curve between places where its values are not finite."""
+        cuts = [bisect.bisect_left(one.x, low) for low, _ in self._holes.get(one.name, ())] if one.name else []
+        ends = [0, *sorted(cut for cut in set(cuts) if 0 < cut < len(one.x)), len(one.x)]
+        return [one._replace(x=one.x[a:b], y=one.y[a:b]) for a, b in itertools.pairwise(ends)]
 
     def _anew(self, one: Series, low: float, high: float) -> tuple[list[float], list[float]] | None:
         return self._finer(one.name, low, high) if self._finer is not None and one.name else None
@@ -186,7 +201,7 @@ class CurvesPlot(Plot, can_focus=True):
         subtitle = ""
         if self.cursor is not None:
             parts = [f"{plain_text(name)} {number(value, 4)}" for name, value in self.readout()]
-            room, shown = max(0, self.size.width - 4), f"{self.axis} {number(self.cursor, 6)}".strip()
+            room, shown = max(0, self.size.width - 4), f"{self.axis} {_place(self.cursor)}".strip()
             while parts and len(shown) + 3 + len(parts[0]) <= room:
                 shown += " · " + parts.pop(0)
             subtitle = shown + (" …" if parts else "")
@@ -208,7 +223,7 @@ class CurvesPlot(Plot, can_focus=True):
         if self.log_x:
             along = Axis(left, right, log_ticks(left, right, most))
         else:
-            along = even_axis(left, right, cells, least=6, whole=whole) or Axis(
+            along = even_axis(left, right, cells, least=6, whole=whole, beside=True) or Axis(
                 left, right, round_ticks(left, right, most, whole=whole)
             )
         self._margin, self._along = width - 1 - cells, along
@@ -313,7 +328,13 @@ class CurvesPlot(Plot, can_focus=True):
 
     def _ends(self) -> tuple[float, float] | None:
         known = [x for one in self._raw if one.x for x in (one.x[0], one.x[-1])]
+        known += [x for one in self._raw if one.x for hole in self._holes.get(one.name, ()) for x in hole]
         return (min(known), max(known)) if known and max(known) > min(known) else None
+
+
+def _place(x: float) -> str:
+    """Where the cursor stands, in words; a whole number with all its digits."""
+    return f"{x:.0f}" if float(x).is_integer() and abs(x) < 1e15 else number(x, 6)
 
 
 def _smoothed(values: Sequence[float], over: int) -> list[float]:

@@ -21,7 +21,10 @@ _ALWAYS = {"help", "quit_lab", "command_palette", "back"}
 
 
 class KeysLine(Footer):
-    """Textual's footer; where it is too narrow, help, quit and the palette stay and other keys are left out."""
+    """Textual's footer; where it is too narrow, help, quit and the palette stay and other keys are left out.
+
+    Where it is roomy each key has a blank more around it, and the palette's a line beside it.
+    """
 
     _shown: tuple[object, ...] = ()
     """What the present keys were composed for; empty before there are any."""
@@ -52,7 +55,7 @@ class KeysLine(Footer):
                 key.set_class(not self.compact, "-command-palette")  # which puts it at the right edge
             elif isinstance(key, FooterKey) and not self.compact:
                 key.set_reactive(FooterKey.compact, False)  # as Textual will; set later, each key is styled twice
-        yield from _fitting(keys, self.app.size.width) if self.compact else keys
+        yield from _fitting(keys, self.app.size.width - (0 if self.compact else 2 + len(keys)))
 
 
 def _fitting(keys: Sequence[Widget], width: int) -> list[Widget]:

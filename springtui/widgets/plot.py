@@ -124,7 +124,7 @@ class Plot(Canvas):
         left, right = min(min(s.x) for s in series), max(max(s.x) for s in series)
         whole = all(float(x).is_integer() for s in series for x in s.x)
         cells = columns_beside(up, width)
-        along = even_axis(left, right, cells, least=4, whole=whole)
+        along = even_axis(left, right, cells, least=4, whole=whole, beside=True)
         ticks = round_ticks(left, right, max(2, (width - 6) // 4), whole=whole)
         return up, along or Axis(left, right, ticks)
 
@@ -151,9 +151,13 @@ class Plot(Canvas):
 
 
 def ends_of(values: Sequence[float]) -> tuple[float, float]:
-    """The least and the largest value; where they coincide, 0.5 below and above."""
+    """The least and the largest value; where they coincide, half of the value below and above, 0.5 of zero."""
     low, high = min(values), max(values)
-    return (low, high) if high - low >= 1e-9 else (low - 0.5, high + 0.5)
+    size = max(abs(low), abs(high))
+    if high - low > 1e-9 * size:
+        return low, high
+    room = size / 2 or 0.5
+    return low - room, high + room
 
 
 def columns_beside(upright: Axis, width: int) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 MOST_EMPTY = 1.35
 """Most length of an axis, as a multiple of the data's range."""
 FEW, ENOUGH = 3, 5
 """Numbers of labels: each up to the first counts much for an axis, up to the second a little, more not at all."""
+_UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_LONG = 8
+"""Characters from which on a label is written with a power of ten, where that is shorter."""
 
 
 class Axis(NamedTuple):
@@ -19,7 +23,9 @@ class Axis(NamedTuple):
     ticks: list[tuple[float, str]]
 
 
-def even_axis(low: float, high: float, cells: int, *, least: int = 2, whole: bool = False) -> Axis | None:
+def even_axis(
+    low: float, high: float, cells: int, *, least: int = 2, whole: bool = False, beside: bool = False
+) -> Axis | None:
     """An axis over [low, high] whose labels are all equally many cells apart, ``least`` or more.
 
     A cell is a label's step divided by a whole number, so the axis reaches a little beyond the data; of all such
@@ -30,6 +36,7 @@ def even_axis(low: float, high: float, cells: int, *, least: int = 2, whole: boo
         cells: lines or columns of the axis.
         least: cells from label to label.
         whole: keeps to whole numbers, for axes that count.
+        beside: labels stand beside each other, with a blank between them at least.
     """
     span = high - low
     if not (math.isfinite(span) and span > 0 and cells > least > 0):
@@ -40,6 +47,8 @@ def even_axis(low: float, high: float, cells: int, *, least: int = 2, whole: boo
         longest = step * (cells - 1) / span
         for parts in range(max(least, math.ceil(longest / MOST_EMPTY)), min(cells - 1, int(longest + 1e-9)) + 1):
             found = None if whole and step < 1 else _placed(low, high, cells, step, parts)
+            if found is not None and beside and max(len(label) for _, label in found[1].ticks) >= parts:
+                continue
             if found is not None and (best is None or found[0] > best[0] + 1e-9):
                 best = found
     return best[1] if best is not None else None
@@ -60,8 +69,7 @@ def _placed(low: float, high: float, cells: int, step: float, parts: int) -> tup
     unlabelled = min(3, numbers[0] * parts - first)
     labels = 0.1 * min(FEW, len(numbers)) + 0.02 * min(ENOUGH, len(numbers))
     worth = (high - low) / (cell * (cells - 1)) + labels - 0.02 * unlabelled
-    digits = max(0, -math.floor(math.log10(step) + 1e-9))
-    ticks = [(k * step, _label(k * step, digits)) for k in numbers]
+    ticks = _labelled([k * step for k in numbers], step)
     return worth, Axis(first * cell, (first + cells - 1) * cell, ticks)
 
 
@@ -72,15 +80,14 @@ def round_ticks(low: float, high: float, most: int, *, whole: bool = False) -> l
     """
     span = high - low
     if not (math.isfinite(span) and span > 0 and most > 0):
-        return [(low, _label(low, 2))] if math.isfinite(low) else []
+        return [(low, f"{low:.0f}" if whole and abs(low) < 1e15 else f"{low:.6g}")] if math.isfinite(low) else []
     decade = math.floor(math.log10(span / most)) if span / most > 0 else 0
     for step in (mantissa * 10.0**power for power in range(decade, decade + 3) for mantissa in (1, 2, 5)):
         if whole and step < 1:
             continue
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
         if last - first + 1 <= most:
-            digits = max(0, -math.floor(math.log10(step) + 1e-9))
-            return [(k * step, _label(k * step, digits)) for k in range(first, last + 1)]
+            return _labelled([k * step for k in range(first, last + 1)], step)
     return []
 
 
@@ -115,7 +122,29 @@ def _power(k: int) -> str:
     return f"{10.0**k:g}" if -3 <= k <= 4 else f"1e{k}"
 
 
-def _label(value: float, digits: int) -> str:
-    if abs(value) >= 1e5:
-        return f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
-    return f"{value:.{digits}f}" if value else f"{0:.{digits}f}"
+def _labelled(values: Sequence[float], step: float) -> list[tuple[float, str]]:
+    """Multiples of a step with their labels, all written alike: 0.25, from 1e5 on also 250k, 2.5M or 2.5e20.
+
+    The shortest form is taken in which each label is the true value.
+    """
+    largest = max(map(abs, values), default=0.0)
+    plain = [f"{value:z.{_places(step)}f}" for value in values]
+    forms = [plain]
+    if 1e5 <= largest < 1e15:
+        unit, name = next((unit, name) for unit, name in _UNITS if unit <= largest)
+        places = _places(step / unit)
+        forms.insert(0, [f"{value / unit:z.{places}f}{name}" if value else "0" for value in values])
+    if largest >= 1e15 or _width(plain) > _LONG:
+        power = math.floor(math.log10(largest) + 1e-9) if largest > 0 else 0
+        places = _places(step / 10.0**power) if power > -300 else 3
+        forms.append([f"{value / 10.0**power:z.{places}f}e{power}" if value else "0" for value in values])
+    return list(zip(values, min(forms, key=lambda labels: _width(labels)), strict=True))
+
+
+def _places(step: float) -> int:
+    """Decimal places in which multiples of a step differ."""
+    return max(0, -math.floor(math.log10(step) + 1e-9))
+
+
+def _width(labels: Iterable[str]) -> int:
+    return max(map(len, labels), default=0)

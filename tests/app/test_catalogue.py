@@ -57,7 +57,9 @@ def test_a_run_is_described_once_until_its_files_change(catalogue: Catalogue) ->
     [
         ({"accuracy": 0.93}, 0.93), ({"acc": 0.5}, 0.5), ({"val_acc": 0.25, "train_acc": 0.75}, 0.25),
         ({"val/accuracy": 0.125, "accuracy": 1.0}, 0.125), ({"metrics/eval_accuracy": 0.5}, 0.5),
-        ({"test_accuracy": 0.25, "accuracy": 0.75}, 0.25), ({"acc": 93.0}, None), ({"f1": 0.5}, None),
+        ({"test_accuracy": 0.25, "accuracy": 0.75}, 0.25), ({"acc": 93.0}, 0.93), ({"f1": 0.5}, None),
+        ({"Accuracy/train": 0.75, "Accuracy/test": 0.5}, 0.5), ({"Accuracy": 100.5}, None),
+        ({"acc_top5": 0.5}, None),
     ],
 )  # fmt: skip
 def test_the_accuracy_that_a_probe_logged_is_known_by_its_usual_names(

@@ -265,11 +265,33 @@ async def test_ascii_terminals_get_ascii(monkeypatch: pytest.MonkeyPatch) -> Non
         (0, 100, 6, ["0", "20", "40", "60", "80", "100"]),
         (0.0, 1.0, 3, ["0.0", "0.5", "1.0"]),
         (-4.8, 0.5, 4, ["-4", "-2", "0"]),
-        (0, 3_000_000, 4, ["0", "1e6", "2e6", "3e6"]),
+        (0, 3_000_000, 4, ["0", "1M", "2M", "3M"]),
+        (0, 200_000, 5, ["0", "50k", "100k", "150k", "200k"]),
+        (0, 1_500_000, 4, ["0", "0.5M", "1.0M", "1.5M"]),
+        (100_000, 100_100, 4, ["100000", "100050", "100100"]),
+        (-2e16, 2e16, 3, ["-2e16", "0", "2e16"]),
+        (1e-9, 4e-9, 4, ["1e-9", "2e-9", "3e-9", "4e-9"]),
+        (60.0, 60.0, 4, ["60"]),
     ],
 )
 def test_ticks_are_round(low: float, high: float, most: int, labels: list[str]) -> None:
     assert [label for _, label in round_ticks(low, high, most)] == labels
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 99_990.0, 1e5, 123_456.0, 1e6, 4e8, 7e12])
+@pytest.mark.parametrize("span", [3e-9, 2e-4, 0.7, 30.0, 1e5, 2.3e5, 1.6e6, 9e9])
+def test_labels_are_true_and_distinct(offset: float, span: float) -> None:
+    if span < 1e-9 * offset:
+        return  # drawn as a constant
+    for axis in (even_axis(offset, offset + span, 97, least=6, beside=True), even_axis(offset, offset + span, 20)):
+        assert axis is not None
+        labels = [label for _, label in axis.ticks]
+        assert len(set(labels)) == len(labels) >= 2
+        step = axis.ticks[1][0] - axis.ticks[0][0]
+        units = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+        for value, label in axis.ticks:
+            shown = float(label.rstrip("kMGT")) * units.get(label[-1], 1.0)
+            assert abs(shown - value) <= 0.01 * step + 1e-12 * abs(value), (label, value)
 
 
 def test_ticks_of_counts_are_whole() -> None:

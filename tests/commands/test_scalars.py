@@ -96,8 +96,8 @@ def test_one_training_in_two_formats_says_so(tmp_path: Path, capsys: pytest.Capt
     table = "\n".join(f"{10 * n},{value:.6f}" for n, value in enumerate(values[:30]))
     (tmp_path / "logs" / "version_0").mkdir(parents=True)
     (tmp_path / "logs" / "version_0" / "metrics.csv").write_text(f"step,train_loss\n{table}\n")
-    told = {line["run"]: line.get("same_as") for line in lines_of(capsys, tmp_path)}
-    assert told == {"logs/version_0": "logs", "logs": None}
+    told = {line["run"]: (line.get("same_as"), line.get("same_as_format")) for line in lines_of(capsys, tmp_path)}
+    assert told == {"logs/version_0": ("logs", "jsonl"), "logs": (None, None)}
 
 
 def test_control_characters_never_come_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,9 +13,13 @@ import pytest
 from support.made_runs import make_run, training_records
 from support.real_terminal import SPRINGTUI, Terminal
 
+from engine.logs.batch import Batch
+from engine.logs.foreign import ForeignRun
+from engine.logs.series import series_of
 from engine.runs.directory import Run
 from engine.runs.label import write_label
 from springtui.cli import main
+from springtui.commands.log_news import LogNews
 from springtui.commands.watch import named
 
 Capture = pytest.CaptureFixture[str]
@@ -54,8 +58,46 @@ def test_the_records_of_all_runs_to_the_present_end(tmp_path: Path, home: Path, 
     assert not (home / "runs").exists() or not any((home / "runs").iterdir())
 
 
+class Shown:
+    """A client of two runs that are one training."""
+
+    def __init__(self, *runs: ForeignRun) -> None:
+        self.all, self.hidden = runs, {runs[-1]}
+
+    def runs(self) -> list[ForeignRun]:
+        return [run for run in self.all if run not in self.hidden]
+
+    def is_shown(self, run: ForeignRun) -> bool:
+        return run not in self.hidden
+
+
+def test_a_training_in_two_formats_is_printed_once_and_what_is_void_is_told() -> None:
+    one, two = (ForeignRun(name, Path("/logs"), name) for name in ("csv", "jsonl"))
+    news, client = LogNews(), Shown(one, two)
+
+    def hear(run: ForeignRun, batch: Batch) -> None:
+        run.take(batch)
+        news.hear(client, run, batch)  # type: ignore[arg-type]
+
+    for run in (one, two):
+        hear(run, Batch(points={"loss": series_of([0, 1, 2], [3.0, 2.0, 1.0])}, settings={"lr": 0.1}))
+    assert news.next(0.0) is None, "whether they are one training is not known yet"
+    news.hear(client, None, Batch())  # type: ignore[arg-type]
+    hear(two, Batch(points={"loss": series_of([3], [0.5])}))
+    hear(one, Batch(cuts={"loss": 2}, points={"loss": series_of([2], [0.25])}))
+    hear(one, Batch(anew=True, points={"loss": series_of([0], [0.125])}))
+    found = []
+    while (records := news.next(0.0)) is not None:
+        found += list(records)
+    assert news.has_ended
+    assert {record["run"] for record in found} == {"csv"}
+    assert [record["seq"] for record in found] == list(range(len(found)))
+    told = [record.get("void") or record.get("scalars", {}).get("loss") for record in found]
+    assert told == [None, 3.0, 2.0, 1.0, {"loss": 2}, 0.25, None, {"loss": None}, 0.125]
+
+
 def test_standard_input_is_read_to_its_end(tmp_path: Path, home: Path) -> None:
-    lines = write(tmp_path / "lines").read_bytes()
+    lines = write(tmp_path / "lines").read_bytes().rstrip()  # the last line is not ended
     done = subprocess.run(
         [sys.executable, "-m", "springtui", "watch", "-", "--json"], input=lines, capture_output=True, timeout=60
     )  # fmt: skip
@@ -66,14 +108,21 @@ def test_standard_input_is_read_to_its_end(tmp_path: Path, home: Path) -> None:
 
 def test_what_is_no_log_is_refused_in_words(tmp_path: Path, home: Path, capsys: Capture) -> None:
     (tmp_path / "notes.md").write_text("# Notes\n\nA page of prose.\n")
+    (tmp_path / "empty").mkdir()
+    assert main(["watch", str(tmp_path / "empty"), "--json", "--once"]) == 2
     assert main(["watch", str(tmp_path), "--json", "--once"]) == 2
     said = capsys.readouterr().err
     assert "no log of a training was found" in said
     assert "1 file looked at" in said
     os.mkfifo(tmp_path / "fifo")
-    for wrong, why in {"fifo": "neither a plain file nor a folder", "none/such": "there is no run"}.items():
+    for wrong, why in {
+        "fifo": "neither a plain file nor a folder",
+        "none/such": "there is no file or fol",
+    }.items():
         assert main(["watch", str(tmp_path / wrong), "--json"]) == 2
-        assert why in capsys.readouterr().err.replace("is no run: it holds no", "there is no run"), wrong
+        assert why in capsys.readouterr().err, wrong
+    assert main(["watch", "nonesuch"]) == 2
+    assert "no file or folder of that name" in capsys.readouterr().err
 
 
 def test_a_name_in_the_home_goes_before_a_path_and_that_is_said(

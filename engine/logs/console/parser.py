@@ -72,6 +72,11 @@ class LineParser:
         """Whether a line came that a training's log may begin with."""
         return self._points.is_begun
 
+    @property
+    def is_within_line(self) -> bool:
+        """Whether a line has been begun and not ended."""
+        return self._lines.is_within_line
+
     def feed(self, data: bytes, time: float = math.nan) -> Batch:
         """The points of the lines that became whole; ``time`` is theirs where a line tells none."""
         too_long = self._lines.too_long

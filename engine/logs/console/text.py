@@ -17,6 +17,11 @@ _COUNTER = re.compile(r"\[[0-9]+:[0-9]{2}(?:<|, |:[0-9]{2})")
 _BRACKETS = re.compile(r"[\[\]]")
 
 
+def without_escapes(text: str) -> str:
+    """A text without colours and other sequences for a terminal; of control characters it keeps tabs."""
+    return _ESCAPES.sub("", text) if not text.isprintable() else text
+
+
 class Drawn(str):
     """A line before which a lone carriage return stood: it was written over another, as a progress bar is."""
 
@@ -56,6 +61,11 @@ class Lines:
             self._emit(self._rest, found)
             self._rest = b""
         return found
+
+    @property
+    def is_within_line(self) -> bool:
+        """Whether a line has been begun and not ended."""
+        return bool(self._rest)
 
     def finish(self) -> list[str]:
         """The line that was begun and will not be ended."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from ..series import Floats, Ints, Series, joined
 from .block import Block
 from .keys import COUNTS, EPOCH, MMENGINE_VAL, PARTS, Keys, Role
 from .plain import time_of
+from .tags import NEVER, Bools, News, Tag, backward, goes_back
 
 BY_STEP, BY_EPOCH, BY_LINE = 0, 1, 2
 _SHARED = ("time", "data_time")
@@ -23,10 +23,7 @@ _SHARED = ("time", "data_time")
 
 _BELOW = 1 << 54
 """More than any two steps or epochs lie apart."""
-_NEVER = int(np.iinfo(np.int64).min)
-"""Below every step."""
 
-Bools = npt.NDArray[np.bool_]
 Grouped = Callable[[Any, Any, Any, int], tuple[Any, Any, Any]]
 
 
@@ -38,43 +35,6 @@ def by_node(node: Any, line: Any, value: Any, nodes: int) -> tuple[Any, Any, Any
     return bounds, line[order], value[order]
 
 
-@dataclass(slots=True, eq=False)
-class _Tag:
-    """What is remembered of a tag from batch to batch."""
-
-    name: str
-    is_counter: bool
-    counts: str = ""
-    last_step: float = math.nan
-    last_value: float = math.nan
-    """Of the last point; NaN where it is void."""
-    highest: float = -math.inf
-    """No point that was given has a higher step."""
-    reached: int = 0
-    """How far the run's counter was at its last point; see ``Fold._counter``."""
-    is_main: bool = True
-    """Whether its last point was at the log's highest step so far: it has no counter of its own."""
-
-
-@dataclass(slots=True)
-class _News:
-    """The points of a tag in one block."""
-
-    lines: Ints
-    values: Floats
-    kept: Bools | None = None
-    """None: all of them."""
-
-    def holds(self, line: int) -> bool:
-        """Whether one of them is of this line."""
-        at = self.before(line)
-        return at < len(self.lines) and int(self.lines[at]) == line
-
-    def before(self, line: int) -> int:
-        """How many of them are of earlier lines."""
-        return int(np.searchsorted(self.lines, line))
-
-
 class Fold:
     """Folds the blocks of one log, in their order."""
 
@@ -84,13 +44,13 @@ class Fold:
         self._step = math.nan
         """The last step that a line said."""
         self._has_steps = False
-        self._highest = _NEVER
+        self._highest = NEVER
         """How far the run's counter was since the beginning, or since the run was resumed."""
         self._iteration = (math.nan, math.nan)
         """Step and epoch of MMEngine's last line about training."""
-        self._tags: dict[tuple[int, int], _Tag] = {}
+        self._tags: dict[tuple[int, int], Tag] = {}
         """By node and part."""
-        self._by_node: dict[int, list[_Tag]] = {}
+        self._by_node: dict[int, list[Tag]] = {}
         self._names: set[str] = set()
         self._counts = {BY_STEP: "", BY_EPOCH: "epoch", BY_LINE: "line"}
         self._resumes = Resumes()
@@ -98,9 +58,11 @@ class Fold:
         """The last epoch that a line said."""
         self._open_at = -1
         """The line of this block from which on points may turn out to be those of a resumed training."""
-        self._since: dict[_Tag, list[Series]] = {}
+        self._spared: set[Tag] = set()
+        """Tags with a counter of their own when the steps last went back."""
+        self._since: dict[Tag, list[Series]] = {}
         """The points that were handed over from such a line on."""
-        self._again: dict[_Tag, list[Series]] = {}
+        self._again: dict[Tag, list[Series]] = {}
         """Those that are handed over again, since they became void together with those before."""
 
     def take(self, block: Block, text: bytes, grouped: Grouped = by_node) -> Batch:
@@ -179,12 +141,12 @@ class Fold:
 
     def _grouped(
         self, block: Block, steps: Ints, modes: npt.NDArray[np.int8], parts: npt.NDArray[np.int8], grouped: Grouped
-    ) -> dict[_Tag, _News]:
+    ) -> dict[Tag, News]:
         """By tag: its points, without those that only say the step again."""
         p = block.points
         bounds, lines, values = grouped(block.node[:p], block.line[:p], block.value[:p], len(self._keys))
         has_parts = bool(parts.any())
-        found: list[tuple[int, int, int, _News]] = []
+        found: list[tuple[int, int, int, News]] = []
         for node in np.flatnonzero(np.diff(bounds)).tolist():
             at, of = lines[bounds[node] : bounds[node + 1]], values[bounds[node] : bounds[node + 1]]
             role = self._keys.nodes[node].role
@@ -196,12 +158,12 @@ class Fold:
                 at, of = at[other], of[other]
             if not has_parts or role is Role.EPOCH:
                 if len(at):
-                    found.append((int(at[0]), node, 0, _News(at, of)))
+                    found.append((int(at[0]), node, 0, News(at, of)))
                 continue
             named = self._named_parts(node)[parts[at]]
             for part in np.unique(named).tolist():
                 mine = named == part
-                found.append((int(at[mine][0]), node, part, _News(at[mine], of[mine])))
+                found.append((int(at[mine][0]), node, part, News(at[mine], of[mine])))
         return {self._tag(node, part): news for _, node, part, news in sorted(found, key=lambda one: one[:3])}
 
     def _named_parts(self, node: int) -> Ints:
@@ -209,7 +171,7 @@ class Fold:
         tag = self._keys.nodes[node].tag
         return np.array([part if _name(tag, part) != tag else 0 for part in range(MMENGINE_VAL + 1)])
 
-    def _tag(self, node: int, part: int) -> _Tag:
+    def _tag(self, node: int, part: int) -> Tag:
         found = self._tags.get((node, part))
         if found is None:
             of = self._keys.nodes[node]
@@ -218,14 +180,14 @@ class Fold:
                 count += 1
                 name = f"{_name(of.tag, part)} #{count}"
             self._names.add(name)
-            found = self._tags[node, part] = _Tag(name, of.role in (Role.STEP, Role.EPOCH))
+            found = self._tags[node, part] = Tag(name, of.role in (Role.STEP, Role.EPOCH))
             self._by_node.setdefault(node, []).append(found)
         return found
 
     def _resume(
         self,
         block: Block,
-        news: dict[_Tag, _News],
+        news: dict[Tag, News],
         steps: Ints,
         modes: npt.NDArray[np.int8],
         times: Floats,
@@ -239,19 +201,19 @@ class Fold:
         main = self._counter(steps, modes)
         high = np.maximum(np.maximum.accumulate(main), self._highest)
         starts: list[int] = []
-        lines = _backward(main, high, self._highest, 0)
+        lines = backward(main, high, self._highest, 0)
         while lines and len(starts) < self._resumes.room:
             line = lines.pop()
             since = starts[-1] if starts else -1
             of = self._of(line, block, news)
-            if not any(_goes_back(tag, found, line, since, main, high) for tag, found in of if not tag.is_counter):
+            if not any(goes_back(tag, found, line, since, main, high) for tag, found in of if not tag.is_counter):
                 continue
             starts.append(line)
             for tag in self._tags.values():
                 if tag.is_main and tag.reached >= main[line]:
-                    tag.reached = _NEVER
+                    tag.reached = NEVER
             high[line:] = np.maximum.accumulate(main[line:])
-            lines = _backward(main, high, _NEVER, line)
+            lines = backward(main, high, NEVER, line)
         self._highest = int(high[-1])
         is_main = main >= high
         self._find_resumes(block, starts, main, is_main, steps, times, news, batch)
@@ -262,7 +224,7 @@ class Fold:
             last = found.lines[-1]
             tag.is_main = bool(is_main[last])
             is_before_start = any(last < line and main[last] >= main[line] for line in starts)
-            tag.reached = _NEVER if is_before_start and tag.is_main else int(main[last])
+            tag.reached = NEVER if is_before_start and tag.is_main else int(main[last])
 
     def _find_resumes(
         self,
@@ -272,7 +234,7 @@ class Fold:
         is_main: Bools,
         steps: Ints,
         times: Floats,
-        news: dict[_Tag, _News],
+        news: dict[Tag, News],
         batch: Batch,
     ) -> None:
         """Void what is logged again, where the lines behind a step backwards prove a resume."""
@@ -284,17 +246,19 @@ class Fold:
         for number, end in enumerate(bounds):
             begin = bounds[number - 1] if number else 0
             if number:
-                self._since = {}
+                self._since, self._spared = {}, self._with_counters(begin, news, is_main)
                 self._resumes.begin(
                     int(main[begin]), int(steps[begin]), float(times[begin]), epochs[begin : begin + 2].tolist()
                 )
-            counters = main[begin:end][is_main[begin:end] & (main[begin:end] > _NEVER)]
+            counters = main[begin:end][is_main[begin:end] & (main[begin:end] > NEVER)]
             if (start := self._resumes.go_on(counters)) is None:
                 continue
-            self._cut(begin, start.step, news, steps, is_main, batch)
+            self._cut(begin, start.step, news, steps, batch)
             self._again = {tag: [part.before(start.step) for part in parts] for tag, parts in self._again.items()}
             if not number:
-                self._again, self._since = self._since, {}
+                since, self._since = self._since, {}
+                for tag in since.keys() - self._spared:
+                    self._again[tag] = [part.since(start.step) for part in since[tag]]
             batch.remarks.append(Remark(start.step, start.time, f"resumed at step {start.step}", "resumed"))
         self._open_at = begin
         if self._resumes.start is None:
@@ -311,9 +275,9 @@ class Fold:
         elif (by_step := np.flatnonzero(modes == BY_STEP)).size:
             is_by_epoch[by_step[0] :] = False
             self._has_steps = True
-        return np.where(modes == BY_STEP, steps, np.where(is_by_epoch, steps - _BELOW, _NEVER))
+        return np.where(modes == BY_STEP, steps, np.where(is_by_epoch, steps - _BELOW, NEVER))
 
-    def _of(self, line: int, block: Block, news: dict[_Tag, _News]) -> list[tuple[_Tag, _News]]:
+    def _of(self, line: int, block: Block, news: dict[Tag, News]) -> list[tuple[Tag, News]]:
         """The tags of a line."""
         first, last = np.searchsorted(block.line[: block.points], [line, line + 1]).tolist()
         tags = [tag for node in block.node[first:last].tolist() for tag in self._by_node.get(node, ())]
@@ -328,8 +292,8 @@ class Fold:
 
     def _give(
         self,
-        tag: _Tag,
-        found: _News,
+        tag: Tag,
+        found: News,
         steps: Ints,
         modes: npt.NDArray[np.int8],
         times: Floats,
@@ -350,7 +314,7 @@ class Fold:
         tag.last_step, tag.last_value = float(steps[last]), float(values[-1])
         tag.highest = max(tag.highest, float(steps[lines].max()))
         # The values of a tag are a part of those of all; copied, they can be let go of one by one.
-        if self._open_at >= 0 and tag.is_main:
+        if self._open_at >= 0:
             fresh = lines >= self._open_at
             self._since.setdefault(tag, []).append(Series(steps[lines[fresh]], values[fresh], times[lines[fresh]]))
         if len(lines) == len(steps):  # steps and times are the same for all such tags
@@ -362,46 +326,31 @@ class Fold:
             batch.counts[tag.name] = counts or "step"
             tag.counts = counts
 
-    def _cut(
-        self, line: int, step: int, news: dict[_Tag, _News], steps: Ints, is_main: Bools, batch: Batch
-    ) -> None:
+    def _with_counters(self, line: int, news: dict[Tag, News], is_main: Bools) -> set[Tag]:
+        """The tags with a counter of their own, as their last points before a line tell."""
+        found = set()
+        for tag in self._tags.values():
+            of = news.get(tag)
+            before = of.before(line) if of is not None else 0
+            if not (is_main[of.lines[before - 1]] if of is not None and before else tag.is_main):
+                found.add(tag)
+        return found
+
+    def _cut(self, line: int, step: int, news: dict[Tag, News], steps: Ints, batch: Batch) -> None:
         """Void what was logged from ``step`` on before ``line``, but for tags with a counter of their own."""
         for tag in self._tags.values():
+            if tag in self._spared:
+                continue
             found = news.get(tag)
-            before = found.before(line) if found is not None else 0
-            if before and found is not None:
-                if not is_main[found.lines[before - 1]]:
-                    continue
+            if found is not None and (before := found.before(line)):
                 if found.kept is None:
                     found.kept = np.ones(len(found.lines), dtype=np.bool_)
                 found.kept[:before] &= steps[found.lines[:before]] < step
-            elif not tag.is_main:
-                continue
             if tag.highest >= step:
                 batch.cuts[tag.name] = min(step, batch.cuts.get(tag.name, step))
                 tag.highest = step - 1
             if tag.last_step >= step:
                 tag.last_step = math.nan
-
-
-def _backward(main: Ints, high: Ints, highest: int, first: int) -> list[int]:
-    """The lines from ``first`` on that are below an earlier one, the last line first."""
-    earlier = np.concatenate(([highest], high[first:-1]))
-    lines: list[int] = (first + np.flatnonzero((main[first:] < earlier) & (main[first:] > _NEVER))).tolist()
-    return lines[::-1]
-
-
-def _goes_back(tag: _Tag, found: _News, line: int, since: int, main: Ints, high: Ints) -> bool:
-    """Whether a tag without a counter of its own was beyond the step of ``line`` before.
-
-    ``since``: the line at which the run's counter last began again, in this block; -1 where it did not.
-    """
-    before = found.before(line)
-    if not before:
-        return tag.is_main and tag.reached > main[line]
-    last = found.lines[before - 1]
-    is_of_before = last < since and main[last] >= main[since]
-    return bool(not is_of_before and main[last] >= high[last] and main[last] > main[line])
 
 
 def _name(tag: str, part: int) -> str:

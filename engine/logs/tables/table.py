@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ..batch import Remark
 from ..resumes import Resumes
 from ..series import Floats, Ints, Series
-from ..whole_lines import LineFile
+from ..whole_lines import PATIENCE, LineFile
 from .cells import MARK, cells_of, content, is_absent, number_in
 from .layout import Layout, is_header, layout_of, monitor_start, seconds_of, step_names
 
@@ -76,7 +76,7 @@ class Table:
         count, where the header does not tell. ``read``: the function that reads rows, by default
         the compiled one where numba is there.
         """
-        self._file = LineFile(path)
+        self._file = LineFile(path, patience=PATIENCE)
         self._separator = separator
         self._tag = tag
         self._counts = counts

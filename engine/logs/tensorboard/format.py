@@ -17,6 +17,8 @@ _VERSION = b"brain.Event:"
 _MOMENT = re.compile(r"\d{10}(\.\d+)?")
 """The name of a folder that ``add_hparams`` makes, unless it is told another: the time of the call."""
 _SETTINGS = b"_hparams_/session_start_info"
+_RESULT = b"hparam/"
+"""Begins the tags of what a training came to, which ``add_hparams`` writes beside the settings."""
 _HEADER = 12
 _RECORD = 200
 """Bytes in which the first record ends."""
@@ -44,16 +46,21 @@ class TensorBoard(Format):
             moments = [name for name in folder.folders if _MOMENT.fullmatch(name)]
             settings = [path for name in moments if (path := self._settings(folder.folder(name)))]
             yield Claim(self.name, folder.path, (*files, *settings))
+            for name in (folder.path.name, *moments):  # settings may still be being written
+                if _MOMENT.fullmatch(name):
+                    below = folder.folder(name) if name in moments else folder
+                    for file in below.files[:1]:
+                        folder.watch(below.path / file)
 
     def _belongs_to_parent(self, folder: Folder) -> bool:
-        """Whether a folder holds nothing but settings of the run in the folder above."""
+        """Whether a folder holds nothing but settings of the run in the folder above, and what they led to."""
         if self._settings(folder) is None:
             return False
         above = Folder(folder.path.parent)
         return any(WORD in name and _may_be_events(above.head(name)) for name in above.files)
 
     def _settings(self, folder: Folder) -> Path | None:
-        """The event file of a folder as ``add_hparams`` makes it, where it holds no scalar."""
+        """The event file of a folder as ``add_hparams`` makes it, where it holds no scalar of the training."""
         if not _MOMENT.fullmatch(folder.path.name):
             return None
         named = [name for name in folder.files if WORD in name]
@@ -62,7 +69,9 @@ class TensorBoard(Format):
         from .framing import PlainParser
         from .tags import Tags
 
-        return None if len(PlainParser(Tags()).parse(head).tag) else folder.path / named[0]
+        tags = Tags()
+        found = {tags.names[number] for number in PlainParser(tags).parse(head).tag.tolist()}
+        return folder.path / named[0] if all(tag.startswith(_RESULT) for tag in found) else None
 
     def reader(self, claim: Claim) -> Reader:
         """As ``Format.reader``."""

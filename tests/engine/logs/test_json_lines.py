@@ -228,6 +228,48 @@ def test_a_resumed_log_gives_the_later_values(tmp_path: Path) -> None:
             assert [(mark.kind, mark.step) for mark in found.remarks] == [("resumed", 7)]
 
 
+def test_steps_that_each_epoch_counts_anew_are_all_kept(tmp_path: Path) -> None:
+    lines = [{"epoch": e, "step": n, "loss": 10.0 * e + n} for e in [0, 1, 2, 3, 2, 3] for n in range(10)]
+    path = written(tmp_path / "a.jsonl", lines)
+    for limit in (1, 1 << 20):
+        found = drained(reader(path), limit)
+        assert points(found, "loss") == [(line["step"], line["loss"]) for line in lines]
+        assert len(found.series("epoch")) == 60
+        assert not found.remarks
+
+
+@pytest.mark.parametrize("alone", [[5], [5, 5], [0], [900, 5]])
+@pytest.mark.parametrize("after", [0, 10])
+def test_a_line_of_an_earlier_step_that_stands_alone_voids_nothing(
+    tmp_path: Path, alone: list[int], after: int
+) -> None:
+    steps = [*range(1000), *alone[-2:], *range(1000, 1000 + after)]
+    if len(set(alone)) > 1:  # two that go back one after the other, with lines between
+        steps = [*range(950), 900, *range(950, 1000), 5, *range(1000, 1000 + after)]
+    path = written(tmp_path / "a.jsonl", ({"step": n, "loss": float(at)} for at, n in enumerate(steps)))
+    for limit in (1, 1 << 20):
+        found = drained(reader(path), limit)
+        assert points(found, "loss") == [(n, float(at)) for at, n in enumerate(steps)]
+        assert not found.remarks
+
+
+def test_resumes_are_the_same_line_by_line_and_at_once(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    for number in range(60):
+        lines, step = [], 0
+        for _ in range(30):
+            step += chance.choice([0, 1, 1, 1, 10])
+            if chance.random() < 0.1:
+                step = chance.randrange(step + 1)
+            tags = chance.sample(["loss", "acc", "val"], chance.choice([1, 2]))
+            lines.append({"step": step, **dict.fromkeys(tags, chance.random())})
+        path = written(tmp_path / "a.jsonl", lines)
+        grown, whole = drained(reader(path), 1), columns(path)
+        for tag in {*grown.tags, *whole.tags}:
+            assert points(grown, tag) == points(whole, tag), number
+        assert [mark.step for mark in grown.remarks] == [mark.step for mark in whole.remarks]
+
+
 def test_counters_of_their_own_are_no_resume(tmp_path: Path) -> None:
     lines = []
     for epoch in range(1, 4):

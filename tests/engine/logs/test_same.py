@@ -144,6 +144,12 @@ def test_what_was_cut_and_logged_again_counts_as_it_stands() -> None:
     assert not same(candidate("csv", {"loss": series(values)}), cut)
 
 
+def test_what_was_printed_is_kept_last() -> None:
+    values = losses(40)
+    printed = candidate("console", {"loss": series(values, time=1e9), "more": series(losses(40, 1))})
+    assert same(printed, candidate("csv", {"loss": series(values[:30], time=1e9)})) == {0: 1}
+
+
 def test_a_thousand_runs_in_two_formats_are_told_apart() -> None:
     runs = []
     for n in range(300):

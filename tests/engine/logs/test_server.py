@@ -123,6 +123,25 @@ def test_a_runs_records_are_its_steps_with_its_settings_before_and_its_end_behin
     assert run.observe().status is Status.STOPPED
 
 
+def test_numbers_of_one_step_stay_together_where_a_tag_stands_there_twice() -> None:
+    run = ForeignRun("r", Path("/logs/r"), "Hugging Face")
+    run.take(
+        Batch(points={"epoch": series_of([10, 10, 20], [0.5, 0.5, 1.0]), "loss": series_of([10, 20], [3.0, 2.0])})
+    )
+    rows = [(event.step, event.scalars) for event in run.log().events() if isinstance(event, Scalars)]
+    assert rows == [(10, {"epoch": 0.5, "loss": 3.0}), (10, {"epoch": 0.5}), (20, {"epoch": 1.0, "loss": 2.0})]
+
+
+def test_what_is_piped_in_has_the_time_at_which_it_came() -> None:
+    run = ForeignRun("r", Path("-"), "Console output")
+    run.is_piped = True
+    run.take(Batch(points={"loss": series_of([1, 2], [3.0, 2.0], [10.0, math.nan])}))
+    first, second = run.columns.series("loss").time.tolist()
+    assert first == 10.0
+    assert abs(second - time.time()) < 60.0
+    assert run.observe().status is Status.RUNNING
+
+
 def test_silence_is_told_with_the_writers_habit_and_never_as_death() -> None:
     run = ForeignRun("r", Path("/logs/r"), "wandb", "this writer flushes every 15 s")
     assert run.observe().status is Status.WAITING

@@ -12,9 +12,10 @@ from engine.logs.batch import Batch
 from engine.logs.columns import Columns
 from engine.logs.finding import ROUND_SECONDS
 from engine.logs.folder import Folder
+from engine.logs.found_run import FoundRun
 from engine.logs.reader import Claim, Format, Reader
 from engine.logs.series import series_of
-from engine.logs.source import FoundRun, Source
+from engine.logs.source import Source
 
 
 class Lines(Format):
@@ -134,6 +135,9 @@ def test_links_are_followed_once_and_only_out_of_the_paths(tmp_path: Path) -> No
     (inside / "again").symlink_to(outside)
     (inside / "log").symlink_to("run-1/log")
     (inside / "nowhere").symlink_to("missing")
+    (inside / "around").symlink_to(tmp_path)
+    (outside / "all").symlink_to("/")
+    (outside / "system").symlink_to("/proc")
     assert sorted(looked(Source([inside], [FORMAT]))) == ["again/run-2", "run-1"]
 
 

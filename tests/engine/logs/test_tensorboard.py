@@ -393,3 +393,18 @@ def test_tags_of_any_bytes(tmp_path: Path) -> None:
     (run,) = read_all(TensorBoard(), tmp_path).values()
     assert len(run) == 2
     run.tags[0].encode()
+
+
+def test_what_add_hparams_puts_into_a_folder_named_by_the_time_is_of_the_run_above(tmp_path: Path) -> None:
+    """torch's SummaryWriter.add_hparams, without a name: settings, and what the training came to."""
+    made.write(tmp_path, logged(1, range(3)))
+    start = made.text(1, made.text(1, b"lr") + made.text(2, made.double(2, 0.5)))
+    tag = "_hparams_/session_start_info"
+    told = made.event(1, 0, made.summary([made.tensor(tag, made.whole(1, 1), "hparams", made.text(3, start))]))
+    for name, result in (("1700000001.25", "hparam/acc"), ("1700000002.5", "loss")):
+        (tmp_path / name).mkdir()
+        made.write(tmp_path / name, [told, made.scalar(1, 0, result, 0.75)])
+    runs = read_all(TensorBoard(), tmp_path)
+    assert sorted(runs) == [".", "1700000002.5"]  # a scalar of the training's own is no result
+    assert runs["."].settings == {"lr": 0.5}
+    assert len(runs["."].series("hparam/acc")) == 1
