@@ -26,6 +26,8 @@ _ENDING = 2.0
 _MOST_FAILURES = 2
 _SOON = 60.0
 """Seconds after which a failure of the process has nothing to do with the one before."""
+_REST = 60.0
+"""Seconds until it is started again after it has failed twice."""
 
 
 class LogClient:
@@ -75,7 +77,8 @@ class LogClient:
         self._mark = 0
         self._has_new = False
         """Whether runs were told of since all had been read."""
-        self._closed = self._input_ended = False
+        self._input_ended = False
+        self._closed = threading.Event()
         self._changed = threading.Condition()
         self._errors = _nameless()
         self._process = launch_server(self.named, self._errors)
@@ -122,7 +125,7 @@ class LogClient:
 
     def close(self) -> None:
         """End the process; what was read can still be looked at."""
-        self._closed = True
+        self._closed.set()
         _end(self._process)
         self._thread.join(_ENDING)
         if self._process.stdout is not None:
@@ -133,16 +136,21 @@ class LogClient:
 
     def _follow(self) -> None:
         failures, failed = 0, -_SOON
-        while not self._closed:
+        while not self._closed.is_set():
             trouble = self._take_all()
-            if self._closed:
+            if self._closed.is_set():
                 return
             now = time.monotonic()
             failures, failed = (failures + 1 if now - failed < _SOON else 1), now
             words = trouble or self._last_words() or f"it ended with exit status {self._process.wait()}"
             if failures >= _MOST_FAILURES:
-                self._set_error(f"the process that reads logs failed: {words}; what was read is still shown")
-                return
+                self._set_error(
+                    f"the process that reads logs failed: {words}; what was read is still shown, and it is "
+                    "started again in a minute"
+                )
+                if self._closed.wait(_REST):
+                    return
+                self._set_error("")
             self._process.kill()
             _end(self._process)
             if self._process.stdout is not None:

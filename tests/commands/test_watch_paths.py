@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from engine.runs.directory import Run
 from engine.runs.label import write_label
 from springtui.cli import main
 from springtui.commands.log_news import LogNews
+from springtui.commands.logs import is_beginning
 from springtui.commands.watch import named
 
 Capture = pytest.CaptureFixture[str]
@@ -123,6 +126,12 @@ def test_what_is_no_log_is_refused_in_words(tmp_path: Path, home: Path, capsys: 
         assert why in capsys.readouterr().err, wrong
     assert main(["watch", "nonesuch"]) == 2
     assert "no file or folder of that name" in capsys.readouterr().err
+
+
+def test_a_training_that_has_just_begun_is_waited_for() -> None:
+    for files, newest, error, waits in ((0, 0.0, "", True), (2, time.time(), "", True), (2, 1e9, "", False)):
+        client = SimpleNamespace(files=files, newest=newest, error=error, problems={})
+        assert is_beginning(client) is waits  # type: ignore[arg-type]
 
 
 def test_a_name_in_the_home_goes_before_a_path_and_that_is_said(

@@ -29,9 +29,9 @@ MOST_TEXT, _LONGEST = 1 << 23, 1 << 14
 _TOO_MUCH_TEXT = "text beyond the first 8 MiB"
 _MOST_SETTINGS = 1000
 """Settings that are taken from one text; a model's configuration may list thousands of labels."""
-_MOST_HELD = 1000
-"""Points at one step with which a later file may begin."""
-_FAR = 8
+_MOST_ALONE = 1000
+"""Points of one step that may be no resume."""
+_FAR = 4
 """Times the usual distance of two points, from which on a file's first point does not belong to those after it."""
 _MOST_RESTARTS = 20
 """How often a run is read again because its files turn out to be ordered otherwise; then they stay as they are."""
@@ -47,6 +47,8 @@ class _Source:
     """Its session, and its place in the session."""
     has_given: bool = False
     """Whether points of it were handed over."""
+    resumes: bool = False
+    """Whether it is known to go on from an earlier step."""
 
 
 @dataclass(slots=True)
@@ -58,10 +60,11 @@ class _Curve:
     highest: int
     """The highest step."""
     lowest: int
-    count: int = 0
+    count: int
     """Number of points that were handed over."""
-    held: list[Series] | None = None
-    """The first points of a later file that begins at an earlier step, as long as they may be single ones."""
+    doubt: tuple[_Source, Series] | None = None
+    """A later file and its points of one step, which is below the highest: they may stand alone, as of an
+    evaluation. They were given; once that file goes on, they are where the training was resumed."""
 
 
 @dataclass(slots=True)
@@ -77,8 +80,7 @@ class _News:
 class EventReader(Reader):
     """Reads the files one after the other, in the order in which they were begun.
 
-    A later file wins from its first step on, tag by tag, once it holds a second one: a single point, as of an
-    evaluation after the training, voids nothing. Files that were written at the same time are kept apart
+    A later file wins from its first step on, tag by tag. Files that were written at the same time are kept apart
     where they hold the same tag: it becomes ``tag#1``, ``tag#2``. What follows what is told by the times in the
     files; where a file that was taken for ended grows on, the run is given anew.
     """
@@ -130,7 +132,7 @@ class EventReader(Reader):
         """Read everything again from the next call on."""
         for source in self._sources:
             source.file.start_over()
-            source.has_given = False
+            source.has_given = source.resumes = False
         self._forget()
         self._arrange()
         self._is_anew = True
@@ -233,12 +235,58 @@ class EventReader(Reader):
                     return points.before(int(points.step.min()))
                 self._restarts += 1
                 return None
-            curve.giver = source
-            curve.held = [] if int(points.step[0]) <= curve.highest else None
-        if curve.held is not None:
-            points = _taken_over(curve, curve.held, name, points, news)
-        curve.count += len(points)
+            known = curve.doubt[1] if curve.doubt is not None and curve.doubt[0] is source else None
+            whole = points if known is None else joined([known, points])
+            first = int(whole.step[0])
+            has_no_steps = curve.lowest == curve.highest and curve.count > 1
+            is_back = first < curve.highest or (has_no_steps and first == curve.highest)
+            if is_back and not source.resumes and _is_alone(whole):
+                curve.doubt = source, whole
+                return points
+            if first <= curve.highest:
+                points = self._take_over(source, name, whole, len(whole) - len(points), news)
+            curve.giver, curve.doubt = source, None
         curve.lowest, curve.highest = min(curve.lowest, int(points.step.min())), max(curve.highest, highest)
+        curve.count += len(points)
+        return points
+
+    def _take_over(self, source: _Source, name: str, whole: Series, given: int, news: _News) -> Series:
+        """Let a later file's points void those before, but for first ones that lie far before the others.
+
+        Such a value is logged before the training goes on. ``given``: points that were handed over.
+        """
+        start = _start(self._curves[name], whole)
+        if not start:
+            return self._resume(source, name, whole, news)
+        points = whole.behind(start)
+        kept = [part.before(int(points.step[0])) for part in news.parts.get(name, [])]
+        if int(points.step[0]) <= self._curves[name].highest:
+            points = self._resume(source, name, points, news)
+            news.parts[name] = kept
+        elif given > start:
+            points, given = whole.behind(given), start
+        return joined([whole.first(start).behind(given), points])
+
+    def _resume(self, source: _Source, name: str, points: Series, news: _News) -> Series:
+        """Void what earlier files logged of a tag from these points on, and give them, perhaps again.
+
+        With the first tag that shows that a file goes on from an earlier step, so do those in doubt.
+        """
+        curve, first = self._curves[name], int(points.step[0])
+        news.batch.cuts[name] = first
+        news.parts.pop(name, None)
+        step, when, most = news.resumed or (first, float(points.time[0]), curve.highest)
+        news.resumed = min(step, first), when, max(most, curve.highest)
+        goes_back, curve.highest = first < curve.highest, first - 1
+        if goes_back and not source.resumes:
+            source.resumes = True
+            for other, its in self._curves.items():
+                if other != name and its.doubt is not None and its.doubt[0] is source:
+                    again = its.doubt[1]
+                    if again.step[0] < first - _usual_distance(its):  # from before the training went on
+                        continue
+                    news.parts[other] = [self._resume(source, other, again, news)]
+                    its.giver, its.doubt, its.highest = source, None, int(again.step.max())
         return points
 
     def _fold_notable(self, source: _Source, notable: Notable, news: _News) -> None:
@@ -267,37 +315,30 @@ class EventReader(Reader):
                 continue
             step, when, highest = news.resumed or (notable.step, notable.time, curve.highest)
             news.resumed = min(step, notable.step), when, max(highest, curve.highest)
-            curve.highest, curve.held = notable.step - 1, None
+            curve.highest, curve.doubt = notable.step - 1, None
             news.batch.cuts[name] = min(notable.step, news.batch.cuts.get(name, notable.step))
             if name in news.parts:
                 news.parts[name] = [part.before(notable.step) for part in news.parts[name]]
 
 
-def _taken_over(curve: _Curve, held: list[Series], name: str, points: Series, news: _News) -> Series:
-    """The points that a later file gives to a curve: some again, once it voids what an earlier one logged."""
-    held.append(points)
-    whole = joined(held)
-    rising = np.flatnonzero(whole.step > whole.step[0])
+def _usual_distance(curve: _Curve) -> float:
+    """Steps from one point of a curve to the next."""
+    return (curve.highest - curve.lowest) / max(curve.count - 1, 1)
+
+
+def _start(curve: _Curve, points: Series) -> int:
+    """The number of the first point that belongs to those after it: the step before it may lie far back."""
+    rising = np.flatnonzero(points.step > points.step[0])
     if not len(rising):
-        if len(whole) > _MOST_HELD:
-            curve.held = None
-        return points
-    start, second = 0, int(rising[0])
-    usual = (curve.highest - curve.lowest) / max(curve.count - second, 1)
-    if whole.step[second] - whole.step[0] > _FAR * usual:  # a value from before the training went on
-        start = second
-    first = int(whole.step[start])
-    if first <= curve.highest:
-        news.batch.cuts[name] = min(first, news.batch.cuts.get(name, first))
-        if name in news.parts:
-            news.parts[name] = [part.before(first) for part in news.parts[name]]
-        step, when, most = news.resumed or (first, float(whole.time[start]), curve.highest)
-        news.resumed = min(step, first), when, max(most, curve.highest)
-        fresh = min(start, len(whole) - len(points))
-        points = Series(whole.step[fresh:], whole.value[fresh:], whole.time[fresh:])
-        curve.highest = first - 1
-    curve.held = None
-    return points
+        return 0
+    second = int(rising[0])
+    is_far = points.step[second] - points.step[0] > _FAR * _usual_distance(curve)
+    return second if is_far else 0
+
+
+def _is_alone(points: Series) -> bool:
+    """Whether points, which are few, are all of one step."""
+    return len(points) <= _MOST_ALONE and bool((points.step == points.step[0]).all())
 
 
 def _decoded(source: _Source) -> set[str]:

@@ -212,15 +212,23 @@ def test_the_process_finds_reads_follows_and_ends_with_its_parent(logs: Path, cl
     assert process.returncode == 0
 
 
-def test_a_process_that_dies_is_started_once_more_and_then_its_end_is_told(logs: Path, client: LogClient) -> None:
+def test_a_process_that_dies_is_started_once_more_and_then_its_end_is_told(
+    logs: Path, client: LogClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert client.wait(lambda client: losses(client) == [20, 20], 30.0), client.error
     first = client._process
     os.kill(first.pid, signal.SIGKILL)
     assert client.wait(lambda client: client._process is not first and client.is_idle, 30.0)
     assert losses(client) == [20, 20], "what was read is not taken twice"
-    psutil.Process(client._process.pid).kill()
+    monkeypatch.setattr("engine.logs.client._REST", 0.5)  # it goes on after a while
+    second = client._process
+    psutil.Process(second.pid).kill()
     assert not client.wait(lambda client: False, 30.0)
     assert "failed" in client.error
+    end = time.monotonic() + 30.0
+    while (client._process is second or not client.is_idle) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not client.error
     assert losses(client) == [20, 20]
 
 

@@ -166,6 +166,13 @@ def test_single_points_of_a_second_file_void_nothing(tmp_path: Path) -> None:
         assert not run.remarks
 
 
+def test_points_without_steps_are_all_kept(tmp_path: Path) -> None:
+    for name, start, count in ((FIRST, 1, 10), (SECOND, 50, 5)):
+        made.write(tmp_path, [made.scalar(start + i, 0, "loss", start + i) for i in range(count)], name)
+    (run,) = read_all(TensorBoard(), tmp_path).values()
+    assert run.series("loss").value.tolist() == [*range(1, 11), *range(50, 55)]
+
+
 def test_a_second_writer_is_known_once_the_first_goes_on(tmp_path: Path) -> None:
     first = made.write(tmp_path, logged(1, range(50)), FIRST)
     made.write(tmp_path, logged(50, [0], offset=0.5), SECOND)
@@ -187,6 +194,30 @@ def test_a_value_from_before_a_resume_goes_on_voids_nothing(tmp_path: Path) -> N
         take(reader, columns)
     assert columns.series("loss").step.tolist() == [*range(50), 0, 50, 51, 52]
     assert [(remark.kind, remark.step) for remark in columns.remarks] == [("resumed", 50)]
+
+
+@pytest.mark.parametrize("limit", [1, 1 << 20])
+def test_a_later_file_with_one_earlier_step_is_no_resume(tmp_path: Path, limit: int) -> None:
+    """An evaluation of an old checkpoint, into the training's folder."""
+    made.write(tmp_path, logged(1, range(50)), FIRST)
+    made.write(
+        tmp_path, [made.version(99), made.scalar(100, 7, "loss", 0.25), made.scalar(100, 7, "f1", 1)], SECOND
+    )
+    (run,) = read_all(TensorBoard(), tmp_path, limit).values()
+    assert run.series("loss").value.tolist() == [*range(50), 0.25]
+    assert run.series("f1").step.tolist() == [7]
+    assert not run.remarks
+
+
+@pytest.mark.parametrize("limit", [1, 1 << 20])
+def test_with_one_tag_that_goes_on_all_of_a_file_are_resumed(tmp_path: Path, limit: int) -> None:
+    made.write(tmp_path, [*logged(1, range(50)), *logged(60, range(0, 50, 10), "val")], FIRST)
+    second = [made.scalar(1000, 20, "val", 0.5), *logged(1000, range(21, 24), offset=0.5)]
+    made.write(tmp_path, second, SECOND)
+    (run,) = read_all(TensorBoard(), tmp_path, limit).values()
+    assert run.series("loss").value.tolist() == [*range(21), 21.5, 22.5, 23.5]
+    assert run.series("val").value.tolist() == [0, 10, 0.5]
+    assert {remark.kind for remark in run.remarks} == {"resumed"}
 
 
 def test_a_resume_that_starts_while_it_is_watched(tmp_path: Path) -> None:
