@@ -38,7 +38,7 @@ class Batch:
     remarks: list[Remark] = field(default_factory=list)
     counts: dict[str, str] = field(default_factory=dict)
     """By tag: what its steps count where not the optimiser's steps: epoch, batch, sample, episode, timestep,
-    round, line or call."""
+    round, iteration, line or call."""
     axes: dict[str, str] = field(default_factory=dict)
     """By tag: the tag that the training declared to be its horizontal axis (of wandb, ``define_metric``)."""
     console: bytes = b""

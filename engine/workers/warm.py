@@ -9,6 +9,7 @@ from ..chain.mean_field_cells import mean_field_cells
 from ..chain.pulling import CHUNK
 from ..ensemble.trainer import load_compiled
 from ..logs.lines import walker
+from ..logs.tables import rows_jit
 from ..logs.tensorboard import compiled
 from ..settings.chain import ChainConfig
 
@@ -20,6 +21,7 @@ def warm() -> None:
         ChainEnsemble(ChainConfig(order=order, blocks=2, replicas=4, steps=CHUNK), threads=1).advance(CHUNK)
     mean_field_cells(0.1, 0.1, 0.1, blocks=2, steps=2, threads=1)
     walker.compile_all()
+    rows_jit.compile_all()
     compiled.compile_all()
 
 

@@ -26,7 +26,7 @@ from .standard_input import NAME, Spool
 if TYPE_CHECKING:
     from engine.logs.client import Hear, LogClient
 
-_FIRST_LOOK = 2.0
+_FIRST_LOOK = 5.0
 """Seconds within which the first run is waited for, or the end of the first look through the paths."""
 _FORMATS = 6
 """Runs, at most, of which it is waited for whether they are one training in several formats."""
@@ -161,9 +161,9 @@ def print_records(paths: Sequence[str], *, once: bool) -> int:
                     refuse(client)
                 print_message(f"springtui: no log yet, {client.files} files were looked at; one is waited for")
                 is_awaited = True
-            if spool is not None and spool.trouble != lost:
-                lost = spool.trouble
-                print_message(f"springtui: {lost}")
+            if spool is not None and (trouble := client.error or spool.trouble) != lost:
+                lost = trouble
+                print_message(f"springtui: {trouble or 'reading goes on'}")
             records = news.next(_PAUSE)
             if records is not None:
                 for record in records:
@@ -174,5 +174,5 @@ def print_records(paths: Sequence[str], *, once: bool) -> int:
             sys.stdout.flush()
             if is_over:
                 return 0
-            if client.error:
+            if client.error and (spool is None or spool.is_read):  # the pipe is taken as long as it lasts
                 raise WorkerError(client.error)

@@ -28,14 +28,14 @@ _SHARE = 4
 """Of ``MOST``, the part that is given up at once."""
 _LOOKS = 2.5
 """Seconds in which the reading process looks at every file that still grew, or that nothing had recognised."""
-PATIENCE = 5.0
-"""Seconds without progress after which the reader is waited for no more."""
+PATIENCE = 10.0
+"""Seconds without progress after which the reader is waited for no more; it takes some to begin."""
 _NAP = 0.02
 _PIECE = 1 << 16
 
 
 class Spool:
-    """What comes on standard input, taken by a thread as soon as it comes, so that the training never waits.
+    """What comes on standard input, taken by a thread as soon as it comes, so that the training never hangs.
 
     It is held in memory, at most about ``MOST`` bytes: what has been read is given up when room is needed. Nothing
     bears a name, so nothing is left behind however springtui ends; only where the system offers no such file it is
@@ -55,7 +55,8 @@ class Spool:
         self._position: Callable[[], int | None] = lambda: None
         self._free_to = HEAD
         """The bytes from ``HEAD`` to here were given up."""
-        self._progress = 0, time.monotonic()
+        self._waited: tuple[int | None, float] | None = None
+        """How far the reader was when it was waited for, and since when it is there."""
         self._since = float("inf")
         self._is_cut = self._ends_line = False
         self._goes_on = False
@@ -142,22 +143,21 @@ class Spool:
             position = self._position()
             if position is not None and position - BEHIND - self._free_to >= MOST // _SHARE:
                 return self._give_up(position - BEHIND)
-            if position is None or not self._advances(position):
-                end = self.size - MOST + MOST // _SHARE
+            if not self._advances(position):
+                end, before = self.size - MOST + MOST // _SHARE, max(position or 0, self._free_to)
                 if not self._give_up(end):
                     return False
-                if position is not None:
-                    self.dropped += max(0, end - position)
+                self.dropped += max(0, self._free_to - before)
                 return True
             time.sleep(_NAP)
         return True
 
-    def _advances(self, position: int) -> bool:
-        """Whether the reader has read on within the last seconds."""
+    def _advances(self, position: int | None) -> bool:
+        """Whether the reader has read on within the last seconds, or has not been waited for so long."""
         now = time.monotonic()
-        if position != self._progress[0]:
-            self._progress = position, now
-        return now - self._progress[1] < PATIENCE
+        if self._waited is None or position != self._waited[0]:
+            self._waited = position, now
+        return now - self._waited[1] < PATIENCE
 
     def _give_up(self, end: int) -> bool:
         """Give the bytes before ``end`` back to the system; they read as zeros. False where it cannot do so."""

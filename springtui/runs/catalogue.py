@@ -92,7 +92,7 @@ class Row:
         """What the list shows: the label's name, else the id; of another tool's run the path, which is unique."""
         name, path = self.label.name, self.run.id
         if self.run.is_foreign and name:
-            return path if name in path else f"{path} · {name}"
+            return path if path == name or path.endswith((f"/{name}", f"#{name}")) else f"{path} · {name}"
         return name or path
 
     @property

@@ -205,9 +205,10 @@ class NumberHistories:
             return
         new = [self._numbers.points(tag, before.get(tag, (0, 0))[1]) for tag in known]
         new.sort(key=lambda points: -len(points.step))
-        steps, first = np.unique(
-            np.concatenate([np.empty(0, np.int64), *(one.step for one in new)]), return_index=True
-        )
+        # the steps of all tags are often the same
+        new = new[:1] + [one for one in new[1:] if not np.array_equal(one.step, new[0].step)]
+        came = np.concatenate([np.empty(0, np.int64), *(one.step for one in new)])
+        steps, first = np.unique(came, return_index=True)
         times = np.concatenate([np.empty(0), *(one.time for one in new)])[first]
         if len(steps) and len(self._steps) and steps[0] <= self._steps[-1]:
             steps, first = np.unique(np.concatenate([self._steps, steps]), return_index=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import time
 from collections.abc import Iterable
@@ -31,7 +30,7 @@ from ..screen import NOTHING_ASKED, BaseScreen
 from ..state.curves import legend_of
 from ..state.cycling import next_of
 from ..state.run_state import RunState, measures_of
-from ..state.timeline import Points, View
+from ..state.timeline import View
 from ..state.wording import UNITS, fitting, process_of
 from ..terminal import size
 from ..terminal.text import plain_text
@@ -47,6 +46,7 @@ from . import log_words, panels
 from .control import WatchControl
 from .layers import FIRST_COLUMNS, LayersView
 from .replay import Replay
+from .scalars import ScalarsView
 from .tabs import GROUPS, WatchTabs
 from .time_bar import TimeBar
 
@@ -58,9 +58,6 @@ _NOT_OF_LOGS = {
     *_ASKING, "say_foreign", "next_measure", "next_tower", "toggle_ruler", "open_phase", "open_runs", "detach",
 }  # fmt: skip
 """Actions that do nothing for another tool's log."""
-_MOST_COMMANDS = 500
-"""Most quantities that the palette lists."""
-_NO_MARKUP = str.maketrans("[]", "()")
 TITLES = {
     "#loads": "Load of each layer",
     "#chain-view": "Blocks and springs",
@@ -120,9 +117,7 @@ class WatchScreen(BaseScreen[None]):
         """The run up to its newest record."""
         self.replay = Replay(self)
         self.measure = last_session.measure if last_session.measure in NETWORK_MEASURES else DEFAULT_MEASURE
-        self.scalar = ""
-        self._is_chosen = False
-        """Whether the person chose the quantity."""
+        self.scalars = ScalarsView(self)
         self.tab = "curve"
         self.layers_view = LayersView(self)
         self._drawn_version = -1
@@ -290,37 +285,11 @@ class WatchScreen(BaseScreen[None]):
         self.query_one(LoadBars).show(found, names)
         if self.kind == "chain":
             show_chain(self.query_one(ChainView), view.state)
-        groups = self._groups()
-        if groups and (self.scalar not in groups or (self.of_log and not self._is_chosen)):
-            self.scalar = log_words.first_group(groups)
-        names = groups.get(self.scalar, [])
-        history = self.query_one("#history", CurvesPlot)
-        history.heading = plain_text(self.scalar.replace("_", " ").capitalize()) or "History"
-        if self.of_log:
-            history.heading = log_words.heading(names, whole.missing)
-            history.say_empty(log_words.why_empty(self.whole, names, is_read=self.follower.complete))
-            history.axis = log_words.axis(names, whole.units)
-            history.legend = log_words.legend_of(panels.history_series(self.whole.histories, None, names))
-        until = view.histories if replayed else None
-        shown = panels.history_series(self.whole.histories, until, names)
-        marks = whole.marks if history.axis == "step" else []
-        holes = {plain_text(name): view.holes[name] for name in names if name in view.holes}
-        history.show_curves(shown, (self.watched.id, self.scalar), self._finer, marks, holes)
+        self.scalars.draw(self.query_one("#history", CurvesPlot), self.watched.id, whole, replayed=replayed)
         self._draw_layers()
         self._draw_words(view)
         self.draw_notices()
         self._draw_bar()
-
-    def _groups(self) -> dict[str, list[str]]:
-        """Names of scalars by group."""
-        if self.of_log:
-            return log_words.groups_of(list(self.whole.histories), self.whole.units)
-        return panels.groups_of(self.whole.histories)
-
-    def _finer(self, shown: str, low: float, high: float) -> Points | None:
-        """The true points of a curve, by the name that the plot shows, in a window."""
-        name = next((name for name in self.whole.histories if plain_text(name) == shown), shown)
-        return self.follower.timeline.finer(name, low, high)
 
     def _draw_layers(self) -> None:
         """Draw the tab on layers that is shown."""
@@ -516,25 +485,24 @@ class WatchScreen(BaseScreen[None]):
         self._go_on(-1)
 
     def _go_on(self, step: int) -> None:
-        if groups := list(self._groups()):
-            self.show_scalar(next_of(groups, self.scalar, step))
+        self.scalars.go_on(step)
+        self._draw()
 
     def show_scalar(self, group: str) -> None:
         """Show a group of scalars over time."""
-        self.scalar, self._is_chosen = group, True
+        self.scalars.choose(group)
         self._draw()
 
     def action_find_scalar(self) -> None:
         """Ask for a part of a quantity's name, and show the next one that holds it."""
-        groups = self._groups()
 
         def chosen(text: str | None) -> None:
             if text is not None:
-                self.show_scalar(log_words.find_group(groups, self.scalar, text))
+                self.show_scalar(self.scalars.find(text))
 
-        about = f"A part of the name of one of {len(groups)} quantities; the same again finds the next one."
-        check = partial(log_words.find_group, groups, self.scalar)
-        self.app.push_screen(PromptScreen("Find", about, check=check), chosen)
+        count = len(self.scalars.groups())
+        about = f"A part of the name of one of {count} quantities; the same again finds the next one."
+        self.app.push_screen(PromptScreen("Find", about, check=self.scalars.find), chosen)
 
     def action_next_measure(self) -> None:
         """Show the next measure of separation that the run holds; linear probes have no loads over time."""
@@ -606,9 +574,8 @@ class WatchScreen(BaseScreen[None]):
         """The command palette's entries of this screen."""
         yield SystemCommand("Replay", "Play the run from here, or pause", self.action_toggle_play)
         yield SystemCommand("Go to the end", "The run as it is now", self.action_live)
-        for group, names in itertools.islice(self._groups().items(), _MOST_COMMANDS):
-            title = plain_text(f"Show {', '.join(names)}").translate(_NO_MARKUP)
-            yield SystemCommand(title, "Over time", partial(self.show_scalar, group))
+        for group, names in self.scalars.listed():
+            yield SystemCommand(f"Show {names}", "Over time", partial(self.show_scalar, group))
         if self.of_log:
             return
         yield SystemCommand("Pause or resume the run", f"Its {process_of(self.kind)}", self.action_toggle_pause)

@@ -55,7 +55,7 @@ class KeysLine(Footer):
                 key.set_class(not self.compact, "-command-palette")  # which puts it at the right edge
             elif isinstance(key, FooterKey) and not self.compact:
                 key.set_reactive(FooterKey.compact, False)  # as Textual will; set later, each key is styled twice
-        yield from _fitting(keys, self.app.size.width - (0 if self.compact else 2 + len(keys)))
+        yield from _fitting(keys, self.app.size.width - (0 if self.compact else len(keys)))
 
 
 def _fitting(keys: Sequence[Widget], width: int) -> list[Widget]:

@@ -236,6 +236,7 @@ async def test_the_first_run_is_waited_for_and_opened(home: Path) -> None:
         await until(pilot, lambda: screen.table.EMPTY.startswith("waiting for records"))
         source.found.append(long_run())
         await until(pilot, lambda: isinstance(pilot.app.screen, WatchScreen))
+        await until(pilot, lambda: watching(pilot).is_mounted and watching(pilot).follower.complete)
 
 
 async def test_the_end_of_the_reading_process_is_told(home: Path) -> None:
@@ -342,19 +343,19 @@ async def test_a_scalar_is_found_and_the_plot_has_the_keys(home: Path) -> None:
     async with opened(home, Given(run), first=run) as pilot:
         screen = watching(pilot)
         plot = screen.query_one("#history", CurvesPlot)
-        await until(pilot, lambda: screen.scalar == "loss")
+        await until(pilot, lambda: screen.scalars.group == "loss")
         assert pilot.app.focused is plot
         await pilot.press("Y", "z")
         assert "log y · mean of 5" in str(plot.border_title)
         await pilot.press("N")
-        assert screen.scalar == "end"
+        assert screen.scalars.group == "end"
         await pilot.press("slash", "A", "c", "enter")
-        await until(pilot, lambda: screen.scalar == "acc")
+        await until(pilot, lambda: screen.scalars.group == "acc")
         found = next(c for c in pilot.app.get_system_commands(screen) if c.title == "Show bad")
         found.callback()
-        assert screen.scalar == "bad"
+        assert screen.scalars.group == "bad"
         with pytest.raises(ConfigError, match="no scalar of this run holds 'lr'"):
-            log_words.find_group(screen._groups(), "bad", "lr")
+            screen.scalars.find("lr")
         await pilot.resize_terminal(40, 6)
         await until(pilot, lambda: screen.has_class("-small"))
         await pilot.resize_terminal(120, 40)
@@ -419,7 +420,7 @@ async def test_a_run_is_read_until_its_curves_are_known_and_colours_are_no_text(
     async with opened(home, Given(run), first=run) as pilot:
         screen = watching(pilot)
         plot = screen.query_one("#history", CurvesPlot)
-        await until(pilot, lambda: screen.scalar == "hp metric" and screen.query_one(Console)._lines)
+        await until(pilot, lambda: screen.scalars.group == "hp metric" and screen.query_one(Console)._lines)
         assert screen.query_one(Console)._lines[0] == "loss 3"
         run.take(Batch(points={"train loss": series_of([0, 1], [1.0, 0.5])}))
         await until(pilot, lambda: plot.heading == "train loss")  # better than what came first

@@ -248,7 +248,7 @@ async def test_sizes_and_panels(home: Path) -> None:
         assert sum(w.display for w in screen.query("#grid > *")) == 6
         for _ in range(3):  # loss, accuracy, rate
             await pilot.press("c")
-        assert screen.scalar == "loss"
+        assert screen.scalars.group == "loss"
 
 
 async def test_a_chain_is_drawn_and_its_use_is_measured(home: Path) -> None:

@@ -82,13 +82,23 @@ def test_a_training_never_waits_for_a_reader_that_stands_still(
     pipe.write(100)
     assert held(pipe.spool.path) <= 20 * PIECE
     assert pipe.end().endswith(b"x\n")
-    assert ("left out" in pipe.spool.trouble) == (position is not None), "what nothing has recognised is no loss"
+    assert "MB of standard input were left out" in pipe.spool.trouble
+
+
+@needs_memory
+def test_a_reader_that_begins_late_is_waited_for(pipe: Pipe) -> None:
+    positions: Iterator[int | None] = iter([None, None, 0, 0, 8 * PIECE])
+    pipe.spool.follow(lambda: next(positions, pipe.spool.size))
+    pipe.write(40)
+    assert not pipe.spool.trouble
+    assert pipe.spool.size == 40 * PIECE
 
 
 def test_a_training_never_waits_where_there_is_no_room(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError("no room")
 
+    monkeypatch.setattr(standard_input, "PATIENCE", 0.0)
     monkeypatch.setattr(standard_input.mmap, "mmap", full)
     pipe.write(100)
     assert "MB of standard input were left out" in pipe.spool.trouble

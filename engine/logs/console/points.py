@@ -24,6 +24,8 @@ _MOST_KINDS = 128
 """Kinds of lines that are remembered before they count."""
 _MOST_NAMES = 4096
 """Names of scalars in one log."""
+_MOST_ALONE = 1000
+"""Points of one step below the last that are remembered."""
 _MOST_REMARKS = 100
 Key = tuple[object, ...]
 """What lines of one kind have in common."""
@@ -38,9 +40,17 @@ class Scalar:
     tag: str = ""
     """What it is called in the log; empty until it counts."""
     last: int = -1
-    """The step of its last point."""
+    """The step of its last point that does not stand alone below the others."""
     held: list[tuple[int, float, float]] = field(default_factory=list)
     """Step, value and time of what was printed before it counted."""
+    doubt: list[tuple[int, float, float]] = field(default_factory=list)
+    """The same of points of one step below ``last``: the training was resumed there if the next ones go on from
+    there, and else they stand alone, as a last evaluation does."""
+
+    @property
+    def at(self) -> int:
+        """The step of its last point."""
+        return self.doubt[0][0] if self.doubt else self.last
 
 
 @dataclass(slots=True)
@@ -150,7 +160,7 @@ class Points:
                 if len(kind.scalars) >= _MOST_PAIRS:
                     continue
                 scalar = kind.scalars[name] = Scalar(place < line.explicit)
-            if once and step == scalar.last:
+            if once and step == scalar.at:
                 continue
             if scalar.tag:
                 self._add(scalar, step, value, time)
@@ -174,7 +184,7 @@ class Points:
         now = kind.axis.step
         for name in names:
             scalar = kind.scalars.get(name)
-            if scalar is None or not scalar.tag or now is None or scalar.last > now:
+            if scalar is None or not scalar.tag or scalar.doubt or now is None or scalar.last > now:
                 return False
         return True
 
@@ -226,9 +236,16 @@ class Points:
         column = self._columns.get(scalar.tag)
         if column is None:
             column = self._columns[scalar.tag] = _Column()
-        if step < scalar.last:
-            self._cut(scalar.tag, column, step, time)
-        scalar.last = step
+        if scalar.doubt and step != scalar.at:
+            doubt, scalar.doubt = scalar.doubt, []
+            if step <= scalar.last:
+                scalar.last = doubt[0][0]
+                self._cut(scalar.tag, column, scalar.last, doubt[0][2])
+                column.whole.append(series_of(*zip(*doubt, strict=True)))
+        if step >= scalar.last:
+            scalar.last = step
+        elif len(scalar.doubt) < _MOST_ALONE:
+            scalar.doubt.append((step, value, time))
         column.steps.append(step)
         column.values.append(value)
         column.times.append(time)

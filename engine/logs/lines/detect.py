@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ...runs.names import CONFIG, CONTROL, EVENTS
+from ..axis_names import STEPS, TIMES, WEAK, plain
 from ..endings import may_be_lines
 from ..folder import HEAD, Folder
 from ..metrics import has_metric
-from .keys import EPOCH, STEPS, TIMES
+from .keys import EPOCH
 from .plain import record, seconds_of, time_of
 
 _LINES = 100
@@ -90,7 +91,7 @@ def _is_series(records: list[dict[str, Any]]) -> bool:
                 stack += [("", inner) for inner in value[:100]]
                 leaves += 1
                 continue
-            if isinstance(value, str) and key in TIMES and time_of(value) > 0:
+            if isinstance(value, str) and plain(key) in TIMES and time_of(value) > 0:
                 timed = True
                 continue
             whole += len(key) + 8
@@ -99,9 +100,9 @@ def _is_series(records: list[dict[str, Any]]) -> bool:
             leaves += bool(key)
             if not key or isinstance(value, bool) or not isinstance(value, (int, float)):
                 continue
-            is_time = key in TIMES and seconds_of(float(value)) > 0
+            is_time = plain(key) in TIMES and seconds_of(float(value)) > 0
             timed = timed or is_time
-            if key in STEPS or key == EPOCH or is_time:
+            if _is_step_name(key) or is_time:
                 continue
             names.add(key)
             numbers += 1
@@ -117,6 +118,11 @@ def _is_series(records: list[dict[str, Any]]) -> bool:
 
 
 def _is_step(key: str, value: Any) -> bool:
-    if key in STEPS or key == EPOCH:
+    if _is_step_name(key):
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     return "step" in key and isinstance(value, str) and "/" in value
+
+
+def _is_step_name(key: str) -> bool:
+    name = plain(key)
+    return key == EPOCH or (name in STEPS and name not in WEAK and name != "epochs")

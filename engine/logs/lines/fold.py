@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..axis_names import COUNTS, plain
 from ..batch import Batch, Remark
 from ..resumes import Resumes
 from ..series import Floats, Ints, Series, joined
 from .block import Block
-from .keys import COUNTS, EPOCH, MMENGINE_VAL, PARTS, Keys, Role
+from .keys import EPOCH, MMENGINE_VAL, PARTS, Keys, Role
 from .plain import time_of
 from .tags import NEVER, Bools, News, Tag, backward, goes_back
 
@@ -288,7 +289,7 @@ class Fold:
         nodes = block.step_node[: block.lines]
         said = nodes[nodes >= 0]
         if len(said):
-            self._counts[BY_STEP] = COUNTS.get(self._keys.nodes[int(said[-1])].tag, "")
+            self._counts[BY_STEP] = COUNTS.get(plain(self._keys.nodes[int(said[-1])].tag), "")
 
     def _give(
         self,

@@ -249,9 +249,11 @@ def walk_lines(
                                 node_out[points], line_out[points], value_out[points] = step_node, line, step
                                 points += 1
                             step, step_node, step_rank, is_point = value, child, ranks[child], False
-                    elif role == _TIME and 1e8 <= value < 1e14:
+                    elif role == _TIME and 1e8 <= value < 1e20:
                         if ranks[child] < time_rank:
-                            time, time_rank = value if value < 1e11 else value / 1000.0, ranks[child]
+                            time, time_rank = value, ranks[child]
+                            if value >= 1e11:
+                                time = value / (1e3 if value < 1e14 else 1e6 if value < 1e17 else 1e9)
                             date_start, date_stop = -1, -1
                         is_point = False
                     elif role == _EPOCH and is_whole and abs(value) < _MOST_STEP:

@@ -7,19 +7,13 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-STEPS = (
-    "step", "global_step", "iteration", "iter", "current_steps", "training_iteration", "time/total_timesteps",
-    "_step", "trainer/global_step",
-)  # fmt: skip
-"""Keys that hold the step, the surest first; the others of a line are scalars."""
-COUNTS = {
-    "iteration": "iteration", "iter": "iteration", "training_iteration": "iteration",
-    "time/total_timesteps": "timestep", "_step": "call",
-}  # fmt: skip
-"""What they count, where not the optimiser's steps."""
+from ..axis_names import STEPS, TIMES, plain
+
 EPOCH = "epoch"
-TIMES = ("time", "timestamp", "_timestamp", "wall_time", "created")
-"""Keys that hold the time, the surest first, where the value can be one."""
+_SIZES = ("batch", "steps", "iterations")
+"""In lines of JSON these often say a size, the same in each line."""
+_STEPS = tuple(name for name in STEPS if name not in (EPOCH, "epochs", *_SIZES))
+"""Keys that hold the step, the surest first; the others of a line are scalars."""
 SPLITS = ("split", "phase", "mode", "stage", "subset")
 """Keys whose text may say which samples a line is about."""
 PARTS = ("train", "training", "val", "valid", "validation", "eval", "evaluation", "dev", "test")
@@ -127,14 +121,15 @@ def _role(key: str, line: Mapping[str, Any]) -> tuple[Role, int]:
         is_llama_factory(line) and key in ("total_steps", "percentage")
     ):
         return Role.LEFT_OUT, 0
-    if key in STEPS:
-        return Role.STEP, STEPS.index(key)
+    name = plain(key)
+    if name in _STEPS:
+        return Role.STEP, _STEPS.index(name)
     if key == EPOCH:
         return Role.EPOCH, 0
-    if key in TIMES:
-        return Role.TIME, TIMES.index(key)
+    if name in TIMES:
+        return Role.TIME, TIMES.index(name)
     if key in SPLITS:
         return Role.SPLIT, 0
     if "step" in key:
-        return Role.FRACTION, len(STEPS)
+        return Role.FRACTION, len(_STEPS)
     return Role.NUMBER, 0

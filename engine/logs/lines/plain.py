@@ -118,10 +118,12 @@ def as_float(value: float) -> float:
 
 
 def seconds_of(value: float) -> float:
-    """A time in seconds since the epoch, from seconds or their thousandths; NaN where it can be neither."""
+    """A time in seconds since the epoch, from seconds, milli-, micro- or nanoseconds; NaN where it is none."""
     if 1e8 <= value < 1e11:
         return value
-    return value / 1000.0 if 1e11 <= value < 1e14 else math.nan
+    if 1e11 <= value < 1e14:
+        return value / 1e3
+    return value / (1e6 if value < 1e17 else 1e9) if 1e14 <= value < 1e20 else math.nan
 
 
 def is_date(text: str) -> bool:

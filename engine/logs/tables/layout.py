@@ -14,23 +14,9 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
+from ..axis_names import COUNTS, STEPS, TIMES, plain
 from .cells import is_absent, number_in
 
-STEPS = (
-    "step", "global_step", "iteration", "iter", "current_steps", "training_iteration", "time/total_timesteps",
-    "_step", "trainer/global_step", "total_timesteps", "num_timesteps", "timesteps", "timestep", "steps",
-    "iterations", "num_updates", "n_updates", "updates", "update", "global_steps", "train/step",
-    "train/global_step", "batch", "epoch", "epochs", "episode", "episodes", "round",
-)  # fmt: skip
-"""Names of columns that count the training's progress, the surest first; of any case, blanks as underscores."""
-_COUNTS = {
-    "epoch": "epoch", "epochs": "epoch", "batch": "batch", "episode": "episode", "episodes": "episode",
-    "round": "round", "_step": "call", "time/total_timesteps": "timestep", "total_timesteps": "timestep",
-    "num_timesteps": "timestep", "timesteps": "timestep", "timestep": "timestep",
-}  # fmt: skip
-"""What the steps count, where it is not the optimiser's steps."""
-_TIMES = ("timestamp", "_timestamp", "wall_time", "wall time", "walltime", "time", "created", "created_at",
-          "datetime", "date")  # fmt: skip
 _MONITOR = re.compile(rb'#\{"t_start": (\d{1,12}(?:\.\d{1,12})?)[,}]')
 _EARLIEST, _LATEST = 9e8, 4.2e9
 """Seconds since the epoch between which a number in a column of times is a date: the years 1998 to 2103."""
@@ -103,11 +89,6 @@ def step_names(cells: Sequence[bytes]) -> list[str]:
     return [name for name in STEPS if name in known]
 
 
-def plain(name: str) -> str:
-    """A column's name as the lists of names spell it."""
-    return name.strip().lower().replace(" ", "_")
-
-
 def monitor_start(line: bytes) -> float | None:
     """The time, in seconds since the epoch, from which the ``Monitor`` of stable-baselines3 counts.
 
@@ -137,7 +118,7 @@ def layout_of(header: Sequence[bytes], row: Sequence[bytes], start: float | None
         for column, (name, cell, number) in enumerate(zip(names, cells, numbers, strict=True))
     )
     rows_are = "line" if start is None else "episode"
-    counts = rows_are if step < 0 else _COUNTS.get(plain(names[step]), "")
+    counts = rows_are if step < 0 else COUNTS.get(plain(names[step]), "")
     return Layout(tags, step, time, scale, start or 0.0, counts)
 
 
@@ -160,8 +141,8 @@ def _time_column(
     names: Sequence[str], cells: Sequence[bytes], numbers: Sequence[float | None]
 ) -> tuple[int, float]:
     """The column of times and its unit in seconds; (-1, 1.0) where no column holds dates."""
-    known = [name.strip().lower() for name in names]
-    for name in _TIMES:
+    known = [plain(name) for name in names]
+    for name in TIMES:
         if name not in known:
             continue
         column = known.index(name)

@@ -14,8 +14,9 @@ from ..folder import read_head
 from ..plain_yaml import SETTINGS, settings_in
 from ..reader import PIECE, Claim, Reader
 from ..series import joined
+from .rows import ReadRows
 from .sniff import Found, found_in
-from .table import News, ReadRows, Table
+from .table import News, Table
 
 _LEAST = int(np.iinfo(np.int64).min)
 

@@ -6,15 +6,14 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..axis_names import WEAK, plain
 from ..metrics import has_metric
 from .cells import MARK, cells_of, is_absent, number_in
-from .layout import Layout, is_header, layout_of, monitor_start, names_of, plain
+from .layout import Layout, is_header, layout_of, monitor_start, names_of
 
 _SEPARATORS = (b",", b"\t", b";")
 _LINES = 64
 """Rows that are looked at: enough to tell order from chance, and soon done in a folder of a thousand tables."""
-_WEAK = frozenset({"batch", "round", "episode", "episodes", "update", "updates", "steps", "iterations"})
-"""Names of columns that count steps in a log, and may mean anything elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ def _is_log(header: Sequence[bytes], rows: Sequence[Sequence[bytes]], start: flo
         return (named or start is not None) and not texts
     if _falls(layout, fitting) > len(fitting) / 3:
         return False
-    if plain(names_of(header)[layout.step]) in _WEAK and not named:
+    if plain(names_of(header)[layout.step]) in WEAK and not named:
         return False
     return len(texts) <= 2 * layout.width / 3
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -18,14 +18,8 @@ from ..series import Floats, Ints, Series
 from ..whole_lines import PATIENCE, LineFile
 from .cells import MARK, cells_of, content, is_absent, number_in
 from .layout import Layout, is_header, layout_of, monitor_start, seconds_of, step_names
+from .rows import ReadRows, read_rows
 
-try:
-    from .rows_jit import read_rows
-except ImportError:  # numba is missing
-    from .rows_plain import read_rows
-
-ReadRows = Callable[..., tuple[int, int, int, bool]]
-"""The function that reads rows: compiled, or in plain Python."""
 Flags = npt.NDArray[np.bool_]
 _CELLS = 1 << 20
 """Cells that are read at once: 9 MB of numbers."""
@@ -74,7 +68,7 @@ class Table:
     ) -> None:
         """``tag``: the name of its only scalar, where the header does not give it. ``counts``: what the steps
         count, where the header does not tell. ``read``: the function that reads rows, by default
-        the compiled one where numba is there.
+        that of ``rows``.
         """
         self._file = LineFile(path, patience=PATIENCE)
         self._separator = separator

@@ -244,6 +244,15 @@ def test_an_epoch_named_in_a_line_of_its_own() -> None:
     assert [step for step, _ in points(parsed(printed), "loss")] == [0, 1, 2, 3, 3, 4, 5, 6, 6, 7, 8, 9]
 
 
+@pytest.mark.parametrize("after", [0, 3])
+@pytest.mark.parametrize("pieces", [7, 1 << 20])
+def test_a_line_of_an_earlier_step_that_stands_alone_voids_nothing(pieces: int, after: int) -> None:
+    steps = [*range(20), 5, *range(20, 20 + after)]
+    columns = parsed("".join(f"step {step} loss={place}.5\n" for place, step in enumerate(steps)), pieces)
+    assert points(columns, "loss") == [(step, place + 0.5) for place, step in enumerate(steps)]
+    assert not columns.remarks
+
+
 def test_a_resumed_training_is_cut_and_marked() -> None:
     first = "".join(f"step {n} loss={n}.0\n" for n in range(10))
     again = "".join(f"step {n} loss={n}.5\n" for n in range(6, 12))

@@ -132,6 +132,18 @@ def test_numbers_of_one_step_stay_together_where_a_tag_stands_there_twice() -> N
     assert rows == [(10, {"epoch": 0.5, "loss": 3.0}), (10, {"epoch": 0.5}), (20, {"epoch": 1.0, "loss": 2.0})]
 
 
+def test_a_run_tells_the_settings_of_those_in_whose_place_it_is_shown() -> None:
+    run, other = (ForeignRun(name, Path("/logs/r"), "TensorBoard") for name in ("r", "r/hp"))
+    run.take(Batch(settings={"lr": 0.1}))
+    other.take(Batch(settings={"lr": 0.2, "width": 8}))
+    seen = run.signature()
+    run.set_beside([other])
+    assert run.begun().settings == {"lr": 0.1, "width": 8}
+    assert run.signature() != seen
+    run.set_beside([])
+    assert run.begun().settings == {"lr": 0.1}
+
+
 def test_what_is_piped_in_has_the_time_at_which_it_came() -> None:
     run = ForeignRun("r", Path("-"), "Console output")
     run.is_piped = True

@@ -337,6 +337,31 @@ def test_settings_in_a_folder_of_their_own_are_of_the_run_around_it(tmp_path: Pa
     }
 
 
+def test_settings_with_how_it_ended_belong_to_the_run_around_them(tmp_path: Path) -> None:
+    class Told(LinesReader):
+        """The short log tells a setting."""
+
+        def poll(self, limit: int = 1 << 20) -> Batch:
+            batch = super().poll(limit)
+            few = sum(map(len, batch.points.values())) == 1
+            return replace(batch, settings={"lr": 0.1}) if few else batch
+
+    class Telling(Lines):
+        """A log that may be of settings."""
+
+        def reader(self, claim: Claim) -> Reader:
+            return Told(claim)
+
+    write(tmp_path / "a" / "log", 3)
+    write(tmp_path / "a" / "hp" / "log", 1)
+    write(tmp_path / "alone" / "log", 1)
+    source = Source([tmp_path], [Telling()])
+    found = looked(source)
+    read(source)
+    same = {name: run.same_as for name, run in found.items()}
+    assert same == {"a": None, "a/hp": found["a"].number, "alone": None}
+
+
 def test_one_training_in_two_formats_is_told_once_both_are_read(tmp_path: Path) -> None:
     class Halves(LinesReader):
         """Values with digits enough to be told by."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -409,3 +411,13 @@ def test_many_columns_are_read_in_bounded_memory(tmp_path: Path) -> None:
     columns = read_file(tmp_path / "t.csv", f"step,{names}\n" + "".join(f"{step},{row}\n" for step in range(9)))
     assert len(columns) == 27_000
     assert np.array_equal(columns.series("layer.2999.loss").step, np.arange(9))
+
+
+def test_a_small_table_loads_no_compiled_code(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text("step,loss\n1,0.5\n2,0.25\n3,0.125\n")
+    code = (
+        "import sys; from engine.logs.read import read_logs; read_logs(sys.argv[1]); print('numba' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
