@@ -36,9 +36,18 @@ class Series:
         """The first ``count`` points, in the same memory."""
         return Series(self.step[:count], self.value[:count], self.time[:count])
 
+    def behind(self, count: int) -> Series:
+        """The points after the first ``count``, in the same memory."""
+        return Series(self.step[count:], self.value[count:], self.time[count:])
+
     def before(self, step: int) -> Series:
         """The points at steps smaller than ``step``."""
         kept = self.step < step
+        return Series(self.step[kept], self.value[kept], self.time[kept])
+
+    def since(self, step: int) -> Series:
+        """The points at ``step`` and later ones."""
+        kept = self.step >= step
         return Series(self.step[kept], self.value[kept], self.time[kept])
 
 

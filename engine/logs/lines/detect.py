@@ -8,8 +8,9 @@ from ...runs.names import CONFIG, CONTROL, EVENTS
 from ..axis_names import STEPS, TIMES, WEAK, plain
 from ..endings import may_be_lines
 from ..folder import HEAD, Folder
+from ..metrics import has_metric
 from .keys import EPOCH
-from .plain import record, seconds_of
+from .plain import record, seconds_of, time_of
 
 _LINES = 100
 """Lines of a file that are looked at."""
@@ -77,6 +78,7 @@ def is_log(name: str, head: bytes) -> bool:
 def _is_series(records: list[dict[str, Any]]) -> bool:
     """Whether objects hold numbers along a training rather than samples of a data set."""
     text, whole, numbers, leaves, stepped, has_fraction = 0, 0, 0, 0, 0, False
+    timed, names = False, set()
     for found in records:
         stepped += any(_is_step(key, value) for key, value in found.items())
         stack: list[tuple[str, Any]] = [(k, v) for k, v in found.items() if k != "config"]
@@ -89,14 +91,20 @@ def _is_series(records: list[dict[str, Any]]) -> bool:
                 stack += [("", inner) for inner in value[:100]]
                 leaves += 1
                 continue
+            if isinstance(value, str) and plain(key) in TIMES and time_of(value) > 0:
+                timed = True
+                continue
             whole += len(key) + 8
             if isinstance(value, str):
                 text, whole = text + len(value), whole + len(value)
             leaves += bool(key)
             if not key or isinstance(value, bool) or not isinstance(value, (int, float)):
                 continue
-            if _is_step_name(key) or (plain(key) in TIMES and seconds_of(float(value)) > 0):
+            is_time = plain(key) in TIMES and seconds_of(float(value)) > 0
+            timed = timed or is_time
+            if _is_step_name(key) or is_time:
                 continue
+            names.add(key)
             numbers += 1
             has_fraction = has_fraction or isinstance(value, float)
     if not numbers:
@@ -104,6 +112,8 @@ def _is_series(records: list[dict[str, Any]]) -> bool:
     share = text / whole
     if 2 * stepped >= len(records):
         return share <= _MOST_TEXT
+    if not timed and not has_metric(names):
+        return False
     return has_fraction and 2 * numbers >= leaves and share <= _MOST_TEXT_WITHOUT_STEP
 
 

@@ -11,22 +11,20 @@ import numpy.typing as npt
 
 from ..axis_names import COUNTS, plain
 from ..batch import Batch, Remark
+from ..resumes import Resumes
 from ..series import Floats, Ints, Series, joined
 from .block import Block
 from .keys import EPOCH, MMENGINE_VAL, PARTS, Keys, Role
 from .plain import time_of
-from .tags import NEVER, Bools, Doubt, News, Tag, backward, behind, goes_back
+from .tags import NEVER, Bools, News, Tag, backward, goes_back
 
 BY_STEP, BY_EPOCH, BY_LINE = 0, 1, 2
-MOST_RESUMES = 100
-"""After so many steps backwards a log is taken to be in no order: all is kept as it comes."""
-_LONGEST_DOUBT = 1000
-"""Lines of one step after which it is left as it is."""
 _SHARED = ("time", "data_time")
 """What MMEngine's lines hold in training, with iterations as steps, and in validation, with epochs."""
 
 _BELOW = 1 << 54
 """More than any two steps or epochs lie apart."""
+
 Grouped = Callable[[Any, Any, Any, int], tuple[Any, Any, Any]]
 
 
@@ -56,16 +54,17 @@ class Fold:
         self._by_node: dict[int, list[Tag]] = {}
         self._names: set[str] = set()
         self._counts = {BY_STEP: "", BY_EPOCH: "epoch", BY_LINE: "line"}
-        self._resumes = 0
+        self._resumes = Resumes()
         self._epoch = math.nan
         """The last epoch that a line said."""
-        self._counts_anew = False
-        """Whether the steps begin again with each epoch."""
-        self._doubt: Doubt | None = None
-        self._doubtful = 0
-        """The line of the present block with which the doubt begins, or 0."""
+        self._open_at = -1
+        """The line of this block from which on points may turn out to be those of a resumed training."""
+        self._spared: set[Tag] = set()
+        """Tags with a counter of their own when the steps last went back."""
+        self._since: dict[Tag, list[Series]] = {}
+        """The points that were handed over from such a line on."""
         self._again: dict[Tag, list[Series]] = {}
-        """Points that are void with earlier ones, and that are to be given again: those of a doubt."""
+        """Those that are handed over again, since they became void together with those before."""
 
     def take(self, block: Block, text: bytes, grouped: Grouped = by_node) -> Batch:
         """The news of a block; ``text`` is what its dates stand in."""
@@ -83,10 +82,12 @@ class Fold:
         self._learn_counts(block)
         for tag, found in news.items():
             self._give(tag, found, steps, modes, times, batch)
-        for tag, points in self._again.items():
-            if len(whole := joined([*points, *filter(None, [batch.points.get(tag.name)])])):
-                batch.points[tag.name] = whole
+        for tag, again in self._again.items():
+            if len(whole := joined(again)):
                 tag.highest = max(tag.highest, float(whole.step.max()))
+                new = batch.points.get(tag.name)
+                batch.points[tag.name] = whole if new is None else joined([whole, new])
+        self._again = {}
         self._records += n
         return batch
 
@@ -195,100 +196,74 @@ class Fold:
     ) -> None:
         """Find where the run was resumed; void what it had logged from there on, and remember the highest steps.
 
-        A tag resumes where its step is below its last one, and what follows goes on from there. A line that stands
-        alone is set aside: it changes nothing. Where each epoch counts its steps anew, nothing is void. Tags with
-        counters of their own, whose steps are below those of the lines around them, are not touched when others
-        resume.
+        A tag resumes where its step is below its last one. Tags with counters of their own, whose steps are below
+        those of the lines around them, are not touched when others resume.
         """
         main = self._counter(steps, modes)
-        aside = np.zeros(len(main), np.bool_)
-        first = self._decide(main, aside, news, batch)
         high = np.maximum(np.maximum.accumulate(main), self._highest)
+        starts: list[int] = []
         lines = backward(main, high, self._highest, 0)
-        while lines and self._resumes < MOST_RESUMES:
+        while lines and len(starts) < self._resumes.room:
             line = lines.pop()
-            if line < first or aside[line]:
-                continue
+            since = starts[-1] if starts else -1
             of = self._of(line, block, news)
-            if not any(goes_back(tag, found, line, main, high, aside) for tag, found in of if not tag.is_counter):
+            if not any(goes_back(tag, found, line, since, main, high) for tag, found in of if not tag.is_counter):
                 continue
-            doubt = Doubt(int(steps[line]), int(main[line]), float(times[line]), self._is_new_epoch(line, news))
-            following = behind(main, line, doubt.main)
-            if following == len(main) or main[following] > high[line]:
-                aside[line:following] = main[line:following] == doubt.main
-                if following == len(main):
-                    self._doubt, self._doubtful = doubt, line
-                continue
-            if not self._is_counted_anew(doubt):
-                self._cut(line, doubt, news, steps, main >= high, aside, batch)
+            starts.append(line)
+            for tag in self._tags.values():
+                if tag.is_main and tag.reached >= main[line]:
+                    tag.reached = NEVER
             high[line:] = np.maximum.accumulate(main[line:])
             lines = backward(main, high, NEVER, line)
         self._highest = int(high[-1])
-        if (epochs := self._epochs(news)) is not None and len(epochs.values):
-            self._epoch = float(epochs.values[-1])
-        self._remember(news, main, high, modes, aside)
-
-    def _decide(self, main: Ints, aside: Bools, news: dict[Tag, News], batch: Batch) -> int:
-        """Learn from a block whether the doubt that the block before ended with is a resume.
-
-        The first line that this does not decide on.
-        """
-        doubt, self._doubtful, self._again = self._doubt, 0, {}
-        if doubt is None:
-            return 0
-        following = behind(main, 0, doubt.main)
-        doubt.lines += following
-        is_open = following == len(main)
-        if is_open or main[following] > self._highest:
-            aside[:following] = main[:following] == doubt.main
-            self._doubt = doubt if is_open and doubt.lines < _LONGEST_DOUBT else None
-            return following
-        self._doubt = None
-        self._highest = doubt.main
-        if not self._is_counted_anew(doubt):
-            self._cut(0, doubt, news, main, aside, aside, batch)
-        for tag, points in doubt.points.items():
-            tag.is_main, tag.reached = True, doubt.main
-            tag.last_step, tag.last_value = float(doubt.step), float(points[-1].value[-1])
-        self._again = {tag: points for tag, points in doubt.points.items() if tag.name in batch.cuts}
-        return 0
-
-    def _remember(
-        self, news: dict[Tag, News], main: Ints, high: Ints, modes: npt.NDArray[np.int8], aside: Bools
-    ) -> None:
-        """Remember of each tag how far it came, but for the lines that are set aside."""
         is_main = main >= high
+        self._find_resumes(block, starts, main, is_main, steps, times, news, batch)
         for tag, found in news.items():
             if tag.is_counter:  # in lines with a counter of their own it says nothing of the run's epoch
-                kept = (is_main | aside)[found.lines] | (modes[found.lines] == BY_LINE)
+                kept = is_main[found.lines] | (modes[found.lines] == BY_LINE)
                 found.kept = kept if found.kept is None else found.kept & kept
-            last = found.last(len(found.lines), aside)
-            if last < 0:
+            last = found.lines[-1]
+            tag.is_main = bool(is_main[last])
+            is_before_start = any(last < line and main[last] >= main[line] for line in starts)
+            tag.reached = NEVER if is_before_start and tag.is_main else int(main[last])
+
+    def _find_resumes(
+        self,
+        block: Block,
+        starts: list[int],
+        main: Ints,
+        is_main: Bools,
+        steps: Ints,
+        times: Floats,
+        news: dict[Tag, News],
+        batch: Batch,
+    ) -> None:
+        """Void what is logged again, where the lines behind a step backwards prove a resume."""
+        known = np.concatenate(([self._epoch], block.epoch[: block.lines]))
+        last = np.maximum.accumulate(np.where(known == known, np.arange(len(known)), 0))
+        epochs = known[last]
+        self._epoch = float(epochs[-1])
+        bounds = [*starts, len(main)]
+        for number, end in enumerate(bounds):
+            begin = bounds[number - 1] if number else 0
+            if number:
+                self._since, self._spared = {}, self._with_counters(begin, news, is_main)
+                self._resumes.begin(
+                    int(main[begin]), int(steps[begin]), float(times[begin]), epochs[begin : begin + 2].tolist()
+                )
+            counters = main[begin:end][is_main[begin:end] & (main[begin:end] > NEVER)]
+            if (start := self._resumes.go_on(counters)) is None:
                 continue
-            at = found.lines[last]
-            tag.is_main = bool(is_main[at])
-            if found.kept is None or found.kept[last] or not tag.is_main:
-                tag.reached = int(main[at])
-            else:  # void since a later line of this block
-                tag.reached = NEVER
-
-    def _is_counted_anew(self, doubt: Doubt) -> bool:
-        """Whether the log's steps begin again with each epoch, as far as is known by now."""
-        self._counts_anew = self._counts_anew or doubt.is_new_epoch
-        return self._counts_anew
-
-    def _epochs(self, news: dict[Tag, News]) -> News | None:
-        """The epochs that the lines of a block say, as far as they are no steps."""
-        tags = self._by_node.get(self._keys.root(EPOCH), ())
-        return next((news[tag] for tag in tags if tag in news), None)
-
-    def _is_new_epoch(self, line: int, news: dict[Tag, News]) -> bool:
-        """Whether a line says a later epoch than those before it."""
-        epochs = self._epochs(news)
-        if epochs is None or not epochs.holds(line):
-            return False
-        at = epochs.before(line)
-        return bool(epochs.values[at] > (epochs.values[at - 1] if at else self._epoch))
+            self._cut(begin, start.step, news, steps, batch)
+            self._again = {tag: [part.before(start.step) for part in parts] for tag, parts in self._again.items()}
+            if not number:
+                since, self._since = self._since, {}
+                for tag in since.keys() - self._spared:
+                    self._again[tag] = [part.since(start.step) for part in since[tag]]
+            batch.remarks.append(Remark(start.step, start.time, f"resumed at step {start.step}", "resumed"))
+        self._open_at = begin
+        if self._resumes.start is None:
+            self._since, self._open_at = {}, -1
 
     def _counter(self, steps: Ints, modes: npt.NDArray[np.int8]) -> Ints:
         """[lines]: a number that falls where the run was resumed: the step, below all of them the epoch.
@@ -336,13 +311,13 @@ class Fold:
             lines, values = lines[fresh], values[fresh]
         if not len(lines):
             return
-        if self._doubt is not None and len(late := np.flatnonzero(lines >= self._doubtful)):
-            at = lines[late]
-            self._doubt.points.setdefault(tag, []).append(Series(steps[at], values[late].copy(), times[at]))
         last = lines[-1]
         tag.last_step, tag.last_value = float(steps[last]), float(values[-1])
         tag.highest = max(tag.highest, float(steps[lines].max()))
         # The values of a tag are a part of those of all; copied, they can be let go of one by one.
+        if self._open_at >= 0:
+            fresh = lines >= self._open_at
+            self._since.setdefault(tag, []).append(Series(steps[lines[fresh]], values[fresh], times[lines[fresh]]))
         if len(lines) == len(steps):  # steps and times are the same for all such tags
             batch.points[tag.name] = Series(steps, values.copy(), times)
         else:
@@ -352,40 +327,31 @@ class Fold:
             batch.counts[tag.name] = counts or "step"
             tag.counts = counts
 
-    def _cut(
-        self,
-        line: int,
-        resume: Doubt,
-        news: dict[Tag, News],
-        steps: Ints,
-        is_main: Bools,
-        aside: Bools,
-        batch: Batch,
-    ) -> None:
-        """Void what was logged from a step on before ``line``, but for tags with a counter of their own."""
-        step = resume.step
+    def _with_counters(self, line: int, news: dict[Tag, News], is_main: Bools) -> set[Tag]:
+        """The tags with a counter of their own, as their last points before a line tell."""
+        found = set()
         for tag in self._tags.values():
-            found = news.get(tag)
-            before = found.before(line) if found is not None else 0
-            last = found.last(before, aside) if found is not None else -1
-            if not (is_main[found.lines[last]] if found is not None and last >= 0 else tag.is_main):
+            of = news.get(tag)
+            before = of.before(line) if of is not None else 0
+            if not (is_main[of.lines[before - 1]] if of is not None and before else tag.is_main):
+                found.add(tag)
+        return found
+
+    def _cut(self, line: int, step: int, news: dict[Tag, News], steps: Ints, batch: Batch) -> None:
+        """Void what was logged from ``step`` on before ``line``, but for tags with a counter of their own."""
+        for tag in self._tags.values():
+            if tag in self._spared:
                 continue
-            if before and found is not None:
+            found = news.get(tag)
+            if found is not None and (before := found.before(line)):
                 if found.kept is None:
                     found.kept = np.ones(len(found.lines), dtype=np.bool_)
                 found.kept[:before] &= steps[found.lines[:before]] < step
-            if tag in self._again:
-                self._again[tag] = [points.before(step) for points in self._again[tag]]
             if tag.highest >= step:
                 batch.cuts[tag.name] = min(step, batch.cuts.get(tag.name, step))
                 tag.highest = step - 1
             if tag.last_step >= step:
                 tag.last_step = math.nan
-            if tag.reached >= resume.main:
-                tag.reached = NEVER
-        text = f"resumed at step {step}; what was logged before from there on is left out"
-        batch.remarks.append(Remark(step, resume.time, text, "resumed"))
-        self._resumes += 1
 
 
 def _name(tag: str, part: int) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ..series import Floats, Ints, Series
+from ..series import Floats, Ints
 
 Bools = npt.NDArray[np.bool_]
 NEVER = int(np.iinfo(np.int64).min)
@@ -51,30 +51,6 @@ class News:
         """How many of them are of earlier lines."""
         return int(np.searchsorted(self.lines, line))
 
-    def last(self, before: int, aside: Bools) -> int:
-        """The number of the last of its first points whose line is not set aside; -1 where there is none."""
-        while before and aside[self.lines[before - 1]]:
-            before -= 1
-        return before - 1
-
-
-@dataclass(slots=True)
-class Doubt:
-    """A step at the end of what is known that lies below those before it.
-
-    Either the training was resumed there, or the line stands alone, as one about an old checkpoint does: the next
-    line of another step tells. Until then its points are given and nothing is void.
-    """
-
-    step: int
-    main: int
-    """The run's counter there."""
-    time: float
-    is_new_epoch: bool
-    points: dict[Tag, list[Series]] = field(default_factory=dict)
-    """What was given since: to be given again where the training was resumed."""
-    lines: int = 0
-
 
 def backward(main: Ints, high: Ints, highest: int, first: int) -> list[int]:
     """The lines from ``first`` on that are below an earlier one, the last line first."""
@@ -83,18 +59,14 @@ def backward(main: Ints, high: Ints, highest: int, first: int) -> list[int]:
     return lines[::-1]
 
 
-def behind(main: Ints, line: int, counter: int) -> int:
-    """The first line from ``line`` on that tells another counter; the number of lines where none does."""
-    while line < len(main) and main[line] in (counter, NEVER):
-        line += 1
-    return line
+def goes_back(tag: Tag, found: News, line: int, since: int, main: Ints, high: Ints) -> bool:
+    """Whether a tag without a counter of its own was beyond the step of ``line`` before.
 
-
-def goes_back(tag: Tag, found: News, line: int, main: Ints, high: Ints, aside: Bools) -> bool:
-    """Whether a tag without a counter of its own was beyond the step of ``line`` before."""
-    last = found.last(found.before(line), aside)
-    if last < 0:
+    ``since``: the line at which the run's counter last began again, in this block; -1 where it did not.
+    """
+    before = found.before(line)
+    if not before:
         return tag.is_main and tag.reached > main[line]
-    at = found.lines[last]
-    is_void = found.kept is not None and not found.kept[last]
-    return bool(not is_void and main[at] >= high[at] and main[at] > main[line])
+    last = found.lines[before - 1]
+    is_of_before = last < since and main[last] >= main[since]
+    return bool(not is_of_before and main[last] >= high[last] and main[last] > main[line])

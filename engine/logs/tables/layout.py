@@ -42,6 +42,11 @@ class Layout:
     """What the steps count: epoch, batch, episode, timestep or line; empty for the optimiser's steps."""
 
     @property
+    def epoch(self) -> int:
+        """The column of epochs where they are not the steps; -1 where there is none."""
+        return next((column for column, tag in enumerate(self.tags) if plain(tag) == "epoch"), -1)
+
+    @property
     def width(self) -> int:
         """Number of columns."""
         return len(self.tags)

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..axis_names import WEAK, plain
+from ..metrics import has_metric
 from .cells import MARK, cells_of, is_absent, number_in
 from .layout import Layout, is_header, layout_of, monitor_start, names_of
 
 _SEPARATORS = (b",", b"\t", b";")
 _LINES = 64
 """Rows that are looked at: enough to tell order from chance, and soon done in a folder of a thousand tables."""
-_METRICS = frozenset({
-    "loss", "losses", "acc", "accuracy", "lr", "ppl", "perplexity", "reward", "rewards", "rew", "gradnorm", "grad",
-    "learning", "val", "train", "eval", "valid", "validation",
-})  # fmt: skip
-"""Words in the names of columns that no data set has but that every log has some of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +52,9 @@ def _is_log(header: Sequence[bytes], rows: Sequence[Sequence[bytes]], start: flo
     if layout is None or not any(layout.tags):
         return False
     texts = [column for column in range(layout.width) if _is_text(fitting, column) and column != layout.time]
-    words = {word for name in layout.tags for word in re.split(r"[^a-z]+", name.lower())}
-    named = _METRICS & words
+    named = has_metric(layout.tags)
     if layout.step < 0:
-        return (bool(named) or start is not None) and not texts
+        return (named or start is not None) and not texts
     if _falls(layout, fitting) > len(fitting) / 3:
         return False
     if plain(names_of(header)[layout.step]) in WEAK and not named:

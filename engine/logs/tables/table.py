@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ..batch import Remark
+from ..resumes import Resumes
 from ..series import Floats, Ints, Series
 from ..whole_lines import PATIENCE, LineFile
 from .cells import MARK, cells_of, content, is_absent, number_in
@@ -21,6 +25,7 @@ _CELLS = 1 << 20
 """Cells that are read at once: 9 MB of numbers."""
 _ODD = 4096
 """Cells without an exact number that are read at once, at least."""
+_LEAST = int(np.iinfo(np.int64).min)
 _FARTHEST = 2.0**62
 """Steps beyond are damage."""
 
@@ -47,9 +52,10 @@ class News:
 class Table:
     """Reads a table piece by piece; keeps none of its points.
 
-    A header that comes again begins a resumed training: points at its first step and later, given before, are
-    void. A file that was replaced or written anew is read from its start, and what was given is void only when the
-    new content holds a row: a file that is being rewritten is empty for a moment.
+    A header that comes again begins a resumed training, as do steps that go back and then on: points at its
+    first step and later, given before, are void. A file that was replaced or written anew is read from its
+    start, and what was given is void only when the new content holds a row, since one that is being rewritten is
+    empty for a moment.
     """
 
     def __init__(
@@ -82,6 +88,12 @@ class Table:
         self._is_resumed = False
         """Whether the next row is the first of a resumed training."""
         self._tags: set[str] = set()
+        self._resumes = Resumes()
+        self._since: dict[str, list[Series]] = {}
+        """By tag: points that may turn out to be those of a resumed training."""
+        self._before = _LEAST
+        """The last row's step."""
+        self._epoch = math.nan
         self._numbered: Flags = np.zeros(0, np.bool_)
         """[columns]: which have held a number."""
 
@@ -181,7 +193,46 @@ class Table:
             is_told = held[layout.time]
             times[is_told] = values[layout.time, is_told] * layout.scale + layout.start
         if self._is_resumed:
+            self._is_resumed, self._resumes = False, Resumes()
             self._cut(int(steps[0]), float(times[0]), news)
+        for rows in self._lives(layout, steps, times, values, held, news):
+            self._add(layout, steps[rows], times[rows], values[:, rows], held[:, rows], news)
+        self._numbered |= held.any(axis=1)
+
+    def _lives(
+        self, layout: Layout, steps: Ints, times: Floats, values: Floats, held: Flags, news: News
+    ) -> Iterator[slice]:
+        """Cut rows where steps go back. What is logged again is void where rows prove that it was a resume."""
+        if layout.step < 0:
+            yield slice(0, len(steps))
+            return
+        before = np.append(self._before, steps[:-1])
+        starts = np.flatnonzero(steps < before)[: self._resumes.room].tolist()
+        epochs = np.full(len(steps) + 1, np.nan)
+        if (column := layout.epoch) >= 0:
+            epochs[0] = self._epoch
+            epochs[1:] = np.where(held[column], values[column], np.nan)
+            self._epoch = float(epochs[-1])
+        for begin, end in pairwise([0, *starts, len(steps)]):
+            if begin == end:
+                continue
+            if begin in starts:
+                self._since = {}
+                self._resumes.begin(
+                    int(steps[begin]), int(steps[begin]), float(times[begin]), epochs[begin : begin + 2].tolist()
+                )
+            if self._resumes.room and (start := self._resumes.go_on(steps[begin:end])) is not None:
+                self._cut(start.step, start.time, news)
+                if begin not in starts:
+                    for tag, parts in self._since.items():
+                        news.points.setdefault(tag, []).extend(parts)
+            if self._resumes.start is None:
+                self._since = {}
+            yield slice(begin, end)
+        self._before = int(steps[-1])
+
+    def _add(self, layout: Layout, steps: Ints, times: Floats, values: Floats, held: Flags, news: News) -> None:
+        """Add the points of rows that follow each other."""
         for column, name in enumerate(layout.tags):
             has = held[column]
             if not name or not has.any():
@@ -193,10 +244,11 @@ class Table:
                 else Series(steps[has], values[column, has], times[has])
             )
             news.points.setdefault(tag, []).append(points)
+            if self._resumes.start is not None:
+                self._since.setdefault(tag, []).append(points)
             if (counts := layout.counts or self._counts) and tag not in self._tags:
                 news.counts[tag] = counts
             self._tags.add(tag)
-        self._numbered |= held.any(axis=1)
 
     def _steps(self, layout: Layout, values: Floats, held: Flags) -> Ints:
         """The step of each row: what its cell says, else that of the row before; or the number of the row."""
@@ -217,8 +269,7 @@ class Table:
 
     def _cut(self, step: int, time: float, news: News) -> None:
         """Void the points at ``step`` and later: the training was resumed there."""
-        self._is_resumed = False
-        news.remarks.append(Remark(step, time, "the training was resumed", "resumed"))
+        news.remarks.append(Remark(step, time, f"resumed at step {step}", "resumed"))
         for tag in self._tags:
             news.cuts[tag] = min(news.cuts.get(tag, step), step)
             if tag in news.points:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..batch import Batch, Remark
 from ..reader import PIECE, Claim, Reader
 from ..series import Series, joined
@@ -29,6 +31,8 @@ _MOST_SETTINGS = 1000
 """Settings that are taken from one text; a model's configuration may list thousands of labels."""
 _MOST_ALONE = 1000
 """Points of one step that may be no resume."""
+_FAR = 4
+"""Times the usual distance of two points, from which on a file's first point does not belong to those after it."""
 _MOST_RESTARTS = 20
 """How often a run is read again because its files turn out to be ordered otherwise; then they stay as they are."""
 
@@ -55,6 +59,9 @@ class _Curve:
     """The file whose points came last."""
     highest: int
     """The highest step."""
+    lowest: int
+    count: int
+    """Number of points that were handed over."""
     doubt: tuple[_Source, Series] | None = None
     """A later file and its points of one step, which is below the highest: they may stand alone, as of an
     evaluation. They were given; once that file goes on, they are where the training was resumed."""
@@ -220,7 +227,7 @@ class EventReader(Reader):
         curve = self._curves.get(name)
         highest = int(points.step.max())
         if curve is None:
-            self._curves[name] = _Curve(source, highest)
+            self._curves[name] = _Curve(source, highest, int(points.step.min()), len(points))
             return points
         if curve.giver is not source:
             if curve.giver.place > source.place:
@@ -231,14 +238,34 @@ class EventReader(Reader):
             known = curve.doubt[1] if curve.doubt is not None and curve.doubt[0] is source else None
             whole = points if known is None else joined([known, points])
             first = int(whole.step[0])
-            if first < curve.highest and not source.resumes and _is_alone(whole):
+            has_no_steps = curve.lowest == curve.highest and curve.count > 1
+            is_back = first < curve.highest or (has_no_steps and first == curve.highest)
+            if is_back and not source.resumes and _is_alone(whole):
                 curve.doubt = source, whole
                 return points
             if first <= curve.highest:
-                points = self._resume(source, name, whole, news)
+                points = self._take_over(source, name, whole, len(whole) - len(points), news)
             curve.giver, curve.doubt = source, None
-        curve.highest = max(curve.highest, highest)
+        curve.lowest, curve.highest = min(curve.lowest, int(points.step.min())), max(curve.highest, highest)
+        curve.count += len(points)
         return points
+
+    def _take_over(self, source: _Source, name: str, whole: Series, given: int, news: _News) -> Series:
+        """Let a later file's points void those before, but for first ones that lie far before the others.
+
+        Such a value is logged before the training goes on. ``given``: points that were handed over.
+        """
+        start = _start(self._curves[name], whole)
+        if not start:
+            return self._resume(source, name, whole, news)
+        points = whole.behind(start)
+        kept = [part.before(int(points.step[0])) for part in news.parts.get(name, [])]
+        if int(points.step[0]) <= self._curves[name].highest:
+            points = self._resume(source, name, points, news)
+            news.parts[name] = kept
+        elif given > start:
+            points, given = whole.behind(given), start
+        return joined([whole.first(start).behind(given), points])
 
     def _resume(self, source: _Source, name: str, points: Series, news: _News) -> Series:
         """Void what earlier files logged of a tag from these points on, and give them, perhaps again.
@@ -256,6 +283,8 @@ class EventReader(Reader):
             for other, its in self._curves.items():
                 if other != name and its.doubt is not None and its.doubt[0] is source:
                     again = its.doubt[1]
+                    if again.step[0] < first - _usual_distance(its):  # from before the training went on
+                        continue
                     news.parts[other] = [self._resume(source, other, again, news)]
                     its.giver, its.doubt, its.highest = source, None, int(again.step.max())
         return points
@@ -290,6 +319,21 @@ class EventReader(Reader):
             news.batch.cuts[name] = min(notable.step, news.batch.cuts.get(name, notable.step))
             if name in news.parts:
                 news.parts[name] = [part.before(notable.step) for part in news.parts[name]]
+
+
+def _usual_distance(curve: _Curve) -> float:
+    """Steps from one point of a curve to the next."""
+    return (curve.highest - curve.lowest) / max(curve.count - 1, 1)
+
+
+def _start(curve: _Curve, points: Series) -> int:
+    """The number of the first point that belongs to those after it: the step before it may lie far back."""
+    rising = np.flatnonzero(points.step > points.step[0])
+    if not len(rising):
+        return 0
+    second = int(rising[0])
+    is_far = points.step[second] - points.step[0] > _FAR * _usual_distance(curve)
+    return second if is_far else 0
 
 
 def _is_alone(points: Series) -> bool:

@@ -20,7 +20,7 @@ _SHARE = 0.2
 """Of the shorter of two files' time, the part in which both were written, from which on they were written at the
 same time. A training that was killed late overlaps its successor by less."""
 _FEWEST = 3
-"""Points that a file must hold before its times tell that."""
+"""Points that both files must hold before their shared time tells that."""
 
 
 @dataclass(slots=True)
@@ -71,11 +71,15 @@ def _parsed(data: bytes) -> Found:
 
 def are_at_once(one: Span, other: Span) -> bool:
     """Whether two files were written at the same time, not merely one after the other with a short overlap."""
+    short, long = sorted((one, other), key=lambda span: span.last - span.first)
+    if short.count and long.count >= _FEWEST:  # even a single point, if the other file went on for long behind it
+        rest = _SHARE * (long.last - long.first)
+        if long.first < short.first and short.last < long.last - rest:
+            return True
     if min(one.count, other.count) < _FEWEST:
         return False
     shared = min(one.last, other.last) - max(one.first, other.first)
-    shorter = min(one.last - one.first, other.last - other.first)
-    return shared > 0 and shared >= _SHARE * shorter
+    return shared > 0 and shared >= _SHARE * (short.last - short.first)
 
 
 def sessions_of(spans: Sequence[Span]) -> list[tuple[int, int]]:

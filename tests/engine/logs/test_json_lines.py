@@ -439,6 +439,23 @@ def test_what_is_no_log_is_not_claimed(tmp_path: Path) -> None:
     assert list(LOG.claims(Folder(tmp_path))) == []
 
 
+@pytest.mark.parametrize(
+    ("line", "is_log"),
+    [
+        ({"image_id": 7, "bbox": [1, 2, 3, 4], "score": 0.5}, False),
+        ({"x": 0.5, "y": 0.25}, False),
+        ({"x": 0.5, "time": 1.7e9}, True),
+        ({"x": 0.5, "created": "2026-01-02T03:04:05"}, True),
+        ({"train_loss": 0.5}, True),
+    ],
+)
+def test_without_a_step_a_time_or_a_metric_must_be_named(
+    tmp_path: Path, line: dict[str, Any], is_log: bool
+) -> None:
+    written(tmp_path / "a.jsonl", [line] * 5)
+    assert bool([*JsonLines().claims(Folder(tmp_path))]) == is_log
+
+
 def test_a_log_with_its_first_line_alone_is_claimed_by_its_name(tmp_path: Path) -> None:
     written(tmp_path / "a.jsonl", [{"step": 1, "loss": 0.5}])
     (claim,) = LOG.claims(Folder(tmp_path))

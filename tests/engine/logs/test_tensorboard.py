@@ -154,6 +154,48 @@ def test_a_later_file_wins_from_its_first_step_on_tag_by_tag(tmp_path: Path) -> 
     assert [(remark.kind, remark.step) for remark in run.remarks] == [("resumed", 30)]
 
 
+def test_single_points_of_a_second_file_void_nothing(tmp_path: Path) -> None:
+    for name, time, want in [
+        ("evaluated later", 500, {"loss": [*range(100), 0.5]}),
+        ("beside", 50, {"loss#1": [*range(100)], "loss#2": [0.5]}),
+    ]:
+        made.write(tmp_path / name, logged(1, range(100)), FIRST)
+        made.write(tmp_path / name, logged(time, [0], offset=0.5), SECOND)
+        (run,) = read_all(TensorBoard(), tmp_path / name).values()
+        assert {tag: run.series(tag).value.tolist() for tag in run.tags if run.count(tag)} == want
+        assert not run.remarks
+
+
+def test_points_without_steps_are_all_kept(tmp_path: Path) -> None:
+    for name, start, count in ((FIRST, 1, 10), (SECOND, 50, 5)):
+        made.write(tmp_path, [made.scalar(start + i, 0, "loss", start + i) for i in range(count)], name)
+    (run,) = read_all(TensorBoard(), tmp_path).values()
+    assert run.series("loss").value.tolist() == [*range(1, 11), *range(50, 55)]
+
+
+def test_a_second_writer_is_known_once_the_first_goes_on(tmp_path: Path) -> None:
+    first = made.write(tmp_path, logged(1, range(50)), FIRST)
+    made.write(tmp_path, logged(50, [0], offset=0.5), SECOND)
+    reader, columns = reader_of(tmp_path), Columns()
+    for step in range(50, 100):
+        grow(first, [made.scalar(1 + step, step, "loss", step)])
+        take(reader, columns)
+    assert columns.series("loss#1").value.tolist() == [*range(100)]
+    assert columns.series("loss#2").value.tolist() == [0.5]
+
+
+def test_a_value_from_before_a_resume_goes_on_voids_nothing(tmp_path: Path) -> None:
+    made.write(tmp_path, logged(1, range(100)), FIRST)
+    second = made.write(tmp_path, logged(500, [0], offset=0.5), SECOND)
+    reader, columns = reader_of(tmp_path), Columns()
+    take(reader, columns)
+    for step in (50, 51, 52):
+        grow(second, [made.scalar(500 + step, step, "loss", -step)])
+        take(reader, columns)
+    assert columns.series("loss").step.tolist() == [*range(50), 0, 50, 51, 52]
+    assert [(remark.kind, remark.step) for remark in columns.remarks] == [("resumed", 50)]
+
+
 @pytest.mark.parametrize("limit", [1, 1 << 20])
 def test_a_later_file_with_one_earlier_step_is_no_resume(tmp_path: Path, limit: int) -> None:
     """An evaluation of an old checkpoint, into the training's folder."""
