@@ -37,8 +37,10 @@ check: $(DEV_STAMP) ## ruff and mypy
 bench: $(DEV_STAMP) ## measure the figures in docs/evidence.md
 	@$(BIN)/python benchmarks/all.py
 
-campaign: $(DEV_STAMP) ## read 10 000 damaged logs of other tools
+campaign: $(WARM) $(DEV_STAMP) ## 10 000 damaged logs of other tools, 2000 damaged runs, 100 killed workers
 	@$(BIN)/python tests/campaign.py
+	@SPRINGTUI_CAMPAIGN=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/faults tests/terminal/test_reconnect.py \
+	  tests/engine/test_executors.py
 
 figures: $(DEV_STAMP) ## make every picture in the documentation from the program
 	@$(BIN)/python docs/pictures.py

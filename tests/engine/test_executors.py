@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
+from support.full_numbers import repeats
 from support.real_terminal import SPRINGTUI, Terminal
 from support.sweeps import SMALL, finals, same
 
@@ -139,7 +140,7 @@ def test_pause_holds_and_stop_keeps_what_was_made(home: Path, config: SweepConfi
 
 
 @pytest.mark.slow
-def test_networks_killed_at_twenty_random_moments_are_neither_lost_nor_repeated(home: Path) -> None:
+def test_networks_killed_at_random_moments_are_neither_lost_nor_repeated(home: Path) -> None:
     """Kills fall after a random number of records and a random moment more, at any speed of the machine."""
     open_home(home)
     axes: dict[str, Any] = {
@@ -149,7 +150,7 @@ def test_networks_killed_at_twenty_random_moments_are_neither_lost_nor_repeated(
     config = make_sweep("data-noise", SMALL | {"epochs": 80}, axes=axes, seeds=8, threads=2)
     broken, whole = Run.create(home, config), Run.create(home, config)
     rng = random.Random(11)
-    for kill in range(20):
+    for kill in range(repeats(20, 0.5)):
         worker = launch(broken)
         wait_until(lambda kill=kill: len(of_kind(broken, Started)) > kill)
         wanted = len(finals(broken)) + rng.randrange(5)

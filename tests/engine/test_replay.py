@@ -23,7 +23,7 @@ SMALL: dict[str, Any] = {
 }  # fmt: skip
 PATHS: dict[str, dict[str, Any]] = {
     "compiled": {"batch_size": 2, "epochs": 100},
-    "torch": {"activation": "tanh", "batch_size": 32, "epochs": 50, "train_size": 640},
+    "torch": {"activation": "tanh", "batch_size": 32, "epochs": 50, "train_size": 320},
 }
 """Who takes the steps. Compiled steps are so quick that there must be many, else a run ends before its kill."""
 BOTH = pytest.mark.parametrize("path", PATHS)

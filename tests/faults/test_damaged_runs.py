@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.full_numbers import repeats
 from support.mutations import mutated, sound_runs
 
 from engine.chain.build import new_chain
@@ -38,7 +39,7 @@ from springtui.state.describe import describe
 from springtui.state.run_state import RunState
 from springtui.state.timeline import Timeline
 
-COUNT = 2000
+COUNT = repeats(2000, 0.25)
 OBSERVED = set(Status) - {Status.DAMAGED, Status.GONE, Status.UNOBSERVED}
 SECRET = "a secret outside of the run"
 

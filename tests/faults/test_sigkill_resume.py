@@ -1,8 +1,8 @@
-"""A hundred SIGKILLs at random moments: no record is lost or changed, and the end is that of an unbroken run.
+"""SIGKILLs at random moments: no record is lost or changed, and the end is that of an unbroken run.
 
 Workers come from a forge, which imports once; they are real processes, killed between their first instruction and
-some tenths of a second later, so also while they start, replay, write a record or a checkpoint. Costs some 45
-core-seconds.
+some tenths of a second later, so also while they start, replay, write a record or a checkpoint. A campaign
+has a hundred of them and costs some 45 core-seconds.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from support.full_numbers import repeats
 from support.replays import Broken, assert_never_broken
 from support.worker_forge import Forge
 
@@ -38,6 +39,7 @@ NETWORK: dict[str, Any] = {
     "hessian": False, "epochs": 300, "measure_every": 5, "checkpoint_every": 0.08, "train_size": 600,
 }  # fmt: skip
 KILLS = {"train": 25, "train-moved": 15, "train-torch": 10, "chain": 20, "chain-moved": 15, "sweep": 15}
+"""In a campaign; in the tests of every day a third of them."""
 
 
 def test_they_are_a_hundred() -> None:
@@ -50,7 +52,7 @@ def killed_often(forge: Forge, home: Path, settings: Settings, name: str, *moves
     A machine so quick that it finishes a run before begins another.
     """
     runs: list[Run] = []
-    chance, left = random.Random(name), KILLS[name]
+    chance, left = random.Random(name), repeats(KILLS[name], 1 / 3)
     while left:
         runs.append(Run.create(open_home(home), settings))
         left -= kill_one(forge, runs[-1], chance, left, moves)
