@@ -169,7 +169,7 @@ async def test_probes_ruler_and_pulling_by_keys(home: Path) -> None:
         for _ in range(3):
             await pilot.press("m")
         await until(pilot, lambda: lab.states["train"].latest.linear_probes is not None)  # type: ignore[union-attr]
-        assert "linear probes" in str(lab.query_one("#network-curve").border_title)
+        await until(pilot, lambda: "linear probes" in str(lab.query_one("#network-curve").border_title))
         await pilot.press("m")
         await until(pilot, lambda: not lab.states["train"].settings["linear_probes"])
         await pilot.press("v")
