@@ -242,9 +242,10 @@ class TestStates:
 
 
 class TestExitStatus:
-    def test_noted_by_who_started_it(self, run: Run) -> None:
+    def test_noted_by_who_started_it(self, home: Path) -> None:
+        run = Run.create(open_home(home), ChainConfig(steps=10_000_000, pace=1e4))  # lives until it is killed
         process = launch(run)
-        wait_for(lambda: run.status() in {"running", "finished"})
+        wait_for(lambda: run.status() == "running")
         process.kill()
         process.wait()
         wait_for(lambda: run.observe().exit_status is not None)
