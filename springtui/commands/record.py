@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from engine.errors import TerminalError
 
+from ..terminal.size import size_of
 from .options import json_option
 from .output import print_json, print_line, print_message
 from .session import Session, common, examples
@@ -120,7 +120,7 @@ def play(file: Path, speed: float, idle: float | None, as_json: bool) -> int:
         return 0
     if not sys.stdout.isatty():
         raise TerminalError("standard output is not a terminal; --json tells what the recording holds")
-    columns, rows = shutil.get_terminal_size()
+    columns, rows = size_of(sys.stdout.fileno())
     if columns < cast.width or rows < cast.height:
         print_message(f"springtui: recorded at {cast.width} x {cast.height}; this terminal is {columns} x {rows}")
     try:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from typing import TextIO
 
 from ..terminal.query import PATIENCE, Answers, probe
-from ..terminal.size import SMALLEST, WIDE, is_small, is_wide
+from ..terminal.size import SMALLEST, WIDE, is_small, is_wide, size_of
 from ..terminal.text import ascii_only, plain_text
 from .check import Check, State, ask
 
@@ -61,10 +60,10 @@ def _answers() -> Answers | None:
 def _terminal_size() -> tuple[int, int] | None:
     """Columns and rows of the terminal, 0 where it tells none; None where no standard stream is a terminal.
 
-    Where standard output is a terminal the variables COLUMNS and LINES count, as they do for the lab.
+    The variables COLUMNS and LINES count where standard output is a terminal that tells none, as for the lab.
     """
     if _is_terminal(sys.stdout):
-        return shutil.get_terminal_size((0, 0))
+        return size_of(sys.stdout.fileno())
     for stream in (sys.stderr, sys.stdin):
         if _is_terminal(stream):
             return os.get_terminal_size(stream.fileno())

@@ -10,6 +10,7 @@ from textual.message import Message
 
 from .diff import ScreenDiff
 from .pacing import QUESTION, FramePacer
+from .size import size_of
 
 _DRAIN_SECONDS = 0.7
 
@@ -19,10 +20,16 @@ class PacedDriver(LinuxDriver):
 
     def __init__(self, app: Any, **options: Any) -> None:
         super().__init__(app, **options)
+        self._size = self._size or self._get_terminal_size()
         self.pace = FramePacer(getattr(app, "frames_per_second", 60.0))
         self.pace.backlog = self._backlog
         self.screen_diff = ScreenDiff()
         self._may_ask = False
+
+    def _get_terminal_size(self) -> tuple[int, int]:
+        """Columns and rows: the terminal's own. Textual asks the environment first, and so misses a resize."""
+        columns, rows = size_of(self._file.fileno()) if self._file is not None else (0, 0)
+        return columns or 80, rows or 25
 
     def start_application_mode(self) -> None:
         super().start_application_mode()  # type: ignore[no-untyped-call]

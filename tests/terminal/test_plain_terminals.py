@@ -164,8 +164,10 @@ def test_signs_are_replaced_by_as_wide_ones() -> None:
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
-def test_it_works_in_tmux(home: Path, tmp_path: Path) -> None:
-    """A real tmux, its server in a socket of the test's own."""
+def test_it_works_in_tmux(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real tmux, its server in a socket of the test's own; the environment holds the size at the start."""
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("LINES", "40")
     tmux = ["tmux", "-S", str(tmp_path / "s"), "-f", os.devnull]
 
     def pane() -> str:
@@ -182,13 +184,9 @@ def test_it_works_in_tmux(home: Path, tmp_path: Path) -> None:
     try:
         wait("epoch")
         subprocess.run([*tmux, "send-keys", "End"], check=True)
-        wait("1 ")
-        for width in ("81", "80") * 20:  # a change that comes while the app begins may be lost, a later one not
-            subprocess.run([*tmux, "resize-window", "-x", width, "-y", "24"], check=True)
-            time.sleep(0.5)
-            if width == "80" and "Training" in pane():
-                break
-        wait("Training", 5.0)
+        wait("in force          1")
+        subprocess.run([*tmux, "resize-window", "-x", "80", "-y", "24"], check=True)
+        wait("Training")
         subprocess.run([*tmux, "send-keys", "?"], check=True)
         wait("springtui: help")
         assert "[1;1R" not in pane()
